@@ -1,0 +1,153 @@
+"""Measure chainrule beside its peers: the systems take turns, in one run, on the same texts and the same model.
+
+    .venv/bin/python benchmarks/setup_peers.py      # once
+    .venv/bin/python benchmarks/run.py              # everything: allow an hour on two cores
+    .venv/bin/python benchmarks/run.py --quick      # does it work? 40 texts, 10 candidates, one round
+
+Each system is a process that loads its model once and warms up; then the rounds go A B C A B C …, so that a machine
+that slows down slows all of them. Results go to ``benchmarks/results/DATE.json``, with the table in ``DATE.md``.
+"""
+
+import argparse
+import json
+import shlex
+import sys
+import time
+from contextlib import ExitStack
+from datetime import date
+from pathlib import Path
+
+from machine import describe, fingerprint
+from report import render_table
+from summary import disagree, summary
+from systems import BENCH, HERE, PEERS, SYSTEMS, System, Worker
+from tokenizers import Tokenizer
+from workloads import Workload, candidates, flat
+
+ROUNDS = {"flat": 3, "candidates": 3, "candidates:lm_eval": 1}
+
+
+def main() -> None:
+    arguments = parse()
+    result = {"date": date.today().isoformat(), "command": command(arguments.model), "machine": describe()}
+    result |= {"model": {"name": arguments.model.name, "sha256": fingerprint(arguments.model)}}
+    result |= {"threads": arguments.threads, "packages": {}, "workloads": {}}
+    for workload in build(arguments):
+        result["workloads"][workload.name] = measure(workload, arguments, result["packages"])
+    write(result, arguments.out)
+    disagreements = [line for name, measured in result["workloads"].items() for line in disagree(name, measured)]
+    if disagreements:
+        raise SystemExit("\n".join(disagreements))
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, help="folder of the model (default: chainrule's own smollm2-135m)")
+    parser.add_argument("--workloads", nargs="+", default=["flat", "candidates"], choices=["flat", "candidates"])
+    parser.add_argument("--systems", nargs="+", default=list(SYSTEMS), choices=list(SYSTEMS), metavar="SYSTEM")
+    parser.add_argument("--rounds", nargs="+", default=[], metavar="WORKLOAD[:SYSTEM]=N", help=f"default: {ROUNDS}")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--peers", type=Path, default=PEERS, help="the peers' environment (default: .bench/peers)")
+    parser.add_argument("--quick", action="store_true", help="40 texts, 10 candidates, one round; written to .bench/")
+    parser.add_argument("--out", type=Path, help="the .json to write (default: benchmarks/results/DATE.json)")
+    arguments = parser.parse_args()
+    arguments.model = existing(arguments.model or default_model())
+    arguments.rounds = {key: int(n) for key, n in (item.split("=") for item in arguments.rounds)}
+    day = HERE / "results" / f"{date.today().isoformat()}.json"
+    arguments.out = arguments.out or (BENCH / "quick.json" if arguments.quick else day)
+    return arguments
+
+
+def default_model() -> Path:
+    try:
+        from chainrule.models.pull import folder
+    except ImportError as error:
+        raise SystemExit(f"chainrule can't be imported ({error}): run this with .venv/bin/python") from error
+    return Path(folder("smollm2-135m"))
+
+
+def existing(model: Path) -> Path:
+    if not (model / "tokenizer.json").exists():
+        raise SystemExit(f"no model in {model}: run `chainrule pull smollm2-135m`, or name a folder with --model")
+    return model.resolve()
+
+
+def command(model: Path) -> str:
+    """The command line, without this machine's paths."""
+    words = [model.name if Path(word).resolve() == model else Path(word).name for word in sys.argv[1:]]
+    return shlex.join(["python", "benchmarks/run.py", *words])
+
+
+def build(arguments: argparse.Namespace) -> list[Workload]:
+    tokenizer = Tokenizer.from_file(str(arguments.model / "tokenizer.json"))
+    sizes = {"flat": 40, "candidates": 10} if arguments.quick else {"flat": 500, "candidates": 100}
+    builders = {"flat": flat, "candidates": candidates}
+    return [builders[name](tokenizer, sizes[name]) for name in arguments.workloads]
+
+
+def measure(workload: Workload, arguments: argparse.Namespace, packages: dict) -> dict:
+    """Start the systems, let them take turns, and compare their speeds and their answers."""
+    facts = ", ".join(f"{value:,} {name.replace('_', ' ')}" for name, value in workload.facts.items())
+    say(f"{workload.name}: {workload.tokens:,} tokens a round ({facts})")
+    systems = [SYSTEMS[name] for name in arguments.systems if workload.name in SYSTEMS[name].workloads]
+    with ExitStack() as running:
+        workers = [running.enter_context(start(system, workload, arguments)) for system in systems]
+        packages |= {worker.system.environment: worker.packages for worker in workers}
+        answers = take_turns(workers, workload, arguments)
+        reference = refer(workers, workload, answers)
+    return summary(workload, answers, reference)
+
+
+def start(system: System, workload: Workload, arguments: argparse.Namespace) -> Worker:
+    say(f"{workload.name}: {system.module} loads and warms up")
+    worker = Worker(system, arguments.model, arguments.threads, arguments.peers)
+    worker.ask(workload.name, **workload.warmup)
+    return worker
+
+
+def take_turns(workers: list[Worker], workload: Workload, arguments: argparse.Namespace) -> dict[str, list[dict]]:
+    rounds = {worker: rounds_of(workload.name, worker.system.module, arguments) for worker in workers}
+    answers = {worker.system.module: [] for worker in workers}
+    for turn in range(max(rounds.values(), default=0)):
+        for worker in (worker for worker in workers if turn < rounds[worker]):
+            answer = worker.ask(workload.name, **workload.request)
+            answers[worker.system.module].append(answer)
+            rate = f"{answer['seconds']:8.2f} s {workload.tokens / answer['seconds']:8,.0f} tokens/s"
+            say(f"{workload.name}: round {turn + 1} of {rounds[worker]}  {worker.system.module:20}{rate}")
+    return answers
+
+
+def refer(workers: list[Worker], workload: Workload, answers: dict[str, list[dict]]) -> list[float] | None:
+    """The answers to compare with, asked for without timing if no round gave them; None without their system."""
+    system, method = workload.reference
+    if system not in answers:
+        return None
+    if method == workload.name:
+        return answers[system][0]["logprobs"]
+    say(f"{workload.name}: {system} gives the numbers to compare with (not timed)")
+    (worker,) = (worker for worker in workers if worker.system.module == system)
+    return worker.ask(method, **workload.request)["logprobs"]
+
+
+def rounds_of(workload: str, system: str, arguments: argparse.Namespace) -> int:
+    if arguments.quick:
+        return 1
+    rounds = {**ROUNDS, **arguments.rounds}
+    return rounds.get(f"{workload}:{system}", rounds[workload])
+
+
+def write(result: dict, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    table = render_table(result)
+    path.with_suffix(".md").write_text(table, encoding="utf-8")
+    say(f"wrote {path} and {path.with_suffix('.md').name}")
+    print(table)
+
+
+def say(line: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')}  {line}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

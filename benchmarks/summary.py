@@ -1,0 +1,45 @@
+"""What the rounds say: speeds, their ratios, and how far the answers lie from the reference's."""
+
+from statistics import median
+
+from systems import SYSTEMS
+from workloads import Workload
+
+TOLERANCE = 1e-3  # nats: how far chainrule's answers may lie from the reference's
+
+
+def summary(workload: Workload, answers: dict[str, list[dict]], reference: list[float] | None) -> dict:
+    """The systems of one workload; ``reference`` are the answers to compare with, if their system was measured."""
+    base = median(answer["seconds"] for answer in answers["chainrule"]) if "chainrule" in answers else None
+    systems = {name: summarise(name, workload, given, base, reference) for name, given in answers.items()}
+    return {"tokens": workload.tokens, "facts": workload.facts, "against": workload.against, "systems": systems}
+
+
+def summarise(
+    name: str, workload: Workload, given: list[dict], base: float | None, reference: list[float] | None
+) -> dict:
+    seconds = [answer["seconds"] for answer in given]
+    rates = [workload.tokens / value for value in seconds]
+    itself = (name, workload.name) == workload.reference
+    differences = None if itself or reference is None else subtract(given[0]["logprobs"], reference)
+    return {
+        "title": SYSTEMS[name].title,
+        "seconds": [round(value, 3) for value in seconds],
+        "median_seconds": round(median(seconds), 3),
+        "tokens_per_second": {f.__name__: round(f(rates), 1) for f in (median, min, max)},
+        "times_slower": base and round(median(seconds) / base, 3),
+        "max_difference": differences and max(map(abs, differences)),
+        "differences": differences and [round(value, 7) for value in differences],
+    }
+
+
+def subtract(ours: list[float], theirs: list[float]) -> list[float]:
+    return [a - b for a, b in zip(ours, theirs, strict=True)]
+
+
+def disagree(name: str, measured: dict) -> list[str]:
+    """A line when chainrule's answers lie too far from the reference's."""
+    difference = measured["systems"].get("chainrule", {}).get("max_difference") or 0.0
+    if difference <= TOLERANCE:
+        return []
+    return [f"{name}: chainrule is {difference:.2e} nats from {measured['against']}, more than {TOLERANCE}"]

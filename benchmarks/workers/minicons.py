@@ -1,0 +1,31 @@
+"""minicons as its README shows it: ``sequence_score`` with a sum, on batches of 16 in the order given.
+
+Like for like: ``bos_token=True`` puts the text of the start symbol before each text, so the first token is scored too;
+minicons never scores the first token of its input, which is then the start symbol.
+"""
+
+import torch
+from minicons.scorer import IncrementalLMScorer
+
+from workers.protocol import serve
+
+BATCH = 16
+
+
+class Minicons:
+    def __init__(self, model: str) -> None:
+        self.scorer = IncrementalLMScorer(model, "cpu")
+        if self.scorer.model.dtype != torch.float32:
+            raise TypeError(f"minicons loaded {self.scorer.model.dtype}, the benchmark wants float32")
+
+    def flat(self, texts: list[str]) -> list[float]:
+        batches = (texts[start : start + BATCH] for start in range(0, len(texts), BATCH))
+        return [logprob for batch in batches for logprob in self.scorer.sequence_score(batch, total, bos_token=True)]
+
+
+def total(logprobs: torch.Tensor) -> float:
+    return logprobs.double().sum().item()
+
+
+if __name__ == "__main__":
+    serve(Minicons)

@@ -1,0 +1,49 @@
+"""The exact probability of token sequences under neural language models.
+
+    log Pr(x) = Σ log Pr(x_i | e_0 … e_{i−1})
+
+Each factor is conditioned on the embeddings of the tokens before it. `load` gives a `LanguageModel`; its `score` gives the
+sum and every factor. The modules are the terms of the equation: `text` (x), `models` (x → e → h → z), `forest` (which
+factors there are), `engine` (all of them, each once), `scores` (Σ).
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from chainrule.errors import ChainruleError, InputError, ModelError, OutputError
+    from chainrule.language import LanguageModel, load
+    from chainrule.models.cache import pull
+    from chainrule.models.table import TableModel
+    from chainrule.scores import Conditional, Explanation, Ranked, Score, Scores
+
+# Names are imported when they are first used: torch and transformers take seconds, and `chainrule --help` needs neither.
+_HOMES = {
+    "ChainruleError": "errors",
+    "Conditional": "scores",
+    "Explanation": "scores",
+    "InputError": "errors",
+    "LanguageModel": "language",
+    "ModelError": "errors",
+    "OutputError": "errors",
+    "Ranked": "scores",
+    "Score": "scores",
+    "Scores": "scores",
+    "TableModel": "models.table",
+    "load": "language",
+    "pull": "models.cache",
+}
+
+__all__ = sorted(_HOMES)  # pyrefly: ignore
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'chainrule' has no attribute {name!r}")
+    return getattr(import_module(f"chainrule.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,103 @@
+"""Two ways through the network, which give the same factors.
+
+    forest   the contexts of the whole forest in preorder, a chunk at a time: every distinct context once
+    batch    root-to-leaf contexts through the model's own forward, right-padded (state-space models, relative biases …)
+    single   the same, one sequence at a time, for models that padding disturbs
+
+Each yields hidden states with the factors that are read off them. Shapes: R rows, B sequences, T places, D width of an
+embedding, H of a hidden state, F factors, N nodes of the forest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from chainrule.engine.attention import Layout, PathCarry
+from chainrule.forest import Forest, chunks
+from chainrule.models.base import Model
+
+Ints = NDArray[np.int64]
+Embed = Callable[[Ints], Tensor]  # nodes of the forest → their embeddings
+
+
+@dataclass(frozen=True)
+class Step:
+    """Hidden states of R rows; factor f belongs to node_F[f] and is read off row row_F[f] (ascending)."""
+
+    hidden_RH: Tensor
+    row_F: Ints
+    node_F: Ints
+    rows: int  # contexts that were computed, padding included
+    new: int  # … and how many of them for the first time
+
+
+def forest_path(model: Model, forest: Forest, wanted_N: NDArray[np.bool_], embed: Embed, rows: int) -> Iterator[Step]:
+    """Chunks of `rows` contexts in preorder, with the path carried in between."""
+    carry = PathCarry(int(forest.depth_N.max(initial=0)) + rows)
+    for chunk in chunks(forest, wanted_N, rows):
+        position = torch.from_numpy(chunk.depth_R).to(model.device)[None]
+        layout = Layout(chunk, carry)
+        hidden = model.hidden(embed(chunk.node_R)[None], position_ids=position, forest=layout)[0]
+        carry.settle(chunk)
+        yield Step(hidden, chunk.row_F, chunk.node_F, len(chunk), len(chunk))
+
+
+def batch_path(
+    model: Model, forest: Forest, wanted_N: NDArray[np.bool_], embed: Embed, rows: int, *, padded: bool = True
+) -> Iterator[Step]:
+    """Batches of at most `rows` places (or one sequence), longest first; a shared context is read where it comes first."""
+    factors = _factors_by_context(forest, wanted_N)
+    seen_N = np.zeros(len(forest), bool)
+    for leaves in _batches(_last_contexts(forest), forest.depth_N, rows, padded):
+        path_B = [np.append(forest.ancestors(leaf), leaf) for leaf in leaves]
+        length = max(len(path) for path in path_B)
+        node_BT = np.stack([np.pad(path, (0, length - len(path)), mode="edge") for path in path_B])
+        mask = torch.tensor([[t < len(path) for t in range(length)] for path in path_B], device=model.device)
+        extra = {} if bool(mask.all()) else {"attention_mask": mask.long()}
+        hidden = model.hidden(embed(node_BT.reshape(-1)).unflatten(0, node_BT.shape), **extra)
+        row_F, node_F, new = _first_reading(path_B, length, seen_N, factors)
+        yield Step(hidden.flatten(0, 1), row_F, node_F, node_BT.size, new)
+
+
+def _factors_by_context(forest: Forest, wanted_N: NDArray[np.bool_]) -> dict[int, list[int]]:
+    found: dict[int, list[int]] = {}
+    for node in np.flatnonzero(wanted_N).tolist():
+        found.setdefault(int(forest.parent_N[node]), []).append(node)
+    return found
+
+
+def _last_contexts(forest: Forest) -> list[int]:
+    """The contexts that no other context extends."""
+    is_context_N = forest.end_N > np.arange(len(forest)) + 1
+    extended_N = np.zeros(len(forest), bool)
+    above = forest.parent_N[is_context_N]
+    extended_N[above[above >= 0]] = True
+    return np.flatnonzero(is_context_N & ~extended_N).tolist()
+
+
+def _batches(leaves: list[int], depth_N: Ints, rows: int, padded: bool) -> Iterator[list[int]]:
+    leaves = sorted(leaves, key=lambda leaf: (-int(depth_N[leaf]), leaf))
+    while leaves:
+        count = max(1, rows // (int(depth_N[leaves[0]]) + 1)) if padded else 1
+        yield leaves[:count]
+        leaves = leaves[count:]
+
+
+def _first_reading(
+    path_B: list[Ints], length: int, seen_N: NDArray[np.bool_], factors: dict[int, list[int]]
+) -> tuple[Ints, Ints, int]:
+    row_F, node_F, new = [], [], 0
+    for b, path in enumerate(path_B):
+        for t in np.flatnonzero(~seen_N[path]).tolist():
+            here = factors.get(int(path[t]), [])
+            row_F += [b * length + t] * len(here)
+            node_F += here
+            new += 1
+        seen_N[path] = True
+    return np.array(row_F, np.int64), np.array(node_F, np.int64), new

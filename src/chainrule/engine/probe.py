@@ -1,0 +1,102 @@
+"""Probe, don't assume: which way through this network gives the numbers of its own forward?
+
+A few random sequences with shared prefixes are scored every way, in float32, and held against the model's own unpadded
+forward, one sequence at a time. The fastest way that agrees is taken; a model that agrees on none is refused. The
+reference itself is checked too: what a model says of a prefix must not depend on what comes after it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from chainrule.engine.attention import NAME
+from chainrule.engine.engine import Engine, Question
+from chainrule.errors import ModelError
+from chainrule.forest import Forest
+from chainrule.models.pretrained import PretrainedModel
+
+TOLERANCE = 1e-3  # nats; agreement is 1e-5 and better, a wrong mask or position moves factors by 0.1 and more
+LENGTHS = ((0, 23), (9, 17), (16, 5))  # (symbols shared with the first sequence, symbols of its own)
+ROWS = 16  # so that paths are carried over chunks
+
+
+def choose(model: PretrainedModel) -> Engine:
+    """The engine for `model`, on the fastest path that agrees with its own forward. Raises ModelError where none does."""
+    with torch.inference_mode(), model.widened():
+        sequences = _sequences(model)
+        reference = [_own(model, ids) for ids in sequences]
+        _check_causal(model, sequences[0], reference[0])
+        tried = []
+        for head in {id(h): h for h in (model.head, model.own_head)}.values():
+            model.head = head
+            for path in ("forest", "batch", "single"):
+                error, why = _error(model, path, sequences, reference)
+                if error <= TOLERANCE:
+                    break
+                tried.append(f"{path}: {why}")
+            else:
+                continue
+            break
+        else:
+            raise ModelError(
+                f"{model.name} ({type(model.lm).__name__}) cannot be scored exactly here: no way of running it agrees with its "
+                f"own forward ({'; '.join(tried)})"
+            )
+    if path == "forest":
+        model.lm.set_attn_implementation(NAME)
+    return Engine(model, path, reason="; ".join(tried) or f"agrees with the model's own forward to {error:.1e} nats")
+
+
+def _sequences(model: PretrainedModel) -> list[NDArray[np.int64]]:
+    draw = np.random.default_rng(0)
+    most = min(sum(LENGTHS[0]), model.max_rows or 1 << 30)
+    trunk = draw.integers(0, model.head.size, most)
+    return [
+        np.append(trunk[: min(shared, most - 1)], draw.integers(0, model.head.size, own))[:most]
+        for shared, own in LENGTHS
+    ]
+
+
+def _own(model: PretrainedModel, ids: NDArray[np.int64]) -> NDArray[np.float64]:
+    """log Pr(· | ids[:i + 1]) at every place i, by the model's own forward."""
+    logits = model.own_logits(torch.from_numpy(ids)).double()
+    return logits.log_softmax(-1).cpu().numpy()
+
+
+def _check_causal(model: PretrainedModel, ids: NDArray[np.int64], whole: NDArray[np.float64]) -> None:
+    half = len(ids) // 2
+    error = _distance(_own(model, ids[:half]), whole[:half])
+    if not error <= TOLERANCE:
+        raise ModelError(
+            f"{model.name} ({type(model.lm).__name__}) is not causal: what it says of a prefix changes by {error:.2g} nats "
+            "with the tokens after it, so its factors are no conditional probabilities"
+        )
+
+
+def _error(
+    model: PretrainedModel, path: str, sequences: list[NDArray[np.int64]], reference: list[NDArray[np.float64]]
+) -> tuple[float, str]:
+    """The largest difference of any factor from the reference, and what to say of it."""
+    forest = Forest.build(sequences)
+    question = Question(forest, forest.depth_N > 0)
+    try:
+        with model.attention(NAME if path == "forest" else model.lm.config._attn_implementation) as taken:
+            if not taken:
+                return np.inf, "its attention cannot be replaced"
+            answer = Engine(model, path).answer(question, rows=ROWS)
+    except Exception as error:  # whatever an architecture does with arguments it does not know
+        return np.inf, f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:120]
+    worst = 0.0
+    for s, (ids, logprob) in enumerate(zip(sequences, reference, strict=True)):
+        own = logprob[np.arange(len(ids) - 1), ids[1:]]
+        worst = max(worst, _distance(answer.logprob_N[forest.path(s)[1:]], own))
+    return worst, f"off by {worst:.2g} nats"
+
+
+def _distance(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """The largest difference; equal infinities agree, and NaN agrees with nothing."""
+    with np.errstate(invalid="ignore"):
+        gap = np.where(a == b, 0.0, np.abs(a - b))
+    return float(np.where(np.isnan(gap), np.inf, gap).max(initial=0.0))

@@ -1,0 +1,112 @@
+"""Reading factors off hidden states: logits of a block of rows, their log-sum-exp, and everything asked of them, at once.
+
+Rows that nothing follows are never given; a branching row's log-sum-exp is computed once for all that follows it. Rows ×
+vocabulary is never allocated: logits exist for one block of rows, filled a tile of the vocabulary at a time.
+
+Shapes: M rows of a block, F factors, V vocabulary, k alternatives.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from chainrule.models.base import Head
+from chainrule.models.head import TILE
+
+BLOCK = 1 << 23  # logits alive at a time (32 MiB in float32)
+
+
+@dataclass
+class Factors:
+    """What is known of each of F factors: natural logs, float64."""
+
+    logprob_F: Tensor
+    rank_F: Tensor  # 1 for the most probable token: one more than the tokens that are more probable
+    entropy_F: Tensor  # of the whole conditional distribution, in nats
+    top_id_Fk: Tensor  # the k most probable tokens in the factor's place, most probable first
+    top_logprob_Fk: Tensor
+
+
+@torch.inference_mode()
+def read(head: Head, hidden_RH: Tensor, row_F: Tensor, token_F: Tensor, top: int = 0) -> Factors:
+    """The factors Pr(token_F | the context at row_F). `row_F` ascends."""
+    rows, index_F = torch.unique_consecutive(row_F, return_inverse=True)
+    count = max(16, min(512, BLOCK // head.size))
+    parts = []
+    for first in range(0, len(rows), count):
+        a, b = torch.searchsorted(index_F, torch.tensor([first, first + count], device=index_F.device)).tolist()
+        block = Distributions.at(head, hidden_RH[rows[first : first + count]])
+        parts.append(block.factors(index_F[a:b] - first, token_F[a:b], top))
+    fields = zip(*(vars(p).values() for p in parts), strict=True)
+    return Factors(*(torch.cat(list(f)) for f in fields)) if parts else _no_factors(top)
+
+
+@dataclass
+class Distributions:
+    """The conditional distributions at M rows: their logits, normaliser and entropy (float64)."""
+
+    logits_MV: Tensor
+    logsumexp_M: Tensor
+    entropy_M: Tensor
+
+    @classmethod
+    def at(cls, head: Head, hidden_MH: Tensor) -> Distributions:
+        logits_MV = hidden_MH.new_empty(len(hidden_MH), head.size, dtype=head.dtype)
+        tiles = []
+        for first in range(0, head.size, head.tile):
+            tile = logits_MV[:, first : first + head.tile]
+            head.write(hidden_MH, first, tile)
+            tiles.append(_moments(tile))
+        top_TM, sum_TM, dot_TM = (torch.stack(t).double() for t in zip(*tiles, strict=True))
+        logsumexp_M = torch.logsumexp(top_TM + sum_TM.log(), 0)
+        mean_M = (torch.exp(top_TM - logsumexp_M) * dot_TM).sum(0)  # the expected logit
+        return cls(logits_MV, logsumexp_M, logsumexp_M - mean_M)
+
+    def factors(self, row_F: Tensor, token_F: Tensor, top: int) -> Factors:
+        logit_F = self.logits_MV[row_F, token_F]
+        logprob_F = logit_F.double() - self.logsumexp_M[row_F]
+        rank_F = self._ranks(row_F, logit_F)
+        best = self.logits_MV.topk(top, -1) if top else None
+        ids = best.indices[row_F] if best else row_F.new_empty(len(row_F), 0)
+        logprobs = (
+            (best.values.double() - self.logsumexp_M[:, None])[row_F] if best else logprob_F.new_empty(len(row_F), 0)
+        )
+        return Factors(logprob_F, rank_F, self.entropy_M[row_F], ids, logprobs)
+
+    def _ranks(self, row_F: Tensor, logit_F: Tensor) -> Tensor:
+        """One more than the number of greater logits in the row; a row with many factors is sorted once."""
+        first_M = torch.searchsorted(row_F, torch.arange(len(self.logits_MV), device=row_F.device))
+        rank_F = _count_greater(self.logits_MV, logit_F[first_M])[row_F] + 1
+        count_M = torch.bincount(row_F, minlength=len(self.logits_MV))
+        for row in torch.nonzero(count_M > 1).flatten().tolist():
+            here = slice(int(first_M[row]), int(first_M[row] + count_M[row]))
+            ascending_V = self.logits_MV[row].sort().values
+            rank_F[here] = len(ascending_V) - torch.searchsorted(ascending_V, logit_F[here], right=True) + 1
+        return rank_F
+
+
+def _count_greater(logits_MV: Tensor, logit_M: Tensor) -> Tensor:
+    """How many logits of each row exceed the one given. Counted in floats, tile by tile: 17 times as fast as in ints."""
+    count_M = torch.zeros_like(logit_M, dtype=torch.long)
+    for tile_MV in logits_MV.split(TILE, -1):
+        greater_MV = torch.empty_like(tile_MV, memory_format=torch.contiguous_format)
+        count_M += torch.gt(tile_MV, logit_M[:, None], out=greater_MV).sum(-1).long()
+    return count_M
+
+
+def _moments(logits_MV: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Of one tile: the maximum m, Σ exp(z − m) and Σ exp(z − m) · z, with 0 · −inf = 0 (an impossible event)."""
+    top_M = logits_MV.amax(-1)
+    weight_MV = torch.exp(logits_MV - top_M.clamp_min(torch.finfo(top_M.dtype).min)[:, None])
+    dot_M = torch.linalg.vecdot(weight_MV, logits_MV)
+    if dot_M.isnan().any():
+        dot_M = torch.linalg.vecdot(weight_MV, logits_MV.clamp_min(torch.finfo(top_M.dtype).min))
+    return top_M, weight_MV.sum(-1), dot_M
+
+
+def _no_factors(top: int) -> Factors:
+    none, table = torch.empty(0, dtype=torch.float64), torch.empty(0, top, dtype=torch.float64)
+    return Factors(none, none.long(), none, table.long(), table)

@@ -1,0 +1,99 @@
+"""A forest of any size, a fixed number of rows at a time.
+
+A row is a context: a node that something follows (a leaf conditions nothing, so the network never sees it). Chunks run in
+preorder; between two of them only the current root-to-node path has to be carried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule.forest.forest import Forest
+from chainrule.forest.tiles import Tile, cut
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """R rows of the forest, with what they need from the path carried so far (P rows) and what they leave to the next."""
+
+    node_R: Ints
+    depth_R: Ints
+    path: int  # P: rows of the carried path that lie above this chunk's first row
+    keep: int  # how many of those the next chunk still needs …
+    carry: Ints  # … and which rows of this chunk follow them on its path
+    row_F: Ints  # factor f is read off the distribution at this row …
+    node_F: Ints  # … and belongs to this node
+    tiles: list[Tile]
+
+    def __len__(self) -> int:
+        return len(self.node_R)
+
+
+def chunks(forest: Forest, wanted_N: NDArray[np.bool_], rows: int) -> Iterator[Chunk]:
+    """Cut the contexts of `forest` into chunks of `rows` rows; factors are read for the nodes in `wanted_N`, no root."""
+    view = _Rows.of(forest, wanted_N)
+    path_P = np.zeros(0, np.int64)  # the rows on the path above the next chunk
+    for first in range(0, len(view.node_R), rows):
+        stop = min(first + rows, len(view.node_R))
+        chunk, path_P = view.chunk(first, stop, path_P)
+        yield chunk
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The forest without its leaves, and its factors in the order of the rows they are read from."""
+
+    node_R: Ints
+    depth_R: Ints
+    parent_R: Ints
+    end_R: Ints
+    row_F: Ints
+    node_F: Ints
+
+    @classmethod
+    def of(cls, forest: Forest, wanted_N: NDArray[np.bool_]) -> _Rows:
+        node_R = np.flatnonzero(forest.end_N > np.arange(len(forest)) + 1)
+        row_N1 = np.zeros(len(forest) + 1, np.int64)  # how many contexts come before node n
+        row_N1[node_R + 1] = 1
+        row_N1 = np.cumsum(row_N1)
+        parent_R = forest.parent_N[node_R]
+        parent_R = np.where(parent_R < 0, -1, row_N1[parent_R])
+        node_F = np.flatnonzero(wanted_N)
+        row_F = row_N1[forest.parent_N[node_F]]
+        order = np.argsort(row_F, kind="stable")
+        return cls(node_R, forest.depth_N[node_R], parent_R, row_N1[forest.end_N[node_R]], row_F[order], node_F[order])
+
+    def chunk(self, first: int, stop: int, path_P: Ints) -> tuple[Chunk, Ints]:
+        depth_R, end_R, parent_R = self.depth_R[first:stop], self.end_R[first:stop], self.parent_R[first:stop]
+        tiles = cut(depth_R, end_R - first, np.maximum(parent_R - first, -1), self.end_R[path_P] - first)
+        next_path = self._path(stop, first, path_P)
+        keep = int(np.searchsorted(next_path, first))
+        a, b = np.searchsorted(self.row_F, [first, stop])
+        chunk = Chunk(
+            node_R=self.node_R[first:stop],
+            depth_R=depth_R,
+            path=len(path_P),
+            keep=keep,
+            carry=next_path[keep:] - first,
+            row_F=self.row_F[a:b] - first,
+            node_F=self.node_F[a:b],
+            tiles=tiles,
+        )
+        return chunk, next_path
+
+    def _path(self, row: int, first: int, path_P: Ints) -> Ints:
+        """The ancestors of `row`, root first: those in the chunk from `first` on, behind what stays of the path."""
+        if row >= len(self.node_R):
+            return np.zeros(0, np.int64)
+        inside, up = [], int(self.parent_R[row])
+        while up >= first:
+            inside.append(up)
+            up = int(self.parent_R[up])
+        outside = path_P[: int(self.depth_R[row]) - len(inside)]
+        return np.concatenate([outside, np.array(inside[::-1], np.int64)])

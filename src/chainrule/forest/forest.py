@@ -1,0 +1,110 @@
+"""The prefix forest: every distinct (context, token) pair of a set of sequences, once.
+
+A node is a token, its context is its ancestors, its factor is Pr(node | ancestors). A sequence is a path, and its joint
+probability the sum of the log factors along it. In depth-first preorder one rule says what a node is conditioned on:
+
+    node k is in the context of node q   ⇔   k < q < end[k]          (and k itself is seen where k = q)
+
+Shapes: N nodes, S sequences, T tokens in all sequences together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Forest:
+    """A set of sequences as a forest in preorder. Symbols are any int32: the forest only asks whether two are equal."""
+
+    symbol_N: Ints  # what stands at the node
+    depth_N: Ints  # how many ancestors it has: its position index
+    parent_N: Ints  # −1 for a root
+    end_N: Ints  # one past the last descendant
+    path_T: Ints  # the nodes of every sequence, sequence after sequence
+    offset_S1: Ints  # sequence s is path_T[offset_S1[s] : offset_S1[s + 1]]
+
+    @classmethod
+    def build(cls, sequences: Sequence[NDArray[np.integer]]) -> Forest:
+        """Lay out `sequences`, any number of them, each of any length. O(T log S)."""
+        length_S = np.fromiter((len(s) for s in sequences), np.int64, len(sequences))
+        offset_S1 = _offsets(length_S)
+        symbol_T = np.concatenate(sequences).astype(np.int32) if len(sequences) else np.zeros(0, np.int32)
+        rank_S = _lexicographic(symbol_T, offset_S1)
+        shared_S = _shared_prefixes(symbol_T, offset_S1, rank_S)
+        return _grow(symbol_T, offset_S1, rank_S, shared_S)
+
+    def __len__(self) -> int:
+        return len(self.symbol_N)
+
+    def path(self, sequence: int) -> Ints:
+        """The nodes of one sequence, root first."""
+        return self.path_T[self.offset_S1[sequence] : self.offset_S1[sequence + 1]]
+
+    def ancestors(self, node: int) -> Ints:
+        """The context of `node`, root first: the slow, obvious walk up."""
+        found = []
+        while (node := int(self.parent_N[node])) >= 0:
+            found.append(node)
+        return np.array(found[::-1], np.int64)
+
+
+def _offsets(length_S: Ints) -> Ints:
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(length_S, dtype=np.int64)])
+
+
+def _lexicographic(symbol_T: NDArray[np.int32], offset_S1: Ints) -> Ints:
+    """The sequences in an order in which equal prefixes are neighbours and a prefix comes before what extends it."""
+    letters = symbol_T.astype(">u4").tobytes()  # big-endian, so comparing bytes compares symbols, at memcmp's speed
+    bounds = (offset_S1 * 4).tolist()
+    keys = [letters[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+    return np.array(sorted(range(len(keys)), key=keys.__getitem__), np.int64)
+
+
+def _shared_prefixes(symbol_T: NDArray[np.int32], offset_S1: Ints, rank_S: Ints) -> Ints:
+    """shared[i]: how many leading symbols the i-th sequence in sorted order shares with the one before it."""
+    if len(rank_S) < 2:
+        return np.zeros(len(rank_S), np.int64)
+    start_S, length_S = offset_S1[rank_S], np.diff(offset_S1)[rank_S]
+    overlap_S = np.minimum(length_S[1:], length_S[:-1])
+    bound = _offsets(overlap_S)
+    step = np.arange(bound[-1]) - np.repeat(bound[:-1], overlap_S)
+    left = symbol_T[np.repeat(start_S[:-1], overlap_S) + step]
+    right = symbol_T[np.repeat(start_S[1:], overlap_S) + step]
+    # The first disagreement of each pair; an extra column past the end stands for "they agree as far as both go".
+    agree = np.where(left == right, np.repeat(overlap_S, overlap_S), step)
+    shared_S = np.zeros(len(rank_S), np.int64)
+    some = overlap_S > 0
+    shared_S[1:][some] = np.minimum.reduceat(agree, bound[:-1][some]) if some.any() else 0
+    return shared_S
+
+
+def _grow(symbol_T: NDArray[np.int32], offset_S1: Ints, rank_S: Ints, shared_S: Ints) -> Forest:
+    """Add the sequences in sorted order: each grows a run of new nodes where it leaves the path of the one before it."""
+    length_S = np.diff(offset_S1)[rank_S]
+    fresh_S = length_S - shared_S
+    nodes = int(fresh_S.sum())
+    parent_N, end_N = np.arange(-1, nodes - 1, dtype=np.int64), np.full(nodes, nodes, np.int64)
+    path_T = np.empty(len(symbol_T), np.int64)
+    path_D = np.empty(int(length_S.max(initial=0)), np.int64)  # the current root-to-node path, by depth
+    top = born = 0
+    for place, shared, length in zip(offset_S1[rank_S].tolist(), shared_S.tolist(), length_S.tolist(), strict=True):
+        if length > shared:
+            end_N[path_D[shared:top]] = born  # what the path loses here ends here
+            if length - shared > 0:
+                parent_N[born] = path_D[shared - 1] if shared else -1
+            path_D[shared:length] = np.arange(born, born + length - shared)
+            born += length - shared
+            top = length
+        path_T[place : place + length] = path_D[:length]
+    first_S = np.cumsum(fresh_S) - fresh_S
+    step_N = np.arange(nodes) - np.repeat(first_S, fresh_S)
+    depth_N = np.repeat(shared_S, fresh_S) + step_N
+    symbol_N = symbol_T[np.repeat(offset_S1[rank_S] + shared_S, fresh_S) + step_N].astype(np.int64)
+    return Forest(symbol_N, depth_N, parent_N, end_N, path_T, offset_S1)

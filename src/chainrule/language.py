@@ -1,0 +1,201 @@
+"""The façade people hold: load a model, score, rank, ask for a conditional, explain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from chainrule.engine.embeddings import tokens_of
+from chainrule.engine.engine import Engine
+from chainrule.engine.job import Body, plan
+from chainrule.errors import InputError
+from chainrule.models.base import Model
+from chainrule.models.table import TableModel
+from chainrule.scores import Conditional, Explanation, Ranked, Score, Scores
+from chainrule.scores.assemble import Settings, score_requests
+from chainrule.text.policy import Start, resolve_end, resolve_start
+from chainrule.text.requests import Request, Tokenizes, requests
+from chainrule.text.vocabulary import Vocabulary
+
+
+def load(
+    name: str | Path | None = None, *, device: str = "cpu", dtype: str = "float32", start: str | int = "auto"
+) -> LanguageModel:
+    """Load a language model: a packaged one ("smollm2-135m", the default), a folder, a .gguf file, or a hub id.
+
+    `dtype` is float32, bfloat16, float16 or float64; `start` is "auto", "bos", "eos", "given" or a token id. Only
+    safetensors and GGUF are read, and no code that comes with a checkpoint is run. On load a probe finds the fastest way
+    through the network that agrees with its own forward. Raises ModelError with the remedy.
+    """
+    from chainrule.engine.probe import choose
+    from chainrule.models.load import load_model
+    from chainrule.text.tokenizer import Tokenizer
+
+    model, source = load_model(name, dtype=dtype, device=device)
+    if isinstance(source, Path) and source.is_file():
+        tokenizer = Tokenizer.load(str(source.parent), gguf_file=source.name)
+    else:
+        tokenizer = Tokenizer.load(str(source), local_files_only=isinstance(source, Path))
+    return LanguageModel(model, tokenizer, start=start, engine=choose(model))
+
+
+class LanguageModel:
+    """A model, its tokenizer and its start policy. Everything it returns is in nats unless a name says otherwise."""
+
+    def __init__(
+        self,
+        model: Model,
+        tokenizer: Tokenizes | None = None,
+        *,
+        start: str | int = "auto",
+        engine: Engine | None = None,
+    ) -> None:
+        if tokenizer is None and isinstance(model, TableModel):
+            tokenizer = Vocabulary(model.vocabulary)
+        self.model, self.tokenizer = model, tokenizer
+        self.engine = engine or Engine(model, "batch")
+        self.start = self._start(start)
+
+    def score(
+        self,
+        text: Any = None,
+        *,
+        context: Any = None,
+        embeddings: Any = None,
+        start: str | int | None = None,
+        **options: Any,
+    ) -> Score:
+        """log Pr of one text, pair of texts (a, b), or sequence of token ids, and every factor of it.
+
+        context: a text or token ids that stand before it and are given: Pr(text | context).
+        embeddings: T × D, used in place of the embeddings of the token ids (which may be left out where every row is a
+            row of the model's own table). Positions are added by the model.
+        start: another start policy than the model's.
+        Options: end, top, window, stride, rows, progress, as in `score_batch`.
+        Raises InputError for what cannot be scored.
+        """
+        if embeddings is None:
+            if text is None:
+                raise InputError("there is nothing to score: give a text, token ids, or embeddings")
+            return self.score_batch([text], context=None if context is None else [context], start=start, **options)[0]
+        request = self._embedded(text, context, embeddings)
+        return self._score([request], start, **options)[0]
+
+    def score_batch(
+        self,
+        texts: Sequence[Any],
+        *,
+        context: Any = None,
+        start: str | int | None = None,
+        **options: Any,
+    ) -> Scores:
+        """Score many sequences; shared prefixes are computed once, and the order of input is kept.
+
+        context: one for all, or a list with one for each.
+        window: the most embeddings to condition on (default: the model's own context); a longer text is scored in windows
+            that move on by `stride` tokens (default: half a window), every token exactly once, the start symbol at the
+            head of every window; `contexts` records what each factor saw. window=False refuses longer texts instead.
+        start: another start policy than the model's. end: True or an id adds the end symbol's factor. top: how many
+            alternatives to keep in each place. rows: contexts computed at a time. progress: called with (done, in all).
+        """
+        if isinstance(texts, str):
+            raise InputError("score_batch takes a list of texts; for one text use score")
+        contexts = None if context is None else list(context) if _is_list(context) else [context] * len(texts)
+        made = requests(list(texts), contexts, self.tokenizer, self.model.head.size)
+        return self._score(made, start, **options)
+
+    def rank(self, context: Any, candidates: Sequence[Any], **options: Any) -> list[Ranked]:
+        """The candidates behind `context`, best first, each with log Pr(candidate | context). Options as in `score_batch`."""
+        if isinstance(candidates, str):
+            raise InputError("rank takes a list of candidates; a single text is scored with score(text, context=...)")
+        scores = self.score_batch(list(candidates), context=[context] * len(candidates), **options)
+        order = np.argsort(-scores.logprob, kind="stable").tolist()
+        return [Ranked(i, candidates[i], float(scores.logprob[i]), scores[i]) for i in order]
+
+    def conditional(self, context: Any = None, *, start: str | int | None = None) -> Conditional:
+        """The distribution of the token that comes next, behind `context` (a text or token ids; None: the first token)."""
+        chosen = self._chosen(start)
+        blank = context is None or (isinstance(context, str | list | tuple) and not len(context))
+        request = None if blank else requests([context], None, self.tokenizer, self.model.head.size)[0]
+        ids = np.zeros(0, np.int64) if request is None else request.ids
+        if chosen.id is None and not len(ids):
+            raise InputError("with a given start, the next token needs a context of one token at least")
+        body = Body(np.append(ids, 0), len(ids), chosen.id)  # the last token only marks the place that is asked about
+        job = plan([body], self.model.max_rows, False, None)
+        node = int(job.question.forest.parent_N[job.node_T[0]])
+        logprobs = self.engine.distribution(job.question, node)
+        return Conditional(logprobs, int(job.context_T[0]), chosen, self.tokenizer, self.model.name)
+
+    def explain(self, text: Any, *, context: Any = None, **options: Any) -> Explanation:
+        """Each factor of a text written out, with the running product."""
+        return Explanation(self.score(text, context=context, **options))
+
+    def embed(self, ids: Sequence[int]) -> torch.Tensor:
+        """The token embeddings of `ids`, T × D, as `score(embeddings=...)` takes them."""
+        request = requests([list(ids)], None, None, self.model.embeddings)[0]
+        with torch.inference_mode():
+            return self.model.embed(torch.from_numpy(request.ids).to(self.model.device)).clone()
+
+    def __repr__(self) -> str:
+        name = (
+            type(self.model).__name__
+            if isinstance(self.model, TableModel)
+            else type(getattr(self.model, "lm", self.model)).__name__
+        )
+        return (
+            f"LanguageModel({self.model.name!r}: {name}, {str(self.model.dtype).removeprefix('torch.')} on "
+            f"{self.model.device}, {self.engine.path} path, start {self.start.policy})"
+        )
+
+    def _score(
+        self, made: list[Request], start: str | int | None, *, end: bool | int | None = None, **options: Any
+    ) -> Scores:
+        eos = self.tokenizer.eos_id if self.tokenizer else None
+        end_id = resolve_end(end, vocab_size=self.model.head.size, tokenizer_eos=eos, config_eos=self.model.eos_id)
+        try:
+            settings = Settings(**options)
+        except TypeError as error:
+            raise TypeError(f"unknown option: {str(error).rpartition(' ')[2]}") from None
+        return score_requests(self.engine, self.tokenizer, made, self._chosen(start), end_id, settings)
+
+    def _start(self, requested: str | int) -> Start:
+        tokenizer = self.tokenizer
+        return resolve_start(
+            requested,
+            vocab_size=self.model.embeddings,
+            tokenizer_bos=tokenizer.bos_id if tokenizer else None,
+            tokenizer_eos=tokenizer.eos_id if tokenizer else None,
+            config_bos=self.model.bos_id,
+            config_eos=self.model.eos_id,
+            token=tokenizer.token if tokenizer else "<{}>".format,
+        )
+
+    def _chosen(self, start: str | int | None) -> Start:
+        return self.start if start is None else self._start(start)
+
+    def _embedded(self, text: Any, context: Any, embeddings: Any) -> Request:
+        """A request whose embeddings are given; its ids are looked up in the model's table where they were left out."""
+        if context is not None:
+            raise InputError("embeddings take no context= besides: put the context's embeddings before them")
+        table = torch.as_tensor(embeddings)
+        if table.ndim != 2 or table.shape[1] != self.model.width or not table.is_floating_point():
+            raise InputError(
+                f"embeddings must be numbers of shape (T, {self.model.width}) for this model, not {table.dtype} of shape "
+                f"{tuple(table.shape)}"
+            )
+        ids = tokens_of(self.model, table) if text is None else text
+        request = requests([ids], None, self.tokenizer, self.model.head.size)[0]
+        if len(request.ids) != len(table):
+            raise InputError(
+                f"{len(table)} embeddings came with {len(request.ids)} token ids; there must be one for each"
+            )
+        request.embeddings = table.to(self.model.device)
+        return request
+
+
+def _is_list(context: Any) -> bool:
+    return isinstance(context, list | tuple) and any(isinstance(c, str | list | tuple | np.ndarray) for c in context)

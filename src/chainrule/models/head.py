@@ -1,0 +1,64 @@
+"""From hidden states to logits: the linear head of a language model, and any other head through the model's own code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+TILE = 4096  # columns at a time: a tile of logits and its slice of the weights stay in cache
+
+
+class LinearHead:
+    """z = softcap(scale · (h Wᵀ + b)), in float32 whatever the weights' type: logits are never rounded to bfloat16."""
+
+    tile = TILE
+
+    def __init__(self, linear: nn.Linear, scale: float = 1.0, softcap: float | None = None) -> None:
+        self.linear, self.scale, self.softcap = linear, scale, softcap
+        self.size = linear.out_features
+        self.dtype = torch.promote_types(linear.weight.dtype, torch.float32)
+
+    @classmethod
+    def of(cls, linear: nn.Linear, config: Any) -> LinearHead:
+        """The head with the scale and softcap that the config names (Cohere, Granite, Gemma …); the probe checks it."""
+        scale = float(getattr(config, "logit_scale", None) or 1.0) / float(
+            getattr(config, "logits_scaling", None) or 1.0
+        )
+        return cls(linear, scale, getattr(config, "final_logit_softcapping", None))
+
+    def write(self, hidden_MH: Tensor, first: int, logits_MV: Tensor) -> None:
+        tile = slice(first, first + logits_MV.shape[1])
+        weight = self.linear.weight[tile]
+        if weight.is_cuda and weight.dtype != self.dtype:
+            logits_MV.copy_(torch.mm(hidden_MH.to(weight.dtype), weight.T, out_dtype=self.dtype))
+        else:
+            torch.mm(hidden_MH.to(self.dtype), weight.to(self.dtype).T, out=logits_MV)
+        if self.linear.bias is not None:
+            logits_MV += self.linear.bias[tile]
+        if self.scale != 1.0:
+            logits_MV *= self.scale
+        if self.softcap is not None:
+            logits_MV.div_(self.softcap).tanh_().mul_(self.softcap)
+
+
+class OwnHead:
+    """Any head: the model's own forward with its trunk replaced by the hidden states at hand."""
+
+    def __init__(self, forward: Callable[[Tensor], Tensor], size: int, dtype: torch.dtype) -> None:
+        self.forward, self.size, self.tile, self.dtype = forward, size, size, torch.promote_types(dtype, torch.float32)
+
+    def write(self, hidden_MH: Tensor, first: int, logits_MV: Tensor) -> None:
+        logits_MV.copy_(self.forward(hidden_MH)[:, first : first + logits_MV.shape[1]])
+
+
+class IdentityHead:
+    """The hidden states are the logits already."""
+
+    def __init__(self, size: int, dtype: torch.dtype) -> None:
+        self.size, self.tile, self.dtype = size, size, dtype
+
+    def write(self, hidden_MH: Tensor, first: int, logits_MV: Tensor) -> None:
+        logits_MV.copy_(hidden_MH[:, first : first + logits_MV.shape[1]])

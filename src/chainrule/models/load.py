@@ -1,0 +1,166 @@
+"""From a name to a model: a packaged model, a folder, a .gguf file, or a hub id. Safetensors or GGUF only, no code."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from chainrule.errors import ModelError
+from chainrule.models.cache import DEFAULT, PACKAGED, folder, pulled
+from chainrule.models.pretrained import PretrainedModel
+
+DTYPES = ("float32", "bfloat16", "float16", "float64")
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+
+
+def load_model(
+    name: str | Path | None, *, dtype: str = "float32", device: str = "cpu"
+) -> tuple[PretrainedModel, Path | str]:
+    """The model called `name`, and where its tokenizer is to be read from. Raises ModelError, with the remedy."""
+    name = DEFAULT if name is None else str(name)
+    if dtype not in DTYPES:
+        raise ModelError(f"dtype {dtype!r} is none of {', '.join(DTYPES)}")
+    with quiet():
+        source = _find(name)
+        lm = read_gguf(source, dtype) if _is_gguf(source) else _read(source, dtype)
+        _refuse_nan(lm, name)
+        return PretrainedModel(_to_device(lm, device), name), source
+
+
+def read_gguf(file: Path, dtype: str) -> Any:
+    """A .gguf checkpoint, its weights widened to `dtype`, as an ordinary model that can be saved."""
+    lm = _from_pretrained(str(file.parent), dtype, gguf_file=file.name)
+    if hasattr(lm.config, "quantization_config"):
+        del lm.config.quantization_config  # the weights are plain numbers now
+    lm.hf_quantizer = None
+    lm.config._name_or_path = lm.name_or_path = file.stem
+    return lm
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep transformers' warnings and progress bars off the user's terminal while we load."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _is_gguf(source: Path | str) -> bool:
+    return str(source).lower().endswith(".gguf")
+
+
+def _find(name: str) -> Path | str:
+    """A path where the name means one, else a hub id."""
+    if name in PACKAGED:
+        if not pulled(name):
+            raise ModelError(f"{name} has not been pulled yet; run: chainrule pull {name}")
+        return folder(name)
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return _check_folder(path)
+    if path.is_file():
+        if not _is_gguf(path):
+            raise ModelError(f"{name} is a file, but no .gguf; give a model folder, a .gguf file or a hub id")
+        return path
+    if _is_gguf(name) or name.startswith((".", "/", "~")) or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name):
+        raise ModelError(f"there is no model folder or file {name!r}; check the path")
+    return name
+
+
+def _check_folder(path: Path) -> Path:
+    try:
+        files = [f.name for f in path.iterdir()]
+    except OSError as error:
+        raise ModelError(f"cannot read the model folder {path}: {error}") from error
+    if "config.json" not in files:
+        raise ModelError(f"{path} holds no config.json, so it is no model folder of transformers")
+    if not any(f.endswith(".safetensors") for f in files):
+        pickles = [f for f in files if f.endswith(_PICKLES)]
+        if pickles:
+            raise ModelError(
+                f"{path} holds its weights as pickle ({pickles[0]}), which can run code when it is read; "
+                "convert it to safetensors first (save_pretrained does that)"
+            )
+        raise ModelError(f"{path} holds no weights (*.safetensors)")
+    return path
+
+
+def _read(source: Path | str, dtype: str) -> Any:
+    if isinstance(source, Path):
+        return _from_pretrained(str(source), dtype, local_files_only=True)
+    try:
+        return _from_pretrained(source, dtype, local_files_only=True)
+    except ModelError:
+        pass  # not cached: ask the hub, since the user named it
+    try:
+        return _from_pretrained(source, dtype)
+    except ModelError as error:
+        cause = error.__cause__
+        if not isinstance(cause, OSError):
+            raise
+        raise ModelError(
+            f"{source!r} is no folder or packaged model here, is not in the hub's cache, and could not be fetched from the "
+            f"hub ({_first_line(cause)}); check the name and the network, or give a model folder or a .gguf file, or run "
+            f"chainrule pull {DEFAULT} and use that"
+        ) from error
+
+
+def _from_pretrained(source: str, dtype: str, **options: Any) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    if "gguf_file" not in options:
+        options["use_safetensors"] = True
+    try:
+        lm, info = AutoModelForCausalLM.from_pretrained(
+            source, dtype=getattr(torch, dtype), trust_remote_code=False, output_loading_info=True, **options
+        )
+    except Exception as error:  # transformers raises nearly anything here; the cause stays attached
+        raise ModelError(f"cannot load {source}: {_explain(error)}") from error
+    missing = sorted(info.get("missing_keys") or []) + sorted(str(k) for k in info.get("mismatched_keys") or [])
+    if missing:
+        raise ModelError(
+            f"{source} is no whole language model: {type(lm).__name__} needs weights it does not hold "
+            f"({len(missing)} missing, {missing[0]} for one), and random ones would give meaningless numbers"
+        )
+    return lm
+
+
+def _explain(error: Exception) -> str:
+    text = str(error)
+    if "trust_remote_code" in text or "custom code" in text:
+        return "it needs code that comes with the checkpoint, and chainrule never runs such code"
+    if "Unrecognized configuration class" in text:
+        return "it is no causal language model (transformers has no next-token head for it)"
+    return _first_line(error)
+
+
+def _first_line(error: BaseException) -> str:
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)[:300]
+
+
+def _refuse_nan(lm: Any, name: str) -> None:
+    bad = [key for key, p in lm.named_parameters() if torch.isnan(p.sum()) and torch.isnan(p).any()]
+    if bad:
+        raise ModelError(
+            f"{name} holds NaN in its weights ({bad[0]}{' and others' if len(bad) > 1 else ''}): it is damaged"
+        )
+
+
+def _to_device(lm: Any, device: str) -> Any:
+    try:
+        return lm.to(torch.device(device))
+    except (RuntimeError, AssertionError) as error:
+        raise ModelError(f"cannot put the model on device {device!r}: {_first_line(error)}") from error

@@ -1,0 +1,94 @@
+"""Any decoder of transformers as x → e → h → z. The model is transformers' own code, unchanged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from chainrule.errors import ModelError
+from chainrule.models.head import LinearHead, OwnHead
+
+_CONTEXT_NAMES = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "max_sequence_length", "seq_length")
+
+
+class PretrainedModel:
+    """A causal language model of transformers: its trunk without head and cache, and its head on tiles."""
+
+    def __init__(self, lm: Any, name: str) -> None:
+        self.name, self.lm, self.trunk = name, lm.eval(), lm.base_model
+        config = lm.config.get_text_config()
+        self._table = lm.get_input_embeddings()
+        output = lm.get_output_embeddings()
+        if self.trunk is lm or not isinstance(self._table, nn.Module) or not isinstance(output, nn.Module):
+            raise ModelError(f"{name} ({type(lm).__name__}) has no trunk and head that can be told apart")
+        self.embeddings, self.width = self._table.weight.shape
+        self.max_rows = next((int(n) for key in _CONTEXT_NAMES if (n := getattr(config, key, None))), None)
+        self.bos_id, self.eos_id = config.bos_token_id, config.eos_token_id
+        self.device, self.dtype = self._table.weight.device, self._table.weight.dtype
+        size = getattr(output, "out_features", None) or config.vocab_size
+        self.own_head = OwnHead(self._own_head, size, self.dtype)
+        self.head = LinearHead.of(output, config) if isinstance(output, nn.Linear) else self.own_head
+
+    def embed(self, ids_N: Tensor) -> Tensor:
+        return self._table(ids_N.to(self.device))
+
+    def hidden(self, embeddings_BTD: Tensor, **layout: Any) -> Tensor:
+        return self.trunk(inputs_embeds=embeddings_BTD, use_cache=False, **layout)[0]
+
+    def own_logits(self, ids_T: Tensor) -> Tensor:
+        """The reference: the model's own whole forward of one unpadded sequence of ids. T × V, in the model's type."""
+        return self.lm(input_ids=ids_T[None].to(self.device), use_cache=False).logits[0]
+
+    @contextmanager
+    def attention(self, implementation: str) -> Iterator[bool]:
+        """Run with another of the registered attention functions; yields whether the model takes it."""
+        before = self.lm.config._attn_implementation
+        self.lm.set_attn_implementation(implementation)
+        try:
+            yield self.lm.config._attn_implementation == implementation
+        finally:
+            self.lm.set_attn_implementation(before)
+
+    @contextmanager
+    def widened(self) -> Iterator[None]:
+        """In float32 for a while. Widening and narrowing again is exact, so nothing is lost."""
+        narrow = [p for p in self.lm.parameters() if p.dtype in (torch.bfloat16, torch.float16)]
+        narrow_types = [p.dtype for p in narrow]
+        for p in narrow:
+            p.data = p.data.float()
+        try:
+            yield
+        finally:
+            for p, dtype in zip(narrow, narrow_types, strict=True):
+                p.data = p.data.to(dtype)
+
+    def _own_head(self, hidden_MH: Tensor) -> Tensor:
+        """The model's own forward behind its trunk: whatever it does to hidden states to make logits of them."""
+        stub = _Stub(hidden_MH[None])
+        name = self.lm.base_model_prefix
+        setattr(self.lm, name, stub)
+        try:
+            return self.lm(inputs_embeds=hidden_MH[None], use_cache=False).logits[0]
+        finally:
+            setattr(self.lm, name, self.trunk)
+
+
+class _Stub(nn.Module):
+    """Stands in for a trunk that has run already."""
+
+    def __init__(self, hidden_1MH: Tensor) -> None:
+        super().__init__()
+        self.output = _Output(last_hidden_state=hidden_1MH, past_key_values=None, hidden_states=None, attentions=None)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return self.output
+
+
+class _Output(SimpleNamespace):
+    def __getitem__(self, item: int | slice) -> Any:
+        return (self.last_hidden_state,)[item]

@@ -1,0 +1,93 @@
+"""A table of explicit conditionals: the exact oracle, and the model of the first lesson.
+
+    TableModel(["A", "B", "C"], {"": [10, 9, 0], "A": [0, 0, 0], "B": [8, 7, 0]})      # rows of logits
+    TableModel(["A", "B"], {"": [.5, .5], "A": [1, 0], "B": [0, 1]}, probabilities=True)
+
+An embedding is one-hot over the vocabulary and one start symbol, which is never predicted. So the table goes through the
+same x → e → h → z as any network, and every identity of the chain rule can be tested on it by equality.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from chainrule.errors import InputError, ModelError
+from chainrule.models.head import IdentityHead
+
+Context = str | tuple[str, ...]
+
+
+class TableModel:
+    """Pr(token | context) read from a table in float64.
+
+    `conditionals` maps a context to V numbers: a tuple of tokens, or, where all tokens are single characters, a string.
+    A context that is not in the table takes the row of its longest suffix that is (so a bigram table is a model of
+    sequences of any length); the empty context is the first step and the last resort. Contexts are exact unless
+    `back_off` is true.
+    """
+
+    def __init__(
+        self,
+        vocabulary: Sequence[str],
+        conditionals: Mapping[Context, Sequence[float]],
+        *,
+        probabilities: bool = False,
+        back_off: bool = False,
+        end: str | None = None,
+        name: str = "table",
+    ) -> None:
+        self.name, self.vocabulary, self.back_off = name, list(vocabulary), back_off
+        size = len(self.vocabulary)
+        if len(set(self.vocabulary)) < size or not size:
+            raise ModelError(f"a vocabulary must be a non-empty list of different tokens, not {self.vocabulary!r}")
+        self._ids = {token: i for i, token in enumerate(self.vocabulary)}
+        self._rows = {self._key(c): _row(c, numbers, size, probabilities) for c, numbers in conditionals.items()}
+        self.head = IdentityHead(size, torch.float64)
+        self.width = self.embeddings = size + 1
+        self.max_rows = None
+        self.bos_id: int | None = size
+        self.eos_id = self._ids[end] if end is not None else None
+        self.device, self.dtype = torch.device("cpu"), torch.float64
+
+    def embed(self, ids_N: Tensor) -> Tensor:
+        return torch.nn.functional.one_hot(ids_N.long(), self.width).to(self.dtype)
+
+    def hidden(self, embeddings_BTD: Tensor, **layout: Any) -> Tensor:
+        ids_BT = embeddings_BTD.argmax(-1).tolist()
+        rows = [[self._lookup(tuple(ids_T[: t + 1])) for t in range(len(ids_T))] for ids_T in ids_BT]
+        return torch.from_numpy(np.array(rows))
+
+    def _key(self, context: Context) -> tuple[int, ...]:
+        unknown = [token for token in context if token not in self._ids]
+        if unknown:
+            raise ModelError(
+                f"context {context!r} holds {unknown[0]!r}, which is not in the vocabulary {self.vocabulary}"
+            )
+        return tuple(self._ids[token] for token in context)
+
+    def _lookup(self, context: tuple[int, ...]) -> np.ndarray:
+        """The row for a context of ids; the start symbol only says where it begins."""
+        context = tuple(i for i in context if i != self.bos_id)
+        shortest = len(context) if self.back_off else 0
+        for cut in range(shortest + 1):
+            if (row := self._rows.get(context[cut:])) is not None:
+                return row
+        tokens = " ".join(self.vocabulary[i] for i in context)
+        raise InputError(f"the table has no row for the context ({tokens}): add it, or set back_off=True")
+
+
+def _row(context: Context, numbers: Sequence[float], size: int, probabilities: bool) -> np.ndarray:
+    row = np.asarray(numbers, np.float64)
+    if row.shape != (size,) or np.isnan(row).any():
+        raise ModelError(f"the row for context {context!r} must hold {size} numbers, not {list(numbers)}")
+    if not probabilities:
+        return row
+    if (row < 0).any() or abs(row.sum() - 1) > 1e-9:
+        raise ModelError(f"the row for context {context!r} must hold probabilities that sum to 1, not to {row.sum()!r}")
+    with np.errstate(divide="ignore"):
+        return np.log(row)

@@ -1,0 +1,8 @@
+"""What comes back: sums along paths in float64, units, tables and views."""
+
+from chainrule.scores.conditional import Conditional
+from chainrule.scores.explanation import Explanation
+from chainrule.scores.score import Score
+from chainrule.scores.scores import Ranked, Scores
+
+__all__ = ["Conditional", "Explanation", "Ranked", "Score", "Scores"]

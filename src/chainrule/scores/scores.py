@@ -1,0 +1,145 @@
+"""Many scored sequences, column by column, in the order in which they were given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule.scores import tables
+from chainrule.scores.score import Score
+from chainrule.text.policy import Start
+from chainrule.text.requests import Request, Tokenizes
+
+if TYPE_CHECKING:
+    import pandas
+    import polars
+    import pyarrow
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """Columnar scores of S sequences with T tokens in all; S[i] is a Score. Logs are natural, float64."""
+
+    requests: list[Request]
+    starts: list[Start]
+    end: int | None
+    offsets: NDArray[np.int64]  # sequence s has the tokens offsets[s] … offsets[s + 1] − 1 of the columns below
+    ids: NDArray[np.int64]
+    logprobs: NDArray[np.float64]
+    contexts: NDArray[np.int64]
+    ranks: NDArray[np.int32]
+    entropies: NDArray[np.float64]
+    top_ids: NDArray[np.int32]
+    top_logprobs: NDArray[np.float64]
+    windows: NDArray[np.int64]
+    tokenizer: Tokenizes | None
+    model: str
+    rows: int  # contexts the network computed for these scores …
+    distinct_contexts: int  # … and how many different ones there are
+
+    def __len__(self) -> int:
+        return len(self.requests)
+
+    def __iter__(self) -> Iterator[Score]:
+        return (self[i] for i in range(len(self)))
+
+    @overload
+    def __getitem__(self, item: int) -> Score: ...
+    @overload
+    def __getitem__(self, item: slice) -> list[Score]: ...
+    def __getitem__(self, item: int | slice) -> Score | list[Score]:
+        if isinstance(item, slice):
+            return [self[i] for i in range(*item.indices(len(self)))]
+        i = range(len(self))[item]
+        t = slice(self.offsets[i], self.offsets[i + 1])
+        return Score(
+            request=self.requests[i],
+            start=self.starts[i],
+            end=self.end,
+            ids=self.ids[t],
+            logprobs=self.logprobs[t],
+            contexts=self.contexts[t],
+            ranks=self.ranks[t],
+            entropies=self.entropies[t],
+            top_ids=self.top_ids[t],
+            top_logprobs=self.top_logprobs[t],
+            windows=int(self.windows[i]),
+            tokenizer=self.tokenizer,
+            model=self.model,
+        )
+
+    @cached_property
+    def logprob(self) -> NDArray[np.float64]:
+        """log Pr of every sequence, in nats: the float64 sum of its factors."""
+        return np.array([score.logprob for score in self])
+
+    @property
+    def tokens(self) -> NDArray[np.int64]:
+        """How many factors every sequence has."""
+        return np.diff(self.offsets)
+
+    @property
+    def perplexity(self) -> float:
+        """Of all the tokens together: exp of the mean negative log factor of the corpus."""
+        with np.errstate(over="ignore"):
+            return float(np.exp(-self.logprob.sum() / max(1, self.tokens.sum())))
+
+    def to_arrow(self, per: str = "sequence") -> pyarrow.Table:
+        """One row per "sequence" or per "token"."""
+        return tables.table(self, per)
+
+    def to_pandas(self, per: str = "sequence") -> pandas.DataFrame:
+        return self.to_arrow(per).to_pandas()
+
+    def to_polars(self, per: str = "sequence") -> polars.DataFrame:
+        import polars
+
+        frame = polars.from_arrow(self.to_arrow(per))
+        assert isinstance(frame, polars.DataFrame)
+        return frame
+
+    def to_dicts(self, per: str = "sequence") -> list[dict[str, Any]]:
+        return self.to_arrow(per).to_pylist()
+
+    def write(self, path: str, per: str = "sequence") -> None:
+        """Write a .csv, .jsonl or .parquet file. Raises OutputError where that is not possible."""
+        with tables.Writer(path) as writer:
+            writer.write(self.to_arrow(per))
+
+    def to_csv(self, path: str, per: str = "sequence") -> None:
+        with tables.Writer(path, "csv") as writer:
+            writer.write(self.to_arrow(per))
+
+    def to_json(self) -> str:
+        """A JSON array, one object a sequence with its tokens; infinities are the strings "Infinity" and "-Infinity"."""
+        return tables.json_text([score.to_dict() for score in self])
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return self.to_arrow().__arrow_c_stream__(requested_schema)
+
+    def __repr__(self) -> str:
+        return f"Scores({len(self)} sequences, {int(self.tokens.sum())} tokens, perplexity {self.perplexity:.4g})"
+
+    def __rich__(self) -> Any:
+        from chainrule.scores.views import scores_table
+
+        return scores_table(self)
+
+    def _repr_html_(self) -> str:
+        from chainrule.scores.views import scores_html
+
+        return scores_html(self)
+
+
+class Ranked(NamedTuple):
+    """A candidate behind a context."""
+
+    index: int  # its place among the candidates given
+    text: Any
+    logprob: float  # log Pr(candidate | context), nats
+    score: Score

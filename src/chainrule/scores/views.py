@@ -1,0 +1,134 @@
+"""Scores to look at: Rich for terminals, HTML for notebooks. Colour is surprisal: the redder, the less expected."""
+
+from __future__ import annotations
+
+import html
+import math
+from typing import TYPE_CHECKING
+
+from chainrule.scores import units
+
+if TYPE_CHECKING:
+    from rich.console import Group, RenderableType
+    from rich.table import Table
+
+    from chainrule.scores.explanation import Explanation
+    from chainrule.scores.score import Score
+    from chainrule.scores.scores import Scores
+
+_FULL = 16.0  # bits: from here on a token is as red as it gets
+_BAR = 24  # characters of a bar that stands for probability 1
+_SHOWN = 20  # sequences shown of a batch
+
+
+def explanation_table(explanation: Explanation) -> Group:
+    """One line a factor: formula, probability with its bar, token, running log probability."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("factor", no_wrap=True)
+    table.add_column("token", no_wrap=True)
+    for name in ("probability", "log Pr", "running"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    for f in explanation.factors:
+        bar = Text("█" * round(_BAR * f.probability) or "▏", style=_colour(f.logprob))
+        token = Text(repr(f.token), style=_colour(f.logprob))
+        table.add_row(f.formula, token, f"{f.probability:.6g}", f"{f.logprob:.6f}", f"{f.running_logprob:.6f}", bar)
+    return Group(Text(explanation.head(), style="dim"), table, Text(explanation.total(), style="bold"))
+
+
+def score_panel(score: Score) -> Group:
+    """The text with each token in its colour, and the numbers below."""
+    from rich.console import Group
+    from rich.text import Text
+
+    body = Text(score.context or "", style="dim")
+    for token, logprob in zip(score.tokens, score.logprobs, strict=True):
+        body.append(token, style=_colour(logprob))
+    return Group(body, Text(_numbers(score), style="bold"), Text(score.start.describe(), style="dim"))
+
+
+def scores_table(scores: Scores) -> Table:
+    """One line a sequence."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for name in ("log Pr (nats)", "tokens", "perplexity", "bits/byte"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("text", no_wrap=True, overflow="ellipsis")
+    for score in scores[:_SHOWN]:
+        table.add_row(*_cells(score), Text(_label(score)))
+    if len(scores) > _SHOWN:
+        table.caption = f"{_SHOWN} of {len(scores)} sequences"
+    return table
+
+
+def score_html(score: Score) -> str:
+    """The text with each token in its colour; hovering shows its numbers."""
+    pieces = [
+        f'<span style="background:rgba(214,40,40,{_heat(logprob):.2f})" title="{html.escape(_hover(score, i))}">'
+        f"{html.escape(token)}</span>"
+        for i, (token, logprob) in enumerate(zip(score.tokens, score.logprobs, strict=True))
+    ]
+    context = f'<span style="opacity:.5">{html.escape(score.context)}</span>' if score.context else ""
+    return f'<div style="white-space:pre-wrap">{context}{"".join(pieces)}</div><small>{html.escape(_numbers(score))}</small>'
+
+
+def scores_html(scores: Scores) -> str:
+    rows = "".join(
+        f"<tr>{''.join(f'<td>{c}</td>' for c in _cells(score))}<td>{html.escape(_label(score))}</td></tr>"
+        for score in scores[:_SHOWN]
+    )
+    head = "".join(f"<th>{name}</th>" for name in ("log Pr (nats)", "tokens", "perplexity", "bits/byte", "text"))
+    return f"<table><tr>{head}</tr>{rows}</table><small>{html.escape(repr(scores))}</small>"
+
+
+def rank_table(ranked: list) -> RenderableType:
+    """Candidates, best first."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for name in ("", "log Pr (nats)", "tokens"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("candidate")
+    for place, (_, text, logprob, score) in enumerate(ranked, 1):
+        table.add_row(str(place), f"{logprob:.6f}", str(len(score)), Text(str(text)))
+    return table
+
+
+def _colour(logprob: float) -> str:
+    other = round(255 - 175 * _heat(logprob))
+    return f"rgb(255,{other},{other})"
+
+
+def _heat(logprob: float) -> float:
+    return min(1.0, units.bits(float(logprob)) / _FULL) if math.isfinite(logprob) else 1.0
+
+
+def _hover(score: Score, place: int) -> str:
+    logprob = float(score.logprobs[place])
+    return (
+        f"Pr = {math.exp(logprob):.4g}, {units.bits(logprob):.2f} bits, rank {score.ranks[place]}, "
+        f"context {score.contexts[place]}"
+    )
+
+
+def _numbers(score: Score) -> str:
+    per_byte = "" if score.bits_per_byte is None else f" · {score.bits_per_byte:.4f} bits per byte"
+    what = "log Pr" if score.kind == "joint" else "log Pr given what stands before"
+    return f"{what} = {score.logprob:.6f} nats · {len(score)} tokens · perplexity {score.perplexity:.4g}{per_byte}"
+
+
+def _cells(score: Score) -> list[str]:
+    per_byte = "" if score.bits_per_byte is None else f"{score.bits_per_byte:.4f}"
+    return [f"{score.logprob:.6f}", str(len(score)), f"{score.perplexity:.4g}", per_byte]
+
+
+def _label(score: Score) -> str:
+    text = score.text if score.text is not None else " ".join(map(str, score.ids[:12]))
+    return " ".join(text.split())[:120]

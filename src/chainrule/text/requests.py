@@ -1,0 +1,162 @@
+"""What users give, as what the engine takes: token ids to score, and token ids that stand before them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule.errors import InputError
+from chainrule.text.segments import Segment, after_batch, pair
+from chainrule.text.spans import Spans
+
+Ids = NDArray[np.int64]
+
+
+class Tokenizes(Protocol):
+    """What is asked of a tokenizer: `chainrule.text.Tokenizer`, or the `Vocabulary` of a table."""
+
+    bos_id: int | None
+    eos_id: int | None
+    cls_id: int | None
+    sep_id: int | None
+    special_ids: frozenset[int]
+
+    def encode(self, text: str) -> Ids: ...
+    def encode_batch(self, texts: Sequence[str]) -> list[Ids]: ...
+    def encode_behind(self, texts: Sequence[str]) -> list[Ids]: ...
+    def token_bytes(self, id: int) -> bytes: ...
+    def token(self, id: int) -> str: ...
+    def spans(self, text: str, ids: Sequence[int] | Ids) -> Spans: ...
+
+
+@dataclass
+class Request:
+    """One sequence to score: `ids` behind `context_ids`."""
+
+    ids: Ids
+    context_ids: Ids = field(default_factory=lambda: np.zeros(0, np.int64))
+    text: str | None = None
+    context: str | None = None
+    boundary: Literal["same", "apart"] | None = None
+    segments: list[Segment] = field(default_factory=list)
+    start_id: int | None = None  # where the text's own format says it ([CLS] of a pair)
+    embeddings: Any = None  # T × D, in place of those of `ids`
+
+
+def requests(
+    items: Sequence[Any], contexts: Sequence[Any] | None, tokenizer: Tokenizes | None, vocab_size: int
+) -> list[Request]:
+    """The requests for `items`: texts, pairs of texts, or sequences of token ids, each behind its context, if any.
+
+    Raises InputError, naming the item, for whatever cannot be scored: empty texts, ids out of range, mixed kinds.
+    """
+    if contexts is not None and len(contexts) != len(items):
+        raise InputError(
+            f"there are {len(items)} texts and {len(contexts)} contexts; give one context for all, or one each"
+        )
+    made: list[Request | None] = [None] * len(items)
+    kinds: dict[str, list[int]] = {}
+    for i, item in enumerate(items):
+        kinds.setdefault(_kind(item, i), []).append(i)
+    for kind, where in kinds.items():
+        chosen = [items[i] for i in where]
+        before = None if contexts is None else [contexts[i] for i in where]
+        for i, request in zip(where, _MAKE[kind](chosen, before, tokenizer, where), strict=True):
+            made[i] = request
+    done = [request for request in made if request is not None]
+    for i, request in enumerate(done):
+        _check_ids(request.ids, vocab_size, i, "token id")
+        _check_ids(request.context_ids, vocab_size, i, "context token id")
+    return done
+
+
+def as_ids(item: Any, index: int = 0) -> Ids:
+    """A sequence of token ids as an array. Raises InputError unless they are integers in one dimension."""
+    array = np.asarray(item)
+    if array.size == 0:
+        return np.zeros(0, np.int64)
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise InputError(
+            f"item {index}: token ids must be whole numbers in one dimension, not {array.dtype} of shape {array.shape} "
+            f"({str(item)[:60]}); embeddings go in as embeddings="
+        )
+    return array.astype(np.int64)
+
+
+def _kind(item: Any, index: int) -> str:
+    if isinstance(item, str):
+        return "text"
+    if isinstance(item, bytes):
+        raise InputError(f"item {index} is bytes; decode it to text first (item.decode('utf-8'))")
+    if isinstance(item, tuple) and len(item) == 2 and all(isinstance(part, str) for part in item):
+        return "pair"
+    return "ids"
+
+
+def _texts(
+    items: list[str], contexts: list[Any] | None, tokenizer: Tokenizes | None, where: list[int]
+) -> list[Request]:
+    tokenizer = _needed(tokenizer)
+    for i, text in zip(where, items, strict=True):
+        if not text:
+            raise InputError(f"item {i} is an empty text: there is no token to score")
+    if contexts is None or all(context in (None, "") for context in contexts):
+        made = [Request(ids, text=text) for text, ids in zip(items, tokenizer.encode_batch(items), strict=True)]
+    elif any(not isinstance(context, str) for context in contexts):
+        raise InputError("a text's context must be a text too; to give token ids, give them for both")
+    else:
+        both = zip(items, contexts, after_batch(tokenizer, contexts, items), strict=True)
+        made = [Request(c.ids, c.context_ids, text, context, c.boundary) for text, context, c in both]
+    for i, request in zip(where, made, strict=True):
+        if not len(request.ids):
+            raise InputError(
+                f"item {i}: the text {request.text!r} has no tokens of its own, so there is nothing to score"
+            )
+    return made
+
+
+def _pairs(
+    items: list[tuple[str, str]], contexts: list[Any] | None, tokenizer: Tokenizes | None, where: list[int]
+) -> list[Request]:
+    if contexts is not None:
+        raise InputError("a pair of texts takes no context= besides")
+    made = [pair(_needed(tokenizer), *item) for item in items]  # type: ignore[arg-type]
+    texts = [f"{a} {b}" for a, b in items]
+    return [
+        Request(p.ids, text=text, segments=p.segments, start_id=p.start_id) for p, text in zip(made, texts, strict=True)
+    ]
+
+
+def _given_ids(
+    items: list[Any], contexts: list[Any] | None, tokenizer: Tokenizes | None, where: list[int]
+) -> list[Request]:
+    made = []
+    for i, item, context in zip(where, items, contexts or [None] * len(items), strict=True):
+        ids = as_ids(item, i)
+        if not len(ids):
+            raise InputError(f"item {i} is an empty sequence of token ids: there is nothing to score")
+        if isinstance(context, str):
+            context = _needed(tokenizer).encode(context)
+        made.append(Request(ids, as_ids([] if context is None else context, i)))
+    return made
+
+
+_MAKE = {"text": _texts, "pair": _pairs, "ids": _given_ids}
+
+
+def _needed(tokenizer: Tokenizes | None) -> Tokenizes:
+    if tokenizer is None:
+        raise InputError("this model came without a tokenizer, so it scores token ids and embeddings, not text")
+    return tokenizer
+
+
+def _check_ids(ids: Ids, vocab_size: int, index: int, what: str) -> None:
+    wrong = np.flatnonzero((ids < 0) | (ids >= vocab_size))
+    if len(wrong):
+        raise InputError(
+            f"item {index}: {what} {ids[wrong[0]]} at place {wrong[0]} is out of range; the model's ids are 0 … {vocab_size - 1}"
+        )

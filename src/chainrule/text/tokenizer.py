@@ -1,0 +1,216 @@
+"""A tokenizer: text to token ids and back to bytes, with nothing added, cut off or guessed.
+
+It wraps a tokenizer of transformers, and mostly talks to the Rust backend inside. Everything that depends on how one
+family of tokenizers works stands in `chainrule.text.pieces`.
+"""
+
+import json
+import os
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from chainrule.errors import InputError, ModelError
+from chainrule.text.pieces import Spelling, spelling_of_backend, spelling_of_vocabulary
+from chainrule.text.spans import Span, Spans, align, spells
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+_CHUNK = 4096  # texts encoded at a time: the backend's results are many times the size of the ids
+_HEAD = 1 << 24  # bytes of a .gguf file that hold the names of its metadata
+_FILES = re.compile(r"(tokenizer|vocab|merges|spiece|sentencepiece|spm|bpe|dict|tekken)")
+
+
+class Tokenizer:
+    """The tokens of one model: `encode` text, and ask of any id which bytes it stands for.
+
+    bos_id, eos_id, cls_id, sep_id, unk_id, mask_id are None where the tokenizer has no such symbol.
+    """
+
+    def __init__(self, hf: "PreTrainedTokenizerBase") -> None:
+        self.hf = hf
+        self.bos_id: int | None = hf.bos_token_id
+        self.eos_id: int | None = hf.eos_token_id
+        self.cls_id: int | None = hf.cls_token_id
+        self.sep_id: int | None = hf.sep_token_id
+        self.unk_id: int | None = hf.unk_token_id
+        self.mask_id: int | None = hf.mask_token_id
+        self._backend: Any = getattr(hf, "backend_tokenizer", None)  # None: written in Python
+        self._added: dict[int, str] = {id: str(added.content) for id, added in hf.added_tokens_decoder.items()}
+        special = {id for id, added in hf.added_tokens_decoder.items() if added.special}
+        self.special_ids: frozenset[int] = frozenset(special.union(hf.all_special_ids))
+
+    @classmethod
+    def load(cls, path: str, *, gguf_file: str | None = None, local_files_only: bool = True) -> "Tokenizer | None":
+        """The tokenizer in a model's folder, or in the .gguf file of that name there; None where there is none.
+
+        Raises ModelError where there is one that cannot be read, or only by running code that came with the model.
+        """
+        if Path(path).is_dir() and not _has_tokenizer(Path(path), gguf_file):
+            return None
+        options: dict[str, Any] = {"local_files_only": local_files_only, "trust_remote_code": False}
+        if gguf_file is not None:
+            options["gguf_file"] = gguf_file
+        try:
+            with _quiet():
+                from transformers import AutoTokenizer
+
+                hf = AutoTokenizer.from_pretrained(path, **options)
+        except Exception as error:  # transformers lets whatever its parsers raise through
+            reason = str(error).strip().split("\n")[0] or type(error).__name__
+            raise ModelError(
+                f"The tokenizer in {path} cannot be read: {reason} (code that comes with a model is never run). "
+                "Score token ids instead, or repair the folder."
+            ) from error
+        if len(hf.get_vocab()) <= len(hf.added_tokens_decoder):
+            raise ModelError(
+                f"The tokenizer in {path} has no vocabulary: is its tokenizer.json or vocabulary file missing?"
+            )
+        return cls(hf)
+
+    @cached_property
+    def size(self) -> int:
+        """One more than the largest id, added tokens included."""
+        return max(self.hf.get_vocab().values(), default=-1) + 1
+
+    def encode(self, text: str) -> np.ndarray:
+        """The ids of the tokens of the text, int64: the whole text, and no start or end symbol that is not in it."""
+        return self.encode_batch([text])[0]
+
+    def encode_batch(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """`encode` for many texts at a time. Raises InputError for a text that is not Unicode text."""
+        return self._encode_batch(texts, self._backend)
+
+    def encode_behind(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """The ids of texts that stand behind other text: without the space that some tokenizers set before a text.
+
+        Where the tokenizer is written in Python, that space cannot be kept away.
+        """
+        return self._encode_batch(texts, self._backend_behind)
+
+    def token_bytes(self, id: int) -> bytes:
+        """The bytes that a token stands for; none for an id that the tokenizer does not have."""
+        id = int(id)
+        if (content := self._added.get(id)) is not None:
+            return content.encode()
+        token = self._string(id)
+        return b"" if token is None else self._spelling(token)
+
+    def token(self, id: int) -> str:
+        """A token to show: its text, with escapes for the bytes of a character that it holds a part of."""
+        raw = self.token_bytes(id)
+        return raw.decode("utf-8", "backslashreplace") if raw or int(id) in self._added else f"<{int(id)}>"
+
+    def spans(self, text: str, ids: Sequence[int] | np.ndarray) -> Spans:
+        """Where the tokens `ids` of the text lie in it."""
+        pieces = [self.token_bytes(id) for id in ids]
+        if spells(text, pieces):
+            return align(text, pieces)
+        pieces = [b"" if id == self.unk_id else piece for id, piece in zip(ids, pieces, strict=True)]
+        return align(text, pieces, self._offsets(text, ids))
+
+    @cached_property
+    def _spelling(self) -> Spelling:
+        if self._backend is not None:
+            return spelling_of_backend(self._backend)
+        return spelling_of_vocabulary(self.hf.get_vocab(), byte_characters=self.hf.tokenize("é") == ["Ã", "©"])
+
+    @cached_property
+    def _backend_behind(self) -> Any:
+        """The backend without the steps that set a space before a text; the same one if it has none."""
+        return None if self._backend is None else _without_first_space(self._backend)
+
+    def _string(self, id: int) -> str | None:
+        if not 0 <= id < self.size:
+            return None
+        return self._backend.id_to_token(id) if self._backend is not None else self.hf.convert_ids_to_tokens(id)
+
+    def _encode_batch(self, texts: Sequence[str], backend: Any) -> list[np.ndarray]:
+        for text in texts:
+            _check_text(text)
+        if backend is None:
+            return [np.array(self.hf.convert_tokens_to_ids(self.hf.tokenize(text)), np.int64) for text in texts]
+        _whole(backend)
+        chunks = (texts[start : start + _CHUNK] for start in range(0, len(texts), _CHUNK))
+        encodings = (each for chunk in chunks for each in backend.encode_batch_fast(chunk, add_special_tokens=False))
+        return [np.array(encoding.ids, np.int64) for encoding in encodings]
+
+    def _offsets(self, text: str, ids: Sequence[int] | np.ndarray) -> list[Span] | None:
+        """The backend's opinion of where the tokens lie; None if it has none, or would make other tokens."""
+        if self._backend is None:
+            return None
+        _whole(self._backend)
+        encoding = self._backend.encode(text, add_special_tokens=False)
+        return encoding.offsets if np.array_equal(encoding.ids, ids) else None
+
+
+def _has_tokenizer(folder: Path, gguf_file: str | None) -> bool:
+    if gguf_file is not None:
+        with open(folder / gguf_file, "rb") as file:
+            return b"tokenizer.ggml.tokens" in file.read(_HEAD)
+    return any(_FILES.match(name) or name.endswith((".tiktoken", ".spm")) for name in os.listdir(folder))
+
+
+def _check_text(text: str) -> None:
+    if not isinstance(text, str):
+        raise InputError(f"A text is wanted, and a {type(text).__name__} came: {text!r:.60}")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"The text is not Unicode: character {error.start} is half of a surrogate pair "
+            f"(U+{ord(text[error.start]):04X}). Read the file as UTF-8, or replace that character."
+        ) from error
+
+
+def _whole(backend: Any) -> None:
+    """Switch off the truncation and padding that came with the tokenizer, or that another user of it switched on."""
+    if backend.truncation is not None:
+        backend.no_truncation()
+    if backend.padding is not None:
+        backend.no_padding()
+
+
+def _without_first_space(backend: Any) -> Any:
+    import tokenizers
+
+    before = json.loads(backend.to_str())
+    steps = {name: _spaceless(before[name]) for name in ("normalizer", "pre_tokenizer")}
+    after = before | steps
+    return backend if after == before else tokenizers.Tokenizer.from_str(json.dumps(after))
+
+
+def _spaceless(step: dict[str, Any] | None) -> dict[str, Any] | None:
+    """A step of a serialised backend, changed to set no space before a text."""
+    match step:
+        case {"type": "Sequence", **inner}:
+            return step | {name: [_spaceless(each) for each in steps] for name, steps in inner.items()}
+        case {"type": "Prepend"}:
+            return {"type": "Sequence", "normalizers": []}
+        case {"type": "Metaspace"}:
+            return step | {"prepend_scheme": "never"}
+        case {"type": "ByteLevel"}:
+            return step | {"add_prefix_space": False}
+    return step
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep transformers from talking: what matters is raised."""
+    from transformers.utils import logging
+
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.set_verbosity(verbosity)
