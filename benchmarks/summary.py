@@ -15,9 +15,7 @@ def summary(workload: Workload, answers: dict[str, list[dict]], reference: list[
     return {"tokens": workload.tokens, "facts": workload.facts, "against": workload.against, "systems": systems}
 
 
-def summarise(
-    name: str, workload: Workload, given: list[dict], base: float | None, reference: list[float] | None
-) -> dict:
+def summarise(name: str, workload: Workload, given: list[dict], base: float | None, reference: list[float] | None) -> dict:
     seconds = [answer["seconds"] for answer in given]
     rates = [workload.tokens / value for value in seconds]
     itself = (name, workload.name) == workload.reference

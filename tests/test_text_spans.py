@@ -9,9 +9,7 @@ from hypothesis import strategies as st
 from chainrule.text import Spans, align, spells
 
 UNICODE = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
-MIXED = st.lists(
-    st.one_of(UNICODE, st.sampled_from(["naïve café ", "שלום ", "👩‍👩‍👧", "e\u0301", "日本語", "  ", "\n"]))
-)
+MIXED = st.lists(st.one_of(UNICODE, st.sampled_from(["naïve café ", "שלום ", "👩‍👩‍👧", "e\u0301", "日本語", "  ", "\n"])))
 TEXTS = MIXED.map("".join)
 # Not lossless: SentencePiece's sign for a space, and the symbols of a tokenizer written in the text (<s>).
 PLAIN_TEXTS = TEXTS.map(lambda text: text.replace("▁", "_").replace("<", "("))
@@ -99,6 +97,11 @@ def test_parts_of_a_character_show_the_character():
         ("¼", [b"1", b"", b"4"], ["¼", "¼", "¼"]),
         ("xﬁ", [b"x\xe3", b"\x80", b"\x80f", b"i"], ["x", "x", "ﬁ", "ﬁ"]),
         ("€ A", [b"\xe2", b"\x82", b"\xac", b"a"], ["€", "€", "€", "A"]),
+        ("A  ☃", [b"a", b" ", b""], ["A", " ", " ☃"]),
+        ("A\u0301", [b"a", "\u0301".encode()], ["A", "\u0301"]),
+        ("\u2003B", [b"\xe3", b"\x80", b"\x80", b"b"], ["\u2003", "\u2003", "\u2003", "B"]),
+        ("\u2003\u2003B", [b"\xe3", b"\x80", b"\x80", b"b"], ["\u2003\u2003", "", "", "B"]),
+        ("Bz", [b"", b"b", b"z"], ["", "B", "z"]),  # an unknown token for which nothing is left
         ("", [b"x"], [""]),
     ],
 )

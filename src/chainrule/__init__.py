@@ -36,7 +36,21 @@ _HOMES = {
     "pull": "models.cache",
 }
 
-__all__ = sorted(_HOMES)  # pyrefly: ignore
+__all__ = [
+    "ChainruleError",
+    "Conditional",
+    "Explanation",
+    "InputError",
+    "LanguageModel",
+    "ModelError",
+    "OutputError",
+    "Ranked",
+    "Score",
+    "Scores",
+    "TableModel",
+    "load",
+    "pull",
+]
 
 
 def __getattr__(name: str) -> Any:

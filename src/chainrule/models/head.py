@@ -24,9 +24,7 @@ class LinearHead:
     @classmethod
     def of(cls, linear: nn.Linear, config: Any) -> LinearHead:
         """The head with the scale and softcap that the config names (Cohere, Granite, Gemma …); the probe checks it."""
-        scale = float(getattr(config, "logit_scale", None) or 1.0) / float(
-            getattr(config, "logits_scaling", None) or 1.0
-        )
+        scale = float(getattr(config, "logit_scale", None) or 1.0) / float(getattr(config, "logits_scaling", None) or 1.0)
         return cls(linear, scale, getattr(config, "final_logit_softcapping", None))
 
     def write(self, hidden_MH: Tensor, first: int, logits_MV: Tensor) -> None:

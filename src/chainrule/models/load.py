@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stderr
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +20,7 @@ DTYPES = ("float32", "bfloat16", "float16", "float64")
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
-def load_model(
-    name: str | Path | None, *, dtype: str = "float32", device: str = "cpu"
-) -> tuple[PretrainedModel, Path | str]:
+def load_model(name: str | Path | None, *, dtype: str = "float32", device: str = "cpu") -> tuple[PretrainedModel, Path | str]:
     """The model called `name`, and where its tokenizer is to be read from. Raises ModelError, with the remedy."""
     name = DEFAULT if name is None else str(name)
     if dtype not in DTYPES:
@@ -34,7 +34,8 @@ def load_model(
 
 def read_gguf(file: Path, dtype: str) -> Any:
     """A .gguf checkpoint, its weights widened to `dtype`, as an ordinary model that can be saved."""
-    lm = _from_pretrained(str(file.parent), dtype, gguf_file=file.name)
+    with nullcontext() if sys.stderr.isatty() else redirect_stderr(StringIO()):  # its progress bar, on a terminal only
+        lm = _from_pretrained(str(file.parent), dtype, gguf_file=file.name)
     if hasattr(lm.config, "quantization_config"):
         del lm.config.quantization_config  # the weights are plain numbers now
     lm.hf_quantizer = None
@@ -154,9 +155,7 @@ def _first_line(error: BaseException) -> str:
 def _refuse_nan(lm: Any, name: str) -> None:
     bad = [key for key, p in lm.named_parameters() if torch.isnan(p.sum()) and torch.isnan(p).any()]
     if bad:
-        raise ModelError(
-            f"{name} holds NaN in its weights ({bad[0]}{' and others' if len(bad) > 1 else ''}): it is damaged"
-        )
+        raise ModelError(f"{name} holds NaN in its weights ({bad[0]}{' and others' if len(bad) > 1 else ''}): it is damaged")
 
 
 def _to_device(lm: Any, device: str) -> Any:

@@ -65,9 +65,7 @@ class TableModel:
     def _key(self, context: Context) -> tuple[int, ...]:
         unknown = [token for token in context if token not in self._ids]
         if unknown:
-            raise ModelError(
-                f"context {context!r} holds {unknown[0]!r}, which is not in the vocabulary {self.vocabulary}"
-            )
+            raise ModelError(f"context {context!r} holds {unknown[0]!r}, which is not in the vocabulary {self.vocabulary}")
         return tuple(self._ids[token] for token in context)
 
     def _lookup(self, context: tuple[int, ...]) -> np.ndarray:

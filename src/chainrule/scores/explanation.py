@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import math
 from dataclasses import dataclass
 from itertools import accumulate
@@ -42,13 +43,14 @@ class Explanation:
         wide = max(len(f.formula) for f in self.factors)
         name = max(len(repr(f.token)) for f in self.factors)
         lines = [
-            f"{f.formula:<{wide}} = {f.probability:<11.6g} {f.token!r:<{name}}  log {f.logprob:>11.6f}   so far {f.running_logprob:>12.6f}"
+            f"{f.formula:<{wide}} = {f.probability:<11.6g} {f.token!r:<{name}}"
+            f"  log {f.logprob:>11.6f}   so far {f.running_logprob:>12.6f}"
             for f in self.factors
         ]
         return "\n".join([self.head(), *lines, self.total()])
 
     def head(self) -> str:
-        return f"{self.score.start.describe()}"
+        return self.score.start.describe()
 
     def total(self) -> str:
         """The sum, and the product where a float can hold it."""
@@ -67,7 +69,7 @@ class Explanation:
         return explanation_table(self)
 
     def _repr_html_(self) -> str:
-        return f"<pre>{__import__('html').escape(str(self))}</pre>"
+        return f"<pre>{html.escape(str(self))}</pre>"
 
 
 def formula(score: Score, place: int) -> str:

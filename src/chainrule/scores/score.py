@@ -136,7 +136,8 @@ class Score:
     def __repr__(self) -> str:
         shown = repr(self.text) if self.text is not None else f"{len(self.ids)} token ids"
         what = "Pr" if self.kind == "joint" else "Pr given its context"
-        return f"Score(log {what} = {self.logprob:.6f} nats, {len(self)} tokens, {shown if len(shown) < 60 else shown[:57] + '...'})"
+        short = shown if len(shown) < 60 else shown[:57] + "..."
+        return f"Score(log {what} = {self.logprob:.6f} nats, {len(self)} tokens, {short})"
 
     def __rich__(self) -> Any:
         from chainrule.scores.views import score_panel

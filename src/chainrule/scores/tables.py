@@ -167,9 +167,7 @@ def _per_token(scores: Scores) -> dict[str, Any]:
     count_S = scores.tokens
     spread = lambda values: np.repeat(np.array(values, object), count_S)  # noqa: E731
     each = list(scores)
-    spans = [
-        span for score in each for span in (score.spans.char_spans if score.spans else [(None, None)] * len(score))
-    ]
+    spans = [span for score in each for span in (score.spans.char_spans if score.spans else [(None, None)] * len(score))]
     columns = {
         "index": np.repeat(np.arange(len(scores)), count_S),
         "place": np.concatenate([np.arange(n) for n in count_S]) if len(count_S) else np.zeros(0, np.int64),

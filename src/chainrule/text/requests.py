@@ -55,9 +55,7 @@ def requests(
     Raises InputError, naming the item, for whatever cannot be scored: empty texts, ids out of range, mixed kinds.
     """
     if contexts is not None and len(contexts) != len(items):
-        raise InputError(
-            f"there are {len(items)} texts and {len(contexts)} contexts; give one context for all, or one each"
-        )
+        raise InputError(f"there are {len(items)} texts and {len(contexts)} contexts; give one context for all, or one each")
     made: list[Request | None] = [None] * len(items)
     kinds: dict[str, list[int]] = {}
     for i, item in enumerate(items):
@@ -81,8 +79,9 @@ def as_ids(item: Any, index: int = 0) -> Ids:
         return np.zeros(0, np.int64)
     if array.ndim != 1 or array.dtype.kind not in "iu":
         raise InputError(
-            f"item {index}: token ids must be whole numbers in one dimension, not {array.dtype} of shape {array.shape} "
-            f"({str(item)[:60]}); embeddings go in as embeddings="
+            f"token ids must be whole numbers in one dimension, not {array.dtype} of shape {array.shape} "
+            f"({str(item)[:60]}); embeddings go in as embeddings=",
+            index,
         )
     return array.astype(np.int64)
 
@@ -91,19 +90,17 @@ def _kind(item: Any, index: int) -> str:
     if isinstance(item, str):
         return "text"
     if isinstance(item, bytes):
-        raise InputError(f"item {index} is bytes; decode it to text first (item.decode('utf-8'))")
+        raise InputError("bytes are no text; decode them first (item.decode('utf-8'))", index)
     if isinstance(item, tuple) and len(item) == 2 and all(isinstance(part, str) for part in item):
         return "pair"
     return "ids"
 
 
-def _texts(
-    items: list[str], contexts: list[Any] | None, tokenizer: Tokenizes | None, where: list[int]
-) -> list[Request]:
+def _texts(items: list[str], contexts: list[Any] | None, tokenizer: Tokenizes | None, where: list[int]) -> list[Request]:
     tokenizer = _needed(tokenizer)
     for i, text in zip(where, items, strict=True):
         if not text:
-            raise InputError(f"item {i} is an empty text: there is no token to score")
+            raise InputError("an empty text has no token to score", i)
     if contexts is None or all(context in (None, "") for context in contexts):
         made = [Request(ids, text=text) for text, ids in zip(items, tokenizer.encode_batch(items), strict=True)]
     elif any(not isinstance(context, str) for context in contexts):
@@ -113,9 +110,7 @@ def _texts(
         made = [Request(c.ids, c.context_ids, text, context, c.boundary) for text, context, c in both]
     for i, request in zip(where, made, strict=True):
         if not len(request.ids):
-            raise InputError(
-                f"item {i}: the text {request.text!r} has no tokens of its own, so there is nothing to score"
-            )
+            raise InputError(f"item {i}: the text {request.text!r} has no tokens of its own, so there is nothing to score")
     return made
 
 
@@ -126,19 +121,15 @@ def _pairs(
         raise InputError("a pair of texts takes no context= besides")
     made = [pair(_needed(tokenizer), *item) for item in items]  # type: ignore[arg-type]
     texts = [f"{a} {b}" for a, b in items]
-    return [
-        Request(p.ids, text=text, segments=p.segments, start_id=p.start_id) for p, text in zip(made, texts, strict=True)
-    ]
+    return [Request(p.ids, text=text, segments=p.segments, start_id=p.start_id) for p, text in zip(made, texts, strict=True)]
 
 
-def _given_ids(
-    items: list[Any], contexts: list[Any] | None, tokenizer: Tokenizes | None, where: list[int]
-) -> list[Request]:
+def _given_ids(items: list[Any], contexts: list[Any] | None, tokenizer: Tokenizes | None, where: list[int]) -> list[Request]:
     made = []
     for i, item, context in zip(where, items, contexts or [None] * len(items), strict=True):
         ids = as_ids(item, i)
         if not len(ids):
-            raise InputError(f"item {i} is an empty sequence of token ids: there is nothing to score")
+            raise InputError("an empty sequence of token ids has nothing to score", i)
         if isinstance(context, str):
             context = _needed(tokenizer).encode(context)
         made.append(Request(ids, as_ids([] if context is None else context, i)))
@@ -158,5 +149,5 @@ def _check_ids(ids: Ids, vocab_size: int, index: int, what: str) -> None:
     wrong = np.flatnonzero((ids < 0) | (ids >= vocab_size))
     if len(wrong):
         raise InputError(
-            f"item {index}: {what} {ids[wrong[0]]} at place {wrong[0]} is out of range; the model's ids are 0 … {vocab_size - 1}"
+            f"{what} {ids[wrong[0]]} at place {wrong[0]} is out of range; the model's ids are 0 … {vocab_size - 1}", index
         )

@@ -70,9 +70,7 @@ class Tokenizer:
                 "Score token ids instead, or repair the folder."
             ) from error
         if len(hf.get_vocab()) <= len(hf.added_tokens_decoder):
-            raise ModelError(
-                f"The tokenizer in {path} has no vocabulary: is its tokenizer.json or vocabulary file missing?"
-            )
+            raise ModelError(f"The tokenizer in {path} has no vocabulary: is its tokenizer.json or vocabulary file missing?")
         return cls(hf)
 
     @cached_property

@@ -1,0 +1,54 @@
+# make demo: everything, from nothing to a real model's numbers.   make test: the tests.   make check: all that must hold.
+PYTHON ?= python3
+TORCH ?= torch==2.13.0
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: demo test check static format model bench bench-quick floor exactness clean
+
+demo: model
+	$(BIN)/python scripts/demo.py
+
+test: model
+	$(BIN)/pytest
+
+check: static test
+
+static: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyrefly check
+	$(BIN)/lint-imports
+	$(BIN)/python scripts/docs.py --check
+
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+model: $(READY)
+	$(BIN)/chainrule pull smollm2-135m
+
+bench: model
+	$(BIN)/python benchmarks/setup_peers.py
+	$(BIN)/python benchmarks/run.py
+	$(BIN)/python scripts/docs.py
+
+bench-quick: model
+	$(BIN)/python benchmarks/setup_peers.py
+	$(BIN)/python benchmarks/run.py --quick
+
+floor: model
+	$(BIN)/python benchmarks/floor.py
+
+exactness: model
+	$(BIN)/python benchmarks/exactness.py
+
+# torch first and by itself: a range would let pip pick another build (see README, Installing).
+$(READY): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -c 'import torch' 2>/dev/null || $(BIN)/pip install --quiet "$(TORCH)"
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	touch $(READY)
+
+clean:
+	rm -rf .venv .bench .pytest_cache .hypothesis .ruff_cache .import_linter_cache

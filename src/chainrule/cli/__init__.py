@@ -1,0 +1,1 @@
+"""The command line: the names of the library, one command each."""

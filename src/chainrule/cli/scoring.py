@@ -1,0 +1,183 @@
+"""Scoring streams of texts, and showing what comes of it: rich on a terminal, plain into a pipe, JSON where asked."""
+
+from __future__ import annotations
+
+import csv
+import math
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from chainrule.cli.inputs import Record
+from chainrule.errors import InputError
+from chainrule.scores.tables import Writer, json_text, write_csv
+
+if TYPE_CHECKING:
+    from chainrule.engine.engine import Progress
+    from chainrule.language import LanguageModel
+    from chainrule.scores import Conditional, Explanation, Scores
+
+SHARD = 1000  # texts scored and written at a time, so that memory does not grow with the input
+
+
+class Sink:
+    """Where scores go: a file, JSON lines, a terminal, or CSV for a pipe."""
+
+    def __init__(self, output: str | None, json: bool, per: str | None, lone: bool) -> None:
+        self.json, self.lone = json, lone
+        self.per = per or "sequence"
+        self.detailed = per == "token" or (per is None and lone)
+        self._writer = None if output is None else Writer(output)
+        self._header = True
+
+    def __enter__(self) -> Sink:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if self._writer is not None:
+            self._writer.__exit__(*error)
+
+    def write(self, scores: Scores) -> None:
+        """Write one shard, behind the ones before it."""
+        if self._writer is not None:
+            self._writer.write(scores.to_arrow(self.per))
+        elif self.json:
+            for score in scores:
+                row = score.to_dict()
+                print(json_text(row if self.detailed else {k: v for k, v in row.items() if k != "tokens"}))
+        elif sys.stdout.isatty():
+            _show(*(scores if self.detailed else [scores]))
+        else:
+            write_csv(scores.to_arrow(self.per), sys.stdout, self._header)
+            self._header = False
+
+
+def score_stream(load: Callable[[], LanguageModel], records: Iterator[Record], sink: Sink, options: dict[str, Any]) -> None:
+    """Read, score and write a shard at a time. The first text is read before the model is, so that bad input fails fast."""
+    first = list(islice(records, SHARD))
+    if not first:
+        raise InputError("there is nothing to score: the input holds no text")
+    lm = load()
+    done = 0
+    with _progress() as report:
+        shard = first
+        while shard:
+            sink.write(_score(lm, shard, options, report(done)))
+            done += len(shard)
+            shard = list(islice(records, SHARD))
+
+
+def rank_all(
+    load: Callable[[], LanguageModel],
+    context: str,
+    records: list[Record],
+    end: bool | None,
+    output: str | None,
+    json: bool,
+) -> None:
+    """Rank candidates behind a context."""
+    if not records:
+        raise InputError("there is nothing to rank: give candidates")
+    writer = None if output is None else Writer(output)
+    lm = load()
+    ranked = _naming(records, lambda: lm.rank(context, [r.item for r in records], end=end))
+    rows = [
+        {"rank": place, "index": r.index, "logprob": r.logprob, "tokens": len(r.score), "boundary": r.score.boundary}
+        | {"start": r.score.start.policy, "start_id": r.score.start.id, "end_id": r.score.end, "candidate": r.text}
+        for place, r in enumerate(ranked, 1)
+    ]
+    if writer is not None:
+        import pyarrow
+
+        with writer:
+            writer.write(pyarrow.Table.from_pylist(rows))
+    elif json:
+        print_json({"context": context, "model": lm.model.name, "candidates": rows})
+    elif sys.stdout.isatty():
+        from chainrule.scores.views import rank_table
+
+        _show(rank_table(ranked))
+    else:
+        table = csv.DictWriter(sys.stdout, list(rows[0]), lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
+    if any(r.score.boundary == "apart" for r in ranked):
+        print(
+            "chainrule: note: for some candidates, context and candidate tokenise differently together than apart; "
+            "they were scored apart (boundary: apart)",
+            file=sys.stderr,
+        )
+
+
+def show_conditional(conditional: Conditional, top: int, json: bool) -> None:
+    """The most probable next tokens."""
+    if json:
+        print_json(conditional.to_dict(top))
+        return
+    bar = sys.stdout.isatty()
+    for a in conditional.top(top):
+        p = math.exp(a.logprob)
+        print(f"{p:<12.6g} {a.logprob:>12.6f}  {a.token!r}" + (f"  {'█' * round(40 * p)}" if bar else ""))
+    where = f"{conditional.context} embedding{'s' * (conditional.context != 1)}, entropy {conditional.entropy:.6f} nats"
+    print(f"conditioned on {where}; {conditional.start.describe()}", file=sys.stderr)
+
+
+def show_explanation(explanation: Explanation, json: bool) -> None:
+    """Every factor written out."""
+    if json:
+        print_json(explanation.to_dict())
+    elif sys.stdout.isatty():
+        _show(explanation)
+    else:
+        print(explanation)
+
+
+def print_json(value: Any) -> None:
+    """One JSON value on standard output."""
+    print(json_text(value, indent=2))
+
+
+def _score(lm: LanguageModel, shard: list[Record], options: dict[str, Any], progress: Progress | None) -> Scores:
+    contexts = [r.context for r in shard]
+    given = None if all(c is None for c in contexts) else contexts
+    return _naming(shard, lambda: lm.score_batch([r.item for r in shard], context=given, progress=progress, **options))
+
+
+def _naming(records: list[Record], ask: Callable[[], Any]) -> Any:
+    """An error about item i of a shard names the place that the item came from."""
+    try:
+        return ask()
+    except InputError as error:
+        if error.item is None:
+            raise
+        raise InputError(f"{records[error.item].where}: {error.reason}") from None
+
+
+def _show(*renderables: Any) -> None:
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    for renderable in renderables:
+        console.print(renderable)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int], Progress | None]]:
+    """On a terminal, a bar a shard; elsewhere nothing."""
+    if not sys.stderr.isatty():
+        yield lambda done: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total} contexts"))
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bars:
+        task = bars.add_task("scoring", total=None)
+
+        def report(done: int) -> Callable[[int, int], None]:
+            label = f"scoring behind {done} texts" if done else "scoring"
+            return lambda now, total: bars.update(task, description=label, completed=now, total=total)
+
+        yield report
