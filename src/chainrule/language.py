@@ -194,4 +194,7 @@ class LanguageModel:
 
 
 def _is_list(context: Any) -> bool:
-    return isinstance(context, list | tuple) and any(isinstance(c, str | list | tuple | np.ndarray) for c in context)
+    """Whether this is a context for each text, and not the token ids of one context for all."""
+    return isinstance(context, list | tuple) and any(
+        c is None or isinstance(c, str | list | tuple | np.ndarray) for c in context
+    )

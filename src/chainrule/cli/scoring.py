@@ -46,7 +46,7 @@ class Sink:
         elif self.json:
             for score in scores:
                 row = score.to_dict()
-                print(json_text(row if self.detailed else {k: v for k, v in row.items() if k != "tokens"}))
+                print(json_text(row if self.detailed else {k: v for k, v in row.items() if k != "factors"}))
         elif sys.stdout.isatty():
             _show(*(scores if self.detailed else [scores]))
         else:

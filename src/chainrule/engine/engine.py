@@ -17,7 +17,7 @@ from chainrule.errors import ModelError
 from chainrule.forest import Forest
 from chainrule.models.base import Model
 
-ROWS = 512  # contexts a chunk holds: enough for matrix products at full speed, few enough to stay in cache
+ROWS = 768  # contexts a chunk holds: the weights are read once a chunk, and its activations still fit into cache
 PATHS = {"forest": forest_path, "batch": batch_path, "single": partial(batch_path, padded=False)}
 
 Progress = Callable[[int, int], None]  # contexts done, contexts in all

@@ -83,12 +83,17 @@ class _Stub(nn.Module):
 
     def __init__(self, hidden_1MH: Tensor) -> None:
         super().__init__()
-        self.output = _Output(last_hidden_state=hidden_1MH, past_key_values=None, hidden_states=None, attentions=None)
+        self.output = _Output(last_hidden_state=hidden_1MH)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         return self.output
 
 
 class _Output(SimpleNamespace):
+    """A trunk's output that holds its last hidden state and nothing else: whatever more a head asks for is None."""
+
+    def __getattr__(self, name: str) -> None:
+        return None
+
     def __getitem__(self, item: int | slice) -> Any:
         return (self.last_hidden_state,)[item]

@@ -47,6 +47,7 @@ class TableModel:
             raise ModelError(f"a vocabulary must be a non-empty list of different tokens, not {self.vocabulary!r}")
         self._ids = {token: i for i, token in enumerate(self.vocabulary)}
         self._rows = {self._key(c): _row(c, numbers, size, probabilities) for c, numbers in conditionals.items()}
+        self._longest = max(map(len, self._rows), default=0)
         self.head = IdentityHead(size, torch.float64)
         self.width = self.embeddings = size + 1
         self.max_rows = None
@@ -57,10 +58,17 @@ class TableModel:
     def embed(self, ids_N: Tensor) -> Tensor:
         return torch.nn.functional.one_hot(ids_N.long(), self.width).to(self.dtype)
 
-    def hidden(self, embeddings_BTD: Tensor, **layout: Any) -> Tensor:
-        ids_BT = embeddings_BTD.argmax(-1).tolist()
-        rows = [[self._lookup(tuple(ids_T[: t + 1])) for t in range(len(ids_T))] for ids_T in ids_BT]
-        return torch.from_numpy(np.array(rows))
+    def hidden(self, embeddings_BTD: Tensor, *, attention_mask: Tensor | None = None, **layout: Any) -> Tensor:
+        rows_BTV = np.zeros((*embeddings_BTD.shape[:2], self.head.size))
+        length_B = (
+            [embeddings_BTD.shape[1]] * len(embeddings_BTD) if attention_mask is None else attention_mask.sum(-1).tolist()
+        )
+        for rows_TV, ids_T, length in zip(rows_BTV, embeddings_BTD.argmax(-1).tolist(), length_B, strict=True):
+            context: list[int] = []
+            for t, id in enumerate(ids_T[:length]):  # padding has no row, and needs none
+                context += [id] * (id != self.bos_id)  # the start symbol only says where it begins
+                rows_TV[t] = self._lookup(context)
+        return torch.from_numpy(rows_BTV)
 
     def _key(self, context: Context) -> tuple[int, ...]:
         unknown = [token for token in context if token not in self._ids]
@@ -68,12 +76,11 @@ class TableModel:
             raise ModelError(f"context {context!r} holds {unknown[0]!r}, which is not in the vocabulary {self.vocabulary}")
         return tuple(self._ids[token] for token in context)
 
-    def _lookup(self, context: tuple[int, ...]) -> np.ndarray:
-        """The row for a context of ids; the start symbol only says where it begins."""
-        context = tuple(i for i in context if i != self.bos_id)
-        shortest = len(context) if self.back_off else 0
-        for cut in range(shortest + 1):
-            if (row := self._rows.get(context[cut:])) is not None:
+    def _lookup(self, context: list[int]) -> np.ndarray:
+        """The row for a context of ids."""
+        suffixes = range(max(0, len(context) - self._longest), len(context) + 1) if self.back_off else range(1)
+        for cut in suffixes:
+            if (row := self._rows.get(tuple(context[cut:]))) is not None:
                 return row
         tokens = " ".join(self.vocabulary[i] for i in context)
         raise InputError(f"the table has no row for the context ({tokens}): add it, or set back_off=True")
@@ -86,6 +93,6 @@ def _row(context: Context, numbers: Sequence[float], size: int, probabilities: b
     if not probabilities:
         return row
     if (row < 0).any() or abs(row.sum() - 1) > 1e-9:
-        raise ModelError(f"the row for context {context!r} must hold probabilities that sum to 1, not to {row.sum()!r}")
+        raise ModelError(f"the row for context {context!r} must hold probabilities that sum to 1, not to {float(row.sum())!r}")
     with np.errstate(divide="ignore"):
         return np.log(row)

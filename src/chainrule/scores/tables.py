@@ -34,7 +34,7 @@ def table(scores: Scores, per: str) -> pyarrow.Table:
 def score_dict(score: Score) -> dict[str, Any]:
     """A score with its tokens, in plain Python."""
     spans = score.spans
-    tokens = [
+    factors = [
         {
             "token": token,
             "id": int(id),
@@ -49,7 +49,7 @@ def score_dict(score: Score) -> dict[str, Any]:
             zip(score.tokens, score.ids, score.logprobs, score.contexts, score.ranks, score.entropies, strict=True)
         )
     ]
-    return _summary(score) | ({"segments": score.segments} if score.segments else {}) | {"tokens": tokens}
+    return _summary(score) | ({"segments": score.segments} if score.segments else {}) | {"factors": factors}
 
 
 def json_text(value: Any, indent: int | None = None) -> str:

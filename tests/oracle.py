@@ -1,0 +1,95 @@
+"""The slow, obvious references that the fast paths are held against."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from chainrule.forest import Chunk, Forest
+
+Prefix = tuple[int, ...]
+
+
+def distinct_prefixes(sequences: Sequence[Sequence[int]]) -> set[Prefix]:
+    """The nodes of the forest of `sequences`, each as the path that leads to it."""
+    return {tuple(s[: i + 1]) for s in sequences for i in range(len(s))}
+
+
+def distinct_contexts(sequences: Sequence[Sequence[int]]) -> set[Prefix]:
+    """What the network has to be asked about: the prefixes that some token follows."""
+    return {tuple(s[:i]) for s in sequences for i in range(1, len(s))}
+
+
+def prefix_of(forest: Forest, node: int) -> Prefix:
+    """The symbols on the way down to `node`, itself included."""
+    above = prefix_of(forest, int(forest.parent_N[node])) if forest.parent_N[node] >= 0 else ()
+    return (*above, int(forest.symbol_N[node]))
+
+
+def lineage(forest: Forest, node: int, window: int | None = None) -> list[int]:
+    """What `node` attends to: its ancestors, root first, and itself; the last `window` of them in a sliding window."""
+    found = []
+    while node >= 0:
+        found.append(node)
+        node = int(forest.parent_N[node])
+    return (found if window is None else found[:window])[::-1]
+
+
+def carried(parts: Iterator[Chunk]) -> Iterator[tuple[Chunk, list[int]]]:
+    """Each chunk with the nodes whose keys lie in the buffers while it runs: the carried path, then its own rows."""
+    path: list[int] = []
+    for chunk in parts:
+        assert len(path) == chunk.path
+        yield chunk, [*path, *chunk.node_R.tolist()]
+        path = [*path[: chunk.keep], *chunk.node_R[chunk.carry].tolist()]
+
+
+def attended(chunk: Chunk, places: list[int], window: int | None = None) -> dict[int, list[int]]:
+    """Every row of a chunk, by its node, with the nodes that its tile shows to it."""
+    seen = {}
+    for tile in chunk.tiles:
+        for query, row in zip(tile.visible(window), range(tile.first, tile.stop), strict=True):
+            assert int(chunk.node_R[row]) not in seen
+            seen[int(chunk.node_R[row])] = [places[k] for k in tile.place_K[query]]
+    return seen
+
+
+@torch.inference_mode()
+def conditionals(lm: Any, ids: Sequence[int]) -> np.ndarray:
+    """log Pr(· | ids[:i + 1]) for every place i, T × V: the model's own forward, of this sequence alone."""
+    logits = lm(input_ids=torch.tensor([list(map(int, ids))]), use_cache=False).logits[0]
+    return logits.double().log_softmax(-1).numpy()
+
+
+def factors(lm: Any, ids: Sequence[int]) -> np.ndarray:
+    """log Pr(ids[i] | ids[:i]) for i = 1 …: ids[0] is the start symbol, or given."""
+    return conditionals(lm, ids[:-1])[np.arange(len(ids) - 1), list(ids[1:])]
+
+
+def factors_in_windows(lm: Any, ids: Sequence[int], contexts: Sequence[int], start: int | None) -> np.ndarray:
+    """The factors of the last tokens of `ids`, one forward each, behind just as many embeddings as `contexts` says."""
+    found, first = [], len(ids) - len(contexts)
+    for place, seen in enumerate(contexts, first):
+        before = [*ids[place - seen : place]] if start is None else [start, *ids[place - seen + 1 : place]]
+        assert len(before) == seen
+        found.append(conditionals(lm, before)[-1, ids[place]])
+    return np.array(found)
+
+
+def log_softmax(logits: Sequence[float]) -> np.ndarray:
+    """In float64, as one writes it down."""
+    z = np.asarray(logits, np.float64)
+    return z - z.max() - np.log(np.exp(z - z.max()).sum())
+
+
+def rank(logprobs: np.ndarray, token: int) -> int:
+    """1 for the most probable token; equals share a rank."""
+    return sum(other > logprobs[token] for other in logprobs) + 1
+
+
+def entropy(logprobs: np.ndarray) -> float:
+    """In nats, with 0 · log 0 = 0."""
+    return -sum(np.exp(p) * p for p in logprobs if p > -np.inf)

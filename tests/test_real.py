@@ -1,0 +1,112 @@
+"""The small real model: every factor of real text against the model's own forward, one unpadded text at a time."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import numpy as np
+import pytest
+import torch
+
+import chainrule
+from chainrule.models.load import quiet
+
+pytestmark = pytest.mark.real
+TOLERANCE = 1e-4  # nats, for every single factor
+
+
+def own_factors(lm: chainrule.LanguageModel, ids: np.ndarray) -> np.ndarray:
+    """log Pr of each token behind the start symbol by transformers' own model and head; log-softmax in float64."""
+    whole = torch.from_numpy(np.append(lm.start.id, ids))
+    with torch.inference_mode():
+        logprob = lm.model.own_logits(whole[:-1]).double().log_softmax(-1)
+    return logprob[torch.arange(len(ids)), whole[1:]].numpy()
+
+
+@pytest.fixture(scope="module")
+def reference(real, fortunes) -> list[np.ndarray]:
+    with real.model.attention("sdpa"):
+        return [own_factors(real, ids) for ids in real.tokenizer.encode_batch(fortunes)]
+
+
+def worst(scores: chainrule.Scores, reference: list[np.ndarray]) -> float:
+    return max(np.abs(score.logprobs - own).max() for score, own in zip(scores, reference, strict=True))
+
+
+def test_every_factor_of_500_texts(real, fortunes, reference):
+    assert worst(real.score_batch(fortunes), reference) < TOLERANCE
+
+
+def test_shuffled(real, fortunes, reference):
+    order = random.Random(1).sample(range(500), 120)
+    assert worst(real.score_batch([fortunes[i] for i in order]), [reference[i] for i in order]) < TOLERANCE
+
+
+@pytest.mark.parametrize("rows", [16, 61, 256, 2048])
+def test_every_chunk_size(real, fortunes, reference, rows):
+    assert worst(real.score_batch(fortunes[:30], rows=rows), reference[:30]) < TOLERANCE
+
+
+def test_embeddings_in_place_of_ids(real, fortunes, reference):
+    for text, own in zip(fortunes[:30], reference, strict=False):
+        ids = real.tokenizer.encode(text)
+        score = real.score(ids, embeddings=real.embed(ids))
+        assert np.abs(score.logprobs - own).max() < TOLERANCE
+    assert real.score(embeddings=real.embed(ids)).ids.tolist() == ids.tolist()
+
+
+def test_bfloat16_is_no_further_off_than_the_models_own(fortunes, reference):
+    lm = chainrule.load("smollm2-135m", dtype="bfloat16")
+    texts = fortunes[:80]
+    ours = np.concatenate([score.logprobs for score in lm.score_batch(texts)])
+    with lm.model.attention("sdpa"):
+        own = np.concatenate([own_factors(lm, ids) for ids in lm.tokenizer.encode_batch(texts)])
+    truth = np.concatenate(reference[:80])
+    assert np.abs(ours - truth).mean() <= np.abs(own - truth).mean()
+
+
+def test_candidates_cost_their_distinct_contexts(real, fortunes):
+    context = " ".join(fortunes[:20])
+    candidates = [f" {' '.join(text.split()[:4])}" for text in fortunes[20:60]]
+    scores = real.score_batch(candidates, context=context)
+    assert scores.rows == scores.distinct_contexts
+    prefixes = {(i, *ids[:n]) for i, ids in [(0, r.ids.tolist()) for r in scores.requests] for n in range(1, len(ids))}
+    assert scores.distinct_contexts == 1 + len(scores.requests[0].context_ids) + len(prefixes)
+    ranked = real.rank(context, candidates)
+    assert [r.logprob for r in ranked] == sorted((r.logprob for r in ranked), reverse=True)
+    assert ranked[0].logprob == pytest.approx(real.score(candidates[ranked[0].index], context=context).logprob, abs=1e-4)
+
+
+def test_the_chain_rule_over_a_cut(real):
+    """log Pr(ab) = log Pr(a) + log Pr(b | a)."""
+    whole = real.score("It is raining. I need an umbrella.")
+    first, second = real.score("It is raining."), real.score(" I need an umbrella.", context="It is raining.")
+    assert second.boundary == "same"
+    assert second.kind == "conditional"
+    assert whole.logprob == pytest.approx(first.logprob + second.logprob, abs=1e-4)
+
+
+def test_grown_a_token_at_a_time(real):
+    score = real.score("A rolling stone gathers no moss.")
+    running = 0.0
+    for i, token in enumerate(score.ids):
+        running += real.conditional(score.ids[:i].tolist()).logprob(int(token))
+    assert running == pytest.approx(score.logprob, abs=1e-4)
+
+
+def test_saved_ids_of_the_real_tokenizer(real):
+    """The conversion from GGUF keeps the tokenizer: these are SmolLM2's published ids."""
+    assert real.tokenizer.encode("Hello world").tolist() == [19556, 905]
+    assert (real.start.policy, real.start.id) == ("bos", 1)
+
+
+def test_a_pulled_folder_is_plain_transformers(real):
+    from transformers import AutoModelForCausalLM
+
+    from chainrule.models.cache import folder
+
+    with quiet():
+        lm = AutoModelForCausalLM.from_pretrained(folder("smollm2-135m"))
+    assert "quantization_config" not in json.loads((folder("smollm2-135m") / "config.json").read_text())
+    assert lm.config.model_type == "llama"
