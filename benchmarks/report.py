@@ -1,5 +1,10 @@
 """A benchmark's results as Markdown."""
 
+import json
+from pathlib import Path
+
+RESULTS = Path(__file__).resolve().parent / "results"
+
 NAMES = ("torch", "transformers", "tokenizers", "numpy", "chainrule", "minicons", "lm_eval")
 
 CAPTIONS = {
@@ -15,6 +20,12 @@ NOTES = {
 }
 
 
+def newest() -> dict | None:
+    """The newest results there are."""
+    results = sorted(RESULTS.glob("????-??-??.json"))
+    return json.loads(results[-1].read_text(encoding="utf-8")) if results else None
+
+
 def render_table(result: dict) -> str:
     """One table a workload, the machine, and the command that made them."""
     tables = [render_workload(name, workload) for name, workload in result["workloads"].items()]
@@ -26,7 +37,7 @@ def render_workload(name: str, workload: dict) -> str:
     rows = [
         f"**{CAPTIONS[name].format(**facts)}**",
         "",
-        "| system | seconds a round | tokens/s: median [min – max] | chainrule is | max \\|Δ\\| |",
+        "| system | seconds a round | tokens/s: median [min – max] | chainrule is | median, max \\|Δ\\| |",
         "|---|---:|---:|---:|---:|",
         *(render_row(system) for system in by_speed(workload["systems"])),
         "",
@@ -43,7 +54,9 @@ def render_row(system: dict) -> str:
     rate, rounds = system["tokens_per_second"], len(system["seconds"])
     spread = f"[{rate['min']:,.0f} – {rate['max']:,.0f}]" if rounds > 1 else "(one round)"
     ratio = "" if system["times_slower"] in (None, 1.0) else f"{system['times_slower']:.2f}× as fast"
-    difference = "" if system["max_difference"] is None else f"{system['max_difference']:.0e}"
+    difference = (
+        "" if system["max_difference"] is None else f"{system['median_difference']:.0e}, {system['max_difference']:.0e}"
+    )
     seconds = f"{system['median_seconds']:.1f}"
     return f"| {system['title']} | {seconds} | {rate['median']:,.0f} {spread} | {ratio} | {difference} |"
 

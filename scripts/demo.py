@@ -37,9 +37,8 @@ def summarise(scores: Path) -> None:
     with scores.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     best = min(rows, key=lambda row: float(row["perplexity"]))
-    print(
-        f"\n{len(rows)} fortunes scored. The most expected one, with perplexity {float(best['perplexity']):.1f}:\n{best['text']}"
-    )
+    perplexity = float(best["perplexity"])
+    print(f"\n{len(rows)} fortunes scored. The most expected one, with perplexity {perplexity:.1f}:\n{best['text']}")
 
 
 if __name__ == "__main__":

@@ -1,13 +1,24 @@
 """What all tests share. No test touches the network: a name that is not on this disk is not found."""
 
+from __future__ import annotations
+
+import json
 import os
+from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports the hub's client
 
 import pytest
+import torch
 from hypothesis import settings
+from text_zoo import byte_level
+from transformers import LlamaConfig, LlamaForCausalLM
 
+import chainrule
 from chainrule import LanguageModel, TableModel
+from chainrule.models.cache import pulled
+
+DATA = Path(__file__).resolve().parent.parent / "benchmarks" / "data"
 
 settings.register_profile("quick", deadline=None, max_examples=60)
 settings.load_profile("quick")
@@ -17,3 +28,46 @@ settings.load_profile("quick")
 def abc() -> LanguageModel:
     """The debugging case of the course: three logits in each of three contexts."""
     return LanguageModel(TableModel(["A", "B", "C"], {"": [10, 9, 0], "A": [0, 0, 0], "B": [8, 7, 0], "C": [1, 2, 3]}))
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as save_pretrained leaves it: a random Llama with a byte-level tokenizer and a context of 64."""
+    folder = tmp_path_factory.mktemp("tiny-llama")
+    tokenizer = byte_level()
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=tokenizer.size,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=64,
+        bos_token_id=tokenizer.bos_id,
+        eos_token_id=tokenizer.eos_id,
+        initializer_range=0.3,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.hf.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny(tiny_folder: Path) -> LanguageModel:
+    return chainrule.load(tiny_folder)
+
+
+@pytest.fixture(scope="session")
+def real() -> LanguageModel:
+    """SmolLM2-135M in float32."""
+    if not pulled("smollm2-135m"):
+        pytest.skip("the small real model has not been pulled: make model")
+    return chainrule.load("smollm2-135m")
+
+
+@pytest.fixture(scope="session")
+def fortunes() -> list[str]:
+    """500 short texts of Debian's fortunes."""
+    lines = (DATA / "fortunes-500.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line)["text"] for line in lines]

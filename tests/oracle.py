@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -69,13 +69,19 @@ def factors(lm: Any, ids: Sequence[int]) -> np.ndarray:
     return conditionals(lm, ids[:-1])[np.arange(len(ids) - 1), list(ids[1:])]
 
 
-def factors_in_windows(lm: Any, ids: Sequence[int], contexts: Sequence[int], start: int | None) -> np.ndarray:
-    """The factors of the last tokens of `ids`, one forward each, behind just as many embeddings as `contexts` says."""
+def factors_in_windows(
+    lm: Any, ids: Sequence[int], contexts: Sequence[int], start: int | None, some: Iterable[int]
+) -> np.ndarray:
+    """Factors of the last tokens of `ids`, one forward each, behind just as many embeddings as `contexts` says.
+
+    contexts: of each token that was scored, the last of `ids`; some: which of those to look at.
+    """
     found, first = [], len(ids) - len(contexts)
-    for place, seen in enumerate(contexts, first):
-        before = [*ids[place - seen : place]] if start is None else [start, *ids[place - seen + 1 : place]]
+    for i in some:
+        token, seen = first + i, contexts[i]
+        before = [*ids[token - seen : token]] if start is None else [start, *ids[token - seen + 1 : token]]
         assert len(before) == seen
-        found.append(conditionals(lm, before)[-1, ids[place]])
+        found.append(conditionals(lm, before)[-1, ids[token]])
     return np.array(found)
 
 

@@ -30,22 +30,41 @@ def reference(real, fortunes) -> list[np.ndarray]:
         return [own_factors(real, ids) for ids in real.tokenizer.encode_batch(fortunes)]
 
 
-def worst(scores: chainrule.Scores, reference: list[np.ndarray]) -> float:
-    return max(np.abs(score.logprobs - own).max() for score, own in zip(scores, reference, strict=True))
+@pytest.fixture(scope="module")
+def exact() -> chainrule.LanguageModel:
+    """The same model in float64: what float32 rounds."""
+    return chainrule.load("smollm2-135m", dtype="float64")
 
 
-def test_every_factor_of_500_texts(real, fortunes, reference):
-    assert worst(real.score_batch(fortunes), reference) < TOLERANCE
+def check(scores: chainrule.Scores, reference: list[np.ndarray], exact: chainrule.LanguageModel) -> None:
+    """Every factor is within the tolerance of the model's own forward, or is one that float32 does not determine.
+
+    Such a factor there is: place 2 of "It must be remembered …", where the model's own float32 forward is off by 3e-3
+    from float64, and by 3e-3 from itself when the text is cut short (LOG.md, "A factor that float32 does not determine").
+    """
+    undetermined = 0
+    for score, own in zip(scores, reference, strict=True):
+        for place in np.flatnonzero(np.abs(score.logprobs - own) >= TOLERANCE):
+            with exact.model.attention("sdpa"):
+                truth = own_factors(exact, score.ids)[place]
+            assert abs(own[place] - truth) > TOLERANCE / 2, (score.text, place, score.logprobs[place], own[place], truth)
+            assert abs(score.logprobs[place] - truth) < 5e-3
+            undetermined += 1
+    assert undetermined <= 1
 
 
-def test_shuffled(real, fortunes, reference):
+def test_every_factor_of_500_texts(real, fortunes, reference, exact):
+    check(real.score_batch(fortunes), reference, exact)
+
+
+def test_shuffled(real, fortunes, reference, exact):
     order = random.Random(1).sample(range(500), 120)
-    assert worst(real.score_batch([fortunes[i] for i in order]), [reference[i] for i in order]) < TOLERANCE
+    check(real.score_batch([fortunes[i] for i in order]), [reference[i] for i in order], exact)
 
 
 @pytest.mark.parametrize("rows", [16, 61, 256, 2048])
-def test_every_chunk_size(real, fortunes, reference, rows):
-    assert worst(real.score_batch(fortunes[:30], rows=rows), reference[:30]) < TOLERANCE
+def test_every_chunk_size(real, fortunes, reference, exact, rows):
+    check(real.score_batch(fortunes[190:220], rows=rows), reference[190:220], exact)
 
 
 def test_embeddings_in_place_of_ids(real, fortunes, reference):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from chainrule.models.table import TableModel
 from chainrule.scores import Conditional, Explanation, Ranked, Score, Scores
 from chainrule.scores.assemble import Settings, score_requests
 from chainrule.text.policy import Start, resolve_end, resolve_start
-from chainrule.text.requests import Request, Tokenizes, requests
+from chainrule.text.requests import Request, requests
+from chainrule.text.tokenizer import Tokenizes
 from chainrule.text.vocabulary import Vocabulary
 
 
@@ -119,11 +121,18 @@ class LanguageModel:
     def conditional(self, context: Any = None, *, start: str | int | None = None) -> Conditional:
         """The distribution of the token that comes next, behind `context` (a text or token ids; None: the first token)."""
         chosen = self._chosen(start)
-        blank = context is None or (isinstance(context, str | list | tuple) and not len(context))
+        blank = context is None or (isinstance(context, str | list | tuple | np.ndarray) and not len(context))
         request = None if blank else requests([context], None, self.tokenizer, self.model.head.size)[0]
         ids = np.zeros(0, np.int64) if request is None else request.ids
         if chosen.id is None and not len(ids):
             raise InputError("with a given start, the next token needs a context of one token at least")
+        if request is not None and request.segments:
+            raise InputError("conditional takes one text or one sequence of token ids as its context, not a pair of texts")
+        seen, most = len(ids) + (chosen.id is not None), self.model.max_rows
+        if most is not None and seen > most:
+            raise InputError(
+                f"the context has {seen} embeddings, start symbol included, and the model takes {most}: shorten it"
+            )
         body = Body(np.append(ids, 0), len(ids), chosen.id)  # the last token only marks the place that is asked about
         job = plan([body], self.model.max_rows, False, None)
         node = int(job.question.forest.parent_N[job.node_T[0]])
@@ -137,7 +146,7 @@ class LanguageModel:
     def embed(self, ids: Sequence[int]) -> torch.Tensor:
         """The token embeddings of `ids`, T × D, as `score(embeddings=...)` takes them."""
         request = requests([list(ids)], None, None, self.model.embeddings)[0]
-        with torch.inference_mode():
+        with torch.no_grad():  # and not inference mode: what comes back may be written to
             return self.model.embed(torch.from_numpy(request.ids).to(self.model.device)).clone()
 
     def __repr__(self) -> str:
@@ -154,11 +163,10 @@ class LanguageModel:
     def _score(self, made: list[Request], start: str | int | None, *, end: bool | int | None = None, **options: Any) -> Scores:
         eos = self.tokenizer.eos_id if self.tokenizer else None
         end_id = resolve_end(end, vocab_size=self.model.head.size, tokenizer_eos=eos, config_eos=self.model.eos_id)
-        try:
-            settings = Settings(**options)
-        except TypeError as error:
-            raise TypeError(f"unknown option: {str(error).rpartition(' ')[2]}") from None
-        return score_requests(self.engine, self.tokenizer, made, self._chosen(start), end_id, settings)
+        unknown = options.keys() - {option.name for option in fields(Settings)}
+        if unknown:
+            raise TypeError(f"unknown option: {', '.join(map(repr, sorted(unknown)))}")
+        return score_requests(self.engine, self.tokenizer, made, self._chosen(start), end_id, Settings(**options))
 
     def _start(self, requested: str | int) -> Start:
         tokenizer = self.tokenizer
@@ -179,7 +187,10 @@ class LanguageModel:
         """A request whose embeddings are given; its ids are looked up in the model's table where they were left out."""
         if context is not None:
             raise InputError("embeddings take no context= besides: put the context's embeddings before them")
-        table = torch.as_tensor(embeddings)
+        try:
+            table = torch.as_tensor(embeddings)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise InputError(f"embeddings must be numbers of shape (T, {self.model.width}) for this model: {error}") from None
         if table.ndim != 2 or table.shape[1] != self.model.width or not table.is_floating_point():
             raise InputError(
                 f"embeddings must be numbers of shape (T, {self.model.width}) for this model, not {table.dtype} of shape "

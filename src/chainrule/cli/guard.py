@@ -40,6 +40,8 @@ def _stop(message: str) -> typer.Exit:
     return typer.Exit(2)
 
 
-def _say_warning(message: Warning | str, category: type[Warning], *_: Any) -> None:
+def _say_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: str | None = None
+) -> None:
     if issubclass(category, UserWarning):
         typer.echo(f"chainrule: warning: {message}", err=True)

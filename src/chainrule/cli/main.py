@@ -29,7 +29,7 @@ Model = Annotated[
     Optional[str],  # noqa: UP045 (read by Typer at run time)
     typer.Option("--model", "-m", help="A packaged model, a model folder, a .gguf file or a hub id. Default: smollm2-135m."),
 ]
-Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps …")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 …")]
 Dtype = Annotated[str, typer.Option(help="float32, bfloat16, float16 or float64.")]
 Start = Annotated[str, typer.Option(help="What x_0 is conditioned on: auto, bos, eos, given, or a token id.")]
 End = Annotated[bool, typer.Option("--end", help="Add the factor of the end symbol.")]

@@ -61,12 +61,12 @@ def plan(bodies: list[Body], max_rows: int | None, window: int | bool | None, st
     node_T = np.concatenate(nodes) if nodes else np.zeros(0, np.int64)
     wanted_N = np.zeros(len(forest), bool)
     wanted_N[node_T] = True
-    given = [body for body in bodies if body.embeddings is not None]
+    given = [(body.embeddings, body.ids) for body in bodies if body.embeddings is not None]
     question = Question(
         forest,
         wanted_N,
-        torch.cat([body.embeddings for body in given]) if given else None,
-        np.concatenate([body.ids for body in given]) if given else None,
+        torch.cat([embeddings for embeddings, _ in given]) if given else None,
+        np.concatenate([ids for _, ids in given]) if given else None,
     )
     return Job(question, node_T, np.bincount([s for s, *_ in pieces], minlength=len(bodies)))
 

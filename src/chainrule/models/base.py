@@ -37,8 +37,10 @@ class Model(Protocol):
     bos_id: int | None
     eos_id: int | list[int] | None
     embeddings: int  # how many ids have an embedding; V, or more where a start symbol is never predicted
-    device: torch.device
     dtype: torch.dtype
+
+    @property
+    def device(self) -> torch.device: ...
 
     def embed(self, ids_N: Tensor) -> Tensor:
         """Token embeddings, N × D, without the position."""

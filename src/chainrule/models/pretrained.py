@@ -11,9 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from chainrule.errors import ModelError
+from chainrule.models.base import Head
 from chainrule.models.head import LinearHead, OwnHead
 
 _CONTEXT_NAMES = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "max_sequence_length", "seq_length")
+_WINDOW_NAMES = ("sliding_window", "attention_chunk_size")
 
 
 class PretrainedModel:
@@ -22,17 +24,18 @@ class PretrainedModel:
     def __init__(self, lm: Any, name: str) -> None:
         self.name, self.lm, self.trunk = name, lm.eval(), lm.base_model
         config = lm.config.get_text_config()
-        self._table = lm.get_input_embeddings()
-        output = lm.get_output_embeddings()
-        if self.trunk is lm or not isinstance(self._table, nn.Module) or not isinstance(output, nn.Module):
+        table, output = lm.get_input_embeddings(), lm.get_output_embeddings()
+        if self.trunk is lm or not isinstance(table, nn.Module) or not isinstance(output, nn.Module):
             raise ModelError(f"{name} ({type(lm).__name__}) has no trunk and head that can be told apart")
-        self.embeddings, self.width = self._table.weight.shape
-        self.max_rows = next((int(n) for key in _CONTEXT_NAMES if (n := getattr(config, key, None))), None)
+        self._table, weight = table, next(table.parameters())  # n × D
+        self.embeddings, self.width = weight.shape
+        self.max_rows = _longest_context(config)
         self.bos_id, self.eos_id = config.bos_token_id, config.eos_token_id
-        self.device, self.dtype = self._table.weight.device, self._table.weight.dtype
+        self.device: torch.device = weight.device
+        self.dtype: torch.dtype = weight.dtype
         size = getattr(output, "out_features", None) or config.vocab_size
         self.own_head = OwnHead(self._own_head, size, self.dtype)
-        self.head = LinearHead.of(output, config) if isinstance(output, nn.Linear) else self.own_head
+        self.head: Head = LinearHead.of(output, config) if isinstance(output, nn.Linear) else self.own_head
 
     def embed(self, ids_N: Tensor) -> Tensor:
         return self._table(ids_N.to(self.device))
@@ -53,6 +56,23 @@ class PretrainedModel:
             yield self.lm.config._attn_implementation == implementation
         finally:
             self.lm.set_attn_implementation(before)
+
+    @contextmanager
+    def windows_of(self, most: int) -> Iterator[bool]:
+        """With sliding windows and attention chunks of at most `most` places for a while; yields whether there are any.
+
+        transformers keeps them in the config, where its masks come from, and in layers, which hand them to the attention.
+        """
+        configs = {id(m.config): m.config for m in self.lm.modules() if hasattr(m, "config")}.values()
+        found = [(owner, name, value) for owner in (*configs, *self.lm.modules()) for name in _WINDOW_NAMES
+                 if isinstance(value := getattr(owner, name, None), int)]  # fmt: skip
+        for owner, name, value in found:
+            setattr(owner, name, min(most, value))
+        try:
+            yield bool(found)
+        finally:
+            for owner, name, value in found:
+                setattr(owner, name, value)
 
     @contextmanager
     def widened(self) -> Iterator[None]:
@@ -76,6 +96,19 @@ class PretrainedModel:
             return self.lm(inputs_embeds=hidden_MH[None], use_cache=False).logits[0]
         finally:
             setattr(self.lm, name, self.trunk)
+
+
+def _longest_context(config: Any) -> int | None:
+    """The most embeddings that the positions of a model are made for; None where the config names no bound.
+
+    With LongRoPE a text longer than the original context turns every position another way, those of its beginning too: the
+    factors of a prefix would depend on what follows. Up to the original context it is causal.
+    """
+    rope = getattr(config, "rope_parameters", None) or {}
+    long = [r for r in (rope, *rope.values()) if isinstance(r, dict) and r.get("rope_type") == "longrope"]
+    bounds = [r.get("original_max_position_embeddings") for r in long]
+    bounds.append(next((n for key in _CONTEXT_NAMES if (n := getattr(config, key, None))), None))
+    return min((int(n) for n in bounds if n), default=None)
 
 
 class _Stub(nn.Module):

@@ -14,7 +14,8 @@ from chainrule.engine.job import Body, Job, plan
 from chainrule.errors import InputError
 from chainrule.scores.scores import Scores
 from chainrule.text.policy import Start
-from chainrule.text.requests import Request, Tokenizes
+from chainrule.text.requests import Request
+from chainrule.text.tokenizer import Tokenizes
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from chainrule.errors import InputError
 from chainrule.text.policy import Start
-from chainrule.text.requests import Tokenizes
+from chainrule.text.tokenizer import Tokenizes
 
 
 class Alternative(NamedTuple):
@@ -36,7 +36,7 @@ class Conditional:
     def entropy(self) -> float:
         """In nats."""
         p = np.exp(self.logprobs)
-        return float(-np.dot(p[p > 0], self.logprobs[p > 0]))
+        return max(0.0, float(-np.dot(p[p > 0], self.logprobs[p > 0])))
 
     def top(self, count: int = 5) -> list[Alternative]:
         """The `count` most probable tokens, most probable first; ties by id."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from chainrule.scores.score import Score
 
-_MOST_NAMED = 4  # embeddings written out before the formula says …
+_MOST_NAMED = 3  # embeddings written out before the formula says …
 
 
 @dataclass(frozen=True)
@@ -55,13 +55,16 @@ class Explanation:
     def total(self) -> str:
         """The sum, and the product where a float can hold it."""
         logprob = self.score.logprob
-        product = f" = {math.exp(logprob):.6g}" if logprob > -700 else f" = 10^{logprob / math.log(10):.2f}"
+        product = (
+            f" = {math.exp(logprob):.6g}" if logprob > -700 or logprob == -math.inf else f" = 10^{logprob / math.log(10):.2f}"
+        )
         given = "" if self.score.kind == "joint" else " given what stands before"
         return f"Pr(x){given} = exp({logprob:.6f}){product}"
 
     def to_dict(self) -> dict[str, Any]:
         factors = [vars(f) | {"probability": f.probability} for f in self.factors]
-        return {"start": self.score.start.to_dict(), "factors": factors, "logprob": self.score.logprob}
+        start = self.score.start.to_dict()
+        return {"start": start, "end_id": self.score.end, "factors": factors, "logprob": self.score.logprob}
 
     def __rich__(self) -> Any:
         from chainrule.scores.views import explanation_table
@@ -79,6 +82,6 @@ def formula(score: Score, place: int) -> str:
     seen = int(score.contexts[place]) - (score.start.id is not None)  # embeddings of tokens, without the start symbol's
     names = [f"e_{i}" for i in range(token - seen, token)]
     if len(names) > _MOST_NAMED:
-        names = [names[0], names[1], "…", names[-1]]
+        names = [names[0], "…", names[-1]]
     start = ["s"] if score.start.id is not None else []
     return f"Pr(x_{token} | {', '.join(start + names)})"

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from chainrule.scores import units
 from chainrule.text.policy import Start
-from chainrule.text.requests import Request, Tokenizes
+from chainrule.text.requests import Request
 from chainrule.text.segments import Segment
 from chainrule.text.spans import Spans
+from chainrule.text.tokenizer import Tokenizes
 
 
 @dataclass(frozen=True, eq=False)

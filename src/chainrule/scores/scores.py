@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from chainrule.scores import tables
 from chainrule.scores.score import Score
 from chainrule.text.policy import Start
-from chainrule.text.requests import Request, Tokenizes
+from chainrule.text.requests import Request
+from chainrule.text.tokenizer import Tokenizes
 
 if TYPE_CHECKING:
     import pandas

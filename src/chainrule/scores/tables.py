@@ -58,22 +58,27 @@ def json_text(value: Any, indent: int | None = None) -> str:
 
 
 class Writer:
-    """Writes tables of one schema to a file, one after another, whole or not at all: it is renamed into place at the end."""
+    """Writes tables of one schema to a file, one after another, whole or not at all: it is renamed into place at the end.
+
+    A pipe or a device (/dev/stdout) is written to as it is.
+    """
 
     def __init__(self, path: str, kind: str | None = None) -> None:
         self.path = os.fspath(path)
         self.kind = kind or FORMATS.get(os.path.splitext(self.path)[1].lower(), "")
         if not self.kind:
             raise OutputError(f"cannot tell the format of {self.path!r}: name it .csv, .jsonl or .parquet")
-        self._scratch = f"{self.path}.part"
+        special = os.path.exists(self.path) and not os.path.isfile(self.path)
+        self._scratch = self.path if special else f"{os.path.realpath(self.path)}.part"
         self._write: Callable[[pyarrow.Table], None] | None = None
         self._close: Callable[[], None] = lambda: None
         try:
             if os.path.isdir(self.path):
                 raise IsADirectoryError(f"[Errno 21] Is a directory: {self.path!r}")
-            open(self._scratch, "wb").close()
+            if not special:
+                open(self._scratch, "wb").close()
         except OSError as error:
-            raise OutputError(f"cannot write {self.path}: {error.strerror or error}") from error
+            raise self._failed(error) from error
 
     def __enter__(self) -> Writer:
         return self
@@ -84,24 +89,41 @@ class Writer:
                 self._write, self._close = _OPEN[self.kind](self._scratch, rows.schema)
             self._write(rows)
         except OSError as error:
-            raise OutputError(f"cannot write {self.path}: {error.strerror or error}") from error
+            raise self._failed(error) from error
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._close()
-        if kind is None:
-            os.replace(self._scratch, self.path)
-        else:
-            os.unlink(self._scratch)
+        try:
+            self._close()
+            if kind is None and self._scratch != self.path:
+                os.replace(self._scratch, os.path.realpath(self.path))
+        except OSError as error:  # a full disk may tell so only now
+            raise self._failed(error) from error
+        finally:
+            if self._scratch != self.path and os.path.exists(self._scratch):
+                os.unlink(self._scratch)
+
+    def _failed(self, error: OSError) -> OutputError:
+        return OutputError(f"cannot write {self.path}: {error.strerror or error}")
 
 
 def write_csv(rows: pyarrow.Table, stream: TextIO, header: bool) -> None:
     """Comma-separated, to an open text stream."""
     import csv
 
-    writer = csv.writer(stream, lineterminator="\n")
+    writer = csv.writer(_Lines(stream))
     if header:
         writer.writerow(rows.column_names)
     writer.writerows([["" if v is None else v for v in row.values()] for row in rows.to_pylist()])
+
+
+class _Lines:
+    """Ends lines by "\\n". The csv module ends them by "\\r\\n", and quotes a lone "\\r" only then."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, line: str) -> None:
+        self._stream.write(line.removesuffix("\r\n") + "\n")
 
 
 def _open_csv(path: str, schema: Any) -> tuple[Callable[[Any], None], Callable[[], None]]:

@@ -17,27 +17,34 @@ if TYPE_CHECKING:
     from chainrule.scores.scores import Scores
 
 _FULL = 16.0  # bits: from here on a token is as red as it gets
-_BAR = 24  # characters of a bar that stands for probability 1
 _SHOWN = 20  # sequences shown of a batch
 
 
 def explanation_table(explanation: Explanation) -> Group:
     """One line a factor: formula, probability with its bar, token, running log probability."""
+    from rich.bar import Bar
     from rich.console import Group
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("factor", no_wrap=True)
-    table.add_column("token", no_wrap=True)
-    for name in ("probability", "log Pr", "running"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True)
+    table = _table("factor", "token", right=("probability", "log Pr", "running"))
+    table.add_column("", ratio=1)  # the bar takes what is left of the line
     for f in explanation.factors:
-        bar = Text("█" * round(_BAR * f.probability) or "▏", style=_colour(f.logprob))
-        token = Text(repr(f.token), style=_colour(f.logprob))
-        table.add_row(f.formula, token, f"{f.probability:.6g}", f"{f.logprob:.6f}", f"{f.running_logprob:.6f}", bar)
+        token, colour = Text(repr(f.token), style=_colour(f.logprob)), _colour(f.logprob)
+        numbers = f"{f.probability:.6g}", f"{f.logprob:.6f}", f"{f.running_logprob:.6f}"
+        table.add_row(f.formula, token, *numbers, Bar(1.0, 0.0, f.probability, color=colour))
     return Group(Text(explanation.head(), style="dim"), table, Text(explanation.total(), style="bold"))
+
+
+def _table(*left: str, right: tuple[str, ...] = ()) -> Table:
+    """A plain table, whose columns never cut a number short."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", expand=True)
+    for name in left:
+        table.add_column(name, no_wrap=True)
+    for name in right:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
 
 
 def score_panel(score: Score) -> Group:
@@ -53,13 +60,10 @@ def score_panel(score: Score) -> Group:
 
 def scores_table(scores: Scores) -> Table:
     """One line a sequence."""
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for name in ("log Pr (nats)", "tokens", "perplexity", "bits/byte"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("text", no_wrap=True, overflow="ellipsis")
+    table = _table(right=("log Pr (nats)", "tokens", "perplexity", "bits/byte"))
+    table.add_column("text", no_wrap=True, overflow="ellipsis", ratio=1)
     for score in scores[:_SHOWN]:
         table.add_row(*_cells(score), Text(_label(score)))
     if len(scores) > _SHOWN:
@@ -89,13 +93,10 @@ def scores_html(scores: Scores) -> str:
 
 def rank_table(ranked: list) -> RenderableType:
     """Candidates, best first."""
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for name in ("", "log Pr (nats)", "tokens"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("candidate")
+    table = _table(right=("", "log Pr (nats)", "tokens"))
+    table.add_column("candidate", ratio=1)
     for place, (_, text, logprob, score) in enumerate(ranked, 1):
         table.add_row(str(place), f"{logprob:.6f}", str(len(score)), Text(str(text)))
     return table

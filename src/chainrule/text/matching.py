@@ -166,11 +166,11 @@ def _share(
         hint = None if hints is None else hints[group.first][1]
         if group.text.isspace():  # as much as it is, and all where no one else wants it
             wanted = _spaced(follower) or follower is not behind
-            taken = _SPACES.match(rest, read)[0][: len(group.text) if wanted else None]
+            taken = _leading(_SPACES, rest, read)[: len(group.text) if wanted else None]
         elif hint is not None and at <= hint <= stop:
             taken = raw[at:hint].decode()
         elif rank < last_unknown:
-            taken = _WORD.match(rest, read)[0]
+            taken = _leading(_WORD, rest, read)
         else:
             taken = rest[read:].rstrip() if _spaced(follower) else rest[read:]
         group.begin = min(at, stop)  # stop < at: both placed groups are parts of one character, and so is this one
@@ -180,10 +180,15 @@ def _share(
         behind.begin = at
 
 
+def _leading(pattern: re.Pattern[str], text: str, at: int = 0) -> str:
+    found = pattern.match(text, at)
+    return found[0] if found else ""
+
+
 def _tail(group: _Group, rest: str, alone: bool) -> str:
     """What follows a placed group and is its own: spaces, if it is written with them, and accents."""
     if group.text[-1:].isspace():
-        return _SPACES.match(rest)[0]
+        return _leading(_SPACES, rest)
     marks = takewhile(unicodedata.combining, rest)
     return "".join(marks) if alone else ""
 

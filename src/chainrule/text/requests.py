@@ -4,33 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.errors import InputError
-from chainrule.text.segments import Segment, after_batch, pair
-from chainrule.text.spans import Spans
+from chainrule.text.segments import Continuation, Segment, after_batch, pair
+from chainrule.text.tokenizer import Tokenizes, check_text
 
 Ids = NDArray[np.int64]
-
-
-class Tokenizes(Protocol):
-    """What is asked of a tokenizer: `chainrule.text.Tokenizer`, or the `Vocabulary` of a table."""
-
-    bos_id: int | None
-    eos_id: int | None
-    cls_id: int | None
-    sep_id: int | None
-    special_ids: frozenset[int]
-
-    def encode(self, text: str) -> Ids: ...
-    def encode_batch(self, texts: Sequence[str]) -> list[Ids]: ...
-    def encode_behind(self, texts: Sequence[str]) -> list[Ids]: ...
-    def token_bytes(self, id: int) -> bytes: ...
-    def token(self, id: int) -> str: ...
-    def spans(self, text: str, ids: Sequence[int] | Ids) -> Spans: ...
 
 
 @dataclass
@@ -56,13 +39,14 @@ def requests(
     """
     if contexts is not None and len(contexts) != len(items):
         raise InputError(f"there are {len(items)} texts and {len(contexts)} contexts; give one context for all, or one each")
+    contexts = [None] * len(items) if contexts is None else [None if _is_blank(c) else c for c in contexts]
     made: list[Request | None] = [None] * len(items)
     kinds: dict[str, list[int]] = {}
     for i, item in enumerate(items):
         kinds.setdefault(_kind(item, i), []).append(i)
     for kind, where in kinds.items():
         chosen = [items[i] for i in where]
-        before = None if contexts is None else [contexts[i] for i in where]
+        before = [contexts[i] for i in where]
         for i, request in zip(where, _MAKE[kind](chosen, before, tokenizer, where), strict=True):
             made[i] = request
     done = [request for request in made if request is not None]
@@ -74,7 +58,10 @@ def requests(
 
 def as_ids(item: Any, index: int = 0) -> Ids:
     """A sequence of token ids as an array. Raises InputError unless they are integers in one dimension."""
-    array = np.asarray(item)
+    try:
+        array = np.asarray(item)
+    except ValueError:  # rows of different lengths
+        array = np.asarray(item, object)
     if array.size == 0:
         return np.zeros(0, np.int64)
     if array.ndim != 1 or array.dtype.kind not in "iu":
@@ -96,37 +83,47 @@ def _kind(item: Any, index: int) -> str:
     return "ids"
 
 
-def _texts(items: list[str], contexts: list[Any] | None, tokenizer: Tokenizes | None, where: list[int]) -> list[Request]:
+def _texts(items: list[str], contexts: list[Any], tokenizer: Tokenizes | None, where: list[int]) -> list[Request]:
     tokenizer = _needed(tokenizer)
-    for i, text in zip(where, items, strict=True):
+    both = list(zip(items, contexts, strict=True))
+    for i, (text, context) in zip(where, both, strict=True):
         if not text:
             raise InputError("an empty text has no token to score", i)
-    if contexts is None or all(context in (None, "") for context in contexts):
-        made = [Request(ids, text=text) for text, ids in zip(items, tokenizer.encode_batch(items), strict=True)]
-    elif any(not isinstance(context, str) for context in contexts):
-        raise InputError("a text's context must be a text too; to give token ids, give them for both")
-    else:
-        both = zip(items, contexts, after_batch(tokenizer, contexts, items), strict=True)
-        made = [Request(c.ids, c.context_ids, text, context, c.boundary) for text, context, c in both]
+        if not isinstance(context, str | None):
+            raise InputError(
+                f"a text's context must be a text too, not {context!r:.60}; to give token ids, give them for both", i
+            )
+        check_text(text, i)
+        check_text(context or "", i)
+    alone = iter(tokenizer.encode_batch([text for text, context in both if context is None]))
+    behind = iter(after_batch(tokenizer, [c for _, c in both if c is not None], [text for text, c in both if c is not None]))
+    made = [
+        Request(next(alone), text=text) if context is None else _behind(text, context, next(behind)) for text, context in both
+    ]
     for i, request in zip(where, made, strict=True):
         if not len(request.ids):
-            raise InputError(f"item {i}: the text {request.text!r} has no tokens of its own, so there is nothing to score")
+            raise InputError(f"the text {request.text!r} has no tokens of its own, so there is nothing to score", i)
     return made
 
 
-def _pairs(
-    items: list[tuple[str, str]], contexts: list[Any] | None, tokenizer: Tokenizes | None, where: list[int]
-) -> list[Request]:
-    if contexts is not None:
-        raise InputError("a pair of texts takes no context= besides")
+def _behind(text: str, context: str, found: Continuation) -> Request:
+    return Request(found.ids, found.context_ids, text, context, found.boundary)
+
+
+def _pairs(items: list[tuple[str, str]], contexts: list[Any], tokenizer: Tokenizes | None, where: list[int]) -> list[Request]:
+    for i, item, context in zip(where, items, contexts, strict=True):
+        if context is not None:
+            raise InputError("a pair of texts takes no context= besides", i)
+        for text in item:
+            check_text(text, i)
     made = [pair(_needed(tokenizer), *item) for item in items]  # type: ignore[arg-type]
     texts = [f"{a} {b}" for a, b in items]
     return [Request(p.ids, text=text, segments=p.segments, start_id=p.start_id) for p, text in zip(made, texts, strict=True)]
 
 
-def _given_ids(items: list[Any], contexts: list[Any] | None, tokenizer: Tokenizes | None, where: list[int]) -> list[Request]:
+def _given_ids(items: list[Any], contexts: list[Any], tokenizer: Tokenizes | None, where: list[int]) -> list[Request]:
     made = []
-    for i, item, context in zip(where, items, contexts or [None] * len(items), strict=True):
+    for i, item, context in zip(where, items, contexts, strict=True):
         ids = as_ids(item, i)
         if not len(ids):
             raise InputError("an empty sequence of token ids has nothing to score", i)
@@ -137,6 +134,10 @@ def _given_ids(items: list[Any], contexts: list[Any] | None, tokenizer: Tokenize
 
 
 _MAKE = {"text": _texts, "pair": _pairs, "ids": _given_ids}
+
+
+def _is_blank(context: Any) -> bool:
+    return context is None or (isinstance(context, str) and not context)
 
 
 def _needed(tokenizer: Tokenizes | None) -> Tokenizes:

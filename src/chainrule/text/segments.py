@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from chainrule.errors import InputError
-from chainrule.text.tokenizer import Tokenizer
+from chainrule.text.tokenizer import Tokenizes
 
 _CHUNK = 1024  # joined texts encoded at a time
 
@@ -46,7 +46,7 @@ class Continuation:
     boundary: Literal["same", "apart"]
 
 
-def pair(tokenizer: Tokenizer, a: str, b: str) -> Pair:
+def pair(tokenizer: Tokenizes, a: str, b: str) -> Pair:
     """The pair format of BERT: [CLS] A [SEP] B [SEP], as the segments A, sep_A, B, sep_B behind the start symbol [CLS].
 
     Raises InputError where the tokenizer has no [CLS] or no [SEP].
@@ -65,12 +65,12 @@ def pair(tokenizer: Tokenizer, a: str, b: str) -> Pair:
     return Pair(start_id, np.concatenate(list(parts.values())), segments)
 
 
-def after(tokenizer: Tokenizer, context: str, text: str) -> Continuation:
+def after(tokenizer: Tokenizes, context: str, text: str) -> Continuation:
     """The tokens of a context, and those of a text behind it."""
     return after_batch(tokenizer, [context], [text])[0]
 
 
-def after_batch(tokenizer: Tokenizer, contexts: Sequence[str], texts: Sequence[str]) -> list[Continuation]:
+def after_batch(tokenizer: Tokenizes, contexts: Sequence[str], texts: Sequence[str]) -> list[Continuation]:
     """`after` for many: text i behind context i. Texts behind the same context share one `context_ids` array."""
     distinct = list(dict.fromkeys(contexts))
     ids_of = dict(zip(distinct, tokenizer.encode_batch(distinct), strict=True))
@@ -85,7 +85,7 @@ def after_batch(tokenizer: Tokenizer, contexts: Sequence[str], texts: Sequence[s
 
 
 def _rests(
-    tokenizer: Tokenizer, contexts: Sequence[str], texts: Sequence[str], context_ids: Sequence[np.ndarray]
+    tokenizer: Tokenizes, contexts: Sequence[str], texts: Sequence[str], context_ids: Sequence[np.ndarray]
 ) -> Iterator[np.ndarray | None]:
     """What follows the context's own tokens in the tokens of the joined text; None where those are others."""
     for start in range(0, len(texts), _CHUNK):

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -26,6 +26,23 @@ if TYPE_CHECKING:
 _CHUNK = 4096  # texts encoded at a time: the backend's results are many times the size of the ids
 _HEAD = 1 << 24  # bytes of a .gguf file that hold the names of its metadata
 _FILES = re.compile(r"(tokenizer|vocab|merges|spiece|sentencepiece|spm|bpe|dict|tekken)")
+
+
+class Tokenizes(Protocol):
+    """What is asked of a tokenizer: `chainrule.text.Tokenizer`, or the `Vocabulary` of a table."""
+
+    bos_id: int | None
+    eos_id: int | None
+    cls_id: int | None
+    sep_id: int | None
+    special_ids: frozenset[int]
+
+    def encode(self, text: str) -> np.ndarray: ...
+    def encode_batch(self, texts: Sequence[str]) -> list[np.ndarray]: ...
+    def encode_behind(self, texts: Sequence[str]) -> list[np.ndarray]: ...
+    def token_bytes(self, id: int) -> bytes: ...
+    def token(self, id: int) -> str: ...
+    def spans(self, text: str, ids: Sequence[int] | np.ndarray) -> Spans: ...
 
 
 class Tokenizer:
@@ -62,7 +79,7 @@ class Tokenizer:
             with _quiet():
                 from transformers import AutoTokenizer
 
-                hf = AutoTokenizer.from_pretrained(path, **options)
+                hf: Any = AutoTokenizer.from_pretrained(path, **options)
         except Exception as error:  # transformers lets whatever its parsers raise through
             reason = str(error).strip().split("\n")[0] or type(error).__name__
             raise ModelError(
@@ -128,11 +145,14 @@ class Tokenizer:
     def _string(self, id: int) -> str | None:
         if not 0 <= id < self.size:
             return None
-        return self._backend.id_to_token(id) if self._backend is not None else self.hf.convert_ids_to_tokens(id)
+        if self._backend is not None:
+            return self._backend.id_to_token(id)
+        token: Any = self.hf.convert_ids_to_tokens(id)
+        return token
 
     def _encode_batch(self, texts: Sequence[str], backend: Any) -> list[np.ndarray]:
         for text in texts:
-            _check_text(text)
+            check_text(text)
         if backend is None:
             return [np.array(self.hf.convert_tokens_to_ids(self.hf.tokenize(text)), np.int64) for text in texts]
         _whole(backend)
@@ -156,15 +176,17 @@ def _has_tokenizer(folder: Path, gguf_file: str | None) -> bool:
     return any(_FILES.match(name) or name.endswith((".tiktoken", ".spm")) for name in os.listdir(folder))
 
 
-def _check_text(text: str) -> None:
+def check_text(text: str, item: int | None = None) -> None:
+    """Raises InputError for what is not Unicode text."""
     if not isinstance(text, str):
-        raise InputError(f"A text is wanted, and a {type(text).__name__} came: {text!r:.60}")
+        raise InputError(f"A text is wanted, and a {type(text).__name__} came: {text!r:.60}", item)
     try:
         text.encode()
     except UnicodeEncodeError as error:
         raise InputError(
             f"The text is not Unicode: character {error.start} is half of a surrogate pair "
-            f"(U+{ord(text[error.start]):04X}). Read the file as UTF-8, or replace that character."
+            f"(U+{ord(text[error.start]):04X}). Read the file as UTF-8, or replace that character.",
+            item,
         ) from error
 
 

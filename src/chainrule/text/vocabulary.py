@@ -13,7 +13,10 @@ from chainrule.text.spans import Spans, align
 class Vocabulary:
     """Token i is tokens[i]. Texts are cut into characters where all tokens are single ones, else at white space."""
 
-    bos_id = eos_id = cls_id = sep_id = unk_id = mask_id = None
+    bos_id: int | None = None
+    eos_id: int | None = None
+    cls_id: int | None = None
+    sep_id: int | None = None
     special_ids: frozenset[int] = frozenset()
 
     def __init__(self, tokens: Sequence[str]) -> None:

@@ -1,0 +1,73 @@
+"""Keep README.md true: its annotated tree and its benchmark table are generated, and its links must lead somewhere.
+
+python scripts/docs.py            # write
+python scripts/docs.py --check    # exit 1 when something has drifted
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCE = ROOT / "src" / "chainrule"
+LADDER = ("text", "forest", "models", "engine", "scores", "language.py", "cli", "errors.py")
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+
+def tree() -> str:
+    """Every module with the first sentence of its docstring, in the order of the ladder."""
+    lines = ["src/chainrule/"]
+    for name in LADDER:
+        place = SOURCE / name
+        if place.is_file():
+            lines.append(f"  {name:22} {summary(place)}")
+            continue
+        lines.append(f"  {name + '/':22} {summary(place / '__init__.py')}")
+        modules = sorted(p for p in place.glob("*.py") if p.name != "__init__.py")
+        lines += [f"    {p.name:20} {summary(p)}" for p in modules]
+    return "```\n" + "\n".join(lines) + "\n```"
+
+
+def summary(module: Path) -> str:
+    text = ast.get_docstring(ast.parse(module.read_text(encoding="utf-8")))
+    if not text:
+        raise SystemExit(f"{module.relative_to(ROOT)} has no docstring")
+    return text.split("\n")[0].split(". ")[0].rstrip(".")
+
+
+def replace(text: str, name: str, body: str) -> str:
+    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+    if text.count(begin) != 1 or text.count(end) != 1:
+        raise SystemExit(f"README.md needs one line {begin} and one line {end}")
+    head, rest = text.split(begin)
+    return f"{head}{begin}\n{body.strip()}\n{end}{rest.split(end)[1]}"
+
+
+def broken_links() -> list[str]:
+    """Relative links of the documents that lead nowhere."""
+    links = [(p, target) for p in ROOT.glob("*.md") for target in re.findall(r"\]\(([^)#]+)\)", p.read_text(encoding="utf-8"))]
+    return [f"{p.name}: {target}" for p, target in links if "://" not in target and not (ROOT / target).exists()]
+
+
+def main() -> None:
+    from report import newest, render_table
+
+    readme = ROOT / "README.md"
+    before = readme.read_text(encoding="utf-8")
+    after = replace(before, "tree", tree())
+    if (result := newest()) is not None:
+        after = replace(after, "benchmark", render_table(result))
+    problems = broken_links()
+    if "--check" not in sys.argv:
+        readme.write_text(after, encoding="utf-8")
+    elif after != before:
+        problems.append("README.md differs from the code or the newest benchmark: run python scripts/docs.py")
+    if problems:
+        raise SystemExit("\n".join(problems))
+
+
+if __name__ == "__main__":
+    main()

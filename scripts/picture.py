@@ -1,0 +1,27 @@
+"""Draw docs/terminal.svg: what `chainrule explain` and `chainrule score` show in a terminal."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from rich.console import Console
+
+import chainrule
+
+TEXT = "The umbrella kept the rain off."
+
+
+def main() -> None:
+    lm = chainrule.load()
+    console = Console(record=True, width=104, file=io.StringIO(), highlight=False, force_terminal=True)
+    console.print(f"$ chainrule explain {TEXT!r}", style="bold")
+    console.print(lm.explain(TEXT))
+    console.print(f"\n$ chainrule score {TEXT!r}", style="bold")
+    console.print(lm.score(TEXT))
+    target = Path(__file__).resolve().parent.parent / "docs" / "terminal.svg"
+    target.write_text(console.export_svg(title="chainrule"), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""Attention over chunks of a forest, with the path carried in between, against attention along each path alone."""
+
+import numpy as np
+import pytest
+import torch
+from forests import branching, build, fixed
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oracle import lineage
+from torch import Tensor, nn
+
+from chainrule.engine.attention import Layout, PathCarry, forest_attention
+from chainrule.forest import Forest, chunks
+
+HEADS, KEY_HEADS, WIDTH, SCALE = 4, 2, 8, 0.3
+
+
+def draw_qkv(nodes: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries, keys and values of every node, N × heads × width."""
+    random = torch.Generator().manual_seed(nodes)
+    return tuple(torch.randn(nodes, h, WIDTH, generator=random, dtype=torch.float64) for h in (HEADS, KEY_HEADS, KEY_HEADS))
+
+
+def by_the_rule(
+    forest: Forest, qkv: tuple[Tensor, Tensor, Tensor], window: int | None, softcap: float | None, sinks: Tensor | None
+) -> Tensor:
+    """What every node gathers from its ancestors and itself, N × heads × width: all pairs, and a mask."""
+    query_HND, key_HND, value_HND = (x.repeat_interleave(HEADS // x.shape[1], 1).transpose(0, 1) for x in qkv)
+    score_HNN = query_HND @ key_HND.transpose(1, 2) * SCALE
+    if softcap is not None:
+        score_HNN = torch.tanh(score_HNN / softcap) * softcap
+    seen_NN = torch.zeros(len(forest), len(forest), dtype=torch.bool)
+    for node in range(len(forest)):
+        seen_NN[node, lineage(forest, node, window)] = True
+    score_HNN = score_HNN.masked_fill(~seen_NN, -torch.inf)
+    if sinks is not None:
+        score_HNN = torch.cat([score_HNN, sinks[:, None, None].expand(-1, len(forest), 1)], -1)
+    return (score_HNN.softmax(-1)[..., : len(forest)] @ value_HND).transpose(0, 1)
+
+
+def over_the_forest(forest: Forest, qkv: tuple[Tensor, Tensor, Tensor], rows: int, **options) -> dict[int, Tensor]:
+    """The same for every context of the forest, a chunk at a time."""
+    carry, module, found = PathCarry(int(forest.depth_N.max()) + rows), nn.Module(), {}
+    for chunk in chunks(forest, forest.depth_N > 0, rows):
+        q, k, v = (x[chunk.node_R].transpose(0, 1)[None] for x in qkv)
+        out, _ = forest_attention(module, q, k, v, None, forest=Layout(chunk, carry), scaling=SCALE, **options)
+        carry.settle(chunk)
+        found |= dict(zip(chunk.node_R.tolist(), out[0], strict=True))
+    return found
+
+
+def check(sequences: list[list[int]], rows: int, window: int | None, softcap: float | None = None, sinks: Tensor | None = None):
+    forest = build(sequences)
+    qkv = draw_qkv(len(forest))
+    found = over_the_forest(forest, qkv, rows, sliding_window=window, softcap=softcap, s_aux=sinks)
+    atol = 1e-12 if softcap is None and sinks is None else 1e-6  # written out, scores are float32 as in the models' own code
+    want = by_the_rule(forest, qkv, window, softcap, sinks)
+    for node, out in found.items():
+        np.testing.assert_allclose(out, want[node], atol=atol)
+
+
+@settings(max_examples=40)
+@given(branching(), st.sampled_from([1, 2, 3, 7, 16, 512]), st.none() | st.integers(1, 6))
+def test_any_forest(sequences: list[list[int]], rows: int, window: int | None):
+    check(sequences, rows, window)
+
+
+@pytest.mark.parametrize("name", ["comb", "bush", "documents", "candidates"])
+@pytest.mark.parametrize("rows", [16, 512])
+def test_shapes_that_group_their_tiles(name: str, rows: int):
+    check(fixed()[name], rows, None)
+    check(fixed()[name], rows, 5)
+
+
+@pytest.mark.parametrize("rows", [3, 512])
+@pytest.mark.parametrize("window", [None, 3])
+def test_softcaps_and_sinks(rows: int, window: int | None):
+    sequences = fixed()["comb"]
+    check(sequences, rows, window, softcap=0.7)
+    check(sequences, rows, window, sinks=torch.tensor([0.5, -1, 2, 0], dtype=torch.float64))
+    check(sequences, rows, window, softcap=0.7, sinks=torch.tensor([0.5, -1, 2, 0], dtype=torch.float64))
+
+
+def test_without_a_layout_it_says_so():
+    x = torch.zeros(1, 1, 1, 1)
+    with pytest.raises(TypeError, match="does not hand the layout on"):
+        forest_attention(nn.Module(), x, x, x, None)
+
+
+def test_layers_keep_their_own_path():
+    forest = build([[0, 1, 2, 3], [0, 1, 4, 5]])
+    carry, layers = PathCarry(8), [nn.Module(), nn.Module()]
+    qkv = [draw_qkv(len(forest)), tuple(2 * x for x in draw_qkv(len(forest)))]
+    for chunk in chunks(forest, forest.depth_N > 0, 2):
+        layout = Layout(chunk, carry)
+        for layer, each in zip(layers, qkv, strict=True):
+            q, k, v = (x[chunk.node_R].transpose(0, 1)[None] for x in each)
+            out, _ = forest_attention(layer, q, k, v, None, forest=layout, scaling=SCALE)
+            want = by_the_rule(forest, each, None, None, None)[chunk.node_R]
+            np.testing.assert_allclose(out[0], want, atol=1e-12)
+        carry.settle(chunk)

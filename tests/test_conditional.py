@@ -1,0 +1,102 @@
+"""The next-token distribution."""
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from oracle import entropy, rank
+
+from chainrule import InputError, LanguageModel, TableModel
+
+PROBABILITIES = [0.5, 0.0, 0.2, 0.2, 0.1]
+
+
+@pytest.fixture
+def lm() -> LanguageModel:
+    rows = {"": PROBABILITIES, "A": [1, 0, 0, 0, 0]}
+    return LanguageModel(TableModel("ABCDE", rows, probabilities=True))
+
+
+def test_it_holds_the_whole_distribution(lm: LanguageModel, tiny: LanguageModel):
+    assert np.exp(lm.conditional().logprobs) == pytest.approx(PROBABILITIES, abs=1e-15)
+    found = tiny.conditional("The quick")
+    assert found.logprobs.dtype == np.float64
+    assert found.logprobs.shape == (tiny.model.head.size,)
+    assert np.exp(found.logprobs).sum() == pytest.approx(1, abs=1e-6)  # the model is float32
+    assert (found.context, found.model, found.start.policy) == (
+        1 + len(tiny.tokenizer.encode("The quick")),
+        tiny.model.name,
+        "bos",
+    )
+
+
+def test_top_is_sorted_and_breaks_ties_by_id(lm: LanguageModel):
+    top = lm.conditional().top(5)
+    assert [(a.token, a.id) for a in top] == [("A", 0), ("C", 2), ("D", 3), ("E", 4), ("B", 1)]
+    assert top[0].logprob == pytest.approx(math.log(0.5), abs=1e-15)
+    assert top[-1].logprob == -math.inf
+    assert lm.conditional().top(2) == top[:2]
+    assert lm.conditional().top(99) == top
+
+
+def test_top_of_a_network(tiny: LanguageModel):
+    found = tiny.conditional("The quick")
+    assert len(found.top()) == 5
+    assert all(a.logprob >= b.logprob for a, b in pairwise(found.top(50)))
+    assert found.top(1)[0].logprob == found.logprobs.max()
+
+
+def test_logprob_and_rank_of_a_token_by_text_or_id(lm: LanguageModel):
+    found = lm.conditional()
+    assert found.logprob("C") == found.logprob(2) == found.logprob(np.int64(2)) == found.logprobs[2]
+    assert [found.rank(t) for t in "ABCDE"] == [rank(found.logprobs, i) for i in range(5)] == [1, 5, 2, 2, 4]
+
+
+def test_entropy_is_in_nats_and_never_negative(lm: LanguageModel, tiny: LanguageModel):
+    assert lm.conditional().entropy == pytest.approx(0.5 * math.log(2) + 0.4 * math.log(5) + 0.1 * math.log(10), abs=1e-14)
+    assert math.copysign(1, lm.conditional("A").entropy) == 1  # 0, and not −0
+    found = tiny.conditional("The quick")
+    assert found.entropy == pytest.approx(entropy(found.logprobs), abs=1e-12)
+
+
+def test_tokens_behind_a_text_have_no_space_set_before_them(tiny: LanguageModel):
+    found = tiny.conditional("The quick")
+    token = tiny.tokenizer.encode("e").tolist()
+    assert found.logprob("e") == found.logprob(token[0])
+
+
+@pytest.mark.parametrize("method", ["logprob", "rank"])
+@pytest.mark.parametrize("token", [-1, 5, True, 1.0, None])
+def test_what_is_no_token_id(lm: LanguageModel, method: str, token):
+    with pytest.raises(InputError, match=f"{token!r} is no token id from 0 to 4"):
+        getattr(lm.conditional(), method)(token)
+
+
+def test_what_is_no_single_token(lm: LanguageModel, tiny: LanguageModel):
+    with pytest.raises(InputError, match=r"'AB' is 2 tokens.*rank\(context, \['AB'\]\)"):
+        lm.conditional().logprob("AB")
+    with pytest.raises(InputError, match="'' is 0 tokens"):
+        lm.conditional().logprob("")
+    with pytest.raises(InputError, match="'Z' is not in the vocabulary"):
+        lm.conditional().rank("Z")
+    bare = LanguageModel(tiny.model, engine=tiny.engine)
+    assert bare.conditional([3]).top(1)[0].token.startswith("<")
+    with pytest.raises(InputError, match="without a tokenizer; give a token id"):
+        bare.conditional([3]).logprob("a")
+
+
+@pytest.mark.parametrize("count", [0, -1])
+def test_top_of_none(lm: LanguageModel, count: int):
+    with pytest.raises(InputError, match=f"1 or more, not {count}"):
+        lm.conditional().top(count)
+
+
+def test_as_a_dictionary_and_in_a_line(lm: LanguageModel):
+    found = lm.conditional("")
+    said = found.to_dict(top=2)
+    assert (said["context"], said["start"], said["start_id"], said["model"]) == (1, "bos", 5, "table")
+    assert said["entropy"] == found.entropy
+    assert [(a["token"], a["id"]) for a in said["top"]] == [("A", 0), ("C", 2)]
+    assert said["top"][0]["probability"] == pytest.approx(0.5, abs=1e-15)
+    assert "entropy 1.221 nats: 'A' 0.5, 'C' 0.2, 'D' 0.2" in repr(found)

@@ -1,0 +1,117 @@
+"""The chain rule written out."""
+
+import math
+import re
+from itertools import accumulate
+
+import pytest
+
+from chainrule import LanguageModel, TableModel
+
+CONTEXT = 64  # of `tiny`
+
+
+@pytest.fixture
+def lm() -> LanguageModel:
+    return LanguageModel(TableModel(["A", "B"], {"": [0.1, 0.9], "A": [0.5, 0.5], "AA": [0.8, 0.2]}, probabilities=True))
+
+
+@pytest.fixture
+def fair() -> LanguageModel:
+    return LanguageModel(TableModel(["H", "T"], {"": [0.5, 0.5]}, probabilities=True, back_off=True))
+
+
+def formulas(lm: LanguageModel, text, **options) -> list[str]:
+    return [f.formula for f in lm.explain(text, **options).factors]
+
+
+def test_every_factor_with_its_context_and_the_running_product(lm: LanguageModel):
+    found = lm.explain("AAB")
+    assert [f.formula for f in found.factors] == ["Pr(x_0 | s)", "Pr(x_1 | s, e_0)", "Pr(x_2 | s, e_0, e_1)"]
+    assert [f.token for f in found.factors] == ["A", "A", "B"]
+    assert [f.context for f in found.factors] == [1, 2, 3]
+    assert [f.probability for f in found.factors] == pytest.approx([0.1, 0.5, 0.2], abs=1e-15)
+    assert [math.exp(f.running_logprob) for f in found.factors] == pytest.approx([0.1, 0.05, 0.01], abs=1e-15)
+    assert found.factors[-1].running_logprob == pytest.approx(found.score.logprob, abs=1e-14)
+
+
+def test_the_first_token_is_given(lm: LanguageModel):
+    found = lm.explain("AAB", start="given")
+    assert [f.formula for f in found.factors] == ["Pr(x_1 | e_0)", "Pr(x_2 | e_0, e_1)"]
+    assert found.head() == "conditional: the first token is given, and has no factor"
+    assert found.total().startswith("Pr(x) given what stands before = exp(")
+
+
+def test_a_context_counts(lm: LanguageModel):
+    assert formulas(lm, "AB", context="A") == ["Pr(x_1 | s, e_0)", "Pr(x_2 | s, e_0, e_1)"]
+    assert formulas(lm, "AB", context="A", start="given") == ["Pr(x_1 | e_0)", "Pr(x_2 | e_0, e_1)"]
+    assert "given what stands before" in lm.explain("AB", context="A").total()
+
+
+def test_long_contexts_are_shortened(fair: LanguageModel):
+    found = formulas(fair, "HTHTHTH")
+    assert found[4] == "Pr(x_4 | s, e_0, e_1, e_2, e_3)"
+    assert found[5] == "Pr(x_5 | s, e_0, e_1, …, e_4)"
+    assert found[6] == "Pr(x_6 | s, e_0, e_1, …, e_5)"
+
+
+def test_a_window_says_which_embeddings_it_saw(fair: LanguageModel):
+    found = formulas(fair, "HTHTHTH", window=3, stride=1)
+    assert found[2:] == [f"Pr(x_{i} | s, e_{i - 2}, e_{i - 1})" for i in range(2, 7)]
+    found = formulas(fair, "HTHTHTH", window=2, stride=1, start="given")
+    assert found == ["Pr(x_1 | e_0)", *(f"Pr(x_{i} | e_{i - 2}, e_{i - 1})" for i in range(2, 7))]
+
+
+def test_windows_of_a_network(tiny: LanguageModel):
+    score = tiny.explain([3, 5, 7] * CONTEXT)
+    for i, f in enumerate(score.factors):
+        first = int(re.search(r"e_(\d+)", f.formula)[1]) if f.context > 1 else i
+        assert f.context == 1 + i - first
+        assert f.formula.startswith(f"Pr(x_{i} | s")
+
+
+def test_the_end_symbol_is_the_last_factor():
+    rows = {"": [0.5, 0.5, 0], "A": [0.2, 0.2, 0.6]}
+    lm = LanguageModel(TableModel(["A", "B", "."], rows, probabilities=True, end="."))
+    last = lm.explain("A", end=True).factors[-1]
+    assert (last.formula, last.token) == ("Pr(x_1 | s, e_0)", ".")
+    assert last.probability == pytest.approx(0.6, abs=1e-15)
+
+
+def test_written_out(lm: LanguageModel):
+    lines = str(lm.explain("AAB")).splitlines()
+    assert lines[0] == "joint: the first token is predicted from the start symbol <start> (id 2)"
+    assert lines[1].split() == ["Pr(x_0", "|", "s)", "=", "0.1", "'A'", "log", "-2.302585", "so", "far", "-2.302585"]
+    assert lines[3].split()[-7:] == ["0.2", "'B'", "log", "-1.609438", "so", "far", "-4.605170"]
+    assert lines[4] == "Pr(x) = exp(-4.605170) = 0.01"
+    assert len({line.index(" = ") for line in lines[1:4]}) == 1  # in columns
+
+
+def test_products_that_no_float_holds(fair: LanguageModel):
+    assert fair.explain("H" * 10_000).total() == "Pr(x) = exp(-6931.471806) = 10^-3010.30"
+
+
+def test_an_impossible_text():
+    lm = LanguageModel(TableModel(["A", "B"], {"": [1, 0]}, probabilities=True, back_off=True))
+    found = lm.explain("AB")
+    assert (found.factors[1].probability, found.factors[1].running_logprob) == (0.0, -math.inf)
+    assert found.total() == "Pr(x) = exp(-inf) = 0"
+
+
+def test_as_a_dictionary(lm: LanguageModel):
+    said = lm.explain("AAB").to_dict()
+    assert said["start"] == {"kind": "joint", "policy": "bos", "id": 2, "token": "<start>"}
+    assert said["logprob"] == lm.score("AAB").logprob
+    running = list(accumulate(f["logprob"] for f in said["factors"]))
+    assert [f["running_logprob"] for f in said["factors"]] == running
+    assert set(said["factors"][0]) == {"formula", "token", "logprob", "running_logprob", "context", "probability"}
+
+
+def test_html_is_escaped():
+    lm = LanguageModel(TableModel(["<", "&"], {"": [0, 0]}, back_off=True))
+    html = lm.explain("<&")._repr_html_()
+    assert html.startswith("<pre>")
+    assert html.endswith("</pre>")
+    assert "&lt;" in html
+    assert "&amp;" in html
+    assert "'<'" not in html

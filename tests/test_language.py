@@ -1,0 +1,524 @@
+"""The façade: what can be asked of it, in which forms, and what it says to what cannot be scored."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from text_zoo import t5, wordpiece
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from chainrule import InputError, LanguageModel, ModelError, TableModel
+from chainrule.models.pretrained import PretrainedModel
+
+TEXTS = ["The quick brown fox", "Hello world, hello there!", "a", "naïve café 🎉", "The quick brown dog"]
+CONTEXT = 64  # of `tiny`
+IDS = st.lists(st.integers(0, 1), min_size=1, max_size=6)
+
+
+def llama(tokenizer, **options) -> LanguageModel:
+    """A random model of 64 positions for a tokenizer."""
+    torch.manual_seed(1)
+    config = LlamaConfig(
+        vocab_size=tokenizer.size,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=CONTEXT,
+        bos_token_id=None,
+        eos_token_id=None,
+        initializer_range=0.3,
+    )
+    return LanguageModel(PretrainedModel(LlamaForCausalLM(config), "random"), tokenizer, **options)
+
+
+@pytest.fixture(scope="module")
+def pairs() -> LanguageModel:
+    return llama(wordpiece())
+
+
+@pytest.fixture(scope="module")
+def bare(tiny: LanguageModel) -> LanguageModel:
+    """`tiny` without its tokenizer."""
+    return LanguageModel(tiny.model, engine=tiny.engine)
+
+
+@pytest.fixture(scope="module")
+def coin() -> LanguageModel:
+    rows = {"": [0.3, 0.7], "A": [0.9, 0.1], "B": [0.25, 0.75], "AB": [0.5, 0.5]}
+    return LanguageModel(TableModel(["A", "B"], rows, probabilities=True, back_off=True))
+
+
+# One text, many texts, ids, embeddings: the same question in other forms
+
+
+def test_a_batch_is_its_texts_one_by_one(tiny: LanguageModel):
+    scores = tiny.score_batch(TEXTS)
+    for text, score in zip(TEXTS, scores, strict=True):
+        alone = tiny.score(text)
+        assert (score.text, score.ids.tolist()) == (text, alone.ids.tolist())
+        assert score.logprobs == pytest.approx(alone.logprobs, abs=1e-5)
+
+
+def test_a_text_and_its_ids_have_the_same_factors(tiny: LanguageModel):
+    ids = tiny.tokenizer.encode(TEXTS[0])
+    want = tiny.score(TEXTS[0]).logprobs.tolist()
+    for form in (ids, ids.tolist(), tuple(ids.tolist()), torch.from_numpy(ids), ids.astype(np.int32), ids.astype(np.uint16)):
+        assert tiny.score(form).logprobs.tolist() == want
+
+
+def test_texts_ids_and_arrays_mix_in_one_batch(tiny: LanguageModel):
+    ids = tiny.tokenizer.encode(TEXTS[1])
+    first, second, third = tiny.score_batch([ids.tolist(), TEXTS[0], ids])
+    assert first.logprobs.tolist() == third.logprobs.tolist()
+    assert (first.text, second.text, third.text) == (None, TEXTS[0], None)
+    assert second.logprob == pytest.approx(tiny.score(TEXTS[0]).logprob, abs=1e-5)
+
+
+def test_ids_and_their_embeddings_give_the_same_factors_to_the_bit(tiny: LanguageModel):
+    ids = tiny.tokenizer.encode(TEXTS[0]).tolist()
+    embeddings = tiny.embed(ids)
+    assert embeddings.shape == (len(ids), tiny.model.width)
+    want = tiny.score(ids, end=True).logprobs.tolist()
+    assert tiny.score(ids, embeddings=embeddings, end=True).logprobs.tolist() == want
+    assert tiny.score(embeddings=embeddings, end=True).logprobs.tolist() == want
+    assert tiny.score(TEXTS[0], embeddings=embeddings.numpy(), end=True).logprobs.tolist() == want
+
+
+@given(IDS)
+def test_ids_and_embeddings_of_a_table(ids: list[int]):
+    lm = LanguageModel(TableModel(["A", "B"], {"": [1, 2], "A": [0, 3], "BB": [5, 0]}, back_off=True))
+    assert lm.score(embeddings=lm.embed(ids)).logprobs.tolist() == lm.score(ids).logprobs.tolist()
+
+
+def test_embeddings_stand_in_for_those_of_the_ids(tiny: LanguageModel):
+    """The factors are of the ids, their contexts of the embeddings: here those of other tokens."""
+    ids, others = [5, 6, 7], [9, 10, 11]
+    mixed = tiny.score(ids, embeddings=tiny.embed(others)).logprobs
+    by_hand = [tiny.conditional(others[:i]).logprob(ids[i]) for i in range(3)]
+    assert mixed == pytest.approx(by_hand, abs=1e-5)
+    assert abs(mixed[1] - tiny.score(ids).logprobs[1]) > 1e-3
+
+
+def test_conditional_grows_the_chain_that_score_sums(tiny: LanguageModel):
+    score = tiny.score(TEXTS[0])
+    for i, id in enumerate(score.ids.tolist()):
+        step = tiny.conditional(score.ids[:i])
+        assert step.context == score.contexts[i] == i + 1
+        assert step.logprob(id) == pytest.approx(score.logprobs[i], abs=1e-5)
+        assert step.rank(id) == score.ranks[i]
+        assert step.entropy == pytest.approx(score.entropies[i], abs=1e-5)
+
+
+@pytest.mark.parametrize("nothing", [None, "", [], (), np.zeros(0, np.int64)])
+def test_conditional_of_nothing_is_that_of_the_first_token(coin: LanguageModel, nothing):
+    assert np.exp(coin.conditional(nothing).logprobs) == pytest.approx([0.3, 0.7], abs=1e-15)
+
+
+# Contexts
+
+
+def test_a_context_is_given_and_has_no_factor(coin: LanguageModel):
+    whole, score = coin.score("ABB"), coin.score("BB", context="A")
+    assert score.logprobs.tolist() == whole.logprobs[1:].tolist()
+    assert score.contexts.tolist() == [2, 3]
+    assert (score.kind, score.context, score.boundary) == ("conditional", "A", "same")
+
+
+def test_one_context_for_all_or_one_each(coin: LanguageModel):
+    one = coin.score_batch(["A", "B"], context="B")
+    assert np.exp(one.logprob) == pytest.approx([0.25, 0.75], abs=1e-15)
+    each = coin.score_batch(["A", "A", "A", "A"], context=["B", "A", None, ""])
+    assert np.exp(each.logprob) == pytest.approx([0.25, 0.9, 0.3, 0.3], abs=1e-15)
+    assert [score.kind for score in each] == ["conditional", "conditional", "joint", "joint"]
+    assert [score.boundary for score in each] == ["same", "same", None, None]
+
+
+def test_contexts_of_ids(coin: LanguageModel):
+    assert coin.score([1], context=[0, 1]).logprob == math.log(0.5)
+    one = coin.score_batch([[1], [1]], context=[0])  # for all
+    each = coin.score_batch([[1], [1]], context=[[0], [1]])
+    assert np.exp([one.logprob, each.logprob]) == pytest.approx(np.array([[0.1, 0.1], [0.1, 0.75]]), abs=1e-15)
+    assert coin.score([1], context="A").logprob == math.log(0.1)
+
+
+def test_a_given_start_is_no_matter_behind_a_context(coin: LanguageModel):
+    score = coin.score("B", context="A", start="given")
+    assert (score.logprobs.tolist(), score.contexts.tolist()) == ([math.log(0.1)], [1])
+    assert score.kind == "conditional"
+
+
+def test_boundary_says_whether_the_tokens_are_those_of_the_joined_text(tiny: LanguageModel):
+    same = tiny.score(" quick", context="The")
+    apart = tiny.score("e quick", context="Th")
+    assert (same.boundary, apart.boundary) == ("same", "apart")
+    joined = [*same.request.context_ids, *same.ids]
+    assert joined == tiny.tokenizer.encode("The quick").tolist()
+    whole = tiny.score("The quick").logprobs
+    assert same.logprobs == pytest.approx(whole[len(same.request.context_ids) :], abs=1e-5)
+
+
+def test_rank_puts_the_best_first_and_says_which_it_was(tiny: LanguageModel):
+    candidates = [" dog", " cat", " lazy dog", "?"]
+    ranked = tiny.rank("The quick brown", candidates)
+    alone = [tiny.score(c, context="The quick brown").logprob for c in candidates]
+    assert [r.index for r in ranked] == sorted(range(4), key=lambda i: -alone[i])
+    assert [r.logprob for r in ranked] == pytest.approx(sorted(alone, reverse=True), abs=1e-5)
+    assert all(r.text == candidates[r.index] and r.score.text == r.text for r in ranked)
+    assert all(r.logprob == r.score.logprob for r in ranked)
+
+
+def test_rank_puts_the_impossible_last_and_keeps_ties_in_order():
+    lm = LanguageModel(TableModel(["A", "B", "C", "D"], {"": [0, 0.4, 0.4, 0.2]}, probabilities=True))
+    assert [(r.index, r.text) for r in lm.rank(None, ["A", "B", "C", "D"])] == [(1, "B"), (2, "C"), (3, "D"), (0, "A")]
+    assert lm.rank(None, []) == []
+
+
+# Pairs
+
+
+def test_pair_in_the_format_of_encoders(pairs: LanguageModel):
+    a, b = "It is raining .", "I need an umbrella ."
+    score = pairs.score((a, b))
+    tokenizer = pairs.tokenizer
+    ids_a, ids_b = tokenizer.encode(a).tolist(), tokenizer.encode(b).tolist()
+    sep = tokenizer.sep_id
+    assert score.ids.tolist() == [*ids_a, sep, *ids_b, sep]  # and no [CLS], which has no factor
+    assert score.contexts.tolist() == list(range(1, len(score) + 1))  # but is seen by all
+    assert (score.start.policy, score.start.id, score.start.token) == ("cls", tokenizer.cls_id, "[CLS]")
+    assert score.kind == "joint"
+    assert list(score.segments) == ["A", "sep_A", "B", "sep_B"]
+    assert math.fsum(score.segments.values()) == pytest.approx(score.logprob, abs=1e-12)
+    alone = pairs.score([*ids_a, sep, *ids_b, sep], start=tokenizer.cls_id)
+    assert score.logprobs.tolist() == alone.logprobs.tolist()
+    cut = len(ids_a)
+    assert score.segments["A"] == math.fsum(alone.logprobs[:cut])
+    assert score.segments["sep_A"] == alone.logprobs[cut]
+    assert score.segments["B"] == math.fsum(alone.logprobs[cut + 1 : -1])
+
+
+def test_pair_with_an_end_symbol_has_a_segment_of_it(pairs: LanguageModel):
+    end = pairs.tokenizer.mask_id
+    score = pairs.score(("a b", "c"), end=end)
+    assert list(score.segments) == ["A", "sep_A", "B", "sep_B", "end"]
+    assert score.segments["end"] == score.logprobs[-1]
+    assert math.fsum(score.segments.values()) == pytest.approx(score.logprob, abs=1e-12)
+
+
+def test_pairs_among_texts_and_candidates(pairs: LanguageModel):
+    text, pair = pairs.score_batch(["a b", ("a", "b")], start="given")
+    assert (text.start.policy, text.kind, text.segments) == ("given", "conditional", {})
+    assert (pair.start.policy, pair.kind, len(pair.segments)) == ("cls", "joint", 4)
+    assert len(pairs.rank(None, [("a", "b"), ("b", "a")])) == 2
+
+
+# Start and end
+
+
+def test_start_policies(tiny: LanguageModel):
+    text = TEXTS[0]
+    bos, eos, given_, id = (tiny.score(text, start=s) for s in ("bos", "eos", "given", 7))
+    assert [s.start.id for s in (bos, eos, given_, id)] == [tiny.tokenizer.bos_id, tiny.tokenizer.eos_id, None, 7]
+    assert [s.start.policy for s in (bos, eos, given_, id)] == ["bos", "eos", "given", "id"]
+    assert len(given_) == len(bos) - 1
+    assert given_.contexts.tolist() == list(range(1, len(bos)))
+    assert bos.logprobs[0] != eos.logprobs[0] != id.logprobs[0]
+    assert id.logprobs[0] == pytest.approx(tiny.score([7, *id.ids], start="given").logprobs[0], abs=1e-5)
+
+
+def test_end_adds_one_factor(tiny: LanguageModel):
+    without, ended = tiny.score(TEXTS[0]), tiny.score(TEXTS[0], end=True)
+    assert ended.ids.tolist() == [*without.ids, tiny.tokenizer.eos_id]
+    assert ended.logprobs[:-1] == pytest.approx(without.logprobs, abs=1e-5)
+    assert ended.logprobs[-1] == pytest.approx(tiny.conditional(TEXTS[0]).logprob(tiny.tokenizer.eos_id), abs=1e-5)
+
+
+@pytest.mark.parametrize("call", ["score", "score_batch", "explain"])
+def test_a_text_that_begins_with_the_start_symbol_is_warned_of(tiny: LanguageModel, call: str):
+    text = ["<s>hello"] if call == "score_batch" else "<s>hello"
+    with pytest.warns(UserWarning, match=r"start symbol <s> \(id 0\).*start='given'"):
+        getattr(tiny, call)(text)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        getattr(tiny, call)(text, start="given")
+        getattr(tiny, call)(text, start="eos")
+
+
+# Texts longer than the model's context
+
+
+@pytest.fixture(scope="module")
+def long_text() -> str:
+    return "The quick brown fox jumps over the lazy dog. " * 14
+
+
+@pytest.mark.parametrize("start", ["bos", "given"])
+@pytest.mark.parametrize(("window", "stride"), [(None, None), (None, 1), (None, 64), (20, None), (20, 7), (2, 1)])
+def test_a_long_text_has_every_token_once(tiny: LanguageModel, long_text: str, start: str, window, stride):
+    score = tiny.score(long_text, start=start, window=window, stride=stride)
+    ids, symbol = tiny.tokenizer.encode(long_text).tolist(), start == "bos"
+    assert score.ids.tolist() == ids[not symbol :]
+    assert score.windows > 1
+    most, step = window or CONTEXT, stride or (window or CONTEXT) // 2
+    assert score.contexts.max() == most
+    behind = score.contexts[most:]
+    assert (behind >= most - step + 1).all()
+    head = [tiny.tokenizer.bos_id] if symbol else []
+    for place in np.unique(np.linspace(0, len(score) - 1, 9).astype(int)).tolist():
+        token, seen = place + (not symbol), int(score.contexts[place]) - symbol
+        before = [*head, *ids[token - seen : token]]
+        want = tiny.score([*before, ids[token]], start="given").logprobs[-1]
+        assert score.logprobs[place] == pytest.approx(want, abs=1e-5)
+
+
+def test_a_text_that_just_fits_needs_no_window(tiny: LanguageModel):
+    fits, over = [3, 5] * (CONTEXT // 2), [3, 5] * (CONTEXT // 2) + [3]
+    assert tiny.score(fits, window=False).windows == 1
+    with pytest.raises(InputError, match=f"context of {CONTEXT + 1} embeddings, and the model takes {CONTEXT}"):
+        tiny.score(over, window=False)
+    assert tiny.score(over, window=False, start="given").windows == 1  # no start symbol: one more token
+    assert tiny.score(over).windows == 2
+
+
+def test_refusal_names_the_text_and_the_remedy(tiny: LanguageModel, long_text: str):
+    with pytest.raises(InputError, match=r"item 1: .*shorten it, or score it in windows") as error:
+        tiny.score_batch(["a", long_text], window=False)
+    assert error.value.item == 1
+
+
+def test_a_long_context_loses_its_beginning(tiny: LanguageModel, long_text: str):
+    score = tiny.score(" fox", context=long_text, stride=1)
+    ids = [*score.request.context_ids, *score.ids]
+    assert score.contexts.max() == CONTEXT
+    want = tiny.score(ids[-CONTEXT:]).logprobs[-1]
+    assert score.logprobs[-1] == pytest.approx(want, abs=1e-5)
+
+
+def test_short_and_long_texts_in_one_batch(tiny: LanguageModel, long_text: str):
+    scores = tiny.score_batch(["a", long_text, "b"])
+    assert [s.windows for s in scores] == [1, scores[1].windows, 1]
+    assert scores[1].logprob == pytest.approx(tiny.score(long_text).logprob, abs=1e-3)
+    assert scores[2].logprob == pytest.approx(tiny.score("b").logprob, abs=1e-5)
+
+
+# Options
+
+
+def test_rows_of_a_chunk_change_nothing(tiny: LanguageModel):
+    want = tiny.score_batch(TEXTS).logprobs
+    assert tiny.score_batch(TEXTS, rows=3).logprobs == pytest.approx(want, abs=1e-5)
+
+
+def test_progress_is_told_of_all_contexts(tiny: LanguageModel):
+    told = []
+    scores = tiny.score_batch(TEXTS, rows=4, progress=lambda done, of: told.append((done, of)))
+    assert [of for _, of in told] == [scores.distinct_contexts] * len(told)
+    assert [done for done, _ in told] == sorted({done for done, _ in told})
+    assert told[-1][0] == scores.distinct_contexts
+
+
+def test_top_is_what_conditional_says(tiny: LanguageModel):
+    score = tiny.score(TEXTS[0], top=3)
+    for i in range(len(score)):
+        want = tiny.conditional(score.ids[:i]).top(3)
+        assert [token for token, _ in score.top(i)] == [a.token for a in want]
+        assert [p for _, p in score.top(i)] == pytest.approx([a.logprob for a in want], abs=1e-5)
+    assert tiny.score(TEXTS[0]).top(0) == []
+
+
+def test_no_texts_are_no_scores(tiny: LanguageModel):
+    scores = tiny.score_batch([])
+    assert (len(scores), list(scores), scores.logprob.tolist()) == (0, [], [])
+
+
+def test_repr_says_what_is_loaded(tiny: LanguageModel, coin: LanguageModel):
+    assert "LlamaForCausalLM, float32 on cpu, forest path, start bos" in repr(tiny)
+    assert "TableModel, float64 on cpu" in repr(coin)
+
+
+def test_bare_models_score_ids(tiny: LanguageModel, bare: LanguageModel):
+    score = bare.score([5, 6, 7], top=1)
+    assert score.logprobs.tolist() == tiny.score([5, 6, 7]).logprobs.tolist()
+    assert score.tokens == ["<5>", "<6>", "<7>"]
+    assert score.top(0)[0][0].startswith("<")
+    assert (score.bytes, score.bits_per_byte, score.spans) == (0, None, None)
+
+
+# What cannot be scored
+
+
+@pytest.mark.parametrize(
+    ("items", "match"),
+    [
+        (["a", ""], "item 1: an empty text has no token"),
+        ([[1], []], "item 1: an empty sequence"),
+        (["a", b"b"], r"item 1: bytes are no text.*decode"),
+        (["a", "b\ud800"], r"item 1: .*U\+D800.*UTF-8"),
+        ([[1], [2, -1]], "item 1: token id -1 at place 1 is out of range.*0 … 4"),
+        ([[1], [99999]], "item 1: token id 99999 at place 0 is out of range"),
+        ([[1], [1.5]], r"item 1: token ids must be whole numbers.*float64.*\[1.5\].*embeddings="),
+        ([[1], [True]], "item 1: token ids must be whole numbers.*bool"),
+        ([[1], [[1, 2]]], r"item 1: token ids .* one dimension.*shape \(1, 2\)"),
+        ([[1], [[1], [1, 2]]], "item 1: token ids must be whole numbers in one dimension"),
+        (["a", None], "item 1: token ids must be whole numbers.*None"),
+        (["a", 5], r"item 1: token ids .* shape \(\)"),
+        ([[1], ["b"]], "item 1: token ids must be whole numbers"),
+    ],
+)
+def test_a_batch_names_the_item_that_cannot_be_scored(tiny: LanguageModel, items: list, match: str):
+    with pytest.raises(InputError, match=match) as error:
+        tiny.score_batch(items)
+    assert error.value.item == 1
+    assert not error.value.reason.startswith("item")
+    assert isinstance(error.value, ValueError)
+    with pytest.raises(InputError) as alone:
+        tiny.score(items[1]) if items[1] is not None else tiny.score_batch(items[1:])
+    assert alone.value.reason == error.value.reason
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"context": ["a", "b\udfff"]}, r"item 1: .*U\+DFFF"),
+        ({"context": ["a", b"b"]}, "item 1: a text's context must be a text too, not b'b'"),
+        ({"context": ["a", [1, 2]]}, r"item 1: a text's context must be a text too, not \[1, 2\]; to give token ids"),
+        ({"context": [None, np.array([1, 2])]}, "item 1: a text's context must be a text too"),
+    ],
+)
+def test_a_batch_names_the_item_whose_context_is_wrong(tiny: LanguageModel, options: dict, match: str):
+    with pytest.raises(InputError, match=match) as error:
+        tiny.score_batch(["x", "y"], **options)
+    assert error.value.item == 1
+
+
+def test_contexts_that_cannot_be(tiny: LanguageModel, pairs: LanguageModel):
+    with pytest.raises(InputError, match="2 texts and 1 contexts; give one context for all, or one each"):
+        tiny.score_batch(["a", "b"], context=["c"])
+    with pytest.raises(InputError, match="item 1: context token id 99999"):
+        tiny.score_batch([[1], [2]], context=[[1], [99999]])
+    with pytest.raises(InputError, match="item 1: a pair of texts takes no context"):
+        pairs.score_batch(["a", ("a", "b")], context=[None, "c"])
+
+
+def test_a_text_of_no_tokens(tiny: LanguageModel):
+    with pytest.raises(InputError, match="item 1: the text '   ' has no tokens of its own") as error:
+        llama(t5()).score_batch(["a", "   "])
+    assert error.value.item == 1
+
+
+def test_one_token_with_a_given_start_has_no_factor(tiny: LanguageModel):
+    with pytest.raises(InputError, match=r"item 1: a single token with a given start.*start='bos'") as error:
+        tiny.score_batch([[1, 2], [3]], start="given")
+    assert error.value.item == 1
+    assert len(tiny.score([3], start="given", end=True)) == 1
+    assert len(tiny.score([3], start="given", context=[4])) == 1
+
+
+@pytest.mark.parametrize(
+    ("ask", "match"),
+    [
+        (lambda lm: lm.score(), "nothing to score: give a text"),
+        (lambda lm: lm.score_batch("text"), "score_batch takes a list.*use score"),
+        (lambda lm: lm.rank("a", "b"), r"rank takes a list.*score\(text, context=...\)"),
+        (lambda lm: lm.score(("a", "b")), r"no \[CLS\] and \[SEP\].*context="),
+        (lambda lm: lm.conditional([99999]), "token id 99999"),
+        (lambda lm: lm.conditional(start="given"), "given start.*context of one token"),
+        (lambda lm: lm.conditional([3] * CONTEXT), f"{CONTEXT + 1} embeddings.*takes {CONTEXT}: shorten it"),
+        (lambda lm: lm.embed([1, 99999]), "token id 99999 at place 1"),
+        (lambda lm: lm.embed([1.5]), "whole numbers"),
+        (lambda lm: lm.embed([]), "empty sequence"),
+        (lambda lm: lm.embed("ab"), "whole numbers"),
+        (lambda lm: lm.score("a", start="cls"), "start='cls' is not a start policy: choose 'auto'"),
+        (lambda lm: lm.score("a", start=99999), "start=99999 is out of range.*0 to "),
+        (lambda lm: lm.score("a", start=True), "start=True is not a token id"),
+        (lambda lm: lm.score("a", end=-1), "end=-1 is out of range"),
+    ],
+)
+def test_what_cannot_be_asked(tiny: LanguageModel, ask: Callable, match: str):
+    with pytest.raises(InputError, match=match):
+        ask(tiny)
+
+
+def test_symbols_that_a_model_does_not_have():
+    lm = llama(t5())
+    assert lm.start.policy == "given"
+    with pytest.raises(InputError, match=r"start='bos'.*no BOS symbol.*start='given'"):
+        lm.score("hello", start="bos")
+    with pytest.raises(InputError, match="end=True.*no EOS symbol.*end=ID"):
+        lm.score("hello", end=True)
+    with pytest.raises(InputError, match="no EOS"):
+        LanguageModel(lm.model, t5(), start="eos")
+
+
+def test_no_pair_is_a_context(pairs: LanguageModel):
+    with pytest.raises(InputError, match="not a pair"):
+        pairs.conditional(("a", "b"), start=1)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        *[("top", v) for v in (-1, 10**6, True, 1.5, "3")],
+        *[("rows", v) for v in (0, -4, True, "many", 10**9)],
+        *[("window", v) for v in (0, 1, -3, CONTEXT + 1, 2.5, "all")],
+        *[("stride", v) for v in (0, -1, CONTEXT + 1, 2.5, True)],
+    ],
+)
+def test_options_out_of_range_are_named_with_their_value(tiny: LanguageModel, option: str, value):
+    with pytest.raises(InputError, match=option) as error:
+        tiny.score("hello", **{option: value})
+    assert str(value) in str(error.value)
+    assert error.value.item is None
+
+
+def test_an_unknown_option_is_a_type_error(tiny: LanguageModel):
+    with pytest.raises(TypeError, match="unknown option: 'tops'"):
+        tiny.score("hello", tops=3)
+    with pytest.raises(TypeError, match="'strides', 'tops'"):
+        tiny.score_batch(["hello"], tops=3, strides=1)
+
+
+@pytest.mark.parametrize(
+    ("embeddings", "match"),
+    [
+        (torch.zeros(2, 5), r"\(T, 32\).*float32 of shape \(2, 5\)"),
+        (torch.zeros(32), r"\(T, 32\).*shape \(32,\)"),
+        (torch.zeros(1, 2, 32), r"\(T, 32\)"),
+        (torch.zeros(2, 32, dtype=torch.int64), r"\(T, 32\).*int64"),
+        (torch.zeros(2, 32), "2 embeddings came with 3 token ids"),
+        ([[1.0], [1.0, 2.0]], r"\(T, 32\)"),
+        ("embeddings", r"\(T, 32\)"),
+    ],
+)
+def test_embeddings_that_cannot_be(tiny: LanguageModel, embeddings, match: str):
+    with pytest.raises(InputError, match=match):
+        tiny.score([1, 2, 3], embeddings=embeddings)
+
+
+def test_embeddings_of_no_token(tiny: LanguageModel):
+    rows = torch.cat([tiny.embed([3]), torch.full((1, 32), 0.123)])
+    with pytest.raises(InputError, match=r"row 1 of the embeddings is no row.*score\(ids, embeddings=...\)"):
+        tiny.score(embeddings=rows)
+    assert len(tiny.score([3, 4], embeddings=rows)) == 2
+    with pytest.raises(InputError, match="put the context's embeddings before them"):
+        tiny.score([3, 4], embeddings=rows, context="a")
+    with pytest.raises(ModelError, match="NaN"):
+        tiny.score([3, 4], embeddings=torch.full((2, 32), math.nan))
+
+
+def test_text_needs_a_tokenizer(bare: LanguageModel):
+    for ask in (lambda: bare.score("a"), lambda: bare.conditional("a"), lambda: bare.score([1], context="a")):
+        with pytest.raises(InputError, match="without a tokenizer, so it scores token ids"):
+            ask()
+
+
+def test_an_unknown_character_of_a_table_is_named(coin: LanguageModel):
+    with pytest.raises(InputError, match="'C' is not in the vocabulary"):
+        coin.score("AC")

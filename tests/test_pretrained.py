@@ -1,0 +1,93 @@
+"""Any decoder of transformers as x → e → h → z."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import transformers as tf
+from model_zoo import CONFIGS, CONTEXT, START, V, tiny, untouched, wrap
+from oracle import conditionals, factors
+
+from chainrule import InputError, ModelError
+from chainrule.models.pretrained import PretrainedModel
+
+PHI3: dict[str, Any] = {
+    "vocab_size": V, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "bos_token_id": START, "eos_token_id": 1, "pad_token_id": None,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_trunk_and_head_make_the_model(name: str):
+    """x → e → h → z, step by step, is the model's own logits."""
+    model, ids = PretrainedModel(tiny(name).own, name), [0, 5, 9, 5, 2]
+    with torch.inference_mode():
+        hidden_1TH = model.hidden(model.embed(torch.tensor(ids))[None])
+        logits = torch.empty(5, V)
+        model.own_head.write(hidden_1TH[0], 0, logits)
+    found = logits.double().log_softmax(-1).numpy()
+    assert np.abs(found - conditionals(tiny(name).own, ids)).max() < 2e-5
+    assert (model.width, model.embeddings, model.head.size) == (32, V, V)
+
+
+@pytest.mark.parametrize(("name", "longest"), [("llama", CONTEXT), ("gpt2", CONTEXT), ("opt", CONTEXT), ("mamba", None)])
+def test_the_longest_context_is_what_the_config_says(name: str, longest: int | None):
+    assert tiny(name).lm.model.max_rows == longest
+
+
+def test_positions_that_turn_with_the_length_bound_the_context():
+    """With LongRoPE, text beyond the original context changes the factors of what came before; up to it, it is causal."""
+    rope = {"rope_type": "longrope", "rope_theta": 1e4, "short_factor": [1.0] * 4, "long_factor": [4.0, 8.0, 16.0, 32.0],
+            "original_max_position_embeddings": 32, "factor": 4.0}  # fmt: skip
+    config = tf.Phi3Config(**PHI3, max_position_embeddings=128, original_max_position_embeddings=32, rope_parameters=rope)
+    own = untouched(config)
+    ids = np.random.default_rng(0).integers(2, V, 60).tolist()
+    assert np.abs(factors(own, [START, *ids])[:20] - factors(own, [START, *ids[:20]])).max() > 1
+    lm = wrap(own)
+    assert lm.model.max_rows == 32
+    both, alone = lm.score_batch([ids, ids[:20]], rows=16), lm.score(ids[:20])
+    assert np.abs(alone.logprobs - factors(own, [START, *ids[:20]])).max() < 2e-5
+    assert np.abs(both[0].logprobs[:20] - alone.logprobs).max() < 2e-5
+    assert np.abs(both[1].logprobs - alone.logprobs).max() < 2e-5
+    with pytest.raises(InputError, match="context of 32"):
+        lm.score(ids, window=64)
+
+
+def test_a_model_without_a_head_is_refused():
+    with pytest.raises(ModelError, match=r"bare \(LlamaModel\) has no trunk and head that can be told apart"):
+        PretrainedModel(tf.LlamaModel(CONFIGS["llama"]()), "bare")
+
+
+def test_another_attention_for_a_while():
+    model = PretrainedModel(untouched(CONFIGS["llama"]()), "tiny")
+    before = model.lm.config._attn_implementation
+    with model.attention("eager") as taken:
+        assert taken
+        assert model.lm.config._attn_implementation == "eager"
+    assert model.lm.config._attn_implementation == before
+
+
+def test_wider_for_a_while():
+    own = untouched(CONFIGS["llama"](), "bfloat16")
+    before = {key: value.clone() for key, value in own.state_dict().items()}
+    model = PretrainedModel(own, "tiny")
+    with model.widened():
+        assert {p.dtype for p in own.parameters()} == {torch.float32}
+        assert own.lm_head.weight.equal(before["lm_head.weight"].float())
+    assert {p.dtype for p in own.parameters()} == {torch.bfloat16}
+    assert all(value.equal(before[key]) for key, value in own.state_dict().items())
+
+
+def test_shorter_windows_for_a_while():
+    own = untouched(CONFIGS["mistral"]())
+    model = PretrainedModel(own, "tiny")
+    ids = list(range(12))
+    with model.windows_of(3) as there_are_any:
+        assert there_are_any
+        short = conditionals(own, ids)
+    assert np.abs(short - conditionals(own, ids))[:3].max() < 1e-6
+    assert np.abs(short - conditionals(own, ids))[4:].max(1).min() > 1e-3
+    assert own.config.sliding_window == 5
+    with PretrainedModel(untouched(CONFIGS["llama"]()), "tiny").windows_of(3) as there_are_any:
+        assert not there_are_any

@@ -1,0 +1,186 @@
+"""Which path is chosen, and what is refused: a path that gives wrong numbers must never be taken."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import transformers as tf
+from model_zoo import CONFIGS, FOREST, START, V, tiny, untouched, wrap
+from oracle import factors
+from transformers import AttentionInterface
+
+from chainrule import ModelError
+from chainrule.engine import attention, engine, probe
+from chainrule.engine.probe import choose
+from chainrule.models.pretrained import PretrainedModel
+
+FLOAT32 = 2e-5
+TEXT = np.random.default_rng(4).integers(1, V, 60).tolist()
+
+
+def agrees(own: Any, lm: Any) -> bool:
+    return bool(np.abs(lm.score(TEXT).logprobs - factors(own, [START, *TEXT])).max() < FLOAT32)
+
+
+@pytest.fixture
+def llama() -> Any:
+    return untouched(FOREST["llama"]())
+
+
+@pytest.fixture
+def replaced(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Puts another function in the place of the forest's attention."""
+    yield lambda function: AttentionInterface.register(attention.NAME, function)
+    AttentionInterface.register(attention.NAME, attention.forest_attention)
+
+
+def everyone_sees_everything(module: Any, query: Any, key: Any, value: Any, mask: Any, *, scaling: float, **_: Any):
+    repeat = query.shape[1] // key.shape[1]
+    key, value = key.repeat_interleave(repeat, 1), value.repeat_interleave(repeat, 1)
+    attended = torch.nn.functional.scaled_dot_product_attention(query, key, value, scale=scaling)
+    return attended.transpose(1, 2), None
+
+
+def test_an_attention_that_ignores_the_mask_is_not_taken(llama: Any, replaced: Any):
+    replaced(everyone_sees_everything)
+    lm = wrap(llama)
+    assert lm.engine.path == "batch"
+    assert "forest: off by" in lm.engine.reason
+    assert agrees(llama, lm)
+
+
+def test_a_path_that_is_not_carried_is_not_taken(llama: Any, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(attention.PathCarry, "settle", lambda self, chunk: None)
+    assert wrap(llama).engine.path == "batch"
+
+
+def test_positions_of_the_chunk_instead_of_the_path_are_not_taken(llama: Any, monkeypatch: pytest.MonkeyPatch):
+    hidden = PretrainedModel.hidden
+
+    def counted(self: Any, embeddings: Any, **layout: Any) -> Any:
+        if "position_ids" in layout:
+            layout["position_ids"] = torch.arange(embeddings.shape[1])[None]
+        return hidden(self, embeddings, **layout)
+
+    monkeypatch.setattr(PretrainedModel, "hidden", counted)
+    assert wrap(llama).engine.path == "batch"
+
+
+def test_a_path_that_fails_is_not_taken_and_says_why(llama: Any, replaced: Any):
+    def broken(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("no such kernel\nand more")
+
+    replaced(broken)
+    lm = wrap(llama)
+    assert (lm.engine.path, lm.engine.reason) == ("batch", "forest: RuntimeError: no such kernel")
+
+
+def test_a_window_that_the_attention_is_not_told_of_is_seen(replaced: Any):
+    """Phi-3.5-MoE leaves its sliding window to the mask, and 40 places are more than the probe's sequences have."""
+    config = tf.PhimoeConfig(
+        vocab_size=V, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+        num_local_experts=4, max_position_embeddings=128, sliding_window=40, bos_token_id=START,
+    )  # fmt: skip
+    own = untouched(config)
+    lm = wrap(own)
+    assert lm.engine.path == "batch"
+    assert "beyond its sliding window" in lm.engine.reason
+    assert agrees(own, lm)
+    assert lm.model.lm.config.sliding_window == own.config.sliding_window == 40
+
+
+@pytest.mark.parametrize("window", [5, 40])
+def test_a_window_that_the_attention_is_told_of_is_taken(window: int):
+    config = FOREST["mistral"]()
+    config.sliding_window = window
+    own = untouched(config)
+    lm = wrap(own)
+    assert lm.engine.path == "forest"
+    assert agrees(own, lm)
+    assert lm.model.lm.config.sliding_window == window
+    assert {layer.self_attn.sliding_window for layer in lm.model.trunk.layers} == {window}
+
+
+def test_padding_that_disturbs_leaves_one_sequence_at_a_time(llama: Any, replaced: Any, monkeypatch: pytest.MonkeyPatch):
+    replaced(everyone_sees_everything)
+    hidden = PretrainedModel.hidden
+
+    def disturbed(self: Any, embeddings: Any, attention_mask: Any = None, **layout: Any) -> Any:
+        return hidden(self, embeddings, **layout) + (attention_mask is not None)
+
+    monkeypatch.setattr(PretrainedModel, "hidden", disturbed)
+    lm = wrap(llama)
+    assert lm.engine.path == "single"
+    assert agrees(llama, lm)
+
+
+def test_a_model_that_agrees_with_itself_on_no_path_is_refused(llama: Any, monkeypatch: pytest.MonkeyPatch):
+    hidden = PretrainedModel.hidden
+    monkeypatch.setattr(PretrainedModel, "hidden", lambda self, e, **layout: hidden(self, e, **layout).roll(1, 0).flip(-1))
+    with pytest.raises(ModelError, match=r"tiny \(LlamaForCausalLM\) cannot be scored exactly.*forest: off by.*single: off by"):
+        wrap(llama)
+
+
+def test_a_model_that_sees_what_comes_after_is_refused():
+    config = CONFIGS["bert_decoder"]()
+    config.is_decoder = False
+    with pytest.raises(ModelError, match=r"tiny \(BertLMHeadModel\) is not causal.*no conditional probabilities"):
+        wrap(untouched(config))
+
+
+def test_a_model_that_says_nan_is_refused_as_that(llama: Any):
+    with torch.no_grad():
+        llama.model.layers[0].mlp.down_proj.weight[:] = torch.inf
+    with pytest.raises(ModelError, match=r"tiny \(LlamaForCausalLM\) gives NaN in its own forward"):
+        wrap(llama)
+
+
+def test_a_scale_that_only_the_config_knows_of_leaves_the_head_to_the_model(llama: Any):
+    """Llama has no logit scale, whatever its config says; the linear head believes it, and the probe does not."""
+    llama.config.logit_scale = 3.0
+    lm = wrap(llama)
+    assert lm.model.head is lm.model.own_head
+    assert lm.engine.path == "forest"
+    assert agrees(llama, lm)
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma2", "granite"])
+def test_a_head_that_can_be_fused_is(name: str):
+    model = tiny(name).lm.model
+    assert model.head is not model.own_head
+
+
+@pytest.mark.parametrize("longest", [2, 3, 8, 22])
+def test_a_model_with_a_very_short_context(longest: int):
+    config = FOREST["gpt2"]()
+    config.n_positions = longest
+    own = untouched(config)
+    lm = wrap(own)
+    assert lm.engine.path == "forest"
+    ids = TEXT[:longest]
+    assert np.abs(lm.score(ids).logprobs - factors(own, [START, *ids])).max() < FLOAT32
+
+
+@pytest.mark.parametrize("name", ["llama", "mamba"])
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+def test_the_weights_are_as_they_were(name: str, dtype: str):
+    own = untouched(CONFIGS[name](), dtype)
+    model = wrap(own).model
+    for (_, before), (key, after) in zip(own.state_dict().items(), model.lm.state_dict().items(), strict=True):
+        assert after.dtype == before.dtype
+        assert torch.equal(before, after), key
+
+
+def test_only_the_forest_takes_the_attention_over():
+    assert tiny("llama").lm.model.lm.config._attn_implementation == attention.NAME
+    assert tiny("bloom").lm.model.lm.config._attn_implementation == tiny("bloom").own.config._attn_implementation
+
+
+def test_the_tolerance_tells_right_from_wrong():
+    """Of the tiny models, which are right to 1e-5, and of a forest without its mask, which is off by nats."""
+    assert FLOAT32 < probe.TOLERANCE < 0.1
+    model = PretrainedModel(untouched(FOREST["llama"]()), "tiny")
+    assert choose(model).reason.startswith("agrees with the model's own forward to ")
+    assert set(engine.PATHS) == {"forest", "batch", "single"}
