@@ -47,6 +47,13 @@ def test_they_are_found_in_every_type(dtype: str):
     assert tokens_of(lm.model, table.double()) == ids
 
 
+def test_wider_embeddings_are_those_of_the_narrow_tokens_they_round_to():
+    """As they are in the engine, which rounds them too."""
+    wide, narrow, ids = tiny("gpt2").lm, tiny("gpt2", "bfloat16").lm, [3, 60, 0, 3]
+    assert not torch.equal(wide.embed(ids), narrow.embed(ids).float())
+    assert narrow.score(embeddings=wide.embed(ids)).logprobs.tolist() == narrow.score(ids).logprobs.tolist()
+
+
 def test_a_vector_of_no_token_is_named():
     lm = tiny("llama").lm
     table = lm.embed([5, 6, 7])

@@ -50,9 +50,10 @@ def test_a_context_counts(lm: LanguageModel):
 
 def test_long_contexts_are_shortened(fair: LanguageModel):
     found = formulas(fair, "HTHTHTH")
-    assert found[4] == "Pr(x_4 | s, e_0, e_1, e_2, e_3)"
-    assert found[5] == "Pr(x_5 | s, e_0, e_1, …, e_4)"
-    assert found[6] == "Pr(x_6 | s, e_0, e_1, …, e_5)"
+    assert found[3] == "Pr(x_3 | s, e_0, e_1, e_2)"
+    assert found[4] == "Pr(x_4 | s, e_0, …, e_3)"
+    assert found[6] == "Pr(x_6 | s, e_0, …, e_5)"
+    assert formulas(fair, "HTHTHTH", start="given")[-1] == "Pr(x_6 | e_0, …, e_5)"
 
 
 def test_a_window_says_which_embeddings_it_saw(fair: LanguageModel):
@@ -101,7 +102,7 @@ def test_an_impossible_text():
 def test_as_a_dictionary(lm: LanguageModel):
     said = lm.explain("AAB").to_dict()
     assert said["start"] == {"kind": "joint", "policy": "bos", "id": 2, "token": "<start>"}
-    assert said["logprob"] == lm.score("AAB").logprob
+    assert (said["logprob"], said["end_id"]) == (lm.score("AAB").logprob, None)
     running = list(accumulate(f["logprob"] for f in said["factors"]))
     assert [f["running_logprob"] for f in said["factors"]] == running
     assert set(said["factors"][0]) == {"formula", "token", "logprob", "running_logprob", "context", "probability"}

@@ -451,7 +451,7 @@ def test_symbols_that_a_model_does_not_have():
     assert lm.start.policy == "given"
     with pytest.raises(InputError, match=r"start='bos'.*no BOS symbol.*start='given'"):
         lm.score("hello", start="bos")
-    with pytest.raises(InputError, match="end=True.*no EOS symbol.*end=ID"):
+    with pytest.raises(InputError, match=r"end=True.*no EOS symbol.*end=ID"):
         lm.score("hello", end=True)
     with pytest.raises(InputError, match="no EOS"):
         LanguageModel(lm.model, t5(), start="eos")

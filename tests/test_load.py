@@ -20,6 +20,7 @@ from torch import nn
 
 import chainrule
 from chainrule import InputError, ModelError
+from chainrule.engine.probe import choose
 from chainrule.models.load import _refuse_nan as refuse_nan
 from chainrule.models.pretrained import PretrainedModel
 
@@ -81,6 +82,14 @@ def test_weights_come_in_the_type_that_was_asked_for(saved: Path, dtype: str):
     assert np.isfinite(lm.score(IDS).logprobs).all()
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_weights_can_still_be_trained(saved: Path, dtype: str):
+    weight = chainrule.load(saved, dtype=dtype).model.lm.lm_head.weight
+    assert not weight.is_inference()
+    nn.functional.linear(torch.ones(2, 32, dtype=weight.dtype), weight).sum().backward()
+    assert torch.equal(weight.grad, torch.full_like(weight, 2))
+
+
 @pytest.mark.parametrize("tied", [True, False])
 def test_a_head_that_is_tied_to_the_embeddings_and_one_that_is_not(tmp_path: Path, tied: bool):
     own = llama(tie_word_embeddings=tied)
@@ -133,6 +142,12 @@ def test_pickled_weights(folder: Path):
     torch.save(llama().state_dict(), folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()
     assert "safetensors" in refused(folder, "pickle.*pytorch_model.bin")
+
+
+def test_pickled_weights_beside_a_safetensors_file_that_is_something_else(folder: Path):
+    torch.save(llama().state_dict(), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").rename(folder / "adapter.safetensors")
+    refused(folder, "cannot load .*safetensors")
 
 
 def test_no_weights_at_all(folder: Path):
@@ -349,3 +364,63 @@ def test_the_zoo_loads_from_its_folders(tmp_path: Path):
     lm = chainrule.load(tmp_path)
     assert lm.engine.path == model.lm.engine.path
     assert lm.score(IDS).logprobs.tolist() == model.lm.score(IDS).logprobs.tolist()
+
+
+# Further architectures, and the path and head that each ends on
+
+OLD = SMALL | SYMBOLS | {"max_position_embeddings": 128}
+GROUPED = OLD | {"num_key_value_heads": 2}
+GPT = {"vocab_size": 61, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 128, "bos_token_id": 0, "eos_token_id": 1}
+FALCON = {"vocab_size": 61, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "bos_token_id": 0}
+LATENT = {"n_group": 1, "topk_group": 1, "n_routed_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16,
+          "kv_lora_rank": 8, "q_lora_rank": 8, "qk_rope_head_dim": 8, "qk_nope_head_dim": 8, "v_head_dim": 16,
+          "first_k_dense_replace": 1}  # fmt: skip
+HYBRID = OLD | {"num_hidden_layers": 3, "intermediate_size": 96, "lru_width": 32, "attention_window_size": 8}
+FURTHER: dict[str, tuple[Callable[[], Any], str, str]] = {
+    "cohere": (lambda: tf.CohereConfig(**GROUPED, logit_scale=0.25), "forest", "fused"),
+    "cohere2": (lambda: tf.Cohere2Config(**GROUPED, logit_scale=0.25, sliding_window=6), "forest", "fused"),
+    "phi": (lambda: tf.PhiConfig(**OLD), "forest", "fused"),
+    "gpt_bigcode": (lambda: tf.GPTBigCodeConfig(**GPT), "forest", "fused"),
+    "gemma": (lambda: tf.GemmaConfig(**GROUPED, head_dim=8), "forest", "fused"),
+    "gemma3": (lambda: tf.Gemma3TextConfig(**GROUPED, head_dim=8, sliding_window=5), "forest", "fused"),
+    "starcoder2": (lambda: tf.Starcoder2Config(**GROUPED, sliding_window=5), "forest", "fused"),
+    "olmo2": (lambda: tf.Olmo2Config(**GROUPED), "forest", "fused"),
+    "smollm3": (lambda: tf.SmolLM3Config(**GROUPED), "forest", "fused"),
+    "mixtral": (lambda: tf.MixtralConfig(**GROUPED, num_local_experts=3), "forest", "fused"),
+    "deepseek_v3": (lambda: tf.DeepseekV3Config(**OLD, **LATENT), "forest", "fused"),
+    "gptj": (lambda: tf.GPTJConfig(**GPT, rotary_dim=4), "batch", "fused"),
+    "falcon": (lambda: tf.FalconConfig(**FALCON), "batch", "fused"),
+    "falcon with ALiBi": (lambda: tf.FalconConfig(**FALCON, alibi=True), "batch", "fused"),
+    "stablelm": (lambda: tf.StableLmConfig(**GROUPED), "batch", "fused"),
+    "mamba2": (
+        lambda: tf.Mamba2Config(
+            vocab_size=61, hidden_size=32, num_hidden_layers=2, state_size=8, num_heads=8, head_dim=8, n_groups=1, chunk_size=8,
+            **SYMBOLS,
+        ),
+        "batch",
+        "fused",
+    ),
+    "recurrent_gemma": (lambda: tf.RecurrentGemmaConfig(**HYBRID), "batch", "own"),  # its softcap goes by another name
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FURTHER)
+def test_further_architectures(name: str, tmp_path: Path):
+    config, path, head = FURTHER[name]
+    own = untouched(config())
+    own.save_pretrained(tmp_path)
+    lm = chainrule.load(tmp_path)
+    assert (lm.engine.path, "own" if lm.model.head is lm.model.own_head else "fused") == (path, head)
+    ids = np.random.default_rng(3).integers(2, 61, 50).tolist()
+    texts = [ids, ids[:30] + ids[:12], ids[:7]]
+    want = np.concatenate([factors(own, [0, *text]) for text in texts])
+    assert np.abs(lm.score_batch(texts, rows=16).logprobs - want).max() < FLOAT32
+
+
+def test_a_bound_on_the_context_that_is_none():
+    """XLNet says −1 of it; and, by the way, it sees both sides."""
+    config = tf.XLNetConfig(vocab_size=61, d_model=32, n_layer=2, n_head=4, d_inner=48)
+    model = PretrainedModel(untouched(config), "xlnet")
+    assert model.max_rows is None
+    with pytest.raises(ModelError):
+        choose(model)

@@ -18,7 +18,9 @@ PHI3: dict[str, Any] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize(
+    "name", sorted(CONFIGS.keys() - {"opt"})
+)  # OPT's forward asks for a part of the trunk; its head is linear
 def test_trunk_and_head_make_the_model(name: str):
     """x → e → h → z, step by step, is the model's own logits."""
     model, ids = PretrainedModel(tiny(name).own, name), [0, 5, 9, 5, 2]

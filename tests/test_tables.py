@@ -230,14 +230,19 @@ def test_a_name_that_says_no_format(scores: Scores, tmp_path: Path):
     assert (tmp_path / "s.txt").read_text(encoding="utf-8").startswith("index,text")
 
 
+def interrupted(path: Path, scores: Scores) -> None:
+    with tables.Writer(path) as writer:
+        writer.write(scores.to_arrow())
+        raise KeyboardInterrupt
+
+
 def test_a_file_is_replaced_whole_or_not_at_all(scores: Scores, tmp_path: Path):
     path = tmp_path / "s.csv"
     path.write_text("before")
     with pytest.raises(InputError):
         scores.write(path, per="line")
-    with pytest.raises(KeyboardInterrupt), tables.Writer(path) as writer:
-        writer.write(scores.to_arrow())
-        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(path, scores)
     assert path.read_text() == "before"
     scores.write(path)
     assert path.read_text().startswith("index,text")
@@ -253,7 +258,7 @@ def test_a_disk_that_is_full(scores: Scores, tmp_path: Path, monkeypatch: pytest
     path.write_text("before")
     real = tables._OPEN[path.suffix[1:]]
     monkeypatch.setitem(tables._OPEN, path.suffix[1:], lambda _, schema: real("/dev/full", schema))
-    with pytest.raises(OutputError, match="cannot write .*No space left"):
+    with pytest.raises(OutputError, match=r"cannot write .*No space left"):
         scores.write(path)
     assert path.read_text() == "before"
     assert os.listdir(tmp_path) == [name]

@@ -46,7 +46,13 @@ def test_branches_behind_a_long_context_share_its_keys():
 
 def test_short_documents_are_not_joined_into_one_big_tile():
     forest = build([[i, *range(60)] for i in range(8)])
-    assert sum(t.pairs for parts in tiles(forest) for t in parts) < (8 * 60) ** 2 / 3
+    assert sum(t.pairs for parts in tiles(forest) for t in parts) < 1.5 * 8 * 60**2
+
+
+def test_documents_of_a_few_tokens_are_joined():
+    """A call costs more than the few pairs that are computed in vain."""
+    forest = build([[i, 1, 2] for i in range(200)])
+    assert len([t for parts in tiles(forest) for t in parts]) < 10
 
 
 @pytest.mark.parametrize("name", fixed())

@@ -112,13 +112,18 @@ def test_many_scores_are_shown_in_part(tiny: LanguageModel):
     assert Page(scores._repr_html_()).words.count("text ") == 20
 
 
-def test_an_explanation_in_a_terminal(letters: LanguageModel):
-    said = shown(letters.explain("AB"))
+def test_an_explanation_in_a_terminal():
+    rows = {"": [1, 0], "A": [0.5, 0.5], "AA": [1, 0]}
+    lm = LanguageModel(TableModel("AB", rows, probabilities=True))
+    said = shown(lm.explain("AAB"))
     lines = [line for line in said.splitlines() if line.startswith("Pr(x_")]
     assert lines[0].split()[:5] == ["Pr(x_0", "|", "s)", "'A'", "1"]
-    assert lines[0].count("█") == 24
-    assert lines[1].count("█") == 0
-    assert "-inf" in lines[1]
+    assert lines[1].split()[4:7] == ["'A'", "0.5", "-0.693147"]
+    assert lines[2].split()[-3:] == ["0", "-inf", "-inf"]
+    bars = [line.count("█") for line in lines]
+    assert bars[0] > 20
+    assert abs(bars[1] - bars[0] / 2) <= 1  # bars are as long as probabilities are great
+    assert bars[2] == 0
     assert "Pr(x) = exp(-inf) = 0" in said
 
 

@@ -33,7 +33,6 @@ def load(
     safetensors and GGUF are read, and no code that comes with a checkpoint is run. On load a probe finds the fastest way
     through the network that agrees with its own forward. Raises ModelError with the remedy.
     """
-    from chainrule.engine.probe import choose
     from chainrule.models.load import load_model
     from chainrule.text.tokenizer import Tokenizer
 
@@ -42,7 +41,7 @@ def load(
         tokenizer = Tokenizer.load(str(source.parent), gguf_file=source.name)
     else:
         tokenizer = Tokenizer.load(str(source), local_files_only=isinstance(source, Path))
-    return LanguageModel(model, tokenizer, start=start, engine=choose(model))
+    return LanguageModel(model, tokenizer, start=start)
 
 
 class LanguageModel:
@@ -59,7 +58,7 @@ class LanguageModel:
         if tokenizer is None and isinstance(model, TableModel):
             tokenizer = Vocabulary(model.vocabulary)
         self.model, self.tokenizer = model, tokenizer
-        self.engine = engine or Engine(model, "batch")
+        self.engine = engine or _engine(model)
         self.start = self._start(start)
 
     def score(
@@ -202,6 +201,16 @@ class LanguageModel:
             raise InputError(f"{len(table)} embeddings came with {len(request.ids)} token ids; there must be one for each")
         request.embeddings = table.to(self.model.device)
         return request
+
+
+def _engine(model: Model) -> Engine:
+    """A network is probed; anything else is run by its own forward."""
+    if isinstance(model, TableModel):
+        return Engine(model, "batch")
+    from chainrule.engine.probe import choose
+    from chainrule.models.pretrained import PretrainedModel
+
+    return choose(model) if isinstance(model, PretrainedModel) else Engine(model, "batch")
 
 
 def _is_list(context: Any) -> bool:

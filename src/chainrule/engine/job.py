@@ -105,8 +105,10 @@ def _windows(body: Body, index: int, rows: int | None, stride: int, *, refuse: b
 def _window(max_rows: int | None, window: int | bool | None, stride: int | None) -> tuple[int | None, int]:
     """Embeddings in a window, tokens a window moves on by."""
     rows = max_rows if window is None or isinstance(window, bool) else window
-    if rows is None:
+    if rows is None and stride is None:
         return None, 1
+    if rows is None:
+        raise InputError("this model has no bound on its context, so a stride needs a window: give both")
     if isinstance(rows, bool) or not isinstance(rows, int | np.integer) or rows < 2:
         raise InputError(f"window must be a whole number of embeddings, 2 or more, not {window!r}")
     if max_rows is not None and rows > max_rows:

@@ -20,12 +20,13 @@ from chainrule.models.pretrained import PretrainedModel
 TOLERANCE = 1e-3  # nats; agreement is 1e-5 and better, a wrong mask or position moves factors by 0.1 and more
 LENGTH = 23  # tokens of the first sequence
 BRANCHES = ((9, 17), (16, 5))  # of the others: tokens shared with the first, tokens of their own
-ROWS = 16  # so that paths are carried over chunks
+ROWS = {"forest": 16, "batch": 4 * LENGTH, "single": 1}  # so that paths are carried over chunks, and batches are padded
 WINDOW = 7  # places, to which sliding windows are cut for a while, so that these sequences see beyond them
 
 
 def choose(model: PretrainedModel) -> Engine:
     """The engine for `model`, on the fastest path that agrees with its own forward. Raises ModelError where none does."""
+    model.lm.set_attn_implementation(model.own_attention)  # should it have been chosen before
     with torch.inference_mode(), model.widened():
         sequences = _sequences(model)
         reference = [_own(model, ids) for ids in sequences]
@@ -33,7 +34,7 @@ def choose(model: PretrainedModel) -> Engine:
         tried = []
         for head in {id(h): h for h in (model.head, model.own_head)}.values():
             model.head = head
-            for path in ("forest", "batch", "single"):
+            for path in ROWS:
                 error, why = _error(model, path, sequences, reference)
                 if error <= TOLERANCE and path == "forest":
                     error, why = max((error, why), _error_beyond_windows(model, path, sequences))
@@ -93,7 +94,7 @@ def _error(
         with model.attention(NAME if path == "forest" else model.lm.config._attn_implementation) as taken:
             if not taken:
                 return np.inf, "its attention cannot be replaced"
-            answer = Engine(model, path).answer(question, rows=ROWS)
+            answer = Engine(model, path).answer(question, rows=ROWS[path])
     except Exception as error:  # whatever an architecture does with arguments it does not know
         return np.inf, f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:120]
     worst = 0.0

@@ -38,8 +38,9 @@ def read(head: Head, hidden_RH: Tensor, row_F: Tensor, token_F: Tensor, top: int
     parts = []
     for first in range(0, len(rows), count):
         a, b = torch.searchsorted(index_F, torch.tensor([first, first + count], device=index_F.device)).tolist()
-        block = Distributions.at(head, hidden_RH[rows[first : first + count]])
-        parts.append(block.factors(index_F[a:b] - first, token_F[a:b], top))
+        hidden_MH = hidden_RH[rows[first : first + count]]
+        # The block is given no name, so that its logits are gone before the next one's are there.
+        parts.append(Distributions.at(head, hidden_MH).factors(index_F[a:b] - first, token_F[a:b], top))
     fields = zip(*(vars(p).values() for p in parts), strict=True)
     return Factors(*(torch.cat(list(f)) for f in fields)) if parts else _no_factors(top)
 

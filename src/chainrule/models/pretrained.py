@@ -22,6 +22,7 @@ class PretrainedModel:
     """A causal language model of transformers: its trunk without head and cache, and its head on tiles."""
 
     def __init__(self, lm: Any, name: str) -> None:
+        self.own_attention = lm.config._attn_implementation
         self.name, self.lm, self.trunk = name, lm.eval(), lm.base_model
         config = lm.config.get_text_config()
         table, output = lm.get_input_embeddings(), lm.get_output_embeddings()
@@ -30,7 +31,7 @@ class PretrainedModel:
         self._table, weight = table, next(table.parameters())  # n × D
         self.embeddings, self.width = weight.shape
         self.max_rows = _longest_context(config)
-        self.bos_id, self.eos_id = config.bos_token_id, config.eos_token_id
+        self.bos_id, self.eos_id = getattr(config, "bos_token_id", None), getattr(config, "eos_token_id", None)
         self.device: torch.device = weight.device
         self.dtype: torch.dtype = weight.dtype
         size = getattr(output, "out_features", None) or config.vocab_size
@@ -79,13 +80,15 @@ class PretrainedModel:
         """In float32 for a while. Widening and narrowing again is exact, so nothing is lost."""
         narrow = [p for p in self.lm.parameters() if p.dtype in (torch.bfloat16, torch.float16)]
         narrow_types = [p.dtype for p in narrow]
-        for p in narrow:
-            p.data = p.data.float()
+        with torch.inference_mode(False):  # a tensor made in inference mode could never be trained again
+            for p in narrow:
+                p.data = p.data.float()
         try:
             yield
         finally:
-            for p, dtype in zip(narrow, narrow_types, strict=True):
-                p.data = p.data.to(dtype)
+            with torch.inference_mode(False):
+                for p, dtype in zip(narrow, narrow_types, strict=True):
+                    p.data = p.data.to(dtype)
 
     def _own_head(self, hidden_MH: Tensor) -> Tensor:
         """The model's own forward behind its trunk: whatever it does to hidden states to make logits of them."""
@@ -108,7 +111,7 @@ def _longest_context(config: Any) -> int | None:
     long = [r for r in (rope, *rope.values()) if isinstance(r, dict) and r.get("rope_type") == "longrope"]
     bounds = [r.get("original_max_position_embeddings") for r in long]
     bounds.append(next((n for key in _CONTEXT_NAMES if (n := getattr(config, key, None))), None))
-    return min((int(n) for n in bounds if n), default=None)
+    return min((int(n) for n in bounds if n and int(n) > 0), default=None)  # XLNet says −1 where there is no bound
 
 
 class _Stub(nn.Module):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -94,9 +95,17 @@ def _body(request: Request, start: Start) -> Body:
         warnings.warn(
             f"the tokens begin with the start symbol {start.token} (id {start.id}) themselves, so it stands there twice; "
             "leave it out, or take the first token as given with start='given'",
-            stacklevel=6,
+            stacklevel=_outside(),
         )
     return Body(ids, len(request.context_ids), start.id, request.embeddings)
+
+
+def _outside() -> int:
+    """The stacklevel of the first caller that is no part of this package, as seen from the function that asks."""
+    level, frame = 1, sys._getframe(1)
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "chainrule":
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 def _name(tokenizer: Tokenizes | None, id: int) -> str:

@@ -80,8 +80,9 @@ def formula(score: Score, place: int) -> str:
     first = len(score.request.context_ids) + len(score.request.ids) - len(score.ids)  # tokens that are given
     token = first + place
     seen = int(score.contexts[place]) - (score.start.id is not None)  # embeddings of tokens, without the start symbol's
-    names = [f"e_{i}" for i in range(token - seen, token)]
-    if len(names) > _MOST_NAMED:
-        names = [names[0], "…", names[-1]]
+    if seen > _MOST_NAMED:
+        names = [f"e_{token - seen}", "…", f"e_{token - 1}"]
+    else:
+        names = [f"e_{i}" for i in range(token - seen, token)]
     start = ["s"] if score.start.id is not None else []
     return f"Pr(x_{token} | {', '.join(start + names)})"

@@ -70,6 +70,8 @@ def as_ids(item: Any, index: int = 0) -> Ids:
             f"({str(item)[:60]}); embeddings go in as embeddings=",
             index,
         )
+    if array.dtype.kind == "u":  # those that no int64 holds stay too large, in place of turning negative
+        array = np.minimum(array.astype(np.uint64), np.uint64(2**63 - 1))
     return array.astype(np.int64)
 
 
