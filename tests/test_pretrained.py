@@ -93,3 +93,23 @@ def test_shorter_windows_for_a_while():
     assert own.config.sliding_window == 5
     with PretrainedModel(untouched(CONFIGS["llama"]()), "tiny").windows_of(3) as there_are_any:
         assert not there_are_any
+
+
+@pytest.mark.parametrize(("said", "longest"), [(-1, None), (0, None), (77, 77)])
+def test_no_bound_is_said_in_several_ways(said: int, longest: int | None):
+    """XLNet says −1."""
+    own = untouched(CONFIGS["llama"]())
+    own.config.max_position_embeddings = said
+    assert PretrainedModel(own, "tiny").max_rows == longest
+
+
+def test_a_config_that_knows_no_start_symbol():
+    config = tf.PegasusConfig(
+        vocab_size=V, d_model=32, decoder_layers=1, decoder_attention_heads=4, decoder_ffn_dim=48, encoder_layers=1,
+        encoder_attention_heads=4, encoder_ffn_dim=48, max_position_embeddings=64, pad_token_id=0, eos_token_id=1,
+    )  # fmt: skip
+    own = untouched(config)
+    lm = wrap(own)
+    assert (lm.model.bos_id, lm.start.policy, lm.start.id) == (None, "eos", 1)
+    ids = [5, 9, 5, 2]
+    assert np.abs(lm.score(ids).logprobs - factors(own, [1, *ids])).max() < 2e-5

@@ -136,6 +136,15 @@ def test_a_model_that_says_nan_is_refused_as_that(llama: Any):
         wrap(llama)
 
 
+def test_a_model_that_wants_more_than_token_ids_is_refused_as_that(llama: Any, monkeypatch: pytest.MonkeyPatch):
+    def asks_for_more(self: Any, ids: Any) -> Any:
+        raise ValueError("`pixel_values` must be given")
+
+    monkeypatch.setattr(PretrainedModel, "own_logits", asks_for_more)
+    with pytest.raises(ModelError, match=r"does not run on token ids alone: ValueError: `pixel_values` must be given"):
+        wrap(llama)
+
+
 def test_a_scale_that_only_the_config_knows_of_leaves_the_head_to_the_model(llama: Any):
     """Llama has no logit scale, whatever its config says; the linear head believes it, and the probe does not."""
     llama.config.logit_scale = 3.0

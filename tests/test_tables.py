@@ -297,3 +297,11 @@ def test_writing_in_parts(scores: Scores, tmp_path: Path):
     assert [row["text"] for row in rows] == TEXTS
     assert len((tmp_path / "s.jsonl").read_text(encoding="utf-8").splitlines()) == len(TEXTS)
     assert np.isfinite([float(row["logprob"]) for row in rows]).all()
+
+
+def test_alternatives_are_json_in_csv(tmp_path: Path):
+    lm = LanguageModel(TableModel(["A", "B"], {"": [1, 0], "A": [0, 1]}))
+    lm.score_batch(["AB"], top=2).to_csv(str(tmp_path / "top.csv"), per="token")
+    rows = list(csv.DictReader((tmp_path / "top.csv").open(encoding="utf-8", newline="")))
+    assert json.loads(rows[0]["top"]) == ["A", "B"]
+    assert json.loads(rows[1]["top"]) == ["B", "A"]

@@ -7,6 +7,9 @@ reference itself is checked too: what a model says of a prefix must not depend o
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import product
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -26,32 +29,35 @@ WINDOW = 7  # places, to which sliding windows are cut for a while, so that thes
 
 def choose(model: PretrainedModel) -> Engine:
     """The engine for `model`, on the fastest path that agrees with its own forward. Raises ModelError where none does."""
-    model.lm.set_attn_implementation(model.own_attention)  # should it have been chosen before
+    model.lm.set_attn_implementation(model.own_attention)  # should another have been chosen before
+    tried: list[str] = []
     with torch.inference_mode(), model.widened():
         sequences = _sequences(model)
         reference = [_own(model, ids) for ids in sequences]
         _check_causal(model, sequences, reference)
-        tried = []
-        for head in {id(h): h for h in (model.head, model.own_head)}.values():
-            model.head = head
-            for path in ROWS:
-                error, why = _error(model, path, sequences, reference)
-                if error <= TOLERANCE and path == "forest":
-                    error, why = max((error, why), _error_beyond_windows(model, path, sequences))
-                if error <= TOLERANCE:
-                    break
-                tried.append(f"{path}: {why}")
-            else:
-                continue
-            break
-        else:
-            raise ModelError(
-                f"{model.name} ({type(model.lm).__name__}) cannot be scored exactly here: no way of running it agrees with its "
-                f"own forward ({'; '.join(tried)})"
-            )
+        path, error = next(_agreeing(model, sequences, reference, tried), ("", 0.0))
+    if not path:
+        raise ModelError(
+            f"{model.name} ({type(model.lm).__name__}) cannot be scored exactly here: no way of running it agrees with its "
+            f"own forward ({'; '.join(tried)})"
+        )
     if path == "forest":
         model.lm.set_attn_implementation(NAME)
     return Engine(model, path, reason="; ".join(tried) or f"agrees with the model's own forward to {error:.1e} nats")
+
+
+def _agreeing(
+    model: PretrainedModel, sequences: list[NDArray[np.int64]], reference: list[NDArray[np.float64]], tried: list[str]
+) -> Iterator[tuple[str, float]]:
+    """The paths that agree and how well, fastest first, with the linear head and then the model's own; why others do not."""
+    heads = {id(head): head for head in (model.head, model.own_head)}.values()
+    for model.head, path in product(heads, ROWS):
+        error, why = _error(model, path, sequences, reference)
+        if error <= TOLERANCE and path == "forest":
+            error, why = max((error, why), _error_beyond_windows(model, path, sequences))
+        if error <= TOLERANCE:
+            yield path, error
+        tried.append(f"{path}: {why}")
 
 
 def _sequences(model: PretrainedModel) -> list[NDArray[np.int64]]:
@@ -64,7 +70,13 @@ def _sequences(model: PretrainedModel) -> list[NDArray[np.int64]]:
 
 def _own(model: PretrainedModel, ids: NDArray[np.int64]) -> NDArray[np.float64]:
     """log Pr(· | ids[:i + 1]) at every place i, by the model's own forward."""
-    logprob = model.own_logits(torch.from_numpy(ids)).double().log_softmax(-1).cpu().numpy()
+    try:
+        logits = model.own_logits(torch.from_numpy(ids))
+    except Exception as error:  # what an architecture asks for besides token ids, it says in its own way
+        raise ModelError(
+            f"{model.name} ({type(model.lm).__name__}) does not run on token ids alone: {type(error).__name__}: {error}"
+        ) from error
+    logprob = logits.double().log_softmax(-1).cpu().numpy()
     if np.isnan(logprob).any():
         raise ModelError(
             f"{model.name} ({type(model.lm).__name__}) gives NaN in its own forward, in float32 at that: its weights are "

@@ -91,7 +91,7 @@ class Score:
     def bytes(self) -> int:
         """UTF-8 bytes of the text that was scored (not of its context, nor of a first token that is given)."""
         if self.spans is None or self.text is None:
-            return sum(len(piece) for i, piece in zip(self.ids, self.token_bytes, strict=True) if i != self.end)
+            return sum(map(len, self.token_bytes[: len(self.ids) - (self.end is not None)]))
         given = len(self.request.ids) - len(self.ids)
         return len(self.text.encode()) - (self.spans.byte_spans[0][0] if given else 0)
 

@@ -113,7 +113,12 @@ def write_csv(rows: pyarrow.Table, stream: TextIO, header: bool) -> None:
     writer = csv.writer(_Lines(stream))
     if header:
         writer.writerow(rows.column_names)
-    writer.writerows([["" if v is None else v for v in row.values()] for row in rows.to_pylist()])
+    writer.writerows([[_cell(v) for v in row.values()] for row in rows.to_pylist()])
+
+
+def _cell(value: Any) -> Any:
+    """A CSV cell: nothing for null, JSON for a list."""
+    return "" if value is None else json_text(value) if isinstance(value, list) else value
 
 
 class _Lines:
