@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import chainrule
-from chainrule.models.load import quiet
+from chainrule.text.quiet import quiet
 
 pytestmark = pytest.mark.real
 TOLERANCE = 1e-4  # nats, for every single factor

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import sys
 from collections.abc import Callable, Iterator
@@ -15,6 +14,8 @@ from chainrule.errors import InputError
 from chainrule.scores.tables import Writer, json_text, write_csv
 
 if TYPE_CHECKING:
+    import pyarrow
+
     from chainrule.engine.engine import Progress
     from chainrule.language import LanguageModel
     from chainrule.scores import Conditional, Explanation, Scores
@@ -89,10 +90,8 @@ def rank_all(
         for place, r in enumerate(ranked, 1)
     ]
     if writer is not None:
-        import pyarrow
-
         with writer:
-            writer.write(pyarrow.Table.from_pylist(rows))
+            writer.write(_table(rows))
     elif json:
         print_json({"context": context, "model": lm.model.name, "candidates": rows})
     elif sys.stdout.isatty():
@@ -100,15 +99,19 @@ def rank_all(
 
         _show(rank_table(ranked))
     else:
-        table = csv.DictWriter(sys.stdout, list(rows[0]), lineterminator="\n")
-        table.writeheader()
-        table.writerows(rows)
+        write_csv(_table(rows), sys.stdout, header=True)
     if any(r.score.boundary == "apart" for r in ranked):
         print(
             "chainrule: note: for some candidates, context and candidate tokenise differently together than apart; "
             "they were scored apart (boundary: apart)",
             file=sys.stderr,
         )
+
+
+def _table(rows: list[dict[str, Any]]) -> pyarrow.Table:
+    import pyarrow
+
+    return pyarrow.Table.from_pylist(rows)
 
 
 def show_conditional(conditional: Conditional, top: int, json: bool) -> None:

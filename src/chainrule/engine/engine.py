@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -80,8 +80,7 @@ class Engine:
             if progress is not None:
                 progress(done, contexts)
         _refuse_nan(answer.logprob_N[question.wanted_N], self.model.name)
-        object.__setattr__(answer, "rows", computed)
-        return answer
+        return replace(answer, rows=computed)
 
     @torch.inference_mode()
     def distribution(self, question: Question, node: int, *, rows: int = ROWS) -> NDArray[np.float64]:

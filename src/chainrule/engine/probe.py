@@ -103,7 +103,7 @@ def _error(
     forest = Forest.build(sequences)
     question = Question(forest, forest.depth_N > 0)
     try:
-        with model.attention(NAME if path == "forest" else model.lm.config._attn_implementation) as taken:
+        with model.attention(NAME if path == "forest" else model.own_attention) as taken:
             if not taken:
                 return np.inf, "its attention cannot be replaced"
             answer = Engine(model, path).answer(question, rows=ROWS[path])

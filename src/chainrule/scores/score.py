@@ -90,10 +90,11 @@ class Score:
     @cached_property
     def bytes(self) -> int:
         """UTF-8 bytes of the text that was scored (not of its context, nor of a first token that is given)."""
-        if self.spans is None or self.text is None:
+        if self.text is None or self.request.segments:
             return sum(map(len, self.token_bytes[: len(self.ids) - (self.end is not None)]))
         given = len(self.request.ids) - len(self.ids)
-        return len(self.text.encode()) - (self.spans.byte_spans[0][0] if given else 0)
+        begin = self.spans.byte_spans[0][0] if given and self.spans else 0
+        return len(self.text.encode()) - begin
 
     @property
     def bits(self) -> float:

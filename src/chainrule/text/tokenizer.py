@@ -7,9 +7,7 @@ family of tokenizers works stands in `chainrule.text.pieces`.
 import json
 import os
 import re
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -18,6 +16,7 @@ import numpy as np
 
 from chainrule.errors import InputError, ModelError
 from chainrule.text.pieces import Spelling, spelling_of_backend, spelling_of_vocabulary
+from chainrule.text.quiet import quiet
 from chainrule.text.spans import Span, Spans, align, spells
 
 if TYPE_CHECKING:
@@ -76,7 +75,7 @@ class Tokenizer:
         if gguf_file is not None:
             options["gguf_file"] = gguf_file
         try:
-            with _quiet():
+            with quiet():
                 from transformers import AutoTokenizer
 
                 hf: Any = AutoTokenizer.from_pretrained(path, **options)
@@ -219,18 +218,3 @@ def _spaceless(step: dict[str, Any] | None) -> dict[str, Any] | None:
         case {"type": "ByteLevel"}:
             return step | {"add_prefix_space": False}
     return step
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep transformers from talking: what matters is raised."""
-    from transformers.utils import logging
-
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.set_verbosity(verbosity)
