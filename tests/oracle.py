@@ -48,12 +48,22 @@ def carried(parts: Iterator[Chunk]) -> Iterator[tuple[Chunk, list[int]]]:
 
 
 def attended(chunk: Chunk, places: list[int], window: int | None = None) -> dict[int, list[int]]:
-    """Every row of a chunk, by its node, with the nodes that its tile shows to it."""
-    seen = {}
-    for tile in chunk.tiles:
-        for query, row in zip(tile.visible(window), range(tile.first, tile.stop), strict=True):
+    """Every row of a chunk, by its node, with the nodes that it is shown: far and near, each row once in every call."""
+    seen: dict[int, list[int]] = {}
+    for far in chunk.far:
+        far = far if window is None else far.within(window)
+        shown_QK = np.zeros((0, 0), bool) if far is None else far.visible(window or 10**9)
+        for row, shown in zip([] if far is None else far.row_Q.tolist(), shown_QK, strict=True):
             assert int(chunk.node_R[row]) not in seen
-            seen[int(chunk.node_R[row])] = [places[k] for k in tile.place_K[query]]
+            seen[int(chunk.node_R[row])] = [places[k] for k in far.place_K[shown]]
+    once = []
+    for near in chunk.near:
+        for b, shown_QK in enumerate(near.visible(window)):
+            for q in range(near.count_B[b]):
+                node = int(chunk.node_R[near.row_BQ[b, q]])
+                once.append(node)
+                seen[node] = seen.get(node, []) + [places[k] for k in near.place_BK[b][shown_QK[q]]]
+    assert sorted(once) == sorted(chunk.node_R.tolist())
     return seen
 
 

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from oracle import distinct_prefixes, prefix_of
 
 from chainrule.forest import Forest
+from chainrule.forest.forest import offsets, ranges
 
 SYMBOLS = st.integers(-3, 3) | st.integers(-(2**31), 2**31 - 1)  # few, so that prefixes are shared; and any int32
 SEQUENCES = st.lists(st.lists(SYMBOLS, max_size=8), max_size=12)
@@ -56,6 +57,19 @@ def test_nothing_has_no_nodes(sequences: list[list[int]]):
     forest = build(sequences)
     assert len(forest) == 0
     assert [forest.path(s).tolist() for s in range(len(sequences))] == sequences
+
+
+@given(SEQUENCES)
+def test_sequences_may_come_in_one_array(sequences: list[list[int]]):
+    flat = Forest.lay_out(np.array([symbol for s in sequences for symbol in s], np.int64), offsets([len(s) for s in sequences]))
+    assert [flat.symbol_N[flat.path(s)].tolist() for s in range(len(sequences))] == sequences
+    assert flat.end_N.tolist() == build(sequences).end_N.tolist()
+
+
+@given(st.lists(st.tuples(st.integers(-5, 5), st.integers(0, 4))))
+def test_ranges_one_after_another(drawn: list[tuple[int, int]]):
+    first, length = np.array([a for a, _ in drawn], np.int64), np.array([b for _, b in drawn], np.int64)
+    assert ranges(first, length).tolist() == [a + step for a, b in drawn for step in range(b)]
 
 
 def test_duplicates_and_prefixes_of_each_other_share_their_nodes():

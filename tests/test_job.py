@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from chainrule import InputError
 from chainrule.engine.job import Body, plan
+from chainrule.forest import Forest, windows
 
 START = 99
 BODIES = st.lists(
@@ -26,6 +27,40 @@ def test_there_is_one_factor_for_each_token_to_be_scored_in_order(drawn: list, r
     assert (job.question.forest.parent_N[job.node_T] >= 0).all()
     assert job.question.wanted_N.sum() == len(set(job.node_T.tolist()))
     assert rows is None or job.context_T.max() <= rows
+
+
+@given(BODIES, st.none() | st.integers(2, 12), st.integers(1, 3))
+def test_the_plan_is_that_of_one_body_after_another(drawn: list, rows: int | None, stride: int):
+    bodies = [body(ids, given, START if start else None) for ids, start, given in drawn]
+    for extra in bodies[::3]:
+        extra.embeddings = torch.zeros(len(extra.ids), 2)
+    job = plan(bodies, rows, None, None if rows is None else min(stride, rows))
+    forest, node_T, windows_S = one_after_another(bodies, rows, min(stride, rows or 1))
+    for name in ("symbol_N", "depth_N", "parent_N", "end_N", "path_T", "offset_S1"):
+        assert getattr(job.question.forest, name).tolist() == getattr(forest, name).tolist()
+    assert job.node_T.tolist() == node_T
+    assert job.windows_S.tolist() == windows_S
+
+
+def one_after_another(bodies: list[Body], rows: int | None, stride: int) -> tuple[Forest, list[int], list[int]]:
+    """The slow, obvious plan: the forest, the node of each factor, and how many windows each body takes."""
+    sequences, own, counts, used = [], [], [], 0
+    for b in bodies:
+        head, symbols = [] if b.start_id is None else [b.start_id], b.ids.tolist()
+        if b.embeddings is not None:
+            symbols, used = [-1 - used - i for i in range(len(symbols))], used + len(symbols)
+        first = b.given if head else max(1, b.given)
+        found = windows(first, len(symbols), rows or len(symbols) + 1, stride, start_symbol=bool(head))
+        sequences += [np.array(head + symbols[w.begin : w.stop]) for w in found]
+        own += [range(w.first - w.begin + len(head), w.stop - w.begin + len(head)) for w in found]
+        counts.append(len(found))
+    forest = Forest.build(sequences)
+    return forest, [int(forest.path(s)[place]) for s, places in enumerate(own) for place in places], counts
+
+
+def test_nothing_is_planned_for_nothing():
+    job = plan([], 8, None, None)
+    assert (len(job.question.forest), len(job.node_T), len(job.windows_S)) == (0, 0, 0)
 
 
 def test_windows_stand_behind_the_start_symbol_and_share_nothing_else():
@@ -63,6 +98,14 @@ def test_given_embeddings_are_nodes_of_their_own():
 def test_a_text_without_a_factor_is_refused(ids: list[int]):
     with pytest.raises(InputError, match=r"item 1: a single token with a given start.*start='bos'"):
         plan([body([1, 2, 3], start=None), body(ids, given=len(ids), start=None)], None, None, None)
+
+
+def test_the_first_body_that_cannot_be_scored_is_named():
+    too_long, empty = body(list(range(9))), body([1], start=None)
+    with pytest.raises(InputError, match="item 1: it needs a context of 9"):
+        plan([body([1]), too_long, empty], 8, False, None)
+    with pytest.raises(InputError, match="item 1: a single token"):
+        plan([body([1]), empty, too_long], 8, False, None)
 
 
 def test_refusing_windows():

@@ -1,76 +1,99 @@
 import numpy as np
 import pytest
 from forests import build, fixed
+from hypothesis import given
+from hypothesis import strategies as st
 
-from chainrule.forest import Forest, chunks
-from chainrule.forest.tiles import MAX_PAIRS, MAX_QUERIES, Tile, group
+from chainrule.forest import Chunk, Forest, chunks
+from chainrule.forest.tiles import KEYS, QUERIES, Far, Near, T
 
 
-def tiles(forest: Forest, rows: int = 512) -> list[list[Tile]]:
-    return [chunk.tiles for chunk in chunks(forest, forest.depth_N > 0, rows)]
+def cut(forest: Forest, rows: int = 512) -> list[Chunk]:
+    return list(chunks(forest, forest.depth_N > 0, rows))
+
+
+def pairs(near: Near) -> int:
+    return near.row_BQ.size * near.place_BK.shape[1]
 
 
 @pytest.mark.parametrize("rows", [1, 16, 512])
 @pytest.mark.parametrize("name", fixed())
-def test_tiles_cut_the_rows_without_gap_or_overlap(name: str, rows: int):
-    forest = build(fixed()[name])
-    for chunk in chunks(forest, forest.depth_N > 0, rows):
-        bounds = [(tile.first, tile.stop) for tile in chunk.tiles]
-        assert [stop for _, stop in bounds[:-1]] == [first for first, _ in bounds[1:]]
-        assert (bounds[0][0], bounds[-1][1]) == (0, len(chunk))
-        assert all(first < stop for first, stop in bounds)
+def test_near_keys_stand_by_depth_from_the_start_of_the_block(name: str, rows: int):
+    """Key k of a tile is the row's ancestor at depth T · block + k, wherever the chunk begins."""
+    for chunk in cut(build(fixed()[name]), rows):
+        depth = np.append(np.arange(chunk.path), chunk.depth_R)  # by place
+        for near in chunk.near:
+            for b, count in enumerate(near.count_B):
+                depth_q = chunk.depth_R[near.row_BQ[b, :count]]
+                assert (depth_q % T == near.offset_B[b] + np.arange(count)).all()
+                keys = near.offset_B[b] + count
+                assert (depth[near.place_BK[b, :keys]] == depth_q[0] // T * T + np.arange(keys)).all()
+
+
+@pytest.mark.parametrize("rows", [1, 16, 512])
+@pytest.mark.parametrize("name", fixed())
+def test_far_keys_are_whole_blocks_by_depth(name: str, rows: int):
+    for chunk in cut(build(fixed()[name]), rows):
+        depth = np.append(np.arange(chunk.path), chunk.depth_R)
+        for far in chunk.far:
+            assert len(far.place_K) % T == 0
+            assert (depth[far.place_K] == np.arange(len(far.place_K))).all()
+            assert (far.depth_Q // T * T == len(far.place_K)).all()
 
 
 @pytest.mark.parametrize("name", fixed())
-def test_a_tile_holds_no_key_that_no_query_of_it_sees(name: str):
-    for parts in tiles(build(fixed()[name])):
-        for tile in parts:
-            assert tile.visible().any(0).all()
-            assert len(set(tile.place_K.tolist())) == len(tile.place_K)
+def test_shapes_are_padded_so_that_no_call_is_narrow(name: str):
+    for chunk in cut(build(fixed()[name]), 100):
+        for near in chunk.near:
+            assert near.row_BQ.shape[1] % QUERIES == near.place_BK.shape[1] % KEYS == 0
+            assert near.place_BK.shape[1] <= T
+
+
+def test_padded_queries_see_something_so_that_none_is_nan():
+    for chunk in cut(build(fixed()["bush"])):
+        for near in chunk.near:
+            assert near.visible(1).any(-1).all()
 
 
 def test_the_work_of_a_path_is_that_of_causal_attention():
-    """All pairs of a path of T rows that a tile of 128 queries may see: T²/2, and one triangle in vain a tile."""
+    """All pairs of a path of n rows, n²/2, and one triangle in vain a block."""
     length = 2000
-    pairs = sum(t.pairs for parts in tiles(build([list(range(length + 1))])) for t in parts)
-    assert pairs <= length * (length + 1) / 2 + length * MAX_QUERIES * 2
+    found = cut(build([list(range(length + 1))]))
+    work = sum(pairs(n) for c in found for n in c.near) + sum(len(f.row_Q) * len(f.place_K) for c in found for f in c.far)
+    assert work <= length * (length + 1) / 2 + length * T
 
 
-def test_branches_behind_a_long_context_share_its_keys():
-    """50 branches of 4 rows are not 50 tiles, each of which would fetch the 300 keys of the context again."""
+def test_branches_behind_a_long_context_share_one_look_at_it():
+    """50 branches of 4 rows behind 300 tokens: one call for 256 keys, and 44 + 4 keys for each branch."""
     context = list(range(300))
-    forest = build([[*context, 1000 + i, 1, 2, 3, 4] for i in range(50)])
-    found = [t for parts in tiles(forest) for t in parts]
-    assert len(found) < 15
+    (chunk,) = cut(build([[*context, 1000 + i, 1, 2, 3, 4] for i in range(50)]))
+    assert [len(f.place_K) for f in chunk.far] == [128, 256]
+    assert len(chunk.far[1].row_Q) == 300 - 256 + 50 * 4
+    assert [n.place_BK.shape[1] for n in chunk.near if len(n.count_B) == 49] == [64]
 
 
-def test_short_documents_are_not_joined_into_one_big_tile():
-    forest = build([[i, *range(60)] for i in range(8)])
-    assert sum(t.pairs for parts in tiles(forest) for t in parts) < 1.5 * 8 * 60**2
+def test_short_documents_cost_what_they_are():
+    (chunk,) = cut(build([[i, *range(60)] for i in range(8)]))
+    assert sum(pairs(n) for n in chunk.near) == 8 * 64**2
 
 
-def test_documents_of_a_few_tokens_are_joined():
-    """A call costs more than the few pairs that are computed in vain."""
-    forest = build([[i, 1, 2] for i in range(200)])
-    assert len([t for parts in tiles(forest) for t in parts]) < 10
+def test_documents_of_a_few_tokens_share_a_call():
+    (chunk,) = cut(build([[i, 1, 2] for i in range(200)]))
+    assert [n.row_BQ.shape for n in chunk.near] == [(200, 16)]
 
 
-@pytest.mark.parametrize("name", fixed())
-def test_tiles_are_bounded(name: str):
-    for parts in tiles(build(fixed()[name])):
-        assert all(t.stop - t.first <= 4 * MAX_QUERIES for t in parts)
-        assert all(t.pairs <= 2 * MAX_PAIRS for t in parts)
-
-
-@pytest.mark.parametrize("name", fixed())
-def test_groups_hold_every_tile_once_and_contiguous_ones_alone(name: str):
-    for parts in tiles(build(fixed()[name]), rows=100):
-        groups = group(parts)
-        assert sorted(t.first for g in groups for t in g) == [t.first for t in parts]
-        assert all(len(g) == 1 for g in groups if g[0].contiguous)
-
-
-def test_contiguous_means_that_nothing_has_to_be_gathered():
-    for parts in tiles(build(fixed()["comb"]), rows=16):
-        for tile in parts:
-            assert tile.contiguous == np.array_equal(tile.place_K, np.arange(len(tile.place_K)))
+@given(st.integers(1, 400), st.integers(1, 300))
+def test_a_window_leaves_whole_blocks_that_depend_on_the_depth_alone(base: int, window: int):
+    depth_Q = base * T + np.arange(T)
+    whole = Far(np.arange(T), depth_Q, np.arange(base * T))
+    part = whole.within(window)
+    alone = Far(np.arange(1), depth_Q[:1], np.arange(base * T)).within(window)
+    if part is None:
+        assert window == 1
+        return
+    assert alone is not None
+    assert part.start == alone.start
+    assert part.start % T == 0
+    assert (part.place_K == np.arange(part.start, base * T)).all()
+    assert part.visible(window).any(-1).all()
+    assert part.visible(window)[:, 0].sum() == max(0, min(T, part.start + window - base * T))

@@ -12,6 +12,7 @@ import torch
 
 from chainrule.engine.embeddings import tokens_of
 from chainrule.engine.engine import Engine
+from chainrule.engine.invariance import Invariance
 from chainrule.engine.job import Body, plan
 from chainrule.errors import InputError
 from chainrule.models.base import Model
@@ -25,18 +26,24 @@ from chainrule.text.vocabulary import Vocabulary
 
 
 def load(
-    name: str | Path | None = None, *, device: str = "cpu", dtype: str = "float32", start: str | int = "auto"
+    name: str | Path | None = None,
+    *,
+    device: str = "cpu",
+    dtype: str = "float32",
+    start: str | int = "auto",
+    threads: int | None = None,
 ) -> LanguageModel:
     """Load a language model: a packaged one ("smollm2-135m", the default), a folder, a .gguf file, or a hub id.
 
-    `dtype` is float32, bfloat16, float16 or float64; `start` is "auto", "bos", "eos", "given" or a token id. Only
-    safetensors and GGUF are read, and no code that comes with a checkpoint is run. On load a probe finds the fastest way
-    through the network that agrees with its own forward. Raises ModelError with the remedy.
+    `dtype` is float32, bfloat16, float16, float64, or "auto": bfloat16 where the machine computes in it, else float32.
+    `start` is "auto", "bos", "eos", "given" or a token id. `threads`: how many to compute with (default: the cores that
+    this process may use). Only safetensors and GGUF are read, and no code that comes with a checkpoint is run. On load a
+    probe finds the fastest way through the network that agrees with its own forward. Raises ModelError with the remedy.
     """
     from chainrule.models.load import load_model
     from chainrule.text.tokenizer import Tokenizer
 
-    model, source = load_model(name, dtype=dtype, device=device)
+    model, source = load_model(name, dtype=dtype, device=device, threads=threads)
     if isinstance(source, Path) and source.is_file():
         tokenizer = Tokenizer.load(str(source.parent), gguf_file=source.name)
     else:
@@ -60,6 +67,11 @@ class LanguageModel:
         self.model, self.tokenizer = model, tokenizer
         self.engine = engine or _engine(model)
         self.start = self._start(start)
+
+    @property
+    def invariant(self) -> Invariance:
+        """Whether a factor has the same bits alone, in any batch, order and chunk; true or false, with its `reason`."""
+        return self.engine.invariance
 
     def score(
         self,

@@ -30,7 +30,8 @@ Model = Annotated[
     typer.Option("--model", "-m", help="A packaged model, a model folder, a .gguf file or a hub id. Default: smollm2-135m."),
 ]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 …")]
-Dtype = Annotated[str, typer.Option(help="float32, bfloat16, float16 or float64.")]
+Dtype = Annotated[str, typer.Option(help="float32, bfloat16, float16, float64, or auto: bfloat16 where the machine has it.")]
+Threads = Annotated[Optional[int], typer.Option(min=1, help="Threads to compute with. Default: the cores it may use.")]  # noqa: UP045
 Start = Annotated[str, typer.Option(help="What x_0 is conditioned on: auto, bos, eos, given, or a token id.")]
 End = Annotated[bool, typer.Option("--end", help="Add the factor of the end symbol.")]
 Json = Annotated[bool, typer.Option("--json", help="JSON on standard output.")]
@@ -78,6 +79,7 @@ def score(
     no_window: NoWindow = False,
     dtype: Dtype = "float32",
     device: Device = "cpu",
+    threads: Threads = None,
 ) -> None:
     """log Pr of texts: the sum, and every factor of it."""
     from chainrule.cli.inputs import Columns, read
@@ -87,7 +89,7 @@ def score(
     sink = Sink(output, json, None if per is None else per.value, lone=len(text or []) == 1 and file is None)
     options = {"end": end or None, "top": top, "window": False if no_window else window, "stride": stride}
     with sink:
-        score_stream(lambda: _load(model, device, dtype, start), records, sink, options)
+        score_stream(lambda: _load(model, device, dtype, start, threads), records, sink, options)
 
 
 @app.command()
@@ -103,13 +105,14 @@ def rank(
     end: End = False,
     dtype: Dtype = "float32",
     device: Device = "cpu",
+    threads: Threads = None,
 ) -> None:
     """Candidates behind a context, best first: log Pr(candidate | context)."""
     from chainrule.cli.inputs import Columns, read
     from chainrule.cli.scoring import rank_all
 
     records = list(read(candidate or [], file, Columns("text"), None, skip_empty=False))
-    rank_all(lambda: _load(model, device, dtype, start), context, records, end or None, output, json)
+    rank_all(lambda: _load(model, device, dtype, start, threads), context, records, end or None, output, json)
 
 
 @app.command("next")
@@ -122,11 +125,12 @@ def next_(
     start: Start = "auto",
     dtype: Dtype = "float32",
     device: Device = "cpu",
+    threads: Threads = None,
 ) -> None:
     """The distribution of the token that comes next."""
     from chainrule.cli.scoring import show_conditional
 
-    show_conditional(_load(model, device, dtype, start).conditional(context or None), top, json)
+    show_conditional(_load(model, device, dtype, start, threads).conditional(context or None), top, json)
 
 
 @app.command()
@@ -140,11 +144,12 @@ def explain(
     end: End = False,
     dtype: Dtype = "float32",
     device: Device = "cpu",
+    threads: Threads = None,
 ) -> None:
     """Every factor written out: Pr(x_2 | e_0, e_1) = 0.083 …, with the running product."""
     from chainrule.cli.scoring import show_explanation
 
-    show_explanation(_load(model, device, dtype, start).explain(text, context=context, end=end or None), json)
+    show_explanation(_load(model, device, dtype, start, threads).explain(text, context=context, end=end or None), json)
 
 
 @app.command()
@@ -184,10 +189,14 @@ def models(json: Json = False) -> None:
     typer.echo("Besides these: any model folder of transformers, a .gguf file, or a hub id.", err=True)
 
 
-def _load(model: str | None, device: str, dtype: str, start: str):
+def _load(model: str | None, device: str, dtype: str, start: str, threads: int | None):
     from chainrule.language import load
 
-    return load(model, device=device, dtype=dtype, start=int(start) if start.lstrip("-").isdigit() else start)
+    policy = int(start) if start.lstrip("-").isdigit() else start
+    lm = load(model, device=device, dtype=dtype, start=policy, threads=threads)
+    if dtype == "auto":
+        typer.echo(f"{str(lm.model.dtype).removeprefix('torch.')}: {lm.model.dtype_reason}", err=True)
+    return lm
 
 
 def main() -> None:

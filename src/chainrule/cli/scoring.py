@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from chainrule.cli.inputs import Record
 from chainrule.errors import InputError
-from chainrule.scores.tables import Writer, json_text, write_csv
+from chainrule.scores.tables import Writer, json_text, score_summary, write_csv
 
 if TYPE_CHECKING:
     import pyarrow
@@ -46,8 +46,7 @@ class Sink:
             self._writer.write(scores.to_arrow(self.per))
         elif self.json:
             for score in scores:
-                row = score.to_dict()
-                print(json_text(row if self.detailed else {k: v for k, v in row.items() if k != "factors"}))
+                print(json_text(score.to_dict() if self.detailed else score_summary(score)))
         elif sys.stdout.isatty():
             _show(*(scores if self.detailed else [scores]))
         else:

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from chainrule.engine.fused_head import read_fused, supports
 from chainrule.engine.paths import Step, batch_path, forest_path
 from chainrule.engine.readout import Distributions, read
 from chainrule.errors import ModelError
 from chainrule.forest import Forest
 from chainrule.models.base import Model
+from chainrule.models.products import ROWS
 
-ROWS = 768  # contexts a chunk holds: the weights are read once a chunk, and its activations still fit into cache
+if TYPE_CHECKING:
+    from chainrule.engine.invariance import Invariance
+
 PATHS = {"forest": forest_path, "batch": batch_path, "single": partial(batch_path, padded=False)}
 
 Progress = Callable[[int, int], None]  # contexts done, contexts in all
@@ -64,6 +69,13 @@ class Engine:
     def __init__(self, model: Model, path: str, reason: str = "") -> None:
         self.model, self.path, self.reason = model, path, reason
 
+    @cached_property
+    def invariance(self) -> Invariance:
+        """Whether a factor has the same bits in any company, and why; tried out when it is first asked for."""
+        from chainrule.engine.invariance import check
+
+        return check(self)
+
     @torch.inference_mode()
     def answer(self, question: Question, *, rows: int = ROWS, top: int = 0, progress: Progress | None = None) -> Answer:
         """Every wanted factor of the forest, each computed once. Raises ModelError where the model gives NaN."""
@@ -74,7 +86,8 @@ class Engine:
         for step in self._steps(question, rows):
             node_F = torch.from_numpy(step.node_F).to(self.model.device)
             row_F = torch.from_numpy(step.row_F).to(self.model.device)
-            found = read(self.model.head, step.hidden_RH, row_F, token_N[node_F], top)
+            reader = read_fused if supports(self.model.head, top) else read
+            found = reader(self.model.head, step.hidden_RH, row_F, token_N[node_F], top)
             _store(answer, step.node_F, found)
             done, computed = done + step.new, computed + step.rows
             if progress is not None:

@@ -29,6 +29,8 @@ WINDOW = 7  # places, to which sliding windows are cut for a while, so that thes
 
 def choose(model: PretrainedModel) -> Engine:
     """The engine for `model`, on the fastest path that agrees with its own forward. Raises ModelError where none does."""
+    if model.own_attention == NAME:  # its config is that of a model that was probed before
+        model.own_attention = "eager"
     model.lm.set_attn_implementation(model.own_attention)  # should another have been chosen before
     tried: list[str] = []
     with torch.inference_mode(), model.widened():

@@ -16,7 +16,9 @@ from torch import Tensor
 from chainrule.models.base import Head
 from chainrule.models.head import TILE
 
-BLOCK = 1 << 23  # logits alive at a time (32 MiB in float32)
+BLOCK = 20 << 20  # logits alive at a time (80 MiB in float32)
+SORT = 64  # factors of a row: for more, sorting it is cheaper than counting for each
+STEP = 16  # rows are padded to a multiple of this, so that no row is read in another way than its neighbours
 
 
 @dataclass
@@ -34,7 +36,7 @@ class Factors:
 def read(head: Head, hidden_RH: Tensor, row_F: Tensor, token_F: Tensor, top: int = 0) -> Factors:
     """The factors Pr(token_F | the context at row_F). `row_F` ascends."""
     rows, index_F = torch.unique_consecutive(row_F, return_inverse=True)
-    count = max(16, min(512, BLOCK // head.size))
+    count = block_rows(head.size)
     parts = []
     for first in range(0, len(rows), count):
         a, b = torch.searchsorted(index_F, torch.tensor([first, first + count], device=index_F.device)).tolist()
@@ -43,6 +45,11 @@ def read(head: Head, hidden_RH: Tensor, row_F: Tensor, token_F: Tensor, top: int
         parts.append(Distributions.at(head, hidden_MH).factors(index_F[a:b] - first, token_F[a:b], top))
     fields = zip(*(vars(p).values() for p in parts), strict=True)
     return Factors(*(torch.cat(list(f)) for f in fields)) if parts else _no_factors(top)
+
+
+def block_rows(size: int) -> int:
+    """How many rows are read at a time under a vocabulary of `size`."""
+    return max(4 * STEP, min(512, BLOCK // size // (4 * STEP) * (4 * STEP)))
 
 
 @dataclass
@@ -55,12 +62,14 @@ class Distributions:
 
     @classmethod
     def at(cls, head: Head, hidden_MH: Tensor) -> Distributions:
+        hidden_MH = torch.nn.functional.pad(hidden_MH, (0, 0, 0, -len(hidden_MH) % STEP))
         logits_MV = hidden_MH.new_empty(len(hidden_MH), head.size, dtype=head.dtype)
         tiles = []
         for first in range(0, head.size, head.tile):
             tile = logits_MV[:, first : first + head.tile]
-            head.write(hidden_MH, first, tile)
-            tiles.append(_moments(tile))
+            head.write(hidden_MH, first, tile, block_rows(head.size))
+            parts = zip(*map(_moments, tile.split(4 * STEP)), strict=True)  # few rows at a time, to stay in cache
+            tiles.append([torch.cat(part) for part in parts])
         top_TM, sum_TM, dot_TM = (torch.stack(t).double() for t in zip(*tiles, strict=True))
         logsumexp_M = torch.logsumexp(top_TM + sum_TM.log(), 0)
         mean_M = (torch.exp(top_TM - logsumexp_M) * dot_TM).sum(0)  # the expected logit
@@ -76,14 +85,17 @@ class Distributions:
         return Factors(logprob_F, rank_F, self.entropy_M[row_F], ids, logprobs)
 
     def _ranks(self, row_F: Tensor, logit_F: Tensor) -> Tensor:
-        """One more than the number of greater logits in the row; a row with many factors is sorted once."""
-        first_M = torch.searchsorted(row_F, torch.arange(len(self.logits_MV), device=row_F.device))
+        """One more than the number of greater logits in the row; a row with very many factors is sorted once."""
+        first_M = torch.searchsorted(row_F, torch.arange(len(self.logits_MV), device=row_F.device)).clamp_max(len(row_F) - 1)
         rank_F = _count_greater(self.logits_MV, logit_F[first_M])[row_F] + 1
         count_M = torch.bincount(row_F, minlength=len(self.logits_MV))
         for row in torch.nonzero(count_M > 1).flatten().tolist():
             here = slice(int(first_M[row]), int(first_M[row] + count_M[row]))
-            ascending_V = self.logits_MV[row].sort().values
-            rank_F[here] = len(ascending_V) - torch.searchsorted(ascending_V, logit_F[here], right=True) + 1
+            logits_V, logit_N = self.logits_MV[row], logit_F[here]
+            if len(logit_N) <= SORT:
+                rank_F[here] = _count_greater(logits_V.expand(len(logit_N), -1), logit_N) + 1
+            else:
+                rank_F[here] = len(logits_V) - torch.searchsorted(logits_V.sort().values, logit_N, right=True) + 1
         return rank_F
 
 
@@ -99,7 +111,7 @@ def _count_greater(logits_MV: Tensor, logit_M: Tensor) -> Tensor:
 def _moments(logits_MV: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Of one tile: the maximum m, Σ exp(z − m) and Σ exp(z − m) · z, with 0 · −inf = 0 (an impossible event)."""
     top_M = logits_MV.amax(-1)
-    weight_MV = torch.exp(logits_MV - top_M.clamp_min(torch.finfo(top_M.dtype).min)[:, None])
+    weight_MV = logits_MV.sub(top_M.clamp_min(torch.finfo(top_M.dtype).min)[:, None]).exp_()
     dot_M = torch.linalg.vecdot(weight_MV, logits_MV)
     if dot_M.isnan().any():
         dot_M = torch.linalg.vecdot(weight_MV, logits_MV.clamp_min(torch.finfo(top_M.dtype).min))

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.forest.forest import Forest
-from chainrule.forest.tiles import Tile, cut
+from chainrule.forest.tiles import Far, Near, cut
 
 Ints = NDArray[np.int64]
 
@@ -29,7 +29,9 @@ class Chunk:
     carry: Ints  # … and which rows of this chunk follow them on its path
     row_F: Ints  # factor f is read off the distribution at this row …
     node_F: Ints  # … and belongs to this node
-    tiles: list[Tile]
+    end_K: Ints  # one past each key's last descendant row: those of the path, then those of the chunk
+    near: list[Near]
+    far: list[Far]
 
     def __len__(self) -> int:
         return len(self.node_R)
@@ -71,7 +73,7 @@ class _Rows:
 
     def chunk(self, first: int, stop: int, path_P: Ints) -> tuple[Chunk, Ints]:
         depth_R, end_R, parent_R = self.depth_R[first:stop], self.end_R[first:stop], self.parent_R[first:stop]
-        tiles = cut(depth_R, end_R - first, np.maximum(parent_R - first, -1), self.end_R[path_P] - first)
+        near, far = cut(depth_R, np.maximum(parent_R - first, -1), len(path_P))
         next_path = self._path(stop, first, path_P)
         keep = int(np.searchsorted(next_path, first))
         a, b = np.searchsorted(self.row_F, [first, stop])
@@ -83,7 +85,9 @@ class _Rows:
             carry=next_path[keep:] - first,
             row_F=self.row_F[a:b] - first,
             node_F=self.node_F[a:b],
-            tiles=tiles,
+            end_K=np.concatenate([self.end_R[path_P], end_R]) - first,
+            near=near,
+            far=far,
         )
         return chunk, next_path
 

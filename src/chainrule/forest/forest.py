@@ -34,9 +34,13 @@ class Forest:
     @classmethod
     def build(cls, sequences: Sequence[NDArray[np.integer]]) -> Forest:
         """Lay out `sequences`, any number of them, each of any length. O(T log S)."""
-        length_S = np.fromiter((len(s) for s in sequences), np.int64, len(sequences))
-        offset_S1 = _offsets(length_S)
-        symbol_T = np.concatenate(sequences).astype(np.int32) if len(sequences) else np.zeros(0, np.int32)
+        symbol_T = np.concatenate(sequences) if len(sequences) else np.zeros(0, np.int32)
+        return cls.lay_out(symbol_T, offsets([len(sequence) for sequence in sequences]))
+
+    @classmethod
+    def lay_out(cls, symbol_T: NDArray[np.integer], offset_S1: Ints) -> Forest:
+        """`build` for sequences that stand one after another: sequence s is symbol_T[offset_S1[s] : offset_S1[s + 1]]."""
+        symbol_T = symbol_T.astype(np.int32, copy=False)
         rank_S = _lexicographic(symbol_T, offset_S1)
         shared_S = _shared_prefixes(symbol_T, offset_S1, rank_S)
         return _grow(symbol_T, offset_S1, rank_S, shared_S)
@@ -56,8 +60,17 @@ class Forest:
         return np.array(found[::-1], np.int64)
 
 
-def _offsets(length_S: Ints) -> Ints:
-    return np.concatenate([np.zeros(1, np.int64), np.cumsum(length_S, dtype=np.int64)])
+def offsets(length_S: Sequence[int] | Ints) -> Ints:
+    """Where each of S runs begins that stand one after another, and where the last one ends: S + 1 numbers."""
+    offset_S1 = np.zeros(len(length_S) + 1, np.int64)
+    np.cumsum(length_S, out=offset_S1[1:])
+    return offset_S1
+
+
+def ranges(first_S: Ints, length_S: Ints) -> Ints:
+    """first, first + 1 … of every run, one run after another: length[0] + length[1] + … numbers."""
+    stop_S = np.cumsum(length_S)
+    return np.repeat(first_S - stop_S + length_S, length_S) + np.arange(stop_S[-1] if len(stop_S) else 0)
 
 
 def _lexicographic(symbol_T: NDArray[np.int32], offset_S1: Ints) -> Ints:
@@ -74,38 +87,31 @@ def _shared_prefixes(symbol_T: NDArray[np.int32], offset_S1: Ints, rank_S: Ints)
         return np.zeros(len(rank_S), np.int64)
     start_S, length_S = offset_S1[rank_S], np.diff(offset_S1)[rank_S]
     overlap_S = np.minimum(length_S[1:], length_S[:-1])
-    bound = _offsets(overlap_S)
-    step = np.arange(bound[-1]) - np.repeat(bound[:-1], overlap_S)
-    left = symbol_T[np.repeat(start_S[:-1], overlap_S) + step]
-    right = symbol_T[np.repeat(start_S[1:], overlap_S) + step]
+    left, right = ranges(start_S[:-1], overlap_S), ranges(start_S[1:], overlap_S)
     # The first disagreement of each pair; where the two agree as far as both go, that far.
-    agree = np.where(left == right, np.repeat(overlap_S, overlap_S), step)
-    shared_S = np.zeros(len(rank_S), np.int64)
-    some = overlap_S > 0
-    if some.any():
-        shared_S[1:][some] = np.minimum.reduceat(agree, bound[:-1][some])
-    return shared_S
+    unlike = np.flatnonzero(symbol_T[left] != symbol_T[right])
+    stop_S = np.cumsum(overlap_S)
+    first_S = np.append(unlike, len(left))[np.searchsorted(unlike, stop_S - overlap_S)]
+    return np.append(0, np.minimum(first_S - stop_S + overlap_S, overlap_S))
 
 
 def _grow(symbol_T: NDArray[np.int32], offset_S1: Ints, rank_S: Ints, shared_S: Ints) -> Forest:
     """Add the sequences in sorted order: each grows a run of new nodes where it leaves the path of the one before it."""
-    length_S = np.diff(offset_S1)[rank_S]
+    start_S, length_S = offset_S1[rank_S], np.diff(offset_S1)[rank_S]
     fresh_S = length_S - shared_S
-    nodes = int(fresh_S.sum())
-    parent_N, end_N = np.arange(-1, nodes - 1, dtype=np.int64), np.full(nodes, nodes, np.int64)
+    number_N = np.arange(int(fresh_S.sum()))
+    parent_N, end_N = number_N - 1, np.full(len(number_N), len(number_N))
     path_T = np.empty(len(symbol_T), np.int64)
     path_D = np.empty(int(length_S.max(initial=0)), np.int64)  # the current root-to-node path, by depth
     top = born = 0
-    for place, shared, length in zip(offset_S1[rank_S].tolist(), shared_S.tolist(), length_S.tolist(), strict=True):
+    for place, shared, length in zip(start_S.tolist(), shared_S.tolist(), length_S.tolist(), strict=True):
         if length > shared:
             end_N[path_D[shared:top]] = born  # what the path loses here ends here
             parent_N[born] = path_D[shared - 1] if shared else -1
-            path_D[shared:length] = np.arange(born, born + length - shared)
+            path_D[shared:length] = number_N[born : born + length - shared]
             born += length - shared
             top = length
         path_T[place : place + length] = path_D[:length]
-    first_S = np.cumsum(fresh_S) - fresh_S
-    step_N = np.arange(nodes) - np.repeat(first_S, fresh_S)
-    depth_N = np.repeat(shared_S, fresh_S) + step_N
-    symbol_N = symbol_T[np.repeat(offset_S1[rank_S] + shared_S, fresh_S) + step_N].astype(np.int64)
+    depth_N = ranges(shared_S, fresh_S)
+    symbol_N = symbol_T[ranges(start_S + shared_S, fresh_S)].astype(np.int64)
     return Forest(symbol_N, depth_N, parent_N, end_N, path_T, offset_S1)

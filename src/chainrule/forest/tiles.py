@@ -1,121 +1,141 @@
-"""Attention in pieces: which keys a run of rows has to look at, and which of them each row may see.
+"""Attention in pieces: near and far.
 
-Rows [first, stop) of a chunk need only the ancestors of row `first` and the rows themselves as keys: in preorder, an
-ancestor of a later row that is no ancestor of the first one lies between the two. So an unbranched run costs what plain
-causal attention costs, short branches behind a long context share one read of that context, and nothing else is touched.
+Depths are cut into blocks of T. A tile is an unbranched run of rows within one block; its rows see
+
+    near   the path in their own block, each up to its own depth
+    far    the whole blocks above: every key of them, so tiles below the same ancestor share one look at them
+
+Which keys a row adds up, in which order and in which groups thus depends on its own path alone, never on what else stands
+in the chunk: the bits of a result do not either.
+
+Shapes: R rows of the chunk, P rows of the path carried into it, B tiles, Q queries, K keys. A *place* is a key's index:
+0 … P − 1 the carried path (place = depth), then the chunk's rows.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.forest.forest import ranges
+
 Ints = NDArray[np.int64]
 
-# What a tile costs, in query-key pairs: fetching a key is worth about 16 of them, starting a call about 2,000 (measured).
-FETCH, CALL = 16, 2_000
-MAX_QUERIES, MAX_PAIRS = 128, 1 << 21  # of a tile: bounds the pairs computed in vain, and the visibility mask's memory
+T = 128  # depths of a block: half of it is masked in vain for each row of a long text; a branch gathers at most so many keys
+QUERIES, KEYS = 16, 32  # are padded to multiples of these: other numbers take other kernels, with other bits
+CALL = 2_000  # what starting one more call is worth, in query-key pairs (measured)
 
 
 @dataclass(frozen=True)
-class Tile:
-    """Query rows [first, stop) of a chunk, and their keys by place: 0 … path−1 the carried path, then the chunk's rows."""
+class Near:
+    """Tiles of like shape, padded to one. Row q of tile b stands at depth offset_B[b] + q of its block."""
 
-    first: int
-    stop: int
-    place_K: Ints
-    row_K: Ints  # the key's row within the chunk; negative for the carried path
-    end_K: Ints  # one past the key's last descendant row
-    depth_K: Ints
-    depth_Q: Ints
+    row_BQ: Ints  # padded by repeating the last row, which then gets the same answer twice
+    count_B: Ints  # how many of the queries are not repeated
+    place_BK: Ints  # padded with place 0, which the depths hide
+    offset_B: Ints
 
     def visible(self, window: int | None = None) -> NDArray[np.bool_]:
-        """visible[q, k]: key k ≤ query q < end[k], and no more than `window` − 1 positions back where there is one."""
-        row_Q = np.arange(self.first, self.stop)[:, None]
-        seen = (self.row_K <= row_Q) & (row_Q < self.end_K)
-        if window is not None:
-            seen &= self.depth_Q[:, None] - self.depth_K < window
-        return seen
-
-    @property
-    def contiguous(self) -> bool:
-        """Whether the keys are simply all places from 0 on, so that nothing has to be gathered."""
-        return int(self.place_K[-1]) == len(self.place_K) - 1
-
-    @property
-    def pairs(self) -> int:
-        return (self.stop - self.first) * len(self.place_K)
+        """visible[b, q, k]: key k is no deeper than query q, and less than `window` positions back where there is one."""
+        query_BQ = self.offset_B[:, None] + np.minimum(np.arange(self.row_BQ.shape[1]), self.count_B[:, None] - 1)
+        back = query_BQ[:, :, None] - np.arange(self.place_BK.shape[1])
+        return (back >= 0) if window is None else (back >= 0) & (back < window)
 
 
-def cut(depth_R: Ints, end_R: Ints, parent_R: Ints, path_end_P: Ints) -> list[Tile]:
+@dataclass(frozen=True)
+class Far:
+    """Rows, all in one block of depths and below the same ancestor, and the places of the keys in the blocks above."""
+
+    row_Q: Ints
+    depth_Q: Ints
+    place_K: Ints  # by depth, from `start` on
+    start: int = 0
+
+    def within(self, window: int) -> Far | None:
+        """What a sliding window leaves of it: from the block on that the first row of this block of depths can see."""
+        base = self.start + len(self.place_K)
+        start = max(self.start, (base - window + 1) // T * T)
+        here = self.depth_Q - base + 1 < window
+        if not here.any():
+            return None
+        return replace(
+            self, row_Q=self.row_Q[here], depth_Q=self.depth_Q[here], place_K=self.place_K[start - self.start :], start=start
+        )
+
+    def visible(self, window: int) -> NDArray[np.bool_]:
+        """visible[q, k] under a sliding window; without one, all are."""
+        return self.depth_Q[:, None] - np.arange(self.start, self.start + len(self.place_K)) < window
+
+
+def cut(depth_R: Ints, parent_R: Ints, path: int) -> tuple[list[Near], list[Far]]:
     """Cut the rows of a chunk into tiles. `parent_R` is negative where the parent is on the carried path."""
-    bounds = _bounds(depth_R, parent_R)
-    return [_tile(a, b, depth_R, end_R, parent_R, path_end_P) for a, b in pairwise(bounds)]
-
-
-def group(tiles: list[Tile]) -> list[list[Tile]]:
-    """Put tiles of like shape together, largest first, to be padded to one shape and attended to in one call."""
-    groups: list[list[Tile]] = [[t] for t in tiles if t.contiguous]
-    batch: list[Tile] = []
-    queries = keys = 0
-    for tile in sorted((t for t in tiles if not t.contiguous), key=lambda t: (-len(t.place_K), t.first - t.stop)):
-        queries = max(queries, tile.stop - tile.first)
-        if batch and queries * keys > tile.pairs + FETCH * len(tile.place_K) + CALL:
-            groups.append(batch)
-            batch = []
-        if not batch:
-            queries, keys = tile.stop - tile.first, len(tile.place_K)
-        batch.append(tile)
-    return [*groups, batch] if batch else groups
-
-
-def _bounds(depth_R: Ints, parent_R: Ints) -> list[int]:
-    """Where tiles begin and end: join neighbouring runs while one tile of both is cheaper than two tiles."""
     rows = len(depth_R)
-    breaks = [0, *(np.flatnonzero(parent_R[1:] != np.arange(rows - 1)) + 1).tolist(), rows]
-    bounds = [0]
-    for run, stop in pairwise(breaks):
-        begin = bounds[-1]
-        if run > begin and not _worth_joining(begin, run, stop, depth_R):
-            bounds.append(run)
-            begin = run
-        while stop - begin > (most := _most_rows(int(depth_R[begin]))):
-            begin += most
-            bounds.append(begin)
-    return [*bounds, rows] if bounds[-1] < rows else bounds
+    bound_B1 = np.append(np.flatnonzero((parent_R != np.arange(rows) - 1) | (depth_R % T == 0) | (np.arange(rows) == 0)), rows)
+    place_BT, above_B = _near_places(bound_B1, depth_R, parent_R, path)
+    return _group(bound_B1, depth_R, place_BT), _far(bound_B1, depth_R, place_BT, above_B, path)
 
 
-def _cost(rows: int, depth: int) -> int:
-    return (rows + FETCH) * (depth + rows) + CALL
+def _near_places(bound_B1: Ints, depth_R: Ints, parent_R: Ints, path: int) -> tuple[Ints, Ints]:
+    """The places of each tile's path within its block, by depth, and the place right above it (−1: none)."""
+    first_R = np.repeat(bound_B1[:-1], np.diff(bound_B1))  # the first row of each row's tile
+    row_B = bound_B1[1:] - 1  # all tiles climb at once, from their last rows, a tile's rows at a time
+    base_B = depth_R[row_B] // T * T
+    place_BT = base_B[:, None] + np.arange(T)  # outside the chunk, a place is a depth
+    above_B, tile_B = base_B - 1, np.arange(len(row_B))
+    while len(tile_B):
+        inside = depth_R[row_B] >= base_B[tile_B]
+        above_B[tile_B[~inside]] = path + row_B[~inside]
+        tile_B, row_B = tile_B[inside], row_B[inside]
+        first_B = first_R[row_B]
+        row_L = ranges(first_B, row_B - first_B + 1)
+        place_BT[np.repeat(tile_B, row_B - first_B + 1), depth_R[row_L] % T] = path + row_L
+        row_B = parent_R[first_B]
+        tile_B, row_B = tile_B[row_B >= 0], row_B[row_B >= 0]
+    return place_BT, above_B
 
 
-def _worth_joining(begin: int, run: int, stop: int, depth_R: Ints) -> bool:
-    if stop - begin > _most_rows(int(depth_R[begin])):
-        return False
-    apart = _cost(run - begin, int(depth_R[begin])) + _cost(stop - run, int(depth_R[run]))
-    return _cost(stop - begin, int(depth_R[begin])) < apart
+def _far(bound_B1: Ints, depth_R: Ints, place_BT: Ints, above_B: Ints, path: int) -> list[Far]:
+    @cache
+    def down_to(above: int) -> Ints:
+        """The places of the path that ends at `above`, which stands at the end of a block and so of a tile."""
+        if above < path:
+            return np.arange(above + 1)
+        b = int(np.searchsorted(bound_B1, above - path, side="right")) - 1
+        return np.concatenate([down_to(int(above_B[b])), place_BT[b]])
+
+    rows: dict[int, list[Ints]] = {}
+    for b in np.flatnonzero(above_B >= 0).tolist():
+        rows.setdefault(int(above_B[b]), []).append(np.arange(bound_B1[b], bound_B1[b + 1]))
+    joined = ((np.concatenate(parts), above) for above, parts in rows.items())
+    return [Far(row_Q, depth_R[row_Q], down_to(above)) for row_Q, above in joined]
 
 
-def _most_rows(depth: int) -> int:
-    return max(16, min(MAX_QUERIES if depth < 4 * MAX_QUERIES else 4 * MAX_QUERIES, MAX_PAIRS // (depth + MAX_QUERIES)))
+def _group(bound_B1: Ints, depth_R: Ints, place_BT: Ints) -> list[Near]:
+    """Put tiles of like shape together, largest first, while the padding costs less than another call."""
+    count_B, offset_B = np.diff(bound_B1), depth_R[bound_B1[:-1]] % T
+    queries_B, keys_B = _rounded(count_B, QUERIES), _rounded(offset_B + count_B, KEYS)
+    groups: list[list[int]] = []
+    queries = keys = 0
+    for b in np.lexsort((-queries_B, -keys_B)).tolist():
+        queries = max(queries, int(queries_B[b]))
+        if not groups or queries * keys > queries_B[b] * keys_B[b] + CALL:
+            groups.append([])
+            queries, keys = int(queries_B[b]), int(keys_B[b])
+        groups[-1].append(b)
+    return [
+        _near(np.array(g), bound_B1, offset_B, count_B, place_BT, int(queries_B[g].max()), int(keys_B[g].max())) for g in groups
+    ]
 
 
-def _tile(first: int, stop: int, depth_R: Ints, end_R: Ints, parent_R: Ints, path_end_P: Ints) -> Tile:
-    above, row = [], int(parent_R[first])
-    while row >= 0:
-        above.append(row)
-        row = int(parent_R[row])
-    path = int(depth_R[first]) - len(above)  # how much of the carried path lies above the first row
-    own = np.concatenate([np.array(above[::-1], np.int64), np.arange(first, stop)])
-    return Tile(
-        first,
-        stop,
-        place_K=np.concatenate([np.arange(path), len(path_end_P) + own]),
-        row_K=np.concatenate([np.full(path, -1), own]),
-        end_K=np.concatenate([path_end_P[:path], end_R[own]]),
-        depth_K=np.concatenate([np.arange(path), depth_R[own]]),
-        depth_Q=depth_R[first:stop],
-    )
+def _near(tile_B: Ints, bound_B1: Ints, offset_B: Ints, count_B: Ints, place_BT: Ints, queries: int, keys: int) -> Near:
+    count_B, offset_B = count_B[tile_B], offset_B[tile_B]
+    row_BQ = bound_B1[tile_B][:, None] + np.minimum(np.arange(queries), count_B[:, None] - 1)
+    place_BK = np.where(np.arange(keys) < (offset_B + count_B)[:, None], place_BT[tile_B, :keys], 0)
+    return Near(row_BQ, count_B, place_BK, offset_B)
+
+
+def _rounded(count: Ints, step: int) -> Ints:
+    return -(-count // step) * step

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Window:
+class Window(NamedTuple):
     """The body tokens [begin, stop) stand behind the start symbol; the factors of [first, stop) are this window's own."""
 
     begin: int

@@ -22,8 +22,8 @@ class Head(Protocol):
     tile: int  # how many columns one call of `write` should fill: V where the head cannot be tiled
     dtype: torch.dtype  # of the logits: float32, or float64 for a float64 model; never narrower
 
-    def write(self, hidden_MH: Tensor, first: int, logits_MV: Tensor) -> None:
-        """Write the logits of tokens first … first + width − 1 into `logits_MV` (M × width)."""
+    def write(self, hidden_MH: Tensor, first: int, logits_MV: Tensor, rows: int = ...) -> None:
+        """Write the logits of tokens first … first + width − 1 into `logits_MV` (M × width), `rows` of them at a time."""
         ...
 
 
@@ -38,6 +38,7 @@ class Model(Protocol):
     eos_id: int | list[int] | None
     embeddings: int  # how many ids have an embedding; V, or more where a start symbol is never predicted
     dtype: torch.dtype
+    dtype_reason: str  # why it was loaded in this type, where that was left to choose
 
     @property
     def device(self) -> torch.device: ...

@@ -13,23 +13,32 @@ import torch
 
 from chainrule.errors import ModelError
 from chainrule.models.cache import DEFAULT, PACKAGED, folder, pulled
+from chainrule.models.precision import choose_dtype
 from chainrule.models.pretrained import PretrainedModel
+from chainrule.models.threads import choose as choose_threads
 from chainrule.text.quiet import quiet
 
-DTYPES = ("float32", "bfloat16", "float16", "float64")
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
-def load_model(name: str | Path | None, *, dtype: str = "float32", device: str = "cpu") -> tuple[PretrainedModel, Path | str]:
-    """The model called `name`, and where its tokenizer is to be read from. Raises ModelError, with the remedy."""
+def load_model(
+    name: str | Path | None, *, dtype: str = "float32", device: str = "cpu", threads: int | None = None
+) -> tuple[PretrainedModel, Path | str]:
+    """The model called `name`, and where its tokenizer is to be read from. Raises ModelError, with the remedy.
+
+    `dtype` "auto" is bfloat16 where the device has arithmetic for it, else float32; `dtype_reason` of the model says which,
+    and why. `threads` is how many the network runs on (None: see `chainrule.models.threads.choose`).
+    """
     name = DEFAULT if name is None else str(name)
-    if dtype not in DTYPES:
-        raise ModelError(f"dtype {dtype!r} is none of {', '.join(DTYPES)}")
+    dtype, reason = choose_dtype(dtype, device)
+    choose_threads(threads)
     with quiet():
         source = _find(name)
         lm = read_gguf(Path(source), dtype) if _is_gguf(source) else _read(source, dtype)
         _refuse_nan(lm, name)
-        return PretrainedModel(_to_device(lm, device), name), source
+        model = PretrainedModel(_to_device(lm, device), name)
+    model.dtype_reason = reason
+    return model, source
 
 
 def read_gguf(file: Path, dtype: str) -> Any:

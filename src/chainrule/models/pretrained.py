@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from chainrule.errors import ModelError
 from chainrule.models.base import Head
 from chainrule.models.head import LinearHead, OwnHead
+from chainrule.models.products import SameBits
 
 _CONTEXT_NAMES = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "max_sequence_length", "seq_length")
 _WINDOW_NAMES = ("sliding_window", "attention_chunk_size")
@@ -20,6 +21,8 @@ _WINDOW_NAMES = ("sliding_window", "attention_chunk_size")
 
 class PretrainedModel:
     """A causal language model of transformers: its trunk without head and cache, and its head on tiles."""
+
+    dtype_reason: str = ""  # why it was loaded in this type, where that was left to choose
 
     def __init__(self, lm: Any, name: str) -> None:
         self.own_attention = lm.config._attn_implementation
@@ -42,7 +45,8 @@ class PretrainedModel:
         return self._table(ids_N.to(self.device))
 
     def hidden(self, embeddings_BTD: Tensor, **layout: Any) -> Tensor:
-        return self.trunk(inputs_embeds=embeddings_BTD, use_cache=False, **layout)[0]
+        with SameBits():
+            return self.trunk(inputs_embeds=embeddings_BTD, use_cache=False, **layout)[0]
 
     def own_logits(self, ids_T: Tensor) -> Tensor:
         """The reference: the model's own whole forward of one unpadded sequence of ids. T × V, in the model's type."""
@@ -96,7 +100,8 @@ class PretrainedModel:
         name = self.lm.base_model_prefix
         setattr(self.lm, name, stub)
         try:
-            return self.lm(inputs_embeds=hidden_MH[None], use_cache=False).logits[0]
+            with SameBits():
+                return self.lm(inputs_embeds=hidden_MH[None], use_cache=False).logits[0]
         finally:
             setattr(self.lm, name, self.trunk)
 

@@ -31,6 +31,8 @@ class TableModel:
     `back_off` is true.
     """
 
+    dtype_reason = "tables are float64"
+
     def __init__(
         self,
         vocabulary: Sequence[str],

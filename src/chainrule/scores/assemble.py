@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -13,8 +12,10 @@ import torch
 from chainrule.engine.engine import ROWS, Answer, Engine, Progress
 from chainrule.engine.job import Body, Job, plan
 from chainrule.errors import InputError
+from chainrule.forest.forest import offsets
 from chainrule.scores.scores import Scores
 from chainrule.text.policy import Start
+from chainrule.text.quiet import outside
 from chainrule.text.requests import Request
 from chainrule.text.tokenizer import Tokenizes
 
@@ -43,8 +44,7 @@ def score_requests(
     settings.check(engine.model.head.size)
     starts = [start if r.start_id is None else Start("cls", r.start_id, _name(tokenizer, r.start_id)) for r in made]
     if end is not None:
-        for request in made:
-            _add_end(request, end, engine)
+        _add_ends(made, end, engine)
     bodies = [_body(request, own) for request, own in zip(made, starts, strict=True)]
     job = plan(bodies, engine.model.max_rows, settings.window, settings.stride)
     answer = engine.answer(job.question, rows=settings.rows, top=settings.top, progress=settings.progress)
@@ -55,6 +55,7 @@ def score_requests(
         offsets=_offsets(made, starts),
         tokenizer=tokenizer,
         model=engine.model.name,
+        invariant=engine.invariance,
         windows=job.windows_S,
         rows=answer.rows,
         distinct_contexts=answer.contexts,
@@ -76,36 +77,28 @@ def _columns(job: Job, answer: Answer) -> dict[str, Any]:
 
 def _offsets(made: list[Request], starts: list[Start]) -> np.ndarray:
     """A first token that is given has no factor."""
-    given = (s.id is None and not len(r.context_ids) for r, s in zip(made, starts, strict=True))
-    lengths = [len(r.ids) - g for r, g in zip(made, given, strict=True)]
-    return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
+    return offsets([len(r.ids) - (s.id is None and not len(r.context_ids)) for r, s in zip(made, starts, strict=True)])
 
 
-def _add_end(request: Request, end: int, engine: Engine) -> None:
+def _add_ends(made: list[Request], end: int, engine: Engine) -> None:
     """The end symbol is predicted and never fed, so whatever stands for its embedding is not looked at."""
-    request.ids = np.append(request.ids, end)
-    if request.embeddings is not None:
-        nothing = request.embeddings.new_zeros(1, engine.model.width)
-        request.embeddings = torch.cat([request.embeddings, nothing])
+    symbol = np.array([end], np.int64)
+    for request in made:
+        request.ids = np.concatenate((request.ids, symbol))
+        if request.embeddings is not None:
+            nothing = request.embeddings.new_zeros(1, engine.model.width)
+            request.embeddings = torch.cat([request.embeddings, nothing])
 
 
 def _body(request: Request, start: Start) -> Body:
-    ids = np.concatenate([request.context_ids, request.ids])
+    ids = np.concatenate((request.context_ids, request.ids)) if len(request.context_ids) else request.ids
     if start.id is not None and ids[0] == start.id:
         warnings.warn(
             f"the tokens begin with the start symbol {start.token} (id {start.id}) themselves, so it stands there twice; "
             "leave it out, or take the first token as given with start='given'",
-            stacklevel=_outside(),
+            stacklevel=outside(),
         )
     return Body(ids, len(request.context_ids), start.id, request.embeddings)
-
-
-def _outside() -> int:
-    """The stacklevel of the first caller that is no part of this package, as seen from the function that asks."""
-    level, frame = 1, sys._getframe(1)
-    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "chainrule":
-        level, frame = level + 1, frame.f_back
-    return level
 
 
 def _name(tokenizer: Tokenizes | None, id: int) -> str:

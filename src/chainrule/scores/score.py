@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.engine.invariance import Invariance
 from chainrule.scores import units
 from chainrule.text.policy import Start
 from chainrule.text.requests import Request
@@ -39,6 +40,7 @@ class Score:
     windows: int  # more than 1: the text was longer than the model's context
     tokenizer: Tokenizes | None
     model: str
+    invariant: Invariance  # whether these numbers have the same bits in any other company
 
     @cached_property
     def logprob(self) -> float:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.engine.invariance import Invariance
 from chainrule.scores import tables
 from chainrule.scores.score import Score
 from chainrule.text.policy import Start
@@ -40,6 +43,7 @@ class Scores:
     windows: NDArray[np.int64]
     tokenizer: Tokenizes | None
     model: str
+    invariant: Invariance  # whether these numbers have the same bits in any other company
     rows: int  # contexts the network computed for these scores …
     distinct_contexts: int  # … and how many different ones there are
 
@@ -72,12 +76,20 @@ class Scores:
             windows=int(self.windows[i]),
             tokenizer=self.tokenizer,
             model=self.model,
+            invariant=self.invariant,
         )
 
     @cached_property
     def logprob(self) -> NDArray[np.float64]:
         """log Pr of every sequence, in nats: the float64 sum of its factors."""
-        return np.array([score.logprob for score in self])
+        bounds = pairwise(self.offsets.tolist())
+        return np.array([math.fsum(self.logprobs[first:stop].tolist()) for first, stop in bounds], np.float64)
+
+    @property
+    def kinds(self) -> list[str]:
+        """The `kind` of every score: "joint" or "conditional"."""
+        each = zip(self.requests, self.starts, strict=True)
+        return ["conditional" if len(request.context_ids) else start.kind for request, start in each]
 
     @property
     def tokens(self) -> NDArray[np.int64]:

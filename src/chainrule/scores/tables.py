@@ -5,19 +5,20 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TextIO
 
-import numpy as np
-
 from chainrule.errors import InputError, OutputError
-from chainrule.scores import units
+from chainrule.scores.columns import per_sequence, per_token
 
 if TYPE_CHECKING:
     import pyarrow
 
     from chainrule.scores.score import Score
     from chainrule.scores.scores import Scores
+
+_ENCODE = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+_PART = 8192  # rows that are plain Python objects at a time
 
 FORMATS = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 
@@ -49,12 +50,36 @@ def score_dict(score: Score) -> dict[str, Any]:
             zip(score.tokens, score.ids, score.logprobs, score.contexts, score.ranks, score.entropies, strict=True)
         )
     ]
-    return _summary(score) | ({"segments": score.segments} if score.segments else {}) | {"factors": factors}
+    return score_summary(score) | {"factors": factors}
+
+
+def score_summary(score: Score) -> dict[str, Any]:
+    """A score without its tokens, in plain Python."""
+    summary = {
+        "text": score.text,
+        "context_text": score.context,
+        "logprob": score.logprob,
+        "tokens": len(score),
+        "bits": score.bits,
+        "perplexity": score.perplexity,
+        "bytes": score.bytes,
+        "bits_per_byte": score.bits_per_byte,
+        "kind": score.kind,
+        "start": score.start.policy,
+        "start_id": score.start.id,
+        "end_id": score.end,
+        "boundary": score.boundary,
+        "windows": score.windows,
+        "model": score.model,
+        "invariant": bool(score.invariant),
+    }
+    return summary | ({"segments": score.segments} if score.segments else {})
 
 
 def json_text(value: Any, indent: int | None = None) -> str:
     """Strict JSON: an infinity, which JSON has no number for, becomes the string "-Infinity" or "Infinity"."""
-    return json.dumps(_strict(value), ensure_ascii=False, indent=indent, allow_nan=False)
+    value = _strict(value)
+    return _ENCODE(value) if indent is None else json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
 
 
 class Writer:
@@ -107,18 +132,14 @@ class Writer:
 
 
 def write_csv(rows: pyarrow.Table, stream: TextIO, header: bool) -> None:
-    """Comma-separated, to an open text stream."""
+    """Comma-separated, to an open text stream: nothing for null, JSON for a list."""
     import csv
 
     writer = csv.writer(_Lines(stream))
     if header:
         writer.writerow(rows.column_names)
-    writer.writerows([[_cell(v) for v in row.values()] for row in rows.to_pylist()])
-
-
-def _cell(value: Any) -> Any:
-    """A CSV cell: nothing for null, JSON for a list."""
-    return "" if value is None else json_text(value) if isinstance(value, list) else value
+    for columns in _parts(rows):
+        writer.writerows(zip(*(_said(column, (list,), json_text) for column in columns), strict=True))
 
 
 class _Lines:
@@ -144,7 +165,13 @@ def _open_csv(path: str, schema: Any) -> tuple[Callable[[Any], None], Callable[[
 
 def _open_jsonl(path: str, schema: Any) -> tuple[Callable[[Any], None], Callable[[], None]]:
     stream = open(path, "w", encoding="utf-8")  # noqa: SIM115 (closed by the writer)
-    return lambda rows: stream.writelines(json_text(row) + "\n" for row in rows.to_pylist()), stream.close
+
+    def write(rows: pyarrow.Table) -> None:
+        for columns in _parts(rows):  # of all that a table holds, only floats and lists of them can be infinite
+            each = zip(*(_said(column, (float, list), _strict) for column in columns), strict=True)
+            stream.writelines(_ENCODE(dict(zip(rows.column_names, row, strict=True))) + "\n" for row in each)
+
+    return write, stream.close
 
 
 def _open_parquet(path: str, schema: Any) -> tuple[Callable[[Any], None], Callable[[], None]]:
@@ -156,70 +183,27 @@ def _open_parquet(path: str, schema: Any) -> tuple[Callable[[Any], None], Callab
 
 _OPEN = {"csv": _open_csv, "jsonl": _open_jsonl, "parquet": _open_parquet}
 
-
-def _summary(score: Score) -> dict[str, Any]:
-    return {
-        "text": score.text,
-        "context_text": score.context,
-        "logprob": score.logprob,
-        "tokens": len(score),
-        "bits": score.bits,
-        "perplexity": score.perplexity,
-        "bytes": score.bytes,
-        "bits_per_byte": score.bits_per_byte,
-        "kind": score.kind,
-        "start": score.start.policy,
-        "start_id": score.start.id,
-        "end_id": score.end,
-        "boundary": score.boundary,
-        "windows": score.windows,
-        "model": score.model,
-    }
+_COLUMNS: dict[str, Callable[[Any], dict[str, Any]]] = {"sequence": per_sequence, "token": per_token}
 
 
-def _per_sequence(scores: Scores) -> dict[str, Any]:
+def _parts(rows: pyarrow.Table) -> Iterator[list[list[Any]]]:
+    """The columns in plain Python, some rows at a time."""
+    for batch in rows.to_batches(max_chunksize=_PART):
+        yield [_plain(column) for column in batch.columns]
+
+
+def _plain(column: Any) -> list[Any]:
+    """`to_pylist`, many times as fast for numbers."""
     import pyarrow
 
-    rows = [_summary(score) | {"index": i} for i, score in enumerate(scores)]
-    types = {"index": "int64", "text": "string", "context_text": "string", "logprob": "double", "tokens": "int32"}
-    types |= {"bits": "double", "perplexity": "double", "bytes": "int64", "bits_per_byte": "double", "kind": "string"}
-    types |= {"start": "string", "start_id": "int64", "end_id": "int64", "boundary": "string", "windows": "int32"}
-    types["model"] = "string"
-    return {name: pyarrow.array([row[name] for row in rows], pyarrow.type_for_alias(t)) for name, t in types.items()}
+    number = pyarrow.types.is_integer(column.type) or pyarrow.types.is_floating(column.type)
+    return column.to_numpy().tolist() if number and not column.null_count else column.to_pylist()
 
 
-def _per_token(scores: Scores) -> dict[str, Any]:
-    import pyarrow
-
-    count_S = scores.tokens
-    spread = lambda values: np.repeat(np.array(values, object), count_S)  # noqa: E731
-    each = list(scores)
-    spans = [span for score in each for span in (score.spans.char_spans if score.spans else [(None, None)] * len(score))]
-    columns = {
-        "index": np.repeat(np.arange(len(scores)), count_S),
-        "place": np.concatenate([np.arange(n) for n in count_S]) if len(count_S) else np.zeros(0, np.int64),
-        "token": pyarrow.array([token for score in each for token in score.tokens], pyarrow.string()),
-        "id": scores.ids,
-        "logprob": scores.logprobs,
-        "surprisal_bits": -scores.logprobs / units.LN2,
-        "context": scores.contexts,
-        "rank": scores.ranks,
-        "entropy": scores.entropies,
-        "begin": pyarrow.array([span[0] for span in spans], pyarrow.int64()),
-        "stop": pyarrow.array([span[1] for span in spans], pyarrow.int64()),
-        "start": pyarrow.array(spread([start.policy for start in scores.starts]), pyarrow.string()),
-        "start_id": pyarrow.array(spread([start.id for start in scores.starts]), pyarrow.int64()),
-        "end_id": pyarrow.array([scores.end] * len(scores.ids), pyarrow.int64()),
-        "kind": pyarrow.array(spread([score.kind for score in each]), pyarrow.string()),
-    }
-    if scores.top_ids.shape[1]:
-        name = scores.tokenizer.token if scores.tokenizer else "<{}>".format
-        columns["top"] = pyarrow.array([[name(i) for i in row] for row in scores.top_ids.tolist()])
-        columns["top_logprob"] = pyarrow.array(scores.top_logprobs.tolist())
-    return columns
-
-
-_COLUMNS: dict[str, Callable[[Any], dict[str, Any]]] = {"sequence": _per_sequence, "token": _per_token}
+def _said(column: list[Any], types: tuple[type, ...], say: Callable[[Any], Any]) -> list[Any]:
+    """The column with `say` applied, where it is of one of these types."""
+    first = next((value for value in column if value is not None), None)
+    return [None if value is None else say(value) for value in column] if isinstance(first, types) else column
 
 
 def _strict(value: Any) -> Any:

@@ -1,7 +1,8 @@
-"""Keep transformers' warnings and progress bars off the user's terminal: what matters is raised."""
+"""Keep transformers' warnings and progress bars off the user's terminal: what matters is raised, or said at the user's line."""
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,3 +24,11 @@ def quiet() -> Iterator[None]:
         logging.set_verbosity(level)
         if bars:
             logging.enable_progress_bar()
+
+
+def outside() -> int:
+    """The stacklevel of the first caller that is no part of this package, as seen from the function that asks."""
+    level, frame = 1, sys._getframe(1)
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "chainrule":
+        level, frame = level + 1, frame.f_back
+    return level

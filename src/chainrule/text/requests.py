@@ -15,13 +15,16 @@ from chainrule.text.tokenizer import Tokenizes, check_text
 
 Ids = NDArray[np.int64]
 
+_NONE: Ids = np.zeros(0, np.int64)
+_NONE.flags.writeable = False
 
-@dataclass
+
+@dataclass(slots=True)
 class Request:
     """One sequence to score: `ids` behind `context_ids`."""
 
     ids: Ids
-    context_ids: Ids = field(default_factory=lambda: np.zeros(0, np.int64))
+    context_ids: Ids = field(default_factory=lambda: _NONE)
     text: str | None = None
     context: str | None = None
     boundary: Literal["same", "apart"] | None = None
@@ -50,9 +53,10 @@ def requests(
         for i, request in zip(where, _MAKE[kind](chosen, before, tokenizer, where), strict=True):
             made[i] = request
     done = [request for request in made if request is not None]
-    for i, request in enumerate(done):
-        _check_ids(request.ids, vocab_size, i, "token id")
-        _check_ids(request.context_ids, vocab_size, i, "context token id")
+    if not _all_in_range(done, vocab_size):
+        for i, request in enumerate(done):
+            _check_ids(request.ids, vocab_size, i, "token id")
+            _check_ids(request.context_ids, vocab_size, i, "context token id")
     return done
 
 
@@ -91,12 +95,13 @@ def _texts(items: list[str], contexts: list[Any], tokenizer: Tokenizes | None, w
     for i, (text, context) in zip(where, both, strict=True):
         if not text:
             raise InputError("an empty text has no token to score", i)
-        if not isinstance(context, str | None):
+        if context is not None and not isinstance(context, str):
             raise InputError(
                 f"a text's context must be a text too, not {context!r:.60}; to give token ids, give them for both", i
             )
         check_text(text, i)
-        check_text(context or "", i)
+        if context is not None:
+            check_text(context, i)
     alone = iter(tokenizer.encode_batch([text for text, context in both if context is None]))
     behind = iter(after_batch(tokenizer, [c for _, c in both if c is not None], [text for text, c in both if c is not None]))
     made = [
@@ -146,6 +151,13 @@ def _needed(tokenizer: Tokenizes | None) -> Tokenizes:
     if tokenizer is None:
         raise InputError("this model came without a tokenizer, so it scores token ids and embeddings, not text")
     return tokenizer
+
+
+def _all_in_range(made: list[Request], vocab_size: int) -> bool:
+    """All ids at once, and a context that several texts share once."""
+    contexts = {id(request.context_ids): request.context_ids for request in made}.values()
+    ids = np.concatenate([_NONE, *(request.ids for request in made), *contexts])
+    return not len(ids) or bool(ids.min() >= 0 and ids.max() < vocab_size)
 
 
 def _check_ids(ids: Ids, vocab_size: int, index: int, what: str) -> None:

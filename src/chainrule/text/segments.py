@@ -4,6 +4,7 @@ Tokens need not break where a context ends: "Hello wor" + "ld" has one token acr
 whether its tokens are those of the joined text.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -11,9 +12,11 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from chainrule.errors import InputError
+from chainrule.text.settled import NOTHING
 from chainrule.text.tokenizer import Tokenizes
 
 _CHUNK = 1024  # joined texts encoded at a time
+_LONG = 256  # characters of a context that is worth asking how much of it is settled
 
 
 class Segment(NamedTuple):
@@ -88,8 +91,13 @@ def _rests(
     tokenizer: Tokenizes, contexts: Sequence[str], texts: Sequence[str], context_ids: Sequence[np.ndarray]
 ) -> Iterator[np.ndarray | None]:
     """What follows the context's own tokens in the tokens of the joined text; None where those are others."""
+    shared = (context for context, count in Counter(contexts).items() if count > 1 and len(context) > _LONG)
+    settled = {context: tokenizer.settled(context) for context in shared}
+    known = [settled.get(context, NOTHING) for context in contexts]
     for start in range(0, len(texts), _CHUNK):
         chunk = slice(start, start + _CHUNK)
-        joined = [context + text for context, text in zip(contexts[chunk], texts[chunk], strict=True)]
-        for ids, all_ids in zip(context_ids[chunk], tokenizer.encode_batch(joined), strict=True):
-            yield all_ids[len(ids) :] if np.array_equal(all_ids[: len(ids)], ids) else None
+        joined = [c[k.chars :] + text for c, text, k in zip(contexts[chunk], texts[chunk], known[chunk], strict=True)]
+        found = tokenizer.encode_batch(joined)
+        for ids, all_ids, k in zip(context_ids[chunk], found, known[chunk], strict=True):
+            last = ids[k.tokens :]
+            yield all_ids[len(last) :] if np.array_equal(all_ids[: len(last)], last) else None

@@ -17,6 +17,7 @@ import numpy as np
 from chainrule.errors import InputError, ModelError
 from chainrule.text.pieces import Spelling, spelling_of_backend, spelling_of_vocabulary
 from chainrule.text.quiet import quiet
+from chainrule.text.settled import NOTHING, Settled, settled, words_alone
 from chainrule.text.spans import Span, Spans, align, spells
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Tokenizes(Protocol):
     def token_bytes(self, id: int) -> bytes: ...
     def token(self, id: int) -> str: ...
     def spans(self, text: str, ids: Sequence[int] | np.ndarray) -> Spans: ...
+    def settled(self, text: str) -> Settled: ...
 
 
 class Tokenizer:
@@ -60,6 +62,7 @@ class Tokenizer:
         self.mask_id: int | None = hf.mask_token_id
         self._backend: Any = getattr(hf, "backend_tokenizer", None)  # None: written in Python
         self._added: dict[int, str] = {id: str(added.content) for id, added in hf.added_tokens_decoder.items()}
+        self._pieces: dict[int, bytes] = {}  # of the tokens that were asked for
         special = {id for id, added in hf.added_tokens_decoder.items() if added.special}
         self.special_ids: frozenset[int] = frozenset(special.union(hf.all_special_ids))
 
@@ -109,13 +112,20 @@ class Tokenizer:
         """
         return self._encode_batch(texts, self._backend_behind)
 
+    def settled(self, text: str) -> Settled:
+        """How much of a text keeps its tokens whatever stands behind it; nothing (0, 0) where that cannot be told."""
+        if not self._words_alone:
+            return NOTHING
+        check_text(text)
+        _whole(self._backend)
+        return settled(self._backend, text, self.token_bytes)
+
     def token_bytes(self, id: int) -> bytes:
         """The bytes that a token stands for; none for an id that the tokenizer does not have."""
-        id = int(id)
-        if (content := self._added.get(id)) is not None:
-            return content.encode()
-        token = self._string(id)
-        return b"" if token is None else self._spelling(token)
+        piece = self._pieces.get(id)
+        if piece is None:
+            piece = self._pieces[int(id)] = self._piece(int(id))
+        return piece
 
     def token(self, id: int) -> str:
         """A token to show: its text, with escapes for the bytes of a character that it holds a part of."""
@@ -140,6 +150,16 @@ class Tokenizer:
     def _backend_behind(self) -> Any:
         """The backend without the steps that set a space before a text; the same one if it has none."""
         return None if self._backend is None else _without_first_space(self._backend)
+
+    @cached_property
+    def _words_alone(self) -> bool:
+        return self._backend is not None and words_alone(self._backend)
+
+    def _piece(self, id: int) -> bytes:
+        if (content := self._added.get(id)) is not None:
+            return content.encode()
+        token = self._string(id)
+        return b"" if token is None else self._spelling(token)
 
     def _string(self, id: int) -> str | None:
         if not 0 <= id < self.size:
@@ -179,6 +199,8 @@ def check_text(text: str, item: int | None = None) -> None:
     """Raises InputError for what is not Unicode text."""
     if not isinstance(text, str):
         raise InputError(f"A text is wanted, and a {type(text).__name__} came: {text!r:.60}", item)
+    if text.isascii():
+        return
     try:
         text.encode()
     except UnicodeEncodeError as error:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from chainrule.errors import InputError
+from chainrule.text.settled import NOTHING, Settled
 from chainrule.text.spans import Spans, align
 
 
@@ -36,6 +37,9 @@ class Vocabulary:
         return [self.encode(text) for text in texts]
 
     encode_behind = encode_batch
+
+    def settled(self, text: str) -> Settled:
+        return NOTHING
 
     def token_bytes(self, id: int) -> bytes:
         return self.tokens[id].encode() if 0 <= id < self.size else b""

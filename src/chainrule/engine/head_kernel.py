@@ -1,0 +1,138 @@
+"""The Triton kernels behind `fused_head`: a tile of logits at a time, never written to memory. Imported only where they run.
+
+Every logit comes out of `_logits`, one loop over the hidden width with tiles of one shape. So a logit has the same bits
+wherever in a tile it stands, whichever kernel asks for it, and whatever other rows are there.
+
+Shapes: m rows and n columns of a tile, k of the hidden width; M rows, F factors, S splits of the vocabulary V, T targets of
+a row, K best tokens of a row and split; H hidden width.
+"""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+LOWEST = tl.constexpr(-3.4028234663852886e38)  # an impossible token among the best: above the empty places, which are −inf
+
+
+@triton.jit
+def _tanh(x):
+    """To a few units in the last place, also near 0, where the quotient alone would lose all of them (Cephes' tanhf)."""
+    square = x * x
+    odd = -5.70498872745e-3 * square + 2.06390887954e-2
+    odd = odd * square - 5.37397155531e-2
+    odd = odd * square + 1.33314422036e-1
+    odd = odd * square - 3.33332819422e-1
+    small = x + x * square * odd
+    decay = tl.exp(-2.0 * tl.abs(x))
+    large = (1.0 - decay) / (1.0 + decay)
+    return tl.where(tl.abs(x) < 0.625, small, tl.where(x < 0, -large, large))
+
+
+@triton.jit
+def _logits(
+    hidden, weight, bias, row_m, column_n, real_m, real_n, H, stride_h, stride_w, scale, softcap,
+    HAS_BIAS: tl.constexpr, HAS_SOFTCAP: tl.constexpr, WIDEN: tl.constexpr, TILE: tl.constexpr, DEPTH: tl.constexpr,
+):  # fmt: skip
+    """z = softcap(scale · (h Wᵀ + b)) in float32 for the given rows and columns, m × n; int64 offsets."""
+    acc_mn = tl.zeros([TILE, TILE], tl.float32)
+    hidden_m = hidden + row_m.to(tl.int64) * stride_h
+    weight_n = weight + column_n.to(tl.int64) * stride_w
+    for first in range(0, H, DEPTH):
+        k = first + tl.arange(0, DEPTH)
+        hidden_mk = tl.load(hidden_m[:, None] + k[None, :], mask=real_m[:, None] & (k < H)[None, :], other=0.0)
+        weight_kn = tl.load(weight_n[None, :] + k[:, None], mask=real_n[None, :] & (k < H)[:, None], other=0.0)
+        if WIDEN:  # the interpreter knows no products of bfloat16
+            hidden_mk, weight_kn = hidden_mk.to(tl.float32), weight_kn.to(tl.float32)
+        acc_mn = tl.dot(hidden_mk, weight_kn, acc_mn, input_precision="ieee")
+    if HAS_BIAS:
+        acc_mn += tl.load(bias + column_n, mask=real_n, other=0.0).to(tl.float32)[None, :]
+    acc_mn = acc_mn * scale
+    if HAS_SOFTCAP:
+        acc_mn = softcap * _tanh(acc_mn / softcap)
+    return acc_mn
+
+
+@triton.jit(do_not_specialize=["F"])
+def target_kernel(
+    hidden, weight, bias, row_F, token_F, logit_F, F, H, stride_h, stride_w, scale, softcap,
+    HAS_BIAS: tl.constexpr, HAS_SOFTCAP: tl.constexpr, WIDEN: tl.constexpr, TILE: tl.constexpr, DEPTH: tl.constexpr,
+):  # fmt: skip
+    """The logit of each factor: the diagonal of a tile whose columns are the tokens' own rows of the weights."""
+    f = tl.program_id(0) * TILE + tl.arange(0, TILE)
+    row_m = tl.load(row_F + f, mask=f < F, other=0)
+    token_n = tl.load(token_F + f, mask=f < F, other=0)
+    z_mn = _logits(
+        hidden, weight, bias, row_m, token_n, f < F, f < F, H, stride_h, stride_w, scale, softcap,
+        HAS_BIAS, HAS_SOFTCAP, WIDEN, TILE, DEPTH,
+    )  # fmt: skip
+    diagonal_mn = tl.arange(0, TILE)[:, None] == tl.arange(0, TILE)[None, :]
+    tl.store(logit_F + f, tl.sum(tl.where(diagonal_mn, z_mn, 0.0), 1), mask=f < F)
+
+
+@triton.jit
+def _keep_best(z_mn, column_n, real_n, best_mK, best_id_mK, TOP: tl.constexpr, WIDTH: tl.constexpr):
+    """The best TOP of those kept so far and a tile: each of the tile's best takes the place of the worst kept, if better."""
+    rest_mn = tl.where(real_n[None, :], tl.maximum(z_mn, LOWEST), float("-inf"))
+    slot_K = tl.arange(0, WIDTH)
+    for _ in range(TOP):
+        value_m, place_m = tl.max(rest_mn, 1, return_indices=True)
+        taken_mn = tl.arange(0, z_mn.shape[1])[None, :] == place_m[:, None]
+        id_m = tl.sum(tl.where(taken_mn, column_n[None, :], 0), 1)
+        worst_m, slot_m = tl.min(best_mK, 1, return_indices=True)
+        swap_mK = (slot_K[None, :] == slot_m[:, None]) & (value_m > worst_m)[:, None]
+        best_mK = tl.where(swap_mK, value_m[:, None], best_mK)
+        best_id_mK = tl.where(swap_mK, id_m[:, None], best_id_mK)
+        rest_mn = tl.where(taken_mn, float("-inf"), rest_mn)
+    return best_mK, best_id_mK
+
+
+@triton.jit(do_not_specialize=["M"])
+def sweep_kernel(
+    hidden, weight, bias, row_M, logit_MT, token_MT, max_SM, sum_SM, dot_SM, count_SMT, best_SMK, best_id_SMK,
+    M, V, H, stride_h, stride_w, scale, softcap, HAS_BIAS: tl.constexpr, HAS_SOFTCAP: tl.constexpr,
+    MOMENTS: tl.constexpr, T: tl.constexpr, TOP: tl.constexpr, WIDTH: tl.constexpr, SPLIT: tl.constexpr,
+    WIDEN: tl.constexpr, TILE: tl.constexpr, DEPTH: tl.constexpr,
+):  # fmt: skip
+    """One split of the vocabulary for a tile of rows: how many logits exceed each target; and where MOMENTS, the maximum m,
+    Σ exp(z − m), Σ exp(z − m) · z with 0 · −inf = 0, and the TOP best tokens."""
+    split, m = tl.program_id(1), tl.program_id(0) * TILE + tl.arange(0, TILE)
+    real_m = m < M
+    row_m = tl.load(row_M + m, mask=real_m, other=0)
+    target_m, slot_T, slot_K = m.to(tl.int64) * T, tl.arange(0, T), tl.arange(0, WIDTH)
+    max_m, sum_m, dot_m = tl.full([TILE], float("-inf"), tl.float32), tl.zeros([TILE], tl.float32), tl.zeros([TILE], tl.float32)
+    count_mT = tl.zeros([TILE, T], tl.int32)
+    best_mK = tl.zeros([TILE, WIDTH], tl.float32) + tl.where(slot_K < TOP, float("-inf"), float("inf"))[None, :]
+    best_id_mK = tl.full([TILE, WIDTH], -1, tl.int32)
+    for first in range(split * SPLIT, tl.minimum(split * SPLIT + SPLIT, V), TILE):
+        column_n = first + tl.arange(0, TILE)
+        real_n = column_n < V
+        z_mn = _logits(
+            hidden, weight, bias, row_m, column_n, real_m, real_n, H, stride_h, stride_w, scale, softcap,
+            HAS_BIAS, HAS_SOFTCAP, WIDEN, TILE, DEPTH,
+        )  # fmt: skip
+        z_mn = tl.where(real_n[None, :], z_mn, float("-inf"))
+        for t in range(T):
+            logit_m = tl.load(logit_MT + target_m + t, mask=real_m, other=float("inf"))
+            token_m = tl.load(token_MT + target_m + t, mask=real_m, other=-1)
+            greater_mn = (z_mn > logit_m[:, None]) & (column_n[None, :] != token_m[:, None])
+            count_mT += tl.where((slot_T == t)[None, :], tl.sum(greater_mn.to(tl.int32), 1)[:, None], 0)
+        if MOMENTS:
+            higher_m = tl.maximum(max_m, tl.max(z_mn, 1))
+            base_m = tl.where(higher_m == float("-inf"), 0.0, higher_m)
+            weight_mn, fade_m = tl.exp(z_mn - base_m[:, None]), tl.exp(max_m - base_m)
+            sum_m = sum_m * fade_m + tl.sum(weight_mn, 1)
+            dot_m = dot_m * fade_m + tl.sum(weight_mn * tl.where(z_mn == float("-inf"), 0.0, z_mn), 1)
+            max_m = higher_m
+            if TOP > 0:
+                best_mK, best_id_mK = _keep_best(z_mn, column_n, real_n, best_mK, best_id_mK, TOP, WIDTH)
+    place_m = split.to(tl.int64) * M + m
+    tl.store(count_SMT + place_m[:, None] * T + slot_T[None, :], count_mT, mask=real_m[:, None])
+    if MOMENTS:
+        tl.store(max_SM + place_m, max_m, mask=real_m)
+        tl.store(sum_SM + place_m, sum_m, mask=real_m)
+        tl.store(dot_SM + place_m, dot_m, mask=real_m)
+        if TOP > 0:
+            place_mK, kept_mK = place_m[:, None] * TOP + slot_K[None, :], real_m[:, None] & (slot_K < TOP)[None, :]
+            tl.store(best_SMK + place_mK, best_mK, mask=kept_mK)
+            tl.store(best_id_SMK + place_mK, best_id_mK, mask=kept_mK)

@@ -1,0 +1,175 @@
+"""How many threads: what is asked for, what the program has set, what the system grants; on made-up /sys and /proc."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import chainrule
+import chainrule.models.threads
+from chainrule import ModelError
+from chainrule.models.load import load_model
+from chainrule.models.threads import available, choose
+
+Machine = Callable[..., Path]
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    """A machine of `cores` cores of `threads` hyper-threads, all of which the process may use, with these files."""
+
+    def make(cores: int, threads: int = 1, files: dict[str, str] | None = None, name: str = "thread_siblings_list") -> Path:
+        cpus = range(cores * threads)
+        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(cpus), raising=False)
+        monkeypatch.setattr(os, "cpu_count", lambda: len(cpus))
+        siblings = {cpu: ",".join(str(other) for other in cpus if other % cores == cpu % cores) for cpu in cpus}
+        topology = {f"sys/devices/system/cpu/cpu{cpu}/topology/{name}": text for cpu, text in siblings.items()}
+        for path, text in (topology | (files or {})).items():
+            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / path).write_text(f"{text}\n")
+        return tmp_path
+
+    return make
+
+
+@pytest.fixture
+def torch_has(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[int]]:
+    """A new process, in which PyTorch has so many threads; what is set afterwards comes into the list."""
+
+    def start(threads: int) -> list[int]:
+        found = [threads]
+        monkeypatch.setattr(chainrule.models.threads, "_chosen", False)
+        monkeypatch.setattr(torch, "get_num_threads", lambda: found[-1])
+        monkeypatch.setattr(torch, "set_num_threads", found.append)
+        return found
+
+    return start
+
+
+# What the system grants
+
+
+def test_cores_of_the_affinity_mask(machine: Machine, monkeypatch: pytest.MonkeyPatch):
+    root = machine(8)
+    assert available(root) == 8
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {2, 5, 7})
+    assert available(root) == 3
+
+
+@pytest.mark.parametrize("name", ["thread_siblings_list", "core_cpus_list"])
+def test_hyper_threads_of_one_core_count_once(machine: Machine, monkeypatch: pytest.MonkeyPatch, name: str):
+    root = machine(4, threads=2, name=name)
+    assert available(root) == 4
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 4, 1})  # 0 and 4 are one core
+    assert available(root) == 2
+
+
+def test_a_system_that_tells_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    assert available(tmp_path) == 6
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert available(tmp_path) == 1
+
+
+@pytest.mark.parametrize(
+    ("quota", "want"),
+    [("max 100000", 8), ("200000 100000", 2), ("250000 100000", 2), ("50000 100000", 1), ("1600000 100000", 8), ("x y", 8)],
+)
+@pytest.mark.parametrize(
+    ("path", "folder"), [("/", ""), ("/a/b", "a/b/"), ("/a/b", "a/"), ("/a/b", ""), ("/../c", "c/")], ids=str
+)
+def test_quota_of_a_control_group_or_one_above_it(machine: Machine, quota: str, want: int, path: str, folder: str):
+    root = machine(8, files={"proc/self/cgroup": f"0::{path}", f"sys/fs/cgroup/{folder}cpu.max": quota})
+    assert available(root) == want
+
+
+def test_the_least_quota_counts(machine: Machine):
+    quotas = {"sys/fs/cgroup/a/b/cpu.max": "600000 100000", "sys/fs/cgroup/a/cpu.max": "300000 100000"}
+    assert available(machine(8, files={"proc/self/cgroup": "0::/a/b"} | quotas)) == 3
+
+
+@pytest.mark.parametrize(("quota", "want"), [("-1", 8), ("300000", 3), ("350000", 3), ("1000", 1)])
+@pytest.mark.parametrize("mount", ["cpu", "cpu,cpuacct"])
+@pytest.mark.parametrize("folder", ["", "docker/x/"])
+def test_quota_of_the_first_version(machine: Machine, quota: str, want: int, mount: str, folder: str):
+    groups = "12:memory:/docker/x\n4:cpu,cpuacct:/docker/x\n0::/elsewhere"
+    place = f"sys/fs/cgroup/{mount}/{folder}"
+    files = {"proc/self/cgroup": groups, f"{place}cpu.cfs_quota_us": quota, f"{place}cpu.cfs_period_us": "100000"}
+    assert available(machine(8, files=files)) == want
+
+
+def test_quota_of_another_group_does_not_count(machine: Machine):
+    assert available(machine(8, files={"proc/self/cgroup": "0::/a", "sys/fs/cgroup/b/cpu.max": "100000 100000"})) == 8
+
+
+def test_here():
+    assert 1 <= available() <= (os.cpu_count() or 1)
+
+
+# What is chosen
+
+
+def test_what_is_asked_for_counts_before_all_else(machine: Machine, torch_has, monkeypatch: pytest.MonkeyPatch):
+    root, threads = machine(4, threads=2), torch_has(3)
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")
+    assert choose(7, root) == 7
+    assert threads == [3, 7]
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 2.0, "2", True, float("nan")])
+def test_what_is_no_number_of_threads(machine: Machine, torch_has, wrong: Any):
+    root, threads = machine(4), torch_has(4)
+    with pytest.raises(ModelError, match=r"threads must be a whole number, 1 or more, not .*; leave it out .*\(4\)"):
+        choose(wrong, root)
+    assert threads == [4]
+
+
+@pytest.mark.parametrize("start", [4, 8])  # PyTorch's own default is one or the other
+def test_one_a_core_by_default(machine: Machine, torch_has, start: int):
+    files = {"proc/self/cgroup": "0::/", "sys/fs/cgroup/cpu.max": "300000 100000"}
+    root, threads = machine(4, threads=2, files=files), torch_has(start)
+    assert choose(None, root) == threads[-1] == 3
+
+
+def test_what_was_chosen_stays(machine: Machine, torch_has):
+    root, threads = machine(4, threads=2), torch_has(8)
+    choose(8, root)
+    assert [choose(None, root), choose(2, root), choose(None, root)] == [8, 2, 2]
+    torch.set_num_threads(4)
+    assert choose(None, root) == 4
+    assert threads == [8, 8, 2, 4]
+
+
+def test_a_number_that_the_program_has_set_stays(machine: Machine, torch_has, monkeypatch: pytest.MonkeyPatch):
+    root, threads = machine(4, threads=2), torch_has(3)
+    assert choose(None, root) == 3
+    monkeypatch.setenv("OMP_NUM_THREADS", "6")
+    assert choose(None, root) == 3
+    assert threads == [3]
+
+
+@pytest.mark.parametrize(("named", "want"), [("6", 6), ("2,4", 2), (" 3 ", 3), ("", 4), ("0", 4), ("many", 4), ("-2", 4)])
+def test_the_environment_counts_before_the_cores(
+    machine: Machine, torch_has, monkeypatch: pytest.MonkeyPatch, named: str, want: int
+):
+    root = machine(4, threads=2)
+    monkeypatch.setenv("OMP_NUM_THREADS", named)
+    for start in (8, want):  # set after PyTorch was imported, and before
+        threads = torch_has(start)
+        assert choose(None, root) == threads[-1] == want
+
+
+def test_a_model_is_loaded_with_so_many_threads(tiny_folder: Path):
+    load_model(tiny_folder, threads=2)
+    assert torch.get_num_threads() == 2
+    chainrule.load(tiny_folder)
+    assert torch.get_num_threads() == 2
+    with pytest.raises(ModelError, match="threads"):
+        load_model(tiny_folder, threads=0)
