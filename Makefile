@@ -28,17 +28,20 @@ format: $(READY)
 model: $(READY)
 	$(BIN)/chainrule pull smollm2-135m
 
+# With llama-cpp-python, which compiles for minutes: make bench LLAMA=--llama
 bench: model
-	$(BIN)/python benchmarks/setup_peers.py
+	$(BIN)/python benchmarks/setup_peers.py $(LLAMA)
 	$(BIN)/python benchmarks/run.py
 	$(BIN)/python scripts/docs.py
 
 bench-quick: model
-	$(BIN)/python benchmarks/setup_peers.py
+	$(BIN)/python benchmarks/setup_peers.py $(LLAMA)
 	$(BIN)/python benchmarks/run.py --quick
+	$(BIN)/python benchmarks/floor.py --quick
 
 floor: model
 	$(BIN)/python benchmarks/floor.py
+	$(BIN)/python scripts/docs.py
 
 exactness: model
 	$(BIN)/python benchmarks/exactness.py

@@ -1,80 +1,161 @@
-"""The floor: how fast the model's own matrix products alone would allow, beside what chainrule reaches.
+"""chainrule against the floor: what the model's own matrix products alone would take, for the same rows.
 
-    .venv/bin/python benchmarks/floor.py
+    .venv/bin/python benchmarks/floor.py            # everything: allow 12 minutes on two cores
+    .venv/bin/python benchmarks/floor.py --quick    # does it work? a little of everything
 
-Every linear layer of the trunk and the head runs once on N rows in float32, into memory allocated before; attention,
-norms and softmax are left out. No scorer that runs each token through the dense model can be faster. The best N counts.
+For each dtype the floor (``products.py``) and chainrule take turns: floor, flat, floor, flat, …, floor, book, floor; each
+round of a workload is held against the floor before and behind it, and the medians of the rounds count. What must be
+computed is counted apart from chainrule (``texts.distinct``): rows of the trunk (distinct contexts; where windows overlap,
+the rows of each of them) and rows of the head (those whose next token is scored). At last, two processes of their own show
+the memory that 500 texts and four times as many take (``memory.py``). Results go to ``benchmarks/results/floor-DATE.json``,
+with the tables in ``floor-DATE.md``.
 """
 
 import argparse
+import json
+import subprocess
 import sys
 import time
+from datetime import date
 from pathlib import Path
+from statistics import median
 
-from run import default_model, existing
+import products
+import torch
+from floor_report import render_floor, render_floor_origin
+from machine import describe, fingerprint
+from run import command, default_model, existing, say
+from systems import BENCH, HERE
 from tokenizers import Tokenizer
-from workloads import flat
+from workers.protocol import packages
+from workloads import Workload, build
 
-ROWS = (64, 128, 256, 512, 1024, 2048)
+import chainrule
+from chainrule.scores import Scores
+
+ROUNDS = {"flat": 3, "candidates": 3}  # one of the others
+BOTH = ("flat", "mixed", "book", "candidates", "questions", "nbest")
+WORKLOADS = {"float32": BOTH, "bfloat16": (*BOTH, "book-overlap")}
 
 
 def main() -> None:
+    arguments = parse()
+    torch.set_num_threads(arguments.threads)
+    result = {"date": date.today().isoformat(), "command": command(arguments.model, "floor.py"), "machine": describe()}
+    result |= {"model": {"name": arguments.model.name, "sha256": fingerprint(arguments.model)}}
+    result |= {"threads": arguments.threads, "packages": {"chainrule": packages()}, "floor": {}, "workloads": {}}
+    for dtype in arguments.dtypes:
+        measure_dtype(dtype, arguments, result)
+    for measured in result["workloads"].values():
+        compare(measured, result["workloads"].get("flat"))
+    if not arguments.without_memory:
+        result["memory"] = [memory(count, arguments) for count in ((40, 160) if arguments.quick else (500, 2000))]
+    write(result, arguments.out)
+
+
+def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, help="folder of the model (default: chainrule's own smollm2-135m)")
+    parser.add_argument("--dtypes", nargs="+", default=list(WORKLOADS), choices=list(WORKLOADS))
+    parser.add_argument("--workloads", nargs="+", default=list(WORKLOADS["bfloat16"]), choices=list(WORKLOADS["bfloat16"]),
+                        metavar="WORKLOAD")  # fmt: skip
+    parser.add_argument("--without-memory", action="store_true")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--texts", type=int, default=500, help="how many texts chainrule scores; 0: the floor alone")
+    parser.add_argument("--quick", action="store_true", help="a little of everything, one round; written to .bench/")
+    parser.add_argument("--out", type=Path, help="the .json to write (default: benchmarks/results/floor-DATE.json)")
     arguments = parser.parse_args()
-    model = existing(arguments.model or default_model())
-
-    import torch
-
-    torch.set_num_threads(arguments.threads)
-    best = max(floor(model))
-    print(f"floor: {best:,.0f} tokens/s")
-    if arguments.texts:
-        reached = throughput(model, arguments.texts)
-        print(f"chainrule, {arguments.texts} short texts: {reached:,.0f} tokens/s, {reached / best:.0%} of the floor")
+    arguments.model = existing(arguments.model or default_model())
+    day = HERE / "results" / f"floor-{date.today().isoformat()}.json"
+    arguments.out = arguments.out or (BENCH / "floor-quick.json" if arguments.quick else day)
+    return arguments
 
 
-def floor(model: Path) -> list[float]:
-    """Tokens a second of the matrix products for each row count."""
-    import torch
-    from transformers import AutoModelForCausalLM
+def measure_dtype(dtype: str, arguments: argparse.Namespace, result: dict) -> None:
+    """All workloads in one dtype, the floor between them."""
+    floor = products.Products(arguments.model, dtype)
+    say(f"{dtype}: the floor is fastest with {floor.best['trunk'][0]} rows in the trunk, {floor.best['head'][0]} in the head")
+    lm = chainrule.load(str(arguments.model), dtype=dtype)
+    tokenizer = Tokenizer.from_file(str(arguments.model / "tokenizer.json"))
+    samples = [floor.sample()]
+    for name in (name for name in WORKLOADS[dtype] if name in arguments.workloads):
+        workload = build(name, tokenizer, "quick" if arguments.quick else "full")
+        rounds = 1 if arguments.quick else ROUNDS.get(name, 1)
+        into = result["workloads"].setdefault(name, {"tokens": workload.tokens, "facts": workload.facts})
+        into[dtype] = measure(lm, workload, rounds, floor, samples)
+        say(f"{dtype} {name}: {into[dtype]['tokens_per_second']:,.0f} tokens/s, {into[dtype]['share']:.0%} of the floor")
+    result["floor"][dtype] = {"best": floor.best, "search": floor.search, "samples": samples} | per_second(samples)
 
-    network = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
-    weights_IO = [layer.weight.detach().T for layer in network.modules() if isinstance(layer, torch.nn.Linear)]
-    rates = []
-    for rows in ROWS:
-        rates.append(rows / seconds(weights_IO, rows))
-        print(f"{rows:5} rows {rates[-1]:8,.0f} tokens/s", file=sys.stderr, flush=True)
-    return rates
 
-
-def seconds(weights_IO: list, rows: int) -> float:
-    """The least time of one pass over ``weights_IO``, each (in, out), after a pass to warm up."""
-    import torch
-
-    inputs = {size: torch.randn(rows, size) for size in {weight.shape[0] for weight in weights_IO}}
-    outputs = {size: torch.empty(rows, size) for size in {weight.shape[1] for weight in weights_IO}}
-    times = []
-    for _ in range(4):
+def measure(lm: chainrule.LanguageModel, workload: Workload, rounds: int, floor: products.Products, samples: list) -> dict:
+    """Rounds of one workload, each between two samples of the floor; these are added to ``samples``."""
+    needed, read = workload.facts["distinct_contexts"], workload.facts["read_contexts"]
+    score(lm, workload.method, **workload.warmup)
+    taken, floors = [], []
+    for _ in range(rounds):
         start = time.perf_counter()
-        for weight in weights_IO:
-            torch.mm(inputs[weight.shape[0]], weight, out=outputs[weight.shape[1]])
-        times.append(time.perf_counter() - start)
-    return min(times[1:])
+        scores = score(lm, workload.method, **workload.request)
+        taken.append(time.perf_counter() - start)
+        samples.append(floor.sample())
+        floors.append(products.seconds(samples[-2:], needed, read))
+    return {
+        "seconds": [round(value, 3) for value in taken],
+        "floor_seconds": [round(value, 3) for value in floors],
+        "median_seconds": round(median(taken), 4),
+        "tokens_per_second": round(workload.tokens / median(taken), 1),
+        "rows": scores.rows,
+        "distinct_contexts": scores.distinct_contexts,
+        "share": round(median(f / t for f, t in zip(floors, taken, strict=True)), 4),
+    }
 
 
-def throughput(model: Path, count: int) -> float:
-    """chainrule's tokens a second on the ``flat`` workload, after a small batch to warm up."""
-    import chainrule
+def score(lm: chainrule.LanguageModel, method: str, **request: object) -> Scores:
+    """What workers/chainrule.py does, with all that comes of it."""
+    match method, request:
+        case "flat", {"texts": texts}:
+            return lm.score_batch(texts)
+        case "candidates", {"context": context, "candidates": candidates}:
+            return lm.score_batch(candidates, context=context)
+        case "questions", {"questions": questions}:
+            pairs = [(question, answer) for question, answers in questions for answer in answers]
+            return lm.score_batch([answer for _, answer in pairs], context=[question for question, _ in pairs])
+        case "book", {"text": text, "window": window, "stride": stride}:
+            return lm.score_batch([text], window=window, stride=stride)
+    raise ValueError(f"no method {method!r}")
 
-    workload = flat(Tokenizer.from_file(str(model / "tokenizer.json")), count)
-    lm = chainrule.load(str(model), dtype="float32")
-    lm.score_batch(**workload.warmup)
-    start = time.perf_counter()
-    lm.score_batch(**workload.request)
-    return workload.tokens / (time.perf_counter() - start)
+
+def per_second(samples: list[dict[str, float]]) -> dict[str, float]:
+    """Tokens a second of the floor for texts that share nothing, every token of which is read."""
+    whole = [1 / products.seconds([sample], 1, 1) for sample in samples]
+    return {"tokens_per_second": round(median(whole), 1), "least": round(min(whole), 1), "most": round(max(whole), 1)}
+
+
+def compare(measured: dict, flat: dict | None) -> None:
+    """Add bfloat16 ÷ float32, and what a distinct context costs in units of one of flat's tokens."""
+    dtypes = [dtype for dtype in WORKLOADS if dtype in measured]
+    if len(dtypes) == 2:
+        measured["bfloat16_speedup"] = round(measured["float32"]["median_seconds"] / measured["bfloat16"]["median_seconds"], 3)
+    for dtype in dtypes:
+        if flat and dtype in flat:
+            per_context = measured[dtype]["median_seconds"] / measured["facts"]["distinct_contexts"]
+            measured[dtype]["context_over_flat_token"] = round(per_context * flat[dtype]["tokens_per_second"], 3)
+
+
+def memory(texts: int, arguments: argparse.Namespace) -> dict:
+    """In float32, in a process of its own."""
+    words = [sys.executable, "memory.py", "--model", arguments.model, "--threads", arguments.threads, "--texts", texts]
+    done = subprocess.run([*map(str, words)], cwd=HERE, check=True, stdout=subprocess.PIPE, text=True)
+    found = json.loads(done.stdout.splitlines()[-1])
+    say(f"memory: {found['peak_mib']} MiB above the loaded model for {found['tokens']:,} tokens")
+    return found
+
+
+def write(result: dict, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    tables = f"{render_floor(result)}\n\n{render_floor_origin(result)}\n"
+    path.with_suffix(".md").write_text(tables, encoding="utf-8")
+    say(f"wrote {path} and {path.with_suffix('.md').name}")
+    print(tables)
 
 
 if __name__ == "__main__":

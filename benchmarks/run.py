@@ -1,11 +1,12 @@
 """Measure chainrule beside its peers: the systems take turns, in one run, on the same texts and the same model.
 
     .venv/bin/python benchmarks/setup_peers.py      # once
-    .venv/bin/python benchmarks/run.py              # everything: allow an hour on two cores
-    .venv/bin/python benchmarks/run.py --quick      # does it work? 40 texts, 10 candidates, one round
+    .venv/bin/python benchmarks/run.py              # everything: allow 35 minutes on two cores
+    .venv/bin/python benchmarks/run.py --quick      # does it work? a little of everything, one round
 
 Each system is a process that loads its model once and warms up; then the rounds go A B C A B C …, so that a machine
-that slows down slows all of them. Results go to ``benchmarks/results/DATE.json``, with the table in ``DATE.md``.
+that slows down slows all of them, and each round gives a ratio of its own. Results go to ``benchmarks/results/DATE.json``,
+with the tables in ``DATE.md``.
 """
 
 import argparse
@@ -18,22 +19,29 @@ from datetime import date
 from pathlib import Path
 
 from machine import describe, fingerprint
-from report import render_table
+from report import render_tables
 from summary import disagree, summary
-from systems import BENCH, HERE, PEERS, SYSTEMS, System, Worker
+from systems import ALL, BENCH, HERE, PEERS, SYSTEMS, System, Worker, available
 from tokenizers import Tokenizer
-from workloads import Workload, candidates, flat
+from workloads import Workload, build
 
-ROUNDS = {"flat": 3, "candidates": 3, "candidates:lm_eval": 1}
+# Of a workload, and of a system in it where that is slow or only there for comparison.
+ROUNDS = {"flat": 3, "flat-bf16": 3, "mixed": 2, "book": 2, "candidates": 3, "questions": 2, "nbest": 3}
+ROUNDS |= {"flat:transformers_single": 1, "flat:minicons": 2, "flat:minicons_sorted": 1, "flat:llama_cpp": 1}
+ROUNDS |= {"candidates:lm_eval": 1}
 
 
 def main() -> None:
     arguments = parse()
-    result = {"date": date.today().isoformat(), "command": command(arguments.model), "machine": describe()}
+    result = {"date": date.today().isoformat(), "command": command(arguments.model, "run.py"), "machine": describe()}
     result |= {"model": {"name": arguments.model.name, "sha256": fingerprint(arguments.model)}}
     result |= {"threads": arguments.threads, "packages": {}, "workloads": {}}
-    for workload in build(arguments):
-        result["workloads"][workload.name] = measure(workload, arguments, result["packages"])
+    tokenizer, size = Tokenizer.from_file(str(arguments.model / "tokenizer.json")), "quick" if arguments.quick else "peers"
+    known: dict[str, list[float]] = {}
+    for name in arguments.workloads:
+        workload = build(name, tokenizer, size)
+        answers = measure(workload, arguments, result["packages"])
+        result["workloads"][name] = summary(workload, answers, refer(workload, answers, arguments, known))
     write(result, arguments.out)
     disagreements = [line for name, measured in result["workloads"].items() for line in disagree(name, measured)]
     if disagreements:
@@ -43,12 +51,12 @@ def main() -> None:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, help="folder of the model (default: chainrule's own smollm2-135m)")
-    parser.add_argument("--workloads", nargs="+", default=["flat", "candidates"], choices=["flat", "candidates"])
+    parser.add_argument("--workloads", nargs="+", default=list(ALL), choices=list(ALL), metavar="WORKLOAD")
     parser.add_argument("--systems", nargs="+", default=list(SYSTEMS), choices=list(SYSTEMS), metavar="SYSTEM")
     parser.add_argument("--rounds", nargs="+", default=[], metavar="WORKLOAD[:SYSTEM]=N", help=f"default: {ROUNDS}")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--peers", type=Path, default=PEERS, help="the peers' environment (default: .bench/peers)")
-    parser.add_argument("--quick", action="store_true", help="40 texts, 10 candidates, one round; written to .bench/")
+    parser.add_argument("--quick", action="store_true", help="a little of everything, one round; written to .bench/")
     parser.add_argument("--out", type=Path, help="the .json to write (default: benchmarks/results/DATE.json)")
     arguments = parser.parse_args()
     arguments.model = existing(arguments.model or default_model())
@@ -72,36 +80,30 @@ def existing(model: Path) -> Path:
     return model.resolve()
 
 
-def command(model: Path) -> str:
+def command(model: Path, script: str) -> str:
     """The command line, without this machine's paths."""
     words = [model.name if Path(word).resolve() == model else Path(word).name for word in sys.argv[1:]]
-    return shlex.join(["python", "benchmarks/run.py", *words])
+    return shlex.join(["python", f"benchmarks/{script}", *words])
 
 
-def build(arguments: argparse.Namespace) -> list[Workload]:
-    tokenizer = Tokenizer.from_file(str(arguments.model / "tokenizer.json"))
-    sizes = {"flat": 40, "candidates": 10} if arguments.quick else {"flat": 500, "candidates": 100}
-    builders = {"flat": flat, "candidates": candidates}
-    return [builders[name](tokenizer, sizes[name]) for name in arguments.workloads]
-
-
-def measure(workload: Workload, arguments: argparse.Namespace, packages: dict) -> dict:
-    """Start the systems, let them take turns, and compare their speeds and their answers."""
+def measure(workload: Workload, arguments: argparse.Namespace, packages: dict) -> dict[str, list[dict]]:
+    """Start the systems and let them take turns: what each of them answered, round by round."""
     facts = ", ".join(f"{value:,} {name.replace('_', ' ')}" for name, value in workload.facts.items())
     say(f"{workload.name}: {workload.tokens:,} tokens a round ({facts})")
     systems = [SYSTEMS[name] for name in arguments.systems if workload.name in SYSTEMS[name].workloads]
+    absent = [system for system in systems if system.optional and not available(system, arguments.peers)]
+    for system in absent:
+        say(f"{workload.name}: without {system.module}, which has no environment (see setup_peers.py)")
     with ExitStack() as running:
-        workers = [running.enter_context(start(system, workload, arguments)) for system in systems]
+        workers = [running.enter_context(start(s, workload, arguments)) for s in systems if s not in absent]
         packages |= {worker.system.environment: worker.packages for worker in workers}
-        answers = take_turns(workers, workload, arguments)
-        reference = refer(workers, workload, answers)
-    return summary(workload, answers, reference)
+        return take_turns(workers, workload, arguments)
 
 
 def start(system: System, workload: Workload, arguments: argparse.Namespace) -> Worker:
     say(f"{workload.name}: {system.module} loads and warms up")
-    worker = Worker(system, arguments.model, arguments.threads, arguments.peers)
-    worker.ask(workload.name, **workload.warmup)
+    worker = Worker(system, arguments.model, arguments.threads, arguments.peers, workload.dtype)
+    worker.ask(workload.method, **workload.warmup)
     return worker
 
 
@@ -110,23 +112,31 @@ def take_turns(workers: list[Worker], workload: Workload, arguments: argparse.Na
     answers = {worker.system.module: [] for worker in workers}
     for turn in range(max(rounds.values(), default=0)):
         for worker in (worker for worker in workers if turn < rounds[worker]):
-            answer = worker.ask(workload.name, **workload.request)
+            answer = worker.ask(workload.method, **workload.request)
             answers[worker.system.module].append(answer)
             rate = f"{answer['seconds']:8.2f} s {workload.tokens / answer['seconds']:8,.0f} tokens/s"
             say(f"{workload.name}: round {turn + 1} of {rounds[worker]}  {worker.system.module:20}{rate}")
     return answers
 
 
-def refer(workers: list[Worker], workload: Workload, answers: dict[str, list[dict]]) -> list[float] | None:
-    """The answers to compare with, asked for without timing if no round gave them; None without their system."""
+def refer(
+    workload: Workload, answers: dict[str, list[dict]], arguments: argparse.Namespace, known: dict[str, list[float]]
+) -> list[float] | None:
+    """The answers to compare with, asked for without timing if no round gave them; None without their system.
+
+    ``known`` keeps those that were asked for: workloads may share them.
+    """
     system, method = workload.reference
-    if system not in answers:
+    if system not in arguments.systems:
         return None
-    if method == workload.name:
+    if workload.measured_by(system):
         return answers[system][0]["logprobs"]
-    say(f"{workload.name}: {system} gives the numbers to compare with (not timed)")
-    (worker,) = (worker for worker in workers if worker.system.module == system)
-    return worker.ask(method, **workload.request)["logprobs"]
+    key = json.dumps([system, method, workload.request])
+    if key not in known:
+        say(f"{workload.name}: {system} gives the numbers to compare with (not timed)")
+        with Worker(SYSTEMS[system], arguments.model, arguments.threads, arguments.peers) as worker:
+            known[key] = worker.ask(method, **workload.request)["logprobs"]
+    return known[key]
 
 
 def rounds_of(workload: str, system: str, arguments: argparse.Namespace) -> int:
@@ -139,10 +149,10 @@ def rounds_of(workload: str, system: str, arguments: argparse.Namespace) -> int:
 def write(result: dict, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    table = render_table(result)
-    path.with_suffix(".md").write_text(table, encoding="utf-8")
+    tables = render_tables(result)
+    path.with_suffix(".md").write_text(tables, encoding="utf-8")
     say(f"wrote {path} and {path.with_suffix('.md').name}")
-    print(table)
+    print(tables)
 
 
 def say(line: str) -> None:

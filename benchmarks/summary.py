@@ -5,27 +5,28 @@ from statistics import median
 from systems import SYSTEMS
 from workloads import Workload
 
-TOLERANCE = 1e-3  # nats: how far chainrule's answers may lie from the reference's
-
 
 def summary(workload: Workload, answers: dict[str, list[dict]], reference: list[float] | None) -> dict:
     """The systems of one workload; ``reference`` are the answers to compare with, if their system was measured."""
-    base = median(answer["seconds"] for answer in answers["chainrule"]) if "chainrule" in answers else None
+    base = [answer["seconds"] for answer in answers.get("chainrule", [])]
     systems = {name: summarise(name, workload, given, base, reference) for name, given in answers.items()}
-    return {"tokens": workload.tokens, "facts": workload.facts, "against": workload.against, "systems": systems}
+    described = {"tokens": workload.tokens, "facts": workload.facts, "dtype": workload.dtype}
+    return {**described, "against": workload.against, "tolerance": workload.tolerance, "systems": systems}
 
 
-def summarise(name: str, workload: Workload, given: list[dict], base: float | None, reference: list[float] | None) -> dict:
+def summarise(name: str, workload: Workload, given: list[dict], base: list[float], reference: list[float] | None) -> dict:
+    """``base`` are chainrule's seconds: a round's ratio is taken within that round, and their median counts."""
     seconds = [answer["seconds"] for answer in given]
     rates = [workload.tokens / value for value in seconds]
-    itself = (name, workload.name) == workload.reference
-    differences = None if itself or reference is None else subtract(given[0]["logprobs"], reference)
+    ratios = [own / other for own, other in zip(seconds, base, strict=False)]
+    differences = None if workload.measured_by(name) or reference is None else subtract(given[0]["logprobs"], reference)
     return {
         "title": SYSTEMS[name].title,
         "seconds": [round(value, 3) for value in seconds],
         "median_seconds": round(median(seconds), 3),
         "tokens_per_second": {f.__name__: round(f(rates), 1) for f in (median, min, max)},
-        "times_slower": base and round(median(seconds) / base, 3),
+        "ratios": [round(value, 3) for value in ratios],
+        "times_slower": round(median(ratios), 3) if ratios else None,
         "max_difference": differences and max(map(abs, differences)),
         "median_difference": differences and median(map(abs, differences)),
         "differences": differences and [round(value, 7) for value in differences],
@@ -41,10 +42,11 @@ def disagree(name: str, measured: dict) -> list[str]:
 
     One is let through: among the 500 texts is one with a factor that float32 does not determine (LOG.md).
     """
+    tolerance = measured["tolerance"]
     differences = measured["systems"].get("chainrule", {}).get("differences") or [0.0]
-    far = [value for value in differences if abs(value) > TOLERANCE]
+    far = [value for value in differences if tolerance is not None and abs(value) > tolerance]
     if len(far) <= 1:
         return []
     return [
-        f"{name}: {len(far)} answers are more than {TOLERANCE} nats from {measured['against']}, up to {max(map(abs, far)):.2e}"
+        f"{name}: {len(far)} answers are more than {tolerance} nats from {measured['against']}, up to {max(map(abs, far)):.2e}"
     ]

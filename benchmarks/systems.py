@@ -9,29 +9,59 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 BENCH = HERE.parent / ".bench"
-PEERS = BENCH / "peers"  # the environment that setup_peers.py makes
+PEERS = BENCH / "peers"  # the environments that setup_peers.py makes
+LLAMA = BENCH / "llama"
 
 
 @dataclass(frozen=True)
 class System:
-    """``module`` is its file in ``workers/``; ``environment`` says whose packages it runs with."""
+    """``module`` is its file in ``workers/``; ``environment`` says whose packages it runs with.
+
+    Systems of one ``family`` are ways of using one peer. A system that is ``optional`` is left out where its environment
+    has not been made.
+    """
 
     module: str
     title: str
+    family: str
     environment: str
     workloads: tuple[str, ...]
+    optional: bool = False
 
+
+ALL = ("flat", "flat-bf16", "mixed", "book", "candidates", "questions", "nbest")
+SORTED = ("flat", "flat-bf16", "mixed", "book", "questions", "nbest")
 
 SYSTEMS = {
     system.module: system
     for system in (
-        System("chainrule", "chainrule", "chainrule", ("flat", "candidates")),
-        System("transformers_sorted", "transformers, batches of 16 sorted by length", "peers", ("flat",)),
-        System("transformers_single", "transformers, one text at a time", "peers", ("flat",)),
-        System("transformers_cached", "transformers, context cached by hand", "peers", ("candidates",)),
-        System("minicons", "minicons, batches of 16", "peers", ("flat",)),
-        System("minicons_sorted", "minicons, batches of 16 sorted by length", "peers", ("flat",)),
-        System("lm_eval", "lm-evaluation-harness, batches of 16", "peers", ("flat", "candidates")),
+        System("chainrule", "chainrule", "chainrule", "chainrule", ALL),
+        System("transformers_sorted", "transformers, batches of up to 16 sorted by length", "transformers", "peers", SORTED),
+        System("transformers_single", "transformers, one text at a time", "transformers", "peers", ("flat", "mixed")),
+        System(
+            "transformers_cached",
+            "transformers, context cached by hand",
+            "transformers",
+            "peers",
+            ("candidates", "questions"),
+        ),
+        System("minicons", "minicons, batches of 16", "minicons", "peers", ("flat", "nbest")),
+        System("minicons_sorted", "minicons, batches of 16 sorted by length", "minicons", "peers", ("flat",)),
+        System(
+            "lm_eval",
+            "lm-evaluation-harness, batches of 16",
+            "lm-evaluation-harness",
+            "peers",
+            ("flat", "book", "candidates", "questions"),
+        ),
+        System(
+            "llama_cpp",
+            "llama-cpp-python, one text at a time, 4-bit weights (Q4_1)",
+            "llama.cpp (4-bit)",
+            "llama",
+            ("flat",),
+            optional=True,
+        ),
     )
 }
 
@@ -39,12 +69,13 @@ SYSTEMS = {
 class Worker:
     """One system's process: loads the model at the start, answers :meth:`ask`, ends with the ``with`` block."""
 
-    def __init__(self, system: System, model: Path, threads: int, peers: Path) -> None:
+    def __init__(self, system: System, model: Path, threads: int, peers: Path, dtype: str = "float32") -> None:
         self.system = system
         self.log = BENCH / "logs" / f"{system.module}.log"
         self.log.parent.mkdir(parents=True, exist_ok=True)
         python = python_of(system, peers)
         command = [python, "-m", f"workers.{system.module}", "--model", str(model), "--threads", str(threads)]
+        command += ["--dtype", dtype]
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
                 command,
@@ -57,9 +88,9 @@ class Worker:
             )
         self.packages: dict[str, str] = self.answer()["packages"]
 
-    def ask(self, workload: str, **request: object) -> dict:
+    def ask(self, method: str, **request: object) -> dict:
         """The seconds that one round took in the worker, and the log-probabilities in nats."""
-        print(json.dumps({"workload": workload, **request}), file=self.process.stdin, flush=True)
+        print(json.dumps({"method": method, **request}), file=self.process.stdin, flush=True)
         return self.answer()
 
     def answer(self) -> dict:
@@ -79,16 +110,23 @@ class Worker:
 
 
 def python_of(system: System, peers: Path) -> str:
-    """The interpreter a system runs with: this one for chainrule, the peers' environment for the others."""
+    """The interpreter a system runs with: this one for chainrule, that of an environment beside ``peers`` for the others."""
     if system.environment == "chainrule":
         return sys.executable
-    python = peers / "bin" / "python"
-    if not python.exists():
-        raise SystemExit(
-            f"{system.module} needs the environment of the peers, and there is none: "
-            "run `python benchmarks/setup_peers.py`, or measure without them: `--systems chainrule`"
-        )
-    return str(python)
+    if available(system, peers):
+        return str(interpreter(system, peers))
+    raise SystemExit(
+        f"{system.module} needs an environment of its own, and there is none: run `python benchmarks/setup_peers.py"
+        f"{' --llama' if system.optional else ''}`, or measure without it: `--systems chainrule`"
+    )
+
+
+def available(system: System, peers: Path) -> bool:
+    return system.environment == "chainrule" or interpreter(system, peers).exists()
+
+
+def interpreter(system: System, peers: Path) -> Path:
+    return (peers if system.environment == "peers" else peers.with_name(system.environment)) / "bin" / "python"
 
 
 def environment(threads: int) -> dict[str, str]:

@@ -1,26 +1,29 @@
-"""What is measured: a request for the workers, and how many tokens one round of it is.
+"""What is measured: a request for the workers, how many tokens one round of it is, and how large it is made.
 
-The tokens of a workload are those of its texts, counted once with the model's tokenizer, without start symbols and
-without padding; every system is measured against that same count.
+The tokens of a workload are those that it scores, counted once with the model's tokenizer, without start symbols and
+without padding; every system is measured against that same count. Texts go to the systems as text.
 """
 
-import json
 import random
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
+from lists import CANDIDATE_TOKENS, CONTEXT_TOKENS, EDITS, HYPOTHESES, HYPOTHESIS_TOKENS, behind, hypotheses, questionnaire
+from texts import Source, book, distinct, fortunes, ids
 from tokenizers import Tokenizer
 
-DATA = Path(__file__).resolve().parent / "data"
-CONTEXT_TOKENS, CANDIDATE_TOKENS = 1000, 10
+WINDOW = 2048  # embeddings
+SHORTEST, LONGEST = 5, 4000  # tokens of a mixed text
 SEED = 1
+EXACT = ("transformers_single", "exact"), "transformers one by one, log-softmax in float64"
 
 
 @dataclass(frozen=True)
 class Workload:
-    """``request`` goes to each worker, ``warmup`` is a small one like it.
+    """``request`` goes to each worker's ``method``, ``warmup`` is a small one like it.
 
-    ``reference`` is the system, and its method, whose answers the others' are compared with; ``against`` names it.
+    ``reference`` is the system, and its method, whose answers (in float32) the others' are compared with; ``against``
+    names it. ``tolerance``, in nats, is how far chainrule's answers may lie from them; None: no bound.
     """
 
     name: str
@@ -30,16 +33,55 @@ class Workload:
     facts: dict
     reference: tuple[str, str]
     against: str
+    method: str
+    dtype: str = "float32"
+    tolerance: float | None = 1e-3
+
+    def measured_by(self, system: str) -> bool:
+        """Whether this system's timed answers are the reference themselves."""
+        return self.reference == (system, self.method) and self.dtype == "float32"
+
+
+def build(name: str, tokenizer: Tokenizer, size: str) -> Workload:
+    """The workload called ``name`` in one of its sizes: "full", "peers" or "quick"."""
+    kind = KINDS[name]
+    made = kind.builder(tokenizer, getattr(kind, size))
+    return replace(made, name=name)
 
 
 def flat(tokenizer: Tokenizer, count: int) -> Workload:
     """The joint log-probability of each of ``count`` short texts behind the start symbol."""
-    lines = (DATA / "fortunes-500.jsonl").read_text(encoding="utf-8").splitlines()[:count]
-    texts = [json.loads(line)["text"] for line in lines]
-    tokens = sum(len(ids(tokenizer, text)) for text in texts)
-    facts = {"texts": len(texts), "mean_tokens": round(tokens / len(texts), 1)}
-    reference = ("transformers_single", "exact"), "transformers one by one, log-softmax in float64"
-    return Workload("flat", tokens, {"texts": texts}, {"texts": texts[:16]}, facts, *reference)
+    texts = fortunes()[:count]
+    return joint("flat", tokenizer, texts)
+
+
+def flat_bf16(tokenizer: Tokenizer, count: int) -> Workload:
+    """The same with weights in bfloat16. The reference stays float32: what is compared is what bfloat16 costs."""
+    return replace(flat(tokenizer, count), dtype="bfloat16", tolerance=None)
+
+
+def mixed(tokenizer: Tokenizer, count: int) -> Workload:
+    """``count`` texts whose lengths are spread evenly in their logarithm, from 5 to 4,000 tokens: 598 on average.
+
+    The shorter ones (up to 150 tokens) are cut from the fortunes, the others from the book; no two overlap.
+    """
+    lengths = [round(SHORTEST * (LONGEST / SHORTEST) ** ((i + 0.5) / count)) for i in range(count)]
+    random.Random(SEED).shuffle(lengths)
+    sources = {True: "\n".join(fortunes()), False: book()}
+    cut = {
+        short: iter(Source(tokenizer, text).pieces(n for n in lengths if (n <= 150) == short))
+        for short, text in sources.items()
+    }
+    return joint("mixed", tokenizer, [next(cut[n <= 150]) for n in lengths])
+
+
+def joint(name: str, tokenizer: Tokenizer, texts: list[str]) -> Workload:
+    """Texts of their own, each behind the start symbol."""
+    rows = [ids(tokenizer, text) for text in texts]
+    tokens = sum(map(len, rows))
+    facts = {"texts": len(texts), "mean_tokens": round(tokens / len(texts), 1), **distinct(([], row) for row in rows)}
+    warmup = {"texts": sorted(texts, key=len)[: min(16, len(texts) // 2)]}
+    return Workload(name, tokens, {"texts": texts}, warmup, facts, *EXACT, method="flat")
 
 
 def candidates(tokenizer: Tokenizer, count: int) -> Workload:
@@ -47,55 +89,92 @@ def candidates(tokenizer: Tokenizer, count: int) -> Workload:
 
     The tokens are counted as if each candidate was scored with its context alone: count · (1,000 + 10).
     """
-    book = (DATA / "book.txt").read_text(encoding="utf-8")
-    end = tokenizer.encode(book, add_special_tokens=False).offsets[CONTEXT_TOKENS - 1][1]
-    context, continuation = book[:end], book[end:]
-    found = draw(tokenizer, context, continuation, count)
+    context, found = behind(tokenizer, Source(tokenizer, book()), count)
+    rows = [ids(tokenizer, text) for text in found]
     facts = {
         "candidates": count,
         "context_tokens": CONTEXT_TOKENS,
         "candidate_tokens": CANDIDATE_TOKENS,
-        "distinct_contexts": distinct_contexts([ids(tokenizer, text) for text in found]),
+        **distinct((ids(tokenizer, context), row) for row in rows),
     }
     tokens = count * (CONTEXT_TOKENS + CANDIDATE_TOKENS)
     request = {"context": context, "candidates": found}
     reference = ("lm_eval", "candidates"), "lm-evaluation-harness"
-    return Workload("candidates", tokens, request, {**request, "candidates": found[:2]}, facts, *reference)
+    return Workload("candidates", tokens, request, {**request, "candidates": found[:2]}, facts, *reference, "candidates")
 
 
-def draw(tokenizer: Tokenizer, context: str, continuation: str, count: int) -> list[str]:
-    """The true continuation first, then distinct slices of the rest of the book and of the fortunes, half and half."""
-    context_ids = ids(tokenizer, context)
-    texts = [json.loads(line)["text"] for line in (DATA / "fortunes-500.jsonl").open(encoding="utf-8")]
-    sources = [slices(tokenizer, source) for source in (continuation, "\n".join(texts))]
-    shuffled = [random.Random(SEED).sample(source, len(source)) for source in sources]
-    found: dict[str, None] = {}
-    for text in [sources[0][0], *(text for pair in zip(*shuffled, strict=False) for text in pair)]:
-        together = ids(tokenizer, context + text)
-        if together == context_ids + ids(tokenizer, text) and len(together) == CONTEXT_TOKENS + CANDIDATE_TOKENS:
-            found[text] = None
-        if len(found) == count:
-            return list(found)
-    raise ValueError(f"wanted {count} candidates, the data gives {len(found)}")
+def questions(tokenizer: Tokenizer, count: int) -> Workload:
+    """``count`` questions of 1,000 tokens, each with 4 answers of 10 tokens to choose from; counted as ``candidates`` are."""
+    asked = questionnaire(tokenizer, count)
+    pairs = [(ids(tokenizer, question), ids(tokenizer, answer)) for question, answers in asked for answer in answers]
+    facts = {
+        "questions": count,
+        "answers": len(asked[0][1]),
+        "question_tokens": CONTEXT_TOKENS,
+        "answer_tokens": CANDIDATE_TOKENS,
+        **distinct(pairs),
+    }
+    tokens = sum(len(question) + len(answer) for question, answer in pairs)
+    warmup = {"questions": [(question[:200], answers[:2]) for question, answers in asked[:1]]}
+    reference = ("lm_eval", "questions"), "lm-evaluation-harness"
+    return Workload("questions", tokens, {"questions": asked}, warmup, facts, *reference, "questions")
 
 
-def slices(tokenizer: Tokenizer, text: str) -> list[str]:
-    """Runs of 10 tokens within one line, each beginning with a space and ending at the end of a word."""
-    offsets = tokenizer.encode(text, add_special_tokens=False).offsets
-    starts = [start for start, _ in offsets]
-    spans = ((starts[i], starts[i + CANDIDATE_TOKENS]) for i in range(len(starts) - CANDIDATE_TOKENS))
-    return [text[a:b] for a, b in spans if text[b] == " " and words(text[a:b])]
+def nbest(tokenizer: Tokenizer, count: int) -> Workload:
+    """``count`` lists of 50 hypotheses of 20 tokens, as a recogniser gives them: see ``lists.hypotheses``."""
+    lists = hypotheses(tokenizer, count)
+    rows = [ids(tokenizer, text) for texts in lists for text in texts]
+    facts = {
+        "lists": count,
+        "hypotheses": HYPOTHESES,
+        "hypothesis_tokens": HYPOTHESIS_TOKENS,
+        "shared": 1 - EDITS / HYPOTHESIS_TOKENS,
+        **distinct(([], row) for row in rows),
+    }
+    request = {"texts": [text for texts in lists for text in texts]}
+    return Workload("nbest", sum(map(len, rows)), request, {"texts": lists[0][:16]}, facts, *EXACT, method="flat")
 
 
-def words(text: str) -> bool:
-    """Whether a slice is a space and then two words or more, on one line."""
-    return text.isprintable() and text == " " + " ".join(text.split()) and len(text.split()) > 1
+def windowed(tokenizer: Tokenizer, tokens: int, stride: int = WINDOW) -> Workload:
+    """The first ``tokens`` tokens of a book in windows of 2,048 embeddings that move on by ``stride`` tokens.
+
+    Each window stands behind the start symbol; a token is scored once, by the first window that reaches it.
+    """
+    (text,) = Source(tokenizer, book()).pieces([tokens])
+    row = ids(tokenizer, text)
+    stops = [*range(min(WINDOW, tokens), tokens, stride), tokens]
+    firsts = [0, *stops[:-1]]
+    seen = [(row[max(0, stop - WINDOW) : first], row[first:stop]) for first, stop in zip(firsts, stops, strict=True)]
+    facts = {"book_tokens": tokens, "window": WINDOW, "stride": stride, "windows": len(stops), **distinct(seen)}
+    request = {"text": text, "window": WINDOW, "stride": stride}
+    warmup = {**request, "text": text[:2000]}
+    reference = ("transformers_single", "exact_book"), "transformers, window by window, log-softmax in float64"
+    return Workload("book", tokens, request, warmup, facts, *reference, method="book")
 
 
-def distinct_contexts(rows: list[list[int]]) -> int:
-    """How many different contexts the candidates' factors have: the least rows that can answer, after the context."""
-    return len({tuple(row[:length]) for row in rows for length in range(len(row))})
+def overlapping(tokenizer: Tokenizer, tokens: int) -> Workload:
+    """The same in windows that overlap by half, as chainrule cuts them by itself."""
+    return windowed(tokenizer, tokens, WINDOW // 2)
 
 
-def ids(tokenizer: Tokenizer, text: str) -> list[int]:
-    return tokenizer.encode(text, add_special_tokens=False).ids
+@dataclass(frozen=True)
+class Kind:
+    """How a workload is made, and its sizes: alone against the floor, against peers, and to see whether it works."""
+
+    builder: Callable[[Tokenizer, int], Workload]
+    full: int
+    peers: int
+    quick: int
+
+
+# A size beside peers keeps a round of the slowest of them near a minute on two cores (lm_eval's candidates take more).
+KINDS = {
+    "flat": Kind(flat, 500, 500, 40),
+    "flat-bf16": Kind(flat_bf16, 500, 500, 40),
+    "candidates": Kind(candidates, 100, 100, 10),
+    "questions": Kind(questions, 20, 5, 2),
+    "nbest": Kind(nbest, 100, 10, 2),
+    "mixed": Kind(mixed, 67, 25, 8),
+    "book": Kind(windowed, 100_000, 10 * WINDOW, 2 * WINDOW),
+    "book-overlap": Kind(overlapping, 10 * WINDOW, 10 * WINDOW, 2 * WINDOW),
+}

@@ -1,4 +1,4 @@
-"""Keep README.md true: its annotated tree and its benchmark table are generated, and its links must lead somewhere.
+"""Keep README.md true: its annotated tree and its benchmark tables are generated, and its links must lead somewhere.
 
 python scripts/docs.py            # write
 python scripts/docs.py --check    # exit 1 when something has drifted
@@ -46,6 +46,19 @@ def replace(text: str, name: str, body: str) -> str:
     return f"{head}{begin}\n{body.strip()}\n{end}{rest.split(end)[1]}"
 
 
+def benchmark() -> str | None:
+    """The newest measurements, beside peers and against the floor; None where nothing has been measured."""
+    from floor_report import render_floor, render_floor_origin
+    from report import newest, render_origin, render_overview
+
+    parts = []
+    if (found := newest()) is not None:
+        parts += [render_overview(found[1], found[0]), render_origin(found[1])]
+    if (found := newest("floor-????-??-??.json")) is not None:
+        parts += [render_floor(found[1]), render_floor_origin(found[1])]
+    return "\n\n".join(parts) or None
+
+
 def broken_links() -> list[str]:
     """Relative links of the documents that lead nowhere."""
     links = [(p, target) for p in ROOT.glob("*.md") for target in re.findall(r"\]\(([^)#]+)\)", p.read_text(encoding="utf-8"))]
@@ -53,13 +66,11 @@ def broken_links() -> list[str]:
 
 
 def main() -> None:
-    from report import newest, render_table
-
     readme = ROOT / "README.md"
     before = readme.read_text(encoding="utf-8")
     after = replace(before, "tree", tree())
-    if (result := newest()) is not None:
-        after = replace(after, "benchmark", render_table(result))
+    if (tables := benchmark()) is not None:
+        after = replace(after, "benchmark", tables)
     problems = broken_links()
     if "--check" not in sys.argv:
         readme.write_text(after, encoding="utf-8")

@@ -3,6 +3,10 @@
 Like for like: an empty context makes it condition on its prefix token, which is the tokenizer's start symbol; the
 answer is that of ``loglikelihood_rolling`` for texts that fit the model, but sorted over all requests, so it is the
 faster of the two. A real context gets no start symbol from this model's tokenizer: its text is put before the context.
+
+A book goes through ``loglikelihood_rolling`` with a maximal length of 2,048, in batches of 4, so that the logits fit into
+memory. Its windows do not overlap, and those after the first stand behind the token before them, not the start symbol: as
+much work, another number.
 """
 
 from lm_eval.api.instance import Instance
@@ -10,17 +14,28 @@ from lm_eval.models.huggingface import HFLM
 
 from workers.protocol import serve
 
+WINDOW = 2048  # longer than any text of the other workloads
+
 
 class LmEval:
-    def __init__(self, model: str) -> None:
-        self.model = HFLM(pretrained=model, device="cpu", dtype="float32", batch_size=16)
+    def __init__(self, model: str, dtype: str) -> None:
+        self.model = HFLM(pretrained=model, device="cpu", dtype=dtype, batch_size=16, max_length=WINDOW)
 
     def flat(self, texts: list[str]) -> list[float]:
         return self.loglikelihood([("", text) for text in texts])
 
     def candidates(self, context: str, candidates: list[str]) -> list[float]:
-        context = self.model.tokenizer.bos_token + context
-        return self.loglikelihood([(context, candidate) for candidate in candidates])
+        return self.questions([(context, candidates)])
+
+    def questions(self, questions: list[tuple[str, list[str]]]) -> list[float]:
+        bos = self.model.tokenizer.bos_token
+        return self.loglikelihood([(bos + question, answer) for question, answers in questions for answer in answers])
+
+    def book(self, text: str, window: int, stride: int) -> list[float]:
+        if not window == stride == WINDOW:
+            raise ValueError(f"only windows of {WINDOW} that do not overlap")
+        self.model.batch_size_per_gpu = 4
+        return self.model.loglikelihood_rolling([Instance("loglikelihood_rolling", {}, (text,), 0)], disable_tqdm=True)
 
     def loglikelihood(self, pairs: list[tuple[str, str]]) -> list[float]:
         requests = [Instance("loglikelihood", {}, pair, index) for index, pair in enumerate(pairs)]

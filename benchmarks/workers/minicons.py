@@ -13,10 +13,10 @@ BATCH = 16
 
 
 class Minicons:
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, dtype: str) -> None:
         self.scorer = IncrementalLMScorer(model, "cpu")
-        if self.scorer.model.dtype != torch.float32:
-            raise TypeError(f"minicons loaded {self.scorer.model.dtype}, the benchmark wants float32")
+        if self.scorer.model.dtype != getattr(torch, dtype):
+            raise TypeError(f"minicons loaded {self.scorer.model.dtype}, the benchmark wants {dtype}")
 
     def flat(self, texts: list[str]) -> list[float]:
         batches = (texts[start : start + BATCH] for start in range(0, len(texts), BATCH))

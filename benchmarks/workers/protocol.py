@@ -1,12 +1,17 @@
 """A worker is one system in one process. Requests come as JSON lines on stdin, answers leave on stdout.
 
-    ← {"packages": {"torch": "2.13.0", ...}}                              once, when the model is loaded
-    → {"workload": "flat", "texts": [...]}                                ← {"seconds": 1.5, "logprobs": [...]}
-    → {"workload": "candidates", "context": "...", "candidates": [...]}   ← {"seconds": 1.5, "logprobs": [...]}
+    ← {"packages": {"torch": "2.13.0", ...}}                            once, when the model is loaded
+    → {"method": "flat", "texts": [...]}                                ← {"seconds": 1.5, "logprobs": [...]}
+    → {"method": "candidates", "context": "...", "candidates": [...]}   ← {"seconds": 1.5, "logprobs": [...]}
 
-A system is a class: ``__init__(model)`` loads the folder ``model`` in float32, and a method for each workload it takes
-part in maps strings to a list of log-probabilities in nats, in the order of the input. The method is what is timed, so
-the time runs from strings to numbers, tokenisation included. Anything that a system prints goes to stderr.
+A system is a class: ``__init__(model, dtype)`` loads the folder ``model`` in that dtype, and a method for each kind of
+request that it takes maps strings to a list of log-probabilities in nats, in the order of the input. The method is what
+is timed, so the time runs from strings to numbers, tokenisation included. Anything that a system prints goes to stderr.
+
+    flat(texts)                     log Pr of each text
+    candidates(context, candidates) log Pr of each candidate behind the context
+    questions(questions)            pairs of a question and its answers: log Pr of each answer behind its question
+    book(text, window, stride)      log Pr of the text, every window of which stands behind the start symbol
 """
 
 import argparse
@@ -21,27 +26,31 @@ def serve(system: type) -> None:
     """Load ``system`` as the command line says and answer requests until stdin ends."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", required=True)
+    parser.add_argument("--dtype", default="float32")
     parser.add_argument("--threads", type=int, required=True)
     arguments = parser.parse_args()
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     set_threads(arguments.threads)
-    loaded = system(arguments.model)
+    loaded = system(arguments.model, arguments.dtype)
     say(answers, packages=packages())
     for line in sys.stdin:
         say(answers, **timed(loaded, **json.loads(line)))
 
 
-def timed(loaded, workload: str, **request) -> dict:
-    method = getattr(loaded, workload)
+def timed(loaded, method: str, **request) -> dict:
+    call = getattr(loaded, method)
     start = time.perf_counter()
-    logprobs = method(**request)
+    logprobs = call(**request)
     return {"seconds": time.perf_counter() - start, "logprobs": [float(logprob) for logprob in logprobs]}
 
 
 def set_threads(count: int) -> None:
-    import torch
-
+    """Of PyTorch; a system without it reads OMP_NUM_THREADS."""
+    try:
+        import torch
+    except ImportError:
+        return
     torch.set_num_threads(count)
 
 

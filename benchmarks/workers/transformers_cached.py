@@ -11,8 +11,8 @@ BATCH = 16
 
 
 class TransformersCached:
-    def __init__(self, model: str) -> None:
-        self.network, self.tokenizer = load(model)
+    def __init__(self, model: str, dtype: str) -> None:
+        self.network, self.tokenizer = load(model, dtype)
         self.tokenizer.padding_side = "right"
 
     @torch.inference_mode()
@@ -21,6 +21,9 @@ class TransformersCached:
         context = self.network(input_ids=torch.tensor([ids]), use_cache=True, logits_to_keep=1)
         batches = (candidates[start : start + BATCH] for start in range(0, len(candidates), BATCH))
         return [logprob for batch in batches for logprob in self.batch(context, batch)]
+
+    def questions(self, questions: list[tuple[str, list[str]]]) -> list[float]:
+        return [logprob for question, answers in questions for logprob in self.candidates(question, answers)]
 
     def batch(self, context, candidates: list[str]) -> list[float]:
         padded = self.tokenizer(candidates, add_special_tokens=False, padding=True, return_tensors="pt")

@@ -1,36 +1,68 @@
-"""transformers the way a careful user batches: texts sorted by length, right-padded batches of 16."""
+"""transformers the way a careful user batches: texts sorted by length, right-padded batches of up to 16.
+
+A batch holds 8,192 tokens at most, padding included, so that its logits (1.6 GB) fit into memory; short texts never get
+there.
+"""
 
 import torch
 
 from workers.protocol import serve
 from workers.transformers_single import load
 
-BATCH = 16
+BATCH, MOST = 16, 8192
 
 
 class TransformersSorted:
-    def __init__(self, model: str) -> None:
-        self.network, self.tokenizer = load(model)
+    def __init__(self, model: str, dtype: str) -> None:
+        self.network, self.tokenizer = load(model, dtype)
         self.tokenizer.padding_side = "right"
 
-    @torch.inference_mode()
     def flat(self, texts: list[str]) -> list[float]:
-        bos = self.tokenizer.bos_token_id
-        ids = [[bos, *row] for row in self.tokenizer(texts, add_special_tokens=False).input_ids]
+        return self.logprobs(self.ids(texts))
+
+    def questions(self, questions: list[tuple[str, list[str]]]) -> list[float]:
+        pairs = [(question, answer) for question, answers in questions for answer in answers]
+        before, after = (self.ids(part) for part in zip(*pairs, strict=True))
+        return self.logprobs([[*a, *b] for a, b in zip(before, after, strict=True)], [len(b) for b in after])
+
+    def book(self, text: str, window: int, stride: int) -> list[float]:
+        if stride != window:
+            raise ValueError("only windows that do not overlap")
+        (ids,) = self.ids([text])
+        return [sum(self.logprobs([ids[start : start + window] for start in range(0, len(ids), window)]))]
+
+    def ids(self, texts: list[str]) -> list[list[int]]:
+        return self.tokenizer(list(texts), add_special_tokens=False).input_ids
+
+    @torch.inference_mode()
+    def logprobs(self, ids: list[list[int]], last: list[int] | None = None) -> list[float]:
+        """Of each row, behind the start symbol; of its last tokens only, where ``last`` says how many."""
+        last = last or [len(row) for row in ids]
         order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
         logprobs = [0.0] * len(ids)
-        for start in range(0, len(order), BATCH):
-            rows = order[start : start + BATCH]
-            for row, logprob in zip(rows, self.batch([ids[i] for i in rows]), strict=True):
+        for rows in batches(order, ids):
+            for row, logprob in zip(rows, self.batch([ids[i] for i in rows], [last[i] for i in rows]), strict=True):
                 logprobs[row] = logprob
         return logprobs
 
-    def batch(self, ids: list[list[int]]) -> list[float]:
-        padded = self.tokenizer.pad({"input_ids": ids}, return_tensors="pt")
+    def batch(self, ids: list[list[int]], last: list[int]) -> list[float]:
+        bos = self.tokenizer.bos_token_id
+        padded = self.tokenizer.pad({"input_ids": [[bos, *row] for row in ids]}, return_tensors="pt")
         logits = self.network(**padded, use_cache=False).logits[:, :-1]
         targets, real = padded.input_ids[:, 1:], padded.attention_mask[:, 1:]
+        wanted = real * (torch.arange(real.shape[1]) >= real.sum(-1, keepdim=True) - torch.tensor(last)[:, None])
         logprobs = logits.float().log_softmax(-1).gather(-1, targets[..., None])[..., 0]
-        return (logprobs.double() * real).sum(-1).tolist()
+        return (logprobs.double() * wanted).sum(-1).tolist()
+
+
+def batches(order: list[int], ids: list[list[int]]) -> list[list[int]]:
+    """``order``, shortest first, in runs of at most 16 rows and 8,192 places, start symbols included."""
+    found: list[list[int]] = [[]]
+    for i in order:
+        if len(found[-1]) == BATCH or (found[-1] and (len(found[-1]) + 1) * (len(ids[i]) + 1) > MOST):
+            found.append([])
+        found[-1].append(i)
+    return found
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from chainrule.engine.fused_head import read_fused, supports
 from chainrule.engine.paths import Step, batch_path, forest_path
-from chainrule.engine.readout import Distributions, read
+from chainrule.engine.readout import Distributions, read, room
 from chainrule.errors import ModelError
 from chainrule.forest import Forest
 from chainrule.models.base import Model
@@ -82,11 +82,14 @@ class Engine:
         forest, token_N = question.forest, torch.from_numpy(question.token_N).to(self.model.device)
         contexts = int((forest.end_N > np.arange(len(forest)) + 1).sum())
         answer = _empty(len(forest), top, contexts)
+        if supports(self.model.head, top):
+            reader = read_fused
+        else:
+            reader = partial(read, room_MV=room(self.model.head, self.model.device))
         done = computed = 0
         for step in self._steps(question, rows):
             node_F = torch.from_numpy(step.node_F).to(self.model.device)
             row_F = torch.from_numpy(step.row_F).to(self.model.device)
-            reader = read_fused if supports(self.model.head, top) else read
             found = reader(self.model.head, step.hidden_RH, row_F, token_N[node_F], top)
             _store(answer, step.node_F, found)
             done, computed = done + step.new, computed + step.rows
@@ -101,7 +104,8 @@ class Engine:
         for step in self._steps(question, rows):
             here = np.flatnonzero(question.forest.parent_N[step.node_F] == node)
             if len(here):
-                at = Distributions.at(self.model.head, step.hidden_RH[step.row_F[here[:1]]])
+                hidden_MH = step.hidden_RH[step.row_F[here[:1]]]
+                at = Distributions.at(self.model.head, hidden_MH, room(self.model.head, self.model.device))
                 logprob_V = (at.logits_MV[0].double() - at.logsumexp_M[0]).cpu().numpy()
                 _refuse_nan(logprob_V, self.model.name)
                 return logprob_V

@@ -33,16 +33,18 @@ class Factors:
 
 
 @torch.inference_mode()
-def read(head: Head, hidden_RH: Tensor, row_F: Tensor, token_F: Tensor, top: int = 0) -> Factors:
-    """The factors Pr(token_F | the context at row_F). `row_F` ascends."""
+def read(
+    head: Head, hidden_RH: Tensor, row_F: Tensor, token_F: Tensor, top: int = 0, room_MV: Tensor | None = None
+) -> Factors:
+    """The factors Pr(token_F | the context at row_F). `row_F` ascends; `room_MV`: where the logits may lie (`room`)."""
+    room_MV = room(head, hidden_RH.device) if room_MV is None else room_MV
     rows, index_F = torch.unique_consecutive(row_F, return_inverse=True)
     count = block_rows(head.size)
     parts = []
     for first in range(0, len(rows), count):
         a, b = torch.searchsorted(index_F, torch.tensor([first, first + count], device=index_F.device)).tolist()
         hidden_MH = hidden_RH[rows[first : first + count]]
-        # The block is given no name, so that its logits are gone before the next one's are there.
-        parts.append(Distributions.at(head, hidden_MH).factors(index_F[a:b] - first, token_F[a:b], top))
+        parts.append(Distributions.at(head, hidden_MH, room_MV).factors(index_F[a:b] - first, token_F[a:b], top))
     fields = zip(*(vars(p).values() for p in parts), strict=True)
     return Factors(*(torch.cat(list(f)) for f in fields)) if parts else _no_factors(top)
 
@@ -50,6 +52,11 @@ def read(head: Head, hidden_RH: Tensor, row_F: Tensor, token_F: Tensor, top: int
 def block_rows(size: int) -> int:
     """How many rows are read at a time under a vocabulary of `size`."""
     return max(4 * STEP, min(512, BLOCK // size // (4 * STEP) * (4 * STEP)))
+
+
+def room(head: Head, device: torch.device) -> Tensor:
+    """Memory for the logits of one block; to use it again saves the system from handing out fresh pages."""
+    return torch.empty(block_rows(head.size), head.size, dtype=head.dtype, device=device)
 
 
 @dataclass
@@ -61,9 +68,9 @@ class Distributions:
     entropy_M: Tensor
 
     @classmethod
-    def at(cls, head: Head, hidden_MH: Tensor) -> Distributions:
+    def at(cls, head: Head, hidden_MH: Tensor, room_MV: Tensor) -> Distributions:
         hidden_MH = torch.nn.functional.pad(hidden_MH, (0, 0, 0, -len(hidden_MH) % STEP))
-        logits_MV = hidden_MH.new_empty(len(hidden_MH), head.size, dtype=head.dtype)
+        logits_MV = room_MV[: len(hidden_MH)]
         tiles = []
         for first in range(0, head.size, head.tile):
             tile = logits_MV[:, first : first + head.tile]

@@ -1,0 +1,161 @@
+"""Do the bits of a score depend on its company? And what does it cost that they do not?
+
+    .venv/bin/python benchmarks/invariance.py               # 100,000 tokens in float32 and in bfloat16: about 15 minutes
+    .venv/bin/python benchmarks/invariance.py --tokens 5000 --dtypes float32
+
+The same texts (short ones, pieces of a book of 5 to 3,000 tokens, and continuations that share a long context) are scored
+together; then in another order, in small groups and other chunks; then one at a time, so that nothing is shared. Every
+factor is compared to the bit. Then the flat corpus is scored in turn with the promise and without it: with plain products
+of as many rows as there are, plain functions, and attention that is not padded.
+"""
+
+import argparse
+import json
+import random
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+from machine import describe, fingerprint
+from run import default_model, existing
+
+HERE = Path(__file__).resolve().parent
+GROUP, ROWS = 37, 512  # texts of a small group, and contexts of its chunks
+AGAIN, TIMED = 60, 80  # texts that are scored twice, and those whose speed is compared
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, help="folder of the model (default: chainrule's own smollm2-135m)")
+    parser.add_argument("--tokens", type=int, default=100_000)
+    parser.add_argument("--rounds", type=int, default=4, help="of the comparison of speeds")
+    parser.add_argument("--dtypes", nargs="+", default=["float32", "bfloat16"])
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=HERE / "results" / f"invariance-{date.today().isoformat()}.json")
+    arguments = parser.parse_args()
+    model = existing(arguments.model or default_model())
+    found = {dtype: measure(model, dtype, arguments) for dtype in arguments.dtypes}
+    result = {
+        "date": date.today().isoformat(),
+        "machine": describe(),
+        "model": {"name": model.name, "sha256": fingerprint(model)},
+        "threads": arguments.threads,
+        "dtypes": found,
+    }
+    arguments.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(found, indent=1))
+    if any(part["differing"] for dtype in found.values() for part in dtype["company"].values()):
+        raise SystemExit("bits differ")
+
+
+def measure(model: Path, dtype: str, arguments: argparse.Namespace) -> dict:
+    import chainrule
+
+    lm = chainrule.load(str(model), dtype=dtype, threads=arguments.threads)
+    ids = sequences(lm, arguments.tokens)
+    say(f"{dtype}: {len(ids)} sequences, {sum(map(len, ids)):,} tokens")
+    together = factors(lm, [ids])
+    company = {
+        "again": compare(factors(lm, [ids[:AGAIN]]), factors(lm, [ids[:AGAIN]])),
+        "shuffled, in groups": compare(together, regrouped(lm, ids)),
+        "one at a time": compare(together, factors(lm, [[one] for one in ids])),
+    }
+    return {
+        "sequences": len(ids),
+        "tokens": sum(map(len, ids)),
+        "promise": [bool(lm.invariant), lm.invariant.reason],
+        "company": company,
+        "cost": cost(lm, ids[:TIMED], arguments.rounds),
+    }
+
+
+def sequences(lm, tokens: int) -> list[list[int]]:
+    """A third short texts, a third pieces of all lengths, a third continuations of shared contexts."""
+    draw = random.Random(1)
+    lines = (HERE / "data" / "fortunes-500.jsonl").read_text(encoding="utf-8").splitlines()
+    short = [ids for line in lines if (ids := lm.tokenizer.encode(json.loads(line)["text"]).tolist())]
+    book = lm.tokenizer.encode((HERE / "data" / "book.txt").read_text(encoding="utf-8")).tolist()
+    found: list[list[int]] = []
+    for kind in (lambda: draw.choice(short), lambda: piece(draw, book, round(5 * 600 ** draw.random())), None):
+        part: list[list[int]] = []
+        while sum(map(len, part)) < tokens / 3:
+            part += [kind()] if kind else continuations(draw, book, short)
+        found += part
+    return found
+
+
+def piece(draw: random.Random, book: list[int], length: int) -> list[int]:
+    first = draw.randrange(len(book) - length)
+    return book[first : first + length]
+
+
+def continuations(draw: random.Random, book: list[int], short: list[list[int]]) -> list[list[int]]:
+    context = piece(draw, book, draw.randrange(50, 700))
+    return [context[: draw.randrange(1, len(context))] + draw.choice(short)[:20] for _ in range(8)]
+
+
+def factors(lm, groups: list[list[list[int]]], **options: int) -> list[np.ndarray]:
+    return [score.logprobs for group in groups for score in lm.score_batch(group, **options)]
+
+
+def regrouped(lm, ids: list[list[int]]) -> list[np.ndarray]:
+    """In another order, GROUP at a time, in other chunks; given back in the order of `ids`."""
+    order = random.Random(2).sample(range(len(ids)), len(ids))
+    groups = [[ids[i] for i in order[first : first + GROUP]] for first in range(0, len(order), GROUP)]
+    scored = factors(lm, groups, rows=ROWS)
+    return [scored[place] for place in np.argsort(order)]
+
+
+def compare(one: list[np.ndarray], other: list[np.ndarray]) -> dict:
+    a, b = np.concatenate(one), np.concatenate(other)
+    say(f"  {len(a):,} factors, {(a != b).sum()} differ")
+    return {"factors": len(a), "differing": int((a != b).sum()), "largest": float(np.abs(a - b).max())}
+
+
+def cost(lm, ids: list[list[int]], rounds: int) -> dict:
+    """Seconds with the promise and without, in turn; the median of the pairs' ratios."""
+    pairs = []
+    for _ in range(rounds + 1):  # the first warms up
+        with_it = seconds(lm, ids)
+        with unpromised():
+            pairs.append((with_it, seconds(lm, ids)))
+    ratios = [a / b for a, b in pairs[1:]]
+    say(f"  with the promise: {median(ratios):.3f} times the seconds without ({min(ratios):.3f} – {max(ratios):.3f})")
+    return {"tokens": sum(map(len, ids)), "seconds": pairs[1:], "ratio": median(ratios), "range": [min(ratios), max(ratios)]}
+
+
+def seconds(lm, ids: list[list[int]]) -> float:
+    start = time.perf_counter()
+    lm.score_batch(ids)
+    return time.perf_counter() - start
+
+
+@contextmanager
+def unpromised() -> Iterator[None]:
+    """Plain products and functions, and attention without padding."""
+    from chainrule.engine import attention
+    from chainrule.forest import tiles
+    from chainrule.models import products
+
+    changes = [(products, "_SAME", {}), (products, "blocks", lambda rows, kind: [rows]), (tiles, "QUERIES", 1),
+               (tiles, "KEYS", 1), (attention, "QUERIES", 1)]  # fmt: skip
+    before = [(module, name, getattr(module, name)) for module, name, _ in changes]
+    for change in changes:
+        setattr(*change)
+    try:
+        yield
+    finally:
+        for change in before:
+            setattr(*change)
+
+
+def say(line: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')}  {line}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

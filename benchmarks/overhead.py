@@ -1,0 +1,166 @@
+"""The overhead: what chainrule does outside the network, on one core, in texts a second.
+
+    .venv/bin/python benchmarks/overhead.py
+
+Scores 10,000 different short texts with the network taken out: an engine that answers every question at once with
+made-up numbers. What is left is tokenising, planning and collecting; it is measured as a whole and stage by stage, in CPU
+seconds of one thread, the best of some rounds in which all stages take turns. The first line is the tokenizer's own library
+alone, which nothing here can be faster than. Cutting the forest into chunks, which the engine does between the steps of the
+network, is measured by itself; so are the tables that come of the scores, and candidates behind a long context.
+"""
+
+import os
+
+os.environ["TOKENIZERS_PARALLELISM"] = "false"  # before the tokenizer is loaded
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from run import default_model, existing
+
+from chainrule import LanguageModel
+from chainrule.engine.engine import ROWS, Answer, Engine, Question
+from chainrule.engine.job import Body, plan
+from chainrule.forest import chunks
+from chainrule.scores.tables import write_csv
+from chainrule.text import Tokenizer
+from chainrule.text.requests import requests
+
+DATA = Path(__file__).resolve().parent / "data"
+SHARE = 0.03  # of the time, at most, is what is aimed at
+SHARD = 1000  # texts whose tables are made at a time, as the command line does
+
+
+class Instant(Engine):
+    """Answers at once: every factor is −3 nats."""
+
+    def answer(self, question: Question, **options: Any) -> Answer:
+        nodes, top = len(question.forest), options.get("top", 0)
+        return Answer(
+            logprob_N=np.full(nodes, -3.0),
+            rank_N=np.ones(nodes, np.int32),
+            entropy_N=np.full(nodes, 2.0),
+            top_id_Nk=np.zeros((nodes, top), np.int32),
+            top_logprob_Nk=np.full((nodes, top), -3.0),
+            rows=nodes,
+            contexts=nodes,
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, help="folder of the model (default: chainrule's own smollm2-135m)")
+    parser.add_argument("--texts", type=int, default=10_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    folder = existing(arguments.model or default_model())
+    torch.set_num_threads(1)
+    lm, texts = without_network(folder), short_texts(arguments.texts)
+    found = stages(lm, texts, arguments.rounds)
+    for name, seconds in found.items():
+        print(f"{name:<46} {seconds / len(texts) * 1e6:8.1f} µs a text {len(texts) / seconds:12,.0f} texts/s", flush=True)
+    tokens = len(lm.score_batch(texts).ids)
+    whole = found[WHOLE] + found[CHUNKS]
+    print(f"{tokens / len(texts):.1f} tokens a text on average, distinct numbers before them included")
+    print(
+        f"score_batch and chunks: under {SHARE:.0%} of the time where the network takes {tokens * SHARE / whole:,.0f} tokens/s"
+    )
+    context, candidates = behind_one_context(lm.tokenizer)
+    seconds = best({"": lambda: lm.score_batch(candidates, context=context)}, arguments.rounds)[""]
+    print(f"{len(candidates)} candidates behind a context of 1,000 tokens: {seconds * 1e3:.1f} ms in all")
+
+
+def without_network(folder: Path) -> LanguageModel:
+    """The tokenizer and the numbers of a model, without its weights."""
+    config = json.loads((folder / "config.json").read_text())
+    model: Any = SimpleNamespace(
+        name=folder.name,
+        head=SimpleNamespace(size=config["vocab_size"]),
+        width=config["hidden_size"],
+        embeddings=config["vocab_size"],
+        max_rows=config["max_position_embeddings"],
+        bos_id=config["bos_token_id"],
+        eos_id=config["eos_token_id"],
+        dtype=torch.float32,
+        device=torch.device("cpu"),
+    )
+    return LanguageModel(model, Tokenizer.load(str(folder)), engine=Instant(model, "forest"))
+
+
+def short_texts(count: int) -> list[str]:
+    """So many different texts: fortunes, each with a number before it."""
+    fortunes = [json.loads(line)["text"] for line in (DATA / "fortunes-500.jsonl").open(encoding="utf-8")]
+    return [f"{i} {fortunes[i % len(fortunes)]}" for i in range(count)]
+
+
+def behind_one_context(tokenizer: Any) -> tuple[str, list[str]]:
+    """The first 1,000 tokens of a book, and 100 short texts that could stand there."""
+    book = (DATA / "book.txt").read_text(encoding="utf-8")[:20_000]
+    context = b"".join(tokenizer.token_bytes(id) for id in tokenizer.encode(book)[:1000]).decode()
+    return context, [f" {text[:40]}" for text in short_texts(100)]
+
+
+LIBRARY, WHOLE, CHUNKS = "tokenizers' own encode_batch_fast", "the whole of score_batch", "chunks of the forest"
+
+
+def stages(lm: LanguageModel, texts: list[str], rounds: int) -> dict[str, float]:
+    """CPU seconds of each stage over all texts."""
+    tokenizer: Any = lm.tokenizer
+    ids = tokenizer.encode_batch(texts)
+    bodies = [Body(each, 0, lm.start.id) for each in ids]
+    question = plan(bodies, lm.model.max_rows, None, None).question
+    scores = lm.score_batch(texts[:SHARD])
+    times = len(texts) / len(scores)
+    tables = {per: scores.to_arrow(per) for per in ("sequence", "token")}
+    timed: dict[str, Callable[[], Any]] = {
+        LIBRARY: lambda: [
+            tokenizer.hf.backend_tokenizer.encode_batch_fast(part, add_special_tokens=False) for part in parts(texts)
+        ],
+        "tokenise": lambda: tokenizer.encode_batch(texts),
+        "tokenise, and check what was given": lambda: requests(texts, None, tokenizer, lm.model.head.size),
+        "plan": lambda: plan(bodies, lm.model.max_rows, None, None),
+        WHOLE: lambda: lm.score_batch(texts),
+        CHUNKS: lambda: [len(chunk) for chunk in chunks(question.forest, question.wanted_N, ROWS)],
+    }
+    collecting = {
+        "sums of the sequences": lambda: scores.__class__.logprob.func(scores),
+        "table, one row a sequence": lambda: scores.to_arrow("sequence"),
+        "table, one row a token": lambda: scores.to_arrow("token"),
+        "CSV, one row a sequence": lambda: csv(tables["sequence"]),
+        "CSV, one row a token": lambda: csv(tables["token"]),
+    }
+    seconds = best(timed | collecting, rounds)
+    return {name: each * (times if name in collecting else 1) for name, each in seconds.items()}
+
+
+def parts(texts: list[str]) -> list[list[str]]:
+    return [texts[first : first + 4096] for first in range(0, len(texts), 4096)]
+
+
+def csv(table: Any) -> None:
+    with open(os.devnull, "w", encoding="utf-8") as nowhere:
+        write_csv(table, nowhere, header=True)
+
+
+def best(calls: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
+    """The fewest CPU seconds of each call, in rounds of all of them, after one to warm up."""
+    found = dict.fromkeys(calls, float("inf"))
+    for turn in range(rounds + 1):
+        for name, call in calls.items():
+            start = time.process_time()
+            call()
+            seconds = time.process_time() - start
+            found[name] = min(found[name], seconds) if turn else found[name]
+    return found
+
+
+if __name__ == "__main__":
+    main()
