@@ -4,7 +4,7 @@ TORCH ?= torch==2.13.0
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test check static format model bench bench-quick floor exactness clean
+.PHONY: demo test check static format model bench bench-quick floor exactness invariance overhead clean
 
 demo: model
 	$(BIN)/python scripts/demo.py
@@ -45,6 +45,12 @@ floor: model
 
 exactness: model
 	$(BIN)/python benchmarks/exactness.py
+
+invariance: model
+	$(BIN)/python benchmarks/invariance.py
+
+overhead: model
+	$(BIN)/python benchmarks/overhead.py
 
 # torch first and by itself: a range would let pip pick another build (see README, Installing).
 $(READY): pyproject.toml

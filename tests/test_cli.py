@@ -13,6 +13,7 @@ import pyarrow
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from chainrule.cli.main import app
@@ -235,3 +236,21 @@ def test_help_imports_nothing_heavy():
         "import sys, chainrule.cli.main; sys.exit(any(m in sys.modules for m in ('torch', 'transformers', 'numpy', 'pyarrow')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_threads_are_set_and_dtype_auto_says_why(run, monkeypatch):
+    before = torch.get_num_threads()
+    monkeypatch.setattr("chainrule.models.precision.cpu_capabilities", lambda: {"avx2"})
+    code, out, said = run("score", TEXTS[0], "--threads", "2", "--dtype", "auto", "--json")
+    assert code == 0
+    assert torch.get_num_threads() == 2
+    assert said.startswith("float32, because this CPU has no bfloat16 arithmetic")
+    assert said.count("\n") == 1
+    assert json.loads(out)["invariant"] is True
+    torch.set_num_threads(before)
+
+
+def test_threads_must_be_one_at_least(run):
+    code, _, said = run("score", TEXTS[0], "--threads", "0")
+    assert code == 2
+    assert "--threads" in said

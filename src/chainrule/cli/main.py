@@ -195,7 +195,7 @@ def _load(model: str | None, device: str, dtype: str, start: str, threads: int |
     policy = int(start) if start.lstrip("-").isdigit() else start
     lm = load(model, device=device, dtype=dtype, start=policy, threads=threads)
     if dtype == "auto":
-        typer.echo(f"{str(lm.model.dtype).removeprefix('torch.')}: {lm.model.dtype_reason}", err=True)
+        typer.echo(lm.model.dtype_reason, err=True)
     return lm
 
 

@@ -33,9 +33,7 @@ class Factors:
 
 
 @torch.inference_mode()
-def read(
-    head: Head, hidden_RH: Tensor, row_F: Tensor, token_F: Tensor, top: int = 0, room_MV: Tensor | None = None
-) -> Factors:
+def read(head: Head, hidden_RH: Tensor, row_F: Tensor, token_F: Tensor, top: int = 0, room_MV: Tensor | None = None) -> Factors:
     """The factors Pr(token_F | the context at row_F). `row_F` ascends; `room_MV`: where the logits may lie (`room`)."""
     room_MV = room(head, hidden_RH.device) if room_MV is None else room_MV
     rows, index_F = torch.unique_consecutive(row_F, return_inverse=True)
