@@ -50,14 +50,14 @@ def carried(parts: Iterator[Chunk]) -> Iterator[tuple[Chunk, list[int]]]:
 def attended(chunk: Chunk, places: list[int], window: int | None = None) -> dict[int, list[int]]:
     """Every row of a chunk, by its node, with the nodes that it is shown: far and near, each row once in every call."""
     seen: dict[int, list[int]] = {}
-    for far in chunk.far:
+    for far in chunk.tiles.far:
         far = far if window is None else far.within(window)
         shown_QK = np.zeros((0, 0), bool) if far is None else far.visible(window or 10**9)
         for row, shown in zip([] if far is None else far.row_Q.tolist(), shown_QK, strict=True):
             assert int(chunk.node_R[row]) not in seen
             seen[int(chunk.node_R[row])] = [places[k] for k in far.place_K[shown]]
     once = []
-    for near in chunk.near:
+    for near in chunk.tiles.near:
         for b, shown_QK in enumerate(near.visible(window)):
             for q in range(near.count_B[b]):
                 node = int(chunk.node_R[near.row_BQ[b, q]])

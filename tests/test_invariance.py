@@ -21,8 +21,8 @@ from transformers import (
 )
 
 from chainrule import LanguageModel
-from chainrule.engine import attention, invariance
-from chainrule.engine.attention import Kind, settled
+from chainrule.engine import invariance, pieces
+from chainrule.engine.pieces import Kind, settled
 from chainrule.models.pretrained import PretrainedModel
 
 VOCABULARY = 61

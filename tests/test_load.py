@@ -388,7 +388,7 @@ FURTHER: dict[str, tuple[Callable[[], Any], str, str]] = {
     "smollm3": (lambda: tf.SmolLM3Config(**GROUPED), "forest", "fused"),
     "mixtral": (lambda: tf.MixtralConfig(**GROUPED, num_local_experts=3), "forest", "fused"),
     "deepseek_v3": (lambda: tf.DeepseekV3Config(**OLD, **LATENT), "forest", "fused"),
-    "gptj": (lambda: tf.GPTJConfig(**GPT, rotary_dim=4), "batch", "fused"),
+    "gptj": (lambda: tf.GPTJConfig(**GPT, rotary_dim=4), "forest", "fused"),
     "falcon": (lambda: tf.FalconConfig(**FALCON), "batch", "fused"),
     "falcon with ALiBi": (lambda: tf.FalconConfig(**FALCON, alibi=True), "batch", "fused"),
     "stablelm": (lambda: tf.StableLmConfig(**GROUPED), "batch", "fused"),

@@ -22,7 +22,7 @@ def test_near_keys_stand_by_depth_from_the_start_of_the_block(name: str, rows: i
     """Key k of a tile is the row's ancestor at depth T · block + k, wherever the chunk begins."""
     for chunk in cut(build(fixed()[name]), rows):
         depth = np.append(np.arange(chunk.path), chunk.depth_R)  # by place
-        for near in chunk.near:
+        for near in chunk.tiles.near:
             for b, count in enumerate(near.count_B):
                 depth_q = chunk.depth_R[near.row_BQ[b, :count]]
                 assert (depth_q % T == near.offset_B[b] + np.arange(count)).all()
@@ -35,7 +35,7 @@ def test_near_keys_stand_by_depth_from_the_start_of_the_block(name: str, rows: i
 def test_far_keys_are_whole_blocks_by_depth(name: str, rows: int):
     for chunk in cut(build(fixed()[name]), rows):
         depth = np.append(np.arange(chunk.path), chunk.depth_R)
-        for far in chunk.far:
+        for far in chunk.tiles.far:
             assert len(far.place_K) % T == 0
             assert (depth[far.place_K] == np.arange(len(far.place_K))).all()
             assert (far.depth_Q // T * T == len(far.place_K)).all()
@@ -44,14 +44,14 @@ def test_far_keys_are_whole_blocks_by_depth(name: str, rows: int):
 @pytest.mark.parametrize("name", fixed())
 def test_shapes_are_padded_so_that_no_call_is_narrow(name: str):
     for chunk in cut(build(fixed()[name]), 100):
-        for near in chunk.near:
+        for near in chunk.tiles.near:
             assert near.row_BQ.shape[1] % QUERIES == near.place_BK.shape[1] % KEYS == 0
             assert near.place_BK.shape[1] <= T
 
 
 def test_padded_queries_see_something_so_that_none_is_nan():
     for chunk in cut(build(fixed()["bush"])):
-        for near in chunk.near:
+        for near in chunk.tiles.near:
             assert near.visible(1).any(-1).all()
 
 
@@ -59,7 +59,7 @@ def test_the_work_of_a_path_is_that_of_causal_attention():
     """All pairs of a path of n rows, n²/2, and one triangle in vain a block."""
     length = 2000
     found = cut(build([list(range(length + 1))]))
-    work = sum(pairs(n) for c in found for n in c.near) + sum(len(f.row_Q) * len(f.place_K) for c in found for f in c.far)
+    work = sum(pairs(n) for c in found for n in c.tiles.near) + sum(len(f.row_Q) * len(f.place_K) for c in found for f in c.tiles.far)
     assert work <= length * (length + 1) / 2 + length * T
 
 
@@ -67,19 +67,19 @@ def test_branches_behind_a_long_context_share_one_look_at_it():
     """50 branches of 4 rows behind 300 tokens: one call for 256 keys, and 44 + 4 keys for each branch."""
     context = list(range(300))
     (chunk,) = cut(build([[*context, 1000 + i, 1, 2, 3, 4] for i in range(50)]))
-    assert [len(f.place_K) for f in chunk.far] == [128, 256]
-    assert len(chunk.far[1].row_Q) == 300 - 256 + 50 * 4
-    assert [n.place_BK.shape[1] for n in chunk.near if len(n.count_B) == 49] == [64]
+    assert [len(f.place_K) for f in chunk.tiles.far] == [128, 256]
+    assert len(chunk.tiles.far[1].row_Q) == 300 - 256 + 50 * 4
+    assert [n.place_BK.shape[1] for n in chunk.tiles.near if len(n.count_B) == 49] == [64]
 
 
 def test_short_documents_cost_what_they_are():
     (chunk,) = cut(build([[i, *range(60)] for i in range(8)]))
-    assert sum(pairs(n) for n in chunk.near) == 8 * 64**2
+    assert sum(pairs(n) for n in chunk.tiles.near) == 8 * 64**2
 
 
 def test_documents_of_a_few_tokens_share_a_call():
     (chunk,) = cut(build([[i, 1, 2] for i in range(200)]))
-    assert [n.row_BQ.shape for n in chunk.near] == [(200, 16)]
+    assert [n.row_BQ.shape for n in chunk.tiles.near] == [(200, 16)]
 
 
 @given(st.integers(1, 400), st.integers(1, 300))

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from chainrule.engine.attention import Kind, Layout, PathCarry, settled
+from chainrule.engine.attention import Layout, PathCarry
 from chainrule.engine.engine import Engine, Question
+from chainrule.engine.pieces import Kind, settled
 from chainrule.forest import Forest, chunks
 from chainrule.models.base import Model
 from chainrule.models.pretrained import PretrainedModel
@@ -84,10 +85,10 @@ def _modules(model: Model) -> Iterable[object]:
 
 
 def _kinds(model: Model) -> set[Kind]:
-    """The attention calls that this network makes, noted while two embeddings go through it."""
+    """The calls of PyTorch's attention that this network makes, noted while two embeddings go through it."""
     forest = Forest.build([np.zeros(3, np.int64)])
     (chunk,) = chunks(forest, forest.depth_N > 0, len(forest))
     layout = Layout(chunk, PathCarry(len(forest)), model.device)
     position = torch.from_numpy(chunk.depth_R)[None].to(model.device)
     model.hidden(model.embed(torch.zeros(len(chunk), dtype=torch.long))[None], position_ids=position, forest=layout)
-    return layout.kinds
+    return layout.pieces.kinds

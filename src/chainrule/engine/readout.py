@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from chainrule import native
 from chainrule.models.base import Head
 from chainrule.models.head import TILE
 
@@ -73,8 +74,7 @@ class Distributions:
         for first in range(0, head.size, head.tile):
             tile = logits_MV[:, first : first + head.tile]
             head.write(hidden_MH, first, tile, block_rows(head.size))
-            parts = zip(*map(_moments, tile.split(4 * STEP)), strict=True)  # few rows at a time, to stay in cache
-            tiles.append([torch.cat(part) for part in parts])
+            tiles.append(_moments(tile))
         top_TM, sum_TM, dot_TM = (torch.stack(t).double() for t in zip(*tiles, strict=True))
         logsumexp_M = torch.logsumexp(top_TM + sum_TM.log(), 0)
         mean_M = (torch.exp(top_TM - logsumexp_M) * dot_TM).sum(0)  # the expected logit
@@ -106,6 +106,8 @@ class Distributions:
 
 def _count_greater(logits_MV: Tensor, logit_M: Tensor) -> Tensor:
     """How many logits of each row exceed the one given. Counted in floats, tile by tile: 17 times as fast as in ints."""
+    if native.supports_rows(logits_MV):
+        return native.count_greater(logits_MV, logit_M)
     count_M = torch.zeros_like(logit_M, dtype=torch.long)
     for tile_MV in logits_MV.split(TILE, -1):
         greater_MV = torch.empty_like(tile_MV, memory_format=torch.contiguous_format)
@@ -115,6 +117,13 @@ def _count_greater(logits_MV: Tensor, logit_M: Tensor) -> Tensor:
 
 def _moments(logits_MV: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Of one tile: the maximum m, Σ exp(z − m) and Σ exp(z − m) · z, with 0 · −inf = 0 (an impossible event)."""
+    if native.supports_rows(logits_MV):
+        return native.moments(logits_MV)
+    top_M, sum_M, dot_M = zip(*map(_moments_in_passes, logits_MV.split(4 * STEP)), strict=True)  # few rows stay in cache
+    return torch.cat(top_M), torch.cat(sum_M), torch.cat(dot_M)
+
+
+def _moments_in_passes(logits_MV: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     top_M = logits_MV.amax(-1)
     weight_MV = logits_MV.sub(top_M.clamp_min(torch.finfo(top_M.dtype).min)[:, None]).exp_()
     dot_M = torch.linalg.vecdot(weight_MV, logits_MV)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.forest.forest import Forest
-from chainrule.forest.tiles import Far, Near, cut
+from chainrule.forest.tiles import Tiles
 
 Ints = NDArray[np.int64]
 
@@ -30,8 +30,7 @@ class Chunk:
     row_F: Ints  # factor f is read off the distribution at this row …
     node_F: Ints  # … and belongs to this node
     end_K: Ints  # one past each key's last descendant row: those of the path, then those of the chunk
-    near: list[Near]
-    far: list[Far]
+    tiles: Tiles
 
     def __len__(self) -> int:
         return len(self.node_R)
@@ -73,7 +72,6 @@ class _Rows:
 
     def chunk(self, first: int, stop: int, path_P: Ints) -> tuple[Chunk, Ints]:
         depth_R, end_R, parent_R = self.depth_R[first:stop], self.end_R[first:stop], self.parent_R[first:stop]
-        near, far = cut(depth_R, np.maximum(parent_R - first, -1), len(path_P))
         next_path = self._path(stop, first, path_P)
         keep = int(np.searchsorted(next_path, first))
         a, b = np.searchsorted(self.row_F, [first, stop])
@@ -86,8 +84,7 @@ class _Rows:
             row_F=self.row_F[a:b] - first,
             node_F=self.node_F[a:b],
             end_K=np.concatenate([self.end_R[path_P], end_R]) - first,
-            near=near,
-            far=far,
+            tiles=Tiles.cut(depth_R, np.maximum(parent_R - first, -1), len(path_P)),
         )
         return chunk, next_path
 

@@ -15,7 +15,7 @@ Shapes: R rows of the chunk, P rows of the path carried into it, B tiles, Q quer
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,12 +70,52 @@ class Far:
         return self.depth_Q[:, None] - np.arange(self.start, self.start + len(self.place_K)) < window
 
 
-def cut(depth_R: Ints, parent_R: Ints, path: int) -> tuple[list[Near], list[Far]]:
-    """Cut the rows of a chunk into tiles. `parent_R` is negative where the parent is on the carried path."""
-    rows = len(depth_R)
-    bound_B1 = np.append(np.flatnonzero((parent_R != np.arange(rows) - 1) | (depth_R % T == 0) | (np.arange(rows) == 0)), rows)
-    place_BT, above_B = _near_places(bound_B1, depth_R, parent_R, path)
-    return _group(bound_B1, depth_R, place_BT), _far(bound_B1, depth_R, place_BT, above_B, path)
+@dataclass(frozen=True)
+class Tiles:
+    """The rows of a chunk, cut into B tiles: tile b is made of the rows bound_B1[b] … bound_B1[b + 1] − 1."""
+
+    bound_B1: Ints
+    depth_R: Ints
+    path: int  # P
+    place_BT: Ints  # the path of each tile within its block, by depth: places, up to its last row
+    above_B: Ints  # the place right above it (−1: none)
+
+    @classmethod
+    def cut(cls, depth_R: Ints, parent_R: Ints, path: int) -> Tiles:
+        """Cut the rows of a chunk into tiles. `parent_R` is negative where the parent is on the carried path."""
+        rows = np.arange(len(depth_R))
+        bound_B1 = np.append(np.flatnonzero((parent_R != rows - 1) | (depth_R % T == 0) | (rows == 0)), len(rows))
+        place_BT, above_B = _near_places(bound_B1, depth_R, parent_R, path)
+        return cls(bound_B1, depth_R, path, place_BT, above_B)
+
+    @cached_property
+    def near(self) -> list[Near]:
+        """What rows see in their own block of depths, in groups of tiles."""
+        return _group(self.bound_B1, self.depth_R, self.place_BT)
+
+    @cached_property
+    def far(self) -> list[Far]:
+        """What rows see in the blocks above, all rows below the same ancestor at once."""
+        rows: dict[int, list[Ints]] = {}
+        for b in np.flatnonzero(self.above_B >= 0).tolist():
+            rows.setdefault(int(self.above_B[b]), []).append(np.arange(self.bound_B1[b], self.bound_B1[b + 1]))
+        joined = ((np.concatenate(parts), above) for above, parts in rows.items())
+        return [Far(row_Q, self.depth_R[row_Q], self.down_to(above)) for row_Q, above in joined]
+
+    def down_to(self, above: int) -> Ints:
+        """The places of the path that ends at place `above`, at the end of a block and so of a tile; by depth."""
+        if above not in self._paths:
+            self._paths[above] = np.arange(above + 1) if above < self.path else self._climb(above)
+        return self._paths[above]
+
+    def _climb(self, above: int) -> Ints:
+        b = int(np.searchsorted(self.bound_B1, above - self.path, side="right")) - 1
+        higher = int(self.above_B[b])
+        return self.place_BT[b] if higher < 0 else np.concatenate([self.down_to(higher), self.place_BT[b]])
+
+    @cached_property
+    def _paths(self) -> dict[int, Ints]:
+        return {}
 
 
 def _near_places(bound_B1: Ints, depth_R: Ints, parent_R: Ints, path: int) -> tuple[Ints, Ints]:
@@ -95,22 +135,6 @@ def _near_places(bound_B1: Ints, depth_R: Ints, parent_R: Ints, path: int) -> tu
         row_B = parent_R[first_B]
         tile_B, row_B = tile_B[row_B >= 0], row_B[row_B >= 0]
     return place_BT, above_B
-
-
-def _far(bound_B1: Ints, depth_R: Ints, place_BT: Ints, above_B: Ints, path: int) -> list[Far]:
-    @cache
-    def down_to(above: int) -> Ints:
-        """The places of the path that ends at `above`, which stands at the end of a block and so of a tile."""
-        if above < path:
-            return np.arange(above + 1)
-        b = int(np.searchsorted(bound_B1, above - path, side="right")) - 1
-        return np.concatenate([down_to(int(above_B[b])), place_BT[b]])
-
-    rows: dict[int, list[Ints]] = {}
-    for b in np.flatnonzero(above_B >= 0).tolist():
-        rows.setdefault(int(above_B[b]), []).append(np.arange(bound_B1[b], bound_B1[b + 1]))
-    joined = ((np.concatenate(parts), above) for above, parts in rows.items())
-    return [Far(row_Q, depth_R[row_Q], down_to(above)) for row_Q, above in joined]
 
 
 def _group(bound_B1: Ints, depth_R: Ints, place_BT: Ints) -> list[Near]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chainrule.errors import ModelError
+from chainrule.folders import cache_folder
 
 DEFAULT = "smollm2-135m"
 
@@ -40,17 +41,6 @@ PACKAGED = {
         licence="Apache-2.0",
     )
 }
-
-
-def cache_folder() -> Path:
-    """Where models are kept: $CHAINRULE_CACHE, else the platform's cache folder."""
-    if named := os.environ.get("CHAINRULE_CACHE"):
-        return Path(named).expanduser()
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "chainrule" / "cache"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "chainrule"
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "chainrule"
 
 
 def folder(name: str) -> Path:

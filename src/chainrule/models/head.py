@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from chainrule import native
 from chainrule.models.products import ROWS, narrow_products, write
 
 TILE = 4096  # columns at a time: a tile of logits and its slice of the weights stay in cache
@@ -35,6 +36,8 @@ class LinearHead:
         weight = self.linear.weight[tile]
         if weight.is_cuda and weight.dtype != self.dtype:
             logits_MV.copy_(torch.mm(hidden_MH.to(weight.dtype), weight.T, out_dtype=self.dtype))
+        elif native.supports_product(hidden_MH, weight):
+            native.product(hidden_MH, weight, logits_MV)
         else:
             # What was bfloat16 loses nothing when it is narrowed again: such products are as exact, and faster.
             with narrow_products() if weight.dtype == hidden_MH.dtype == torch.bfloat16 else nullcontext():

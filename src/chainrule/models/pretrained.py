@@ -14,6 +14,7 @@ from chainrule.errors import ModelError
 from chainrule.models.base import Head
 from chainrule.models.head import LinearHead, OwnHead
 from chainrule.models.products import SameBits
+from chainrule.models.stand_ins import StandIns
 
 _CONTEXT_NAMES = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "max_sequence_length", "seq_length")
 _WINDOW_NAMES = ("sliding_window", "attention_chunk_size")
@@ -37,6 +38,7 @@ class PretrainedModel:
         self.bos_id, self.eos_id = getattr(config, "bos_token_id", None), getattr(config, "eos_token_id", None)
         self.device: torch.device = weight.device
         self.dtype: torch.dtype = weight.dtype
+        self.stand_ins = StandIns(self.trunk)
         size = getattr(output, "out_features", None) or config.vocab_size
         self.own_head = OwnHead(self._own_head, size, self.dtype)
         self.head: Head = LinearHead.of(output, config) if isinstance(output, nn.Linear) else self.own_head
@@ -45,7 +47,7 @@ class PretrainedModel:
         return self._table(ids_N.to(self.device))
 
     def hidden(self, embeddings_BTD: Tensor, **layout: Any) -> Tensor:
-        with SameBits():
+        with SameBits(), self.stand_ins:
             return self.trunk(inputs_embeds=embeddings_BTD, use_cache=False, **layout)[0]
 
     def own_logits(self, ids_T: Tensor) -> Tensor:

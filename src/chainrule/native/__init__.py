@@ -1,0 +1,38 @@
+"""Loops in C for what a network computes besides matrix products, compiled on the user's machine where it has a compiler.
+
+    kernels.c     norms, gates, the moments of logits, attention; a product of bfloat16 factors that is not rounded
+    build.py      compile once, keep, load; or say why not
+    calls.py      the same functions on tensors
+
+Each has a plain PyTorch way beside it, where it is called, which gives the same answers and takes over without it.
+"""
+
+from chainrule.native.build import status
+from chainrule.native.calls import (
+    attention,
+    count_greater,
+    gate,
+    moments,
+    product,
+    queries,
+    rms_norm,
+    supports,
+    supports_attention,
+    supports_product,
+    supports_rows,
+)
+
+__all__ = [
+    "attention",
+    "count_greater",
+    "gate",
+    "moments",
+    "product",
+    "queries",
+    "rms_norm",
+    "status",
+    "supports",
+    "supports_attention",
+    "supports_product",
+    "supports_rows",
+]
