@@ -18,6 +18,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 import chainrule
 from chainrule import LanguageModel, TableModel
 from chainrule.models.cache import pulled
+from chainrule.native import build
 
 DATA = Path(__file__).resolve().parent.parent / "benchmarks" / "data"
 
@@ -33,6 +34,20 @@ def one_thread(request: pytest.FixtureRequest) -> Iterator[None]:
         torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyTorch's own kernels, as where there is no compiler."""
+    monkeypatch.setattr(build, "status", lambda: build.Status(None, "left out"))
+
+
+@pytest.fixture(params=["native", "plain"])
+def way(request: pytest.FixtureRequest) -> str:
+    """With the compiled kernels, where there are any, and without."""
+    if request.param == "plain":
+        request.getfixturevalue("plain")
+    return request.param
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from transformers import (
     AutoModelForCausalLM,
@@ -21,7 +21,7 @@ from transformers import (
 )
 
 from chainrule import LanguageModel
-from chainrule.engine import invariance, pieces
+from chainrule.engine import attention, invariance, pieces
 from chainrule.engine.pieces import Kind, settled
 from chainrule.models.pretrained import PretrainedModel
 
@@ -47,7 +47,8 @@ CONFIGS: dict[str, PreTrainedConfig] = {
 
 
 @cache
-def model(name: str, dtype: torch.dtype) -> LanguageModel:
+def model(name: str, dtype: torch.dtype, way: str = "native") -> LanguageModel:
+    """One for each way, since it remembers its promise."""
     torch.manual_seed(1)
     lm = AutoModelForCausalLM.from_config(CONFIGS[name]).to(dtype)
     for parameter in lm.parameters():
@@ -65,10 +66,10 @@ def related(draw: np.random.Generator, count: int, longest: int) -> list[list[in
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
 @pytest.mark.parametrize("name", CONFIGS)
-@settings(max_examples=6)
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32 - 1), rows=st.integers(16, 900))
-def test_no_bit_depends_on_the_company(name: str, dtype: torch.dtype, seed: int, rows: int):
-    lm, draw = model(name, dtype), np.random.default_rng(seed)
+def test_no_bit_depends_on_the_company(name: str, dtype: torch.dtype, way: str, seed: int, rows: int):
+    lm, draw = model(name, dtype, way), np.random.default_rng(seed)
     assert lm.invariant, lm.invariant.reason
     sequences = related(draw, count=5, longest=int(draw.choice([20, 200, 320])))
     alone = [lm.score(sequence) for sequence in sequences]
@@ -118,28 +119,31 @@ def test_a_table_promises_it(abc: LanguageModel):
     assert abc.invariant
 
 
-def test_bits_that_move_are_noticed(monkeypatch: pytest.MonkeyPatch):
-    """An attention whose keys stand by chunk, as one whose sums begin anywhere would be."""
-    lm = model("llama", torch.float32)
-    whole = attention.attend
+def test_bits_that_move_are_noticed(monkeypatch: pytest.MonkeyPatch, way: str):
+    """An attention whose bits follow the number of queries, as one whose sums begin anywhere would."""
+    lm = model("llama", torch.float32, way)
 
-    def shifted(q, k, v, mask, **how):
-        out, lse = whole(q, k, v, mask, **how)
-        return out + 1e-6 * q.shape[2], lse
+    def shifted(attend, place):
+        def attend_and_shift(*given, **how):
+            out, lse = attend(*given, **how)
+            return out + 1e-6 * given[place].shape[-2], lse
 
-    monkeypatch.setattr(attention, "attend", shifted)
+        return attend_and_shift
+
+    monkeypatch.setattr(pieces, "attend", shifted(pieces.attend, 0))
+    monkeypatch.setattr(attention, "native_attend", shifted(attention.native_attend, 1))
     found = invariance.check(lm.engine)
     assert not found
     assert "bits" in found.reason
 
 
 def test_a_kernel_whose_bits_move_with_the_queries_is_noticed(monkeypatch: pytest.MonkeyPatch):
-    whole = attention.attend
+    whole = pieces.attend
 
     def uneven(q, k, v, mask, **how):
         out, lse = whole(q, k, v, mask, **how)
         return out, lse + 1e-6 * (q.shape[2] % 3)
 
     kind = Kind(4, 2, 8, 8, torch.float32, softcapped=False, threads=91)
-    monkeypatch.setattr(attention, "attend", uneven)
+    monkeypatch.setattr(pieces, "attend", uneven)
     assert not settled(kind)

@@ -59,7 +59,9 @@ def test_the_work_of_a_path_is_that_of_causal_attention():
     """All pairs of a path of n rows, n²/2, and one triangle in vain a block."""
     length = 2000
     found = cut(build([list(range(length + 1))]))
-    work = sum(pairs(n) for c in found for n in c.tiles.near) + sum(len(f.row_Q) * len(f.place_K) for c in found for f in c.tiles.far)
+    work = sum(pairs(n) for c in found for n in c.tiles.near) + sum(
+        len(f.row_Q) * len(f.place_K) for c in found for f in c.tiles.far
+    )
     assert work <= length * (length + 1) / 2 + length * T
 
 

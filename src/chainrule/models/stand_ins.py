@@ -35,7 +35,7 @@ class StandIns:
         self.trunk = trunk
         self._entered, self._lock = 0, Lock()
         self._forwards: list[tuple[nn.Module, Forward]] = []
-        if native.status():
+        if native.supports(torch.zeros(1)):
             with torch.inference_mode():
                 found = ((module, _stand_in(module)) for module in trunk.modules())
                 self._forwards = [(module, forward) for module, forward in found if forward]

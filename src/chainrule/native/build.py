@@ -32,6 +32,8 @@ class Status:
 
     library: ctypes.CDLL | None
     reason: str
+    lanes: int = 0  # numbers computed at a time
+    product: bool = False  # whether its product of bfloat16 factors is worth using: not beside matrix units (AMX)
 
     def __bool__(self) -> bool:
         return self.library is not None
@@ -52,14 +54,16 @@ def status() -> Status:
     except (OSError, subprocess.SubprocessError) as error:
         said = getattr(error, "stderr", None) or str(error)
         return Status(None, f"{compiler} could not compile them: {said.strip().splitlines()[0] if said.strip() else error!r}")
-    if library.lanes() < LANES:
+    lanes = library.lanes()
+    if lanes < LANES:
         return Status(None, "this CPU has neither AVX2 nor AVX-512")
-    return Status(library, f"compiled by {compiler}, {library.lanes()} numbers at a time")
+    product = hasattr(library, "product_b") and not any("amx_bf16" in line for line in _processor())
+    return Status(library, f"compiled by {compiler}, {lanes} numbers at a time", lanes, product)
 
 
 def _compiled(compiler: str) -> Path:
     """The library for this source, compiler and processor; made where it is not there yet."""
-    key = hashlib.sha256("\0".join([SOURCE.read_text(encoding="utf-8"), *FLAGS, compiler, *processor()]).encode())
+    key = hashlib.sha256("\0".join([SOURCE.read_text(encoding="utf-8"), *FLAGS, compiler, *_processor()]).encode())
     folder = cache_folder() / "kernels"
     library = folder / f"{key.hexdigest()[:32]}.so"
     if _ours(library):
@@ -82,7 +86,7 @@ def _ours(library: Path) -> bool:
     return found.st_uid == os.getuid() and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
-def processor() -> list[str]:
+def _processor() -> list[str]:
     """Model and abilities as Linux tells them: code is made for these, and a cache may be shared by unlike machines."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ctypes
 from ctypes import c_float, c_int, c_int32, c_int64, c_long, c_void_p
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -15,13 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from chainrule.native.build import processor, status
+from chainrule.native import build
 
 Ints = NDArray[np.int64]
 
 _SUFFIX = {torch.float32: "f", torch.bfloat16: "b"}
 SMALL = 16_384  # numbers below which a second thread costs more than it brings
-WIDE = 16  # lanes that bfloat16 takes to be faster than PyTorch's own
+WIDE = 16  # lanes that bfloat16, and attention, take to be faster than PyTorch's own
 FEWEST = 6  # rows of a product (ROWS in kernels.c)
 WIDEST, COLUMNS = 256, 8  # numbers of a head, and what those of a value are a multiple of (WIDEST and STEP in kernels.c)
 
@@ -40,13 +39,17 @@ def _needs_gradients(x: Tensor) -> bool:
 
 def supports_rows(logits_MV: Tensor) -> bool:
     """Whether `moments` and `count_greater` take these: float32 on the CPU, the numbers of a row side by side."""
-    return logits_MV.dtype == torch.float32 and logits_MV.device.type == "cpu" and logits_MV.stride(1) == 1 and bool(status())
+    return (
+        logits_MV.dtype == torch.float32
+        and logits_MV.device.type == "cpu"
+        and logits_MV.stride(1) == 1
+        and bool(build.status())
+    )
 
 
-@cache
 def _has(dtype: torch.dtype) -> bool:
-    library = status().library
-    return library is not None and (dtype == torch.float32 or (dtype == torch.bfloat16 and library.lanes() >= WIDE))
+    found = build.status()
+    return bool(found) and (dtype == torch.float32 or (dtype == torch.bfloat16 and found.lanes >= WIDE))
 
 
 def supports_product(hidden_MK: Tensor, weight_VK: Tensor) -> bool:
@@ -56,13 +59,8 @@ def supports_product(hidden_MK: Tensor, weight_VK: Tensor) -> bool:
         and hidden_MK.shape[1] % 2 == 0
         and len(hidden_MK) >= FEWEST
         and supports(hidden_MK, weight_VK)
-        and _has_product()
+        and build.status().product
     )
-
-
-@cache
-def _has_product() -> bool:
-    return hasattr(status().library, "product_b") and not any("amx_bf16" in line for line in processor())
 
 
 def rms_norm(x: Tensor, weight_D: Tensor, eps: float, offset: float = 0.0) -> Tensor:
@@ -119,13 +117,14 @@ class _Attention(ctypes.Structure):
 
 def queries() -> int:
     """How many queries are attended to at a time."""
-    return 3 * _function("lanes")()
+    return 3 * build.status().lanes
 
 
 def supports_attention(query_HRD: Tensor, key_KGD: Tensor, value_KGD: Tensor) -> bool:
     """Whether `attention` takes these: the numbers of a query, and all of the keys, side by side; heads of up to 256."""
     return (
         supports(key_KGD, value_KGD)
+        and build.status().lanes >= WIDE
         and (query_HRD.dtype, query_HRD.device, query_HRD.stride(-1)) == (key_KGD.dtype, key_KGD.device, 1)
         and not _needs_gradients(query_HRD)
         and query_HRD.shape[-1] <= WIDEST
@@ -177,7 +176,7 @@ def _call_rows(name: str, logits_MV: Tensor, *others: Tensor) -> None:
 
 
 def _function(name: str) -> Any:
-    library: ctypes.CDLL | None = status().library
+    library: ctypes.CDLL | None = build.status().library
     assert library is not None, "supports() was not asked"
     return getattr(library, name)
 

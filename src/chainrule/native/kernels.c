@@ -177,7 +177,8 @@ INLINE floats exp_f(floats x) {
             long stop = first + 4096 < count ? first + 4096 : count;                                                       \
             for (long i = first; i < stop; i += LANES) {                                                                      \
                 floats v = load_##S(x + i, count - i);                                                                       \
-                floats e = exp_f(at_least(-87.3f, at_most(88.f, v * (-linear - cubic * (v * v)))));                          \
+                floats w = at_least(-88.f, at_most(88.f, v)); /* its cube is finite */                                     \
+                floats e = exp_f(at_least(-87.3f, at_most(88.f, w * (-linear - cubic * (w * w)))));                        \
                 floats out = v / (1.f + e);                                                                                  \
                 if (by) out *= load_##S(by + i, count - i);                                                                \
                 store_##S(y + i, out, count - i);                                                                          \
@@ -337,6 +338,25 @@ INLINE void rows_by_lanes(const float *const *from, const float (*with)[QUERIES]
         for (int v = 0; v < vectors; v++) memcpy(to[i] + v * LANES, &sums[i][v], sizeof(floats));
 }
 
+#ifdef __AVX512BF16__
+/* The same of bfloat16 numbers, in pairs; `with` holds a pair of each lane's numbers. */
+INLINE void rows_by_lanes_b(const bf16 *const *from, const uint32_t (*with)[QUERIES], float (*to)[QUERIES], long terms, int vectors) {
+    __m512 sums[STEP][VECTORS] = {};
+    for (long j = 0; j < terms / 2; j++) {
+        __m512bh lane[VECTORS];
+        for (int v = 0; v < vectors; v++) lane[v] = (__m512bh)_mm512_loadu_si512(with[j] + v * LANES);
+        for (int i = 0; i < STEP; i++) {
+            int32_t pair;
+            memcpy(&pair, from[i] + 2 * j, 4);
+            for (int v = 0; v < vectors; v++)
+                sums[i][v] = _mm512_dpbf16_ps(sums[i][v], (__m512bh)_mm512_set1_epi32(pair), lane[v]);
+        }
+    }
+    for (int i = 0; i < STEP; i++)
+        for (int v = 0; v < vectors; v++) _mm512_storeu_ps(to[i] + v * LANES, sums[i][v]);
+}
+#endif
+
 /* to[i][lane] = to[i][lane] · scale[lane] + Σ from[j][i] · with[j][lane], for STEP columns i. */
 INLINE void columns_by_lanes(const float *const *from, const float (*with)[QUERIES], const floats *scale, float (*to)[QUERIES],
                              long terms, int vectors) {
@@ -360,16 +380,23 @@ INLINE floats tanh_f(floats x) { return 1.f - 2.f / (1.f + exp_f(at_least(-87.f,
 
 /* One block of keys: scores, their weights under the maximum so far, and the values they weigh. Lane l sees the keys from
    first[l] up to last[l], counted from the block's first; all of them where `masked` is 0. */
-INLINE void attend_block(const attention *a, scratch *s, const float *const *key, const float *const *value, long keys,
-                         const ints *first, const ints *last, floats *top, floats *total, int vectors, int masked) {
+INLINE void attend_block(const attention *a, scratch *s, const void *const *key, const float *const *value, long keys,
+                         const ints *first, const ints *last, floats *top, floats *total, int vectors, int masked, int pairs) {
     for (long k = 0; k < keys; k += STEP)
-        rows_by_lanes(key + k, (const float(*)[QUERIES])s->query, s->score + k, a->width, vectors);
+#ifdef __AVX512BF16__
+        if (pairs)
+            rows_by_lanes_b((const bf16 *const *)key + k, (const uint32_t(*)[QUERIES])s->query, s->score + k, a->width, vectors);
+        else
+#endif
+            rows_by_lanes((const float *const *)key + k, (const float(*)[QUERIES])s->query, s->score + k, a->width, vectors);
+    (void)pairs;
     floats scale[VECTORS];
     for (int v = 0; v < vectors; v++) {
         floats most = top[v], weights = {};
         for (long k = 0; k < keys; k++) {
             floats score;
             memcpy(&score, s->score[k] + v * LANES, sizeof score);
+            score *= a->scaling;
             if (a->softcap != 0) score = tanh_f(score / a->softcap) * a->softcap;
             if (masked) {
                 ints seen = (first[v] <= (int32_t)k) & (last[v] >= (int32_t)k);
@@ -425,18 +452,27 @@ INLINE float number_b(bf16 x) {
     return f;
 }
 
+#ifdef __AVX512BF16__
+#define PAIRS 1 /* whether there are products of pairs of bfloat16 numbers */
+#else
+#define PAIRS 0
+#endif
+
 #define ATTENTION(S, T)                                                                                                    \
     /* The queries of one task, lanes `first` to `first + count` of a tile, in one group of heads. */                      \
     static void attend_##S(const attention *a, scratch *s, const tile *t, long group, long first, long count) {            \
         long share = a->heads / a->groups, lanes = (count + LANES - 1) / LANES * LANES;                                    \
-        int vectors = lanes / LANES;                                                                                       \
+        int vectors = lanes / LANES, pairs = PAIRS && sizeof(T) == 2 && a->width % 2 == 0;                                 \
         int32_t depth[QUERIES];                                                                                            \
         for (long lane = 0; lane < lanes; lane++) {                                                                        \
             long at = first + (lane < count ? lane : count - 1);                                                           \
             const T *query = (const T *)a->query + (t->row + at / share) * a->query_row +                                  \
                              (group * share + at % share) * a->query_head;                                                 \
             depth[lane] = t->depth + at / share;                                                                           \
-            for (long d = 0; d < a->width; d++) s->query[d][lane] = number_##S(query[d]) * a->scaling;                     \
+            if (pairs)                                                                                                     \
+                for (long d = 0; d < a->width; d += 2) memcpy(&s->query[d / 2][lane], query + d, 4);                       \
+            else                                                                                                           \
+                for (long d = 0; d < a->width; d++) s->query[d][lane] = number_##S(query[d]);                              \
         }                                                                                                                  \
         floats top[VECTORS], total[VECTORS] = {};                                                                          \
         for (int v = 0; v < vectors; v++) top[v] = all(-FLT_MAX);                                                          \
@@ -444,11 +480,13 @@ INLINE float number_b(bf16 x) {
         long keys = depth[lanes - 1] + 1, out_of_window = a->window ? depth[0] - a->window + 1 : 0;                        \
         for (long base = out_of_window > 0 ? out_of_window / BLOCK * BLOCK : 0; base < keys; base += BLOCK) {              \
             long here = keys - base < BLOCK ? keys - base : BLOCK;                                                         \
-            const float *key[BLOCK + STEP], *value[BLOCK];                                                                 \
+            const void *key[BLOCK];                                                                                        \
+            const float *value[BLOCK];                                                                                     \
             for (long k = 0; k < here; k++) {                                                                              \
                 long d = base + k, place = d < t->fars ? a->place[t->far + d] : a->place[t->near + d - t->fars];           \
                 long at = place * a->groups + group;                                                                       \
-                key[k] = widened_##S((const T *)a->key + at * a->width, s->key[k], a->width);                              \
+                const T *from = (const T *)a->key + at * a->width;                                                         \
+                key[k] = pairs ? (const void *)from : widened_##S(from, s->key[k], a->width);                              \
                 value[k] = widened_##S((const T *)a->value + at * a->value_width, s->value[k], a->value_width);            \
             }                                                                                                              \
             for (long k = here; k % STEP; k++) key[k] = key[here - 1];                                                     \
@@ -495,12 +533,12 @@ INLINE float number_b(bf16 x) {
 /* A number of vectors that the compiler knows lets it keep their sums in registers. */
 #define CHOOSE(vectors, masked)                                                                                            \
     switch (2 * vectors + masked) {                                                                                        \
-    case 2: attend_block(a, s, key, value, here, from, to, top, total, 1, 0); break;                                       \
-    case 3: attend_block(a, s, key, value, here, from, to, top, total, 1, 1); break;                                       \
-    case 4: attend_block(a, s, key, value, here, from, to, top, total, 2, 0); break;                                       \
-    case 5: attend_block(a, s, key, value, here, from, to, top, total, 2, 1); break;                                       \
-    case 6: attend_block(a, s, key, value, here, from, to, top, total, 3, 0); break;                                       \
-    default: attend_block(a, s, key, value, here, from, to, top, total, 3, 1);                                             \
+    case 2: attend_block(a, s, key, value, here, from, to, top, total, 1, 0, pairs); break;                                       \
+    case 3: attend_block(a, s, key, value, here, from, to, top, total, 1, 1, pairs); break;                                       \
+    case 4: attend_block(a, s, key, value, here, from, to, top, total, 2, 0, pairs); break;                                       \
+    case 5: attend_block(a, s, key, value, here, from, to, top, total, 2, 1, pairs); break;                                       \
+    case 6: attend_block(a, s, key, value, here, from, to, top, total, 3, 0, pairs); break;                                       \
+    default: attend_block(a, s, key, value, here, from, to, top, total, 3, 1, pairs);                                             \
     }
 
 ATTENTION(f, float)
