@@ -31,6 +31,7 @@ from workers.protocol import packages
 from workloads import Workload, build
 
 import chainrule
+from chainrule import native
 from chainrule.scores import Scores
 
 ROUNDS = {"flat": 3, "candidates": 3}  # one of the others
@@ -43,6 +44,7 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     result = {"date": date.today().isoformat(), "command": command(arguments.model, "floor.py"), "machine": describe()}
     result |= {"model": {"name": arguments.model.name, "sha256": fingerprint(arguments.model)}}
+    result |= {"kernels": native.status().reason}
     result |= {"threads": arguments.threads, "packages": {"chainrule": packages()}, "floor": {}, "workloads": {}}
     for dtype in arguments.dtypes:
         measure_dtype(dtype, arguments, result)

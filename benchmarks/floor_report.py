@@ -73,6 +73,7 @@ def render_floor_origin(result: dict) -> str:
         render_machine(result),
         f"Model {model['name']}, SHA-256 of the weights {model['sha256'][:12]}….",
         f"Packages: {render_packages(result['packages']['chainrule'])}.",
+        *([f"Kernels: {result['kernels']}."] if "kernels" in result else []),
         f"In one run: `{result['command']}`.",
     ]
     return "\n".join(lines)

@@ -54,6 +54,7 @@ def main() -> None:
 
 def measure(model: Path, dtype: str, arguments: argparse.Namespace) -> dict:
     import chainrule
+    from chainrule import native
 
     lm = chainrule.load(str(model), dtype=dtype, threads=arguments.threads)
     ids = sequences(lm, arguments.tokens)
@@ -67,6 +68,7 @@ def measure(model: Path, dtype: str, arguments: argparse.Namespace) -> dict:
     return {
         "sequences": len(ids),
         "tokens": sum(map(len, ids)),
+        "kernels": native.status().reason,
         "promise": [bool(lm.invariant), lm.invariant.reason],
         "company": company,
         "cost": cost(lm, ids[:TIMED], arguments.rounds),
@@ -137,12 +139,12 @@ def seconds(lm, ids: list[list[int]]) -> float:
 @contextmanager
 def unpromised() -> Iterator[None]:
     """Plain products and functions, and attention without padding."""
-    from chainrule.engine import attention
+    from chainrule.engine import pieces
     from chainrule.forest import tiles
     from chainrule.models import products
 
     changes = [(products, "_SAME", {}), (products, "blocks", lambda rows, kind: [rows]), (tiles, "QUERIES", 1),
-               (tiles, "KEYS", 1), (attention, "QUERIES", 1)]  # fmt: skip
+               (tiles, "KEYS", 1), (pieces, "QUERIES", 1)]  # fmt: skip
     before = [(module, name, getattr(module, name)) for module, name, _ in changes]
     for change in changes:
         setattr(*change)

@@ -29,6 +29,7 @@ from run import default_model, existing
 from chainrule import LanguageModel
 from chainrule.engine.engine import ROWS, Answer, Engine, Question
 from chainrule.engine.job import Body, plan
+from chainrule.engine.native_attention import NativeLayout
 from chainrule.forest import chunks
 from chainrule.scores.tables import write_csv
 from chainrule.text import Tokenizer
@@ -108,7 +109,11 @@ def behind_one_context(tokenizer: Any) -> tuple[str, list[str]]:
     return context, [f" {text[:40]}" for text in short_texts(100)]
 
 
-LIBRARY, WHOLE, CHUNKS = "tokenizers' own encode_batch_fast", "the whole of score_batch", "chunks of the forest"
+LIBRARY, WHOLE, CHUNKS = (
+    "tokenizers' own encode_batch_fast",
+    "the whole of score_batch",
+    "chunks of the forest and their tables",
+)
 
 
 def stages(lm: LanguageModel, texts: list[str], rounds: int) -> dict[str, float]:
@@ -128,7 +133,7 @@ def stages(lm: LanguageModel, texts: list[str], rounds: int) -> dict[str, float]
         "tokenise, and check what was given": lambda: requests(texts, None, tokenizer, lm.model.head.size),
         "plan": lambda: plan(bodies, lm.model.max_rows, None, None),
         WHOLE: lambda: lm.score_batch(texts),
-        CHUNKS: lambda: [len(chunk) for chunk in chunks(question.forest, question.wanted_N, ROWS)],
+        CHUNKS: lambda: [NativeLayout(c.tiles).tables for c in chunks(question.forest, question.wanted_N, ROWS)],
     }
     collecting = {
         "sums of the sequences": lambda: scores.__class__.logprob.func(scores),

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from oracle import lineage
 from torch import Tensor, nn
 
-from chainrule import native
+from chainrule import LanguageModel, native
 from chainrule.engine.attention import Layout, PathCarry, forest_attention
 from chainrule.engine.readout import _count_greater, _moments, _moments_in_passes
 from chainrule.forest import chunks
@@ -235,7 +235,9 @@ def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
 
 
 def test_compiled_once(fresh, tmp_path: Path):
+    before = os.umask(0o002)  # as where every user has a group of their own
     assert fresh()
+    os.umask(before)
     (library,) = (tmp_path / "kernels").iterdir()
     made = library.stat().st_mtime_ns
     assert fresh()
@@ -280,6 +282,12 @@ def test_it_compiles_for_older_processors_without_a_warning(march: str, tmp_path
     flags = [flag for flag in building.FLAGS if not flag.startswith("-march")]
     command = ["cc", *flags, f"-march={march}", "-Wall", "-Wextra", "-Werror", "-o", tmp_path / "k.so", building.SOURCE, "-lm"]
     subprocess.run([*map(str, command)], check=True, env=dict(os.environ))
+
+
+def test_a_model_tells_whether_it_has_any(tiny: LanguageModel, abc: LanguageModel):
+    assert tiny.kernels
+    assert tiny.kernels.reason.startswith("compiled by ")
+    assert not abc.kernels
 
 
 def test_no_gradients_are_lost():

@@ -39,22 +39,33 @@ def exact() -> chainrule.LanguageModel:
 def check(scores: chainrule.Scores, reference: list[np.ndarray], exact: chainrule.LanguageModel) -> None:
     """Every factor is within the tolerance of the model's own forward, or is one that float32 does not determine.
 
-    Such a factor there is: place 2 of "It must be remembered …", where the model's own float32 forward is off by 3e-3
-    from float64, and by 3e-3 from itself when the text is cut short (LOG.md, "A factor that float32 does not determine").
+    Two such factors there are: place 2 of "It must be remembered …", where the model's own float32 forward is off by up to
+    3e-3 from float64, and by 3e-3 from itself when the text is cut short, and place 1 of "Economists can certainly …", where
+    it is off by 4e-4 (LOG.md, "A factor that float32 does not determine").
     """
-    undetermined = 0
+    undetermined = set()
     for score, own in zip(scores, reference, strict=True):
         for place in np.flatnonzero(np.abs(score.logprobs - own) >= TOLERANCE):
             with exact.model.attention("sdpa"):
                 truth = own_factors(exact, score.ids)[place]
             assert abs(own[place] - truth) > TOLERANCE / 2, (score.text, place, score.logprobs[place], own[place], truth)
             assert abs(score.logprobs[place] - truth) < 5e-3
-            undetermined += 1
-    assert undetermined <= 1
+            undetermined.add(score.text[:5])
+    assert undetermined <= {"It mu", "Econo"}
 
 
 def test_every_factor_of_500_texts(real, fortunes, reference, exact):
     check(real.score_batch(fortunes), reference, exact)
+
+
+def test_no_further_from_float64_than_the_models_own(real, fortunes, reference, exact):
+    """On average: what the kernels round, they round no worse than PyTorch's."""
+    some = range(0, 500, 12)
+    with exact.model.attention("sdpa"):
+        truth = np.concatenate([own_factors(exact, real.tokenizer.encode(fortunes[i])) for i in some])
+    own = np.concatenate([reference[i] for i in some])
+    found = real.score_batch([fortunes[i] for i in some]).logprobs
+    assert np.abs(found - truth).mean() < 1.05 * np.abs(own - truth).mean() < 1e-5
 
 
 def test_shuffled(real, fortunes, reference, exact):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from chainrule import native
 from chainrule.engine.embeddings import tokens_of
 from chainrule.engine.engine import Engine
 from chainrule.engine.invariance import Invariance
@@ -17,6 +18,7 @@ from chainrule.engine.job import Body, plan
 from chainrule.errors import InputError
 from chainrule.models.base import Model
 from chainrule.models.table import TableModel
+from chainrule.native.build import Status
 from chainrule.scores import Conditional, Explanation, Ranked, Score, Scores
 from chainrule.scores.assemble import Settings, score_requests
 from chainrule.text.policy import Start, resolve_end, resolve_start
@@ -72,6 +74,13 @@ class LanguageModel:
     def invariant(self) -> Invariance:
         """Whether a factor has the same bits alone, in any batch, order and chunk; true or false, with its `reason`."""
         return self.engine.invariance
+
+    @property
+    def kernels(self) -> Status:
+        """Whether kernels compiled on this machine run beside PyTorch's; true or false, with its `reason`."""
+        if isinstance(self.model, TableModel) or self.model.device.type != "cpu":
+            return Status(None, "the compiled kernels are for networks on the CPU")
+        return native.status()
 
     def score(
         self,

@@ -10,6 +10,7 @@ import hashlib
 import os
 import platform
 import re
+import shlex
 import shutil
 import stat
 import subprocess
@@ -46,24 +47,26 @@ def status() -> Status:
         return Status(None, "CHAINRULE_NATIVE=0 leaves the compiled kernels out")
     if platform.system() != "Linux" or platform.machine() != "x86_64":
         return Status(None, f"the kernels are written for Linux on x86-64, not {platform.system()} on {platform.machine()}")
-    compiler = os.environ.get("CC") or next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
-    if compiler is None:
+    compiler = shlex.split(os.environ.get("CC", "")) or [c for c in map(shutil.which, ("cc", "gcc", "clang")) if c][:1]
+    if not compiler:
         return Status(None, "there is no C compiler (cc, gcc or clang; apt install gcc, for one)")
     try:
         library = ctypes.CDLL(str(_compiled(compiler)))
     except (OSError, subprocess.SubprocessError) as error:
         said = getattr(error, "stderr", None) or str(error)
-        return Status(None, f"{compiler} could not compile them: {said.strip().splitlines()[0] if said.strip() else error!r}")
+        return Status(
+            None, f"{' '.join(compiler)} could not compile them: {said.strip().splitlines()[0] if said.strip() else error!r}"
+        )
     lanes = library.lanes()
     if lanes < LANES:
         return Status(None, "this CPU has neither AVX2 nor AVX-512")
     product = hasattr(library, "product_b") and not any("amx_bf16" in line for line in _processor())
-    return Status(library, f"compiled by {compiler}, {lanes} numbers at a time", lanes, product)
+    return Status(library, f"compiled by {' '.join(compiler)}, {lanes} numbers at a time", lanes, product)
 
 
-def _compiled(compiler: str) -> Path:
+def _compiled(compiler: list[str]) -> Path:
     """The library for this source, compiler and processor; made where it is not there yet."""
-    key = hashlib.sha256("\0".join([SOURCE.read_text(encoding="utf-8"), *FLAGS, compiler, *_processor()]).encode())
+    key = hashlib.sha256("\0".join([SOURCE.read_text(encoding="utf-8"), *FLAGS, *compiler, *_processor()]).encode())
     folder = cache_folder() / "kernels"
     library = folder / f"{key.hexdigest()[:32]}.so"
     if _ours(library):
@@ -71,8 +74,9 @@ def _compiled(compiler: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:  # another process may be at it too: the last one wins
         made = Path(scratch) / library.name
-        command = [compiler, *FLAGS, "-o", str(made), str(SOURCE), "-lm"]
+        command = [*compiler, *FLAGS, "-o", str(made), str(SOURCE), "-lm"]
         subprocess.run(command, check=True, capture_output=True, text=True, timeout=SECONDS, stdin=subprocess.DEVNULL)
+        made.chmod(0o700)  # whatever the umask lets others do
         os.replace(made, library)
     return library
 
