@@ -53,15 +53,18 @@ def status() -> Status:
     try:
         library = ctypes.CDLL(str(_compiled(compiler)))
     except (OSError, subprocess.SubprocessError) as error:
-        said = getattr(error, "stderr", None) or str(error)
-        return Status(
-            None, f"{' '.join(compiler)} could not compile them: {said.strip().splitlines()[0] if said.strip() else error!r}"
-        )
+        said = (getattr(error, "stderr", None) or "").strip() or _in_short(error)
+        return Status(None, f"{' '.join(compiler)} could not compile them: {said.splitlines()[0]}")
     lanes = library.lanes()
     if lanes < LANES:
         return Status(None, "this CPU has neither AVX2 nor AVX-512")
     product = hasattr(library, "product_b") and not any("amx_bf16" in line for line in _processor())
     return Status(library, f"compiled by {' '.join(compiler)}, {lanes} numbers at a time", lanes, product)
+
+
+def _in_short(error: Exception) -> str:
+    """Without the command line, which is long."""
+    return f"exit status {error.returncode}" if isinstance(error, subprocess.CalledProcessError) else str(error) or repr(error)
 
 
 def _compiled(compiler: list[str]) -> Path:
