@@ -28,6 +28,7 @@ from run import default_model, existing
 
 from chainrule import LanguageModel
 from chainrule.engine.engine import ROWS, Answer, Engine, Question
+from chainrule.engine.invariance import Invariance
 from chainrule.engine.job import Body, plan
 from chainrule.engine.native_attention import NativeLayout
 from chainrule.forest import chunks
@@ -42,6 +43,8 @@ SHARD = 1000  # texts whose tables are made at a time, as the command line does
 
 class Instant(Engine):
     """Answers at once: every factor is −3 nats."""
+
+    invariance = Invariance(True, "there is no network")  # which is not tried out
 
     def answer(self, question: Question, **options: Any) -> Answer:
         nodes, top = len(question.forest), options.get("top", 0)
