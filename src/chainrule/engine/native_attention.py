@@ -9,6 +9,8 @@ D width of a head.
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
@@ -20,31 +22,15 @@ Ints = NDArray[np.int64]
 
 
 class NativeLayout:
-    """What the kernel needs to know of a chunk, for the layers of a model to share; made when it is first asked for."""
+    """What the kernel needs to know of a chunk, for all layers to share; each part is made when it is first asked for."""
 
     def __init__(self, tiles: Tiles) -> None:
         self._tiles = tiles
-        self._tables: tuple[Ints, Ints] | None = None
         self._tasks: dict[int, Ints] = {}
 
-    @property
+    @cached_property
     def tables(self) -> tuple[Ints, Ints]:
         """Each tile's first row, rows, depth, and where in the second table the places far and near begin; the places."""
-        if self._tables is None:
-            self._tables = self._make()
-        return self._tables
-
-    def tasks(self, share: int) -> Ints:
-        """Tile and first lane of each task, A × 2; a lane is a row of one of the `share` heads of a group."""
-        if share not in self._tasks:
-            lanes_B = np.diff(self._tiles.bound_B1) * share
-            tasks_B = -(-lanes_B // native.queries())
-            tile_A = np.repeat(np.arange(len(lanes_B)), tasks_B)
-            before_A = np.repeat(np.cumsum(tasks_B) - tasks_B, tasks_B)
-            self._tasks[share] = np.stack([tile_A, (np.arange(len(tile_A)) - before_A) * native.queries()], 1)
-        return self._tasks[share]
-
-    def _make(self) -> tuple[Ints, Ints]:
         tiles, parts, far_of, length = self._tiles, [], {-1: 0}, 0
         for above in dict.fromkeys(tiles.above_B[tiles.above_B >= 0].tolist()):  # tiles below one ancestor share its path
             parts.append(tiles.down_to(above))
@@ -55,6 +41,16 @@ class NativeLayout:
         near_B = length + np.arange(len(first_B)) * T
         table_B6 = np.stack([first_B, np.diff(tiles.bound_B1), depth_B, far_B, depth_B // T * T, near_B], 1)
         return table_B6, np.concatenate([*parts, tiles.place_BT.reshape(-1)])
+
+    def tasks(self, share: int) -> Ints:
+        """Tile and first lane of each task, A × 2; a lane is a row of one of the `share` heads of a group."""
+        if share not in self._tasks:
+            lanes_B = np.diff(self._tiles.bound_B1) * share
+            tasks_B = -(-lanes_B // native.queries())
+            tile_A = np.repeat(np.arange(len(lanes_B)), tasks_B)
+            before_A = np.repeat(np.cumsum(tasks_B) - tasks_B, tasks_B)
+            self._tasks[share] = np.stack([tile_A, (np.arange(len(tile_A)) - before_A) * native.queries()], 1)
+        return self._tasks[share]
 
 
 def native_attend(

@@ -300,6 +300,9 @@ enum {
     WIDEST = 256                 /* numbers of a key or value */
 };
 
+/* How many queries are attended to at a time: the lanes of a task. */
+int queries(void) { return QUERIES; }
+
 /* An unbranched run of rows within one block of depths: what lies above it, whole blocks, and then the path within the block. */
 typedef struct {
     int64_t row, rows, depth; /* the first row, how many there are, the depth of the first */
@@ -310,7 +313,7 @@ typedef struct {
 typedef struct {
     const void *query, *key, *value;
     void *out;
-    float *logsumexp; /* R × H, or none */
+    float *logsumexp; /* R × H */
     const tile *tiles;
     const int64_t *task; /* tile and first lane of each task, lanes being (row, head of the group) */
     const int64_t *place;
@@ -503,7 +506,7 @@ INLINE float number_b(bf16 x) {
             long row = t->row + (first + lane) / share, head = group * share + (first + lane) % share;                     \
             float sums = ((float *)total)[lane];                                                                           \
             T *out = (T *)a->out + (row * a->heads + head) * a->value_width;                                               \
-            if (a->logsumexp) a->logsumexp[row * a->heads + head] = ((float *)top)[lane] + logf(sums);                     \
+            a->logsumexp[row * a->heads + head] = ((float *)top)[lane] + logf(sums);                                       \
             for (long d = 0; d < a->value_width; d += LANES) {                                                             \
                 float some[LANES] = {};                                                                                    \
                 for (long i = 0; i < LANES && d + i < a->value_width; i++) some[i] = s->out[d + i][lane] / sums;           \
