@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "src" / "chainrule"
-LADDER = ("text", "forest", "native", "models", "engine", "scores", "language.py", "cli", "folders.py", "errors.py")
+LADDER = ("text", "forest", "native", "models", "engine", "scores", "verify", "language.py", "cli", "folders.py", "errors.py")
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 

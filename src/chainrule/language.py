@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -25,6 +25,9 @@ from chainrule.text.policy import Start, resolve_end, resolve_start
 from chainrule.text.requests import Request, requests
 from chainrule.text.tokenizer import Tokenizes
 from chainrule.text.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from chainrule.verify import Report
 
 
 def load(
@@ -162,6 +165,18 @@ class LanguageModel:
     def explain(self, text: Any, *, context: Any = None, **options: Any) -> Explanation:
         """Each factor of a text written out, with the running product."""
         return Explanation(self.score(text, context=context, **options))
+
+    def verify(self, texts: Sequence[str] | None = None, *, progress: Callable[[str, int, int], None] | None = None) -> Report:
+        """Try on this model and machine, property by property, that the numbers are right; print it, or ask `passed`.
+
+        texts: what to try it on (default: six short texts in several scripts; of any text at most 48 tokens are taken).
+        progress: called with the name of the property that comes next, how many are done, and how many there are.
+        The slow references are the model's own forwards: unpadded, one sequence at a time, in its own type, in float32 and,
+        where memory allows, in float64. Raises InputError for texts that are none.
+        """
+        from chainrule.verify import verify
+
+        return verify(self, texts, progress)
 
     def embed(self, ids: Sequence[int]) -> torch.Tensor:
         """The token embeddings of `ids`, T × D, as `score(embeddings=...)` takes them."""

@@ -1,9 +1,9 @@
-"""chainrule score | rank | next | explain | pull | models. Heavy imports wait until the arguments have been read."""
+"""chainrule score | rank | next | explain | verify | pull | models. Heavy imports wait until the arguments have been read."""
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Optional
+from typing import Annotated, Any, Optional
 
 import typer
 
@@ -150,6 +150,55 @@ def explain(
     from chainrule.cli.scoring import show_explanation
 
     show_explanation(_load(model, device, dtype, start, threads).explain(text, context=context, end=end or None), json)
+
+
+@app.command()
+@guarded
+def verify(
+    model: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Argument(help="A packaged model, a model folder, a .gguf file or a hub id. Default: smollm2-135m."),
+    ] = None,
+    file: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--file", "-f", help="Texts to try it on: one a line, or a .csv, .jsonl or .parquet; - is stdin."),
+    ] = None,
+    column: Annotated[str, typer.Option(help="The column that holds the texts.")] = "text",
+    code: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--code", help="Instead: code this text with the model's factors, decode it, compare."),
+    ] = None,
+    decode: Annotated[Optional[str], typer.Option("--decode", help="Instead: the text of a code that --code wrote.")] = None,  # noqa: UP045
+    output: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--output", "-o", help="Where --code writes the code (default: FILE.code), or --decode the text."),
+    ] = None,
+    json: Json = False,
+    start: Start = "auto",
+    dtype: Dtype = "float32",
+    device: Device = "cpu",
+    threads: Threads = None,
+) -> None:
+    """Prove the numbers on this model and machine: 17 properties, or a text coded and decoded. Exit code 1: one failed."""
+    from chainrule.cli.inputs import Columns, read
+    from chainrule.cli.proving import decode_file, verify_code, verify_numbers
+    from chainrule.errors import InputError
+
+    if sum(option is not None for option in (file, code, decode)) > 1:
+        raise InputError("give one of --file, --code and --decode")
+    if output is not None and code is None and decode is None:
+        raise InputError("--output goes with --code or --decode; the properties go to standard output (--json for JSON)")
+
+    def load_it() -> Any:
+        return _load(model, device, dtype, start, threads)
+
+    if code is not None:
+        verify_code(load_it, code, output, json)
+    elif decode is not None:
+        decode_file(load_it, decode, output)
+    else:
+        texts = None if file is None else [str(r.item) for r in read([], file, Columns(column), None, skip_empty=False)]
+        verify_numbers(load_it, texts, json)
 
 
 @app.command()

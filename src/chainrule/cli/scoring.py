@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from chainrule.cli.inputs import Record
+from chainrule.cli.progress import progress
 from chainrule.errors import InputError
 from chainrule.scores.tables import Writer, json_text, score_summary, write_csv
 
@@ -48,7 +49,7 @@ class Sink:
             for score in scores:
                 print(json_text(score.to_dict() if self.detailed else score_summary(score)))
         elif sys.stdout.isatty():
-            _show(*(scores if self.detailed else [scores]))
+            show(*(scores if self.detailed else [scores]))
         else:
             write_csv(scores.to_arrow(self.per), sys.stdout, self._header)
             self._header = False
@@ -61,10 +62,11 @@ def score_stream(load: Callable[[], LanguageModel], records: Iterator[Record], s
         raise InputError("there is nothing to score: the input holds no text")
     lm = load()
     done = 0
-    with _progress() as report:
+    with progress("contexts") as say:
         shard = first
         while shard:
-            sink.write(_score(lm, shard, options, report(done)))
+            label = f"scoring behind {done} texts" if done else "scoring"
+            sink.write(_score(lm, shard, options, partial(say, label) if say else None))
             done += len(shard)
             shard = list(islice(records, SHARD))
 
@@ -96,7 +98,7 @@ def rank_all(
     elif sys.stdout.isatty():
         from chainrule.scores.views import rank_table
 
-        _show(rank_table(ranked))
+        show(rank_table(ranked))
     else:
         write_csv(_table(rows), sys.stdout, header=True)
     if any(r.score.boundary == "apart" for r in ranked):
@@ -131,7 +133,7 @@ def show_explanation(explanation: Explanation, json: bool) -> None:
     if json:
         print_json(explanation.to_dict())
     elif sys.stdout.isatty():
-        _show(explanation)
+        show(explanation)
     else:
         print(explanation)
 
@@ -141,10 +143,10 @@ def print_json(value: Any) -> None:
     print(json_text(value, indent=2))
 
 
-def _score(lm: LanguageModel, shard: list[Record], options: dict[str, Any], progress: Progress | None) -> Scores:
+def _score(lm: LanguageModel, shard: list[Record], options: dict[str, Any], report: Progress | None) -> Scores:
     contexts = [r.context for r in shard]
     given = None if all(c is None for c in contexts) else contexts
-    return _naming(shard, lambda: lm.score_batch([r.item for r in shard], context=given, progress=progress, **options))
+    return _naming(shard, lambda: lm.score_batch([r.item for r in shard], context=given, progress=report, **options))
 
 
 def _naming(records: list[Record], ask: Callable[[], Any]) -> Any:
@@ -157,29 +159,10 @@ def _naming(records: list[Record], ask: Callable[[], Any]) -> Any:
         raise InputError(f"{records[error.item].where}: {error.reason}") from None
 
 
-def _show(*renderables: Any) -> None:
+def show(*renderables: Any) -> None:
+    """Rich on a terminal."""
     from rich.console import Console
 
     console = Console(highlight=False)
     for renderable in renderables:
         console.print(renderable)
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[int], Progress | None]]:
-    """On a terminal, a bar a shard; elsewhere nothing."""
-    if not sys.stderr.isatty():
-        yield lambda done: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total} contexts"))
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bars:
-        task = bars.add_task("scoring", total=None)
-
-        def report(done: int) -> Callable[[int, int], None]:
-            label = f"scoring behind {done} texts" if done else "scoring"
-            return lambda now, total: bars.update(task, description=label, completed=now, total=total)
-
-        yield report

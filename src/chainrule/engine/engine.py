@@ -95,7 +95,7 @@ class Engine:
             done, computed = done + step.new, computed + step.rows
             if progress is not None:
                 progress(done, contexts)
-        _refuse_nan(answer.logprob_N[question.wanted_N], self.model.name)
+        refuse_nan(answer.logprob_N[question.wanted_N], self.model.name)
         return replace(answer, rows=computed)
 
     @torch.inference_mode()
@@ -107,7 +107,7 @@ class Engine:
                 hidden_MH = step.hidden_RH[step.row_F[here[:1]]]
                 at = Distributions.at(self.model.head, hidden_MH, room(self.model.head, self.model.device))
                 logprob_V = (at.logits_MV[0].double() - at.logsumexp_M[0]).cpu().numpy()
-                _refuse_nan(logprob_V, self.model.name)
+                refuse_nan(logprob_V, self.model.name)
                 return logprob_V
         raise ValueError(f"no factor is wanted behind node {node}")
 
@@ -143,7 +143,7 @@ def _store(answer: Answer, node_F: NDArray[np.int64], found: object) -> None:
         getattr(answer, target)[node_F] = getattr(found, source).cpu().numpy()
 
 
-def _refuse_nan(logprob: NDArray[np.float64], name: str) -> None:
+def refuse_nan(logprob: NDArray[np.float64], name: str) -> None:
     if np.isnan(logprob).any():
         raise ModelError(
             f"{name} gave NaN for {int(np.isnan(logprob).sum())} of {logprob.size} factors: "

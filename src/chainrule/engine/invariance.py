@@ -7,7 +7,6 @@ type, and every kernel is tried with the shapes that the model uses. Where a bit
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,10 +46,9 @@ def check(engine: Engine) -> Invariance:
         return Invariance(False, f"on the {engine.path} path the model's own forward is used, whose bits move with its batch")
     if model.device.type != "cpu":
         return Invariance(False, f"the order in which kernels add up is not under control on {model.device.type}")
-    experts = next((type(m).__name__ for m in _modules(model) if re.search("experts|moe", type(m).__name__, re.I)), None)
-    if experts:
+    if mixture := experts(model):
         return Invariance(
-            False, f"a mixture of experts ({experts}) gives an expert as many rows as the batch happens to send it"
+            False, f"a mixture of experts ({mixture}) gives an expert as many rows as the batch happens to send it"
         )
     unsettled = [kind for kind in _kinds(model) if not settled(kind)]
     if unsettled:
@@ -80,8 +78,10 @@ def _logprobs(engine: Engine, sequences: list[np.ndarray], rows: int) -> np.ndar
     return answer.logprob_N[forest.path(len(sequences) - 1)[1:]]
 
 
-def _modules(model: Model) -> Iterable[object]:
-    return model.lm.modules() if isinstance(model, PretrainedModel) else ()
+def experts(model: Model) -> str | None:
+    """The name of the model's mixture of experts; None where it has none."""
+    modules = model.lm.modules() if isinstance(model, PretrainedModel) else ()
+    return next((name for m in modules if re.search("experts|moe", name := type(m).__name__, re.IGNORECASE)), None)
 
 
 def _kinds(model: Model) -> set[Kind]:

@@ -7,7 +7,7 @@ preorder; between two of them only the current root-to-node path has to be carri
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,13 @@ def chunks(forest: Forest, wanted_N: NDArray[np.bool_], rows: int) -> Iterator[C
         stop = min(first + rows, len(view.node_R))
         chunk, path_P = view.chunk(first, stop, path_P)
         yield chunk
+
+
+def extension(path: int, rows: int) -> Chunk:
+    """`rows` contexts in single file behind a path of `path` contexts, of which all stay on the path."""
+    forest = Forest.build([np.zeros(path + rows + 1, np.int64)])
+    chunk, _ = _Rows.of(forest, forest.depth_N > 0).chunk(path, path + rows, np.arange(path))
+    return replace(chunk, keep=path, carry=np.arange(rows))
 
 
 @dataclass(frozen=True)

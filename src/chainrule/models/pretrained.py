@@ -43,6 +43,11 @@ class PretrainedModel:
         self.own_head = OwnHead(self._own_head, size, self.dtype)
         self.head: Head = LinearHead.of(output, config) if isinstance(output, nn.Linear) else self.own_head
 
+    @property
+    def tables(self) -> tuple[nn.Module, nn.Module]:
+        """The modules of the token embeddings and of the head."""
+        return self._table, self.lm.get_output_embeddings()
+
     def embed(self, ids_N: Tensor) -> Tensor:
         return self._table(ids_N.to(self.device))
 
@@ -82,13 +87,14 @@ class PretrainedModel:
                 setattr(owner, name, value)
 
     @contextmanager
-    def widened(self) -> Iterator[None]:
-        """In float32 for a while. Widening and narrowing again is exact, so nothing is lost."""
-        narrow = [p for p in self.lm.parameters() if p.dtype in (torch.bfloat16, torch.float16)]
+    def widened(self, dtype: torch.dtype | None = torch.float32) -> Iterator[None]:
+        """In a wider type for a while (None: as it is). Widening and narrowing again is exact, so nothing is lost."""
+        narrower = [d for d in (torch.bfloat16, torch.float16, torch.float32) if dtype and d.itemsize < dtype.itemsize]
+        narrow = [p for p in self.lm.parameters() if p.dtype in narrower]
         narrow_types = [p.dtype for p in narrow]
         with torch.inference_mode(False):  # a tensor made in inference mode could never be trained again
             for p in narrow:
-                p.data = p.data.float()
+                p.data = p.data.to(dtype)
         try:
             yield
         finally:

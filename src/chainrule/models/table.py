@@ -48,8 +48,8 @@ class TableModel:
         if len(set(self.vocabulary)) < size or not size:
             raise ModelError(f"a vocabulary must be a non-empty list of different tokens, not {self.vocabulary!r}")
         self._ids = {token: i for i, token in enumerate(self.vocabulary)}
-        self._rows = {self._key(c): _row(c, numbers, size, probabilities) for c, numbers in conditionals.items()}
-        self._longest = max(map(len, self._rows), default=0)
+        self.rows = {self._key(c): _row(c, numbers, size, probabilities) for c, numbers in conditionals.items()}
+        self.longest = max(map(len, self.rows), default=0)  # tokens of the longest context that has a row
         self.head = IdentityHead(size, torch.float64)
         self.width = self.embeddings = size + 1
         self.max_rows = None
@@ -80,9 +80,9 @@ class TableModel:
 
     def _lookup(self, context: list[int]) -> np.ndarray:
         """The row for a context of ids."""
-        suffixes = range(max(0, len(context) - self._longest), len(context) + 1) if self.back_off else range(1)
+        suffixes = range(max(0, len(context) - self.longest), len(context) + 1) if self.back_off else range(1)
         for cut in suffixes:
-            if (row := self._rows.get(tuple(context[cut:]))) is not None:
+            if (row := self.rows.get(tuple(context[cut:]))) is not None:
                 return row
         tokens = " ".join(self.vocabulary[i] for i in context)
         raise InputError(f"the table has no row for the context ({tokens}): add it, or set back_off=True")

@@ -1,0 +1,94 @@
+"""All properties in order, and which failure explains which.
+
+Each check is for one kind of error. Where an error has to show in others too (a network that sees later tokens has factors
+that move with the batch), they name it in `after`: they are told to follow from it, and the one that failed by itself is the
+one to look at.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+
+from chainrule.errors import ChainruleError
+from chainrule.verify import company, conditioning, numbers, vocabulary
+from chainrule.verify.report import Finding, Property, Report, versions
+from chainrule.verify.subject import Language, Subject
+
+Progress = Callable[[str, int, int], None]  # the property that comes next, properties done, properties in all
+
+
+class Check(NamedTuple):
+    name: str
+    run: Callable[[Subject], Finding]
+    after: tuple[str, ...] = ()  # properties whose failure would show here too
+
+
+BASE = ("repeatability", "causality", "batch and order")
+CHECKS = (
+    Check("repeatability", company.repeatability),
+    Check("causality", conditioning.causality, ("repeatability",)),
+    Check("batch and order", company.batch_and_order, ("repeatability", "causality")),
+    Check("padding", company.padding, BASE),
+    Check("path carry", company.path_carry, BASE),
+    Check("chunk sizes", company.chunk_sizes, (*BASE, "path carry")),
+    Check("embeddings = ids", conditioning.embeddings, BASE),
+    Check("head", numbers.head),
+    Check("shift", conditioning.shift, (*BASE, "padding")),
+    Check("dtype", numbers.dtype, (*BASE, "padding", "head", "shift")),
+    Check("normalisation", numbers.normalisation, (*BASE, "padding", "shift", "dtype")),
+    Check("sum", numbers.addition),
+    Check("start symbol", conditioning.start_symbol, (*BASE, "head", "shift", "dtype", "normalisation")),
+    Check("windows", company.windows, (*BASE, "padding", "path carry", "chunk sizes", "start symbol")),
+    Check("unreachable vocabulary", vocabulary.unreachable),
+    Check("tokenizer", vocabulary.tokenizer),
+    Check("tied weights", numbers.tied_weights),
+)
+
+
+def verify(lm: Language, texts: Sequence[str] | None = None, progress: Progress | None = None) -> Report:
+    """Try every property on this model and machine; see `LanguageModel.verify`."""
+    begin = time.perf_counter()
+    subject, found = Subject(lm, texts), {}
+    for done, check in enumerate(CHECKS):
+        if progress is not None:
+            progress(check.name, done, len(CHECKS))
+        found[check.name] = _property(check, _run(check, subject), found)
+    if progress is not None:
+        progress("", len(CHECKS), len(CHECKS))
+    return Report(lm.model.name, found.values(), about(lm), time.perf_counter() - begin)
+
+
+def about(lm: Language) -> dict[str, object]:
+    """What the report holds for: the model's way of being run, the machine and the versions."""
+    return {
+        "network": type(getattr(lm.model, "lm", lm.model)).__name__,
+        "path": lm.engine.path,
+        "dtype": str(lm.model.dtype).removeprefix("torch."),
+        "device": str(lm.model.device),
+        "threads": torch.get_num_threads(),
+        "invariant": {"holds": bool(lm.invariant), "reason": lm.invariant.reason},
+        "start": lm.start.to_dict(),
+        "machine": platform.machine(),
+        "versions": versions(),
+    }
+
+
+def _run(check: Check, subject: Subject) -> Finding:
+    try:
+        return check.run(subject)
+    except ChainruleError as error:
+        return Finding("it could not be computed", float("inf"), cause=str(error))
+
+
+def _property(check: Check, finding: Finding, before: dict[str, Property]) -> Property:
+    if finding.error is None:
+        return Property(check.name, "skip", finding)
+    if finding.error <= finding.tolerance:
+        return Property(check.name, "warn" if finding.warning else "pass", finding)
+    because = next((name for name in check.after if before[name].status == "fail"), "")
+    return Property(check.name, "follows" if because else "fail", finding, because)

@@ -1,0 +1,296 @@
+"""verify: every property holds on sound models, and of each named bug exactly the right property fails."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from model_zoo import BATCH, CONFIGS, FOREST, tiny, untouched, wrap
+
+import chainrule
+from chainrule import InputError, LanguageModel, TableModel
+from chainrule.engine import engine as engine_module
+from chainrule.engine import job
+from chainrule.engine.attention import PathCarry
+from chainrule.engine.engine import Engine, Question
+from chainrule.engine.paths import Step, batch_path
+from chainrule.engine.readout import Distributions
+from chainrule.forest.windows import windows
+from chainrule.models.pretrained import PretrainedModel
+from chainrule.scores import Score, Scores, assemble
+from chainrule.text import Tokenizer
+
+Patch = pytest.MonkeyPatch
+
+
+@pytest.fixture
+def forest(tiny_folder) -> LanguageModel:
+    """A fresh one, to be broken."""
+    return chainrule.load(tiny_folder)
+
+
+@pytest.fixture
+def batch(tiny_folder) -> LanguageModel:
+    """The same through its own forward, in padded batches."""
+    lm = chainrule.load(tiny_folder)
+    lm.model.lm.set_attn_implementation("sdpa")
+    lm.engine = Engine(lm.model, "batch")
+    return lm
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_sound_model_has_every_property(name):
+    report = tiny(name).lm.verify()
+    assert report.passed, str(report)
+    assert {p.name for p in report if p.status == "skip"} <= {
+        *("tokenizer", "unreachable vocabulary", "tied weights"),
+        *(("path carry",) if name in BATCH else ()),
+    }
+
+
+@pytest.mark.parametrize("dtype", ["float64", "bfloat16"])
+@pytest.mark.parametrize("name", ["llama", "gemma2", "granite", "mamba"])
+def test_so_has_one_in_another_type(name, dtype):
+    report = tiny(name, dtype).lm.verify()
+    assert report.passed, str(report)
+    assert dtype in report["dtype"].checked
+
+
+def test_with_a_tokenizer_and_without(tiny):
+    with_it, without = tiny.verify(), LanguageModel(tiny.model, engine=tiny.engine).verify()
+    assert with_it.passed
+    assert without.passed
+    assert {p.name for p in without if p.status == "skip"} - {p.name for p in with_it if p.status == "skip"} == {
+        *("tokenizer", "unreachable vocabulary"),
+    }
+
+
+def test_on_tables(abc):
+    assert abc.verify().passed
+    bigrams = {"": [10, 9, 0], "A": [0, 0, 0], "B": [8, 7, 0], "C": [1, 2, -math.inf]}
+    report = LanguageModel(TableModel(["A", "B", "C"], bigrams, back_off=True)).verify()
+    assert report.passed, str(report)
+    assert report["normalisation"].details["length"] == 9  # all 3⁹ sequences
+
+
+def test_on_texts_of_ones_own(tiny):
+    report = tiny.verify(texts=["Hello world, hello there!", "How are you today?"])
+    assert report.passed
+    assert report["tokenizer"].checked.startswith("2 texts")
+    with pytest.raises(InputError, match="a list of texts"):
+        tiny.verify(texts="Hello")
+    with pytest.raises(InputError, match="half of a surrogate pair"):
+        tiny.verify(texts=["\ud800"])
+    with pytest.raises(InputError, match="without a tokenizer"):
+        LanguageModel(tiny.model, engine=tiny.engine).verify(texts=["Hello"])
+
+
+# Each bug, by the property that it is for. A patch takes a sound model and breaks it, or the library below it.
+
+BUGS: dict[str, tuple[str, str, Callable[[LanguageModel, Patch], None]]] = {}
+
+
+def bug(name: str, prop: str, path: str = "forest") -> Callable:
+    def register(patch: Callable[[LanguageModel, Patch], None]) -> None:
+        BUGS[name] = (prop, path, patch)
+
+    return register
+
+
+def hidden(change: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> Callable[[LanguageModel, Patch], None]:
+    """Hidden states (B × T × D) changed by a function of themselves and of the embeddings."""
+
+    def patch(lm: LanguageModel, monkeypatch: Patch) -> None:
+        own = PretrainedModel.hidden
+        monkeypatch.setattr(PretrainedModel, "hidden", lambda self, e_BTD, **layout: change(own(self, e_BTD, **layout), e_BTD))
+
+    return patch
+
+
+def factors(change: Callable[[Distributions, Any, torch.Tensor], torch.Tensor]) -> Callable[[LanguageModel, Patch], None]:
+    """log Pr of factors changed, just as they are read."""
+
+    def patch(lm: LanguageModel, monkeypatch: Patch) -> None:
+        own = Distributions.factors
+
+        def broken(self: Distributions, row_F: torch.Tensor, token_F: torch.Tensor, top: int) -> Any:
+            found = own(self, row_F, token_F, top)
+            return replace(found, logprob_F=change(self, found, row_F))
+
+        monkeypatch.setattr(Distributions, "factors", broken)
+
+    return patch
+
+
+bug("a dropout left on", "repeatability")(hidden(lambda h, e: h + 1e-3 * torch.randn_like(h)))
+bug("a leak of the next token", "causality")(hidden(lambda h, e: h + 0.5 * torch.nn.functional.pad(e[:, 1:], (0, 0, 0, 1))))
+bug("a leak of the next token, in batches", "causality", "batch")(
+    hidden(lambda h, e: h + 0.5 * torch.nn.functional.pad(e[:, 1:], (0, 0, 0, 1)))
+)
+bug("a neighbour's state", "batch and order", "batch")(
+    hidden(lambda h, e: h + 0.1 * torch.nn.functional.pad(h[:-1], (0, 0, 0, 0, 1, 0)))
+)
+bug("a trunk in bfloat16", "dtype")(hidden(lambda h, e: h.bfloat16().float()))
+bug("a log-softmax in bfloat16", "dtype")(factors(lambda at, found, row_F: found.logprob_F.bfloat16().double()))
+bug("raw logits added", "normalisation")(factors(lambda at, found, row_F: found.logprob_F + at.logsumexp_M[row_F]))
+
+
+@bug("a shortlist normaliser", "normalisation")
+def _(lm: LanguageModel, monkeypatch: Patch) -> None:
+    own = Distributions.at
+
+    def shortlisted(*args: Any) -> Distributions:
+        at = own(*args)
+        return replace(at, logsumexp_M=at.logits_MV[:, : at.logits_MV.shape[1] // 2].double().logsumexp(-1))
+
+    monkeypatch.setattr(Distributions, "at", shortlisted)
+
+
+@bug("shifted targets", "shift")
+def _(lm: LanguageModel, monkeypatch: Patch) -> None:
+    class Shifted(Question):
+        @property
+        def token_N(self):
+            return super().token_N[np.maximum(self.forest.parent_N, 0)]
+
+    own = Engine.answer
+    monkeypatch.setattr(Engine, "answer", lambda self, question, **options: own(self, Shifted(**vars(question)), **options))
+
+
+@bug("rows read one place early", "shift", "batch")
+def _(lm: LanguageModel, monkeypatch: Patch) -> None:
+    def early(*args: Any, **options: Any):
+        for step in batch_path(*args, **options):
+            yield Step(torch.cat([step.hidden_RH[:1], step.hidden_RH[:-1]]), step.row_F, step.node_F, step.rows, step.new)
+
+    lm.engine = Engine(lm.model, "single")  # so that the row before is one of the same sequence
+    monkeypatch.setitem(engine_module.PATHS, "single", lambda *args: early(*args, padded=False))
+
+
+@bug("left padding without positions", "padding", "gpt2")
+def _(lm: LanguageModel, monkeypatch: Patch) -> None:
+    lm.model.lm.set_attn_implementation("sdpa")
+    lm.engine = Engine(lm.model, "batch")
+    own = PretrainedModel.hidden
+
+    def left(self: Any, e_BTD: torch.Tensor, *, attention_mask: torch.Tensor | None = None, **layout: Any) -> torch.Tensor:
+        if attention_mask is None:
+            return own(self, e_BTD, **layout)
+        gaps = (attention_mask == 0).sum(-1).tolist()
+        moved_BTD = torch.stack([e_TD.roll(gap, 0) for e_TD, gap in zip(e_BTD, gaps, strict=True)])
+        mask = torch.stack([m.roll(gap) for m, gap in zip(attention_mask, gaps, strict=True)])
+        positions = torch.arange(e_BTD.shape[1]).expand(len(e_BTD), -1)
+        h_BTH = own(self, moved_BTD, attention_mask=mask, position_ids=positions, **layout)
+        return torch.stack([h_TH.roll(-gap, 0) for h_TH, gap in zip(h_BTH, gaps, strict=True)])
+
+    monkeypatch.setattr(PretrainedModel, "hidden", left)
+
+
+@bug("a head without its scale", "head", "granite")
+def _(lm: LanguageModel, monkeypatch: Patch) -> None:
+    assert lm.model.head.scale == 2.0
+    lm.model.head.scale = 1.0
+
+
+@bug("a head without its softcap", "head", "gemma2")
+def _(lm: LanguageModel, monkeypatch: Patch) -> None:
+    lm.model.head.softcap = None
+
+
+def body(change: Callable[[LanguageModel, job.Body], job.Body]) -> Callable[[LanguageModel, Patch], None]:
+    """What is scored behind a start symbol changed; with x_0 given it stays."""
+
+    def patch(lm: LanguageModel, monkeypatch: Patch) -> None:
+        own = assemble._body
+
+        def broken(request: Any, start: Any) -> job.Body:
+            made = own(request, start)
+            return made if made.start_id is None else change(lm, made)
+
+        monkeypatch.setattr(assemble, "_body", broken)
+
+    return patch
+
+
+bug("a doubled start", "start symbol")(body(lambda lm, b: job.Body(np.append(b.start_id, b.ids), b.given + 1, b.start_id)))
+bug("EOS for BOS", "start symbol")(body(lambda lm, b: job.Body(b.ids, b.given, lm.tokenizer.eos_id)))
+
+
+@bug("a dropped start", "start symbol")
+def _(lm: LanguageModel, monkeypatch: Patch) -> None:
+    own = LanguageModel._chosen
+
+    def dropped(self: LanguageModel, start: Any) -> Any:
+        return own(self, "given" if start is None else start)
+
+    monkeypatch.setattr(LanguageModel, "_chosen", dropped)
+
+
+@bug("a product in place of a sum", "sum")
+def _(lm: LanguageModel, monkeypatch: Patch) -> None:
+    def product(logprobs: np.ndarray) -> float:
+        with np.errstate(divide="ignore", under="ignore"):
+            return float(np.log(np.prod(np.exp(logprobs))))
+
+    monkeypatch.setattr(Score, "logprob", property(lambda self: product(self.logprobs)))
+    monkeypatch.setattr(Scores, "logprob", property(lambda self: np.array([product(s.logprobs) for s in self])))
+
+
+@bug("a key lost between chunks", "path carry")
+def _(lm: LanguageModel, monkeypatch: Patch) -> None:
+    own = PathCarry.extend
+
+    def lossy(self: PathCarry, layer: Any, key: torch.Tensor, value: torch.Tensor, path: int) -> Any:
+        keys, values = own(self, layer, key, value, path)
+        values[:1] *= path == 0
+        return keys, values
+
+    monkeypatch.setattr(PathCarry, "extend", lossy)
+
+
+@bug("a branch that sees another's path", "chunk sizes")
+def _(lm: LanguageModel, monkeypatch: Patch) -> None:
+    monkeypatch.setattr(PathCarry, "settle", lambda self, chunk: None)
+
+
+@bug("windows that lose a token", "windows")
+def _(lm: LanguageModel, monkeypatch: Patch) -> None:
+    monkeypatch.setattr(job, "windows", lambda *args: [w._replace(begin=w.begin + (w.begin > 0)) for w in windows(*args)])
+
+
+@bug("embeddings scaled", "embeddings = ids")
+def _(lm: LanguageModel, monkeypatch: Patch) -> None:
+    own = LanguageModel.embed
+    monkeypatch.setattr(LanguageModel, "embed", lambda self, ids: 1.05 * own(self, ids))
+
+
+@bug("a tokenizer whose bytes are wrong", "tokenizer")
+def _(lm: LanguageModel, monkeypatch: Patch) -> None:
+    own = Tokenizer._piece
+    lm.tokenizer._pieces.clear()
+    monkeypatch.setattr(Tokenizer, "_piece", lambda self, id: own(self, id).replace(b" ", b"_"))
+
+
+@bug("weights that are tied no more", "tied weights", "gemma2")
+def _(lm: LanguageModel, monkeypatch: Patch) -> None:
+    table, output = lm.model.tables
+    assert table.weight.data_ptr() == output.weight.data_ptr()
+    output.weight = torch.nn.Parameter(output.weight + 0.01)
+
+
+@pytest.mark.parametrize("name", BUGS)
+def test_a_bug_fails_the_property_it_is_for(name, request, monkeypatch):
+    prop, kind, patch = BUGS[name]
+    lm = request.getfixturevalue(kind) if kind in ("forest", "batch") else wrap(untouched(FOREST[kind]()))
+    assert lm.verify().passed
+    patch(lm, monkeypatch)
+    report = lm.verify()
+    assert report.failed == [prop], str(report)
+    assert not report.passed
+    assert report[prop].error > report[prop].tolerance
+    assert report[prop].says
