@@ -155,10 +155,7 @@ def explain(
 @app.command()
 @guarded
 def verify(
-    model: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Argument(help="A packaged model, a model folder, a .gguf file or a hub id. Default: smollm2-135m."),
-    ] = None,
+    name: Annotated[Optional[str], typer.Argument(metavar="[MODEL]", help="The model, as in --model.")] = None,  # noqa: UP045
     file: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option("--file", "-f", help="Texts to try it on: one a line, or a .csv, .jsonl or .parquet; - is stdin."),
@@ -174,6 +171,7 @@ def verify(
         typer.Option("--output", "-o", help="Where --code writes the code (default: FILE.code), or --decode the text."),
     ] = None,
     json: Json = False,
+    model: Model = None,
     start: Start = "auto",
     dtype: Dtype = "float32",
     device: Device = "cpu",
@@ -184,13 +182,15 @@ def verify(
     from chainrule.cli.proving import decode_file, verify_code, verify_numbers
     from chainrule.errors import InputError
 
+    if name is not None and model is not None:
+        raise InputError(f"name one model, not two ({name} and {model})")
     if sum(option is not None for option in (file, code, decode)) > 1:
         raise InputError("give one of --file, --code and --decode")
     if output is not None and code is None and decode is None:
         raise InputError("--output goes with --code or --decode; the properties go to standard output (--json for JSON)")
 
     def load_it() -> Any:
-        return _load(model, device, dtype, start, threads)
+        return _load(name or model, device, dtype, start, threads)
 
     if code is not None:
         verify_code(load_it, code, output, json)

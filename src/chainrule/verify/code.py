@@ -40,14 +40,20 @@ Progress = Callable[[int, int], None]  # tokens done, tokens in all
 
 @dataclass(frozen=True)
 class Code:
-    """The code of a text: `bits` of `payload`, and what they were made with."""
+    """The code of a text: `bits` of `payload`, and what is needed besides the model to read it."""
 
     payload: bytes
     bits: int
-    header: dict[str, Any]
+    tokens: int
+    given: list[int]  # the first token, where it is given and so has no factor
+    text_sha256: str
+    fingerprint: dict[str, str]  # of what it was made with
 
     def to_bytes(self) -> bytes:
-        return MAGIC + json.dumps(self.header, sort_keys=True).encode() + b"\n" + self.payload
+        """As it is written to a file."""
+        header = {name: value for name, value in vars(self).items() if name != "payload"}
+        header |= {"bytes": len(self.payload), "sha256": _digest(self.payload)}
+        return MAGIC + json.dumps(header, sort_keys=True).encode() + b"\n" + self.payload
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> Code:
@@ -55,16 +61,24 @@ class Code:
         if not raw.startswith(MAGIC):
             raise InputError(f"this is no code of chainrule: it begins with {raw[:16]!r}, not with {MAGIC[:-1].decode()!r}")
         line, newline, payload = raw[len(MAGIC) :].partition(b"\n")
+        header: dict[str, Any] = {}
         try:
             header = json.loads(line)
-            size, bits, digest = int(header["bytes"]), int(header["bits"]), str(header["sha256"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError("the code is damaged: its second line is not the JSON that chainrule writes there") from error
-        if len(payload) < size or not newline:
+            wrong = [name for name, kind in _HEADER.items() if type(header[name]) is not kind]
+            whole = not wrong and newline and header["tokens"] > len(header["given"]) == len([*map(int, header["given"])])
+        except (ValueError, KeyError, TypeError):
+            whole = False
+        if not whole:
+            raise InputError("the code is damaged, or cut short: its second line is not what chainrule writes there")
+        size, digest = header.pop("bytes"), header.pop("sha256")
+        if len(payload) < size:
             raise InputError(f"the code is cut short: {len(payload)} of {size} bytes are here")
-        if len(payload) > size or hashlib.sha256(payload).hexdigest() != digest:
+        if len(payload) > size or _digest(payload) != digest:
             raise InputError("the code is damaged: its bytes are not those that its checksum was made of")
-        return cls(payload, bits, header)
+        return cls(payload, **header)
+
+
+_HEADER = {"bits": int, "bytes": int, "fingerprint": dict, "given": list, "sha256": str, "text_sha256": str, "tokens": int}
 
 
 def encode(lm: Language, text: str, progress: Progress | None = None) -> Code:
@@ -82,30 +96,20 @@ def encode(lm: Language, text: str, progress: Progress | None = None) -> Code:
     for place, logprob_V in enumerate(steps, first):
         encoder.encode(int(ids[place]), shares(logprob_V))
     payload, bits = encoder.finish()
-    header = {
-        "tokens": len(ids),
-        "given": ids[:first].tolist(),
-        "bits": bits,
-        "bytes": len(payload),
-        "sha256": hashlib.sha256(payload).hexdigest(),
-        "text_sha256": hashlib.sha256(text.encode()).hexdigest(),
-        "fingerprint": fingerprint(lm),
-    }
-    return Code(payload, bits, header)
+    return Code(payload, bits, len(ids), ids[:first].tolist(), _digest(text.encode()), fingerprint(lm))
 
 
 def decode(lm: Language, code: Code, progress: Progress | None = None) -> str:
     """The text of a code, by the model alone. Raises InputError for a damaged one, or one that was made in another way."""
-    _check_fingerprint(code.header.get("fingerprint"), fingerprint(lm))
-    tokens, given = int(code.header["tokens"]), [int(i) for i in code.header["given"]]
-    ids = np.zeros(tokens, np.int64)
+    _check_fingerprint(code.fingerprint, fingerprint(lm))
+    ids, given = np.zeros(code.tokens, np.int64), code.given
     ids[: len(given)] = given
     decoder = ArithmeticDecoder(code.payload)
     for place, logprob_V in enumerate(_distributions(lm, ids, len(given), progress), len(given)):
         ids[place] = decoder.decode(shares(logprob_V))  # before the next distribution is asked for
     raw = _bytes(lm, ids)
     for text in (raw, raw[1:], raw[:-1]):  # some tokenizers set a space before a text, or behind it
-        if hashlib.sha256(text).hexdigest() == code.header["text_sha256"]:
+        if _digest(text) == code.text_sha256:
             return text.decode()
     raise InputError(
         "the code does not give its text back: its header is damaged, or this machine computes other bits than the one that "
@@ -143,7 +147,7 @@ def prove(lm: Language, text: str, progress: Callable[[str, int, int], None] | N
     names = ("round trip", "length of the code")
     made = [Property(n, "pass" if (f.error or 0) <= f.tolerance else "fail", f) for n, f in zip(names, properties, strict=True)]
     about = {"bits": code.bits, "logprob_bits": score.bits, "tokens": tokens, "bytes": size, "code_bytes": len(code.payload)}
-    return code, Report(lm.model.name, made, about | {"fingerprint": code.header["fingerprint"]}, time.perf_counter() - begin)
+    return code, Report(lm.model.name, made, about | {"fingerprint": code.fingerprint}, time.perf_counter() - begin)
 
 
 def bound(tokens: int, size: int) -> float:
@@ -171,14 +175,12 @@ def fingerprint(lm: Language) -> dict[str, str]:
     }
 
 
-def _check_fingerprint(made: Any, here: dict[str, str]) -> None:
-    if not isinstance(made, dict):
-        raise InputError("the code is damaged: it does not say what it was made with")
-    other = {name: (str(made.get(name)), value) for name, value in here.items() if str(made.get(name)) != value}
+def _check_fingerprint(made: dict[str, str], here: dict[str, str]) -> None:
+    then = {name: str(made.get(name, "not told")) for name in here}
+    other = [f"{name}: {_short(then[name])} then, {_short(now)} now" for name, now in here.items() if then[name] != now]
     if other:
-        listed = "; ".join(f"{name}: {_short(was)} then, {_short(now)} now" for name, (was, now) in other.items())
         raise InputError(
-            f"the code was made in another way, so its factors have other bits here ({listed}); decode it as it was made"
+            f"the code was made in another way, so factors have other bits here ({'; '.join(other)}); decode it as it was made"
         )
 
 

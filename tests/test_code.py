@@ -1,0 +1,166 @@
+"""The proof by compression: a coder against the entropy, texts coded and brought back, and codes that are not whole."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from model_zoo import tiny
+
+import chainrule
+from chainrule import InputError, LanguageModel, TableModel
+from chainrule.engine.stepper import Stepper
+from chainrule.verify import Code, decode, encode, prove
+from chainrule.verify.code import bound
+from chainrule.verify.coder import TOTAL, ArithmeticDecoder, ArithmeticEncoder, shares
+
+TEXT = "Hello world, hello there! How are you today? naïve café, 日本語 🎉\n\ttwo  spaces "
+
+
+def coded(symbols, distributions):
+    encoder = ArithmeticEncoder()
+    for symbol, logprob_V in zip(symbols, distributions, strict=True):
+        encoder.encode(symbol, shares(logprob_V))
+    return encoder.finish()
+
+
+@given(st.lists(st.integers(0, 4), max_size=60), st.integers(0, 2**32 - 1))
+def test_a_code_gives_its_symbols_back_and_is_as_short_as_their_probability(symbols, seed):
+    draw = np.random.default_rng(seed)
+    with np.errstate(divide="ignore"):
+        distributions = [np.log(draw.dirichlet([0.05] * 5)) for _ in symbols]
+    payload, bits = coded(symbols, distributions)
+    decoder = ArithmeticDecoder(payload)
+    assert [decoder.decode(shares(logprob_V)) for logprob_V in distributions] == symbols
+    assert len(payload) == -(-bits // 8)
+    exact = -sum(math.log2(Fraction(int(np.diff(shares(p))[s]), TOTAL)) for s, p in zip(symbols, distributions, strict=True))
+    assert exact - 1e-6 <= bits <= exact + 1 + 1e-6
+
+
+def test_a_carry_runs_through_bytes_that_have_left():
+    """One symbol at the very end of the interval, many times, and one beyond it: 0.111…1 becomes 1.000…0 and back."""
+    last = np.log([2.0**-9, 2.0**-9, 1 - 2.0**-8])
+    middle = np.log([1 - 2.0**-8, 2.0**-9, 2.0**-9])
+    for symbols in ([2] * 900 + [1], [1] * 50 + [2] * 50, [0] * 300):
+        for p in (last, middle):
+            payload, _ = coded(symbols, [p] * len(symbols))
+            decoder = ArithmeticDecoder(payload)
+            assert [decoder.decode(shares(p)) for _ in symbols] == symbols
+
+
+def test_shares_leave_nothing_out():
+    logprob_V = np.array([-math.inf, math.log(0.25), math.log(0.75), -math.inf])
+    share_V = np.diff(shares(logprob_V))
+    assert share_V.sum() == TOTAL
+    assert share_V.tolist() == [1, (TOTAL - 4) // 4 + 1, TOTAL - 2 - (TOTAL - 4) // 4 - 1, 1]
+    with pytest.raises(InputError, match="sums to more than 1"):
+        shares(np.zeros(3))
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma2", "gpt_oss", "mamba", "bert_decoder"])
+def test_a_step_is_the_row_of_a_forest(name):
+    """The path carried, a token at a time or several, against the conditional of the whole."""
+    lm = tiny(name).lm
+    ids = np.random.default_rng(3).integers(0, 61, 40).tolist()
+    stepper, tolerance = Stepper(lm.engine, 41), 0 if lm.invariant else 1e-4
+    parts = [ids[:1], ids[1:8], *([i] for i in ids[8:])]
+    for done, part in zip(np.cumsum([len(p) for p in parts]).tolist(), parts, strict=True):
+        expected = lm.conditional(ids[:done], start="given").logprobs
+        assert np.abs(stepper.feed(part) - expected).max() <= tolerance
+    with pytest.raises(ValueError, match="do not fit"):
+        stepper.feed([1, 2])
+
+
+@pytest.mark.parametrize("start", ["bos", "given"])
+def test_a_text_comes_back(tiny_folder, start):
+    """120 tokens of it behind a context of 64, so that the windows of the scorer are those of the coder."""
+    lm, text = chainrule.load(tiny_folder, start=start), TEXT * 3
+    code, report = prove(lm, text)
+    assert report.passed, str(report)
+    assert lm.score(text).windows > 1
+    assert decode(lm, Code.from_bytes(code.to_bytes())) == text
+    assert abs(code.bits - lm.score(text).bits) <= 2 + 2e-5 * len(lm.score(text).ids)
+    assert report.to_dict()["bytes"] == len(text.encode())
+
+
+def test_a_table_codes_too(abc):
+    lm = LanguageModel(TableModel(["A", "B", "C"], {"": [1, 2, -math.inf], "A": [0, 0, 0]}, back_off=True))
+    assert decode(lm, encode(lm, "ABBAAAB")) == "ABBAAAB"
+    assert encode(lm, "C").bits >= 31  # impossible, and coded all the same
+
+
+def test_a_model_that_sees_ahead_cannot_be_decoded(tiny_folder, monkeypatch):
+    lm = chainrule.load(tiny_folder)
+    own = Stepper.feed
+    later = iter(lm.tokenizer.encode(TEXT).tolist())
+
+    def peeking(self, ids):
+        logprob_V = own(self, ids) - 5
+        if (token := next(later, None)) is not None:  # known to the encoder only
+            logprob_V[token] = math.log(0.99)
+        return logprob_V
+
+    monkeypatch.setattr(Stepper, "feed", peeking)
+    _, report = prove(lm, TEXT)
+    assert report.failed == ["round trip", "length of the code"]
+
+
+def test_what_is_no_whole_code(tiny_folder):
+    lm = chainrule.load(tiny_folder)
+    raw = encode(lm, TEXT).to_bytes()
+    _, header, payload = raw.split(b"\n", 2)
+    for broken, says in [
+        (b"", "no code of chainrule"),
+        (b"chainrule", "no code of chainrule"),
+        (b"%PDF-1.4 ...", r"begins with b'%PDF-1.4"),
+        (raw[:40], "its second line is not what"),
+        (raw[: -len(payload)], "cut short: 0 of"),
+        (raw[:-3], rf"cut short: {len(payload) - 3} of {len(payload)} bytes"),
+        (raw + b"x", "damaged: its bytes"),
+        (raw[:-1] + bytes([raw[-1] ^ 1]), "damaged: its bytes"),
+        (raw.replace(b'"bits"', b'"bats"'), "its second line is not what"),
+    ]:
+        with pytest.raises(InputError, match=says):
+            Code.from_bytes(broken)
+    for key, value in (("tokens", "many"), ("tokens", -1), ("given", None), ("text_sha256", None), ("fingerprint", "x")):
+        damaged = raw.replace(header, json.dumps(json.loads(header) | {key: value}).encode())
+        with pytest.raises(InputError, match="damaged"):
+            Code.from_bytes(damaged)
+    for changed in ({"text_sha256": "0" * 64}, {"tokens": encode(lm, TEXT).tokens + 5}):
+        with pytest.raises(InputError, match="does not give its text back"):
+            decode(lm, replace(encode(lm, TEXT), **changed))
+
+
+def test_made_in_another_way(tiny_folder, monkeypatch):
+    lm = chainrule.load(tiny_folder)
+    code = encode(lm, TEXT)
+    with pytest.raises(InputError, match="start: 0 then, 1 now"):
+        decode(chainrule.load(tiny_folder, start="eos"), code)
+    with pytest.raises(InputError, match="dtype: float32 then, float64 now"):
+        decode(chainrule.load(tiny_folder, dtype="float64"), code)
+    lm.model.lm.model.norm.weight.data[0] += 1e-6
+    with pytest.raises(InputError, match=r"weights: \w{12}… then, \w{12}… now"):
+        decode(lm, code)
+    with pytest.raises(InputError, match="threads: not told then, 1 now"):
+        decode(lm, replace(code, fingerprint={}))
+
+
+def test_what_cannot_be_coded(tiny_folder, abc):
+    lm = chainrule.load(tiny_folder)
+    with pytest.raises(InputError, match="0 tokens, and 1 or more"):
+        encode(lm, "")
+    with pytest.raises(InputError, match="1 tokens, and 2 or more"):
+        encode(chainrule.load(tiny_folder, start="given"), "a")
+    with pytest.raises(InputError, match="without a tokenizer"):
+        encode(LanguageModel(lm.model, engine=lm.engine), "a")
+
+
+def test_the_bound():
+    assert bound(1000, 49_152) == pytest.approx(2 + 0.02)
+    assert bound(1000, 152_000) == pytest.approx(2 + 1000 * (-math.log2(1 - 152_000 / 2**32) + 1e-6))
