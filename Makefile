@@ -4,7 +4,7 @@ TORCH ?= torch==2.13.0
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test check static format model bench bench-quick floor exactness invariance kernels overhead clean
+.PHONY: demo test check static format model bench bench-quick floor exactness invariance kernels overhead proof clean
 
 demo: model
 	$(BIN)/python scripts/demo.py
@@ -48,6 +48,10 @@ exactness: model
 
 invariance: model
 	$(BIN)/python benchmarks/invariance.py
+
+proof: model
+	$(BIN)/python benchmarks/proof.py
+	$(BIN)/python scripts/docs.py
 
 kernels: model
 	$(BIN)/python benchmarks/kernels.py

@@ -24,6 +24,7 @@ def main() -> None:
     show("explain", "The umbrella kept the rain off.")
     show("next", "The capital of France is", "--top", "5")
     show("rank", "It is raining, so I need", " an umbrella", " a telescope", " umbrella an", " the rain")
+    show("verify")
     lines = (HERE / "benchmarks" / "data" / "fortunes-500.jsonl").read_text(encoding="utf-8").splitlines()[:TEXTS]
     with tempfile.TemporaryDirectory() as folder:
         texts, scores = Path(folder) / "fortunes.jsonl", Path(folder) / "scores.csv"

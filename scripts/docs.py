@@ -59,6 +59,24 @@ def benchmark() -> str | None:
     return "\n\n".join(parts) or None
 
 
+def verification() -> str | None:
+    """What `chainrule verify --json` and `chainrule verify --code … --json` said, when they were last kept."""
+    from report import newest
+
+    parts = []
+    for pattern in ("verify-????-??-??.json", "code-????-??-??.json"):
+        if (found := newest(pattern)) is None:
+            return None
+        run = found[1]
+        rows = ["| property | | largest error | tolerance | what was checked |", "|---|---|---:|---:|---|"]
+        for p in run["properties"]:
+            bounds = f"{p['error']:.2g} | {p['tolerance']:.2g} {p['unit']}"
+            rows.append(f"| {p['property']} | {p['status']} | {bounds} | {p['checked'].replace('|', chr(92) + '|')} |")
+        origin = f"`{run['command']}`: {run['model']} on {run['machine']['cpu']}, {run['seconds']:.0f} s, {run['date']}."
+        parts += ["\n".join(rows), origin]
+    return "\n\n".join(parts)
+
+
 def broken_links() -> list[str]:
     """Relative links of the documents that lead nowhere."""
     links = [(p, target) for p in ROOT.glob("*.md") for target in re.findall(r"\]\(([^)#]+)\)", p.read_text(encoding="utf-8"))]
@@ -69,8 +87,9 @@ def main() -> None:
     readme = ROOT / "README.md"
     before = readme.read_text(encoding="utf-8")
     after = replace(before, "tree", tree())
-    if (tables := benchmark()) is not None:
-        after = replace(after, "benchmark", tables)
+    for name, body in (("benchmark", benchmark()), ("verify", verification())):
+        if body is not None:
+            after = replace(after, name, body)
     problems = broken_links()
     if "--check" not in sys.argv:
         readme.write_text(after, encoding="utf-8")

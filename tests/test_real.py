@@ -11,6 +11,7 @@ import torch
 
 import chainrule
 from chainrule.text.quiet import quiet
+from chainrule.verify import prove
 
 pytestmark = pytest.mark.real
 TOLERANCE = 1e-4  # nats, for every single factor
@@ -140,3 +141,17 @@ def test_a_pulled_folder_is_plain_transformers(real):
         lm = AutoModelForCausalLM.from_pretrained(folder("smollm2-135m"))
     assert "quantization_config" not in json.loads((folder("smollm2-135m") / "config.json").read_text())
     assert lm.config.model_type == "llama"
+
+
+def test_every_property_holds(real):
+    report = real.verify()
+    assert report.passed, str(report)
+    assert not [p.name for p in report if p.status == "skip"]
+    assert report["causality"].error == report["batch and order"].error == report["windows"].error == 0
+    assert report["shift"].details["nats"] < 1e-4
+
+
+def test_a_text_is_coded_in_as_many_bits_as_its_probability_says(real):
+    code, report = prove(real, "It is raining. I need an umbrella.")
+    assert report.passed, str(report)
+    assert code.bits < 60

@@ -84,6 +84,9 @@ def test_on_texts_of_ones_own(tiny):
     assert report["tokenizer"].checked.startswith("2 texts")
     with pytest.raises(InputError, match="a list of texts"):
         tiny.verify(texts="Hello")
+    with pytest.raises(InputError, match="no text to verify on"):
+        tiny.verify(texts=[])
+    assert tiny.verify(texts=["a"]).passed  # a single token: random ones take its place
     with pytest.raises(InputError, match="half of a surrogate pair"):
         tiny.verify(texts=["\ud800"])
     with pytest.raises(InputError, match="without a tokenizer"):

@@ -14,7 +14,7 @@ def repeatability(s: Subject) -> Finding:
     """The same question has the same answer."""
     first, again = s.given(s.sequences), s.given(s.sequences)
     return Finding(
-        f"{len(s.sequences)} texts scored twice",
+        f"{len(s.sequences)} texts, of {max(map(len, s.sequences))} tokens at most, scored twice",
         farthest(first, again),
         cause="a kernel whose order of addition is not fixed, dropout left on, or a state that outlives a call",
     )

@@ -73,10 +73,12 @@ class Subject:
     def __init__(self, lm: Language, texts: Sequence[str] | None = None) -> None:
         if isinstance(texts, str):
             raise InputError("verify takes a list of texts, not one text: verify(texts=[text])")
+        if texts is not None and not len(texts):
+            raise InputError("there is no text to verify on; leave texts out for some that come with chainrule")
         self.lm, self.model = lm, lm.model
         self.draw = np.random.default_rng(0)
         self.texts, encoded = self._encoded(texts)
-        self.sequences = [ids[: min(LONGEST, self.longest)] for ids in encoded if len(ids) > 1]
+        self.sequences = [ids[: min(LONGEST, self.longest)] for ids in encoded if len(ids) > 1] or self.random(4, LONGEST)
         self.ids_T = self._text(encoded)
 
     @property

@@ -30,8 +30,8 @@ def unreachable(s: Subject) -> Finding:
         lost,
         1.0,
         "",
-        warning=f"so a text loses {-math.log1p(-min(lost, 1 - 1e-12)):.2g} nats a token to what is no text: rescale nothing, "
-        "but mind it where models are compared"
+        warning=f"{-math.log1p(-min(lost, 1 - 1e-12)):.2g} nats a token go to what no text has: "
+        "nothing is rescaled, so mind it where models are compared"
         if lost > MUCH
         else "",
         details={"beyond the tokenizer": missed, "special tokens": marked},

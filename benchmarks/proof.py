@@ -1,0 +1,50 @@
+"""Keep what `chainrule verify` says of the small real model here, and of a text that is coded with it, as dated files.
+
+make proof, or python benchmarks/proof.py [--tokens 1000]. README shows the newest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+from pathlib import Path
+
+import machine
+
+import chainrule
+from chainrule.scores.tables import json_text
+from chainrule.verify import Report, prove
+
+HERE = Path(__file__).resolve().parent
+
+
+def keep(name: str, report: Report, command: str) -> None:
+    target = HERE / "results" / f"{name}-{datetime.date.today()}.json"
+    run = {"command": command, "date": str(datetime.date.today()), **report.to_dict(), "machine": machine.describe()}
+    target.write_text(json_text(run, indent=1) + "\n", encoding="utf-8")
+    print(f"{report}\nwritten to {target.relative_to(HERE.parent)}\n", flush=True)
+
+
+def fortunes(lm: chainrule.LanguageModel, tokens: int) -> str:
+    """The first of the fortunes, one a line, that come to at least so many tokens."""
+    text = ""
+    for line in (HERE / "data" / "fortunes-500.jsonl").read_text(encoding="utf-8").splitlines():
+        text += json.loads(line)["text"] + "\n"
+        if len(lm.tokenizer.encode(text)) >= tokens:
+            return text
+    raise SystemExit(f"the fortunes have fewer than {tokens} tokens")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--tokens", type=int, default=1000, help="how long the text is that is coded")
+    tokens = parser.parse_args().tokens
+    lm = chainrule.load()
+    keep("verify", lm.verify(), "chainrule verify")
+    _, report = prove(lm, fortunes(lm, tokens), lambda what, done, all: done % 100 or print(what, done, "of", all, flush=True))
+    keep("code", report, "chainrule verify --code FILE, FILE being the first fortunes")
+
+
+if __name__ == "__main__":
+    main()
