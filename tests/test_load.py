@@ -391,7 +391,7 @@ FURTHER: dict[str, tuple[Callable[[], Any], str, str]] = {
     "gptj": (lambda: tf.GPTJConfig(**GPT, rotary_dim=4), "forest", "fused"),
     "falcon": (lambda: tf.FalconConfig(**FALCON), "batch", "fused"),
     "falcon with ALiBi": (lambda: tf.FalconConfig(**FALCON, alibi=True), "batch", "fused"),
-    "stablelm": (lambda: tf.StableLmConfig(**GROUPED), "batch", "fused"),
+    "stablelm": (lambda: tf.StableLmConfig(**GROUPED), "forest", "fused"),
     "mamba2": (
         lambda: tf.Mamba2Config(
             vocab_size=61, hidden_size=32, num_hidden_layers=2, state_size=8, num_heads=8, head_dim=8, n_groups=1, chunk_size=8,

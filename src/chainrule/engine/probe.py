@@ -53,7 +53,8 @@ def _agreeing(
 ) -> Iterator[tuple[str, float]]:
     """The paths that agree and how well, fastest first, with the linear head and then the model's own; why others do not."""
     heads = {id(head): head for head in (model.head, model.own_head)}.values()
-    for model.head, path in product(heads, ROWS):
+    ways = [(path, first) for path in ROWS for first in (model.first_positions if path == "forest" else (0,))]
+    for model.head, (path, model.first_position) in product(heads, ways):
         error, why = _error(model, path, sequences, reference)
         if error <= TOLERANCE and path == "forest":
             error, why = max((error, why), _error_beyond_windows(model, path, sequences))
@@ -65,8 +66,9 @@ def _agreeing(
 def _sequences(model: PretrainedModel) -> list[NDArray[np.int64]]:
     draw = np.random.default_rng(0)
     most = min(LENGTH, model.max_rows or LENGTH)
-    trunk = draw.integers(0, model.head.size, most)
-    branches = [np.append(trunk[:shared], draw.integers(0, model.head.size, own)) for shared, own in BRANCHES]
+    ids = np.setdiff1d(np.arange(model.head.size), [-1 if model.pad_id is None else model.pad_id])  # padding is no text
+    trunk = draw.choice(ids, most)
+    branches = [np.append(trunk[:shared], draw.choice(ids, own)) for shared, own in BRANCHES]
     return [trunk, *(branch[:most] for branch in branches)]
 
 
