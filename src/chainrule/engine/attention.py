@@ -29,6 +29,7 @@ from chainrule.engine.pieces import PiecesLayout, attend_in_pieces
 from chainrule.forest.chunks import Chunk
 
 NAME = "chainrule_forest"
+_HARMLESS = ("position_ids", "cache_position")  # tensors that tell attention nothing; of any other this cannot be known
 
 
 class PathCarry:
@@ -104,12 +105,14 @@ def forest_attention(
     sliding_window: int | None = None,
     softcap: float | None = None,
     s_aux: Tensor | None = None,
-    **_: Any,
+    **others: Any,
 ) -> tuple[Tensor, None]:
     """One layer's attention for one chunk, in transformers' own signature. Returns 1 × R × H × D."""
     forest = _AT_HAND.get()
     if forest is None:
         raise TypeError(f"the attention {NAME!r} runs on the chunks of a forest only; there is none at hand")
+    if unknown := [name for name, value in others.items() if isinstance(value, Tensor) and name not in _HARMLESS]:
+        raise TypeError(f"this architecture hands {', '.join(unknown)} to its attention, which may change what is seen")
     if attention_mask is not None:  # none was made for this attention, so it hides what the layout does not know of
         raise TypeError("this architecture has a mask of its own")
     if any((x.shape[0], x.shape[2]) != (1, forest.rows) for x in (query, key, value)):  # kernels trust the layout's numbers

@@ -144,7 +144,7 @@ def _positions(trunk: nn.Module, positions_1R: Tensor | None) -> Iterator[None]:
 
     def replace(part: nn.Module, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]] | None:
         given = kwargs.get("position_ids")
-        if not isinstance(given, Tensor) or given.numel() != positions_1R.numel():
+        if positions_1R is None or not isinstance(given, Tensor) or given.numel() != positions_1R.numel():
             return None
         return args, kwargs | {"position_ids": positions_1R.view(given.shape)}
 
