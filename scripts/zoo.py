@@ -93,7 +93,7 @@ def totals(outcomes: list[Outcome]) -> str:
     scored = sum(count[name] for name in SCORED)
     return (
         f"{len(outcomes)} architectures: {scored} scored exactly ({', '.join(f'{count[n]} {n}' for n in SCORED)}), "
-        + ", ".join(f"{count[name]} {name}" for name in ORDER if name not in SCORED)
+        + ", ".join(f"{count[name]} {name}" for name in ("refused", NOT_BUILT, "wrong"))
     )
 
 

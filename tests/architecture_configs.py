@@ -69,7 +69,7 @@ _DOTS3 = {
 }
 _SHARED = {"num_hidden_layers": 6, "layer_types": ["sliding_attention", "full_attention"] * 3, "num_kv_shared_layers": 2}
 SPECIAL: dict[str, dict[str, Any]] = {
-    "big_bird": {"block_size": 2, "num_random_blocks": 1},
+    "big_bird": {"attention_type": "original_full"},
     "blt": {
         name: {"hidden_size_global": 32, "num_key_value_heads": 4}
         for name in ("encoder_config", "decoder_config", "global_config", "patcher_config")
@@ -89,7 +89,7 @@ SPECIAL: dict[str, dict[str, Any]] = {
         "ffn_config": {"hidden_size": 32, "ffn_hidden_size": 48, "moe_num_experts": 4, "moe_top_k": 2},
     },
     "deepseek_v4": {"q_lora_rank": 16, "o_groups": 2, "o_lora_rank": 8},
-    "dory": {"n_input_layers": 1, "n_recurrent_layers": 2, "n_output_layers": 1},
+    "dory": {"n_input_layers": 1, "n_recurrent_layers": 2, "n_output_layers": 1, "initializer_range": 0.25},
     "dots3_note": {
         "text_config": _DOTS3,
         "vision_config": {"num_hidden_layers": 1, "adapter_in_dim": 32, "adapter_out_dim": 32},
@@ -145,6 +145,15 @@ SPECIAL: dict[str, dict[str, Any]] = {
     "xlnet": {"d_inner": 48, "d_head": 8, "attn_type": "uni", "mem_len": None},
     "xmod": {"default_language": "en_XX"},
     "zaya": {"num_experts_per_tok": 1},
+}
+
+
+# Where a message of Python's says less than this.
+NOT_BUILT = {
+    "gemma3n": "its vision tower needs timm and pillow, which are not installed",
+    "gemma4_assistant": "a drafter: it needs the states of the model that it drafts for",
+    "musicgen": "its decoder of audio codes, no language model, is not what transformers makes of its config",
+    "musicgen_melody": "its decoder of audio codes, no language model, is not what transformers makes of its config",
 }
 
 

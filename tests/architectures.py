@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 import transformers as tf
-from architecture_configs import TYPES, small_config
+from architecture_configs import NOT_BUILT, TYPES, small_config
 from model_zoo import untouched
 from numpy.typing import NDArray
 from oracle import factors, factors_in_windows
@@ -95,7 +95,7 @@ def _examine(model_type: str, variant: Variant) -> Outcome:
         try:
             own = build(model_type, variant, Path(folder))
         except Exception as error:  # anything may not fit together in a config, or not be installed
-            return Outcome(model_type, name, "can't be built here", reason=_first_line(error))
+            return Outcome(model_type, name, "can't be built here", reason=NOT_BUILT.get(model_type) or _first_line(error))
         try:
             lm = chainrule.load(folder)
         except ModelError as error:
