@@ -111,7 +111,7 @@ def test_keys_that_are_no_rows_of_the_chunk_are_refused(queries: tuple[int, ...]
         forest_attention(nn.Module(), q, k, k, None)
 
 
-def test_tensors_that_say_what_is_seen_are_refused():
+def test_what_may_say_what_is_seen_is_refused():
     """Left out, they would be missed only where a text is longer than the probe's: block indices of sparse attention."""
     (chunk,) = chunks(build([[0, 1]]), np.array([False, True]), 1)
     x = torch.zeros(1, 1, 1, 8)
@@ -119,6 +119,8 @@ def test_tensors_that_say_what_is_seen_are_refused():
         forest_attention(nn.Module(), x, x, x, None, position_ids=torch.zeros(1, 1), dropout=0.0, block_indices=None)
         with pytest.raises(TypeError, match="hands block_indices to its attention"):
             forest_attention(nn.Module(), x, x, x, None, block_indices=torch.zeros(1, 1))
+        with pytest.raises(TypeError, match="hands chunk to its attention"):
+            forest_attention(nn.Module(), x, x, x, None, dropout=0.0, chunk=8192, use_cache=False, output_attentions=True)
 
 
 def test_a_layer_that_attends_twice_keeps_two_paths():

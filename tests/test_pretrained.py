@@ -99,6 +99,11 @@ def test_shorter_windows_for_a_while():
     assert own.config.sliding_window == 5
     with PretrainedModel(untouched(CONFIGS["llama"]()), "tiny").windows_of(3) as there_are_any:
         assert not there_are_any
+    own.config.sliding_window = CONTEXT  # hides nothing
+    for layer in own.model.layers:
+        layer.self_attn.sliding_window = CONTEXT
+    with PretrainedModel(own, "tiny").windows_of(3) as there_are_any:
+        assert not there_are_any
 
 
 @pytest.mark.parametrize(("said", "longest"), [(-1, None), (0, None), (77, 77)])

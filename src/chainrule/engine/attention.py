@@ -29,7 +29,7 @@ from chainrule.engine.pieces import PiecesLayout, attend_in_pieces
 from chainrule.forest.chunks import Chunk
 
 NAME = "chainrule_forest"
-_HARMLESS = ("position_ids", "cache_position")  # tensors that tell attention nothing; of any other this cannot be known
+_HARMLESS = ("position_ids", "cache_position")  # they tell attention nothing; of any other tensor this cannot be known
 
 
 class PathCarry:
@@ -111,7 +111,7 @@ def forest_attention(
     forest = _AT_HAND.get()
     if forest is None:
         raise TypeError(f"the attention {NAME!r} runs on the chunks of a forest only; there is none at hand")
-    if unknown := [name for name, value in others.items() if isinstance(value, Tensor) and name not in _HARMLESS]:
+    if unknown := [name for name, value in others.items() if name not in _HARMLESS and _says_something(value)]:
         raise TypeError(f"this architecture hands {', '.join(unknown)} to its attention, which may change what is seen")
     if attention_mask is not None:  # none was made for this attention, so it hides what the layout does not know of
         raise TypeError("this architecture has a mask of its own")
@@ -129,6 +129,11 @@ def forest_attention(
     if s_aux is not None:  # a sink takes its share of the probability and gives nothing (GPT-OSS)
         out_RHD *= (1 / (1 + torch.exp(s_aux.to(lse_RH) - lse_RH)))[..., None].to(out_RHD)
     return out_RHD[None], None
+
+
+def _says_something(value: Any) -> bool:
+    """Tensors do, and numbers other than 0; no dropout, switches, and what is None do not."""
+    return isinstance(value, Tensor) or (isinstance(value, int | float) and not isinstance(value, bool) and value != 0)
 
 
 AttentionInterface.register(NAME, forest_attention)

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from math import inf
 from types import SimpleNamespace
 from typing import Any
 
@@ -78,11 +79,12 @@ class PretrainedModel:
     def windows_of(self, most: int) -> Iterator[bool]:
         """With sliding windows and attention chunks of at most `most` places for a while; yields whether there are any.
 
+        One that no text the model takes is longer than hides nothing, and counts for none.
         transformers keeps them in the config, where its masks come from, and in layers, which hand them to the attention.
         """
         configs = {id(m.config): m.config for m in self.lm.modules() if hasattr(m, "config")}.values()
         found = [(owner, name, value) for owner in (*configs, *self.lm.modules()) for name in _WINDOW_NAMES
-                 if isinstance(value := getattr(owner, name, None), int)]  # fmt: skip
+                 if isinstance(value := getattr(owner, name, None), int) and value < (self.max_rows or inf)]  # fmt: skip
         for owner, name, value in found:
             setattr(owner, name, min(most, value))
         try:
