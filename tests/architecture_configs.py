@@ -108,8 +108,8 @@ SPECIAL: dict[str, dict[str, Any]] = {
     "mamba2": {"num_heads": 8},
     "minimax_m3_vl_text": {
         "layer_types": ["minimax_m3_sparse", "full_attention"] * 2,
-        "index_block_size": 4,
-        "index_topk_blocks": 9,
+        "index_block_size": 24,
+        "index_topk_blocks": 2,
         "index_n_heads": 2,
     },
     "mllama": {"text_config": {"cross_attention_layers": [1]}},
