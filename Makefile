@@ -4,7 +4,7 @@ TORCH ?= torch==2.13.0
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test check static format model bench bench-quick floor exactness invariance kernels overhead proof clean
+.PHONY: demo test check static format model bench bench-quick floor exactness invariance kernels overhead proof zoo clean
 
 demo: model
 	$(BIN)/python scripts/demo.py
@@ -58,6 +58,10 @@ kernels: model
 
 overhead: model
 	$(BIN)/python benchmarks/overhead.py
+
+# A tiny model of every architecture that transformers has: about four minutes.
+zoo: $(READY)
+	$(BIN)/python scripts/zoo.py
 
 # torch first and by itself: a range would let pip pick another build (see README, Installing).
 $(READY): pyproject.toml

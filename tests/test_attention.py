@@ -43,9 +43,8 @@ def over_the_forest(forest: Forest, qkv: tuple[Tensor, Tensor, Tensor], rows: in
     carry, module, found = PathCarry(int(forest.depth_N.max()) + rows), nn.Module(), {}
     for chunk in chunks(forest, forest.depth_N > 0, rows):
         q, k, v = (x[chunk.node_R].transpose(0, 1)[None] for x in qkv)
-        out, _ = forest_attention(
-            module, q, k, v, None, forest=Layout(chunk, carry, torch.device("cpu")), scaling=SCALE, **options
-        )
+        with Layout(chunk, carry, torch.device("cpu")).at_hand():
+            out, _ = forest_attention(module, q, k, v, None, scaling=SCALE, **options)
         carry.settle(chunk)
         found |= dict(zip(chunk.node_R.tolist(), out[0], strict=True))
     return found
@@ -90,8 +89,52 @@ def test_softcaps_and_sinks(rows: int, window: int | None):
 
 def test_without_a_layout_it_says_so():
     x = torch.zeros(1, 1, 1, 1)
-    with pytest.raises(TypeError, match="does not hand the layout on"):
+    with pytest.raises(TypeError, match="none at hand"):
         forest_attention(nn.Module(), x, x, x, None)
+
+
+def test_a_mask_of_the_architectures_own_is_refused():
+    (chunk,) = chunks(build([[0, 1]]), np.array([False, True]), 1)
+    x = torch.zeros(1, 1, 1, 1)
+    with Layout(chunk, PathCarry(2), torch.device("cpu")).at_hand(), pytest.raises(TypeError, match="a mask of its own"):
+        forest_attention(nn.Module(), x, x, x, torch.zeros(1, 1, 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("queries", "keys"), [((1, 2, 2, 8), (1, 2, 3, 8)), ((2, 2, 1, 8), (2, 2, 1, 8)), ((1, 2, 3, 8), (1, 2, 3, 8))]
+)
+def test_keys_that_are_no_rows_of_the_chunk_are_refused(queries: tuple[int, ...], keys: tuple[int, ...]):
+    """The kernels would read and write beyond them."""
+    (chunk,) = chunks(build([[0, 1, 2]]), np.array([False, True, True]), 2)
+    q, k = torch.zeros(queries), torch.zeros(keys)
+    with Layout(chunk, PathCarry(4), torch.device("cpu")).at_hand(), pytest.raises(TypeError, match="rows of the chunk"):
+        forest_attention(nn.Module(), q, k, k, None)
+
+
+def test_what_may_say_what_is_seen_is_refused():
+    """Left out, they would be missed only where a text is longer than the probe's: block indices of sparse attention."""
+    (chunk,) = chunks(build([[0, 1]]), np.array([False, True]), 1)
+    x = torch.zeros(1, 1, 1, 8)
+    with Layout(chunk, PathCarry(2), torch.device("cpu")).at_hand():
+        forest_attention(nn.Module(), x, x, x, None, position_ids=torch.zeros(1, 1), dropout=0.0, block_indices=None)
+        with pytest.raises(TypeError, match="hands block_indices to its attention"):
+            forest_attention(nn.Module(), x, x, x, None, block_indices=torch.zeros(1, 1))
+        with pytest.raises(TypeError, match="hands chunk to its attention"):
+            forest_attention(nn.Module(), x, x, x, None, dropout=0.0, chunk=8192, use_cache=False, output_attentions=True)
+
+
+def test_a_layer_that_attends_twice_keeps_two_paths():
+    forest = build([[0, 1, 2, 3], [0, 1, 4, 5]])
+    carry, layer = PathCarry(8), nn.Module()
+    qkv = [draw_qkv(len(forest)), tuple(2 * x for x in draw_qkv(len(forest)))]
+    for chunk in chunks(forest, forest.depth_N > 0, 2):
+        for each in qkv:
+            q, k, v = (x[chunk.node_R].transpose(0, 1)[None] for x in each)
+            with Layout(chunk, carry, torch.device("cpu")).at_hand():
+                out, _ = forest_attention(layer, q, k, v, None, scaling=SCALE)
+            want = by_the_rule(forest, each, None, None, None)[chunk.node_R]
+            np.testing.assert_allclose(out[0], want, atol=1e-12)
+        carry.settle(chunk)
 
 
 def test_layers_keep_their_own_path():
@@ -102,7 +145,8 @@ def test_layers_keep_their_own_path():
         layout = Layout(chunk, carry, torch.device("cpu"))
         for layer, each in zip(layers, qkv, strict=True):
             q, k, v = (x[chunk.node_R].transpose(0, 1)[None] for x in each)
-            out, _ = forest_attention(layer, q, k, v, None, forest=layout, scaling=SCALE)
+            with layout.at_hand():
+                out, _ = forest_attention(layer, q, k, v, None, scaling=SCALE)
             want = by_the_rule(forest, each, None, None, None)[chunk.node_R]
             np.testing.assert_allclose(out[0], want, atol=1e-12)
         carry.settle(chunk)

@@ -7,7 +7,7 @@ import pytest
 import torch
 import transformers as tf
 from model_zoo import CONFIGS, CONTEXT, START, V, tiny, untouched, wrap
-from oracle import conditionals, factors
+from oracle import conditionals, factors, factors_in_windows
 
 from chainrule import InputError, ModelError
 from chainrule.models.pretrained import PretrainedModel
@@ -16,6 +16,12 @@ PHI3: dict[str, Any] = {
     "vocab_size": V, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
     "num_key_value_heads": 2, "bos_token_id": START, "eos_token_id": 1, "pad_token_id": None,
 }  # fmt: skip
+
+BERT: dict[str, Any] = {
+    "vocab_size": V, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "max_position_embeddings": 32,
+}  # fmt: skip
+IDS = [5, 9, 5, 33, 2, 60, 17]
 
 
 @pytest.mark.parametrize(
@@ -93,6 +99,11 @@ def test_shorter_windows_for_a_while():
     assert own.config.sliding_window == 5
     with PretrainedModel(untouched(CONFIGS["llama"]()), "tiny").windows_of(3) as there_are_any:
         assert not there_are_any
+    own.config.sliding_window = CONTEXT  # hides nothing
+    for layer in own.model.layers:
+        layer.self_attn.sliding_window = CONTEXT
+    with PretrainedModel(own, "tiny").windows_of(3) as there_are_any:
+        assert not there_are_any
 
 
 @pytest.mark.parametrize(("said", "longest"), [(-1, None), (0, None), (77, 77)])
@@ -113,3 +124,35 @@ def test_a_config_that_knows_no_start_symbol():
     assert (lm.model.bos_id, lm.start.policy, lm.start.id) == (None, "eos", 1)
     ids = [5, 9, 5, 2]
     assert np.abs(lm.score(ids).logprobs - factors(own, [1, *ids])).max() < 2e-5
+
+
+def test_positions_that_begin_behind_the_padding_and_bound_the_context():
+    """RoBERTa counts from behind its padding row, so its table of positions holds fewer places than it has rows."""
+    own = untouched(tf.RobertaConfig(**BERT, is_decoder=True, pad_token_id=1))
+    lm = wrap(own)
+    assert (lm.engine.path, lm.model.first_position, lm.model.max_rows) == ("forest", 2, 30)
+    ids = np.random.default_rng(0).integers(2, V, 29).tolist()  # with the start symbol, all places that there are
+    assert np.abs(lm.score(ids).logprobs - factors(own, [START, *ids])).max() < 2e-5
+    longer = [*ids, *ids[:9]]
+    score = lm.score(longer)
+    want = factors_in_windows(own, longer, score.contexts, START, range(len(longer)))
+    assert np.abs(score.logprobs - want).max() < 2e-5
+
+
+def test_positions_that_a_trunk_counts_for_itself():
+    own = untouched(tf.BartConfig(vocab_size=V, d_model=32, decoder_layers=2, decoder_attention_heads=4, decoder_ffn_dim=48,
+                                  encoder_layers=1, max_position_embeddings=CONTEXT, bos_token_id=START))  # fmt: skip
+    lm = wrap(own)
+    assert lm.engine.path == "forest"
+    ids = np.random.default_rng(0).integers(2, V, 40).tolist()
+    assert np.abs(lm.score(ids, rows=16).logprobs - factors(own, [START, *ids])).max() < 2e-5
+
+
+def test_a_trunk_that_the_prefix_does_not_name():
+    config = tf.Llama4TextConfig(**BERT, num_key_value_heads=2, head_dim=8, num_local_experts=2, intermediate_size_mlp=48,
+                                 attention_chunk_size=6, bos_token_id=START)  # fmt: skip
+    own = untouched(config)
+    model = PretrainedModel(own, "llama4")
+    assert model.trunk is own.model
+    lm = wrap(own)
+    assert np.abs(lm.score(IDS).logprobs - factors(own, [START, *IDS])).max() < 2e-5

@@ -129,6 +129,17 @@ def test_a_model_that_sees_what_comes_after_is_refused():
         wrap(untouched(config))
 
 
+def test_a_model_that_changes_itself_is_refused():
+    """On a short text BigBird gives up its sparse attention for good; on a long one it would not be causal."""
+    config = tf.BigBirdConfig(vocab_size=V, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+                              max_position_embeddings=64, is_decoder=True, bos_token_id=START)  # fmt: skip
+    with pytest.raises(ModelError, match="changes itself as it runs \\(attention_type from 'block_sparse' to 'original_full'"):
+        wrap(untouched(config))
+    config.attention_type = "original_full"
+    own = untouched(config)
+    assert agrees(own, wrap(own))
+
+
 def test_a_model_that_says_nan_is_refused_as_that(llama: Any):
     with torch.no_grad():
         llama.model.layers[0].mlp.down_proj.weight[:] = torch.inf

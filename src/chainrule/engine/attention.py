@@ -1,7 +1,8 @@
 """Attention over a forest: key k is visible to query q ⇔ k ≤ q < end[k]  (sliding window: and depth[q] − depth[k] < W).
 
-Registered with transformers under one name; the layout of the chunk at hand travels through the model's forward as the
-keyword argument `forest`. Between chunks the keys and values of the current root-to-node path are carried, per layer.
+Registered with transformers under one name. The layout of the chunk at hand is known to it by itself (`Layout.at_hand`), since
+not every architecture hands keyword arguments on to its attention. Between chunks the keys and values of the current
+root-to-node path are carried, for each call of each layer.
 Which of three ways attends is decided by what they support: FlexAttention on a GPU, the compiled kernel, PyTorch's own kernels.
 
 Shapes: R rows of the chunk, P rows of the path carried into it, K = P + R places, H heads, G key-value heads, D width.
@@ -9,6 +10,10 @@ Shapes: R rows of the chunk, P rows of the path carried into it, K = P + R place
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -24,32 +29,41 @@ from chainrule.engine.pieces import PiecesLayout, attend_in_pieces
 from chainrule.forest.chunks import Chunk
 
 NAME = "chainrule_forest"
+_HARMLESS = ("position_ids", "cache_position")  # they tell attention nothing; of any other tensor this cannot be known
 
 
 class PathCarry:
-    """Keys and values of the path above the current chunk, followed by the chunk's own: one pair of buffers a layer."""
+    """Keys and values of the path above the current chunk, followed by the chunk's own: a pair of buffers for each call.
+
+    Most layers attend once a chunk. One that attends twice (differential attention), or that runs again and again (loops
+    over layers), has keys of its own each time.
+    """
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity  # the deepest path of the forest and one chunk
-        self._layers: dict[nn.Module, tuple[Tensor, Tensor]] = {}
+        self._calls: dict[tuple[nn.Module, int], tuple[Tensor, Tensor]] = {}
+        self._count: Counter[nn.Module] = Counter()  # of the chunk that runs
 
     def extend(self, layer: nn.Module, key_1GRD: Tensor, value_1GRD: Tensor, path: int) -> tuple[Tensor, Tensor]:
         """Put the chunk's keys and values behind the path's; returns both, (P + R) × G × D."""
-        if layer not in self._layers:
-            self._layers[layer] = (self._buffer(key_1GRD), self._buffer(value_1GRD))
+        call = (layer, self._count[layer])
+        self._count[layer] += 1
+        if call not in self._calls:
+            self._calls[call] = (self._buffer(key_1GRD), self._buffer(value_1GRD))
         stop = path + key_1GRD.shape[2]
-        buffers = self._layers[layer]
+        buffers = self._calls[call]
         for buffer, fresh in zip(buffers, (key_1GRD, value_1GRD), strict=True):
             buffer[path:stop] = fresh[0].transpose(0, 1)
         return buffers[0][:stop], buffers[1][:stop]
 
     def settle(self, chunk: Chunk) -> None:
         """Leave just the next chunk's path in the buffers. A path that simply grows stays where it is."""
+        self._count.clear()
         stop = chunk.keep + len(chunk.carry)
         place = chunk.path + chunk.carry
         if np.array_equal(place, np.arange(chunk.keep, stop)):
             return
-        for buffers in self._layers.values():
+        for buffers in self._calls.values():
             for buffer in buffers:
                 buffer[chunk.keep : stop] = buffer[torch.from_numpy(place).to(buffer.device)]
 
@@ -62,10 +76,22 @@ class Layout:
     """What the attention of every layer needs to know of the chunk that runs, for each of the ways."""
 
     def __init__(self, chunk: Chunk, carry: PathCarry, device: torch.device) -> None:
-        self.path, self.carry = chunk.path, carry
+        self.path, self.rows, self.carry = chunk.path, len(chunk), carry
         self.flex = FlexLayout(chunk.path, chunk.end_K, np.append(np.arange(chunk.path), chunk.depth_R), chunk.depth_R)
         self.native = NativeLayout(chunk.tiles)
         self.pieces = PiecesLayout(chunk.tiles, device)
+
+    @contextmanager
+    def at_hand(self) -> Iterator[None]:
+        """While a chunk of this layout runs."""
+        token = _AT_HAND.set(self)
+        try:
+            yield
+        finally:
+            _AT_HAND.reset(token)
+
+
+_AT_HAND: ContextVar[Layout | None] = ContextVar("layout at hand", default=None)
 
 
 def forest_attention(
@@ -75,16 +101,22 @@ def forest_attention(
     value: Tensor,
     attention_mask: Tensor | None,
     *,
-    forest: Layout | None = None,
     scaling: float | None = None,
     sliding_window: int | None = None,
     softcap: float | None = None,
     s_aux: Tensor | None = None,
-    **_: Any,
+    **others: Any,
 ) -> tuple[Tensor, None]:
     """One layer's attention for one chunk, in transformers' own signature. Returns 1 × R × H × D."""
+    forest = _AT_HAND.get()
     if forest is None:
-        raise TypeError("this architecture does not hand the layout on to its attention")
+        raise TypeError(f"the attention {NAME!r} runs on the chunks of a forest only; there is none at hand")
+    if unknown := [name for name, value in others.items() if name not in _HARMLESS and _says_something(value)]:
+        raise TypeError(f"this architecture hands {', '.join(unknown)} to its attention, which may change what is seen")
+    if attention_mask is not None:  # none was made for this attention, so it hides what the layout does not know of
+        raise TypeError("this architecture has a mask of its own")
+    if any((x.shape[0], x.shape[2]) != (1, forest.rows) for x in (query, key, value)):  # kernels trust the layout's numbers
+        raise TypeError("this architecture attends to something else than the rows of the chunk")
     keys, values = forest.carry.extend(module, key, value, forest.path)
     how = (scaling, sliding_window, softcap)
     if flex_supports(query):
@@ -97,6 +129,11 @@ def forest_attention(
     if s_aux is not None:  # a sink takes its share of the probability and gives nothing (GPT-OSS)
         out_RHD *= (1 / (1 + torch.exp(s_aux.to(lse_RH) - lse_RH)))[..., None].to(out_RHD)
     return out_RHD[None], None
+
+
+def _says_something(value: Any) -> bool:
+    """Tensors do, and numbers other than 0; no dropout, switches, and what is None do not."""
+    return isinstance(value, Tensor) or (isinstance(value, int | float) and not isinstance(value, bool) and value != 0)
 
 
 AttentionInterface.register(NAME, forest_attention)

@@ -90,5 +90,6 @@ def _kinds(model: Model) -> set[Kind]:
     (chunk,) = chunks(forest, forest.depth_N > 0, len(forest))
     layout = Layout(chunk, PathCarry(len(forest)), model.device)
     position = torch.from_numpy(chunk.depth_R)[None].to(model.device)
-    model.hidden(model.embed(torch.zeros(len(chunk), dtype=torch.long))[None], position_ids=position, forest=layout)
+    with layout.at_hand():
+        model.hidden(model.embed(torch.zeros(len(chunk), dtype=torch.long))[None], position_ids=position)
     return layout.pieces.kinds

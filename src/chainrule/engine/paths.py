@@ -43,7 +43,8 @@ def forest_path(model: Model, forest: Forest, wanted_N: NDArray[np.bool_], embed
     for chunk in chunks(forest, wanted_N, rows):
         position = torch.from_numpy(chunk.depth_R).to(model.device)[None]
         layout = Layout(chunk, carry, model.device)
-        hidden = model.hidden(embed(chunk.node_R)[None], position_ids=position, forest=layout)[0]
+        with layout.at_hand():
+            hidden = model.hidden(embed(chunk.node_R)[None], position_ids=position)[0]
         carry.settle(chunk)
         yield Step(hidden, chunk.row_F, chunk.node_F, len(chunk), len(chunk))
 

@@ -34,9 +34,10 @@ def choose(model: PretrainedModel) -> Engine:
     model.lm.set_attn_implementation(model.own_attention)  # should another have been chosen before
     tried: list[str] = []
     with torch.inference_mode(), model.widened():
-        sequences = _sequences(model)
+        sequences, settings = _sequences(model), _settings(model)
         reference = [_own(model, ids) for ids in sequences]
         _check_causal(model, sequences, reference)
+        _check_settled(model, settings)
         path, error = next(_agreeing(model, sequences, reference, tried), ("", 0.0))
     if not path:
         raise ModelError(
@@ -53,7 +54,8 @@ def _agreeing(
 ) -> Iterator[tuple[str, float]]:
     """The paths that agree and how well, fastest first, with the linear head and then the model's own; why others do not."""
     heads = {id(head): head for head in (model.head, model.own_head)}.values()
-    for model.head, path in product(heads, ROWS):
+    ways = [(path, first) for path in ROWS for first in (model.first_positions if path == "forest" else (0,))]
+    for model.head, (path, model.first_position) in product(heads, ways):
         error, why = _error(model, path, sequences, reference)
         if error <= TOLERANCE and path == "forest":
             error, why = max((error, why), _error_beyond_windows(model, path, sequences))
@@ -65,8 +67,9 @@ def _agreeing(
 def _sequences(model: PretrainedModel) -> list[NDArray[np.int64]]:
     draw = np.random.default_rng(0)
     most = min(LENGTH, model.max_rows or LENGTH)
-    trunk = draw.integers(0, model.head.size, most)
-    branches = [np.append(trunk[:shared], draw.integers(0, model.head.size, own)) for shared, own in BRANCHES]
+    ids = np.setdiff1d(np.arange(model.head.size), [-1 if model.pad_id is None else model.pad_id])  # padding is no text
+    trunk = draw.choice(ids, most)
+    branches = [np.append(trunk[:shared], draw.choice(ids, own)) for shared, own in BRANCHES]
     return [trunk, *(branch[:most] for branch in branches)]
 
 
@@ -95,6 +98,27 @@ def _check_causal(model: PretrainedModel, sequences: list[NDArray[np.int64]], re
         raise ModelError(
             f"{model.name} ({type(model.lm).__name__}) is not causal: what it says of a prefix changes by {error:.2g} nats "
             "with the tokens after it, so its factors are no conditional probabilities"
+        )
+
+
+def _settings(model: PretrainedModel) -> dict[tuple[str, str], str]:
+    """What the parts of the network are set to, by name: kinds of attention, of activation …"""
+    return {
+        (name, key): value
+        for name, part in model.lm.named_modules()
+        for key, value in vars(part).items()
+        if isinstance(value, str)
+    }
+
+
+def _check_settled(model: PretrainedModel, before: dict[tuple[str, str], str]) -> None:
+    """What a model gives that sets itself to something else on a short text (BigBird) depends on what ran before."""
+    changed = [(key, before[name, key], now) for (name, key), now in _settings(model).items() if before.get((name, key)) != now]
+    if changed:
+        key, then, now = changed[0]
+        raise ModelError(
+            f"{model.name} ({type(model.lm).__name__}) changes itself as it runs ({key} from {then!r} to {now!r}), so what it "
+            "says of a text depends on what it ran on before; set it in the checkpoint's config.json"
         )
 
 

@@ -44,8 +44,10 @@ class Stepper:
     def _forest(self, ids: Sequence[int]) -> torch.Tensor:
         chunk = extension(len(self.ids), len(ids))
         position = torch.from_numpy(chunk.depth_R).to(self.model.device)[None]
-        layout = Layout(chunk, self._carry, self.model.device)
-        return self.model.hidden(self._embed(ids), position_ids=position, forest=layout)[0]
+        with Layout(chunk, self._carry, self.model.device).at_hand():
+            hidden_RH = self.model.hidden(self._embed(ids), position_ids=position)[0]
+        self._carry.settle(chunk)
+        return hidden_RH
 
     def _whole(self, ids: Sequence[int]) -> torch.Tensor:
         return self.model.hidden(self._embed([*self.ids, *ids]))[0]

@@ -119,6 +119,8 @@ def _from_pretrained(source: str, dtype: str, **options: Any) -> Any:
 
     if "gguf_file" not in options:
         options["use_safetensors"] = True
+    if dtype == "float64":  # which grouped products of experts know nothing of
+        options["experts_implementation"] = "eager"
     try:
         lm, info = AutoModelForCausalLM.from_pretrained(
             source, dtype=getattr(torch, dtype), trust_remote_code=False, output_loading_info=True, **options

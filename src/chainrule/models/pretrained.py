@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from math import inf
 from types import SimpleNamespace
 from typing import Any
 
@@ -27,17 +30,24 @@ class PretrainedModel:
 
     def __init__(self, lm: Any, name: str) -> None:
         self.own_attention = lm.config._attn_implementation
-        self.name, self.lm, self.trunk = name, lm.eval(), lm.base_model
+        self.name, self.lm = name, lm.eval()
         config = lm.config.get_text_config()
         table, output = lm.get_input_embeddings(), lm.get_output_embeddings()
+        self._trunk_name, self.trunk = _trunk(lm, table)
         if self.trunk is lm or not isinstance(table, nn.Module) or not isinstance(output, nn.Module):
             raise ModelError(f"{name} ({type(lm).__name__}) has no trunk and head that can be told apart")
         self._table, weight = table, next(table.parameters())  # n × D
         self.embeddings, self.width = weight.shape
+        self.pad_id = getattr(config, "pad_token_id", None)
+        self.first_position = 0  # what the model calls the first place
         self.max_rows = _longest_context(config)
+        if (reserved := _reserved_positions(self.trunk, table, self.max_rows)) and self.max_rows:
+            self.max_rows -= reserved
+        self.first_positions = (0, reserved) if reserved else (0,)  # which one it is, the probe finds out
         self.bos_id, self.eos_id = getattr(config, "bos_token_id", None), getattr(config, "eos_token_id", None)
         self.device: torch.device = weight.device
         self.dtype: torch.dtype = weight.dtype
+        _hand_on_positions(self.trunk)
         self.stand_ins = StandIns(self.trunk)
         size = getattr(output, "out_features", None) or config.vocab_size
         self.own_head = OwnHead(self._own_head, size, self.dtype)
@@ -52,8 +62,14 @@ class PretrainedModel:
         return self._table(ids_N.to(self.device))
 
     def hidden(self, embeddings_BTD: Tensor, **layout: Any) -> Tensor:
-        with SameBits(), self.stand_ins:
-            return self.trunk(inputs_embeds=embeddings_BTD, use_cache=False, **layout)[0]
+        if (places := layout.get("position_ids")) is not None:
+            layout["position_ids"] = places = places + self.first_position
+        token = _PLACES.set(places)
+        try:
+            with SameBits(), self.stand_ins:
+                return self.trunk(inputs_embeds=embeddings_BTD, use_cache=False, **layout)[0]
+        finally:
+            _PLACES.reset(token)
 
     def own_logits(self, ids_T: Tensor) -> Tensor:
         """The reference: the model's own whole forward of one unpadded sequence of ids. T × V, in the model's type."""
@@ -73,11 +89,12 @@ class PretrainedModel:
     def windows_of(self, most: int) -> Iterator[bool]:
         """With sliding windows and attention chunks of at most `most` places for a while; yields whether there are any.
 
+        One that no text the model takes is longer than hides nothing, and counts for none.
         transformers keeps them in the config, where its masks come from, and in layers, which hand them to the attention.
         """
         configs = {id(m.config): m.config for m in self.lm.modules() if hasattr(m, "config")}.values()
         found = [(owner, name, value) for owner in (*configs, *self.lm.modules()) for name in _WINDOW_NAMES
-                 if isinstance(value := getattr(owner, name, None), int)]  # fmt: skip
+                 if isinstance(value := getattr(owner, name, None), int) and value < (self.max_rows or inf)]  # fmt: skip
         for owner, name, value in found:
             setattr(owner, name, min(most, value))
         try:
@@ -105,13 +122,56 @@ class PretrainedModel:
     def _own_head(self, hidden_MH: Tensor) -> Tensor:
         """The model's own forward behind its trunk: whatever it does to hidden states to make logits of them."""
         stub = _Stub(hidden_MH[None])
-        name = self.lm.base_model_prefix
-        setattr(self.lm, name, stub)
+        setattr(self.lm, self._trunk_name, stub)
         try:
             with SameBits():
                 return self.lm(inputs_embeds=hidden_MH[None], use_cache=False).logits[0]
         finally:
-            setattr(self.lm, name, self.trunk)
+            setattr(self.lm, self._trunk_name, self.trunk)
+
+
+def _trunk(lm: Any, table: Any) -> tuple[str, Any]:
+    """What runs below the head, and by which name; `lm` itself where nothing can be told apart."""
+    if lm.base_model is not lm:
+        return lm.base_model_prefix, lm.base_model
+    # A prefix that names nothing (Llama 4's text model): the part that has a forward of its own and holds the embeddings.
+    parts = [
+        (name, part) for name, part in lm.named_children() if any(m is table for m in part.modules()) and part is not table
+    ]
+    return parts[0] if len(parts) == 1 else ("", lm)
+
+
+def _reserved_positions(trunk: nn.Module, table: Any, longest: int | None) -> int:
+    """How many rows of a table of positions are never used: those up to the padding's, where it has one (RoBERTa)."""
+    found = {
+        m.padding_idx + 1
+        for m in trunk.modules()
+        if type(m) is nn.Embedding and m is not table and m.num_embeddings == longest and m.padding_idx is not None
+    }
+    return max(found, default=0)
+
+
+_PLACES: ContextVar[Tensor | None] = ContextVar("positions of the rows that run", default=None)
+
+
+def _hand_on_positions(trunk: nn.Module) -> None:
+    """Have the parts of a trunk that takes no positions take ours: those like BART's count for themselves, 0 … R − 1."""
+    if _asks_for_positions(trunk):
+        return
+    for part in filter(_asks_for_positions, trunk.modules()):
+        if _with_positions not in part._forward_pre_hooks.values():
+            part.register_forward_pre_hook(_with_positions, with_kwargs=True)
+
+
+def _asks_for_positions(part: nn.Module) -> bool:
+    return "position_ids" in inspect.signature(type(part).forward).parameters
+
+
+def _with_positions(part: nn.Module, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]] | None:
+    given, places = kwargs.get("position_ids"), _PLACES.get()
+    if places is None or not isinstance(given, Tensor) or given.numel() != places.numel():
+        return None
+    return args, kwargs | {"position_ids": places.view(given.shape)}
 
 
 def _longest_context(config: Any) -> int | None:
