@@ -77,6 +77,19 @@ def verification() -> str | None:
     return "\n\n".join(parts)
 
 
+def zoo() -> str:
+    """What docs/architectures.md comes to."""
+    text = (ROOT / "docs" / "architectures.md").read_text(encoding="utf-8")
+    count = {name: int(number) for name, number in re.findall(r"^\| ([a-z' ]+) \| (\d+) \|", text, re.MULTILINE)}
+    exact, all_of_them, versions = count["forest"] + count["batch"], sum(count.values()), re.search(r"transformers [\d.]+", text)
+    return (
+        f"Of the {all_of_them} types of causal language models in {versions and versions[0]}, {exact} are scored exactly, "
+        f"{count['forest']} of them\non the forest path and {count['batch']} through the model's own forward; {count['refused']} are "
+        f"refused with the reason, {count["can't be built here"]} cannot be built without more\nthan transformers, and "
+        f"{count['wrong'] or 'none'} gave a wrong number: [every one of them](docs/architectures.md)."
+    )
+
+
 def broken_links() -> list[str]:
     """Relative links of the documents that lead nowhere."""
     links = [(p, target) for p in ROOT.glob("*.md") for target in re.findall(r"\]\(([^)#]+)\)", p.read_text(encoding="utf-8"))]
@@ -87,7 +100,7 @@ def main() -> None:
     readme = ROOT / "README.md"
     before = readme.read_text(encoding="utf-8")
     after = replace(before, "tree", tree())
-    for name, body in (("benchmark", benchmark()), ("verify", verification())):
+    for name, body in (("benchmark", benchmark()), ("verify", verification()), ("zoo", zoo())):
         if body is not None:
             after = replace(after, name, body)
     problems = broken_links()

@@ -1,5 +1,7 @@
 """Any decoder of transformers as x → e → h → z."""
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -139,9 +141,14 @@ def test_positions_that_begin_behind_the_padding_and_bound_the_context():
     assert np.abs(score.logprobs - want).max() < 2e-5
 
 
+BART: dict[str, Any] = {
+    "vocab_size": V, "d_model": 32, "decoder_layers": 2, "decoder_attention_heads": 4, "decoder_ffn_dim": 48,
+    "encoder_layers": 1, "max_position_embeddings": CONTEXT, "bos_token_id": START,
+}  # fmt: skip
+
+
 def test_positions_that_a_trunk_counts_for_itself():
-    own = untouched(tf.BartConfig(vocab_size=V, d_model=32, decoder_layers=2, decoder_attention_heads=4, decoder_ffn_dim=48,
-                                  encoder_layers=1, max_position_embeddings=CONTEXT, bos_token_id=START))  # fmt: skip
+    own = untouched(tf.BartConfig(**BART))
     lm = wrap(own)
     assert lm.engine.path == "forest"
     ids = np.random.default_rng(0).integers(2, V, 40).tolist()
@@ -156,3 +163,20 @@ def test_a_trunk_that_the_prefix_does_not_name():
     assert model.trunk is own.model
     lm = wrap(own)
     assert np.abs(lm.score(IDS).logprobs - factors(own, [START, *IDS])).max() < 2e-5
+
+
+def test_threads_do_not_share_positions(request):
+    """BART counts positions for itself, so ours reach it by the side: each thread's its own."""
+    lm = wrap(untouched(tf.BartConfig(**BART)))
+    assert lm.engine.path == "forest"
+    draw = np.random.default_rng(0)
+    texts = [draw.integers(2, V, 40).tolist() for _ in range(2)]
+    alone = [lm.score(text, rows=4).logprobs for text in texts]
+    before = sys.getswitchinterval()
+    request.addfinalizer(lambda: sys.setswitchinterval(before))
+    sys.setswitchinterval(1e-6)  # so that they do meet
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(10):
+            together = pool.map(lambda text: lm.score(text, rows=4).logprobs, texts)
+            for found, expected in zip(together, alone, strict=True):
+                assert np.array_equal(found, expected)
