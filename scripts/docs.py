@@ -80,13 +80,14 @@ def verification() -> str | None:
 def zoo() -> str:
     """What docs/architectures.md comes to."""
     text = (ROOT / "docs" / "architectures.md").read_text(encoding="utf-8")
-    count = {name: int(number) for name, number in re.findall(r"^\| ([a-z' ]+) \| (\d+) \|", text, re.MULTILINE)}
-    exact, all_of_them, versions = count["forest"] + count["batch"], sum(count.values()), re.search(r"transformers [\d.]+", text)
+    table = {name: int(number) for name, number in re.findall(r"^\| ([a-z' ]+) \| (\d+) \|", text, re.MULTILINE)}
+    version = re.findall(r"transformers [\d.]+", text)[0]
+    forest, batch, refused, unbuilt, wrong = (table[n] for n in ("forest", "batch", "refused", "can't be built here", "wrong"))
     return (
-        f"Of the {all_of_them} types of causal language models in {versions and versions[0]}, {exact} are scored exactly, "
-        f"{count['forest']} of them\non the forest path and {count['batch']} through the model's own forward; {count['refused']} are "
-        f"refused with the reason, {count["can't be built here"]} cannot be built without more\nthan transformers, and "
-        f"{count['wrong'] or 'none'} gave a wrong number: [every one of them](docs/architectures.md)."
+        f"Of the {sum(table.values())} types of causal language models in {version}, {forest + batch} are scored exactly, {forest} of "
+        f"them\non the forest path and {batch} through the model's own forward; {refused} are refused with the reason, {unbuilt} cannot "
+        f"be built without more\nthan transformers, and {wrong or 'none'} gave a wrong number: "
+        "[every one of them](docs/architectures.md)."
     )
 
 
