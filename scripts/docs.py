@@ -85,7 +85,7 @@ def zoo() -> str:
     forest, batch, refused, unbuilt, wrong = (table[n] for n in ("forest", "batch", "refused", "can't be built here", "wrong"))
     return (
         f"Of the {sum(table.values())} types of causal language models in {version}, {forest + batch} are scored exactly,\n"
-        f"{forest} of them on the forest path and {batch} through the model's own forward; {refused} are refused with the reason,\n"
+        f"{forest} of them on the forest path, {batch} by the model's own forward; {refused} are refused, with the reason,\n"
         f"{unbuilt} cannot be built without more than transformers, and {wrong or 'none'} gave a wrong number:\n"
         "[every one of them](docs/architectures.md)."
     )
