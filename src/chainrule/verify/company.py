@@ -86,16 +86,14 @@ def chunk_sizes(s: Subject) -> Finding:
 
 def windows(s: Subject) -> Finding:
     """A text longer than a window: every token once, each conditioned on what `contexts` says and on nothing else."""
-    window, stride = min(16, s.longest), max(1, min(6, s.longest // 2))
+    window, stride = min(16, s.longest), min(6, s.longest // 2)
     if s.longest < 4:
         return Finding(f"a context of {s.longest} tokens is too short to be cut into windows")
-    ids = s.random(3, s.longest)
-    ids_T = [int(i) for part in ids for i in part][:48]
+    ids_T = s.stream(48)
     score = s.lm.score(ids_T, window=window, stride=stride)
     start, skipped = score.start.id is not None, len(ids_T) - len(score.ids)
-    most = min(window, s.longest)
     wrong = sum(int(i) != j for i, j in zip(score.ids, ids_T[skipped:], strict=False)) + abs(skipped - (not start))
-    wrong += sum(c > most or c < min(t + skipped + start, window - stride + 1) for t, c in enumerate(score.contexts.tolist()))
+    wrong += sum(c > window or c < min(t + skipped + start, window - stride + 1) for t, c in enumerate(score.contexts.tolist()))
     if wrong:
         return Finding(
             f"a sequence of {len(ids_T)} tokens in windows of {window} embeddings",

@@ -37,6 +37,7 @@ TEXTS = (
     "Two  spaces,\ttabs, and emoji: 👩‍👩‍👧 🎉 end.",
 )
 LENGTH = 24  # tokens of the text that is looked at closely
+CONTEXTS = 6  # prefixes of it behind which the whole distribution is looked at
 LONGEST = 48  # tokens that are taken of any text
 DIGITS = {torch.float64: 1e-9, torch.float32: 1e-4, torch.float16: 2.0**-7, torch.bfloat16: 2.0**-4}  # nats
 EAGER = 1e-5  # nats: eager attention computes its softmax in float32, in a float64 model too
@@ -144,6 +145,12 @@ class Subject:
         return np.array([logprobs[-1] for logprobs in self.given(sequences)]).reshape(len(prefixes), -1)
 
     @cached_property
+    def distributions(self) -> list[Floats]:
+        """log Pr(· | a prefix of the text), V, for some prefixes, through the library."""
+        places = np.unique(np.linspace(1, len(self.ids_T) - 1, CONTEXTS).astype(int)).tolist()
+        return [self.lm.conditional(self.ids_T[:place].tolist(), start="given").logprobs for place in places]
+
+    @cached_property
     def reference(self) -> Reference:
         """The same in float64, where memory and the model's own code allow, or else in float32 for a narrower model."""
         why = ""
@@ -190,9 +197,13 @@ class Subject:
         return [self.given([ids], **options)[0] for ids in sequences]
 
     def random(self, count: int, length: int) -> list[Ids]:
-        """Sequences of random tokens, in which the start symbol does not stand."""
-        found = self.draw.integers(0, self.model.head.size, (count, min(length, self.longest)))
-        return list(np.where(found == self.lm.start.id, (found + 1) % self.model.head.size, found))
+        """Sequences of random tokens that fit into the context; the start symbol is none of them."""
+        return [np.array(self.stream(min(length, self.longest)), np.int64) for _ in range(count)]
+
+    def stream(self, length: int) -> list[int]:
+        """Random tokens, as many as are wanted."""
+        found = self.draw.integers(0, self.model.head.size, length)
+        return np.where(found == self.lm.start.id, (found + 1) % self.model.head.size, found).tolist()
 
     def others(self, ids: Ids) -> Ids:
         """A different token for each."""

@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 
-from chainrule.verify.numbers import distributions
 from chainrule.verify.report import Finding
 from chainrule.verify.subject import Subject
 
@@ -20,7 +19,7 @@ def unreachable(s: Subject) -> Finding:
         return Finding("there is no tokenizer")
     special = np.array([i for i in sorted(tokenizer.special_ids) if i < size], np.int64)
     missing = np.array([i for i in range(size) if not tokenizer.token_bytes(i) and i not in tokenizer.special_ids], np.int64)
-    found = [np.exp(logprob_V) for logprob_V in distributions(s)]
+    found = [np.exp(logprob_V) for logprob_V in s.distributions]
     missed, marked = (float(np.mean([p_V[ids].sum() for p_V in found])) for ids in (missing, special))
     lost = missed + marked
     said = [f"{missed:.2g} on the {len(missing):,} ids that the tokenizer cannot produce"] if len(missing) else []
