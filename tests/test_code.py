@@ -92,7 +92,9 @@ def test_a_text_comes_back(tiny_folder, start):
 def test_a_table_codes_too(abc):
     lm = LanguageModel(TableModel(["A", "B", "C"], {"": [1, 2, -math.inf], "A": [0, 0, 0]}, back_off=True))
     assert decode(lm, encode(lm, "ABBAAAB")) == "ABBAAAB"
-    assert encode(lm, "C").bits >= 31  # impossible, and coded all the same
+    code, report = prove(lm, "C")  # impossible, and coded all the same
+    assert report.passed
+    assert 31 <= code.bits <= 33
 
 
 def test_a_model_that_sees_ahead_cannot_be_decoded(tiny_folder, monkeypatch):
@@ -132,9 +134,33 @@ def test_what_is_no_whole_code(tiny_folder):
         damaged = raw.replace(header, json.dumps(json.loads(header) | {key: value}).encode())
         with pytest.raises(InputError, match="damaged"):
             Code.from_bytes(damaged)
-    for changed in ({"text_sha256": "0" * 64}, {"tokens": encode(lm, TEXT).tokens + 5}):
-        with pytest.raises(InputError, match="does not give its text back"):
-            decode(lm, replace(encode(lm, TEXT), **changed))
+    with pytest.raises(InputError, match="does not give its text back"):
+        decode(lm, replace(encode(lm, TEXT), tokens=encode(lm, TEXT).tokens + 5))
+
+
+@pytest.mark.parametrize("place", range(0, 1000, 41))
+def test_no_byte_can_be_changed_unseen(coded_text, place):
+    raw = bytearray(coded_text)
+    raw[place % len(raw)] ^= 4
+    with pytest.raises(InputError, match=r"no code of chainrule|damaged|cut short"):
+        Code.from_bytes(bytes(raw))
+
+
+@pytest.fixture(scope="module")
+def coded_text(tiny_folder):
+    return encode(chainrule.load(tiny_folder), TEXT).to_bytes()
+
+
+def test_what_is_rarer_than_a_count(tiny_folder):
+    """Bytes that no text has, under a model with strong opinions: some cost more than 32 bits, and their code does not."""
+    lm = chainrule.load(tiny_folder)
+    lm.model.lm.lm_head.weight.data *= 20
+    text = "".join(map(chr, range(33, 120)))
+    score = lm.score(text)
+    assert score.surprisals_bits.max() > 40
+    _, report = prove(lm, text)
+    assert report.passed, str(report)
+    assert "with no count below 1" in report["length of the code"].checked
 
 
 def test_made_in_another_way(tiny_folder, monkeypatch):

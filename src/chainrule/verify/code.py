@@ -51,8 +51,8 @@ class Code:
 
     def to_bytes(self) -> bytes:
         """As it is written to a file."""
-        header = {name: value for name, value in vars(self).items() if name != "payload"}
-        header |= {"bytes": len(self.payload), "sha256": _digest(self.payload)}
+        header = {name: value for name, value in vars(self).items() if name != "payload"} | {"bytes": len(self.payload)}
+        header |= {"sha256": _checksum(header, self.payload)}
         return MAGIC + json.dumps(header, sort_keys=True).encode() + b"\n" + self.payload
 
     @classmethod
@@ -65,20 +65,24 @@ class Code:
         try:
             header = json.loads(line)
             wrong = [name for name, kind in _HEADER.items() if type(header[name]) is not kind]
-            whole = not wrong and newline and header["tokens"] > len(header["given"]) == len([*map(int, header["given"])])
         except (ValueError, KeyError, TypeError):
-            whole = False
-        if not whole:
+            wrong = ["all of it"]
+        if wrong or not newline:
             raise InputError("the code is damaged, or cut short: its second line is not what chainrule writes there")
-        size, digest = header.pop("bytes"), header.pop("sha256")
+        digest, size = header.pop("sha256"), header["bytes"]
         if len(payload) < size:
             raise InputError(f"the code is cut short: {len(payload)} of {size} bytes are here")
-        if len(payload) > size or _digest(payload) != digest:
+        if _checksum(header, payload) != digest:
             raise InputError("the code is damaged: its bytes are not those that its checksum was made of")
+        del header["bytes"]
         return cls(payload, **header)
 
 
 _HEADER = {"bits": int, "bytes": int, "fingerprint": dict, "given": list, "sha256": str, "text_sha256": str, "tokens": int}
+
+
+def _checksum(header: dict[str, Any], payload: bytes) -> str:
+    return _digest(json.dumps(header, sort_keys=True).encode() + payload)
 
 
 def encode(lm: Language, text: str, progress: Progress | None = None) -> Code:
@@ -111,14 +115,15 @@ def decode(lm: Language, code: Code, progress: Progress | None = None) -> str:
     for text in (raw, raw[1:], raw[:-1]):  # some tokenizers set a space before a text, or behind it
         if _digest(text) == code.text_sha256:
             return text.decode()
-    raise InputError(
-        "the code does not give its text back: its header is damaged, or this machine computes other bits than the one that "
-        "made it"
-    )
+    raise InputError("the code does not give its text back: this machine computes other bits than the one that made it")
 
 
 def prove(lm: Language, text: str, progress: Callable[[str, int, int], None] | None = None) -> tuple[Code, Report]:
-    """Code a text, decode it, and hold the length of the code against −log2 Pr of the scorer."""
+    """Code a text, decode it, and hold the length of the code against −log2 Pr of the scorer.
+
+    Counts of 1 at least make what is rarer than 2^−32 cheaper than its probability says: the length is held against
+    Σ −log2(Pr(x_i | …) + 2^−32), which is −log2 Pr but for such tokens.
+    """
     begin, say = time.perf_counter(), progress or (lambda *_: None)
     code = encode(lm, text, lambda done, all: say("coding", done, all))
     score = lm.score(text)
@@ -128,6 +133,7 @@ def prove(lm: Language, text: str, progress: Callable[[str, int, int], None] | N
     except InputError as error:
         cause = str(error)
     size, tokens, most = len(text.encode()), len(score.ids), bound(len(score.ids), lm.model.head.size)
+    floored = -float(np.log2(np.exp(score.logprobs) + 1 / TOTAL).sum())  # every count is 1 at least, whatever the probability
     properties = [
         Finding(
             f"{size:,} bytes of text, coded, and decoded by the model and the code alone",
@@ -136,9 +142,10 @@ def prove(lm: Language, text: str, progress: Callable[[str, int, int], None] | N
             cause=cause,
         ),
         Finding(
-            f"{code.bits:,} bits of code, −log2 Pr = {score.bits:,.2f} bits for {tokens:,} tokens: "
-            f"{code.bits / size:.3f} bits a byte, {8 * size / max(1, code.bits):.1f} times shorter than the text",
-            abs(code.bits - score.bits),
+            f"{code.bits:,} bits of code, −log2 Pr = {score.bits:,.2f} bits for {tokens:,} tokens"
+            + (f", {floored:,.2f} with no count below 1" if score.bits - floored > 0.01 else "")
+            + f": {code.bits / size:.3f} bits a byte, {8 * size / max(1, code.bits):.1f} times shorter than the text",
+            abs(code.bits - floored),
             most,
             "bits",
             cause="the scorer's factors are not those that the text can be coded with",
