@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,6 +13,8 @@ import numpy as np
 import pytest
 import torch
 from model_zoo import BATCH, CONFIGS, FOREST, tiny, untouched, wrap
+from rich.console import Console
+from text_zoo import wordpiece
 
 import chainrule
 from chainrule import InputError, LanguageModel, TableModel
@@ -24,6 +28,8 @@ from chainrule.forest.windows import windows
 from chainrule.models.pretrained import PretrainedModel
 from chainrule.scores import Score, Scores, assemble
 from chainrule.text import Tokenizer
+from chainrule.verify import subject
+from chainrule.verify.subject import Subject
 
 Patch = pytest.MonkeyPatch
 
@@ -286,6 +292,18 @@ def _(lm: LanguageModel, monkeypatch: Patch) -> None:
     output.weight = torch.nn.Parameter(output.weight + 0.01)
 
 
+SAYS = {
+    "a doubled start": "those with the start symbol doubled",
+    "a dropped start": "those with the start symbol absent",
+    "EOS for BOS": "those with the start symbol EOS in its place",
+    "rows read one place early": "the prefix that is 1 token shorter: targets are shifted",
+    "raw logits added": "logits are summed in place of their log-softmax",
+    "a shortlist normaliser": "leaves out a part of the vocabulary",
+    "left padding without positions": "left padding without position ids",
+    "a neighbour's state": "a row sees the state of its neighbour",
+}
+
+
 @pytest.mark.parametrize("name", BUGS)
 def test_a_bug_fails_the_property_it_is_for(name, request, monkeypatch):
     prop, kind, patch = BUGS[name]
@@ -296,4 +314,69 @@ def test_a_bug_fails_the_property_it_is_for(name, request, monkeypatch):
     assert report.failed == [prop], str(report)
     assert not report.passed
     assert report[prop].error > report[prop].tolerance
-    assert report[prop].says
+    assert SAYS.get(name, " ") in report[prop].says
+
+
+def test_probability_that_no_text_can_have(tiny_folder):
+    """Rows beyond the tokenizer's that the model likes, and a special token."""
+    lm = chainrule.load(tiny_folder)
+    own, rows = untouched(FOREST["llama"]()), lm.tokenizer.size + 5
+    own.resize_token_embeddings(rows, mean_resizing=False)
+    report = LanguageModel((wrapped := wrap(own)).model, lm.tokenizer, engine=wrapped.engine).verify()
+    assert report.passed, str(report)
+    found = report["unreachable vocabulary"]
+    assert found.status == "warn"
+    assert "on the 5 ids that the tokenizer cannot produce" in found.checked
+    exact = np.mean([np.exp(p)[-5:].sum() for p in Subject(LanguageModel(wrapped.model, lm.tokenizer)).distributions])
+    assert found.details["beyond the tokenizer"] == pytest.approx(exact)
+    assert found.details["special tokens"] > 0
+
+
+def test_start_symbols_that_disagree_wildly():
+    own = untouched(FOREST["gpt2"]())
+    own.transformer.wte.weight.data[1] *= 50  # EOS, which is seen from everywhere
+    report = wrap(own).verify()
+    assert report.passed, str(report)
+    assert report["start symbol"].status == "warn"
+    moved = report["start symbol"].details["moved"]
+    assert abs(moved["EOS in its place"]) > 12
+    assert f"moves 23 factors by many nats (absent {moved['absent']:+.1f}, doubled" in report["start symbol"].says
+
+
+def test_texts_that_the_tokenizer_changes():
+    own = untouched(FOREST["llama"]())
+    own.resize_token_embeddings(wordpiece().size, mean_resizing=False)
+    lm = wrap(own)
+    report = LanguageModel(lm.model, wordpiece(), engine=lm.engine).verify(texts=["a quick FOX", "lazy dog"])
+    assert report["tokenizer"].status == "warn"
+    assert "1 of them are changed by the tokenizer" in report["tokenizer"].says
+    small = tiny("llama").lm
+    with pytest.raises(InputError, match=r"ids up to \d+, and the model knows those below 61"):
+        LanguageModel(small.model, wordpiece(), engine=small.engine).verify()
+
+
+def test_without_memory_for_float64(monkeypatch):
+    monkeypatch.setattr(subject, "_memory", lambda device: 1000)
+    report = tiny("llama").lm.verify()
+    assert report.passed
+    assert "in float32, for want of float64 (it needs 0.0 GiB, and 0.0 are free)" in report["dtype"].checked
+
+
+def test_the_report_for_people_and_for_programs(tiny):
+    report = tiny.verify()
+    assert json.loads(report.to_json())["properties"][1]["property"] == "causality"
+    assert len(report) == len(list(report)) == 17
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(report)
+    assert "17 properties" not in (shown := console.export_text())
+    assert "16 of 16 properties hold; 1 do not apply" in shown
+    assert repr(report).startswith("Report(")
+    with pytest.raises(KeyError, match="there is no property 'shifts'"):
+        report["shifts"]
+
+
+def test_a_model_that_gives_nan_fails_and_says_so(forest, monkeypatch):
+    hidden(lambda h, e: h * float("nan"))(forest, monkeypatch)
+    report = forest.verify()
+    assert not report.passed
+    assert "gave NaN for" in report["repeatability"].says

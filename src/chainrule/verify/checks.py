@@ -71,11 +71,18 @@ def about(lm: Language) -> dict[str, object]:
         "dtype": str(lm.model.dtype).removeprefix("torch."),
         "device": str(lm.model.device),
         "threads": torch.get_num_threads(),
-        "invariant": {"holds": bool(lm.invariant), "reason": lm.invariant.reason},
+        "invariant": _invariant(lm),
         "start": lm.start.to_dict(),
         "machine": platform.machine(),
         "versions": versions(),
     }
+
+
+def _invariant(lm: Language) -> dict[str, object]:
+    try:
+        return {"holds": bool(lm.invariant), "reason": lm.invariant.reason}
+    except ChainruleError as error:
+        return {"holds": False, "reason": str(error)}
 
 
 def _run(check: Check, subject: Subject) -> Finding:

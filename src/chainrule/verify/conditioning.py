@@ -104,7 +104,8 @@ def start_symbol(s: Subject) -> Finding:
         error = distance(found_T[start.id is None :], expected_T[start.id is None :])
     else:
         error = np.inf
-    fits = [name for name, own_T in own.items() if len(found_T) > 1 and distance(found_T[-1:], own_T[-1:]) <= s.rounding]
+    behind_T = found_T[1 - len(ids) :]  # all that are there with any start symbol
+    fits = [n for n, own_T in own.items() if len(behind_T) == len(ids) - 1 and distance(behind_T, own_T[1:]) <= s.rounding]
     moved = {name: _moved(own_T[1:], expected_T[1:]) for name, own_T in own.items() if name != "as named"}
     wild = [f"{name} {nats:+.1f}" for name, nats in moved.items() if not abs(nats) <= WILD * (len(ids) - 1)]
     return Finding(
@@ -115,7 +116,7 @@ def start_symbol(s: Subject) -> Finding:
         cause=f"the factors are those with the start symbol {fits[0]}"
         if fits and fits[0] != "as named"
         else "the first factor is missing, or is conditioned on something else than the start symbol that the score names",
-        warning=f"start symbols are {len(ids) - 1} factors apart by many nats ({', '.join(wild)}): compare only scores with one"
+        warning=f"another start symbol moves {len(ids) - 1} factors by many nats ({', '.join(wild)}): never compare across them"
         if wild
         else "",
         details={"moved": moved, "factors": len(ids) - 1},

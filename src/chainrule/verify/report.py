@@ -76,7 +76,10 @@ class Report:
         return [p.name for p in self.properties if p.status == "fail"]
 
     def __getitem__(self, name: str) -> Property:
-        return next(p for p in self.properties if p.name == name)
+        found = next((p for p in self.properties if p.name == name), None)
+        if found is None:
+            raise KeyError(f"there is no property {name!r}; there are: {', '.join(p.name for p in self.properties)}")
+        return found
 
     def __iter__(self) -> Iterator[Property]:
         return iter(self.properties)

@@ -217,7 +217,14 @@ class Subject:
                 raise InputError("this model came without a tokenizer, so it cannot be checked on texts: leave them out")
             return [], self.random(4, LONGEST)
         found = list(TEXTS if texts is None else texts)
-        return found, [np.asarray(ids, np.int64) for ids in tokenizer.encode_batch(found)]
+        encoded = [np.asarray(ids, np.int64) for ids in tokenizer.encode_batch(found)]
+        most = max((int(ids.max()) for ids in encoded if len(ids)), default=0)
+        if most >= self.model.head.size:
+            raise InputError(
+                f"the tokenizer gives ids up to {most}, and the model knows those below {self.model.head.size}: they do not "
+                "belong together"
+            )
+        return found, encoded
 
     def _text(self, encoded: list[Ids]) -> Ids:
         """The first tokens of all texts together; random ones where those are too few, or nearly all the same."""
