@@ -140,15 +140,18 @@ def worst(found: Floats, want: Floats) -> float:
 def in_float64(folder: str, own: Any, found: Floats, want: Floats) -> tuple[float, str]:
     """Once more in float64: is chainrule wrong, or does float32 not determine these numbers?
 
-    It does not where, against float64, the model's own float32 forward is about as far off as chainrule's. Then the error is
-    that in float64, else it stays.
+    It does not where, against float64, chainrule is on average no further off than the model's own float32 forward (within
+    half as much again: largest errors are a matter of chance). Then the error is that in float64, else it stays.
     """
     if own._can_set_experts_implementation():
         own.set_experts_implementation("eager")  # grouped products know no float64
     exact, exact_own = compare(chainrule.load(folder, dtype="float64"), own.double())
-    error, off, off_own = worst(exact, exact_own), worst(found, exact), worst(want, exact_own)
-    said = f"in float32 {worst(found, want):.1e} apart, {off:.1e} (chainrule) and {off_own:.1e} (its own forward) from float64"
-    return (error, f"{said}; compared in float64") if off <= 3 * off_own else (worst(found, want), said)
+    off, off_own = float(np.abs(found - exact).mean()), float(np.abs(want - exact_own).mean())
+    said = (
+        f"in float32 {worst(found, want):.1e} apart, and on average {off:.1e} (chainrule) and {off_own:.1e} (its own forward) "
+        "from float64"
+    )
+    return (worst(exact, exact_own), f"{said}; compared in float64") if off <= 1.5 * off_own else (worst(found, want), said)
 
 
 def _pairs(lm: LanguageModel, own: Any) -> Iterator[tuple[Floats, Floats]]:

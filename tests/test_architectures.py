@@ -20,10 +20,12 @@ DOZEN = {
     "diffllama": "forest",  # attends twice a layer
     "hrm_text": "forest",  # runs its layers again and again
     "roberta": "forest",  # a head that is no linear map, positions that begin behind the padding
+    "gemma3n_text": "forest",  # looks tokens up in a table for every layer: fed with ids
     "bart": "forest",  # positions that it counts for itself
     "llama4_text": "batch",  # attention in chunks
     "bloom": "batch",  # ALiBi
     "minimax_m3_vl_text": "batch",  # sparse blocks
+    "deepseek_v4": "batch",  # routes experts by token ids
     "mamba": "batch",  # a state space
     "jamba": "batch",  # state spaces and attention
     "xlnet": "single",  # padding disturbs it

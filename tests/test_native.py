@@ -195,6 +195,20 @@ def test_attention_over_blocks_of_keys(name: str, window: int | None):
 
 
 @attends
+@pytest.mark.parametrize("scale", [1.0, 5.0, 20.0])
+def test_a_softcap_costs_no_digits(scale: float):
+    """One of 50, as Gemma 2 has, on small scores and large ones: about as far from float64 as without one."""
+    forest = build(fixed()["comb"])
+    q, k, v = (draw(len(forest), heads, 16, dtype=torch.float32, seed=heads) for heads in (4, 2, 2))
+    errors = {}
+    for softcap in (None, 50.0):
+        found = over_the_forest(forest, (scale * q, k, v), 100, softcap=softcap)
+        exact = {node: along_the_path(forest, (scale * q, k, v), node, None, softcap) for node in found}
+        errors[softcap] = max(float((found[node] - exact[node]).abs().max()) for node in found)
+    assert errors[50.0] <= 3 * errors[None]  # three more roundings; ten times as much where tanh cancels
+
+
+@attends
 @pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize(("heads", "widths"), [((1, 1), (5, 8)), ((9, 3), (64, 64)), ((7, 1), (16, 32)), ((50, 1), (24, 16))])
 def test_attention_of_other_shapes(dtype: torch.dtype, heads: tuple[int, int], widths: tuple[int, int]):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import transformers as tf
+from architecture_configs import small_config
 from model_zoo import CONFIGS, CONTEXT, START, V, tiny, untouched, wrap
 from oracle import conditionals, factors, factors_in_windows
 
@@ -180,3 +181,18 @@ def test_threads_do_not_share_positions(request):
             together = pool.map(lambda text: lm.score(text, rows=4).logprobs, texts)
             for found, expected in zip(together, alone, strict=True):
                 assert np.array_equal(found, expected)
+
+
+def test_a_network_that_looks_tokens_up_by_itself():
+    """Gemma 3n has a table of embeddings for every layer: it is fed with ids, and embeddings cannot stand for them."""
+    symbols = {"bos_token_id": START, "eos_token_id": 1, "pad_token_id": 1}
+    own = untouched(small_config("gemma3n_text", V, symbols, True, 6))
+    lm = wrap(own)
+    assert (lm.model.by_ids, lm.engine.path) == (True, "forest")
+    assert np.abs(lm.score(IDS, rows=3).logprobs - factors(own, [START, *IDS])).max() < 2e-5
+    with pytest.raises(InputError, match="more than one table, so no embeddings can stand for them"):
+        lm.score(IDS, embeddings=lm.embed(IDS))
+    report = lm.verify()
+    assert report.passed, str(report)
+    assert report["embeddings = ids"].status == "skip"
+    assert not tiny("llama").lm.model.by_ids

@@ -222,6 +222,10 @@ class LanguageModel:
         """A request whose embeddings are given; its ids are looked up in the model's table where they were left out."""
         if context is not None:
             raise InputError("embeddings take no context= besides: put the context's embeddings before them")
+        if self.model.by_ids:
+            raise InputError(
+                f"{self.model.name} looks tokens up in more than one table, so no embeddings can stand for them: give token ids"
+            )
         try:
             table = torch.as_tensor(embeddings)
         except (TypeError, ValueError, RuntimeError) as error:

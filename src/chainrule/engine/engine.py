@@ -117,7 +117,7 @@ class Engine:
 
     def _embed(self, question: Question, node_R: NDArray[np.int64]) -> Tensor:
         symbol_R = torch.from_numpy(question.forest.symbol_N[node_R]).to(self.model.device)
-        embeddings_RD = self.model.embed(symbol_R.clamp_min(0))
+        embeddings_RD = self.model.inputs(symbol_R.clamp_min(0))
         if question.given_MD is not None:
             given = symbol_R < 0
             embeddings_RD[given] = question.given_MD[-1 - symbol_R[given]].to(embeddings_RD)

@@ -91,5 +91,5 @@ def _kinds(model: Model) -> set[Kind]:
     layout = Layout(chunk, PathCarry(len(forest)), model.device)
     position = torch.from_numpy(chunk.depth_R)[None].to(model.device)
     with layout.at_hand():
-        model.hidden(model.embed(torch.zeros(len(chunk), dtype=torch.long))[None], position_ids=position)
+        model.hidden(model.inputs(torch.zeros(len(chunk), dtype=torch.long))[None], position_ids=position)
     return layout.pieces.kinds

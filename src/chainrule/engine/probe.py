@@ -52,16 +52,20 @@ def choose(model: PretrainedModel) -> Engine:
 def _agreeing(
     model: PretrainedModel, sequences: list[NDArray[np.int64]], reference: list[NDArray[np.float64]], tried: list[str]
 ) -> Iterator[tuple[str, float]]:
-    """The paths that agree and how well, fastest first, with the linear head and then the model's own; why others do not."""
+    """The paths that agree and how well, fastest first; why others do not.
+
+    Fed with embeddings, by the linear head and then the model's own; and the same fed with token ids, for networks that look
+    tokens up in more than one table (Gemma 3n).
+    """
     heads = {id(head): head for head in (model.head, model.own_head)}.values()
     ways = [(path, first) for path in ROWS for first in (model.first_positions if path == "forest" else (0,))]
-    for model.head, (path, model.first_position) in product(heads, ways):
+    for model.by_ids, model.head, (path, model.first_position) in product((False, True), heads, ways):
         error, why = _error(model, path, sequences, reference)
         if error <= TOLERANCE and path == "forest":
             error, why = max((error, why), _error_beyond_windows(model, path, sequences))
         if error <= TOLERANCE:
             yield path, error
-        tried.append(f"{path}: {why}")
+        tried.append(f"{path}{' by ids' if model.by_ids else ''}: {why}")
 
 
 def _sequences(model: PretrainedModel) -> list[NDArray[np.int64]]:

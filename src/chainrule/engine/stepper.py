@@ -53,4 +53,4 @@ class Stepper:
         return self.model.hidden(self._embed([*self.ids, *ids]))[0]
 
     def _embed(self, ids: Sequence[int]) -> torch.Tensor:
-        return self.model.embed(torch.tensor(ids, device=self.model.device))[None]
+        return self.model.inputs(torch.tensor(ids, device=self.model.device))[None]

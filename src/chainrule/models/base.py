@@ -37,6 +37,7 @@ class Model(Protocol):
     bos_id: int | None
     eos_id: int | list[int] | None
     embeddings: int  # how many ids have an embedding; V, or more where a start symbol is never predicted
+    by_ids: bool  # whether it looks tokens up by itself, in more than one table: then no embeddings can stand for them
     dtype: torch.dtype
     dtype_reason: str  # why it was loaded in this type, where that was left to choose
 
@@ -47,6 +48,10 @@ class Model(Protocol):
         """Token embeddings, N × D, without the position."""
         ...
 
-    def hidden(self, embeddings_BTD: Tensor, **layout: Any) -> Tensor:
+    def inputs(self, ids_N: Tensor) -> Tensor:
+        """What `hidden` takes for these tokens: their embeddings, or, where `by_ids` is true, just the ids, N."""
+        ...
+
+    def hidden(self, inputs_BTD: Tensor, **layout: Any) -> Tensor:
         """Hidden states, B × T × H, by the model's own forward: each sees the places before it and itself."""
         ...

@@ -39,6 +39,7 @@ class PretrainedModel:
         self._table, weight = table, next(table.parameters())  # n × D
         self.embeddings, self.width = weight.shape
         self.pad_id = getattr(config, "pad_token_id", None)
+        self.by_ids = False  # the probe finds out whether it has to be
         self.first_position = 0  # what the model calls the first place
         self.max_rows = _longest_context(config)
         if (reserved := _reserved_positions(self.trunk, table, self.max_rows)) and self.max_rows:
@@ -61,13 +62,17 @@ class PretrainedModel:
     def embed(self, ids_N: Tensor) -> Tensor:
         return self._table(ids_N.to(self.device))
 
-    def hidden(self, embeddings_BTD: Tensor, **layout: Any) -> Tensor:
+    def inputs(self, ids_N: Tensor) -> Tensor:
+        return ids_N.to(self.device) if self.by_ids else self.embed(ids_N)
+
+    def hidden(self, inputs_BTD: Tensor, **layout: Any) -> Tensor:
+        name = "inputs_embeds" if inputs_BTD.is_floating_point() else "input_ids"
         if (places := layout.get("position_ids")) is not None:
             layout["position_ids"] = places = places + self.first_position
         token = _PLACES.set(places)
         try:
             with SameBits(), self.stand_ins:
-                return self.trunk(inputs_embeds=embeddings_BTD, use_cache=False, **layout)[0]
+                return self.trunk(use_cache=False, **{name: inputs_BTD}, **layout)[0]
         finally:
             _PLACES.reset(token)
 

@@ -32,6 +32,7 @@ class TableModel:
     """
 
     dtype_reason = "tables are float64"
+    by_ids = False
 
     def __init__(
         self,
@@ -60,12 +61,13 @@ class TableModel:
     def embed(self, ids_N: Tensor) -> Tensor:
         return torch.nn.functional.one_hot(ids_N.long(), self.width).to(self.dtype)
 
-    def hidden(self, embeddings_BTD: Tensor, *, attention_mask: Tensor | None = None, **layout: Any) -> Tensor:
-        rows_BTV = np.zeros((*embeddings_BTD.shape[:2], self.head.size))
-        length_B = (
-            [embeddings_BTD.shape[1]] * len(embeddings_BTD) if attention_mask is None else attention_mask.sum(-1).tolist()
-        )
-        for rows_TV, ids_T, length in zip(rows_BTV, embeddings_BTD.argmax(-1).tolist(), length_B, strict=True):
+    def inputs(self, ids_N: Tensor) -> Tensor:
+        return self.embed(ids_N)
+
+    def hidden(self, inputs_BTD: Tensor, *, attention_mask: Tensor | None = None, **layout: Any) -> Tensor:
+        rows_BTV = np.zeros((*inputs_BTD.shape[:2], self.head.size))
+        length_B = [inputs_BTD.shape[1]] * len(inputs_BTD) if attention_mask is None else attention_mask.sum(-1).tolist()
+        for rows_TV, ids_T, length in zip(rows_BTV, inputs_BTD.argmax(-1).tolist(), length_B, strict=True):
             context: list[int] = []
             for t, id in enumerate(ids_T[:length]):  # padding has no row, and needs none
                 context += [id] * (id != self.bos_id)  # the start symbol only says where it begins

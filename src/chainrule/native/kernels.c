@@ -379,7 +379,18 @@ INLINE void columns_by_lanes(const float *const *from, const float (*with)[QUERI
         }
 }
 
-INLINE floats tanh_f(floats x) { return 1.f - 2.f / (1.f + exp_f(at_least(-87.f, at_most(87.f, 2.f * x)))); }
+/* Near 0 by a polynomial (Cephes), since 1 − 2 / (1 + e²ˣ) cancels there: softcaps are many times as large as scores. */
+INLINE floats tanh_f(floats x) {
+    floats far = 1.f - 2.f / (1.f + exp_f(at_least(-87.f, at_most(87.f, 2.f * x)))), z = x * x;
+    floats p = all(-5.70498872745e-3f);
+    p = p * z + 2.06390887954e-2f;
+    p = p * z - 5.37397155531e-2f;
+    p = p * z + 1.33314422036e-1f;
+    p = p * z - 3.33332819422e-1f;
+    floats near = x + x * z * p;
+    ints small = z < 0.390625f;
+    return (floats)((small & (ints)near) | (~small & (ints)far));
+}
 
 /* One block of keys: scores, their weights under the maximum so far, and the values they weigh. Lane l sees the keys from
    first[l] up to last[l], counted from the block's first; all of them where `masked` is 0. */

@@ -44,6 +44,8 @@ def _in_each_place(s: Subject, ids: Ids) -> tuple[Floats, Floats, Floats]:
 
 def embeddings(s: Subject) -> Finding:
     """e_i in place of x_i."""
+    if s.model.by_ids:
+        return Finding("the model looks tokens up in more than one table, so no embeddings can stand for them")
     ids = s.ids_T.tolist()
     given = s.lm.score(ids, embeddings=s.lm.embed(ids), start="given")
     return Finding(

@@ -63,7 +63,7 @@ def head(s: Subject) -> Finding:
         hook.remove()
     with torch.inference_mode(), model.widened(torch.float32), model.attention(model.own_attention):
         if not caught:  # some forwards reach into their trunk and call a part of it (OPT)
-            caught.append(model.hidden(model.embed(torch.from_numpy(s.ids_T))[None]))
+            caught.append(model.hidden(model.inputs(torch.from_numpy(s.ids_T))[None]))
         hidden_TH = caught[-1].flatten(0, -2)
         logits_TV = torch.empty(len(hidden_TH), model.head.size, dtype=model.head.dtype, device=hidden_TH.device)
         for first in range(0, model.head.size, model.head.tile):

@@ -182,7 +182,7 @@ class Subject:
         if isinstance(model, PretrainedModel):
             with model.attention(model.own_attention), model.widened(dtype):
                 return model.own_logits(torch.from_numpy(ids_T))
-        hidden_TH = model.hidden(model.embed(torch.from_numpy(ids_T))[None])[0]
+        hidden_TH = model.hidden(model.inputs(torch.from_numpy(ids_T))[None])[0]
         logits_TV = hidden_TH.new_empty(len(ids_T), model.head.size)
         model.head.write(hidden_TH, 0, logits_TV)
         return logits_TV
