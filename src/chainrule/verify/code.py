@@ -158,7 +158,7 @@ def prove(lm: Language, text: str, progress: Callable[[str, int, int], None] | N
 
 
 def bound(tokens: int, size: int) -> float:
-    """Bits that a code may be longer than −log2 Pr: a vocabulary of more than 59,000 pays more for its floors of 1."""
+    """Bits that a code may be longer than −log2 Pr: a vocabulary of more than 56,000 pays more for its floors of 1."""
     return ENDS + tokens * max(A_TOKEN, -math.log2(1 - size / TOTAL) + 1e-6)
 
 
