@@ -72,6 +72,8 @@ def test_texts_of_ones_own(run, tmp_path):
     assert code == 0
     assert "2 texts to tokens" in out
     assert run("--file", "-", stdin="Hello world\n")[0] == 0
+    assert "line 2 of standard input is empty" in run("--file", "-", stdin="Hello\n\nworld\n")[2]
+    assert "2 texts to tokens" in run("--file", "-", "--skip-empty", stdin="Hello\n\nworld\n")[1]
     assert run("--file", "-", stdin="")[2] == "chainrule: there is nothing to verify on: the input holds no text\n"
 
 

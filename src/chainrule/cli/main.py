@@ -39,6 +39,7 @@ Context = Annotated[Optional[str], typer.Option("--context", "-c", help="A text 
 Window = Annotated[Optional[int], typer.Option(help="Score texts longer than this in windows. Default: the model's context.")]  # noqa: UP045
 Stride = Annotated[Optional[int], typer.Option(help="Tokens a window moves on by. Default: half a window.")]  # noqa: UP045
 NoWindow = Annotated[bool, typer.Option("--no-window", help="Refuse texts longer than the model's context.")]
+SkipEmpty = Annotated[bool, typer.Option("--skip-empty", help="Leave out empty lines, which are an error otherwise.")]
 Output = Annotated[Optional[str], typer.Option("--output", "-o", help="Write a .csv, .jsonl or .parquet file.")]  # noqa: UP045
 
 
@@ -66,9 +67,7 @@ def score(
     context: Context = None,
     per: Annotated[Optional[Per], typer.Option(help="One row a sequence or a token.")] = None,  # noqa: UP045
     top: Annotated[int, typer.Option(min=0, help="Keep the K most probable tokens in each place.")] = 0,
-    skip_empty: Annotated[
-        bool, typer.Option("--skip-empty", help="Leave out empty lines, which are an error otherwise.")
-    ] = False,
+    skip_empty: SkipEmpty = False,
     output: Output = None,
     json: Json = False,
     model: Model = None,
@@ -161,6 +160,7 @@ def verify(
         typer.Option("--file", "-f", help="Texts to try it on: one a line, or a .csv, .jsonl or .parquet; - is stdin."),
     ] = None,
     column: Annotated[str, typer.Option(help="The column that holds the texts.")] = "text",
+    skip_empty: SkipEmpty = False,
     code: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option("--code", help="Instead: code this text with the model's factors, decode it, compare."),
@@ -197,7 +197,7 @@ def verify(
     elif decode is not None:
         decode_file(load_it, decode, output)
     else:
-        texts = None if file is None else [str(r.item) for r in read([], file, Columns(column), None, skip_empty=False)]
+        texts = None if file is None else [str(r.item) for r in read([], file, Columns(column), None, skip_empty)]
         verify_numbers(load_it, texts, json)
 
 
