@@ -18,6 +18,7 @@ from pathlib import Path
 import machine
 import numpy as np
 import torch
+from texts import fortunes
 
 import chainrule
 
@@ -68,8 +69,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--texts", type=int, default=500)
     count = parser.parse_args().texts
-    lines = (HERE / "data" / "fortunes-500.jsonl").read_text(encoding="utf-8").splitlines()[:count]
-    texts = [json.loads(line)["text"] for line in lines]
+    texts = fortunes()[:count]
     results: dict[str, dict[str, float | int]] = {}
 
     def report(way: str, found: list[np.ndarray], reference: list[np.ndarray]) -> None:

@@ -22,6 +22,7 @@ from statistics import median
 import numpy as np
 from machine import describe, fingerprint
 from run import default_model, existing
+from texts import book, fortunes
 
 HERE = Path(__file__).resolve().parent
 GROUP, ROWS = 37, 512  # texts of a small group, and contexts of its chunks
@@ -78,25 +79,24 @@ def measure(model: Path, dtype: str, arguments: argparse.Namespace) -> dict:
 def sequences(lm, tokens: int) -> list[list[int]]:
     """A third short texts, a third pieces of all lengths, a third continuations of shared contexts."""
     draw = random.Random(1)
-    lines = (HERE / "data" / "fortunes-500.jsonl").read_text(encoding="utf-8").splitlines()
-    short = [ids for line in lines if (ids := lm.tokenizer.encode(json.loads(line)["text"]).tolist())]
-    book = lm.tokenizer.encode((HERE / "data" / "book.txt").read_text(encoding="utf-8")).tolist()
+    short = [ids for text in fortunes() if (ids := lm.tokenizer.encode(text).tolist())]
+    novel = lm.tokenizer.encode(book()).tolist()
     found: list[list[int]] = []
-    for kind in (lambda: draw.choice(short), lambda: piece(draw, book, round(5 * 600 ** draw.random())), None):
+    for kind in (lambda: draw.choice(short), lambda: piece(draw, novel, round(5 * 600 ** draw.random())), None):
         part: list[list[int]] = []
         while sum(map(len, part)) < tokens / 3:
-            part += [kind()] if kind else continuations(draw, book, short)
+            part += [kind()] if kind else continuations(draw, novel, short)
         found += part
     return found
 
 
-def piece(draw: random.Random, book: list[int], length: int) -> list[int]:
-    first = draw.randrange(len(book) - length)
-    return book[first : first + length]
+def piece(draw: random.Random, novel: list[int], length: int) -> list[int]:
+    first = draw.randrange(len(novel) - length)
+    return novel[first : first + length]
 
 
-def continuations(draw: random.Random, book: list[int], short: list[list[int]]) -> list[list[int]]:
-    context = piece(draw, book, draw.randrange(50, 700))
+def continuations(draw: random.Random, novel: list[int], short: list[list[int]]) -> list[list[int]]:
+    context = piece(draw, novel, draw.randrange(50, 700))
     return [context[: draw.randrange(1, len(context))] + draw.choice(short)[:20] for _ in range(8)]
 
 

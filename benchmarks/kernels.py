@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from machine import describe, fingerprint
 from run import default_model, existing
+from texts import book, fortunes
 
 HERE = Path(__file__).resolve().parent
 SHORT, LONG = 80, 2047  # texts, and tokens of a book behind the start symbol
@@ -45,9 +46,7 @@ def measure(model: Path, dtype: str, arguments: argparse.Namespace) -> dict:
     import chainrule
 
     lm = chainrule.load(str(model), dtype=dtype, threads=arguments.threads)
-    lines = (HERE / "data" / "fortunes-500.jsonl").read_text(encoding="utf-8").splitlines()[:SHORT]
-    book = lm.tokenizer.encode((HERE / "data" / "book.txt").read_text(encoding="utf-8"))[:LONG].tolist()
-    texts = {"short texts": [json.loads(line)["text"] for line in lines], "a book": [book]}
+    texts = {"short texts": fortunes()[:SHORT], "a book": [lm.tokenizer.encode(book())[:LONG].tolist()]}
     return {"kernels": lm.kernels.reason} | {name: in_turn(lm, some, arguments.rounds) for name, some in texts.items()}
 
 

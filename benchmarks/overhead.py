@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import torch
 from run import default_model, existing
+from texts import book, fortunes
 
 from chainrule import LanguageModel
 from chainrule.engine.engine import ROWS, Answer, Engine, Question
@@ -36,7 +37,6 @@ from chainrule.scores.tables import write_csv
 from chainrule.text import Tokenizer
 from chainrule.text.requests import requests
 
-DATA = Path(__file__).resolve().parent / "data"
 SHARE = 0.03  # of the time, at most, is what is aimed at
 SHARD = 1000  # texts whose tables are made at a time, as the command line does
 
@@ -101,14 +101,13 @@ def without_network(folder: Path) -> LanguageModel:
 
 def short_texts(count: int) -> list[str]:
     """So many different texts: fortunes, each with a number before it."""
-    fortunes = [json.loads(line)["text"] for line in (DATA / "fortunes-500.jsonl").open(encoding="utf-8")]
-    return [f"{i} {fortunes[i % len(fortunes)]}" for i in range(count)]
+    some = fortunes()
+    return [f"{i} {some[i % len(some)]}" for i in range(count)]
 
 
 def behind_one_context(tokenizer: Any) -> tuple[str, list[str]]:
     """The first 1,000 tokens of a book, and 100 short texts that could stand there."""
-    book = (DATA / "book.txt").read_text(encoding="utf-8")[:20_000]
-    context = b"".join(tokenizer.token_bytes(id) for id in tokenizer.encode(book)[:1000]).decode()
+    context = b"".join(tokenizer.token_bytes(id) for id in tokenizer.encode(book()[:20_000])[:1000]).decode()
     return context, [f" {text[:40]}" for text in short_texts(100)]
 
 

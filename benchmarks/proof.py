@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import json
 from pathlib import Path
 
 import machine
+from texts import fortunes
 
 import chainrule
 from chainrule.scores.tables import json_text
@@ -26,11 +26,11 @@ def keep(name: str, report: Report, command: str) -> None:
     print(f"{report}\nwritten to {target.relative_to(HERE.parent)}\n", flush=True)
 
 
-def fortunes(lm: chainrule.LanguageModel, tokens: int) -> str:
+def opening(lm: chainrule.LanguageModel, tokens: int) -> str:
     """The first of the fortunes, one a line, that come to at least so many tokens."""
     text = ""
-    for line in (HERE / "data" / "fortunes-500.jsonl").read_text(encoding="utf-8").splitlines():
-        text += json.loads(line)["text"] + "\n"
+    for fortune in fortunes():
+        text += fortune + "\n"
         if len(lm.tokenizer.encode(text)) >= tokens:
             return text
     raise SystemExit(f"the fortunes have fewer than {tokens} tokens")
@@ -42,7 +42,7 @@ def main() -> None:
     tokens = parser.parse_args().tokens
     lm = chainrule.load()
     keep("verify", lm.verify(), "chainrule verify")
-    _, report = prove(lm, fortunes(lm, tokens), lambda what, done, all: done % 100 or print(what, done, "of", all, flush=True))
+    _, report = prove(lm, opening(lm, tokens), lambda what, done, all: done % 100 or print(what, done, "of", all, flush=True))
     keep("code", report, "chainrule verify --code FILE, FILE being the first fortunes")
 
 

@@ -68,6 +68,10 @@ _DOTS3 = {
     **{"swa_v_head_dim": 8, "swa_q_lora_rank": 8, "swa_kv_lora_rank": 8, "swa_qk_rope_head_dim": 8},
 }
 _SHARED = {"num_hidden_layers": 6, "layer_types": ["sliding_attention", "full_attention"] * 3, "num_kv_shared_layers": 2}
+_QWEN4 = {
+    **{"hc_lowrank": 4, "indexer_n_heads": 16, "indexer_kv_heads": 1, "indexer_head_dim": 8},
+    **{"indexer_budget": 8, "indexer_compress_ratio": 4},
+}
 SPECIAL: dict[str, dict[str, Any]] = {
     "big_bird": {"attention_type": "original_full"},
     "blt": {
@@ -113,24 +117,8 @@ SPECIAL: dict[str, dict[str, Any]] = {
         "index_n_heads": 2,
     },
     "mllama": {"text_config": {"cross_attention_layers": [1]}},
-    "qwen4_exp": {
-        "text_config": {
-            "hc_lowrank": 4,
-            "indexer_n_heads": 16,
-            "indexer_kv_heads": 1,
-            "indexer_head_dim": 8,
-            "indexer_budget": 8,
-            "indexer_compress_ratio": 4,
-        }
-    },
-    "qwen4_exp_text": {
-        "hc_lowrank": 4,
-        "indexer_n_heads": 16,
-        "indexer_kv_heads": 1,
-        "indexer_head_dim": 8,
-        "indexer_budget": 8,
-        "indexer_compress_ratio": 4,
-    },
+    "qwen4_exp": {"text_config": _QWEN4},
+    "qwen4_exp_text": _QWEN4,
     "reformer": {
         "axial_pos_embds_dim": [16, 16],
         "axial_pos_shape": [8, 10],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports the hub's client
@@ -14,9 +14,11 @@ import torch
 from hypothesis import settings
 from text_zoo import byte_level
 from transformers import LlamaConfig, LlamaForCausalLM
+from typer.testing import CliRunner
 
 import chainrule
 from chainrule import LanguageModel, TableModel
+from chainrule.cli.main import app
 from chainrule.models.cache import pulled
 from chainrule.native import build
 
@@ -77,6 +79,19 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     LlamaForCausalLM(config).save_pretrained(folder)
     tokenizer.hf.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture
+def command() -> Callable[..., tuple[int, str, str]]:
+    """Run a command line; returns (exit code, standard output, standard error)."""
+
+    def invoke(*arguments: str, stdin: str | bytes | None = None) -> tuple[int, str, str]:
+        result = CliRunner().invoke(app, list(arguments), input=stdin)
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result.exit_code, result.stdout, result.stderr
+
+    return invoke
 
 
 @pytest.fixture(scope="session")

@@ -14,23 +14,17 @@ import pyarrow.csv
 import pyarrow.parquet
 import pytest
 import torch
-from typer.testing import CliRunner
-
-from chainrule.cli.main import app
 
 TEXTS = ["The quick brown fox", "Hello world, hello there!", "a", "naïve café 🎉"]
 
 
 @pytest.fixture
-def run(tiny_folder: Path):
-    """Run a command on the tiny model; returns (exit code, standard output, standard error)."""
+def run(command, tiny_folder: Path):
+    """Run a command on the tiny model."""
 
     def invoke(*arguments: str, stdin: str | bytes | None = None, model: str | None = None):
         options = ["--model", model or str(tiny_folder)] if arguments[0] in ("score", "rank", "next", "explain") else []
-        result = CliRunner().invoke(app, [*arguments, *options], input=stdin)
-        if result.exception and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return result.exit_code, result.stdout, result.stderr
+        return command(*arguments, *options, stdin=stdin)
 
     return invoke
 

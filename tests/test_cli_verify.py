@@ -7,24 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
-from chainrule.cli.main import app
 from chainrule.scores import Score
 
 TEXT = "Hello world,\r\nhello there! naïve café 🎉\n"
 
 
 @pytest.fixture
-def run(tiny_folder: Path):
-    """Run `verify` on the tiny model; returns (exit code, standard output, standard error)."""
+def run(command, tiny_folder: Path):
+    """Run `verify` on the tiny model."""
 
     def invoke(*arguments: str, stdin: str | None = None):
         model = [] if "--model" in arguments else [str(tiny_folder)]
-        result = CliRunner().invoke(app, ["verify", *model, *arguments], input=stdin)
-        if result.exception and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return result.exit_code, result.stdout, result.stderr
+        return command("verify", *model, *arguments, stdin=stdin)
 
     return invoke
 

@@ -17,6 +17,7 @@ from chainrule.engine.invariance import Invariance
 from chainrule.engine.job import Body, plan
 from chainrule.errors import InputError
 from chainrule.models.base import Model
+from chainrule.models.precision import name_of
 from chainrule.models.table import TableModel
 from chainrule.native.build import Status
 from chainrule.scores import Conditional, Explanation, Ranked, Score, Scores
@@ -191,7 +192,7 @@ class LanguageModel:
             else type(getattr(self.model, "lm", self.model)).__name__
         )
         return (
-            f"LanguageModel({self.model.name!r}: {name}, {str(self.model.dtype).removeprefix('torch.')} on "
+            f"LanguageModel({self.model.name!r}: {name}, {name_of(self.model.dtype)} on "
             f"{self.model.device}, {self.engine.path} path, start {self.start.policy})"
         )
 

@@ -74,7 +74,7 @@ def _rows(file: str, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
     if suffix == ".parquet":
         yield from _parquet(file)
         return
-    with _opened(file) as stream:
+    with opened(file) as stream:
         lines = _lines(stream, "standard input" if file == "-" else file)
         if suffix in (".csv", ".tsv"):
             yield from _csv(lines, file, "\t" if suffix == ".tsv" else ",")
@@ -84,7 +84,8 @@ def _rows(file: str, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
             yield from ((where, {text: line}) for where, line in lines)
 
 
-def _opened(file: str) -> IO[bytes]:
+def opened(file: str) -> IO[bytes]:
+    """A file, or standard input for "-", to read bytes from. Raises InputError."""
     if file == "-":
         return sys.stdin.buffer
     try:
@@ -98,12 +99,17 @@ def _lines(stream: IO[bytes], name: str) -> Iterator[tuple[str, str]]:
         where = f"line {number} of {name}"
         if number == 1:
             raw = raw.removeprefix(codecs.BOM_UTF8)
-        try:
-            yield where, raw.decode("utf-8").removesuffix("\n").removesuffix("\r")
-        except UnicodeDecodeError as error:
-            raise InputError(
-                f"{where} is not UTF-8: byte 0x{raw[error.start]:02x} at its byte {error.start}; convert it to UTF-8 first"
-            ) from error
+        yield where, decoded(raw, where).removesuffix("\n").removesuffix("\r")
+
+
+def decoded(raw: bytes, where: str) -> str:
+    """UTF-8 as text. Raises InputError, naming the place."""
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{where} is not UTF-8: byte 0x{raw[error.start]:02x} at its byte {error.start}; convert it to UTF-8 first"
+        ) from error
 
 
 def _csv(lines: Iterator[tuple[str, str]], file: str, delimiter: str) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any, Optional
+from functools import partial
+from typing import Annotated, Optional
 
 import typer
 
@@ -146,9 +147,9 @@ def explain(
     threads: Threads = None,
 ) -> None:
     """Every factor written out: Pr(x_2 | e_0, e_1) = 0.083 …, with the running product."""
-    from chainrule.cli.scoring import show_explanation
+    from chainrule.cli.scoring import tell
 
-    show_explanation(_load(model, device, dtype, start, threads).explain(text, context=context, end=end or None), json)
+    tell(_load(model, device, dtype, start, threads).explain(text, context=context, end=end or None), json)
 
 
 @app.command()
@@ -189,16 +190,14 @@ def verify(
     if output is not None and code is None and decode is None:
         raise InputError("--output goes with --code or --decode; the properties go to standard output (--json for JSON)")
 
-    def load_it() -> Any:
-        return _load(name or model, device, dtype, start, threads)
-
+    load = partial(_load, name or model, device, dtype, start, threads)
     if code is not None:
-        verify_code(load_it, code, output, json)
+        verify_code(load, code, output, json)
     elif decode is not None:
-        decode_file(load_it, decode, output)
+        decode_file(load, decode, output)
     else:
         texts = None if file is None else [str(r.item) for r in read([], file, Columns(column), None, skip_empty)]
-        verify_numbers(load_it, texts, json)
+        verify_numbers(load, texts, json)
 
 
 @app.command()

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from chainrule.cli.inputs import decoded, opened
 from chainrule.cli.progress import progress
-from chainrule.cli.scoring import print_json, show
+from chainrule.cli.scoring import tell
 from chainrule.errors import InputError, OutputError
 from chainrule.verify import Code, Report, decode, prove
 from chainrule.verify.code import MAGIC
@@ -34,16 +35,15 @@ def verify_numbers(load: Load, texts: list[str] | None, json: bool) -> None:
 
 def verify_code(load: Load, file: str, output: str | None, json: bool) -> None:
     """Code a text and decode it again; the code is left in `output`, or beside the file."""
-    text = _read_text(file)
+    text = decoded(_read(file), file)
+    if not text:
+        raise InputError(f"{file} is empty, so there is nothing to code")
     target = Path(output or f"{file}.code")
     _check_target(target)
     lm = load()
     with progress("tokens") as say:
         code, report = prove(lm, text, say)
-    try:
-        target.write_bytes(code.to_bytes())
-    except OSError as error:
-        raise OutputError(f"cannot write {target}: {error.strerror or error}") from error
+    _write(target, code.to_bytes())
     print(f"chainrule: the code is in {target}; chainrule verify --decode {target} gives the text back", file=sys.stderr)
     _tell(report, json)
 
@@ -56,42 +56,29 @@ def decode_file(load: Load, file: str, output: str | None) -> None:
         raw = decode(lm, code, partial(say, "decoding") if say else None).encode()
     if output is None:
         sys.stdout.buffer.write(raw)
-        return
-    try:
-        Path(output).write_bytes(raw)
-    except OSError as error:
-        raise OutputError(f"cannot write {output}: {error.strerror or error}") from error
+    else:
+        _write(Path(output), raw)
 
 
 def _tell(report: Report, json: bool) -> None:
-    if json:
-        print_json(report.to_dict())
-    elif sys.stdout.isatty():
-        show(report)
-    else:
-        print(report)
+    tell(report, json)
     if not report.passed:
         raise typer.Exit(1)
 
 
 def _read(file: str) -> bytes:
     try:
-        return sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+        with opened(file) as stream:
+            return stream.read()
     except OSError as error:
         raise InputError(f"cannot read {file}: {error.strerror or error}") from error
 
 
-def _read_text(file: str) -> str:
-    raw = _read(file)
+def _write(target: Path, raw: bytes) -> None:
     try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{file} is not UTF-8: byte 0x{raw[error.start]:02x} at its byte {error.start}; convert it to UTF-8 first"
-        ) from error
-    if not text:
-        raise InputError(f"{file} is empty, so there is nothing to code")
-    return text
+        target.write_bytes(raw)
+    except OSError as error:
+        raise OutputError(f"cannot write {target}: {error.strerror or error}") from error
 
 
 def _check_target(target: Path) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from chainrule.engine.engine import Progress
     from chainrule.language import LanguageModel
-    from chainrule.scores import Conditional, Explanation, Scores
+    from chainrule.scores import Conditional, Scores
 
 SHARD = 1000  # texts scored and written at a time, so that memory does not grow with the input
 
@@ -49,7 +49,7 @@ class Sink:
             for score in scores:
                 print(json_text(score.to_dict() if self.detailed else score_summary(score)))
         elif sys.stdout.isatty():
-            show(*(scores if self.detailed else [scores]))
+            _show(*(scores if self.detailed else [scores]))
         else:
             write_csv(scores.to_arrow(self.per), sys.stdout, self._header)
             self._header = False
@@ -98,7 +98,7 @@ def rank_all(
     elif sys.stdout.isatty():
         from chainrule.scores.views import rank_table
 
-        show(rank_table(ranked))
+        _show(rank_table(ranked))
     else:
         write_csv(_table(rows), sys.stdout, header=True)
     if any(r.score.boundary == "apart" for r in ranked):
@@ -128,14 +128,14 @@ def show_conditional(conditional: Conditional, top: int, json: bool) -> None:
     print(f"conditioned on {where}; {conditional.start.describe()}", file=sys.stderr)
 
 
-def show_explanation(explanation: Explanation, json: bool) -> None:
-    """Every factor written out."""
+def tell(result: Any, json: bool) -> None:
+    """An explanation or a report: JSON where asked, rich on a terminal, plain lines into a pipe."""
     if json:
-        print_json(explanation.to_dict())
+        print_json(result.to_dict())
     elif sys.stdout.isatty():
-        show(explanation)
+        _show(result)
     else:
-        print(explanation)
+        print(result)
 
 
 def print_json(value: Any) -> None:
@@ -159,8 +159,7 @@ def _naming(records: list[Record], ask: Callable[[], Any]) -> Any:
         raise InputError(f"{records[error.item].where}: {error.reason}") from None
 
 
-def show(*renderables: Any) -> None:
-    """Rich on a terminal."""
+def _show(*renderables: Any) -> None:
     from rich.console import Console
 
     console = Console(highlight=False)

@@ -95,7 +95,7 @@ class Engine:
             done, computed = done + step.new, computed + step.rows
             if progress is not None:
                 progress(done, contexts)
-        refuse_nan(answer.logprob_N[question.wanted_N], self.model.name)
+        _refuse_nan(answer.logprob_N[question.wanted_N], self.model.name)
         return replace(answer, rows=computed)
 
     @torch.inference_mode()
@@ -104,12 +104,15 @@ class Engine:
         for step in self._steps(question, rows):
             here = np.flatnonzero(question.forest.parent_N[step.node_F] == node)
             if len(here):
-                hidden_MH = step.hidden_RH[step.row_F[here[:1]]]
-                at = Distributions.at(self.model.head, hidden_MH, room(self.model.head, self.model.device))
-                logprob_V = (at.logits_MV[0].double() - at.logsumexp_M[0]).cpu().numpy()
-                refuse_nan(logprob_V, self.model.name)
-                return logprob_V
+                return self.read(step.hidden_RH[step.row_F[here[:1]]], room(self.model.head, self.model.device))
         raise ValueError(f"no factor is wanted behind node {node}")
+
+    def read(self, hidden_1H: Tensor, room_MV: Tensor) -> NDArray[np.float64]:
+        """log Pr(v | the context at this row) for every v of the vocabulary: V. Raises ModelError where it is NaN."""
+        at = Distributions.at(self.model.head, hidden_1H, room_MV)
+        logprob_V = (at.logits_MV[0].double() - at.logsumexp_M[0]).cpu().numpy()
+        _refuse_nan(logprob_V, self.model.name)
+        return logprob_V
 
     def _steps(self, question: Question, rows: int) -> Iterator[Step]:
         embed = partial(self._embed, question)
@@ -143,7 +146,7 @@ def _store(answer: Answer, node_F: NDArray[np.int64], found: object) -> None:
         getattr(answer, target)[node_F] = getattr(found, source).cpu().numpy()
 
 
-def refuse_nan(logprob: NDArray[np.float64], name: str) -> None:
+def _refuse_nan(logprob: NDArray[np.float64], name: str) -> None:
     if np.isnan(logprob).any():
         raise ModelError(
             f"{name} gave NaN for {int(np.isnan(logprob).sum())} of {logprob.size} factors: "

@@ -14,6 +14,7 @@ import torch
 
 from chainrule.engine.attention import Layout, PathCarry
 from chainrule.engine.engine import Engine, Question
+from chainrule.engine.paths import run_chunk
 from chainrule.engine.pieces import Kind, settled
 from chainrule.forest import Forest, chunks
 from chainrule.models.base import Model
@@ -89,7 +90,5 @@ def _kinds(model: Model) -> set[Kind]:
     forest = Forest.build([np.zeros(3, np.int64)])
     (chunk,) = chunks(forest, forest.depth_N > 0, len(forest))
     layout = Layout(chunk, PathCarry(len(forest)), model.device)
-    position = torch.from_numpy(chunk.depth_R)[None].to(model.device)
-    with layout.at_hand():
-        model.hidden(model.inputs(torch.zeros(len(chunk), dtype=torch.long))[None], position_ids=position)
+    run_chunk(model, chunk, layout, model.inputs(torch.zeros(len(chunk), dtype=torch.long)))
     return layout.pieces.kinds

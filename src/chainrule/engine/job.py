@@ -53,7 +53,7 @@ def plan(bodies: list[Body], max_rows: int | None, window: int | bool | None, st
     `window` is the most embeddings to condition on (None: what the model can take; False: refuse longer texts), `stride`
     how many tokens each further window scores (None: half a window).
     """
-    rows, stride = _window(max_rows, window, stride)
+    rows, stride = rows_and_stride(max_rows, window, stride)
     table = _Table.of(bodies)
     cuts = table.cut(rows, stride, refuse=window is False)
     symbol_L, offset_W1 = table.sequences(cuts)
@@ -147,7 +147,7 @@ class _Table(NamedTuple):
         return symbol_L, offset_W1
 
 
-def _window(max_rows: int | None, window: int | bool | None, stride: int | None) -> tuple[int | None, int]:
+def rows_and_stride(max_rows: int | None, window: int | bool | None, stride: int | None) -> tuple[int | None, int]:
     """Embeddings in a window, tokens a window moves on by."""
     rows = max_rows if window is None or isinstance(window, bool) else window
     if rows is None and stride is None:

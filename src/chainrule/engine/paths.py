@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from chainrule.engine.attention import Layout, PathCarry
-from chainrule.forest import Forest, chunks
+from chainrule.forest import Chunk, Forest, chunks
 from chainrule.models.base import Model
 
 Ints = NDArray[np.int64]
@@ -41,12 +41,17 @@ def forest_path(model: Model, forest: Forest, wanted_N: NDArray[np.bool_], embed
     """Chunks of `rows` contexts in preorder, with the path carried in between."""
     carry = PathCarry(int(forest.depth_N.max(initial=0)) + rows)
     for chunk in chunks(forest, wanted_N, rows):
-        position = torch.from_numpy(chunk.depth_R).to(model.device)[None]
-        layout = Layout(chunk, carry, model.device)
-        with layout.at_hand():
-            hidden = model.hidden(embed(chunk.node_R)[None], position_ids=position)[0]
-        carry.settle(chunk)
+        hidden = run_chunk(model, chunk, Layout(chunk, carry, model.device), embed(chunk.node_R))
         yield Step(hidden, chunk.row_F, chunk.node_F, len(chunk), len(chunk))
+
+
+def run_chunk(model: Model, chunk: Chunk, layout: Layout, inputs_RD: Tensor) -> Tensor:
+    """Hidden states of the rows of a chunk, R × H; what is carried is then that of the next chunk's path."""
+    position = torch.from_numpy(chunk.depth_R).to(model.device)[None]
+    with layout.at_hand():
+        hidden_RH = model.hidden(inputs_RD[None], position_ids=position)[0]
+    layout.carry.settle(chunk)
+    return hidden_RH
 
 
 def batch_path(

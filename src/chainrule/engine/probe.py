@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import product
+from typing import Any
 
 import numpy as np
 import torch
@@ -97,7 +98,7 @@ def _own(model: PretrainedModel, ids: NDArray[np.int64]) -> NDArray[np.float64]:
 def _check_causal(model: PretrainedModel, sequences: list[NDArray[np.int64]], reference: list[NDArray[np.float64]]) -> None:
     """What the model says of the prefix that two sequences share must not depend on how they go on."""
     shared = min(BRANCHES[0][0], len(sequences[1]) - 1)
-    error = _distance(reference[0][:shared], reference[1][:shared])
+    error = distance(reference[0][:shared], reference[1][:shared])
     if not error <= TOLERANCE:
         raise ModelError(
             f"{model.name} ({type(model.lm).__name__}) is not causal: what it says of a prefix changes by {error:.2g} nats "
@@ -142,7 +143,7 @@ def _error(
     worst = 0.0
     for s, (ids, logprob) in enumerate(zip(sequences, reference, strict=True)):
         own = logprob[np.arange(len(ids) - 1), ids[1:]]
-        worst = max(worst, _distance(answer.logprob_N[forest.path(s)[1:]], own))
+        worst = max(worst, distance(answer.logprob_N[forest.path(s)[1:]], own))
     return worst, f"off by {worst:.2g} nats"
 
 
@@ -155,8 +156,9 @@ def _error_beyond_windows(model: PretrainedModel, path: str, sequences: list[NDA
         return error, f"{why} beyond its sliding window"
 
 
-def _distance(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """The largest difference; equal infinities agree, and NaN agrees with nothing."""
+def distance(a: Any, b: Any) -> float:
+    """The largest difference of two arrays; equal infinities agree, and NaN agrees with nothing."""
+    a, b = np.asarray(a, float), np.asarray(b, float)
     with np.errstate(invalid="ignore"):
         gap = np.where(a == b, 0.0, np.abs(a - b))
     return float(np.where(np.isnan(gap), np.inf, gap).max(initial=0.0))

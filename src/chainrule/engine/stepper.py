@@ -15,8 +15,9 @@ import torch
 from numpy.typing import NDArray
 
 from chainrule.engine.attention import Layout, PathCarry
-from chainrule.engine.engine import Engine, refuse_nan
-from chainrule.engine.readout import Distributions, room
+from chainrule.engine.engine import Engine
+from chainrule.engine.paths import run_chunk
+from chainrule.engine.readout import room
 from chainrule.forest.chunks import extension
 
 
@@ -34,23 +35,15 @@ class Stepper:
         """log Pr(v | all tokens so far, and these) for every v of the vocabulary: V. Raises ModelError where it is NaN."""
         if not ids or len(self.ids) + len(ids) > self.length:
             raise ValueError(f"{len(ids)} tokens do not fit behind {len(self.ids)} of a path of {self.length}")
-        hidden_RH = self._forest(ids) if self.engine.path == "forest" else self._whole(ids)
+        hidden_RH = (
+            self._forest(ids) if self.engine.path == "forest" else self.model.hidden(self._inputs([*self.ids, *ids])[None])[0]
+        )
         self.ids += ids
-        at = Distributions.at(self.model.head, hidden_RH[-1:], self._room)
-        logprob_V = (at.logits_MV[0].double() - at.logsumexp_M[0]).cpu().numpy()
-        refuse_nan(logprob_V, self.model.name)
-        return logprob_V
+        return self.engine.read(hidden_RH[-1:], self._room)
 
     def _forest(self, ids: Sequence[int]) -> torch.Tensor:
         chunk = extension(len(self.ids), len(ids))
-        position = torch.from_numpy(chunk.depth_R).to(self.model.device)[None]
-        with Layout(chunk, self._carry, self.model.device).at_hand():
-            hidden_RH = self.model.hidden(self._embed(ids), position_ids=position)[0]
-        self._carry.settle(chunk)
-        return hidden_RH
+        return run_chunk(self.model, chunk, Layout(chunk, self._carry, self.model.device), self._inputs(ids))
 
-    def _whole(self, ids: Sequence[int]) -> torch.Tensor:
-        return self.model.hidden(self._embed([*self.ids, *ids]))[0]
-
-    def _embed(self, ids: Sequence[int]) -> torch.Tensor:
-        return self.model.inputs(torch.tensor(ids, device=self.model.device))[None]
+    def _inputs(self, ids: Sequence[int]) -> torch.Tensor:
+        return self.model.inputs(torch.tensor(ids, device=self.model.device))

@@ -37,6 +37,11 @@ def choose_dtype(dtype: str, device: str) -> tuple[str, str]:
     return "bfloat16", "bfloat16, as given" if has else f"bfloat16, as given, although {why}"
 
 
+def name_of(dtype: torch.dtype) -> str:
+    """float32, and not torch.float32."""
+    return str(dtype).removeprefix("torch.")
+
+
 def bfloat16_arithmetic(device: str) -> tuple[bool, str]:
     """Whether a device multiplies bfloat16 numbers itself, and the reason as a clause."""
     kind = str(device).partition(":")[0]

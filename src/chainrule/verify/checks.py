@@ -15,6 +15,7 @@ from typing import NamedTuple
 import torch
 
 from chainrule.errors import ChainruleError
+from chainrule.models.precision import name_of
 from chainrule.verify import company, conditioning, numbers, vocabulary
 from chainrule.verify.report import Finding, Property, Report, versions
 from chainrule.verify.subject import Language, Subject
@@ -53,11 +54,13 @@ CHECKS = (
 def verify(lm: Language, texts: Sequence[str] | None = None, progress: Progress | None = None) -> Report:
     """Try every property on this model and machine; see `LanguageModel.verify`."""
     begin = time.perf_counter()
-    subject, found = Subject(lm, texts), {}
+    subject = Subject(lm, texts)
+    found: dict[str, Property] = {}
     for done, check in enumerate(CHECKS):
         if progress is not None:
             progress(check.name, done, len(CHECKS))
-        found[check.name] = _property(check, _run(check, subject), found)
+        because = next((name for name in check.after if found[name].status == "fail"), "")
+        found[check.name] = Property.judged(check.name, _run(check, subject), because)
     if progress is not None:
         progress("", len(CHECKS), len(CHECKS))
     return Report(lm.model.name, found.values(), about(lm), time.perf_counter() - begin)
@@ -68,7 +71,7 @@ def about(lm: Language) -> dict[str, object]:
     return {
         "network": type(getattr(lm.model, "lm", lm.model)).__name__,
         "path": lm.engine.path,
-        "dtype": str(lm.model.dtype).removeprefix("torch."),
+        "dtype": name_of(lm.model.dtype),
         "device": str(lm.model.device),
         "threads": torch.get_num_threads(),
         "invariant": _invariant(lm),
@@ -90,12 +93,3 @@ def _run(check: Check, subject: Subject) -> Finding:
         return check.run(subject)
     except ChainruleError as error:
         return Finding("it could not be computed", float("inf"), cause=str(error))
-
-
-def _property(check: Check, finding: Finding, before: dict[str, Property]) -> Property:
-    if finding.error is None:
-        return Property(check.name, "skip", finding)
-    if finding.error <= finding.tolerance:
-        return Property(check.name, "warn" if finding.warning else "pass", finding)
-    because = next((name for name in check.after if before[name].status == "fail"), "")
-    return Property(check.name, "follows" if because else "fail", finding, because)

@@ -23,14 +23,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from chainrule import native
+from chainrule.engine.job import rows_and_stride
 from chainrule.engine.stepper import Stepper
 from chainrule.errors import InputError
 from chainrule.forest.windows import windows
+from chainrule.models.precision import name_of
 from chainrule.models.pretrained import PretrainedModel
+from chainrule.text.spans import spells
 from chainrule.verify.coder import TOTAL, ArithmeticDecoder, ArithmeticEncoder, shares
 from chainrule.verify.report import Finding, Property, Report, versions
-from chainrule.verify.subject import Language, name_of
+from chainrule.verify.subject import Language
 
 MAGIC = b"chainrule code 1\n"
 ENDS, A_TOKEN = 2.0, 2e-5  # bits that a code may be longer than −log2 Pr: at its end, and for every token
@@ -93,7 +95,7 @@ def encode(lm: Language, text: str, progress: Progress | None = None) -> Code:
     first = int(lm.start.id is None)
     if len(ids) <= first:
         raise InputError(f"the text has {len(ids)} tokens, and {first + 1} or more are needed: give a longer one")
-    if not _spells(lm, ids, text):
+    if not spells(text, [_bytes(lm, ids)]):
         raise InputError("the tokenizer changes this text (its tokens do not spell it), so no code could bring it back")
     encoder = ArithmeticEncoder()
     steps = _distributions(lm, ids, first, progress)
@@ -112,7 +114,7 @@ def decode(lm: Language, code: Code, progress: Progress | None = None) -> str:
     for place, logprob_V in enumerate(_distributions(lm, ids, len(given), progress), len(given)):
         ids[place] = decoder.decode(shares(logprob_V))  # before the next distribution is asked for
     raw = _bytes(lm, ids)
-    for text in (raw, raw[1:], raw[:-1]):  # some tokenizers set a space before a text, or behind it
+    for text in (raw, raw.removeprefix(b" "), raw.removesuffix(b" ")):  # `spells`: a tokenizer may set a space there
         if _digest(text) == code.text_sha256:
             return text.decode()
     raise InputError("the code does not give its text back: this machine computes other bits than the one that made it")
@@ -152,7 +154,7 @@ def prove(lm: Language, text: str, progress: Callable[[str, int, int], None] | N
         ),
     ]
     names = ("round trip", "length of the code")
-    made = [Property(n, "pass" if (f.error or 0) <= f.tolerance else "fail", f) for n, f in zip(names, properties, strict=True)]
+    made = [Property.judged(name, finding) for name, finding in zip(names, properties, strict=True)]
     about = {"bits": code.bits, "logprob_bits": score.bits, "tokens": tokens, "bytes": size, "code_bytes": len(code.payload)}
     return code, Report(lm.model.name, made, about | {"fingerprint": code.fingerprint}, time.perf_counter() - begin)
 
@@ -164,8 +166,7 @@ def bound(tokens: int, size: int) -> float:
 
 def fingerprint(lm: Language) -> dict[str, str]:
     """All that the bits of a factor depend on."""
-    model, kernels = lm.model, native.status()
-    on_cpu = model.device.type == "cpu"
+    model = lm.model
     return {
         "weights": _weights(model),
         "tokenizer": _digest(
@@ -174,9 +175,9 @@ def fingerprint(lm: Language) -> dict[str, str]:
         "start": str(lm.start.id),
         "dtype": name_of(model.dtype),
         "path": lm.engine.path,
-        "device": "cpu" if on_cpu else torch.cuda.get_device_name(model.device),
+        "device": "cpu" if model.device.type == "cpu" else torch.cuda.get_device_name(model.device),
         "machine": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
-        "kernels": f"compiled, {kernels.lanes} lanes" if on_cpu and kernels else "PyTorch's",
+        "kernels": f"compiled, {lm.kernels.lanes} lanes" if lm.kernels else "PyTorch's",
         "threads": str(torch.get_num_threads()),
         **{f"version of {name}": number for name, number in versions().items()},
     }
@@ -199,8 +200,9 @@ def _distributions(
     `ids` is read behind each place only after its distribution was taken: a decoder fills it in meanwhile.
     """
     start = [] if lm.start.id is None else [lm.start.id]
-    rows = lm.model.max_rows or len(ids) + len(start)
-    for window in windows(first, len(ids), rows, max(1, rows // 2), bool(start)):
+    rows, stride = rows_and_stride(lm.model.max_rows, None, None)
+    rows = rows or len(ids) + len(start)
+    for window in windows(first, len(ids), rows, stride, bool(start)):
         stepper = Stepper(lm.engine, min(rows, len(start) + len(ids)))
         logprob_V = stepper.feed([*start, *ids[window.begin : window.first].tolist()])
         for place in range(window.first, window.stop):
@@ -209,11 +211,6 @@ def _distributions(
                 progress(place + 1, len(ids))
             if place + 1 < window.stop:
                 logprob_V = stepper.feed([int(ids[place])])
-
-
-def _spells(lm: Language, ids: NDArray[np.int64], text: str) -> bool:
-    raw, wanted = _bytes(lm, ids), text.encode()
-    return wanted in (raw, raw[1:], raw[:-1])
 
 
 def _bytes(lm: Language, ids: NDArray[np.int64]) -> bytes:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from chainrule.engine.probe import distance
 from chainrule.verify.report import Finding
-from chainrule.verify.subject import Subject, distance, farthest
+from chainrule.verify.subject import Ids, Subject, farthest
 
 EQUAL = 16  # tokens of sequences of one length, which need no padding
 CHUNKS = (3, 16, 64)  # contexts computed at a time, besides the usual number
@@ -27,14 +28,15 @@ def batch_and_order(s: Subject) -> Finding:
     related[len(related) // 2 :] = s.others(related[len(related) // 2 :])
     several.append(related)
     alone, together, turned = s.alone(several), s.given(several), s.given(several[::-1])[::-1]
+    errors = {"together": farthest(alone, together), "in reverse": farthest(alone, turned)}
     return Finding(
         f"{len(several)} sequences of one length, alone, together and in reverse",
-        max(farthest(alone, together), farthest(alone, turned)),
+        max(errors.values()),
         s.company,
         cause="a row sees the state of its neighbour in the batch, or results come back in another order than the texts"
-        if farthest(alone, together) > s.rounding
+        if errors["together"] > s.rounding
         else "kernels that add up in another order for other numbers of rows",
-        details={"together": farthest(alone, together), "in reverse": farthest(alone, turned)},
+        details=errors,
     )
 
 
@@ -55,14 +57,13 @@ def path_carry(s: Subject) -> Finding:
     if s.lm.engine.path != "forest":
         return Finding(f"nothing is carried on the {s.lm.engine.path} path")
     (ids,) = s.random(1, 48)
-    whole = s.given([ids])
-    errors = {rows: farthest(whole, s.given([ids], rows=rows)) for rows in CARRIED}
+    errors = _in_chunks(s, [ids], CARRIED)
     return Finding(
         f"a sequence of {len(ids)} tokens in chunks of {' and '.join(map(str, CARRIED))} contexts, and in one",
         max(errors.values()),
         s.company,
         cause="keys or values of the path are lost, doubled or put in the wrong place between two chunks",
-        details={f"{rows} contexts": error for rows, error in errors.items()},
+        details=errors,
     )
 
 
@@ -73,15 +74,20 @@ def chunk_sizes(s: Subject) -> Finding:
     for ids, shared in zip(others, (2, 5, 9, 14), strict=True):
         ids[:shared] = trunk[:shared]
         several.append(ids)
-    usual = s.given(several)
-    errors = {rows: farthest(usual, s.given(several, rows=rows)) for rows in CHUNKS}
+    errors = _in_chunks(s, several, CHUNKS)
     return Finding(
         f"{len(several)} sequences with shared prefixes, {', '.join(map(str, CHUNKS))} contexts at a time and the usual number",
         max(errors.values()),
         s.company,
         cause="at the bounds of chunks a factor is read off the wrong row, or a branch sees the path of another",
-        details={f"{rows} contexts": error for rows, error in errors.items()},
+        details=errors,
     )
+
+
+def _in_chunks(s: Subject, sequences: list[Ids], sizes: tuple[int, ...]) -> dict[str, float]:
+    """How far factors move when so many contexts are computed at a time, from the usual number."""
+    usual = s.given(sequences)
+    return {f"{rows} contexts": farthest(usual, s.given(sequences, rows=rows)) for rows in sizes}
 
 
 def windows(s: Subject) -> Finding:

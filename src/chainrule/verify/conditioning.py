@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.engine.probe import distance
 from chainrule.verify.report import Finding
-from chainrule.verify.subject import Floats, Ids, Subject, centred, distance
+from chainrule.verify.subject import Floats, Ids, Subject, centred
 
 WILD = 0.5  # nats a token: with start symbols that far apart, it matters very much which one is used
 TOP = 5  # tokens of a distribution that are looked at
@@ -68,14 +69,15 @@ def shift(s: Subject) -> Finding:
     here_P = fit_PP.diagonal()
     other_PP = fit_PP - np.where(np.eye(len(fit_PP), dtype=bool), np.inf, 0)
     varies_P = (own_PK != own_PK[:, :1]).any(-1)
+    gap = distance(found_PK, own_PK)
     wrong_P = varies_P & ~((here_P >= other_PP.max(-1) - MARGIN) & (here_P > 0.5))
     return Finding(
         f"{len(found_PK)} places × {found_PK.shape[1]} tokens: each place fits the separate forward of its own prefix best "
-        f"(log Pr within {distance(found_PK, own_PK):.1e} nats)",
+        f"(log Pr within {gap:.1e} nats)",
         float(wrong_P.sum()),
         unit="places",
         cause=_shift_cause(fit_PP, wrong_P),
-        details={"nats": distance(found_PK, own_PK)},
+        details={"nats": gap},
     )
 
 

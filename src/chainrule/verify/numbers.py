@@ -13,9 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from chainrule.engine.probe import distance
+from chainrule.models.precision import name_of
 from chainrule.models.pretrained import PretrainedModel
 from chainrule.verify.report import Finding
-from chainrule.verify.subject import Floats, Subject, centred, distance, name_of
+from chainrule.verify.subject import Floats, Subject, centred
 
 NORMALISED = {torch.float64: 1e-12}  # nats; otherwise logits are float32
 WIDE = 1e-5
@@ -100,7 +102,8 @@ def dtype(s: Subject) -> Finding:
 
 def addition(s: Subject) -> Finding:
     """The joint is the sum of its logarithms, of long texts too, whose probability no float can hold."""
-    ids = s.stream(TOKENS if s.network else min(TOKENS, s.longest))  # a network takes what is too long in windows
+    network = isinstance(s.model, PretrainedModel)
+    ids = s.stream(TOKENS if network else min(TOKENS, s.longest))  # a network takes what is too long in windows
     scores = s.lm.score_batch([ids[:2], ids], start="given")
     error = 0.0
     for i, score in enumerate(scores):
@@ -112,7 +115,7 @@ def addition(s: Subject) -> Finding:
         error,
         1e-9,
         cause="probabilities are multiplied, and their product is 0 where a float64 ends",
-        warning="" if total < UNDERFLOW or not s.network else f"the text is too probable to come below exp({UNDERFLOW:.0f})",
+        warning="" if total < UNDERFLOW or not network else f"the text is too probable to come below exp({UNDERFLOW:.0f})",
     )
 
 

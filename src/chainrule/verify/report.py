@@ -38,6 +38,15 @@ class Property:
     finding: Finding
     because: str = ""
 
+    @classmethod
+    def judged(cls, name: str, finding: Finding, because: str = "") -> Property:
+        """With the status that the finding's numbers give; `because`: a property whose failure would show here too."""
+        if finding.error is None:
+            return cls(name, "skip", finding)
+        if finding.error <= finding.tolerance:
+            return cls(name, "warn" if finding.warning else "pass", finding)
+        return cls(name, "follows" if because else "fail", finding, because)
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)

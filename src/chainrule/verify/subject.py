@@ -16,10 +16,13 @@ from numpy.typing import NDArray
 
 from chainrule.engine.engine import Engine
 from chainrule.engine.invariance import Invariance, experts
+from chainrule.engine.probe import distance
 from chainrule.errors import InputError
 from chainrule.models.base import Model
+from chainrule.models.precision import name_of
 from chainrule.models.pretrained import PretrainedModel
 from chainrule.models.table import TableModel
+from chainrule.native.build import Status
 from chainrule.scores.conditional import Conditional
 from chainrule.scores.scores import Scores
 from chainrule.text.policy import Start
@@ -54,6 +57,8 @@ class Language(Protocol):
 
     @property
     def invariant(self) -> Invariance: ...
+    @property
+    def kernels(self) -> Status: ...
     def score_batch(self, texts: Sequence[Any], **options: Any) -> Scores: ...
     def conditional(self, context: Any = None, *, start: str | int | None = None) -> Conditional: ...
     def embed(self, ids: Sequence[int]) -> torch.Tensor: ...
@@ -83,11 +88,6 @@ class Subject:
         self.ids_T = self._text(encoded)
 
     @property
-    def network(self) -> bool:
-        """Whether there is a network with a forward of its own, or a table."""
-        return isinstance(self.model, PretrainedModel)
-
-    @property
     def eager(self) -> bool:
         """Whether the references run on eager attention, for want of a kernel that does what the model asks for."""
         return isinstance(self.model, PretrainedModel) and self.model.own_attention == "eager"
@@ -101,19 +101,14 @@ class Subject:
         return model.max_rows or 1 << 20
 
     @cached_property
-    def exact(self) -> bool:
-        """Whether factors have the same bits in any company, so that they can be held against each other exactly."""
-        return bool(self.lm.invariant)
-
-    @cached_property
     def company(self) -> float:
-        """How far factors may move with their company, in nats."""
-        return 0.0 if self.exact else self.rounding
+        """How far factors may move with their company, in nats: not at all where they have the same bits in any."""
+        return 0.0 if self.lm.invariant else self.rounding
 
     @cached_property
     def same_shape(self) -> float:
         """How far they may move with other tokens in places that they cannot see: experts get other numbers of rows."""
-        return 0.0 if self.exact or not experts(self.model) else self.rounding
+        return 0.0 if self.lm.invariant or not experts(self.model) else self.rounding
 
     @cached_property
     def rounding(self) -> float:
@@ -172,9 +167,7 @@ class Subject:
 
     def own(self, ids_T: Ids, dtype: torch.dtype | None = None) -> Floats:
         """log Pr(· | ids[:i + 1]) for every i, T × V: the model's own whole forward of this sequence alone, unpadded."""
-        with torch.inference_mode():
-            logits = self.own_logits(ids_T, dtype)
-            return logits.double().log_softmax(-1).cpu().numpy()
+        return self.own_logits(ids_T, dtype).double().log_softmax(-1).cpu().numpy()
 
     @torch.inference_mode()
     def own_logits(self, ids_T: Ids, dtype: torch.dtype | None = None) -> torch.Tensor:
@@ -234,14 +227,6 @@ class Subject:
         return ids_T
 
 
-def distance(a: Any, b: Any) -> float:
-    """The largest difference; equal infinities agree, and NaN agrees with nothing."""
-    a, b = np.asarray(a, float), np.asarray(b, float)
-    with np.errstate(invalid="ignore"):
-        gap = np.where(a == b, 0.0, np.abs(a - b))
-    return float(np.where(np.isnan(gap), np.inf, gap).max(initial=0.0))
-
-
 def farthest(several: Sequence[Floats], others: Sequence[Floats]) -> float:
     """The largest difference of any factor of any sequence."""
     return max((distance(a, b) for a, b in zip(several, others, strict=True)), default=0.0)
@@ -252,10 +237,6 @@ def centred(logprob_TK: Floats) -> Floats:
     finite_TK = np.where(np.isfinite(logprob_TK), logprob_TK, np.nan)
     with np.errstate(invalid="ignore"):
         return logprob_TK - np.nan_to_num(np.nanmean(finite_TK, -1, keepdims=True))
-
-
-def name_of(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
 
 
 def _memory(device: torch.device) -> int | None:
