@@ -16,6 +16,7 @@ from chainrule.engine.engine import Engine
 from chainrule.engine.invariance import Invariance
 from chainrule.engine.job import Body, plan
 from chainrule.errors import InputError
+from chainrule.growing import Generated, Options
 from chainrule.models.base import Model
 from chainrule.models.precision import name_of
 from chainrule.models.table import TableModel
@@ -144,14 +145,10 @@ class LanguageModel:
 
     def conditional(self, context: Any = None, *, start: str | int | None = None) -> Conditional:
         """The distribution of the token that comes next, behind `context` (a text or token ids; None: the first token)."""
-        chosen = self._chosen(start)
-        blank = context is None or (isinstance(context, str | list | tuple | np.ndarray) and not len(context))
-        request = None if blank else requests([context], None, self.tokenizer, self.model.head.size)[0]
+        chosen, request = self._chosen(start), self._given(context)
         ids = np.zeros(0, np.int64) if request is None else request.ids
         if chosen.id is None and not len(ids):
             raise InputError("with a given start, the next token needs a context of one token at least")
-        if request is not None and request.segments:
-            raise InputError("conditional takes one text or one sequence of token ids as its context, not a pair of texts")
         seen, most = len(ids) + (chosen.id is not None), self.model.max_rows
         if most is not None and seen > most:
             raise InputError(
@@ -166,6 +163,27 @@ class LanguageModel:
     def explain(self, text: Any, *, context: Any = None, **options: Any) -> Explanation:
         """Each factor of a text written out, with the running product."""
         return Explanation(self.score(text, context=context, **options))
+
+    def generate(
+        self, context: Any = None, *, end: bool | int | None = None, start: str | int | None = None, **options: Any
+    ) -> Generated | list[Generated]:
+        """Grow a text behind `context` (a text or token ids; None: from the start symbol), token by token.
+
+        method: "greedy" (default), "sample", "beam", or "best": the exactly most probable continuation of bounded length, by
+            best-first search, with a certificate, or with a bound where `budget` contexts did not suffice.
+        length: the most tokens (default 64, or what the model's context has room for). end: stop at the end symbol (default:
+            where the model has one), which is then the last factor; False: it is a token like others; or the id of another.
+            stop: a text, or texts, to stop at; the one that was reached is kept.
+        samples: how many texts (a list comes back); without it, one. For "best" and "beam": the most probable ones.
+        temperature, top_k, top_p, min_p, seed: for "sample"; applied in this order. beams, budget: for "beam" and "best".
+        top: alternatives kept in each place. watch: called with each `Step` as the text grows.
+        Returns `Generated`, each a Score of the raw model with the numbers that `score` gives. Raises InputError.
+        """
+        from chainrule.growing.grow import generate
+
+        given, chosen = self._given(context), self._chosen(start)
+        made = generate(self.engine, self.tokenizer, given, chosen, self._end(end), Options(**options))
+        return made if options.get("samples") is not None else made[0]
 
     def verify(self, texts: Sequence[str] | None = None, *, progress: Callable[[str, int, int], None] | None = None) -> Report:
         """Try on this model and machine, property by property, that the numbers are right; print it, or ask `passed`.
@@ -197,12 +215,34 @@ class LanguageModel:
         )
 
     def _score(self, made: list[Request], start: str | int | None, *, end: bool | int | None = None, **options: Any) -> Scores:
-        eos = self.tokenizer.eos_id if self.tokenizer else None
-        end_id = resolve_end(end, vocab_size=self.model.head.size, tokenizer_eos=eos, config_eos=self.model.eos_id)
         unknown = options.keys() - {option.name for option in fields(Settings)}
         if unknown:
             raise TypeError(f"unknown option: {', '.join(map(repr, sorted(unknown)))}")
-        return score_requests(self.engine, self.tokenizer, made, self._chosen(start), end_id, Settings(**options))
+        return score_requests(
+            self.engine, self.tokenizer, made, self._chosen(start), self._resolved_end(end), Settings(**options)
+        )
+
+    def _given(self, context: Any) -> Request | None:
+        """One text or one sequence of token ids that stands before; None for none."""
+        if context is None or (isinstance(context, str | list | tuple | np.ndarray) and not len(context)):
+            return None
+        request = requests([context], None, self.tokenizer, self.model.head.size)[0]
+        if request.segments:
+            raise InputError("what stands before is one text or one sequence of token ids, not a pair of texts")
+        return request
+
+    def _end(self, requested: bool | int | None) -> int | None:
+        """The end symbol to stop at: None is the model's own, if it has one."""
+        try:
+            return self._resolved_end(True if requested is None else requested)
+        except InputError:
+            if requested is None:
+                return None
+            raise
+
+    def _resolved_end(self, requested: bool | int | None) -> int | None:
+        eos = self.tokenizer.eos_id if self.tokenizer else None
+        return resolve_end(requested, vocab_size=self.model.head.size, tokenizer_eos=eos, config_eos=self.model.eos_id)
 
     def _start(self, requested: str | int) -> Start:
         tokenizer = self.tokenizer

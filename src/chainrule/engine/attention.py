@@ -10,6 +10,7 @@ Shapes: R rows of the chunk, P rows of the path carried into it, K = P + R place
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,7 +41,7 @@ class PathCarry:
     """
 
     def __init__(self, capacity: int) -> None:
-        self.capacity = capacity  # the deepest path of the forest and one chunk
+        self.capacity = capacity  # at first: the deepest path of the forest and one chunk; it grows where that is not enough
         self._calls: dict[tuple[nn.Module, int], tuple[Tensor, Tensor]] = {}
         self._count: Counter[nn.Module] = Counter()  # of the chunk that runs
 
@@ -48,17 +49,24 @@ class PathCarry:
         """Put the chunk's keys and values behind the path's; returns both, (P + R) × G × D."""
         call = (layer, self._count[layer])
         self._count[layer] += 1
+        stop = path + key_1GRD.shape[2]
         if call not in self._calls:
             self._calls[call] = (self._buffer(key_1GRD), self._buffer(value_1GRD))
-        stop = path + key_1GRD.shape[2]
+        elif stop > len(self._calls[call][0]):
+            keys, values = self._calls[call]
+            self._calls[call] = _longer(keys, path, 2 * stop), _longer(values, path, 2 * stop)
         buffers = self._calls[call]
         for buffer, fresh in zip(buffers, (key_1GRD, value_1GRD), strict=True):
             buffer[path:stop] = fresh[0].transpose(0, 1)
         return buffers[0][:stop], buffers[1][:stop]
 
+    def stay(self) -> None:
+        """The chunk has run; all of its keys and values stay where they are."""
+        self._count.clear()
+
     def settle(self, chunk: Chunk) -> None:
         """Leave just the next chunk's path in the buffers. A path that simply grows stays where it is."""
-        self._count.clear()
+        self.stay()
         stop = chunk.keep + len(chunk.carry)
         place = chunk.path + chunk.carry
         if np.array_equal(place, np.arange(chunk.keep, stop)):
@@ -72,18 +80,29 @@ class PathCarry:
         return like_1GRD.new_empty(self.capacity, heads, width)
 
 
-class Layout:
-    """What the attention of every layer needs to know of the chunk that runs, for each of the ways."""
+def _longer(buffer: Tensor, used: int, size: int) -> Tensor:
+    longer = buffer.new_empty(size, *buffer.shape[1:])
+    longer[:used] = buffer[:used]
+    return longer
 
-    def __init__(self, chunk: Chunk, carry: PathCarry, device: torch.device) -> None:
-        self.path, self.rows, self.carry = chunk.path, len(chunk), carry
-        self.flex = FlexLayout(chunk.path, chunk.end_K, np.append(np.arange(chunk.path), chunk.depth_R), chunk.depth_R)
-        self.native = NativeLayout(chunk.tiles)
-        self.pieces = PiecesLayout(chunk.tiles, device)
+
+How = tuple[float | None, int | None, float | None]  # scaling, sliding window, softcap
+
+
+class RowsLayout(ABC):
+    """Which keys each of the rows that run attends to: those it is behind, and its own."""
+
+    path: int  # where the keys of these rows go, behind those that are there already
+    rows: int
+    carry: PathCarry
+
+    @abstractmethod
+    def attend(self, query_1HRD: Tensor, keys: Tensor, values: Tensor, how: How, sink_H: Tensor | None) -> Tensor:
+        """What each row gathers, 1 × R × H × D, of keys and values K × G × D."""
 
     @contextmanager
     def at_hand(self) -> Iterator[None]:
-        """While a chunk of this layout runs."""
+        """While the rows of this layout run."""
         token = _AT_HAND.set(self)
         try:
             yield
@@ -91,7 +110,35 @@ class Layout:
             _AT_HAND.reset(token)
 
 
-_AT_HAND: ContextVar[Layout | None] = ContextVar("layout at hand", default=None)
+_AT_HAND: ContextVar[RowsLayout | None] = ContextVar("layout at hand", default=None)
+
+
+class Layout(RowsLayout):
+    """What the attention of every layer needs to know of the chunk of a forest that runs, for each of the ways."""
+
+    def __init__(self, chunk: Chunk, carry: PathCarry, device: torch.device) -> None:
+        self.path, self.rows, self.carry = chunk.path, len(chunk), carry
+        self.flex = FlexLayout(chunk.path, chunk.end_K, np.append(np.arange(chunk.path), chunk.depth_R), chunk.depth_R)
+        self.native = NativeLayout(chunk.tiles)
+        self.pieces = PiecesLayout(chunk.tiles, device)
+
+    def attend(self, query_1HRD: Tensor, keys: Tensor, values: Tensor, how: How, sink_H: Tensor | None) -> Tensor:
+        if flex_supports(query_1HRD):
+            key_1GKD, value_1GKD = keys.transpose(0, 1)[None], values.transpose(0, 1)[None]
+            return flex_attend(self.flex, query_1HRD, key_1GKD, value_1GKD, *how, sink_H)[None]
+        query_HRD = query_1HRD[0]
+        if native.supports_attention(query_HRD, keys, values):
+            found = native_attend(self.native, query_HRD, keys, values, *how)
+        else:
+            found = attend_in_pieces(self.pieces, query_HRD.transpose(0, 1), keys, values, *how)
+        return with_sink(*found, sink_H)[None]
+
+
+def with_sink(out_RHD: Tensor, lse_RH: Tensor, sink_H: Tensor | None) -> Tensor:
+    """A sink takes its share of the probability and gives nothing (GPT-OSS)."""
+    if sink_H is not None:
+        out_RHD *= (1 / (1 + torch.exp(sink_H.to(lse_RH) - lse_RH)))[..., None].to(out_RHD)
+    return out_RHD
 
 
 def forest_attention(
@@ -118,17 +165,7 @@ def forest_attention(
     if any((x.shape[0], x.shape[2]) != (1, forest.rows) for x in (query, key, value)):  # kernels trust the layout's numbers
         raise TypeError("this architecture attends to something else than the rows of the chunk")
     keys, values = forest.carry.extend(module, key, value, forest.path)
-    how = (scaling, sliding_window, softcap)
-    if flex_supports(query):
-        key_1GKD, value_1GKD = keys.transpose(0, 1)[None], values.transpose(0, 1)[None]
-        return flex_attend(forest.flex, query, key_1GKD, value_1GKD, *how, s_aux)[None], None
-    if native.supports_attention(query[0], keys, values):
-        out_RHD, lse_RH = native_attend(forest.native, query[0], keys, values, *how)
-    else:
-        out_RHD, lse_RH = attend_in_pieces(forest.pieces, query[0].transpose(0, 1), keys, values, *how)
-    if s_aux is not None:  # a sink takes its share of the probability and gives nothing (GPT-OSS)
-        out_RHD *= (1 / (1 + torch.exp(s_aux.to(lse_RH) - lse_RH)))[..., None].to(out_RHD)
-    return out_RHD[None], None
+    return forest.attend(query, keys, values, (scaling, sliding_window, softcap), s_aux), None
 
 
 def _says_something(value: Any) -> bool:

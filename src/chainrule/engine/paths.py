@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -65,7 +66,7 @@ def batch_path(
         length = max(len(path) for path in path_B)
         node_BT = np.stack([np.pad(path, (0, length - len(path)), mode="edge") for path in path_B])
         mask = torch.tensor([[t < len(path) for t in range(length)] for path in path_B], device=model.device)
-        extra = {} if bool(mask.all()) else {"attention_mask": mask.long()}
+        extra: dict[str, Any] = {} if bool(mask.all()) else {"attention_mask": mask.long()}
         hidden = model.hidden(embed(node_BT.reshape(-1)).unflatten(0, node_BT.shape), **extra)
         row_F, node_F, new = _first_reading(path_B, length, seen_N, factors)
         yield Step(hidden.flatten(0, 1), row_F, node_F, node_BT.size, new)

@@ -67,13 +67,16 @@ class Distributions:
     entropy_M: Tensor
 
     @classmethod
-    def at(cls, head: Head, hidden_MH: Tensor, room_MV: Tensor) -> Distributions:
-        hidden_MH = torch.nn.functional.pad(hidden_MH, (0, 0, 0, -len(hidden_MH) % STEP))
+    def at(cls, head: Head, hidden_MH: Tensor, room_MV: Tensor, *, same_bits: bool = True) -> Distributions:
+        """At every row, in `room_MV`. Without `same_bits` rows are not padded, and their bits may depend on their number."""
+        if same_bits:
+            hidden_MH = torch.nn.functional.pad(hidden_MH, (0, 0, 0, -len(hidden_MH) % STEP))
         logits_MV = room_MV[: len(hidden_MH)]
+        rows = block_rows(head.size) if same_bits else len(hidden_MH)
         tiles = []
         for first in range(0, head.size, head.tile):
             tile = logits_MV[:, first : first + head.tile]
-            head.write(hidden_MH, first, tile, block_rows(head.size))
+            head.write(hidden_MH, first, tile, rows)
             tiles.append(_moments(tile))
         top_TM, sum_TM, dot_TM = (torch.stack(t).double() for t in zip(*tiles, strict=True))
         logsumexp_M = torch.logsumexp(top_TM + sum_TM.log(), 0)

@@ -52,6 +52,9 @@ class Model(Protocol):
         """What `hidden` takes for these tokens: their embeddings, or, where `by_ids` is true, just the ids, N."""
         ...
 
-    def hidden(self, inputs_BTD: Tensor, **layout: Any) -> Tensor:
-        """Hidden states, B × T × H, by the model's own forward: each sees the places before it and itself."""
+    def hidden(self, inputs_BTD: Tensor, *, same_bits: bool = True, **layout: Any) -> Tensor:
+        """Hidden states, B × T × H, by the model's own forward: each sees the places before it and itself.
+
+        same_bits: take care that a row's bits do not depend on the rows beside it, which costs time where rows are few.
+        """
         ...

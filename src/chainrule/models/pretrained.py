@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from math import inf
 from types import SimpleNamespace
@@ -65,13 +65,13 @@ class PretrainedModel:
     def inputs(self, ids_N: Tensor) -> Tensor:
         return ids_N.to(self.device) if self.by_ids else self.embed(ids_N)
 
-    def hidden(self, inputs_BTD: Tensor, **layout: Any) -> Tensor:
+    def hidden(self, inputs_BTD: Tensor, *, same_bits: bool = True, **layout: Any) -> Tensor:
         name = "inputs_embeds" if inputs_BTD.is_floating_point() else "input_ids"
         if (places := layout.get("position_ids")) is not None:
             layout["position_ids"] = places = places + self.first_position
         token = _PLACES.set(places)
         try:
-            with SameBits(), self.stand_ins:
+            with SameBits() if same_bits else nullcontext(), self.stand_ins:
                 return self.trunk(use_cache=False, **{name: inputs_BTD}, **layout)[0]
         finally:
             _PLACES.reset(token)

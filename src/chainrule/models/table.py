@@ -64,7 +64,9 @@ class TableModel:
     def inputs(self, ids_N: Tensor) -> Tensor:
         return self.embed(ids_N)
 
-    def hidden(self, inputs_BTD: Tensor, *, attention_mask: Tensor | None = None, **layout: Any) -> Tensor:
+    def hidden(
+        self, inputs_BTD: Tensor, *, same_bits: bool = True, attention_mask: Tensor | None = None, **layout: Any
+    ) -> Tensor:
         rows_BTV = np.zeros((*inputs_BTD.shape[:2], self.head.size))
         length_B = [inputs_BTD.shape[1]] * len(inputs_BTD) if attention_mask is None else attention_mask.sum(-1).tolist()
         for rows_TV, ids_T, length in zip(rows_BTV, inputs_BTD.argmax(-1).tolist(), length_B, strict=True):

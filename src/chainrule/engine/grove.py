@@ -1,0 +1,204 @@
+"""A forest that grows: any number of continuations of one beginning, each of which may be extended at any time.
+
+What is given goes through the network once, however many grow from it. A token that is added costs one row: its keys and
+values go behind all others, and the row attends to those of its own path by their places. So a beam changes its mind, and a
+search leaves a branch and takes it up again, without a key being copied. Bits of a row may depend here on what grows beside
+it: what is grown is scored once more in the end.
+
+Shapes: B rows that grow at a time, K places of keys, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from chainrule import native
+from chainrule.engine.attention import How, Layout, PathCarry, RowsLayout, with_sink
+from chainrule.engine.engine import Engine
+from chainrule.engine.readout import Distributions, block_rows
+from chainrule.errors import ModelError
+from chainrule.forest.chunks import extension
+from chainrule.models.base import Model
+from chainrule.models.products import ROWS
+
+Ints = NDArray[np.int64]
+Feed = Callable[[Tensor, Ints], Tensor]  # tokens, and how many stand before each on its path → what the network takes
+
+
+@dataclass(frozen=True)
+class Grown:
+    """Nodes that were added, and the distribution of what comes behind each."""
+
+    nodes: list[int]
+    logits_BV: Tensor
+    logsumexp_B: Tensor  # float64
+
+    def logprobs(self, row: int) -> Tensor:
+        """log Pr(v | the path of node `row`), V in float64."""
+        return self.logits_BV[row].double() - self.logsumexp_B[row]
+
+
+class Grove(Protocol):
+    """Continuations of one beginning. Nodes are numbered as they come; node 0 is the end of what is given."""
+
+    def begin(self) -> Grown:
+        """The distribution behind what is given; the same however often it is asked for."""
+        ...
+
+    def grow(self, parent_B: Sequence[int], token_B: Sequence[int]) -> Grown:
+        """Add token_B[b] behind node parent_B[b], for every b. Raises ModelError where there is NaN."""
+        ...
+
+
+def grove_of(engine: Engine, given: Sequence[int], feed: Feed | None = None) -> Grove:
+    """What grows behind the ids `given` (one at least) under a causal model."""
+    feed = feed or (lambda token_B, depth_B: engine.model.inputs(token_B))
+    return ForestGrove(engine, given, feed) if engine.path == "forest" else RerunGrove(engine, given)
+
+
+class ForestGrove:
+    """On the forest path: one row a token."""
+
+    def __init__(self, engine: Engine, given: Sequence[int], feed: Feed) -> None:
+        self.model, self.feed, self.given = engine.model, feed, list(given)
+        self._carry = PathCarry(2 * len(self.given) + 64)
+        self._place_N: list[Ints] = []  # of every node: the places of the keys on its path
+        self._used = 0  # places of keys so far
+
+    def begin(self) -> Grown:
+        return self._begun
+
+    @cached_property
+    @torch.inference_mode()
+    def _begun(self) -> Grown:
+        hidden_RH = None
+        while self._used < len(self.given):
+            tokens = self.given[self._used : self._used + ROWS]
+            chunk = extension(self._used, len(tokens))
+            hidden_RH = self._run(Layout(chunk, self._carry, self.model.device), tokens, chunk.depth_R)
+        assert hidden_RH is not None, "something is given"
+        self._place_N.append(np.arange(self._used))
+        return _read(self.model, hidden_RH[-1:], [0])
+
+    @torch.inference_mode()
+    def grow(self, parent_B: Sequence[int], token_B: Sequence[int]) -> Grown:
+        first, fresh_B = len(self._place_N), self._used + np.arange(len(parent_B))
+        self._place_N += [np.append(self._place_N[parent], at) for parent, at in zip(parent_B, fresh_B, strict=True)]
+        layout = _Paths(self._place_N[first:], self._used, self._carry)
+        return _read(self.model, self._run(layout, token_B, layout.depth_B), list(range(first, len(self._place_N))))
+
+    def _run(self, layout: RowsLayout, tokens: Sequence[int], depth_R: Ints) -> Tensor:
+        position = torch.from_numpy(depth_R).to(self.model.device)[None]
+        inputs_RD = self.feed(torch.tensor(tokens, device=self.model.device), depth_R)
+        with layout.at_hand():
+            hidden_RH = self.model.hidden(inputs_RD[None], same_bits=False, position_ids=position)[0]
+        self._carry.stay()
+        self._used += layout.rows
+        return hidden_RH
+
+
+class RerunGrove:
+    """Where only the model's own forward can be run: every path again from its beginning."""
+
+    def __init__(self, engine: Engine, given: Sequence[int]) -> None:
+        self.model, self.padded = engine.model, engine.path == "batch"
+        self._ids_N: list[tuple[int, ...]] = [tuple(given)]
+
+    def begin(self) -> Grown:
+        return self._begun
+
+    @cached_property
+    @torch.inference_mode()
+    def _begun(self) -> Grown:
+        return self._at([0])
+
+    @torch.inference_mode()
+    def grow(self, parent_B: Sequence[int], token_B: Sequence[int]) -> Grown:
+        first = len(self._ids_N)
+        self._ids_N += [(*self._ids_N[parent], token) for parent, token in zip(parent_B, token_B, strict=True)]
+        return self._at(list(range(first, len(self._ids_N))))
+
+    def _at(self, nodes: list[int]) -> Grown:
+        hidden: dict[int, Tensor] = {}
+        for length in sorted({len(self._ids_N[node]) for node in nodes}):
+            alike = [node for node in nodes if len(self._ids_N[node]) == length]
+            count = max(1, ROWS // length) if self.padded else 1
+            for some in (alike[i : i + count] for i in range(0, len(alike), count)):
+                ids_BT = torch.tensor([self._ids_N[node] for node in some], device=self.model.device)
+                inputs_BTD = self.model.inputs(ids_BT.reshape(-1)).unflatten(0, ids_BT.shape)
+                hidden |= zip(some, self.model.hidden(inputs_BTD, same_bits=False)[:, -1], strict=True)
+        return _read(self.model, torch.stack([hidden[node] for node in nodes]), nodes)
+
+
+class _Paths(RowsLayout):
+    """Rows each at the end of a path whose keys lie anywhere: their places, root first, its own last."""
+
+    def __init__(self, places: list[Ints], used: int, carry: PathCarry) -> None:
+        self.path, self.rows, self.carry = used, len(places), carry
+        length_B = np.array([len(place) for place in places])
+        self.depth_B, self._places = length_B - 1, places
+        first_B, zero_B = np.arange(self.rows), np.zeros(self.rows, np.int64)
+        table = (first_B, zero_B + 1, self.depth_B, zero_B, zero_B, np.cumsum(length_B) - length_B)
+        self._table_B6 = np.stack(table, 1)  # tiles of one row each: see native.attention
+        self._place = np.concatenate(places)
+
+    def attend(self, query_1HRD: Tensor, keys: Tensor, values: Tensor, how: How, sink_H: Tensor | None) -> Tensor:
+        query_HRD = query_1HRD[0]
+        if native.supports_attention(query_HRD, keys, values):
+            found = self._native(query_HRD, keys, values, how)
+        else:
+            place_BK, hidden_BK = self._padded(keys.device)
+            found = attend_to_paths(query_HRD.transpose(0, 1), keys[place_BK], values[place_BK], hidden_BK, how)
+        return with_sink(*found, sink_H)[None]
+
+    def _native(self, query_HRD: Tensor, keys: Tensor, values: Tensor, how: How) -> tuple[Tensor, Tensor]:
+        scaling, window, softcap = how
+        first_lanes = np.arange(0, query_HRD.shape[0] // keys.shape[1], native.queries())
+        task_A2 = np.stack([np.repeat(np.arange(self.rows), len(first_lanes)), np.tile(first_lanes, self.rows)], 1)
+        scaling = query_HRD.shape[-1] ** -0.5 if scaling is None else scaling
+        tables = self._table_B6, task_A2, self._place
+        return native.attention(query_HRD, keys, values, *tables, scaling, window or 0, softcap or 0.0)
+
+    def _padded(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """The places of every path, those of shorter ones padded in front, and which places are padding."""
+        longest = int(self.depth_B.max()) + 1
+        place_BK = np.stack([np.pad(place, (longest - len(place), 0)) for place in self._places])
+        hidden_BK = np.arange(longest) < (longest - 1 - self.depth_B)[:, None]
+        return torch.from_numpy(place_BK).to(device), torch.from_numpy(hidden_BK).to(device)
+
+
+def attend_to_paths(
+    query_BHD: Tensor, key_BKGD: Tensor, value_BKGD: Tensor, hidden_BK: Tensor, how: How
+) -> tuple[Tensor, Tensor]:
+    """One query each on the keys of its path, written out: gathered values B × H × D, scores' log-sum-exp B × H."""
+    scaling, window, softcap = how
+    query_BGSD = query_BHD.unflatten(1, (key_BKGD.shape[2], -1))
+    score_BGSK = torch.einsum("bgsd,bkgd->bgsk", query_BGSD, key_BKGD).to(torch.promote_types(query_BHD.dtype, torch.float32))
+    score_BGSK = score_BGSK * (query_BHD.shape[-1] ** -0.5 if scaling is None else scaling)
+    if softcap:
+        score_BGSK = softcap * torch.tanh(score_BGSK / softcap)
+    score_BGSK = score_BGSK.masked_fill(hidden_BK[:, None, None], -torch.inf)
+    if window:
+        score_BGSK, value_BKGD = score_BGSK[..., -window:], value_BKGD[:, -window:]
+    lse_BGS = torch.logsumexp(score_BGSK, -1)
+    weight_BGSK = torch.exp(score_BGSK - lse_BGS[..., None]).to(value_BKGD)
+    return torch.einsum("bgsk,bkgd->bgsd", weight_BGSK, value_BKGD).flatten(1, 2), lse_BGS.flatten(1)
+
+
+def _read(model: Model, hidden_BH: Tensor, nodes: list[int]) -> Grown:
+    head, parts = model.head, []
+    for some_MH in hidden_BH.split(block_rows(head.size)):
+        room_MV = torch.empty(len(some_MH), head.size, dtype=head.dtype, device=some_MH.device)
+        parts.append(Distributions.at(head, some_MH, room_MV, same_bits=False))
+    logsumexp_B = torch.cat([at.logsumexp_M for at in parts])
+    if logsumexp_B.isnan().any():
+        raise ModelError(f"{model.name} gave NaN: its weights overflow in this dtype; try dtype='float32'")
+    return Grown(nodes, torch.cat([at.logits_MV for at in parts]) if len(parts) > 1 else parts[0].logits_MV, logsumexp_B)

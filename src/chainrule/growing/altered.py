@@ -1,0 +1,81 @@
+"""Distributions altered for sampling: temperature, then top-k, top-p and min-p, each on what the ones before it left.
+
+    temperature T   Pr(v)^(1/T), normalised
+    top_k           the k most probable tokens                                     (Fan et al. 2018, arXiv 1805.04833)
+    top_p           the fewest most probable tokens that together reach p          (Holtzman et al. 2019, arXiv 1904.09751)
+    min_p           tokens at least p times as probable as the most probable one   (Nguyen et al. 2024, arXiv 2407.01082)
+
+What is left is normalised again. Tokens drawn from it have a probability of their own, which is reported beside the model's.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from chainrule.errors import InputError
+
+_MANY = 1024  # most probable tokens that nearly always hold the mass top_p asks for; sorting all takes many times as long
+
+
+@dataclass(frozen=True)
+class Altered:
+    """What a distribution is changed into. `changes` is False where it stays as it is."""
+
+    temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float | None = None
+    min_p: float | None = None
+
+    def __post_init__(self) -> None:
+        if not _number(self.temperature) or not 0 < self.temperature < math.inf:
+            raise InputError(
+                f"temperature must be a number above 0, not {self.temperature!r}; for the most probable token, method='greedy'"
+            )
+        for name in ("top_p", "min_p"):
+            value = getattr(self, name)
+            if value is not None and (not _number(value) or not 0 < value <= 1):
+                raise InputError(f"{name} must be a number above 0 and at most 1, not {value!r}")
+
+    @property
+    def changes(self) -> bool:
+        return self.temperature != 1 or self.top_k is not None or self.top_p not in (None, 1) or self.min_p is not None
+
+    def __str__(self) -> str:
+        """ "temperature 0.8, top_p 0.95"; empty where nothing is changed."""
+        found = [("temperature", None if self.temperature == 1 else self.temperature)]
+        found += [(name, getattr(self, name)) for name in ("top_k", "top_p", "min_p")]
+        return ", ".join(f"{name} {value:g}" for name, value in found if value is not None)
+
+    def __call__(self, logprob_V: Tensor) -> tuple[Tensor | None, Tensor]:
+        """The tokens that are left (None: all of them, by id), M, and their log probabilities, M in float64."""
+        z, ids = logprob_V / self.temperature, None
+        if self.top_k is not None and self.top_k < len(z):
+            z, ids = z.topk(self.top_k)
+        if self.top_p not in (None, 1):
+            z, ids = _nucleus(z, ids, self.top_p)
+        if self.min_p is not None:
+            keep = z >= z.max() + math.log(self.min_p)
+            z, ids = z[keep], torch.nonzero(keep).flatten() if ids is None else ids[keep]
+        return ids, torch.log_softmax(z, -1)
+
+
+def _nucleus(z: Tensor, ids: Tensor | None, top_p: float) -> tuple[Tensor, Tensor]:
+    """The fewest most probable tokens whose probabilities sum to `top_p` or more."""
+    logsumexp, count = torch.logsumexp(z, -1), _MANY
+    while True:
+        best = z.topk(min(count, len(z)))
+        above = torch.cumsum(torch.exp(best.values - logsumexp), -1)  # with the token itself
+        if above[-1] >= top_p or count >= len(z):
+            break
+        count *= 8
+    keep = 1 + int((above < top_p).sum())
+    return best.values[:keep], best.indices[:keep] if ids is None else ids[best.indices[:keep]]
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

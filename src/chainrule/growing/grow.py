@@ -1,0 +1,122 @@
+"""From what is given, through a grove, to texts that are scored once more."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from chainrule.engine.engine import Engine
+from chainrule.engine.grove import Grove, grove_of
+from chainrule.errors import InputError
+from chainrule.growing.drawing import greedy, sample
+from chainrule.growing.generated import Generated, Step
+from chainrule.growing.options import Options
+from chainrule.growing.searching import Certificate, beam, best
+from chainrule.growing.twig import Ends, Twig
+from chainrule.scores.assemble import Settings, score_requests
+from chainrule.scores.conditional import Alternative
+from chainrule.text.policy import Start
+from chainrule.text.requests import Request
+from chainrule.text.tokenizer import Tokenizes
+
+
+@dataclass(frozen=True)
+class Growth:
+    """Twigs, and how they were grown."""
+
+    twigs: list[Twig]
+    how: dict[str, Any]  # of each `Generated`
+    certificate: Certificate | None = None
+
+
+def generate(
+    engine: Engine, tokenizer: Tokenizes | None, given: Request | None, start: Start, end_id: int | None, options: Options
+) -> list[Generated]:
+    """Texts behind what is `given` (None: behind the start symbol), as many as `options` asks for, or as there are."""
+    before = given.ids if given is not None else np.zeros(0, np.int64)
+    if start.id is None and not len(before):
+        raise InputError("with a given start, a text grows from a context of one token at least")
+    if options.stops and tokenizer is None:
+        raise InputError("this model came without a tokenizer, so it cannot stop at texts")
+    prefix = [*([] if start.id is None else [start.id]), *before.tolist()]
+    most = engine.model.max_rows
+    ends = Ends(options.tokens(None if most is None else most - len(prefix) + 1), end_id, options.stops, tokenizer)
+    growth = grow(grove_of(engine, prefix), ends, options, teller(options, tokenizer, len(prefix)))
+    if not growth.twigs:
+        raise InputError("every continuation is impossible under this model, so there is nothing to grow")
+    made = [_request(twig, before, given, tokenizer) for twig in growth.twigs]
+    scores = score_requests(engine, tokenizer, made, start, None, Settings(top=options.top))
+    return [
+        Generated.of(
+            score,
+            end=end_id if twig.finish == "end" else None,
+            canonical=_canonical(request, twig, tokenizer),
+            **told(growth, twig),
+        )
+        for score, request, twig in zip(scores, made, growth.twigs, strict=True)
+    ]
+
+
+def grow(grove: Grove, ends: Ends, options: Options, tell: Callable[[int, Twig], None]) -> Growth:
+    """By the method that was chosen."""
+    if options.method == "greedy":
+        return Growth([greedy(grove, ends, options.top, tell)[0]], {"method": "greedy"})
+    if options.method == "beam":
+        return Growth(beam(grove, ends, options.width, tell)[: options.count], {"method": f"beam of {options.width}"})
+    if options.method == "best":
+        twigs, certificate = best(grove, ends, options.count, options.width, options.spend, tell)
+        return Growth(twigs, {"method": "best"}, certificate)
+    seed = secrets.randbits(32) if options.seed is None else options.seed
+    twigs = sample(grove, ends, options.top, tell, options.count, seed, options.altered)
+    return Growth(twigs, {"method": "sample", "altered": str(options.altered), "seed": seed})
+
+
+def told(growth: Growth, twig: Twig) -> dict[str, Any]:
+    """What a `Generated` says of how it was grown."""
+    drawn = float(np.sum(twig.altered)) if twig.altered else None
+    grown = {"finish": twig.finish, "running_logprobs": np.array(twig.logprobs), "altered_logprob": drawn}
+    return growth.how | grown | {"certificate": growth.certificate}
+
+
+def teller(options: Options, tokenizer: Tokenizes | None, before: int) -> Callable[[int, Twig], None]:
+    """Tells `options.watch` of each token."""
+    watch, name = options.watch, tokenizer.token if tokenizer else "<{}>".format
+    if watch is None:
+        return lambda *_: None
+
+    def tell(sample: int, twig: Twig) -> None:
+        ids, logprobs = twig.tops[-1] if twig.tops else ((), ())
+        others = [Alternative(name(int(id)), int(id), float(logprob)) for id, logprob in zip(ids, logprobs, strict=True)]
+        step = len(twig.ids) - 1
+        watch(Step(sample, step, before + step, name(twig.ids[-1]), twig.ids[-1], twig.logprobs[-1], twig.logprob, others))
+
+    return tell
+
+
+def _request(twig: Twig, before: np.ndarray, given: Request | None, tokenizer: Tokenizes | None) -> Request:
+    """The tokens that were grown, behind those that were given. Their text, where they spell one."""
+    text = None
+    if tokenizer is not None:
+        raw = b"".join(map(tokenizer.token_bytes, _body(twig)))
+        text = raw.decode("utf-8", "replace")
+        text = text if text and text.encode() == raw else None
+    return Request(np.array(twig.ids, np.int64), before, text=text, context=given.text if given else None)
+
+
+def _body(twig: Twig) -> list[int]:
+    return twig.ids[: len(twig.ids) - (twig.finish == "end")]
+
+
+def _canonical(request: Request, twig: Twig, tokenizer: Tokenizes | None) -> bool | None:
+    """Whether the joined text has just these tokens; None where one of the two is no text."""
+    if tokenizer is None or request.text is None or (request.context is None and len(request.context_ids)):
+        return None
+    try:
+        found = tokenizer.encode((request.context or "") + request.text)
+    except InputError:  # a table's vocabulary cannot spell every text of its own tokens
+        return False
+    return np.array_equal(found, [*request.context_ids, *_body(twig)])

@@ -1,0 +1,104 @@
+"""How to grow: the method and its numbers, checked before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from chainrule.errors import InputError
+from chainrule.growing.altered import Altered
+
+if TYPE_CHECKING:
+    from chainrule.growing.generated import Step
+
+METHODS = ("greedy", "sample", "beam", "best")
+LENGTH = 64  # tokens, where neither the length nor the model's context says otherwise
+BEAMS, BUDGET = 4, 2000
+_ONLY = {  # what belongs to one method only
+    "temperature": ("sample",),
+    "top_k": ("sample",),
+    "top_p": ("sample",),
+    "min_p": ("sample",),
+    "seed": ("sample",),
+    "beams": ("beam", "best"),
+    "budget": ("best",),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """See `LanguageModel.generate`. Raises InputError for numbers out of range, and for those the method has no use for."""
+
+    method: Literal["greedy", "sample", "beam", "best"] = "greedy"
+    length: int | None = None
+    samples: int | None = None
+    temperature: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
+    min_p: float | None = None
+    seed: int | None = None
+    beams: int | None = None
+    budget: int | None = None
+    stop: str | Sequence[str] = ()
+    top: int = 0
+    watch: Callable[[Step], None] | None = None
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise InputError(f"method={self.method!r} is none: choose {', '.join(map(repr, METHODS))}")
+        for name, methods in _ONLY.items():
+            if getattr(self, name) is not None and self.method not in methods:
+                raise InputError(
+                    f"{name}={getattr(self, name)!r} is for method={' or '.join(map(repr, methods))}; this is {self.method!r}"
+                )
+        for name, low in (("length", 1), ("samples", 1), ("top_k", 1), ("beams", 1), ("budget", 1), ("seed", 0), ("top", 0)):
+            _whole(name, getattr(self, name), low)
+        if self.method == "greedy" and (self.samples or 1) > 1:
+            raise InputError(f"greedy grows one text, not {self.samples}: choose method='sample', 'beam' or 'best'")
+        if any(not isinstance(text, str) or not text for text in self.stops):
+            raise InputError(f"stop must be texts that are not empty, not {self.stop!r}")
+        _ = self.altered  # checks its own
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
+
+    @property
+    def altered(self) -> Altered:
+        """How sampling departs from the model's own distribution."""
+        return Altered(1.0 if self.temperature is None else self.temperature, self.top_k, self.top_p, self.min_p)
+
+    @property
+    def count(self) -> int:
+        """How many texts are wanted."""
+        return self.samples or 1
+
+    @property
+    def width(self) -> int:
+        """Of the beam: as many as were asked for, and never fewer than the texts that are wanted."""
+        return max(self.beams or BEAMS, self.count)
+
+    @property
+    def spend(self) -> int:
+        """Contexts that a search may have computed."""
+        return self.budget or BUDGET
+
+    def tokens(self, room: int | None) -> int:
+        """How many tokens to grow at most, where the model's context has room for `room`."""
+        if room is not None and room < 1:
+            raise InputError("the context fills the model's own context already, so there is no room to grow: shorten it")
+        if self.length is None:
+            return LENGTH if room is None else min(LENGTH, room)
+        if room is not None and self.length > room:
+            raise InputError(f"length={self.length} does not fit: behind this context the model takes {room} tokens more")
+        return self.length
+
+
+def _whole(name: str, value: Any, low: int) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < low:
+        raise InputError(f"{name} must be a whole number, {low} or more, not {value!r}")
