@@ -23,6 +23,7 @@ from chainrule.models.table import TableModel
 from chainrule.native.build import Status
 from chainrule.scores import Conditional, Explanation, Ranked, Score, Scores
 from chainrule.scores.assemble import Settings, score_requests
+from chainrule.scores.scores import within_set
 from chainrule.text.policy import Start, resolve_end, resolve_start
 from chainrule.text.requests import Request, requests
 from chainrule.text.tokenizer import Tokenizes
@@ -136,12 +137,15 @@ class LanguageModel:
         return self._score(made, start, **options)
 
     def rank(self, context: Any, candidates: Sequence[Any], **options: Any) -> list[Ranked]:
-        """The candidates behind `context`, best first, each with log Pr(candidate | context). Options as in `score_batch`."""
+        """The candidates behind `context`, best first, each with log Pr(candidate | context). Options as in `score_batch`.
+
+        `within_set` of each is its log probability given besides that it is one of these: normalised within the set.
+        """
         if isinstance(candidates, str):
             raise InputError("rank takes a list of candidates; a single text is scored with score(text, context=...)")
         scores = self.score_batch(list(candidates), context=[context] * len(candidates), **options)
-        order = np.argsort(-scores.logprob, kind="stable").tolist()
-        return [Ranked(i, candidates[i], float(scores.logprob[i]), scores[i]) for i in order]
+        order, share = np.argsort(-scores.logprob, kind="stable").tolist(), within_set(scores)
+        return [Ranked(i, candidates[i], float(scores.logprob[i]), scores[i], float(share[i])) for i in order]
 
     def conditional(self, context: Any = None, *, start: str | int | None = None) -> Conditional:
         """The distribution of the token that comes next, behind `context` (a text or token ids; None: the first token)."""
@@ -165,7 +169,13 @@ class LanguageModel:
         return Explanation(self.score(text, context=context, **options))
 
     def generate(
-        self, context: Any = None, *, end: bool | int | None = None, start: str | int | None = None, **options: Any
+        self,
+        context: Any = None,
+        *,
+        among: Sequence[Any] | None = None,
+        end: bool | int | None = None,
+        start: str | int | None = None,
+        **options: Any,
     ) -> Generated | list[Generated]:
         """Grow a text behind `context` (a text or token ids; None: from the start symbol), token by token.
 
@@ -177,12 +187,19 @@ class LanguageModel:
         samples: how many texts (a list comes back); without it, one. For "best" and "beam": the most probable ones.
         temperature, top_k, top_p, min_p, seed: for "sample"; applied in this order. beams, budget: for "beam" and "best".
         top: alternatives kept in each place. watch: called with each `Step` as the text grows.
+        among: texts, of which one is chosen: the most probable, or, with "sample", by their probabilities normalised within
+            the set (`altered_logprob`), which temperature and the like alter further. length, stop and beams have no say.
         Returns `Generated`, each a Score of the raw model with the numbers that `score` gives. Raises InputError.
         """
+        from chainrule.growing.among import choose_among
         from chainrule.growing.grow import generate
 
-        given, chosen = self._given(context), self._chosen(start)
-        made = generate(self.engine, self.tokenizer, given, chosen, self._end(end), Options(**options))
+        wanted = Options(**options)
+        if among is not None:
+            made = choose_among(self.rank(context, among, start=start, end=end, top=wanted.top), wanted)
+        else:
+            given, chosen = self._given(context), self._chosen(start)
+            made = generate(self.engine, self.tokenizer, given, chosen, self._end(end), wanted)
         return made if options.get("samples") is not None else made[0]
 
     def verify(self, texts: Sequence[str] | None = None, *, progress: Callable[[str, int, int], None] | None = None) -> Report:

@@ -1,4 +1,4 @@
-"""chainrule score | rank | next | explain | verify | pull | models. Heavy imports wait until the arguments have been read."""
+"""chainrule score | rank | next | generate | explain | verify | pull | models. Heavy imports wait until arguments are read."""
 
 from __future__ import annotations
 
@@ -131,6 +131,48 @@ def next_(
     from chainrule.cli.scoring import show_conditional
 
     show_conditional(_load(model, device, dtype, start, threads).conditional(context or None), top, json)
+
+
+@app.command()
+@guarded
+def generate(
+    context: Annotated[str, typer.Argument(help="What stands before; may be empty.")] = "",
+    method: Annotated[
+        str, typer.Option(help="greedy, sample, beam, or best: the exactly most probable continuation.")
+    ] = "greedy",
+    length: Annotated[Optional[int], typer.Option(help="The most tokens. Default: 64, or what there is room for.")] = None,  # noqa: UP045
+    samples: Annotated[Optional[int], typer.Option("--samples", "-n", help="How many texts.")] = None,  # noqa: UP045
+    temperature: Annotated[Optional[float], typer.Option(help="sample: Pr^(1/T), normalised.")] = None,  # noqa: UP045
+    top_k: Annotated[Optional[int], typer.Option(help="sample: from the K most probable tokens.")] = None,  # noqa: UP045
+    top_p: Annotated[Optional[float], typer.Option(help="sample: from the fewest tokens that reach P together.")] = None,  # noqa: UP045
+    min_p: Annotated[Optional[float], typer.Option(help="sample: from tokens P times as probable as the best.")] = None,  # noqa: UP045
+    seed: Annotated[Optional[int], typer.Option(help="sample: the same seed, the same texts.")] = None,  # noqa: UP045
+    beams: Annotated[Optional[int], typer.Option(help="beam, best: sequences kept open. Default: 4.")] = None,  # noqa: UP045
+    budget: Annotated[Optional[int], typer.Option(help="best: the most contexts to compute. Default: 2000.")] = None,  # noqa: UP045
+    stop: Annotated[Optional[list[str]], typer.Option(help="A text to stop at; may be repeated.")] = None,  # noqa: UP045
+    no_end: Annotated[bool, typer.Option("--no-end", help="Do not stop at the end symbol.")] = False,
+    among: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(help="Choose among these texts instead; may be repeated."),
+    ] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Show every step as it happens.")] = False,
+    top: Annotated[int, typer.Option(min=0, help="With --explain or --json: alternatives shown in each place.")] = 3,
+    output: Output = None,
+    json: Json = False,
+    model: Model = None,
+    start: Start = "auto",
+    dtype: Dtype = "float32",
+    device: Device = "cpu",
+    threads: Threads = None,
+) -> None:
+    """Grow a text behind a context, token by token, and say how probable it is."""
+    from chainrule.cli.growing import Growing
+
+    numbers = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p, "seed": seed}
+    limits = {"length": length, "samples": samples, "beams": beams, "budget": budget, "stop": stop or (), "top": top}
+    options = numbers | limits | {"method": method, "end": False if no_end else None, "among": among}
+    growing = Growing(context or None, explain, json, output)
+    growing.run(lambda: _load(model, device, dtype, start, threads), options)
 
 
 @app.command()

@@ -49,7 +49,7 @@ class Sink:
             for score in scores:
                 print(json_text(score.to_dict() if self.detailed else score_summary(score)))
         elif sys.stdout.isatty():
-            _show(*(scores if self.detailed else [scores]))
+            show(*(scores if self.detailed else [scores]))
         else:
             write_csv(scores.to_arrow(self.per), sys.stdout, self._header)
             self._header = False
@@ -86,21 +86,28 @@ def rank_all(
     lm = load()
     ranked = _naming(records, lambda: lm.rank(context, [r.item for r in records], end=end))
     rows = [
-        {"rank": place, "index": r.index, "logprob": r.logprob, "tokens": len(r.score), "boundary": r.score.boundary}
+        {
+            "rank": place,
+            "index": r.index,
+            "logprob": r.logprob,
+            "within_set": r.within_set,
+            "tokens": len(r.score),
+            "boundary": r.score.boundary,
+        }
         | {"start": r.score.start.policy, "start_id": r.score.start.id, "end_id": r.score.end, "candidate": r.text}
         for place, r in enumerate(ranked, 1)
     ]
     if writer is not None:
         with writer:
-            writer.write(_table(rows))
+            writer.write(table(rows))
     elif json:
         print_json({"context": context, "model": lm.model.name, "candidates": rows})
     elif sys.stdout.isatty():
         from chainrule.scores.views import rank_table
 
-        _show(rank_table(ranked))
+        show(rank_table(ranked))
     else:
-        write_csv(_table(rows), sys.stdout, header=True)
+        write_csv(table(rows), sys.stdout, header=True)
     if any(r.score.boundary == "apart" for r in ranked):
         print(
             "chainrule: note: for some candidates, context and candidate tokenise differently together than apart; "
@@ -109,7 +116,7 @@ def rank_all(
         )
 
 
-def _table(rows: list[dict[str, Any]]) -> pyarrow.Table:
+def table(rows: list[dict[str, Any]]) -> pyarrow.Table:
     import pyarrow
 
     return pyarrow.Table.from_pylist(rows)
@@ -133,7 +140,7 @@ def tell(result: Any, json: bool) -> None:
     if json:
         print_json(result.to_dict())
     elif sys.stdout.isatty():
-        _show(result)
+        show(result)
     else:
         print(result)
 
@@ -159,7 +166,7 @@ def _naming(records: list[Record], ask: Callable[[], Any]) -> Any:
         raise InputError(f"{records[error.item].where}: {error.reason}") from None
 
 
-def _show(*renderables: Any) -> None:
+def show(*renderables: Any) -> None:
     from rich.console import Console
 
     console = Console(highlight=False)

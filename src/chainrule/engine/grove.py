@@ -180,8 +180,9 @@ def attend_to_paths(
 ) -> tuple[Tensor, Tensor]:
     """One query each on the keys of its path, written out: gathered values B × H × D, scores' log-sum-exp B × H."""
     scaling, window, softcap = how
-    query_BGSD = query_BHD.unflatten(1, (key_BKGD.shape[2], -1))
-    score_BGSK = torch.einsum("bgsd,bkgd->bgsk", query_BGSD, key_BKGD).to(torch.promote_types(query_BHD.dtype, torch.float32))
+    wide = torch.promote_types(query_BHD.dtype, torch.float32)
+    query_BGSD = query_BHD.unflatten(1, (key_BKGD.shape[2], -1)).to(wide)
+    score_BGSK = torch.einsum("bgsd,bkgd->bgsk", query_BGSD, key_BKGD.to(wide))
     score_BGSK = score_BGSK * (query_BHD.shape[-1] ** -0.5 if scaling is None else scaling)
     if softcap:
         score_BGSK = softcap * torch.tanh(score_BGSK / softcap)
@@ -189,8 +190,9 @@ def attend_to_paths(
     if window:
         score_BGSK, value_BKGD = score_BGSK[..., -window:], value_BKGD[:, -window:]
     lse_BGS = torch.logsumexp(score_BGSK, -1)
-    weight_BGSK = torch.exp(score_BGSK - lse_BGS[..., None]).to(value_BKGD)
-    return torch.einsum("bgsk,bkgd->bgsd", weight_BGSK, value_BKGD).flatten(1, 2), lse_BGS.flatten(1)
+    weight_BGSK = torch.exp(score_BGSK - lse_BGS[..., None])
+    out_BGSD = torch.einsum("bgsk,bkgd->bgsd", weight_BGSK, value_BKGD.to(wide)).to(query_BHD.dtype)
+    return out_BGSD.flatten(1, 2), lse_BGS.flatten(1)
 
 
 def _read(model: Model, hidden_BH: Tensor, nodes: list[int]) -> Grown:

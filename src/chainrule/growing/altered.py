@@ -43,20 +43,20 @@ class Altered:
 
     @property
     def changes(self) -> bool:
-        return self.temperature != 1 or self.top_k is not None or self.top_p not in (None, 1) or self.min_p is not None
+        return bool(str(self))
 
     def __str__(self) -> str:
         """ "temperature 0.8, top_p 0.95"; empty where nothing is changed."""
-        found = [("temperature", None if self.temperature == 1 else self.temperature)]
-        found += [(name, getattr(self, name)) for name in ("top_k", "top_p", "min_p")]
-        return ", ".join(f"{name} {value:g}" for name, value in found if value is not None)
+        nothing = {"temperature": 1, "top_k": None, "top_p": 1, "min_p": None}
+        found = ((name, getattr(self, name)) for name, none in nothing.items() if getattr(self, name) not in (none, None))
+        return ", ".join(f"{name} {value:g}" for name, value in found)
 
     def __call__(self, logprob_V: Tensor) -> tuple[Tensor | None, Tensor]:
         """The tokens that are left (None: all of them, by id), M, and their log probabilities, M in float64."""
         z, ids = logprob_V / self.temperature, None
         if self.top_k is not None and self.top_k < len(z):
             z, ids = z.topk(self.top_k)
-        if self.top_p not in (None, 1):
+        if self.top_p is not None and self.top_p < 1:
             z, ids = _nucleus(z, ids, self.top_p)
         if self.min_p is not None:
             keep = z >= z.max() + math.log(self.min_p)

@@ -75,7 +75,7 @@ class Generated(Score):
         ends = {"end": "the end symbol", "stop": "a text to stop at", "length": "its length", "among": "the set of texts"}
         parts = [f"{self.method}, ended by {ends[self.finish]}"]
         if self.altered_logprob is not None:
-            parts.append(f"log probability of the draw {self.altered_logprob:.6f} ({self.altered})")
+            parts.append(f"log probability {self.altered_logprob:.6f} under what it was chosen from ({self.altered})")
         if self.seed is not None:
             parts.append(f"seed {self.seed}")
         if (shown := self.certificate) is not None:
@@ -86,6 +86,11 @@ class Generated(Score):
         if self.canonical is False:
             parts.append("the text has other tokens when it is tokenised")
         return "; ".join(parts)
+
+    def __rich__(self) -> Any:
+        from chainrule.scores.views import with_note
+
+        return with_note(super().__rich__(), self.story())
 
     def to_dict(self) -> dict[str, Any]:
         names = ("method", "finish", "altered", "altered_logprob", "seed", "canonical")

@@ -77,11 +77,11 @@ class Score:
     @cached_property
     def spans(self) -> Spans | None:
         """Where each token lies in `text`; None for token ids, embeddings and pairs. The end symbol lies behind it."""
-        if self.text is None or self.tokenizer is None or self.request.segments:
+        if self.request.text is None or self.tokenizer is None or self.request.segments:
             return None
-        found = self.tokenizer.spans(self.text, self.request.ids[: len(self.request.ids) - (self.end is not None)])
+        found = self.tokenizer.spans(self.request.text, self.request.ids[: len(self.request.ids) - (self.end is not None)])
         skip = len(self.request.ids) - len(self.ids)  # a first token that is given
-        size, length = len(self.text.encode()), len(self.text)
+        size, length = len(self.request.text.encode()), len(self.request.text)
         behind = self.end is not None
         return Spans(
             found.byte_spans[skip:] + [(size, size)] * behind,
@@ -92,11 +92,11 @@ class Score:
     @cached_property
     def bytes(self) -> int:
         """UTF-8 bytes of the text that was scored (not of its context, nor of a first token that is given)."""
-        if self.text is None or self.request.segments:
+        if self.request.text is None or self.request.segments:
             return sum(map(len, self.token_bytes[: len(self.ids) - (self.end is not None)]))
         given = len(self.request.ids) - len(self.ids)
         begin = self.spans.byte_spans[0][0] if given and self.spans else 0
-        return len(self.text.encode()) - begin
+        return len(self.request.text.encode()) - begin
 
     @property
     def bits(self) -> float:
@@ -141,7 +141,7 @@ class Score:
         shown = repr(self.text) if self.text is not None else f"{len(self.ids)} token ids"
         what = "Pr" if self.kind == "joint" else "Pr given its context"
         short = shown if len(shown) < 60 else shown[:57] + "..."
-        return f"Score(log {what} = {self.logprob:.6f} nats, {len(self)} tokens, {short})"
+        return f"{type(self).__name__}(log {what} = {self.logprob:.6f} nats, {len(self)} tokens, {short})"
 
     def __rich__(self) -> Any:
         from chainrule.scores.views import score_panel

@@ -149,6 +149,16 @@ class Scores:
         return scores_html(self)
 
 
+def within_set(scores: Scores) -> NDArray[np.float64]:
+    """log Pr of each sequence, given that it is one of these: normalised within the set, nats.
+
+    Sequences with the same tokens, context included, are one member of the set. −inf for all where all are impossible.
+    """
+    members = {request.key: i for i, request in enumerate(scores.requests)}
+    total = np.logaddexp.reduce(scores.logprob[list(members.values())])
+    return scores.logprob - total if total > -np.inf else np.full(len(scores), -np.inf)
+
+
 class Ranked(NamedTuple):
     """A candidate behind a context."""
 
@@ -156,3 +166,4 @@ class Ranked(NamedTuple):
     text: Any
     logprob: float  # log Pr(candidate | context), nats
     score: Score
+    within_set: float  # the same, given besides that it is one of these candidates: exp of them sums to 1 over the set

@@ -58,6 +58,14 @@ def score_panel(score: Score) -> Group:
     return Group(body, Text(_numbers(score), style="bold"), Text(score.start.describe(), style="dim"))
 
 
+def with_note(panel: RenderableType, note: str) -> Group:
+    """A panel with one more line below."""
+    from rich.console import Group
+    from rich.text import Text
+
+    return Group(panel, Text(note, style="dim"))
+
+
 def scores_table(scores: Scores) -> Table:
     """One line a sequence."""
     from rich.text import Text
@@ -95,10 +103,10 @@ def rank_table(ranked: list) -> RenderableType:
     """Candidates, best first."""
     from rich.text import Text
 
-    table = _table(right=("", "log Pr (nats)", "tokens"))
+    table = _table(right=("", "log Pr (nats)", "within the set", "tokens"))
     table.add_column("candidate", ratio=1)
-    for place, (_, text, logprob, score) in enumerate(ranked, 1):
-        table.add_row(str(place), f"{logprob:.6f}", str(len(score)), Text(str(text)))
+    for place, r in enumerate(ranked, 1):
+        table.add_row(str(place), f"{r.logprob:.6f}", f"{math.exp(r.within_set):.2%}", str(len(r.score)), Text(str(r.text)))
     return table
 
 

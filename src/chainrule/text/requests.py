@@ -32,6 +32,11 @@ class Request:
     start_id: int | None = None  # where the text's own format says it ([CLS] of a pair)
     embeddings: Any = None  # T × D, in place of those of `ids`
 
+    @property
+    def key(self) -> tuple[int, ...]:
+        """The same for just those sequences that have the same tokens behind the same context."""
+        return (*self.context_ids.tolist(), -1, *self.ids.tolist())
+
 
 def requests(
     items: Sequence[Any], contexts: Sequence[Any] | None, tokenizer: Tokenizes | None, vocab_size: int
