@@ -11,10 +11,14 @@ import numpy as np
 import torch
 
 from chainrule import native
-from chainrule.engine.embeddings import tokens_of
+from chainrule.engine.chain import Chain
+from chainrule.engine.chains import chain_for, chain_of
+from chainrule.engine.embeddings import embedded
 from chainrule.engine.engine import Engine
 from chainrule.engine.invariance import Invariance
 from chainrule.engine.job import Body, plan
+from chainrule.engine.masked import MaskedChain
+from chainrule.engine.two_stream import NEEDS_A_TOKEN, TwoStreamChain
 from chainrule.errors import InputError
 from chainrule.models.base import Model
 from chainrule.models.precision import name_of
@@ -22,7 +26,7 @@ from chainrule.models.table import TableModel
 from chainrule.native.build import Status
 from chainrule.scores import Conditional, Explanation, Ranked, Score, Scores
 from chainrule.scores.assemble import Settings, score_requests
-from chainrule.text.policy import Start, resolve_end, resolve_start
+from chainrule.text.policy import Start, framed_start, given_start, resolve_end, resolve_start
 from chainrule.text.requests import Request, requests
 from chainrule.text.tokenizer import Tokenizes
 from chainrule.text.vocabulary import Vocabulary
@@ -71,13 +75,33 @@ class LanguageModel:
         if tokenizer is None and isinstance(model, TableModel):
             tokenizer = Vocabulary(model.vocabulary)
         self.model, self.tokenizer = model, tokenizer
-        self.engine = engine or _engine(model)
+        self.chain = chain_of(model, tokenizer)  # of a model that predicts in any order by itself; None: it has an engine
+        self._engine = engine if engine or self.chain else _engine(model)
+        self._any_order = self.chain
         self.start = self._start(start)
+
+    @property
+    def engine(self) -> Engine:
+        """What scores forests of a causal model. Raises InputError for a model that is none."""
+        if self._engine is None:
+            raise InputError(f"{self._no_next_token()}, so it cannot be asked that")
+        return self._engine
+
+    @engine.setter
+    def engine(self, engine: Engine) -> None:
+        self._engine, self._any_order = engine, None
+
+    @property
+    def any_order(self) -> Chain:
+        """What predicts in any order: the model's own chain, or sums over all texts where these are few."""
+        if self._any_order is None:
+            self._any_order = chain_for(self.engine)
+        return self._any_order
 
     @property
     def invariant(self) -> Invariance:
         """Whether a factor has the same bits alone, in any batch, order and chunk; true or false, with its `reason`."""
-        return self.engine.invariance
+        return self.chain.invariance if self.chain else self.engine.invariance
 
     @property
     def kernels(self) -> Status:
@@ -108,7 +132,9 @@ class LanguageModel:
             if text is None:
                 raise InputError("there is nothing to score: give a text, token ids, or embeddings")
             return self.score_batch([text], context=None if context is None else [context], start=start, **options)[0]
-        request = self._embedded(text, context, embeddings)
+        if self._engine is None:
+            raise InputError(f"{self._no_next_token()}; it takes token ids and masks, and no embeddings: give token ids")
+        request = embedded(self.model, self.tokenizer, text, context, embeddings)
         return self._score([request], start, **options)[0]
 
     def score_batch(
@@ -144,6 +170,11 @@ class LanguageModel:
 
     def conditional(self, context: Any = None, *, start: str | int | None = None) -> Conditional:
         """The distribution of the token that comes next, behind `context` (a text or token ids; None: the first token)."""
+        if self._engine is None:
+            raise InputError(
+                f"{self._no_next_token()}, and conditional() has none to give: ask for factors with score(), or for a text's "
+                "pseudo-log-likelihood"
+            )
         chosen = self._chosen(start)
         blank = context is None or (isinstance(context, str | list | tuple | np.ndarray) and not len(context))
         request = None if blank else requests([context], None, self.tokenizer, self.model.head.size)[0]
@@ -177,10 +208,14 @@ class LanguageModel:
         """
         from chainrule.verify import verify
 
+        if self._engine is None:
+            raise InputError(f"{self._no_next_token()}; the properties that verify tries are those of causal models")
         return verify(self, texts, progress)
 
     def embed(self, ids: Sequence[int]) -> torch.Tensor:
         """The token embeddings of `ids`, T × D, as `score(embeddings=...)` takes them."""
+        if self._engine is None:
+            raise InputError(f"{self._no_next_token()}; it takes token ids and masks, so its embeddings serve for nothing here")
         request = requests([list(ids)], None, None, self.model.embeddings)[0]
         with torch.no_grad():  # and not inference mode: what comes back may be written to
             return self.model.embed(torch.from_numpy(request.ids).to(self.model.device)).clone()
@@ -193,7 +228,7 @@ class LanguageModel:
         )
         return (
             f"LanguageModel({self.model.name!r}: {name}, {name_of(self.model.dtype)} on "
-            f"{self.model.device}, {self.engine.path} path, start {self.start.policy})"
+            f"{self.model.device}, {(self.chain or self.engine).path} path, start {self.start.policy})"
         )
 
     def _score(self, made: list[Request], start: str | int | None, *, end: bool | int | None = None, **options: Any) -> Scores:
@@ -206,6 +241,11 @@ class LanguageModel:
 
     def _start(self, requested: str | int) -> Start:
         tokenizer = self.tokenizer
+        if isinstance(self.chain, MaskedChain):
+            frame = self.chain.frame
+            return framed_start(requested, frame.before, frame.token(frame.before))
+        if isinstance(self.chain, TwoStreamChain):
+            return given_start(requested, NEEDS_A_TOKEN)
         return resolve_start(
             requested,
             vocab_size=self.model.embeddings,
@@ -216,32 +256,11 @@ class LanguageModel:
             token=tokenizer.token if tokenizer else "<{}>".format,
         )
 
+    def _no_next_token(self) -> str:
+        return f"{self.model.name} is no causal model ({self.any_order.path}): it has no distribution of a next token alone"
+
     def _chosen(self, start: str | int | None) -> Start:
         return self.start if start is None else self._start(start)
-
-    def _embedded(self, text: Any, context: Any, embeddings: Any) -> Request:
-        """A request whose embeddings are given; its ids are looked up in the model's table where they were left out."""
-        if context is not None:
-            raise InputError("embeddings take no context= besides: put the context's embeddings before them")
-        if self.model.by_ids:
-            raise InputError(
-                f"{self.model.name} looks tokens up in more than one table, so no embeddings can stand for them: give token ids"
-            )
-        try:
-            table = torch.as_tensor(embeddings)
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise InputError(f"embeddings must be numbers of shape (T, {self.model.width}) for this model: {error}") from None
-        if table.ndim != 2 or table.shape[1] != self.model.width or not table.is_floating_point():
-            raise InputError(
-                f"embeddings must be numbers of shape (T, {self.model.width}) for this model, not {table.dtype} of shape "
-                f"{tuple(table.shape)}"
-            )
-        ids = tokens_of(self.model, table) if text is None else text
-        request = requests([ids], None, self.tokenizer, self.model.head.size)[0]
-        if len(request.ids) != len(table):
-            raise InputError(f"{len(table)} embeddings came with {len(request.ids)} token ids; there must be one for each")
-        request.embeddings = table.to(self.model.device)
-        return request
 
 
 def _engine(model: Model) -> Engine:
