@@ -12,7 +12,7 @@ import torch
 
 from chainrule import native
 from chainrule.engine.chain import Chain
-from chainrule.engine.chains import chain_for, chain_of
+from chainrule.engine.chains import chain_for, chain_of, engine_of, orderless
 from chainrule.engine.embeddings import embedded
 from chainrule.engine.engine import Engine
 from chainrule.engine.invariance import Invariance
@@ -24,8 +24,9 @@ from chainrule.models.base import Model
 from chainrule.models.precision import name_of
 from chainrule.models.table import TableModel
 from chainrule.native.build import Status
-from chainrule.scores import Conditional, Explanation, Ranked, Score, Scores
+from chainrule.scores import Conditional, Explanation, PseudoScore, Ranked, Score, Scores
 from chainrule.scores.assemble import Settings, score_requests
+from chainrule.scores.pseudo import pseudo_scores
 from chainrule.text.policy import Start, framed_start, given_start, resolve_end, resolve_start
 from chainrule.text.requests import Request, requests
 from chainrule.text.tokenizer import Tokenizes
@@ -76,7 +77,7 @@ class LanguageModel:
             tokenizer = Vocabulary(model.vocabulary)
         self.model, self.tokenizer = model, tokenizer
         self.chain = chain_of(model, tokenizer)  # of a model that predicts in any order by itself; None: it has an engine
-        self._engine = engine if engine or self.chain else _engine(model)
+        self._engine = engine if engine or self.chain else engine_of(model)
         self._any_order = self.chain
         self.start = self._start(start)
 
@@ -156,8 +157,7 @@ class LanguageModel:
         """
         if isinstance(texts, str):
             raise InputError("score_batch takes a list of texts; for one text use score")
-        contexts = None if context is None else list(context) if _is_list(context) else [context] * len(texts)
-        made = requests(list(texts), contexts, self.tokenizer, self.model.head.size)
+        made = requests(list(texts), _each(context, len(texts)), self.tokenizer, self.model.head.size)
         return self._score(made, start, **options)
 
     def rank(self, context: Any, candidates: Sequence[Any], **options: Any) -> list[Ranked]:
@@ -193,6 +193,25 @@ class LanguageModel:
         node = int(job.question.forest.parent_N[job.node_T[0]])
         logprobs = self.engine.distribution(job.question, node)
         return Conditional(logprobs, int(job.context_T[0]), chosen, self.tokenizer, self.model.name)
+
+    def pseudo_log_likelihood(self, text: Any, *, context: Any = None, within_words: bool = False) -> PseudoScore:
+        """Σ log Pr(x_i | all other tokens) of one text: a score, and no probability. See `pseudo_log_likelihoods`."""
+        return self.pseudo_log_likelihoods([text], context=[context], within_words=within_words)[0]
+
+    def pseudo_log_likelihoods(
+        self, texts: Sequence[Any], *, context: Any = None, within_words: bool = False, **options: Any
+    ) -> list[PseudoScore]:
+        """The pseudo-log-likelihood of many texts, by a masked model, or by a causal one on a tiny vocabulary.
+
+        context: one for all, or a list with one for each; always seen, never a term.
+        within_words: hide the tokens to the right within the same word as well.
+        Options: rows, progress, as in `score_batch`. Raises InputError for what cannot be scored, and for other models.
+        """
+        if isinstance(texts, str):
+            raise InputError("pseudo_log_likelihoods takes a list of texts; for one text use pseudo_log_likelihood")
+        made = requests(list(texts), _each(context, len(texts)), self.tokenizer, self.model.head.size)
+        chain = orderless(self.any_order)
+        return pseudo_scores(chain, self.tokenizer, made, self.start, within_words=within_words, **options)
 
     def explain(self, text: Any, *, context: Any = None, **options: Any) -> Explanation:
         """Each factor of a text written out, with the running product."""
@@ -263,14 +282,9 @@ class LanguageModel:
         return self.start if start is None else self._start(start)
 
 
-def _engine(model: Model) -> Engine:
-    """A network is probed; anything else is run by its own forward."""
-    if isinstance(model, TableModel):
-        return Engine(model, "batch")
-    from chainrule.engine.probe import choose
-    from chainrule.models.pretrained import PretrainedModel
-
-    return choose(model) if isinstance(model, PretrainedModel) else Engine(model, "batch")
+def _each(context: Any, count: int) -> list[Any] | None:
+    """One context for each of `count` texts; None where there are none."""
+    return None if context is None else list(context) if _is_list(context) else [context] * count
 
 
 def _is_list(context: Any) -> bool:

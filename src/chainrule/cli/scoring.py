@@ -49,7 +49,7 @@ class Sink:
             for score in scores:
                 print(json_text(score.to_dict() if self.detailed else score_summary(score)))
         elif sys.stdout.isatty():
-            _show(*(scores if self.detailed else [scores]))
+            show(*(scores if self.detailed else [scores]))
         else:
             write_csv(scores.to_arrow(self.per), sys.stdout, self._header)
             self._header = False
@@ -84,7 +84,7 @@ def rank_all(
         raise InputError("there is nothing to rank: give candidates")
     writer = None if output is None else Writer(output)
     lm = load()
-    ranked = _naming(records, lambda: lm.rank(context, [r.item for r in records], end=end))
+    ranked = naming(records, lambda: lm.rank(context, [r.item for r in records], end=end))
     rows = [
         {"rank": place, "index": r.index, "logprob": r.logprob, "tokens": len(r.score), "boundary": r.score.boundary}
         | {"start": r.score.start.policy, "start_id": r.score.start.id, "end_id": r.score.end, "candidate": r.text}
@@ -98,7 +98,7 @@ def rank_all(
     elif sys.stdout.isatty():
         from chainrule.scores.views import rank_table
 
-        _show(rank_table(ranked))
+        show(rank_table(ranked))
     else:
         write_csv(_table(rows), sys.stdout, header=True)
     if any(r.score.boundary == "apart" for r in ranked):
@@ -133,7 +133,7 @@ def tell(result: Any, json: bool) -> None:
     if json:
         print_json(result.to_dict())
     elif sys.stdout.isatty():
-        _show(result)
+        show(result)
     else:
         print(result)
 
@@ -146,10 +146,10 @@ def print_json(value: Any) -> None:
 def _score(lm: LanguageModel, shard: list[Record], options: dict[str, Any], report: Progress | None) -> Scores:
     contexts = [r.context for r in shard]
     given = None if all(c is None for c in contexts) else contexts
-    return _naming(shard, lambda: lm.score_batch([r.item for r in shard], context=given, progress=report, **options))
+    return naming(shard, lambda: lm.score_batch([r.item for r in shard], context=given, progress=report, **options))
 
 
-def _naming(records: list[Record], ask: Callable[[], Any]) -> Any:
+def naming(records: list[Record], ask: Callable[[], Any]) -> Any:
     """An error about item i of a shard names the place that the item came from."""
     try:
         return ask()
@@ -159,7 +159,7 @@ def _naming(records: list[Record], ask: Callable[[], Any]) -> Any:
         raise InputError(f"{records[error.item].where}: {error.reason}") from None
 
 
-def _show(*renderables: Any) -> None:
+def show(*renderables: Any) -> None:
     from rich.console import Console
 
     console = Console(highlight=False)
