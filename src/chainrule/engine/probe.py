@@ -119,7 +119,7 @@ def settings(model: PretrainedModel | Network) -> dict[tuple[str, str], str]:
 
 def check_settled(model: PretrainedModel | Network, before: dict[tuple[str, str], str]) -> None:
     """What a model gives that sets itself to something else on a short text (BigBird) depends on what ran before."""
-    changed = [(key, before[name, key], now) for (name, key), now in settings(model).items() if before.get((name, key)) != now]
+    changed = [(at[1], before.get(at), now) for at, now in settings(model).items() if before.get(at) != now]
     if changed:
         key, then, now = changed[0]
         raise ModelError(

@@ -65,7 +65,10 @@ class PseudoScore:
     def to_dict(self) -> dict[str, Any]:
         """Everything, as JSON takes it (infinities stay floats)."""
         each = zip(self.tokens, self.ids.tolist(), self.terms.tolist(), strict=True)
-        return self.summary() | {"note": NO_PROBABILITY, "terms": [{"token": token, "id": id, "term": term} for token, id, term in each]}
+        return self.summary() | {
+            "note": NO_PROBABILITY,
+            "terms": [{"token": token, "id": id, "term": term} for token, id, term in each],
+        }
 
     def summary(self) -> dict[str, Any]:
         """The same without its terms."""
@@ -83,7 +86,9 @@ class PseudoScore:
     def describe(self) -> str:
         """One line for people."""
         hidden = ", tokens to the right in the same word hidden" if self.within_words else ""
-        return f"pseudo-log-likelihood = {self.pll:.6f} nats, {len(self)} token{"s" * (len(self) != 1)}{hidden} ({NO_PROBABILITY})"
+        return (
+            f"pseudo-log-likelihood = {self.pll:.6f} nats, {len(self)} token{'s' * (len(self) != 1)}{hidden} ({NO_PROBABILITY})"
+        )
 
     def __len__(self) -> int:
         return len(self.ids)
