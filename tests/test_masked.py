@@ -12,16 +12,32 @@ import oracle
 import pytest
 import torch
 import transformers as tf
-from masked_zoo import CLS, MASK, MASKED, MOST, PAD, SEP, TOKENS, Tiny, masked, ordered, strong, untouched, whole_space
+from masked_zoo import (
+    CLS,
+    MASK,
+    MASKED,
+    MOST,
+    PAD,
+    SEP,
+    TOKENS,
+    Tiny,
+    masked,
+    ordered,
+    strong,
+    two_stream,
+    untouched,
+    whole_space,
+)
 from text_zoo import wordpiece
 
 import chainrule
-from chainrule import InputError, LanguageModel, ModelError
+from chainrule import InputError, LanguageModel, ModelError, TableModel
 from chainrule.engine.chain import Place
 from chainrule.engine.masked import MaskedChain
 from chainrule.models.masked import MaskedModel
 from chainrule.text.frame import resolve_frame
 
+TABLE = LanguageModel(TableModel(["A", "B"], {"": [0, 0]}, back_off=True))
 FRAME = (CLS, SEP, MASK)
 SUMS = {"float32": 1e-6, "float64": 1e-12}
 CLOSE = {"float32": 1e-5, "float64": 1e-12}
@@ -107,6 +123,22 @@ def test_each_masked_text_runs_once_and_none_is_padded(monkeypatch: pytest.Monke
     assert answer.rows == 2 * 4 + 4 * 5
     assert answer.contexts == 2 + 5  # 4?? is read in two places
     assert np.array_equal(answer.logprob_N, tiny.lm.chain.factors(texts, rows=10).logprob_N)
+
+
+def test_nothing_asked_is_nothing_answered():
+    for chain in (masked("bert").lm.chain, two_stream().lm.chain, TABLE.any_order):
+        assert chain.factors([]).logprob_N.shape == (0,)
+        assert chain.conditionals([]).shape == (0, chain.model.head.size)
+    assert masked("bert").lm.pseudo_log_likelihoods([]) == []
+
+
+def test_the_trunk_is_left_as_it_was():
+    own = untouched("deberta_v3")
+    own.deberta.forward = kept = own.deberta.forward  # as hooks of other libraries do
+    chain = LanguageModel(MaskedModel(own, "hooked")).chain
+    chain.factors(MIXED)
+    assert own.deberta.forward is kept
+    assert "forward" not in vars(masked("bert").lm.model.trunk)
 
 
 def test_progress_counts_conditionals():

@@ -103,6 +103,14 @@ def test_a_first_token_without_any_other_is_refused():
         chain.factors([ordered([4, 1], [1], [0], start_id=1)])
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_why_a_first_token_is_refused(dtype: str):
+    """The own forward of a query that sees nothing changes with the token in its own place."""
+    own = two_stream(dtype).own
+    rows = [oracle.two_stream_conditional(own, [v, 1, 2], [], 0) for v in range(V)]
+    assert max(np.abs(row - rows[0]).max() for row in rows) > 0.01
+
+
 def test_the_start_is_given():
     lm = two_stream().lm
     assert (lm.start.policy, lm.start.kind, lm.chain.path) == ("given", "conditional", "two-stream")

@@ -69,7 +69,7 @@ class MarginalChain:
     def conditionals(self, places: list[Place], *, rows: int = ROWS) -> NDArray[np.float64]:
         """log Pr(v | seen) for every v of the vocabulary, B × V; all −inf where what is seen is impossible."""
         self._check_all(places)
-        return np.stack([self._conditional(place, rows) for place in places])
+        return np.array([self._conditional(place, rows) for place in places]).reshape(-1, self.model.head.size)
 
     def _answer(self, places: Sequence[Place], token_N: Ints, rows: int, top: int, progress: Progress | None) -> Answer:
         found: dict[tuple[object, ...], NDArray[np.float64]] = {}

@@ -68,9 +68,11 @@ class Network:
 @contextmanager
 def _done(trunk: nn.Module, hidden_BMH: Tensor) -> Iterator[None]:
     """Have the trunk give these hidden states for a while. It stays in place: some heads use its embeddings (DeBERTa)."""
-    output = Output(last_hidden_state=hidden_BMH)
+    output, own = Output(last_hidden_state=hidden_BMH), trunk.__dict__.get("forward")
     trunk.__dict__["forward"] = lambda *args, **kwargs: output
     try:
         yield
     finally:
         del trunk.__dict__["forward"]
+        if own is not None:  # somebody else had put one there
+            trunk.__dict__["forward"] = own
