@@ -109,3 +109,42 @@ def rank(logprobs: np.ndarray, token: int) -> int:
 def entropy(logprobs: np.ndarray) -> float:
     """In nats, with 0 · log 0 = 0."""
     return -sum(np.exp(p) * p for p in logprobs if p > -np.inf)
+
+
+@torch.inference_mode()
+def masked_conditional(own: Any, ids: Sequence[int], seen: Iterable[int], target: int, frame: Any, possible: Any) -> np.ndarray:
+    """log Pr(· at `target` | the places `seen`), V: the own forward of one masked text, its softmax over `possible` alone.
+
+    frame: (before, behind, mask).
+    """
+    before, behind, mask = frame
+    text = [int(ids[p]) if p in set(map(int, seen)) else mask for p in range(len(ids))]
+    logits = own(input_ids=torch.tensor([[before, *text, behind]])).logits[0, target + 1].double().numpy()
+    found = np.full(len(logits), -np.inf)
+    found[list(possible)] = log_softmax(logits[list(possible)])
+    return found
+
+
+@torch.inference_mode()
+def two_stream_conditional(own: Any, ids: Sequence[int], seen: Sequence[int], target: int) -> np.ndarray:
+    """log Pr(· at `target` | the places `seen`, in this order), V: the own forward with one query."""
+    size, dtype = len(ids), own.dtype
+    hidden, query = torch.ones(1, size, size, dtype=dtype), torch.zeros(1, 1, size, dtype=dtype)
+    for t, place in enumerate(seen):
+        for other in seen[:t]:
+            hidden[0, int(place), int(other)] = 0
+        hidden[0, target, int(place)] = 0
+    query[0, 0, target] = 1
+    logits = own(torch.tensor([list(map(int, ids))]), perm_mask=hidden, target_mapping=query, use_mems=False).logits[0, 0]
+    return logits.double().log_softmax(-1).numpy()
+
+
+def marginal_conditional(
+    joint: dict[tuple[int, ...], float], ids: Sequence[int], seen: Sequence[int], target: int
+) -> np.ndarray:
+    """log Pr(· at `target` | the places `seen`), V, by adding up the probabilities of whole texts."""
+    agree = {text: p for text, p in joint.items() if all(text[s] == ids[s] for s in seen)}
+    size = max(max(text) for text in joint) + 1
+    sums = np.array([sum(p for text, p in agree.items() if text[target] == v) for v in range(size)])
+    with np.errstate(divide="ignore"):
+        return np.log(sums / sums.sum()) if sums.sum() else np.full(size, -np.inf)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from chainrule.language import LanguageModel, load
     from chainrule.models.cache import pull
     from chainrule.models.table import TableModel
-    from chainrule.scores import Conditional, Explanation, Ranked, Score, Scores
+    from chainrule.scores import Conditional, Explanation, PseudoScore, Ranked, Score, Scores
 
 # Names are imported when they are first used: torch and transformers take seconds, and `chainrule --help` needs neither.
 _HOMES = {
@@ -28,6 +28,7 @@ _HOMES = {
     "LanguageModel": "language",
     "ModelError": "errors",
     "OutputError": "errors",
+    "PseudoScore": "scores",
     "Ranked": "scores",
     "Score": "scores",
     "Scores": "scores",
@@ -44,6 +45,7 @@ __all__ = [
     "LanguageModel",
     "ModelError",
     "OutputError",
+    "PseudoScore",
     "Ranked",
     "Score",
     "Scores",

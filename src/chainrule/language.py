@@ -11,20 +11,25 @@ import numpy as np
 import torch
 
 from chainrule import native
-from chainrule.engine.embeddings import tokens_of
+from chainrule.engine.chain import Chain
+from chainrule.engine.chains import chain_for, chain_of, engine_of, orderless
+from chainrule.engine.embeddings import embedded
 from chainrule.engine.engine import Engine
 from chainrule.engine.invariance import Invariance
 from chainrule.engine.job import Body, plan
+from chainrule.engine.masked import MaskedChain
+from chainrule.engine.two_stream import NEEDS_A_TOKEN, TwoStreamChain
 from chainrule.errors import InputError
 from chainrule.growing import Generated, Options
 from chainrule.models.base import Model
 from chainrule.models.precision import name_of
 from chainrule.models.table import TableModel
 from chainrule.native.build import Status
-from chainrule.scores import Conditional, Explanation, Ranked, Score, Scores
+from chainrule.scores import Conditional, Explanation, PseudoScore, Ranked, Score, Scores
 from chainrule.scores.assemble import Settings, score_requests
+from chainrule.scores.pseudo import pseudo_scores
 from chainrule.scores.scores import within_set
-from chainrule.text.policy import Start, resolve_end, resolve_start
+from chainrule.text.policy import Start, framed_start, given_start, resolve_end, resolve_start
 from chainrule.text.requests import Request, requests
 from chainrule.text.tokenizer import Tokenizes
 from chainrule.text.vocabulary import Vocabulary
@@ -73,13 +78,33 @@ class LanguageModel:
         if tokenizer is None and isinstance(model, TableModel):
             tokenizer = Vocabulary(model.vocabulary)
         self.model, self.tokenizer = model, tokenizer
-        self.engine = engine or _engine(model)
+        self.chain = chain_of(model, tokenizer)  # of a model that predicts in any order by itself; None: it has an engine
+        self._engine = engine if engine or self.chain else engine_of(model)
+        self._any_order = self.chain
         self.start = self._start(start)
+
+    @property
+    def engine(self) -> Engine:
+        """What scores forests of a causal model. Raises InputError for a model that is none."""
+        if self._engine is None:
+            raise InputError(f"{self._no_next_token()}, so it cannot be asked that")
+        return self._engine
+
+    @engine.setter
+    def engine(self, engine: Engine) -> None:
+        self._engine, self._any_order = engine, None
+
+    @property
+    def any_order(self) -> Chain:
+        """What predicts in any order: the model's own chain, or sums over all texts where these are few."""
+        if self._any_order is None:
+            self._any_order = chain_for(self.engine)
+        return self._any_order
 
     @property
     def invariant(self) -> Invariance:
         """Whether a factor has the same bits alone, in any batch, order and chunk; true or false, with its `reason`."""
-        return self.engine.invariance
+        return self.chain.invariance if self.chain else self.engine.invariance
 
     @property
     def kernels(self) -> Status:
@@ -110,7 +135,9 @@ class LanguageModel:
             if text is None:
                 raise InputError("there is nothing to score: give a text, token ids, or embeddings")
             return self.score_batch([text], context=None if context is None else [context], start=start, **options)[0]
-        request = self._embedded(text, context, embeddings)
+        if self._engine is None:
+            raise InputError(f"{self._no_next_token()}; it takes token ids and masks, and no embeddings: give token ids")
+        request = embedded(self.model, self.tokenizer, text, context, embeddings)
         return self._score([request], start, **options)[0]
 
     def score_batch(
@@ -132,8 +159,7 @@ class LanguageModel:
         """
         if isinstance(texts, str):
             raise InputError("score_batch takes a list of texts; for one text use score")
-        contexts = None if context is None else list(context) if _is_list(context) else [context] * len(texts)
-        made = requests(list(texts), contexts, self.tokenizer, self.model.head.size)
+        made = requests(list(texts), _each(context, len(texts)), self.tokenizer, self.model.head.size)
         return self._score(made, start, **options)
 
     def rank(self, context: Any, candidates: Sequence[Any], **options: Any) -> list[Ranked]:
@@ -149,6 +175,11 @@ class LanguageModel:
 
     def conditional(self, context: Any = None, *, start: str | int | None = None) -> Conditional:
         """The distribution of the token that comes next, behind `context` (a text or token ids; None: the first token)."""
+        if self._engine is None:
+            raise InputError(
+                f"{self._no_next_token()}, and conditional() has none to give: ask for factors with score(), or for a text's "
+                "pseudo-log-likelihood"
+            )
         chosen, request = self._chosen(start), self._given(context)
         ids = np.zeros(0, np.int64) if request is None else request.ids
         if chosen.id is None and not len(ids):
@@ -163,6 +194,25 @@ class LanguageModel:
         node = int(job.question.forest.parent_N[job.node_T[0]])
         logprobs = self.engine.distribution(job.question, node)
         return Conditional(logprobs, int(job.context_T[0]), chosen, self.tokenizer, self.model.name)
+
+    def pseudo_log_likelihood(self, text: Any, *, context: Any = None, within_words: bool = False) -> PseudoScore:
+        """Σ log Pr(x_i | all other tokens) of one text: a score, and no probability. See `pseudo_log_likelihoods`."""
+        return self.pseudo_log_likelihoods([text], context=[context], within_words=within_words)[0]
+
+    def pseudo_log_likelihoods(
+        self, texts: Sequence[Any], *, context: Any = None, within_words: bool = False, **options: Any
+    ) -> list[PseudoScore]:
+        """The pseudo-log-likelihood of many texts, by a masked model, or by a causal one on a tiny vocabulary.
+
+        context: one for all, or a list with one for each; always seen, never a term.
+        within_words: hide the tokens to the right within the same word as well.
+        Options: rows, progress, as in `score_batch`. Raises InputError for what cannot be scored, and for other models.
+        """
+        if isinstance(texts, str):
+            raise InputError("pseudo_log_likelihoods takes a list of texts; for one text use pseudo_log_likelihood")
+        made = requests(list(texts), _each(context, len(texts)), self.tokenizer, self.model.head.size)
+        chain = orderless(self.any_order)
+        return pseudo_scores(chain, self.tokenizer, made, self.start, within_words=within_words, **options)
 
     def explain(self, text: Any, *, context: Any = None, **options: Any) -> Explanation:
         """Each factor of a text written out, with the running product."""
@@ -212,10 +262,14 @@ class LanguageModel:
         """
         from chainrule.verify import verify
 
+        if self._engine is None:
+            raise InputError(f"{self._no_next_token()}; the properties that verify tries are those of causal models")
         return verify(self, texts, progress)
 
     def embed(self, ids: Sequence[int]) -> torch.Tensor:
         """The token embeddings of `ids`, T × D, as `score(embeddings=...)` takes them."""
+        if self._engine is None:
+            raise InputError(f"{self._no_next_token()}; it takes token ids and masks, so its embeddings serve for nothing here")
         request = requests([list(ids)], None, None, self.model.embeddings)[0]
         with torch.no_grad():  # and not inference mode: what comes back may be written to
             return self.model.embed(torch.from_numpy(request.ids).to(self.model.device)).clone()
@@ -228,7 +282,7 @@ class LanguageModel:
         )
         return (
             f"LanguageModel({self.model.name!r}: {name}, {name_of(self.model.dtype)} on "
-            f"{self.model.device}, {self.engine.path} path, start {self.start.policy})"
+            f"{self.model.device}, {(self.chain or self.engine).path} path, start {self.start.policy})"
         )
 
     def _score(self, made: list[Request], start: str | int | None, *, end: bool | int | None = None, **options: Any) -> Scores:
@@ -263,6 +317,11 @@ class LanguageModel:
 
     def _start(self, requested: str | int) -> Start:
         tokenizer = self.tokenizer
+        if isinstance(self.chain, MaskedChain):
+            frame = self.chain.frame
+            return framed_start(requested, frame.before, frame.token(frame.before))
+        if isinstance(self.chain, TwoStreamChain):
+            return given_start(requested, NEEDS_A_TOKEN)
         return resolve_start(
             requested,
             vocab_size=self.model.embeddings,
@@ -273,42 +332,16 @@ class LanguageModel:
             token=tokenizer.token if tokenizer else "<{}>".format,
         )
 
+    def _no_next_token(self) -> str:
+        return f"{self.model.name} is no causal model ({self.any_order.path}): it has no distribution of a next token alone"
+
     def _chosen(self, start: str | int | None) -> Start:
         return self.start if start is None else self._start(start)
 
-    def _embedded(self, text: Any, context: Any, embeddings: Any) -> Request:
-        """A request whose embeddings are given; its ids are looked up in the model's table where they were left out."""
-        if context is not None:
-            raise InputError("embeddings take no context= besides: put the context's embeddings before them")
-        if self.model.by_ids:
-            raise InputError(
-                f"{self.model.name} looks tokens up in more than one table, so no embeddings can stand for them: give token ids"
-            )
-        try:
-            table = torch.as_tensor(embeddings)
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise InputError(f"embeddings must be numbers of shape (T, {self.model.width}) for this model: {error}") from None
-        if table.ndim != 2 or table.shape[1] != self.model.width or not table.is_floating_point():
-            raise InputError(
-                f"embeddings must be numbers of shape (T, {self.model.width}) for this model, not {table.dtype} of shape "
-                f"{tuple(table.shape)}"
-            )
-        ids = tokens_of(self.model, table) if text is None else text
-        request = requests([ids], None, self.tokenizer, self.model.head.size)[0]
-        if len(request.ids) != len(table):
-            raise InputError(f"{len(table)} embeddings came with {len(request.ids)} token ids; there must be one for each")
-        request.embeddings = table.to(self.model.device)
-        return request
 
-
-def _engine(model: Model) -> Engine:
-    """A network is probed; anything else is run by its own forward."""
-    if isinstance(model, TableModel):
-        return Engine(model, "batch")
-    from chainrule.engine.probe import choose
-    from chainrule.models.pretrained import PretrainedModel
-
-    return choose(model) if isinstance(model, PretrainedModel) else Engine(model, "batch")
+def _each(context: Any, count: int) -> list[Any] | None:
+    """One context for each of `count` texts; None where there are none."""
+    return None if context is None else list(context) if _is_list(context) else [context] * count
 
 
 def _is_list(context: Any) -> bool:

@@ -1,4 +1,4 @@
-"""chainrule score | rank | next | generate | explain | verify | pull | models. Heavy imports wait until arguments are read."""
+"""chainrule score | rank | next | generate | explain | pseudo | verify | pull | models. Heavy imports wait for the arguments."""
 
 from __future__ import annotations
 
@@ -192,6 +192,36 @@ def explain(
     from chainrule.cli.scoring import tell
 
     tell(_load(model, device, dtype, start, threads).explain(text, context=context, end=end or None), json)
+
+
+@app.command()
+@guarded
+def pseudo(
+    text: Annotated[Optional[list[str]], typer.Argument(help="Texts; none: standard input, one a line.")] = None,  # noqa: UP045
+    file: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--file", "-f", help="One text a line, or a .csv, .jsonl or .parquet with a column of texts; - is stdin."),
+    ] = None,
+    column: Annotated[str, typer.Option(help="The column that holds the texts.")] = "text",
+    context: Context = None,
+    within_words: Annotated[
+        bool, typer.Option("--within-words", help="Hide the tokens to the right within the same word as well.")
+    ] = False,
+    skip_empty: SkipEmpty = False,
+    output: Output = None,
+    json: Json = False,
+    model: Model = None,
+    dtype: Dtype = "float32",
+    device: Device = "cpu",
+    threads: Threads = None,
+) -> None:
+    """Pseudo-log-likelihood: each token given all others, by a masked model. A score, and no probability."""
+    from chainrule.cli.inputs import Columns, read
+    from chainrule.cli.pseudo import Sink, pseudo_stream
+
+    records = read(text or [], file, Columns(column), context, skip_empty)
+    with Sink(output, json, lone=len(text or []) == 1 and file is None) as sink:
+        pseudo_stream(lambda: _load(model, device, dtype, "auto", threads), records, sink, within_words)
 
 
 @app.command()

@@ -84,7 +84,7 @@ def rank_all(
         raise InputError("there is nothing to rank: give candidates")
     writer = None if output is None else Writer(output)
     lm = load()
-    ranked = _naming(records, lambda: lm.rank(context, [r.item for r in records], end=end))
+    ranked = naming(records, lambda: lm.rank(context, [r.item for r in records], end=end))
     rows = [
         {
             "rank": place,
@@ -153,10 +153,10 @@ def print_json(value: Any) -> None:
 def _score(lm: LanguageModel, shard: list[Record], options: dict[str, Any], report: Progress | None) -> Scores:
     contexts = [r.context for r in shard]
     given = None if all(c is None for c in contexts) else contexts
-    return _naming(shard, lambda: lm.score_batch([r.item for r in shard], context=given, progress=report, **options))
+    return naming(shard, lambda: lm.score_batch([r.item for r in shard], context=given, progress=report, **options))
 
 
-def _naming(records: list[Record], ask: Callable[[], Any]) -> Any:
+def naming(records: list[Record], ask: Callable[[], Any]) -> Any:
     """An error about item i of a shard names the place that the item came from."""
     try:
         return ask()

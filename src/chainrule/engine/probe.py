@@ -19,6 +19,7 @@ from chainrule.engine.attention import NAME
 from chainrule.engine.engine import Engine, Question
 from chainrule.errors import ModelError
 from chainrule.forest import Forest
+from chainrule.models.network import Network
 from chainrule.models.pretrained import PretrainedModel
 
 TOLERANCE = 1e-3  # nats; agreement is 1e-5 and better, a wrong mask or position moves factors by 0.1 and more
@@ -35,10 +36,10 @@ def choose(model: PretrainedModel) -> Engine:
     model.lm.set_attn_implementation(model.own_attention)  # should another have been chosen before
     tried: list[str] = []
     with torch.inference_mode(), model.widened():
-        sequences, settings = _sequences(model), _settings(model)
+        sequences, before = _sequences(model), settings(model)
         reference = [_own(model, ids) for ids in sequences]
         _check_causal(model, sequences, reference)
-        _check_settled(model, settings)
+        check_settled(model, before)
         path, error = next(_agreeing(model, sequences, reference, tried), ("", 0.0))
     if not path:
         raise ModelError(
@@ -106,7 +107,7 @@ def _check_causal(model: PretrainedModel, sequences: list[NDArray[np.int64]], re
         )
 
 
-def _settings(model: PretrainedModel) -> dict[tuple[str, str], str]:
+def settings(model: PretrainedModel | Network) -> dict[tuple[str, str], str]:
     """What the parts of the network are set to, by name: kinds of attention, of activation …"""
     return {
         (name, key): value
@@ -116,9 +117,9 @@ def _settings(model: PretrainedModel) -> dict[tuple[str, str], str]:
     }
 
 
-def _check_settled(model: PretrainedModel, before: dict[tuple[str, str], str]) -> None:
+def check_settled(model: PretrainedModel | Network, before: dict[tuple[str, str], str]) -> None:
     """What a model gives that sets itself to something else on a short text (BigBird) depends on what ran before."""
-    changed = [(key, before[name, key], now) for (name, key), now in _settings(model).items() if before.get((name, key)) != now]
+    changed = [(at[1], before.get(at), now) for at, now in settings(model).items() if before.get(at) != now]
     if changed:
         key, then, now = changed[0]
         raise ModelError(

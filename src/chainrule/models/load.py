@@ -13,9 +13,11 @@ import torch
 
 from chainrule.errors import ModelError
 from chainrule.models.cache import DEFAULT, PACKAGED, folder, pulled
+from chainrule.models.masked import MaskedModel, is_masked
 from chainrule.models.precision import choose_dtype
 from chainrule.models.pretrained import PretrainedModel
 from chainrule.models.threads import choose as choose_threads
+from chainrule.models.two_stream import TwoStreamModel, is_two_stream
 from chainrule.text.quiet import quiet
 
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
@@ -23,7 +25,7 @@ _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 def load_model(
     name: str | Path | None, *, dtype: str = "float32", device: str = "cpu", threads: int | None = None
-) -> tuple[PretrainedModel, Path | str]:
+) -> tuple[PretrainedModel | MaskedModel | TwoStreamModel, Path | str]:
     """The model called `name`, and where its tokenizer is to be read from. Raises ModelError, with the remedy.
 
     `dtype` "auto" is bfloat16 where the device has arithmetic for it, else float32; `dtype_reason` of the model says which,
@@ -36,9 +38,16 @@ def load_model(
         source = _find(name)
         lm = read_gguf(Path(source), dtype) if _is_gguf(source) else _read(source, dtype)
         _refuse_nan(lm, name)
-        model = PretrainedModel(_to_device(lm, device), name)
+        model = _wrapped(_to_device(lm, device), name)
     model.dtype_reason = reason
     return model, source
+
+
+def _wrapped(lm: Any, name: str) -> PretrainedModel | MaskedModel | TwoStreamModel:
+    """A network as what it is, by its own class and its forward."""
+    if is_two_stream(lm):
+        return TwoStreamModel(lm, name)
+    return MaskedModel(lm, name) if is_masked(lm.config, type(lm).__name__) else PretrainedModel(lm, name)
 
 
 def read_gguf(file: Path, dtype: str) -> Any:
@@ -115,14 +124,12 @@ def _read(source: Path | str, dtype: str) -> Any:
 
 
 def _from_pretrained(source: str, dtype: str, **options: Any) -> Any:
-    from transformers import AutoModelForCausalLM
-
     if "gguf_file" not in options:
         options["use_safetensors"] = True
     if dtype == "float64":  # which grouped products of experts know nothing of
         options["experts_implementation"] = "eager"
     try:
-        lm, info = AutoModelForCausalLM.from_pretrained(
+        lm, info = _auto_class(source, options).from_pretrained(
             source, dtype=getattr(torch, dtype), trust_remote_code=False, output_loading_info=True, **options
         )
     except Exception as error:  # transformers raises nearly anything here; the cause stays attached
@@ -134,6 +141,17 @@ def _from_pretrained(source: str, dtype: str, **options: Any) -> Any:
             f"({len(missing)} missing, {missing[0]} for one), and random ones would give meaningless numbers"
         )
     return lm
+
+
+def _auto_class(source: str, options: dict[str, Any]) -> Any:
+    """What reads a checkpoint: the class for masked models where its config names one, else that for causal models."""
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM
+
+    if "gguf_file" in options:
+        return AutoModelForCausalLM
+    local = options.get("local_files_only", False)
+    config = AutoConfig.from_pretrained(source, trust_remote_code=False, local_files_only=local)
+    return AutoModelForMaskedLM if is_masked(config) else AutoModelForCausalLM
 
 
 def _explain(error: Exception) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from math import inf
 from types import SimpleNamespace
@@ -33,7 +33,7 @@ class PretrainedModel:
         self.name, self.lm = name, lm.eval()
         config = lm.config.get_text_config()
         table, output = lm.get_input_embeddings(), lm.get_output_embeddings()
-        self._trunk_name, self.trunk = _trunk(lm, table)
+        self._trunk_name, self.trunk = trunk_of(lm, table)
         if self.trunk is lm or not isinstance(table, nn.Module) or not isinstance(output, nn.Module):
             raise ModelError(f"{name} ({type(lm).__name__}) has no trunk and head that can be told apart")
         self._table, weight = table, next(table.parameters())  # n × D
@@ -41,8 +41,8 @@ class PretrainedModel:
         self.pad_id = getattr(config, "pad_token_id", None)
         self.by_ids = False  # the probe finds out whether it has to be
         self.first_position = 0  # what the model calls the first place
-        self.max_rows = _longest_context(config)
-        if (reserved := _reserved_positions(self.trunk, table, self.max_rows)) and self.max_rows:
+        self.max_rows = longest_context(config)
+        if (reserved := reserved_positions(self.trunk, table, self.max_rows)) and self.max_rows:
             self.max_rows -= reserved
         self.first_positions = (0, reserved) if reserved else (0,)  # which one it is, the probe finds out
         self.bos_id, self.eos_id = getattr(config, "bos_token_id", None), getattr(config, "eos_token_id", None)
@@ -108,21 +108,9 @@ class PretrainedModel:
             for owner, name, value in found:
                 setattr(owner, name, value)
 
-    @contextmanager
-    def widened(self, dtype: torch.dtype | None = torch.float32) -> Iterator[None]:
-        """In a wider type for a while (None: as it is). Widening and narrowing again is exact, so nothing is lost."""
-        narrower = [d for d in (torch.bfloat16, torch.float16, torch.float32) if dtype and d.itemsize < dtype.itemsize]
-        narrow = [p for p in self.lm.parameters() if p.dtype in narrower]
-        narrow_types = [p.dtype for p in narrow]
-        with torch.inference_mode(False):  # a tensor made in inference mode could never be trained again
-            for p in narrow:
-                p.data = p.data.to(dtype)
-        try:
-            yield
-        finally:
-            with torch.inference_mode(False):
-                for p, dtype in zip(narrow, narrow_types, strict=True):
-                    p.data = p.data.to(dtype)
+    def widened(self, dtype: torch.dtype | None = torch.float32) -> AbstractContextManager[None]:
+        """In a wider type for a while (None: as it is)."""
+        return widened(self.lm, dtype)
 
     def _own_head(self, hidden_MH: Tensor) -> Tensor:
         """The model's own forward behind its trunk: whatever it does to hidden states to make logits of them."""
@@ -135,7 +123,24 @@ class PretrainedModel:
             setattr(self.lm, self._trunk_name, self.trunk)
 
 
-def _trunk(lm: Any, table: Any) -> tuple[str, Any]:
+@contextmanager
+def widened(lm: nn.Module, dtype: torch.dtype | None = torch.float32) -> Iterator[None]:
+    """A model in a wider type for a while (None: as it is). Widening and narrowing again is exact, so nothing is lost."""
+    narrower = [d for d in (torch.bfloat16, torch.float16, torch.float32) if dtype and d.itemsize < dtype.itemsize]
+    narrow = [p for p in lm.parameters() if p.dtype in narrower]
+    narrow_types = [p.dtype for p in narrow]
+    with torch.inference_mode(False):  # a tensor made in inference mode could never be trained again
+        for p in narrow:
+            p.data = p.data.to(dtype)
+    try:
+        yield
+    finally:
+        with torch.inference_mode(False):
+            for p, dtype in zip(narrow, narrow_types, strict=True):
+                p.data = p.data.to(dtype)
+
+
+def trunk_of(lm: Any, table: Any) -> tuple[str, Any]:
     """What runs below the head, and by which name; `lm` itself where nothing can be told apart."""
     if lm.base_model is not lm:
         return lm.base_model_prefix, lm.base_model
@@ -146,7 +151,7 @@ def _trunk(lm: Any, table: Any) -> tuple[str, Any]:
     return parts[0] if len(parts) == 1 else ("", lm)
 
 
-def _reserved_positions(trunk: nn.Module, table: Any, longest: int | None) -> int:
+def reserved_positions(trunk: nn.Module, table: Any, longest: int | None) -> int:
     """How many rows of a table of positions are never used: those up to the padding's, where it has one (RoBERTa)."""
     found = {
         m.padding_idx + 1
@@ -179,7 +184,7 @@ def _with_positions(part: nn.Module, args: Any, kwargs: dict[str, Any]) -> tuple
     return args, kwargs | {"position_ids": places.view(given.shape)}
 
 
-def _longest_context(config: Any) -> int | None:
+def longest_context(config: Any) -> int | None:
     """The most embeddings that the positions of a model are made for; None where the config names no bound.
 
     With LongRoPE a text longer than the original context turns every position another way, those of its beginning too: the
@@ -197,13 +202,13 @@ class _Stub(nn.Module):
 
     def __init__(self, hidden_1MH: Tensor) -> None:
         super().__init__()
-        self.output = _Output(last_hidden_state=hidden_1MH)
+        self.output = Output(last_hidden_state=hidden_1MH)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         return self.output
 
 
-class _Output(SimpleNamespace):
+class Output(SimpleNamespace):
     """A trunk's output that holds its last hidden state and nothing else: whatever more a head asks for is None."""
 
     def __getattr__(self, name: str) -> None:

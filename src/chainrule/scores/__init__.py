@@ -2,7 +2,8 @@
 
 from chainrule.scores.conditional import Conditional
 from chainrule.scores.explanation import Explanation
+from chainrule.scores.pseudo import PseudoScore
 from chainrule.scores.score import Score
 from chainrule.scores.scores import Ranked, Scores
 
-__all__ = ["Conditional", "Explanation", "Ranked", "Score", "Scores"]
+__all__ = ["Conditional", "Explanation", "PseudoScore", "Ranked", "Score", "Scores"]

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from chainrule.scores.explanation import Explanation
+    from chainrule.scores.pseudo import PseudoScore
     from chainrule.scores.score import Score
     from chainrule.scores.scores import Scores
 
@@ -64,6 +65,17 @@ def with_note(panel: RenderableType, note: str) -> Group:
     from rich.text import Text
 
     return Group(panel, Text(note, style="dim"))
+
+
+def pseudo_panel(score: PseudoScore) -> Group:
+    """The text with each token in its colour, and what the sum is, and is not."""
+    from rich.console import Group
+    from rich.text import Text
+
+    body = Text(score.context or "", style="dim")
+    for token, term in zip(score.tokens, score.terms.tolist(), strict=True):
+        body.append(token, style=_colour(term))
+    return Group(body, Text(score.describe(), style="bold"))
 
 
 def scores_table(scores: Scores) -> Table:

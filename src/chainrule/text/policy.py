@@ -82,6 +82,28 @@ def resolve_start(
     )
 
 
+def framed_start(requested: str | int, id: int, token: str) -> Start:
+    """The start of a masked model: the symbol that its frame sets before every text, or none ('given').
+
+    Raises InputError for any other, which would not be seen.
+    """
+    if requested == "given":
+        return Start("given", None, None)
+    if requested in ("auto", "cls"):
+        return Start("cls", id, token)
+    raise InputError(
+        f"start={requested!r} does not fit a masked model, whose texts always stand behind {token} (id {id}): leave it out "
+        "('auto'), or take the first token in the order as given ('given')."
+    )
+
+
+def given_start(requested: str | int, why: str) -> Start:
+    """The only start of a model that predicts nothing before it knows a token. Raises InputError for any other."""
+    if requested in ("auto", "given"):
+        return Start("given", None, None)
+    raise InputError(f"start={requested!r} cannot be: {why}.")
+
+
 def resolve_end(
     requested: bool | int | None,
     *,

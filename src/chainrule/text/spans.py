@@ -95,6 +95,15 @@ def distinct(ids_T: NDArray[np.integer]) -> tuple[Ints, Ints]:
     return np.flatnonzero(there_V), (np.cumsum(there_V) - 1)[ids_T]
 
 
+def words_by_space(text: str, spans: Spans) -> Ints:
+    """Which word each token belongs to, counted from 0: a word begins behind white space, or with it."""
+    begins = [
+        at == 0 or text[max(0, first - 1) : first].isspace() or text[first : first + 1].isspace()
+        for at, (first, _) in enumerate(spans.char_spans)
+    ]
+    return np.cumsum(begins, dtype=np.int64) - 1
+
+
 def spells(text: str, pieces: Sequence[bytes]) -> bool:
     """Whether the pieces, joined, are the text, but for one space that a tokenizer may set before or behind it."""
     return _shift(text.encode(), pieces) is not None

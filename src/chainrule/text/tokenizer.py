@@ -18,7 +18,7 @@ from chainrule.errors import InputError, ModelError
 from chainrule.text.pieces import Spelling, spelling_of_backend, spelling_of_vocabulary
 from chainrule.text.quiet import quiet
 from chainrule.text.settled import NOTHING, Settled, settled, words_alone
-from chainrule.text.spans import Span, Spans, align, spells
+from chainrule.text.spans import Span, Spans, align, spells, words_by_space
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -35,14 +35,19 @@ class Tokenizes(Protocol):
     eos_id: int | None
     cls_id: int | None
     sep_id: int | None
+    unk_id: int | None
+    mask_id: int | None
     special_ids: frozenset[int]
 
+    @property
+    def known_ids(self) -> np.ndarray: ...
     def encode(self, text: str) -> np.ndarray: ...
     def encode_batch(self, texts: Sequence[str]) -> list[np.ndarray]: ...
     def encode_behind(self, texts: Sequence[str]) -> list[np.ndarray]: ...
     def token_bytes(self, id: int) -> bytes: ...
     def token(self, id: int) -> str: ...
     def spans(self, text: str, ids: Sequence[int] | np.ndarray) -> Spans: ...
+    def words(self, text: str, ids: Sequence[int] | np.ndarray) -> np.ndarray: ...
     def settled(self, text: str) -> Settled: ...
 
 
@@ -97,6 +102,11 @@ class Tokenizer:
         """One more than the largest id, added tokens included."""
         return max(self.hf.get_vocab().values(), default=-1) + 1
 
+    @cached_property
+    def known_ids(self) -> np.ndarray:
+        """The ids that there is a token for, added tokens included, ascending: int64."""
+        return np.unique(np.fromiter(self.hf.get_vocab().values(), np.int64))
+
     def encode(self, text: str) -> np.ndarray:
         """The ids of the tokens of the text, int64: the whole text, and no start or end symbol that is not in it."""
         return self.encode_batch([text])[0]
@@ -139,6 +149,17 @@ class Tokenizer:
             return align(text, pieces)
         pieces = [b"" if id == self.unk_id else piece for id, piece in zip(ids, pieces, strict=True)]
         return align(text, pieces, self._offsets(text, ids))
+
+    def words(self, text: str, ids: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Which word each of the tokens `ids` of the text belongs to: numbers that ascend from 0, int64.
+
+        By the tokenizer's own cut into words; by white space where it knows none, or would make other tokens.
+        """
+        for backend in (self._backend, self._backend_behind):
+            encoding = None if backend is None else _encoded(backend, text)
+            if encoding is not None and np.array_equal(encoding.ids, ids) and None not in encoding.word_ids:
+                return np.unique(encoding.word_ids, return_inverse=True)[1].astype(np.int64)
+        return words_by_space(text, self.spans(text, ids))
 
     @cached_property
     def _spelling(self) -> Spelling:
@@ -183,8 +204,7 @@ class Tokenizer:
         """The backend's opinion of where the tokens lie; None if it has none, or would make other tokens."""
         if self._backend is None:
             return None
-        _whole(self._backend)
-        encoding = self._backend.encode(text, add_special_tokens=False)
+        encoding = _encoded(self._backend, text)
         return encoding.offsets if np.array_equal(encoding.ids, ids) else None
 
 
@@ -209,6 +229,12 @@ def check_text(text: str, item: int | None = None) -> None:
             f"(U+{ord(text[error.start]):04X}). Read the file as UTF-8, or replace that character.",
             item,
         ) from error
+
+
+def _encoded(backend: Any, text: str) -> Any:
+    """One text with all that the backend knows of it; no special symbols are set around it."""
+    _whole(backend)
+    return backend.encode(text, add_special_tokens=False)
 
 
 def _whole(backend: Any) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from chainrule.errors import InputError
 from chainrule.text.settled import NOTHING, Settled
-from chainrule.text.spans import Spans, align
+from chainrule.text.spans import Spans, align, words_by_space
 
 
 class Vocabulary:
@@ -18,11 +18,14 @@ class Vocabulary:
     eos_id: int | None = None
     cls_id: int | None = None
     sep_id: int | None = None
+    unk_id: int | None = None
+    mask_id: int | None = None
     special_ids: frozenset[int] = frozenset()
 
     def __init__(self, tokens: Sequence[str]) -> None:
         self.tokens = list(tokens)
         self.size = len(self.tokens)
+        self.known_ids = np.arange(self.size)
         self._ids = {token: i for i, token in enumerate(self.tokens)}
         self._single = all(len(token) == 1 for token in self.tokens)
 
@@ -49,3 +52,6 @@ class Vocabulary:
 
     def spans(self, text: str, ids: Sequence[int] | np.ndarray) -> Spans:
         return align(text, [self.token_bytes(int(id)) for id in ids])
+
+    def words(self, text: str, ids: Sequence[int] | np.ndarray) -> np.ndarray:
+        return words_by_space(text, self.spans(text, ids))

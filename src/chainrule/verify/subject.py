@@ -51,10 +51,11 @@ class Language(Protocol):
     """What is asked of the language model: `chainrule.LanguageModel`."""
 
     model: Model
-    engine: Engine
     tokenizer: Tokenizes | None
     start: Start
 
+    @property
+    def engine(self) -> Engine: ...
     @property
     def invariant(self) -> Invariance: ...
     @property

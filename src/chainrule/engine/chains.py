@@ -1,0 +1,50 @@
+"""Which engine, or which chain, goes with which model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chainrule.engine.chain import Chain, Orderless
+from chainrule.engine.engine import Engine
+from chainrule.engine.marginal import MarginalChain
+from chainrule.engine.masked import MaskedChain
+from chainrule.engine.probe import choose
+from chainrule.engine.two_stream import TwoStreamChain
+from chainrule.errors import InputError
+from chainrule.models.base import Model
+from chainrule.models.masked import MaskedModel
+from chainrule.models.pretrained import PretrainedModel
+from chainrule.models.two_stream import TwoStreamModel
+from chainrule.text.frame import resolve_frame
+from chainrule.text.tokenizer import Tokenizes
+
+
+def engine_of(model: Model) -> Engine:
+    """The engine of a causal model: a network is probed; anything else is run by its own forward."""
+    return choose(model) if isinstance(model, PretrainedModel) else Engine(model, "batch")
+
+
+def chain_of(model: Any, tokenizer: Tokenizes | None) -> Chain | None:
+    """The chain of a model that predicts in any order by itself; None for a causal one, which has an engine instead.
+
+    Raises ModelError for a masked model whose symbols nobody names, and for one that does not agree with its own forward.
+    """
+    if isinstance(model, MaskedModel):
+        sizes = {"vocab_size": model.head.size, "embeddings": model.embeddings}
+        return MaskedChain(model, resolve_frame(tokenizer, model.symbols, **sizes, model=model.name))
+    return TwoStreamChain(model) if isinstance(model, TwoStreamModel) else None
+
+
+def chain_for(given: Chain | Engine) -> Chain:
+    """Any order: a model's own chain as it is; a causal model by sums over all texts, where these are few."""
+    return MarginalChain(given) if isinstance(given, Engine) else given
+
+
+def orderless(chain: Chain) -> Orderless:
+    """The same chain, where its conditionals depend on what is seen alone. Raises InputError for others, with the reason."""
+    if isinstance(chain, MaskedChain | MarginalChain):
+        return chain
+    raise InputError(
+        f"{chain.model.name} ({chain.path}) has no one probability of a token given all others: it depends on the order in "
+        "which these are fed; a pseudo-log-likelihood takes a masked model, or a causal one on a tiny vocabulary"
+    )

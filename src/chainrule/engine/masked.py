@@ -1,0 +1,181 @@
+"""Factors in any order by a masked model: each is read at the mask symbol in its place, with all later places masked too.
+
+    Pr(x_σt | e_σ0 … e_σt−1) = softmax of z at place σt of  [CLS] … x_σ0 … [MASK] … x_σ1 … [MASK] … [SEP]
+
+One pass gives one factor: what is not yet predicted must stay out of view, so a text of L tokens takes L passes, which run
+together. Tokens that cannot occur (the mask symbol and the frame among them) are left out before the log-sum-exp.
+
+Shapes: B texts, L places of a text, C conditionals, M rows, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from chainrule.engine.chain import Ints, Place, Steps, Support, check_places
+from chainrule.engine.engine import Answer, Progress
+from chainrule.engine.invariance import Invariance
+from chainrule.engine.passes import Asked, Plan, Reader, Reading
+from chainrule.engine.probe import TOLERANCE, check_settled, distance, settings
+from chainrule.errors import InputError, ModelError
+from chainrule.forest.orders import Ordered
+from chainrule.models.base import Head
+from chainrule.models.masked import MaskedModel
+from chainrule.models.products import ROWS
+from chainrule.text.frame import Frame
+
+_COMPANY = "texts of one length share passes of the model's own attention, whose bits may depend on how many there are"
+_PROBE = (3, 14)  # texts and tokens that a model is tried out on
+
+
+class MaskedChain:
+    """The chain rule in any order, by a masked model. The start symbol is the frame's own: `start_id` is not looked at."""
+
+    path = "masked"
+
+    def __init__(self, model: MaskedModel, frame: Frame) -> None:
+        self.model, self.frame = model, frame
+        self.support = Support(frame.left_out, frame.says)
+        if len(frame.left_out) >= model.head.size:
+            raise ModelError(f"{model.name} has no token that can occur: {frame.says}")
+        name = frame.token
+        self.how = (
+            f"places not yet predicted are masked ({name(frame.mask)}, id {frame.mask}), between {name(frame.before)} and "
+            f"{name(frame.behind)}"
+        )
+        self._reader = Reader(model.name, Supported(model.head, frame.left_out), model.device, self._run, self._width)
+        self._allowed = np.ones(max(model.embeddings, model.head.size), bool)
+        self._allowed[frame.left_out] = False
+        self._allowed[model.head.size :] = False
+        self.reason = f"agrees with the model's own forward to {self._check_model():.1e} nats"
+
+    @property
+    def invariance(self) -> Invariance:
+        return Invariance(False, _COMPANY)
+
+    def factors(self, sequences: list[Ordered], *, rows: int = ROWS, top: int = 0, progress: Progress | None = None) -> Answer:
+        """Every factor of every sequence, in the order of prediction; see `Chain`."""
+        for item, ordered in enumerate(sequences):
+            self._check(ordered.ids_L, ordered.fed_L, item)
+        steps = Steps(sequences)
+        return self._answer(steps, steps.token_N, rows, top, progress)
+
+    def answer(
+        self,
+        places: Sequence[Place],
+        token_N: Ints,
+        *,
+        rows: int = ROWS,
+        top: int = 0,
+        progress: Progress | None = None,
+    ) -> Answer:
+        """The factors of single tokens at single places; see `Orderless`."""
+        self._check_all(places)
+        for item, (place, token) in enumerate(zip(places, token_N, strict=True)):
+            self._check(np.array([token]), np.zeros(1, np.int64), item, place.target)
+        return self._answer(places, token_N, rows, top, progress)
+
+    def conditionals(self, places: list[Place], *, rows: int = ROWS) -> NDArray[np.float64]:
+        """log Pr(v | seen) for every v of the vocabulary, B × V; −inf for what cannot occur."""
+        self._check_all(places)
+        return self._reader.conditionals(self._plan(places), rows=rows)
+
+    def _answer(self, places: Sequence[Place], token_N: Ints, rows: int, top: int, progress: Progress | None) -> Answer:
+        return self._reader.answer(self._plan(places), token_N, rows=rows, top=top, progress=progress)
+
+    def _plan(self, places: Sequence[Place]) -> Plan:
+        return Plan.of(len(places), lambda n: self._asked(places[n]))
+
+    def _asked(self, place: Place) -> Asked:
+        fed_L = np.full(len(place.ids_L), self.frame.mask, np.int64)
+        fed_L[place.seen] = place.ids_L[place.seen]
+        return Asked(fed_L, np.zeros(0, np.int64), place.target)
+
+    def _run(self, reading: Reading) -> Tensor:
+        hidden_BTH = self.model.hidden(torch.from_numpy(self._framed(reading.fed_BL)))
+        return hidden_BTH[torch.from_numpy(reading.pass_C), torch.from_numpy(reading.target_C + 1)]
+
+    def _framed(self, fed_BL: Ints) -> Ints:
+        edge = lambda id: np.full((len(fed_BL), 1), id)  # noqa: E731
+        return np.concatenate([edge(self.frame.before), fed_BL, edge(self.frame.behind)], 1)
+
+    def _width(self, length: int) -> int:
+        return length + 2
+
+    def _check_all(self, places: Sequence[Place]) -> None:
+        check_places(places)
+        for item, place in enumerate(places):
+            self._check(place.ids_L, place.seen, item)
+
+    def _check(self, ids_L: Ints, looked_at: Ints, item: int, place: int | None = None) -> None:
+        """Raises InputError for a text that is too long, or a token in it that cannot occur."""
+        most = self.model.max_rows
+        if most is not None and self._width(len(ids_L)) > most:
+            raise InputError(
+                f"the text has {len(ids_L)} tokens, {self._width(len(ids_L))} with {self.frame.token(self.frame.before)} and "
+                f"{self.frame.token(self.frame.behind)}, and the model takes {most}: shorten it, or score it in parts",
+                item,
+            )
+        ids = ids_L[looked_at]
+        wrong = np.flatnonzero(
+            (ids < 0) | (ids >= len(self._allowed)) | ~self._allowed[np.clip(ids, 0, len(self._allowed) - 1)]
+        )
+        if len(wrong):
+            at, id = int(looked_at[wrong[0]]) if place is None else place, int(ids[wrong[0]])
+            raise InputError(
+                f"token {self.frame.token(id)!r} (id {id}) at place {at} cannot occur in a text of this model; leave it out "
+                f"({self.support.says})",
+                item,
+            )
+
+    @torch.inference_mode()
+    def _check_model(self) -> float:
+        """How far factors are off from the model's own forward, at most. Raises ModelError where they are not its own."""
+        model, draw = self.model, np.random.default_rng(0)
+        texts, most = _PROBE[0], min(_PROBE[1], (model.max_rows or _PROBE[1] + 2) - 2)
+        fed_BL = draw.choice(np.flatnonzero(self._allowed[: model.head.size]), (texts, most))
+        fed_BL[draw.random(fed_BL.shape) < 0.5] = self.frame.mask
+        pass_C, target_C = np.divmod(np.arange(texts * most), most)
+        before = settings(model)
+        try:
+            with model.widened():
+                own_CV = np.concatenate(
+                    [_logprobs(model.own_logits(torch.from_numpy(row_T))[1:-1]) for row_T in self._framed(fed_BL)]
+                )
+                hidden_CH = self._run(Reading(fed_BL, fed_BL, pass_C, target_C))
+                logits_CV = torch.empty(len(hidden_CH), model.head.size, dtype=model.head.dtype, device=model.device)
+                model.head.write(hidden_CH, 0, logits_CV)
+        except Exception as error:  # what an architecture asks for besides token ids, it says in its own way
+            raise ModelError(
+                f"{model.name} ({type(model.lm).__name__}) does not run on token ids alone: {type(error).__name__}: {error}"
+            ) from error
+        error = distance(_logprobs(logits_CV), own_CV)
+        if not error <= TOLERANCE:
+            raise ModelError(
+                f"{model.name} ({type(model.lm).__name__}) cannot be scored exactly here: its trunk on several texts and "
+                f"its head on single places are off by {error:.2g} nats from its own forward of one text"
+            )
+        check_settled(model, before)
+        return error
+
+
+class Supported:
+    """A head whose logits are −inf for tokens that cannot occur, so that the others' probabilities sum to 1."""
+
+    def __init__(self, head: Head, left_out: Ints) -> None:
+        self.head, self.left_out = head, torch.from_numpy(left_out)
+        self.size, self.tile, self.dtype = head.size, head.tile, head.dtype
+
+    def write(self, hidden_MH: Tensor, first: int, logits_MV: Tensor, rows: int = ROWS) -> None:
+        self.head.write(hidden_MH, first, logits_MV, rows)
+        here = self.left_out[(self.left_out >= first) & (self.left_out < first + logits_MV.shape[1])] - first
+        logits_MV[:, here] = -torch.inf
+
+
+def _logprobs(logits_TV: Tensor) -> NDArray[np.float64]:
+    return logits_TV.double().log_softmax(-1).cpu().numpy()

@@ -1,0 +1,65 @@
+"""Two-stream networks (XLNet): one pass gives the factors of a whole text, in any order.
+
+The content stream reads tokens: each place sees itself and those that became known before it. The query stream reads no
+token in its own place: it sees what became known before, and predicts. The model is transformers' own code, unchanged; it
+is recognised by what its forward takes.
+
+Shapes: B texts, L places, T targets, H width of a hidden state, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from chainrule.models.head import LinearHead
+from chainrule.models.network import Network
+
+
+def is_two_stream(lm: Any) -> bool:
+    """Whether this network takes masks of permutations and targets, and is not tied to one direction (attn_type "uni")."""
+    taken = inspect.signature(type(lm).forward).parameters
+    return {"perm_mask", "target_mapping"} <= set(taken) and getattr(lm.config, "attn_type", "bi") != "uni"
+
+
+class TwoStreamModel(Network):
+    """A content stream that reads, and a query stream that predicts."""
+
+    def __init__(self, lm: Any, name: str) -> None:
+        super().__init__(lm, name)
+        output = lm.get_output_embeddings()
+        if isinstance(output, torch.nn.Linear):
+            self.head = LinearHead.of(output, lm.config)
+
+    def queries(self, ids_BL: Tensor, hidden_BLL: Tensor, target_BTL: Tensor) -> Tensor:
+        """Hidden states of the query stream, B × T × H.
+
+        hidden_BLL: 1 where place i (row) must not see place j (column); the content stream sees its own place besides.
+        target_BTL: for each target, 1 at its place.
+        """
+        with _OneType():
+            return self.hidden(ids_BL, use_mems=False, **self._masks(hidden_BLL, target_BTL))
+
+    def own_logits(self, ids_L: Tensor, hidden_LL: Tensor, target_TL: Tensor) -> Tensor:
+        """The reference: the model's own whole forward of one text. T × V."""
+        masks = self._masks(hidden_LL[None], target_TL[None])
+        with torch.inference_mode(), _OneType():
+            return self.lm(input_ids=ids_L[None].to(self.device), use_mems=False, **masks).logits[0]
+
+    def _masks(self, hidden_BLL: Tensor, target_BTL: Tensor) -> dict[str, Tensor]:
+        like = next(self._table.parameters())  # in a wider type for a while, when it is tried out
+        return {"perm_mask": hidden_BLL.to(like), "target_mapping": target_BTL.to(like)}
+
+
+class _OneType(TorchFunctionMode):
+    """XLNet makes its positions in float32 and multiplies them with weights of the model's type, which torch refuses."""
+
+    def __torch_function__(self, func: Callable, types: Any, args: tuple = (), kwargs: Mapping[str, Any] | None = None) -> Any:
+        if func is torch.einsum:
+            args = (args[0], *(factor.to(args[-1].dtype) for factor in args[1:]))
+        return func(*args, **(kwargs or {}))
