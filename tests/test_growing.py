@@ -257,7 +257,7 @@ def test_the_text_of_what_was_grown(tiny):
             assert tiny.score(s.text, context="It is").ids.tolist() == body
         elif s.canonical is not None:
             assert tiny.tokenizer.encode("It is" + s.text).tolist() != [*tiny.tokenizer.encode("It is"), *body]
-        assert s.to_dict()["text"] == s.request.text
+        assert s.to_dict()["text"] == s.text
 
 
 def test_texts_to_stop_at():

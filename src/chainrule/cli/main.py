@@ -1,4 +1,4 @@
-"""chainrule score | rank | next | generate | explain | pseudo | verify | pull | models. Heavy imports wait for the arguments."""
+"""chainrule score | rank | next | generate | explain | pseudo | verify | pull | models. Heavy imports wait for arguments."""
 
 from __future__ import annotations
 
