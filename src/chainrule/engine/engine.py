@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from chainrule.engine.fused_head import read_fused, supports
-from chainrule.engine.paths import Step, batch_path, forest_path
+from chainrule.engine.paths import Begun, Step, batch_path, forest_path
 from chainrule.engine.readout import Distributions, read, room
 from chainrule.errors import ModelError
 from chainrule.forest import Forest
@@ -77,8 +77,19 @@ class Engine:
         return check(self)
 
     @torch.inference_mode()
-    def answer(self, question: Question, *, rows: int = ROWS, top: int = 0, progress: Progress | None = None) -> Answer:
-        """Every wanted factor of the forest, each computed once. Raises ModelError where the model gives NaN."""
+    def answer(
+        self,
+        question: Question,
+        *,
+        rows: int = ROWS,
+        top: int = 0,
+        progress: Progress | None = None,
+        begun: Begun | None = None,
+    ) -> Answer:
+        """Every wanted factor of the forest, each computed once. Raises ModelError where the model gives NaN.
+
+        begun: what has run already, on the forest path only.
+        """
         forest, token_N = question.forest, torch.from_numpy(question.token_N).to(self.model.device)
         contexts = int((forest.end_N > np.arange(len(forest)) + 1).sum())
         answer = _empty(len(forest), top, contexts)
@@ -87,7 +98,7 @@ class Engine:
         else:
             reader = partial(read, room_MV=room(self.model.head, self.model.device))
         done = computed = 0
-        for step in self._steps(question, rows):
+        for step in self._steps(question, rows, begun):
             node_F = torch.from_numpy(step.node_F).to(self.model.device)
             row_F = torch.from_numpy(step.row_F).to(self.model.device)
             found = reader(self.model.head, step.hidden_RH, row_F, token_N[node_F], top)
@@ -114,9 +125,9 @@ class Engine:
         _refuse_nan(logprob_V, self.model.name)
         return logprob_V
 
-    def _steps(self, question: Question, rows: int) -> Iterator[Step]:
-        embed = partial(self._embed, question)
-        return PATHS[self.path](self.model, question.forest, question.wanted_N, embed, rows)
+    def _steps(self, question: Question, rows: int, begun: Begun | None = None) -> Iterator[Step]:
+        asked = self.model, question.forest, question.wanted_N, partial(self._embed, question), rows
+        return forest_path(*asked, begun) if begun is not None else PATHS[self.path](*asked)
 
     def _embed(self, question: Question, node_R: NDArray[np.int64]) -> Tensor:
         symbol_R = torch.from_numpy(question.forest.symbol_N[node_R]).to(self.model.device)

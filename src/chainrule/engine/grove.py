@@ -23,13 +23,16 @@ from torch import Tensor
 from chainrule import native
 from chainrule.engine.attention import How, Layout, PathCarry, RowsLayout, with_sink
 from chainrule.engine.engine import Engine
-from chainrule.engine.readout import Distributions, block_rows
+from chainrule.engine.paths import Begun
+from chainrule.engine.readout import STEP, Distributions, block_rows
 from chainrule.errors import ModelError
 from chainrule.forest.chunks import extension
 from chainrule.models.base import Model
 from chainrule.models.products import ROWS
 
 Ints = NDArray[np.int64]
+MANY = 8  # rows from which it costs less to give them the bits of scoring at once than to score them again
+
 Feed = Callable[[Tensor, Ints], Tensor]  # tokens, and how many stand before each on its path → what the network takes
 
 
@@ -40,14 +43,21 @@ class Grown:
     nodes: list[int]
     logits_BV: Tensor
     logsumexp_B: Tensor  # float64
+    entropy_B: Tensor
 
     def logprobs(self, row: int) -> Tensor:
         """log Pr(v | the path of node `row`), V in float64."""
         return self.logits_BV[row].double() - self.logsumexp_B[row]
 
+    def rank(self, row: int, token: int) -> int:
+        """1 for the most probable token behind node `row`: one more than the tokens that are more probable."""
+        return 1 + int((self.logits_BV[row] > self.logits_BV[row, token]).sum())
+
 
 class Grove(Protocol):
     """Continuations of one beginning. Nodes are numbered as they come; node 0 is the end of what is given."""
+
+    exact: bool  # whether all that was grown so far has the bits that scoring gives
 
     def begin(self) -> Grown:
         """The distribution behind what is given; the same however often it is asked for."""
@@ -58,20 +68,28 @@ class Grove(Protocol):
         ...
 
 
-def grove_of(engine: Engine, given: Sequence[int], feed: Feed | None = None) -> Grove:
-    """What grows behind the ids `given` (one at least) under a causal model."""
+def grove_of(engine: Engine, given: Sequence[int], feed: Feed | None = None, rows: int = 1) -> Grove:
+    """What grows behind the ids `given` (one at least) under a causal model, about `rows` rows at a time."""
+    if engine.path != "forest":
+        return RerunGrove(engine, given)
     feed = feed or (lambda token_B, depth_B: engine.model.inputs(token_B))
-    return ForestGrove(engine, given, feed) if engine.path == "forest" else RerunGrove(engine, given)
+    return ForestGrove(engine, given, feed, same_bits=rows >= MANY and bool(engine.invariance))
 
 
 class ForestGrove:
-    """On the forest path: one row a token."""
+    """On the forest path: one row a token. What is given has the bits of scoring; what grows has them with `same_bits`."""
 
-    def __init__(self, engine: Engine, given: Sequence[int], feed: Feed) -> None:
-        self.model, self.feed, self.given = engine.model, feed, list(given)
+    def __init__(self, engine: Engine, given: Sequence[int], feed: Feed, *, same_bits: bool = False) -> None:
+        self.model, self.feed, self.given, self.same_bits = engine.model, feed, list(given), same_bits
+        self.exact = True
         self._carry = PathCarry(2 * len(self.given) + 64)
         self._place_N: list[Ints] = []  # of every node: the places of the keys on its path
         self._used = 0  # places of keys so far
+
+    @property
+    def begun(self) -> Begun:
+        """For scoring what was grown: all of what is given but its last row. Nothing may grow after that."""
+        return Begun(self._carry, len(self.given) - 1)
 
     def begin(self) -> Grown:
         return self._begun
@@ -83,23 +101,25 @@ class ForestGrove:
         while self._used < len(self.given):
             tokens = self.given[self._used : self._used + ROWS]
             chunk = extension(self._used, len(tokens))
-            hidden_RH = self._run(Layout(chunk, self._carry, self.model.device), tokens, chunk.depth_R)
+            hidden_RH = self._run(Layout(chunk, self._carry, self.model.device), tokens, chunk.depth_R, same_bits=True)
         assert hidden_RH is not None, "something is given"
         self._place_N.append(np.arange(self._used))
-        return _read(self.model, hidden_RH[-1:], [0])
+        return _read(self.model, hidden_RH[-1:], [0], same_bits=True)
 
     @torch.inference_mode()
     def grow(self, parent_B: Sequence[int], token_B: Sequence[int]) -> Grown:
         first, fresh_B = len(self._place_N), self._used + np.arange(len(parent_B))
         self._place_N += [np.append(self._place_N[parent], at) for parent, at in zip(parent_B, fresh_B, strict=True)]
         layout = _Paths(self._place_N[first:], self._used, self._carry)
-        return _read(self.model, self._run(layout, token_B, layout.depth_B), list(range(first, len(self._place_N))))
+        hidden_BH = self._run(layout, token_B, layout.depth_B, same_bits=self.same_bits)
+        self.exact = self.exact and self.same_bits and layout.exact
+        return _read(self.model, hidden_BH, list(range(first, len(self._place_N))), same_bits=self.same_bits)
 
-    def _run(self, layout: RowsLayout, tokens: Sequence[int], depth_R: Ints) -> Tensor:
+    def _run(self, layout: RowsLayout, tokens: Sequence[int], depth_R: Ints, *, same_bits: bool) -> Tensor:
         position = torch.from_numpy(depth_R).to(self.model.device)[None]
         inputs_RD = self.feed(torch.tensor(tokens, device=self.model.device), depth_R)
         with layout.at_hand():
-            hidden_RH = self.model.hidden(inputs_RD[None], same_bits=False, position_ids=position)[0]
+            hidden_RH = self.model.hidden(inputs_RD[None], same_bits=same_bits, position_ids=position)[0]
         self._carry.stay()
         self._used += layout.rows
         return hidden_RH
@@ -107,6 +127,8 @@ class ForestGrove:
 
 class RerunGrove:
     """Where only the model's own forward can be run: every path again from its beginning."""
+
+    exact = False
 
     def __init__(self, engine: Engine, given: Sequence[int]) -> None:
         self.model, self.padded = engine.model, engine.path == "batch"
@@ -135,7 +157,7 @@ class RerunGrove:
                 ids_BT = torch.tensor([self._ids_N[node] for node in some], device=self.model.device)
                 inputs_BTD = self.model.inputs(ids_BT.reshape(-1)).unflatten(0, ids_BT.shape)
                 hidden |= zip(some, self.model.hidden(inputs_BTD, same_bits=False)[:, -1], strict=True)
-        return _read(self.model, torch.stack([hidden[node] for node in nodes]), nodes)
+        return _read(self.model, torch.stack([hidden[node] for node in nodes]), nodes, same_bits=False)
 
 
 class _Paths(RowsLayout):
@@ -149,12 +171,14 @@ class _Paths(RowsLayout):
         table = (first_B, zero_B + 1, self.depth_B, zero_B, zero_B, np.cumsum(length_B) - length_B)
         self._table_B6 = np.stack(table, 1)  # tiles of one row each: see native.attention
         self._place = np.concatenate(places)
+        self.exact = True  # whether each layer attended by the kernel that scoring uses
 
     def attend(self, query_1HRD: Tensor, keys: Tensor, values: Tensor, how: How, sink_H: Tensor | None) -> Tensor:
         query_HRD = query_1HRD[0]
         if native.supports_attention(query_HRD, keys, values):
             found = self._native(query_HRD, keys, values, how)
         else:
+            self.exact = False
             place_BK, hidden_BK = self._padded(keys.device)
             found = attend_to_paths(query_HRD.transpose(0, 1), keys[place_BK], values[place_BK], hidden_BK, how)
         return with_sink(*found, sink_H)[None]
@@ -195,12 +219,17 @@ def attend_to_paths(
     return out_BGSD.flatten(1, 2), lse_BGS.flatten(1)
 
 
-def _read(model: Model, hidden_BH: Tensor, nodes: list[int]) -> Grown:
+def _read(model: Model, hidden_BH: Tensor, nodes: list[int], *, same_bits: bool) -> Grown:
     head, parts = model.head, []
     for some_MH in hidden_BH.split(block_rows(head.size)):
-        room_MV = torch.empty(len(some_MH), head.size, dtype=head.dtype, device=some_MH.device)
-        parts.append(Distributions.at(head, some_MH, room_MV, same_bits=False))
-    logsumexp_B = torch.cat([at.logsumexp_M for at in parts])
+        room_MV = torch.empty(len(some_MH) + STEP, head.size, dtype=head.dtype, device=some_MH.device)
+        parts.append((len(some_MH), Distributions.at(head, some_MH, room_MV, same_bits=same_bits)))
+    logits_BV, logsumexp_B, entropy_B = (
+        torch.cat([getattr(at, name)[:rows] for rows, at in parts])
+        if len(parts) > 1
+        else getattr(parts[0][1], name)[: parts[0][0]]
+        for name in ("logits_MV", "logsumexp_M", "entropy_M")
+    )
     if logsumexp_B.isnan().any():
         raise ModelError(f"{model.name} gave NaN: its weights overflow in this dtype; try dtype='float32'")
-    return Grown(nodes, torch.cat([at.logits_MV for at in parts]) if len(parts) > 1 else parts[0].logits_MV, logsumexp_B)
+    return Grown(nodes, logits_BV, logsumexp_B, entropy_B)

@@ -38,10 +38,21 @@ class Step:
     new: int  # … and how many of them for the first time
 
 
-def forest_path(model: Model, forest: Forest, wanted_N: NDArray[np.bool_], embed: Embed, rows: int) -> Iterator[Step]:
-    """Chunks of `rows` contexts in preorder, with the path carried in between."""
-    carry = PathCarry(int(forest.depth_N.max(initial=0)) + rows)
-    for chunk in chunks(forest, wanted_N, rows):
+@dataclass(frozen=True)
+class Begun:
+    """The first rows of a forest, all on one path, have run: their keys and values lie in `carry`, root first."""
+
+    carry: PathCarry
+    rows: int
+
+
+def forest_path(
+    model: Model, forest: Forest, wanted_N: NDArray[np.bool_], embed: Embed, rows: int, begun: Begun | None = None
+) -> Iterator[Step]:
+    """Chunks of `rows` contexts in preorder, with the path carried in between, behind what has `begun`."""
+    begun = begun or Begun(PathCarry(int(forest.depth_N.max(initial=0)) + rows), 0)
+    carry = begun.carry
+    for chunk in chunks(forest, wanted_N, rows, begun.rows):
         hidden = run_chunk(model, chunk, Layout(chunk, carry, model.device), embed(chunk.node_R))
         yield Step(hidden, chunk.row_F, chunk.node_F, len(chunk), len(chunk))
 

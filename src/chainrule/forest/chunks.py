@@ -36,11 +36,14 @@ class Chunk:
         return len(self.node_R)
 
 
-def chunks(forest: Forest, wanted_N: NDArray[np.bool_], rows: int) -> Iterator[Chunk]:
-    """Cut the contexts of `forest` into chunks of `rows` rows; factors are read for the nodes in `wanted_N`, no root."""
+def chunks(forest: Forest, wanted_N: NDArray[np.bool_], rows: int, done: int = 0) -> Iterator[Chunk]:
+    """Cut the contexts of `forest` into chunks of `rows` rows; factors are read for the nodes in `wanted_N`, no root.
+
+    done: rows that need not run any more: the first ones, all on one path, behind which nothing is wanted.
+    """
     view = _Rows.of(forest, wanted_N)
-    path_P = np.zeros(0, np.int64)  # the rows on the path above the next chunk
-    for first in range(0, len(view.node_R), rows):
+    path_P = np.arange(done)  # the rows on the path above the next chunk
+    for first in range(done, len(view.node_R), rows):
         stop = min(first + rows, len(view.node_R))
         chunk, path_P = view.chunk(first, stop, path_P)
         yield chunk

@@ -78,6 +78,8 @@ def _choose(grown: Grown, row: int, twigs: list[Twig], choices: list, ends: Ends
         token = at if ids is None else int(ids[at])
         twig.ids.append(token)
         twig.logprobs.append(float(logprob_V[token]))
+        twig.ranks.append(grown.rank(row, token))
+        twig.entropies.append(float(grown.entropy_B[row]))
         if altered.changes:
             twig.altered.append(float(logq_M[at]))
         if best:

@@ -17,6 +17,8 @@ class Twig:
     node: int = 0  # of the grove: where it ends
     ids: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)  # under the model
+    ranks: list[int] = field(default_factory=list)  # where they were looked at (`drawing`)
+    entropies: list[float] = field(default_factory=list)
     altered: list[float] = field(default_factory=list)  # under the distribution that was drawn from, where that is another
     tops: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)  # ids and log probabilities of the alternatives
     finish: str | None = None  # "end", "stop", "length"; None: it may grow on
@@ -27,7 +29,7 @@ class Twig:
 
     def with_token(self, token: int, logprob: float, ends: Ends) -> Twig:
         """The twig with one token more; it still ends at the node before."""
-        twig = Twig(self.node, [*self.ids, token], [*self.logprobs, logprob], list(self.altered), list(self.tops))
+        twig = Twig(self.node, [*self.ids, token], [*self.logprobs, logprob])
         twig.finish = ends.finish(twig.ids)
         return twig
 
