@@ -36,9 +36,15 @@ def load_model(
         source = _find(name)
         lm = read_gguf(Path(source), dtype) if _is_gguf(source) else _read(source, dtype)
         _refuse_nan(lm, name)
-        model = PretrainedModel(_to_device(lm, device), name)
+        model = _wrapped(_to_device(lm, device), name)
     model.dtype_reason = reason
     return model, source
+
+
+def _wrapped(lm: Any, name: str) -> PretrainedModel:
+    from chainrule.models.any_order import AnyOrderForCausalLM, AnyOrderModel
+
+    return AnyOrderModel(lm, name) if isinstance(lm, AnyOrderForCausalLM) else PretrainedModel(lm, name)
 
 
 def read_gguf(file: Path, dtype: str) -> Any:
@@ -116,6 +122,8 @@ def _read(source: Path | str, dtype: str) -> Any:
 
 def _from_pretrained(source: str, dtype: str, **options: Any) -> Any:
     from transformers import AutoModelForCausalLM
+
+    import chainrule.models.any_order  # noqa: F401 (makes it known to transformers)
 
     if "gguf_file" not in options:
         options["use_safetensors"] = True
