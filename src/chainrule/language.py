@@ -4,24 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import torch
 
 from chainrule import native
-from chainrule.engine.embeddings import tokens_of
+from chainrule.engine.any_order import AnyOrderChain
+from chainrule.engine.chain import Chain, Place
+from chainrule.engine.embeddings import embedded
 from chainrule.engine.engine import Engine
 from chainrule.engine.invariance import Invariance
 from chainrule.engine.job import Body, plan
 from chainrule.errors import InputError
+from chainrule.forest.orders import is_several
+from chainrule.models.any_order import AnyOrderModel
 from chainrule.models.base import Model
 from chainrule.models.precision import name_of
 from chainrule.models.table import TableModel
 from chainrule.native.build import Status
-from chainrule.scores import Conditional, Explanation, Ranked, Score, Scores
+from chainrule.scores import Conditional, Explanation, Mixture, Mixtures, Ranked, Score, Scores
 from chainrule.scores.assemble import Settings, score_requests
+from chainrule.scores.orders import Orders
 from chainrule.text.policy import Start, resolve_end, resolve_start
 from chainrule.text.requests import Request, requests
 from chainrule.text.tokenizer import Tokenizes
@@ -86,6 +92,24 @@ class LanguageModel:
             return Status(None, "the compiled kernels are for networks on the CPU")
         return native.status()
 
+    @property
+    def causal(self) -> bool:
+        """Whether the engine predicts left to right, from the tokens before; all else goes through `chain`."""
+        return not isinstance(self.model, AnyOrderModel)
+
+    @cached_property
+    def chain(self) -> Chain:
+        """What predicts in other orders than the engine's. Raises InputError or ModelError where nothing can."""
+        if isinstance(self.model, AnyOrderModel):
+            return AnyOrderChain(self.engine)
+        from chainrule.engine.chains import chain_for  # pyrefly: ignore[missing-import]
+
+        return chain_for(self.engine)
+
+    @overload
+    def score(self, text: Any = ..., *, order: None = None, **options: Any) -> Score: ...
+    @overload
+    def score(self, text: Any = ..., *, order: Any, **options: Any) -> Score | Mixture: ...
     def score(
         self,
         text: Any = None,
@@ -94,34 +118,44 @@ class LanguageModel:
         embeddings: Any = None,
         start: str | int | None = None,
         **options: Any,
-    ) -> Score:
+    ) -> Score | Mixture:
         """log Pr of one text, pair of texts (a, b), or sequence of token ids, and every factor of it.
 
         context: a text or token ids that stand before it and are given: Pr(text | context).
         embeddings: T × D, used in place of the embeddings of the token ids (which may be left out where every row is a
             row of the model's own table). Positions are added by the model.
         start: another start policy than the model's.
-        Options: end, top, window, stride, rows, progress, as in `score_batch`.
+        Options: order, seed, end, top, window, stride, rows, progress, as in `score_batch`.
         Raises InputError for what cannot be scored.
         """
         if embeddings is None:
             if text is None:
                 raise InputError("there is nothing to score: give a text, token ids, or embeddings")
             return self.score_batch([text], context=None if context is None else [context], start=start, **options)[0]
-        request = self._embedded(text, context, embeddings)
+        if options.get("order") is not None or not self.causal:
+            raise InputError("embeddings are scored left to right under causal models: give token ids for any other order")
+        request = embedded(self.model, self.tokenizer, text, context, embeddings)
         return self._score([request], start, **options)[0]
 
+    @overload
+    def score_batch(self, texts: Sequence[Any], *, order: None = None, **options: Any) -> Scores: ...
+    @overload
+    def score_batch(self, texts: Sequence[Any], *, order: Any, **options: Any) -> Scores | Mixtures: ...
     def score_batch(
         self,
         texts: Sequence[Any],
         *,
         context: Any = None,
         start: str | int | None = None,
+        order: Any = None,
         **options: Any,
-    ) -> Scores:
+    ) -> Scores | Mixtures:
         """Score many sequences; shared prefixes are computed once, and the order of input is kept.
 
         context: one for all, or a list with one for each.
+        order: in which the tokens to be scored are predicted: a permutation of their places 0, 1 …, "left-to-right",
+            "right-to-left" or "random". The length is given then, and a context comes first. Several orders ("random:8", or a
+            list of orders) give `Mixtures`, each text in every one of them. seed: of random orders.
         window: the most embeddings to condition on (default: the model's own context); a longer text is scored in windows
             that move on by `stride` tokens (default: half a window), every token exactly once, the start symbol at the
             head of every window; `contexts` records what each factor saw. window=False refuses longer texts instead.
@@ -132,12 +166,15 @@ class LanguageModel:
             raise InputError("score_batch takes a list of texts; for one text use score")
         contexts = None if context is None else list(context) if _is_list(context) else [context] * len(texts)
         made = requests(list(texts), contexts, self.tokenizer, self.model.head.size)
-        return self._score(made, start, **options)
+        scores = self._score(made, start, order=order, **options)
+        return Mixtures.of(scores, len(texts)) if order is not None and is_several(order) else scores
 
     def rank(self, context: Any, candidates: Sequence[Any], **options: Any) -> list[Ranked]:
         """The candidates behind `context`, best first, each with log Pr(candidate | context). Options as in `score_batch`."""
         if isinstance(candidates, str):
             raise InputError("rank takes a list of candidates; a single text is scored with score(text, context=...)")
+        if is_several(options.get("order")):
+            raise InputError("rank takes one order; in several, score the candidates with score_batch(..., context=...)")
         scores = self.score_batch(list(candidates), context=[context] * len(candidates), **options)
         order = np.argsort(-scores.logprob, kind="stable").tolist()
         return [Ranked(i, candidates[i], float(scores.logprob[i]), scores[i]) for i in order]
@@ -157,6 +194,9 @@ class LanguageModel:
             raise InputError(
                 f"the context has {seen} embeddings, start symbol included, and the model takes {most}: shorten it"
             )
+        if not self.causal:
+            place = Place(np.append(ids, 0), np.arange(len(ids)), len(ids), chosen.id)
+            return Conditional(self.chain.conditionals([place])[0], seen, chosen, self.tokenizer, self.model.name)
         body = Body(np.append(ids, 0), len(ids), chosen.id)  # the last token only marks the place that is asked about
         job = plan([body], self.model.max_rows, False, None)
         node = int(job.question.forest.parent_N[job.node_T[0]])
@@ -164,8 +204,14 @@ class LanguageModel:
         return Conditional(logprobs, int(job.context_T[0]), chosen, self.tokenizer, self.model.name)
 
     def explain(self, text: Any, *, context: Any = None, **options: Any) -> Explanation:
-        """Each factor of a text written out, with the running product."""
-        return Explanation(self.score(text, context=context, **options))
+        """Each factor of a text, or of a `Score`, written out in the order of prediction, with the running product."""
+        if isinstance(text, Mixture) or is_several(options.get("order")):
+            raise InputError("explain writes one order out: give one, or explain a score of the mixture: explain(mixture[0])")
+        if not isinstance(text, Score):
+            return Explanation(self.score(text, context=context, **options))
+        if context is not None or options:
+            raise InputError("a score is explained as it is: give context=, order= and other options when it is made")
+        return Explanation(text)
 
     def verify(self, texts: Sequence[str] | None = None, *, progress: Callable[[str, int, int], None] | None = None) -> Report:
         """Try on this model and machine, property by property, that the numbers are right; print it, or ask `passed`.
@@ -186,23 +232,36 @@ class LanguageModel:
             return self.model.embed(torch.from_numpy(request.ids).to(self.model.device)).clone()
 
     def __repr__(self) -> str:
-        name = (
-            type(self.model).__name__
-            if isinstance(self.model, TableModel)
-            else type(getattr(self.model, "lm", self.model)).__name__
-        )
+        network = getattr(self.model, "own", getattr(self.model, "lm", self.model))
         return (
-            f"LanguageModel({self.model.name!r}: {name}, {name_of(self.model.dtype)} on "
+            f"LanguageModel({self.model.name!r}: {type(network).__name__}, {name_of(self.model.dtype)} on "
             f"{self.model.device}, {self.engine.path} path, start {self.start.policy})"
         )
 
-    def _score(self, made: list[Request], start: str | int | None, *, end: bool | int | None = None, **options: Any) -> Scores:
+    def _score(
+        self,
+        made: list[Request],
+        start: str | int | None,
+        *,
+        end: bool | int | None = None,
+        order: Any = None,
+        seed: int = 0,
+        **options: Any,
+    ) -> Scores:
         eos = self.tokenizer.eos_id if self.tokenizer else None
         end_id = resolve_end(end, vocab_size=self.model.head.size, tokenizer_eos=eos, config_eos=self.model.eos_id)
         unknown = options.keys() - {option.name for option in fields(Settings)}
         if unknown:
             raise TypeError(f"unknown option: {', '.join(map(repr, sorted(unknown)))}")
-        return score_requests(self.engine, self.tokenizer, made, self._chosen(start), end_id, Settings(**options))
+        if order is not None and end_id is not None:
+            raise InputError(
+                "in an order the length of the text is given, so no end symbol is predicted: leave end= or order= out"
+            )
+        orders = None
+        if order is not None or not self.causal:
+            asked = "left-to-right" if order is None else order
+            orders = partial(Orders.of, order=asked, seed=seed, chain=lambda: self.chain, ordinary=self.causal)
+        return score_requests(self.engine, self.tokenizer, made, self._chosen(start), end_id, Settings(**options), orders)
 
     def _start(self, requested: str | int) -> Start:
         tokenizer = self.tokenizer
@@ -218,30 +277,6 @@ class LanguageModel:
 
     def _chosen(self, start: str | int | None) -> Start:
         return self.start if start is None else self._start(start)
-
-    def _embedded(self, text: Any, context: Any, embeddings: Any) -> Request:
-        """A request whose embeddings are given; its ids are looked up in the model's table where they were left out."""
-        if context is not None:
-            raise InputError("embeddings take no context= besides: put the context's embeddings before them")
-        if self.model.by_ids:
-            raise InputError(
-                f"{self.model.name} looks tokens up in more than one table, so no embeddings can stand for them: give token ids"
-            )
-        try:
-            table = torch.as_tensor(embeddings)
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise InputError(f"embeddings must be numbers of shape (T, {self.model.width}) for this model: {error}") from None
-        if table.ndim != 2 or table.shape[1] != self.model.width or not table.is_floating_point():
-            raise InputError(
-                f"embeddings must be numbers of shape (T, {self.model.width}) for this model, not {table.dtype} of shape "
-                f"{tuple(table.shape)}"
-            )
-        ids = tokens_of(self.model, table) if text is None else text
-        request = requests([ids], None, self.tokenizer, self.model.head.size)[0]
-        if len(request.ids) != len(table):
-            raise InputError(f"{len(table)} embeddings came with {len(request.ids)} token ids; there must be one for each")
-        request.embeddings = table.to(self.model.device)
-        return request
 
 
 def _engine(model: Model) -> Engine:

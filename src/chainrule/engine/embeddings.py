@@ -1,11 +1,15 @@
-"""Embeddings that were given without their tokens: whose are they?"""
+"""Embeddings that are given in place of token ids, and, where they come without their tokens, whose they are."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 
 from chainrule.errors import InputError
 from chainrule.models.base import Model
+from chainrule.text.requests import Request, requests
+from chainrule.text.tokenizer import Tokenizes
 
 _BLOCK = 8192  # rows of the model's table looked at a time
 
@@ -31,3 +35,28 @@ def tokens_of(model: Model, embeddings_TD: torch.Tensor) -> list[int]:
             "for; give the token ids along with the embeddings: score(ids, embeddings=...)"
         )
     return found_T.tolist()
+
+
+def embedded(model: Model, tokenizer: Tokenizes | None, text: Any, context: Any, embeddings: Any) -> Request:
+    """A request whose embeddings are given; its ids are looked up in the model's table where they were left out."""
+    if context is not None:
+        raise InputError("embeddings take no context= besides: put the context's embeddings before them")
+    if model.by_ids:
+        raise InputError(
+            f"{model.name} looks tokens up in more than one table, so no embeddings can stand for them: give token ids"
+        )
+    try:
+        table = torch.as_tensor(embeddings)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"embeddings must be numbers of shape (T, {model.width}) for this model: {error}") from None
+    if table.ndim != 2 or table.shape[1] != model.width or not table.is_floating_point():
+        raise InputError(
+            f"embeddings must be numbers of shape (T, {model.width}) for this model, not {table.dtype} of shape "
+            f"{tuple(table.shape)}"
+        )
+    ids = tokens_of(model, table) if text is None else text
+    request = requests([ids], None, tokenizer, model.head.size)[0]
+    if len(request.ids) != len(table):
+        raise InputError(f"{len(table)} embeddings came with {len(request.ids)} token ids; there must be one for each")
+    request.embeddings = table.to(model.device)
+    return request

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -55,10 +55,15 @@ class Answer:
     rows: int  # contexts the network computed
     contexts: int  # distinct contexts there are
 
+    @property
+    def columns(self) -> tuple[NDArray[Any], ...]:
+        """All that there is of every node, in the order of the fields."""
+        return self.logprob_N, self.rank_N, self.entropy_N, self.top_id_Nk, self.top_logprob_Nk
+
     def at(self, node_T: NDArray[np.int64]) -> Answer:
         """The same of these nodes alone, in this order."""
-        columns = (self.logprob_N, self.rank_N, self.entropy_N, self.top_id_Nk, self.top_logprob_Nk)
-        return Answer(*(column[node_T] for column in columns), self.rows, self.contexts)
+        logprob_T, rank_T, entropy_T, top_id_Tk, top_logprob_Tk = (column[node_T] for column in self.columns)
+        return Answer(logprob_T, rank_T, entropy_T, top_id_Tk, top_logprob_Tk, self.rows, self.contexts)
 
 
 class Engine:

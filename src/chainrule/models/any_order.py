@@ -30,7 +30,7 @@ class AnyOrderConfig(PreTrainedConfig):
     """The config of the trunk, and how many places a text may have."""
 
     model_type = "chainrule_any_order"
-    sub_configs = {"trunk": AutoConfig}  # noqa: RUF012 (transformers' own name and form)
+    sub_configs = {"trunk": AutoConfig}  # noqa: RUF012  # pyrefly: ignore[bad-override]  (as all of transformers do)
 
     trunk: Any = None  # a config of transformers, or a dictionary with its model_type
     places: int = 1

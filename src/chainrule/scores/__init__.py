@@ -2,7 +2,9 @@
 
 from chainrule.scores.conditional import Conditional
 from chainrule.scores.explanation import Explanation
+from chainrule.scores.mixture import Mixture, Mixtures
+from chainrule.scores.ordering import Ordering
 from chainrule.scores.score import Score
 from chainrule.scores.scores import Ranked, Scores
 
-__all__ = ["Conditional", "Explanation", "Ranked", "Score", "Scores"]
+__all__ = ["Conditional", "Explanation", "Mixture", "Mixtures", "Ordering", "Ranked", "Score", "Scores"]
