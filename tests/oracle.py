@@ -109,3 +109,17 @@ def rank(logprobs: np.ndarray, token: int) -> int:
 def entropy(logprobs: np.ndarray) -> float:
     """In nats, with 0 · log 0 = 0."""
     return -sum(np.exp(p) * p for p in logprobs if p > -np.inf)
+
+
+@torch.inference_mode()
+def conditionals_in_order(own: Any, ids: Sequence[int], order: Sequence[int], start: int) -> np.ndarray:
+    """log Pr(· | the places before in the order) of each token of a text, in the order of prediction, L × V: an any-order
+    model's own forward, of this sequence alone."""
+    logits = own(torch.tensor([[start, *map(int, ids)]]), torch.tensor([list(map(int, order))])).logits[0]
+    return logits.double().log_softmax(-1).numpy()
+
+
+def factors_in_order(own: Any, ids: Sequence[int], order: Sequence[int], start: int) -> np.ndarray:
+    """log Pr of each token of a text in an order, in the order of the text."""
+    found = conditionals_in_order(own, ids, order, start)[np.arange(len(ids)), [ids[place] for place in order]]
+    return found[np.argsort(order)]

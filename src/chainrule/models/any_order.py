@@ -67,7 +67,7 @@ class AnyOrderForCausalLM(PreTrainedModel):
         model.lm.load_state_dict(lm.state_dict())
         nn.init.zeros_(model.position.weight)
         nn.init.zeros_(model.target.weight)
-        return model.to(lm.device)
+        return model.to(lm.device).train(lm.training)
 
     def get_input_embeddings(self) -> nn.Module:
         return self.lm.get_input_embeddings()
