@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from model_zoo import CONFIGS, START, V, tiny_any_order, untouched, untouched_any_order
+from model_zoo import CONFIGS, START, V, tiny, tiny_any_order, untouched, untouched_any_order
 from oracle import conditionals_in_order, factors_in_order
 from text_zoo import byte_level
 
@@ -254,8 +254,6 @@ def test_a_chain_names_what_it_cannot_do():
     with pytest.raises(InputError, match="item 0: it has 10 tokens, and the model has 9 places"):
         chain.conditionals([Place(np.zeros(10, np.int64), np.array([0, 2]), 1, START)])
     with pytest.raises(ModelError, match="no any-order model"):
-        from model_zoo import tiny
-
         AnyOrderChain(tiny("llama").lm.engine)
 
 

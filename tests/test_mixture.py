@@ -7,7 +7,6 @@ import json
 import math
 from pathlib import Path
 
-import numpy as np
 import polars
 import pyarrow.parquet
 import pytest
