@@ -12,6 +12,7 @@ import transformers as tf
 
 from chainrule import LanguageModel
 from chainrule.engine.probe import choose
+from chainrule.models.any_order import AnyOrderConfig, AnyOrderForCausalLM, AnyOrderModel
 from chainrule.models.pretrained import PretrainedModel
 
 V, START, CONTEXT = 61, 0, 128
@@ -76,3 +77,21 @@ def wrap(own: Any, name: str = "tiny", **options: Any) -> LanguageModel:
 def tiny(name: str, dtype: str = "float32") -> Tiny:
     own = untouched(CONFIGS[name](), dtype)
     return Tiny(wrap(own, name), own)
+
+
+def untouched_any_order(name: str, places: int, dtype: str = "float32", seed: int = 0, **changes: Any) -> Any:
+    """An any-order model around a tiny trunk with strong random weights, its places and targets too."""
+    config = CONFIGS[name]()
+    config.update(changes)
+    torch.manual_seed(seed)
+    own = AnyOrderForCausalLM(AnyOrderConfig(trunk=config, places=places)).eval()
+    with torch.no_grad():
+        for parameter in own.parameters():
+            parameter += 0.25 * torch.randn_like(parameter)
+    return own.to(DTYPES[dtype])
+
+
+@cache
+def tiny_any_order(name: str, places: int = 9, dtype: str = "float32", **changes: Any) -> Tiny:
+    own = untouched_any_order(name, places, dtype, **changes)
+    return Tiny(LanguageModel(AnyOrderModel(copy.deepcopy(own), name)), own)

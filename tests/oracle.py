@@ -148,3 +148,17 @@ def marginal_conditional(
     sums = np.array([sum(p for text, p in agree.items() if text[target] == v) for v in range(size)])
     with np.errstate(divide="ignore"):
         return np.log(sums / sums.sum()) if sums.sum() else np.full(size, -np.inf)
+
+
+@torch.inference_mode()
+def conditionals_in_order(own: Any, ids: Sequence[int], order: Sequence[int], start: int) -> np.ndarray:
+    """log Pr(· | the places before in the order) of each token of a text, in the order of prediction, L × V: an any-order
+    model's own forward, of this sequence alone."""
+    logits = own(torch.tensor([[start, *map(int, ids)]]), torch.tensor([list(map(int, order))])).logits[0]
+    return logits.double().log_softmax(-1).numpy()
+
+
+def factors_in_order(own: Any, ids: Sequence[int], order: Sequence[int], start: int) -> np.ndarray:
+    """log Pr of each token of a text in an order, in the order of the text."""
+    found = conditionals_in_order(own, ids, order, start)[np.arange(len(ids)), [ids[place] for place in order]]
+    return found[np.argsort(order)]

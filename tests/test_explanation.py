@@ -5,8 +5,9 @@ import re
 from itertools import accumulate
 
 import pytest
+from model_zoo import tiny_any_order
 
-from chainrule import LanguageModel, TableModel
+from chainrule import InputError, LanguageModel, TableModel
 
 CONTEXT = 64  # of `tiny`
 
@@ -116,3 +117,79 @@ def test_html_is_escaped():
     assert "&lt;" in html
     assert "&amp;" in html
     assert "'<'" not in html
+
+
+# In an order
+
+IDS = [3, 50, 7, 11, 12]
+
+
+def test_in_the_order_of_prediction_with_the_formula_of_the_course():
+    found = tiny_any_order("llama").lm.explain(IDS, order=(0, 4, 2, 1, 3))
+    assert [f.formula for f in found.factors] == [
+        "Pr(x_0 | s)",
+        "Pr(x_4 | s, e_0)",
+        "Pr(x_2 | s, e_0, e_4)",
+        "Pr(x_1 | s, e_0, e_4, e_2)",
+        "Pr(x_3 | s, e_0, e_4, e_2, e_1)",
+    ]
+    assert [f.token for f in found.factors] == ["<3>", "<12>", "<7>", "<50>", "<11>"]
+    assert [f.logprob for f in found.factors] == found.score.logprobs[[0, 4, 2, 1, 3]].tolist()
+    assert [f.running_logprob for f in found.factors] == list(accumulate(f.logprob for f in found.factors))
+    lines = str(found).splitlines()
+    assert lines[0] == "joint: the first one in the order is predicted from the start symbol <0> (id 0)"
+    assert lines[1].startswith("order 0, 4, 2, 1, 3; the length (5 tokens) is given; ")
+    names, numbers = (
+        " · ".join(each) for each in ([f.formula for f in found.factors], [f"{f.probability:.6g}" for f in found.factors])
+    )
+    assert lines[-2:] == [f"Pr(x) = {names} = {numbers}", found.total()]
+    assert found.to_dict()["ordering"]["order"] == [0, 4, 2, 1, 3]
+
+
+def test_an_order_whose_first_token_is_given():
+    found = tiny_any_order("llama").lm.explain(IDS, order=(3, 1, 4, 0, 2), start="given")
+    assert [f.formula for f in found.factors] == [
+        "Pr(x_1 | e_3)", "Pr(x_4 | e_3, e_1)", "Pr(x_0 | e_3, e_1, e_4)", "Pr(x_2 | e_3, e_1, e_4, e_0)"
+    ]  # fmt: skip
+    assert found.head().startswith("conditional: the token that comes first in the order is given, and has no factor\n")
+    assert found.total().startswith("Pr(x) given the first in the order = exp(")
+
+
+def test_a_context_comes_first_in_every_order():
+    found = tiny_any_order("llama").lm.explain(IDS[:2], context=[9, 9], order=(1, 0))
+    assert [f.formula for f in found.factors] == ["Pr(x_3 | s, e_0, e_1)", "Pr(x_2 | s, e_0, e_1, e_3)"]
+    assert found.product()[0].startswith("Pr(x) given what stands before = Pr(x_3 | s, e_0, e_1) · ")
+
+
+def test_long_orders_are_shortened():
+    found = tiny_any_order("llama", 40).lm.explain([7] * 12, order="right-to-left")
+    assert found.factors[8].formula == "Pr(x_3 | s, e_11, e_10, e_9, e_8, e_7, e_6, e_5, e_4)"
+    assert found.factors[9].formula == "Pr(x_2 | s, e_11, e_10, e_9, e_8, e_7, e_6, e_5, …, e_3)"
+    assert found.product() == []
+    assert len(tiny_any_order("llama", 40).lm.explain([7] * 8, order="right-to-left").product()) == 1
+
+
+def test_left_to_right_is_written_as_before(lm: LanguageModel):
+    found, before = lm.explain("AAB", order="left-to-right"), lm.explain("AAB")
+    assert str(found).splitlines()[2:] == str(before).splitlines()[1:]
+    assert found.head() == f"{before.head()}\n{found.score.ordering.describe()}"
+
+
+def test_a_score_is_explained_as_it_is(lm: LanguageModel):
+    score = tiny_any_order("llama").lm.score(IDS, order="random:3")[2]
+    assert str(tiny_any_order("llama").lm.explain(score)) == str(
+        tiny_any_order("llama").lm.explain(IDS, order=score.ordering.order)
+    )
+    assert str(lm.explain(lm.score("AAB"))) == str(lm.explain("AAB"))
+    for options in ({"context": "A"}, {"order": "random"}):
+        with pytest.raises(InputError, match="a score is explained as it is"):
+            lm.explain(lm.score("AAB"), **options)
+
+
+def test_several_orders_are_not_explained_at_once():
+    lm = tiny_any_order("llama").lm
+    for order in ("random:2", [(0, 1, 2, 3, 4)]):
+        with pytest.raises(InputError, match=r"explain writes one order out.*explain\(mixture\[0\]\)"):
+            lm.explain(IDS, order=order)
+    with pytest.raises(InputError, match="explain writes one order out"):
+        lm.explain(lm.score(IDS, order="random:2"))

@@ -91,7 +91,7 @@ def test_given_embeddings_are_nodes_of_their_own():
     assert job.question.token_N[job.node_T].tolist() == [5, 6, 7, 5, 6, 7, 5, 6, 8]
     rows = -1 - forest.symbol_N[job.node_T[3:]]
     assert rows.tolist() == [0, 1, 2, 3, 4, 5]
-    assert job.question.given_MD.tolist() == [[0, 0]] * 3 + [[1, 1]] * 3
+    assert job.question.alphabet.embedding_MD.tolist() == [[0, 0]] * 3 + [[1, 1]] * 3
 
 
 @pytest.mark.parametrize("ids", [[1], [1, 2]])

@@ -15,18 +15,34 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from chainrule.errors import ChainruleError, InputError, ModelError, OutputError
     from chainrule.language import LanguageModel, load
+    from chainrule.models.any_order import AnyOrderConfig, AnyOrderForCausalLM
     from chainrule.models.cache import pull
     from chainrule.models.table import TableModel
-    from chainrule.scores import Conditional, Explanation, PseudoScore, Ranked, Score, Scores
+    from chainrule.scores import (
+        Conditional,
+        Explanation,
+        Mixture,
+        Mixtures,
+        Ordering,
+        PseudoScore,
+        Ranked,
+        Score,
+        Scores,
+    )
 
 # Names are imported when they are first used: torch and transformers take seconds, and `chainrule --help` needs neither.
 _HOMES = {
+    "AnyOrderConfig": "models.any_order",
+    "AnyOrderForCausalLM": "models.any_order",
     "ChainruleError": "errors",
     "Conditional": "scores",
     "Explanation": "scores",
     "InputError": "errors",
     "LanguageModel": "language",
     "ModelError": "errors",
+    "Mixture": "scores",
+    "Mixtures": "scores",
+    "Ordering": "scores",
     "OutputError": "errors",
     "PseudoScore": "scores",
     "Ranked": "scores",
@@ -38,12 +54,17 @@ _HOMES = {
 }
 
 __all__ = [
+    "AnyOrderConfig",
+    "AnyOrderForCausalLM",
     "ChainruleError",
     "Conditional",
     "Explanation",
     "InputError",
     "LanguageModel",
+    "Mixture",
+    "Mixtures",
     "ModelError",
+    "Ordering",
     "OutputError",
     "PseudoScore",
     "Ranked",

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import torch
 
 from chainrule import native
-from chainrule.engine.chain import Chain
+from chainrule.engine.chain import Chain, Place
 from chainrule.engine.chains import chain_for, chain_of, engine_of, orderless
 from chainrule.engine.embeddings import embedded
 from chainrule.engine.engine import Engine
@@ -20,13 +21,15 @@ from chainrule.engine.job import Body, plan
 from chainrule.engine.masked import MaskedChain
 from chainrule.engine.two_stream import NEEDS_A_TOKEN, TwoStreamChain
 from chainrule.errors import InputError
+from chainrule.forest.orders import is_several
 from chainrule.growing import Generated, Options
 from chainrule.models.base import Model
 from chainrule.models.precision import name_of
 from chainrule.models.table import TableModel
 from chainrule.native.build import Status
-from chainrule.scores import Conditional, Explanation, PseudoScore, Ranked, Score, Scores
+from chainrule.scores import Conditional, Explanation, Mixture, Mixtures, PseudoScore, Ranked, Score, Scores
 from chainrule.scores.assemble import Settings, score_requests
+from chainrule.scores.orders import Orders
 from chainrule.scores.pseudo import pseudo_scores
 from chainrule.scores.scores import within_set
 from chainrule.text.policy import Start, framed_start, given_start, resolve_end, resolve_start
@@ -78,8 +81,8 @@ class LanguageModel:
         if tokenizer is None and isinstance(model, TableModel):
             tokenizer = Vocabulary(model.vocabulary)
         self.model, self.tokenizer = model, tokenizer
-        self.chain = chain_of(model, tokenizer)  # of a model that predicts in any order by itself; None: it has an engine
-        self._engine = engine if engine or self.chain else engine_of(model)
+        self._engine = engine or engine_of(model)  # None: of a model that has no distribution of a next token
+        self.chain = chain_of(model, tokenizer, self._engine)  # None: of a causal model, which predicts left to right
         self._any_order = self.chain
         self.start = self._start(start)
 
@@ -102,9 +105,14 @@ class LanguageModel:
         return self._any_order
 
     @property
+    def predictor(self) -> Engine | Chain:
+        """The engine of a causal model, or what another predicts with."""
+        return self.chain or self.engine
+
+    @property
     def invariant(self) -> Invariance:
         """Whether a factor has the same bits alone, in any batch, order and chunk; true or false, with its `reason`."""
-        return self.chain.invariance if self.chain else self.engine.invariance
+        return self.predictor.invariance
 
     @property
     def kernels(self) -> Status:
@@ -113,6 +121,15 @@ class LanguageModel:
             return Status(None, "the compiled kernels are for networks on the CPU")
         return native.status()
 
+    @property
+    def causal(self) -> bool:
+        """Whether it predicts left to right, from the tokens before, and has no other order of its own."""
+        return self.chain is None
+
+    @overload
+    def score(self, text: Any = ..., *, order: None = None, **options: Any) -> Score: ...
+    @overload
+    def score(self, text: Any = ..., *, order: Any, **options: Any) -> Score | Mixture: ...
     def score(
         self,
         text: Any = None,
@@ -121,14 +138,14 @@ class LanguageModel:
         embeddings: Any = None,
         start: str | int | None = None,
         **options: Any,
-    ) -> Score:
+    ) -> Score | Mixture:
         """log Pr of one text, pair of texts (a, b), or sequence of token ids, and every factor of it.
 
         context: a text or token ids that stand before it and are given: Pr(text | context).
         embeddings: T × D, used in place of the embeddings of the token ids (which may be left out where every row is a
             row of the model's own table). Positions are added by the model.
         start: another start policy than the model's.
-        Options: end, top, window, stride, rows, progress, as in `score_batch`.
+        Options: order, seed, end, top, window, stride, rows, progress, as in `score_batch`.
         Raises InputError for what cannot be scored.
         """
         if embeddings is None:
@@ -137,20 +154,30 @@ class LanguageModel:
             return self.score_batch([text], context=None if context is None else [context], start=start, **options)[0]
         if self._engine is None:
             raise InputError(f"{self._no_next_token()}; it takes token ids and masks, and no embeddings: give token ids")
+        if options.get("order") is not None or not self.causal:
+            raise InputError("embeddings are scored left to right under causal models: give token ids for any other order")
         request = embedded(self.model, self.tokenizer, text, context, embeddings)
         return self._score([request], start, **options)[0]
 
+    @overload
+    def score_batch(self, texts: Sequence[Any], *, order: None = None, **options: Any) -> Scores: ...
+    @overload
+    def score_batch(self, texts: Sequence[Any], *, order: Any, **options: Any) -> Scores | Mixtures: ...
     def score_batch(
         self,
         texts: Sequence[Any],
         *,
         context: Any = None,
         start: str | int | None = None,
+        order: Any = None,
         **options: Any,
-    ) -> Scores:
+    ) -> Scores | Mixtures:
         """Score many sequences; shared prefixes are computed once, and the order of input is kept.
 
         context: one for all, or a list with one for each.
+        order: in which the tokens to be scored are predicted: a permutation of their places 0, 1 …, "left-to-right",
+            "right-to-left" or "random". The length is given then, and a context comes first. Several orders ("random:8", or a
+            list of orders) give `Mixtures`, each text in every one of them. seed: of random orders.
         window: the most embeddings to condition on (default: the model's own context); a longer text is scored in windows
             that move on by `stride` tokens (default: half a window), every token exactly once, the start symbol at the
             head of every window; `contexts` records what each factor saw. window=False refuses longer texts instead.
@@ -160,7 +187,8 @@ class LanguageModel:
         if isinstance(texts, str):
             raise InputError("score_batch takes a list of texts; for one text use score")
         made = requests(list(texts), _each(context, len(texts)), self.tokenizer, self.model.head.size)
-        return self._score(made, start, **options)
+        scores = self._score(made, start, order=order, **options)
+        return Mixtures.of(scores, len(texts)) if order is not None and is_several(order) else scores
 
     def rank(self, context: Any, candidates: Sequence[Any], **options: Any) -> list[Ranked]:
         """The candidates behind `context`, best first, each with log Pr(candidate | context). Options as in `score_batch`.
@@ -169,6 +197,8 @@ class LanguageModel:
         """
         if isinstance(candidates, str):
             raise InputError("rank takes a list of candidates; a single text is scored with score(text, context=...)")
+        if is_several(options.get("order")):
+            raise InputError("rank takes one order; in several, score the candidates with score_batch(..., context=...)")
         scores = self.score_batch(list(candidates), context=[context] * len(candidates), **options)
         order, share = np.argsort(-scores.logprob, kind="stable").tolist(), within_set(scores)
         return [Ranked(i, candidates[i], float(scores.logprob[i]), scores[i], float(share[i])) for i in order]
@@ -189,6 +219,9 @@ class LanguageModel:
             raise InputError(
                 f"the context has {seen} embeddings, start symbol included, and the model takes {most}: shorten it"
             )
+        if self.chain is not None:
+            place = Place(np.append(ids, 0), np.arange(len(ids)), len(ids), chosen.id)
+            return Conditional(self.chain.conditionals([place])[0], seen, chosen, self.tokenizer, self.model.name)
         body = Body(np.append(ids, 0), len(ids), chosen.id)  # the last token only marks the place that is asked about
         job = plan([body], self.model.max_rows, False, None)
         node = int(job.question.forest.parent_N[job.node_T[0]])
@@ -215,8 +248,14 @@ class LanguageModel:
         return pseudo_scores(chain, self.tokenizer, made, self.start, within_words=within_words, **options)
 
     def explain(self, text: Any, *, context: Any = None, **options: Any) -> Explanation:
-        """Each factor of a text written out, with the running product."""
-        return Explanation(self.score(text, context=context, **options))
+        """Each factor of a text, or of a `Score`, written out in the order of prediction, with the running product."""
+        if isinstance(text, Mixture) or is_several(options.get("order")):
+            raise InputError("explain writes one order out: give one, or explain a score of the mixture: explain(mixture[0])")
+        if not isinstance(text, Score):
+            return Explanation(self.score(text, context=context, **options))
+        if context is not None or options:
+            raise InputError("a score is explained as it is: give context=, order= and other options when it is made")
+        return Explanation(text)
 
     def generate(
         self,
@@ -275,23 +314,34 @@ class LanguageModel:
             return self.model.embed(torch.from_numpy(request.ids).to(self.model.device)).clone()
 
     def __repr__(self) -> str:
-        name = (
-            type(self.model).__name__
-            if isinstance(self.model, TableModel)
-            else type(getattr(self.model, "lm", self.model)).__name__
-        )
+        network = getattr(self.model, "own", getattr(self.model, "lm", self.model))
         return (
-            f"LanguageModel({self.model.name!r}: {name}, {name_of(self.model.dtype)} on "
-            f"{self.model.device}, {(self.chain or self.engine).path} path, start {self.start.policy})"
+            f"LanguageModel({self.model.name!r}: {type(network).__name__}, {name_of(self.model.dtype)} on "
+            f"{self.model.device}, {self.predictor.path} path, start {self.start.policy})"
         )
 
-    def _score(self, made: list[Request], start: str | int | None, *, end: bool | int | None = None, **options: Any) -> Scores:
-        unknown = options.keys() - {option.name for option in fields(Settings)}
+    def _score(
+        self,
+        made: list[Request],
+        start: str | int | None,
+        *,
+        end: bool | int | None = None,
+        order: Any = None,
+        seed: int = 0,
+        **options: Any,
+    ) -> Scores:
+        unknown, end_id = options.keys() - {option.name for option in fields(Settings)}, self._resolved_end(end)
         if unknown:
             raise TypeError(f"unknown option: {', '.join(map(repr, sorted(unknown)))}")
-        return score_requests(
-            self.engine, self.tokenizer, made, self._chosen(start), self._resolved_end(end), Settings(**options)
-        )
+        orders = None
+        if order is not None or not self.causal:
+            if end_id is not None:
+                raise InputError(
+                    "in an order the length of the text is given, so no end symbol is predicted: leave end= or order= out"
+                )
+            asked = "left-to-right" if order is None else order
+            orders = partial(Orders.of, order=asked, seed=seed, chain=lambda: self.any_order, ordinary=self.causal)
+        return score_requests(self.predictor, self.tokenizer, made, self._chosen(start), end_id, Settings(**options), orders)
 
     def _given(self, context: Any) -> Request | None:
         """One text or one sequence of token ids that stands before; None for none."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import json
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -30,6 +31,14 @@ class Record:
     item: str | tuple[str, str]
     context: str | None
     where: str
+
+
+def orders(given: list[str] | None) -> Any:
+    """What --order names, as the library takes it: "0,4,2,1,3" is a permutation, several of them are a list."""
+    read = [
+        tuple(map(int, each.split(","))) if re.fullmatch(r"\s*-?\d+(\s*,\s*-?\d+)*\s*", each) else each for each in given or []
+    ]
+    return read[0] if len(read) == 1 else read or None
 
 
 def read(texts: list[str], file: str | None, columns: Columns, context: str | None, skip_empty: bool) -> Iterator[Record]:

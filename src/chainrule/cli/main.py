@@ -23,6 +23,8 @@ class Per(StrEnum):
     """What one row of output stands for."""
 
     sequence = "sequence"
+    text = "text"
+    order = "order"
     token = "token"
 
 
@@ -41,6 +43,15 @@ Window = Annotated[Optional[int], typer.Option(help="Score texts longer than thi
 Stride = Annotated[Optional[int], typer.Option(help="Tokens a window moves on by. Default: half a window.")]  # noqa: UP045
 NoWindow = Annotated[bool, typer.Option("--no-window", help="Refuse texts longer than the model's context.")]
 SkipEmpty = Annotated[bool, typer.Option("--skip-empty", help="Leave out empty lines, which are an error otherwise.")]
+Order = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option(
+        "--order",
+        help="Predict the tokens in this order: 0,4,2,1,3, left-to-right, right-to-left, random. Several (random:8, or --order "
+        "again and again) are averaged.",
+    ),
+]
+Seed = Annotated[int, typer.Option(min=0, help="Of random orders.")]
 Output = Annotated[Optional[str], typer.Option("--output", "-o", help="Write a .csv, .jsonl or .parquet file.")]  # noqa: UP045
 
 
@@ -66,7 +77,12 @@ def score(
     context_column: Annotated[Optional[str], typer.Option(help="A column with each text's context.")] = None,  # noqa: UP045
     pair_column: Annotated[Optional[str], typer.Option(help="A column with each text's second segment ([SEP]).")] = None,  # noqa: UP045
     context: Context = None,
-    per: Annotated[Optional[Per], typer.Option(help="One row a sequence or a token.")] = None,  # noqa: UP045
+    per: Annotated[
+        Optional[Per],  # noqa: UP045
+        typer.Option(help="One row a sequence or a token; with several orders a text, order or token."),
+    ] = None,
+    order: Order = None,
+    seed: Seed = 0,
     top: Annotated[int, typer.Option(min=0, help="Keep the K most probable tokens in each place.")] = 0,
     skip_empty: SkipEmpty = False,
     output: Output = None,
@@ -82,12 +98,16 @@ def score(
     threads: Threads = None,
 ) -> None:
     """log Pr of texts: the sum, and every factor of it."""
-    from chainrule.cli.inputs import Columns, read
+    from chainrule.cli.inputs import Columns, orders, read
     from chainrule.cli.scoring import Sink, score_stream
+    from chainrule.forest.orders import is_several
 
     records = read(text or [], file, Columns(column, context_column, pair_column), context, skip_empty)
-    sink = Sink(output, json, None if per is None else per.value, lone=len(text or []) == 1 and file is None)
+    asked = orders(order)
+    lone = len(text or []) == 1 and file is None
+    sink = Sink(output, json, None if per is None else per.value, lone, is_several(asked))
     options = {"end": end or None, "top": top, "window": False if no_window else window, "stride": stride}
+    options |= {"order": asked, "seed": seed}
     with sink:
         score_stream(lambda: _load(model, device, dtype, start, threads), records, sink, options)
 
@@ -180,6 +200,8 @@ def generate(
 def explain(
     text: Annotated[str, typer.Argument(help="The text.")],
     context: Context = None,
+    order: Order = None,
+    seed: Seed = 0,
     json: Json = False,
     model: Model = None,
     start: Start = "auto",
@@ -189,9 +211,11 @@ def explain(
     threads: Threads = None,
 ) -> None:
     """Every factor written out: Pr(x_2 | e_0, e_1) = 0.083 …, with the running product."""
+    from chainrule.cli.inputs import orders
     from chainrule.cli.scoring import tell
 
-    tell(_load(model, device, dtype, start, threads).explain(text, context=context, end=end or None), json)
+    options = {"context": context, "end": end or None, "order": orders(order), "seed": seed}
+    tell(_load(model, device, dtype, start, threads).explain(text, **options), json)
 
 
 @app.command()

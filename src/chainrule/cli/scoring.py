@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Any
 from chainrule.cli.inputs import Record
 from chainrule.cli.progress import progress
 from chainrule.errors import InputError
-from chainrule.scores.tables import Writer, json_text, score_summary, write_csv
+from chainrule.scores.mixture import Mixtures
+from chainrule.scores.scores import Scores
+from chainrule.scores.tables import Writer, json_text, write_csv
 
 if TYPE_CHECKING:
     import pyarrow
 
     from chainrule.engine.engine import Progress
     from chainrule.language import LanguageModel
-    from chainrule.scores import Conditional, Scores
+    from chainrule.scores import Conditional
 
 SHARD = 1000  # texts scored and written at a time, so that memory does not grow with the input
 
@@ -27,9 +29,13 @@ SHARD = 1000  # texts scored and written at a time, so that memory does not grow
 class Sink:
     """Where scores go: a file, JSON lines, a terminal, or CSV for a pipe."""
 
-    def __init__(self, output: str | None, json: bool, per: str | None, lone: bool) -> None:
-        self.json, self.lone = json, lone
-        self.per = per or "sequence"
+    def __init__(self, output: str | None, json: bool, per: str | None, lone: bool, several: bool = False) -> None:
+        self.json, self.lone, self.per = json, lone, per
+        rows = (Mixtures if several else Scores).rows_per
+        if per not in (None, *rows):
+            raise InputError(
+                f"--per {per} is for {'one order' if several else 'several orders'}; here it is {' or '.join(rows)}"
+            )
         self.detailed = per == "token" or (per is None and lone)
         self._writer = None if output is None else Writer(output)
         self._header = True
@@ -41,13 +47,13 @@ class Sink:
         if self._writer is not None:
             self._writer.__exit__(*error)
 
-    def write(self, scores: Scores) -> None:
+    def write(self, scores: Scores | Mixtures) -> None:
         """Write one shard, behind the ones before it."""
         if self._writer is not None:
             self._writer.write(scores.to_arrow(self.per))
         elif self.json:
             for score in scores:
-                print(json_text(score.to_dict() if self.detailed else score_summary(score)))
+                print(json_text(score.to_dict() if self.detailed else score.summary()))
         elif sys.stdout.isatty():
             show(*(scores if self.detailed else [scores]))
         else:
@@ -150,7 +156,7 @@ def print_json(value: Any) -> None:
     print(json_text(value, indent=2))
 
 
-def _score(lm: LanguageModel, shard: list[Record], options: dict[str, Any], report: Progress | None) -> Scores:
+def _score(lm: LanguageModel, shard: list[Record], options: dict[str, Any], report: Progress | None) -> Any:
     contexts = [r.context for r in shard]
     given = None if all(c is None for c in contexts) else contexts
     return naming(shard, lambda: lm.score_batch([r.item for r in shard], context=given, progress=report, **options))

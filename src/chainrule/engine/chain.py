@@ -45,6 +45,7 @@ class Chain(Protocol):
     reason: str
     how: str  # one line for people: what keeps the places not yet predicted from view
     support: Support
+    causal: bool  # whether it is an ordinary causal model left to right: no factor depends then on the text's length
 
     @property
     def invariance(self) -> Invariance: ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from chainrule.engine.any_order import AnyOrderChain
 from chainrule.engine.chain import Chain, Orderless
 from chainrule.engine.engine import Engine
 from chainrule.engine.marginal import MarginalChain
@@ -11,7 +12,7 @@ from chainrule.engine.masked import MaskedChain
 from chainrule.engine.probe import choose
 from chainrule.engine.two_stream import TwoStreamChain
 from chainrule.errors import InputError
-from chainrule.models.base import Model
+from chainrule.models.any_order import AnyOrderModel
 from chainrule.models.masked import MaskedModel
 from chainrule.models.pretrained import PretrainedModel
 from chainrule.models.two_stream import TwoStreamModel
@@ -19,19 +20,23 @@ from chainrule.text.frame import resolve_frame
 from chainrule.text.tokenizer import Tokenizes
 
 
-def engine_of(model: Model) -> Engine:
-    """The engine of a causal model: a network is probed; anything else is run by its own forward."""
+def engine_of(model: Any) -> Engine | None:
+    """The engine of a model with a next token: a network is probed; a table is run as it is. None for other models."""
+    if isinstance(model, MaskedModel | TwoStreamModel):
+        return None
     return choose(model) if isinstance(model, PretrainedModel) else Engine(model, "batch")
 
 
-def chain_of(model: Any, tokenizer: Tokenizes | None) -> Chain | None:
-    """The chain of a model that predicts in any order by itself; None for a causal one, which has an engine instead.
+def chain_of(model: Any, tokenizer: Tokenizes | None, engine: Engine | None) -> Chain | None:
+    """The chain of a model that predicts in any order by itself; None for a causal one, which has its engine alone.
 
     Raises ModelError for a masked model whose symbols nobody names, and for one that does not agree with its own forward.
     """
     if isinstance(model, MaskedModel):
         sizes = {"vocab_size": model.head.size, "embeddings": model.embeddings}
         return MaskedChain(model, resolve_frame(tokenizer, model.symbols, **sizes, model=model.name))
+    if isinstance(model, AnyOrderModel) and engine is not None:
+        return AnyOrderChain(engine)
     return TwoStreamChain(model) if isinstance(model, TwoStreamModel) else None
 
 

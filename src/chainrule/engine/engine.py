@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from chainrule.engine.alphabet import Alphabet, Tokens
 from chainrule.engine.fused_head import read_fused, supports
 from chainrule.engine.paths import Begun, Step, batch_path, forest_path
 from chainrule.engine.readout import Distributions, read, room
@@ -30,24 +31,16 @@ Progress = Callable[[int, int], None]  # contexts done, contexts in all
 
 @dataclass(frozen=True)
 class Question:
-    """What to compute: a forest of symbols, and the nodes whose factors are wanted.
-
-    A symbol ≥ 0 is a token id. A symbol < 0 stands for row −1 − symbol of `given_MD`, an embedding that was given in
-    place of an id; `given_M` holds the id it is scored as.
-    """
+    """What to compute: a forest of symbols, the nodes whose factors are wanted, and what the symbols stand for."""
 
     forest: Forest
     wanted_N: NDArray[np.bool_]
-    given_MD: Tensor | None = None
-    given_M: NDArray[np.int64] | None = None
+    alphabet: Alphabet = field(default_factory=Tokens)
 
     @property
     def token_N(self) -> NDArray[np.int64]:
         """The token id at every node."""
-        symbol_N = self.forest.symbol_N
-        if self.given_M is None:
-            return symbol_N
-        return np.where(symbol_N >= 0, symbol_N, self.given_M[np.maximum(-1 - symbol_N, 0) % len(self.given_M)])
+        return self.alphabet.tokens(self.forest.symbol_N)
 
 
 @dataclass(frozen=True)
@@ -61,6 +54,16 @@ class Answer:
     top_logprob_Nk: NDArray[np.float64]
     rows: int  # contexts the network computed
     contexts: int  # distinct contexts there are
+
+    @property
+    def columns(self) -> tuple[NDArray[Any], ...]:
+        """All that there is of every node, in the order of the fields."""
+        return self.logprob_N, self.rank_N, self.entropy_N, self.top_id_Nk, self.top_logprob_Nk
+
+    def at(self, node_T: NDArray[np.int64]) -> Answer:
+        """The same of these nodes alone, in this order."""
+        logprob_T, rank_T, entropy_T, top_id_Tk, top_logprob_Tk = (column[node_T] for column in self.columns)
+        return Answer(logprob_T, rank_T, entropy_T, top_id_Tk, top_logprob_Tk, self.rows, self.contexts)
 
 
 class Engine:
@@ -112,30 +115,38 @@ class Engine:
     @torch.inference_mode()
     def distribution(self, question: Question, node: int, *, rows: int = ROWS) -> NDArray[np.float64]:
         """log Pr(v | the path down to `node`) for every v of the vocabulary; `node` must have a wanted child."""
-        for step in self._steps(question, rows):
-            here = np.flatnonzero(question.forest.parent_N[step.node_F] == node)
-            if len(here):
-                return self.read(step.hidden_RH[step.row_F[here[:1]]], room(self.model.head, self.model.device))
-        raise ValueError(f"no factor is wanted behind node {node}")
+        return self.distributions(question, np.array([node]), rows=rows)[0]
 
-    def read(self, hidden_1H: Tensor, room_MV: Tensor) -> NDArray[np.float64]:
-        """log Pr(v | the context at this row) for every v of the vocabulary: V. Raises ModelError where it is NaN."""
-        at = Distributions.at(self.model.head, hidden_1H, room_MV)
-        logprob_V = (at.logits_MV[0].double() - at.logsumexp_M[0]).cpu().numpy()
-        _refuse_nan(logprob_V, self.model.name)
-        return logprob_V
+    @torch.inference_mode()
+    def distributions(self, question: Question, node_B: NDArray[np.int64], *, rows: int = ROWS) -> NDArray[np.float64]:
+        """log Pr(v | the path down to each node) for every v of the vocabulary, B × V; each must have a wanted child."""
+        room_MV = room(self.model.head, self.model.device)
+        logprob_BV, missing_B = np.empty((len(node_B), self.model.head.size)), np.ones(len(node_B), bool)
+        for step in self._steps(question, rows):
+            row_of = dict(zip(question.forest.parent_N[step.node_F].tolist(), step.row_F.tolist(), strict=True))
+            here_B = missing_B & np.isin(node_B, list(row_of))
+            if here_B.any():
+                row_M = [row_of[node] for node in node_B[here_B].tolist()]
+                logprob_BV[here_B], missing_B = self.read(step.hidden_RH[row_M], room_MV), missing_B & ~here_B
+            if not missing_B.any():
+                break
+        if missing_B.any():
+            raise ValueError(f"no factor is wanted behind node {int(node_B[missing_B][0])}")
+        return logprob_BV
+
+    def read(self, hidden_MH: Tensor, room_MV: Tensor) -> NDArray[np.float64]:
+        """log Pr(v | the context at each row) for every v of the vocabulary: M × V. Raises ModelError where it is NaN."""
+        parts = [Distributions.at(self.model.head, part, room_MV).logprobs(len(part)) for part in hidden_MH.split(len(room_MV))]
+        logprob_MV = torch.cat(parts).cpu().numpy()
+        _refuse_nan(logprob_MV, self.model.name)
+        return logprob_MV
 
     def _steps(self, question: Question, rows: int, begun: Begun | None = None) -> Iterator[Step]:
         asked = self.model, question.forest, question.wanted_N, partial(self._embed, question), rows
         return forest_path(*asked, begun) if begun is not None else PATHS[self.path](*asked)
 
     def _embed(self, question: Question, node_R: NDArray[np.int64]) -> Tensor:
-        symbol_R = torch.from_numpy(question.forest.symbol_N[node_R]).to(self.model.device)
-        embeddings_RD = self.model.inputs(symbol_R.clamp_min(0))
-        if question.given_MD is not None:
-            given = symbol_R < 0
-            embeddings_RD[given] = question.given_MD[-1 - symbol_R[given]].to(embeddings_RD)
-        return embeddings_RD
+        return question.alphabet.inputs(self.model, question.forest.symbol_N[node_R])
 
 
 def _empty(nodes: int, top: int, contexts: int) -> Answer:

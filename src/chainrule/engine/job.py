@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from chainrule.engine.alphabet import Alphabet, Given, Tokens
 from chainrule.engine.engine import Question
 from chainrule.errors import InputError
 from chainrule.forest.forest import Forest, offsets, ranges
@@ -62,14 +63,14 @@ def plan(bodies: list[Body], max_rows: int | None, window: int | bool | None, st
     node_T = forest.path_T[ranges(offset_W1[1:] - own_W, own_W)]
     wanted_N = np.zeros(len(forest), bool)
     wanted_N[node_T] = True
+    return Job(Question(forest, wanted_N, _alphabet(bodies)), node_T, np.bincount(cuts.body_W, minlength=len(bodies)))
+
+
+def _alphabet(bodies: list[Body]) -> Alphabet:
     given = [(body.embeddings, body.ids) for body in bodies if body.embeddings is not None]
-    question = Question(
-        forest,
-        wanted_N,
-        torch.cat([embeddings for embeddings, _ in given]) if given else None,
-        np.concatenate([ids for _, ids in given]) if given else None,
-    )
-    return Job(question, node_T, np.bincount(cuts.body_W, minlength=len(bodies)))
+    if not given:
+        return Tokens()
+    return Given(torch.cat([embeddings for embeddings, _ in given]), np.concatenate([ids for _, ids in given]))
 
 
 class _Cuts(NamedTuple):

@@ -33,6 +33,7 @@ class MarginalChain:
     """The chain rule in any order, by a causal model whose texts can all be listed."""
 
     path = "marginal"
+    causal = True  # left to right it is the causal model
     reason = "a causal model knows a token given those before it; any other conditional is a sum over all texts"
     how = "all texts of the length are scored, and the probabilities of those that agree with what is seen are summed"
     support = Support(np.zeros(0, np.int64), "")

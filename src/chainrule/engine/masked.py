@@ -37,6 +37,7 @@ class MaskedChain:
     """The chain rule in any order, by a masked model. The start symbol is the frame's own: `start_id` is not looked at."""
 
     path = "masked"
+    causal = False
 
     def __init__(self, model: MaskedModel, frame: Frame) -> None:
         self.model, self.frame = model, frame

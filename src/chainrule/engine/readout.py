@@ -83,6 +83,10 @@ class Distributions:
         mean_M = (torch.exp(top_TM - logsumexp_M) * dot_TM).sum(0)  # the expected logit
         return cls(logits_MV, logsumexp_M, logsumexp_M - mean_M)
 
+    def logprobs(self, count: int) -> Tensor:
+        """log Pr(v | …) for every v of the vocabulary at the first `count` rows (the others are padding), in float64."""
+        return self.logits_MV[:count].double() - self.logsumexp_M[:count, None]
+
     def factors(self, row_F: Tensor, token_F: Tensor, top: int) -> Factors:
         logit_F = self.logits_MV[row_F, token_F]
         logprob_F = logit_F.double() - self.logsumexp_M[row_F]

@@ -39,7 +39,7 @@ class Stepper:
             self._forest(ids) if self.engine.path == "forest" else self.model.hidden(self._inputs([*self.ids, *ids])[None])[0]
         )
         self.ids += ids
-        return self.engine.read(hidden_RH[-1:], self._room)
+        return self.engine.read(hidden_RH[-1:], self._room)[0]
 
     def _forest(self, ids: Sequence[int]) -> torch.Tensor:
         chunk = extension(len(self.ids), len(ids))

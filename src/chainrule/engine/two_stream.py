@@ -36,6 +36,7 @@ class TwoStreamChain:
     """The chain rule in any order, by a two-stream network, given at least one token."""
 
     path = "two-stream"
+    causal = False
     support = Support(np.zeros(0, np.int64), "")
     how = "the content stream sees what is already known, and the query stream predicts from that; the first token is given"
 

@@ -45,6 +45,10 @@ def load_model(
 
 def _wrapped(lm: Any, name: str) -> PretrainedModel | MaskedModel | TwoStreamModel:
     """A network as what it is, by its own class and its forward."""
+    from chainrule.models.any_order import AnyOrderForCausalLM, AnyOrderModel
+
+    if isinstance(lm, AnyOrderForCausalLM):
+        return AnyOrderModel(lm, name)
     if is_two_stream(lm):
         return TwoStreamModel(lm, name)
     return MaskedModel(lm, name) if is_masked(lm.config, type(lm).__name__) else PretrainedModel(lm, name)
@@ -124,6 +128,8 @@ def _read(source: Path | str, dtype: str) -> Any:
 
 
 def _from_pretrained(source: str, dtype: str, **options: Any) -> Any:
+    import chainrule.models.any_order  # noqa: F401 (makes it known to transformers)
+
     if "gguf_file" not in options:
         options["use_safetensors"] = True
     if dtype == "float64":  # which grouped products of experts know nothing of

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import numpy as np
 import torch
 
-from chainrule.engine.engine import ROWS, Answer, Engine, Progress
-from chainrule.engine.job import Body, Job, plan
+from chainrule.engine.chain import Chain
+from chainrule.engine.engine import ROWS, Engine, Progress
+from chainrule.engine.invariance import Invariance
+from chainrule.engine.job import Body, plan
 from chainrule.errors import InputError
 from chainrule.forest.forest import offsets
+from chainrule.scores.ordering import Ordering
+from chainrule.scores.orders import Found, Orders, in_orders
 from chainrule.scores.scores import Scores
 from chainrule.text.policy import Start
 from chainrule.text.quiet import outside
@@ -38,66 +43,89 @@ class Settings:
 
 
 def score_requests(
-    engine: Engine, tokenizer: Tokenizes | None, made: list[Request], start: Start, end: int | None, settings: Settings
+    predictor: Engine | Chain,
+    tokenizer: Tokenizes | None,
+    made: list[Request],
+    start: Start,
+    end: int | None,
+    settings: Settings,
+    orders_of: Callable[[list[Request]], Orders] | None = None,
 ) -> Scores:
-    """Score the requests, in their order. Raises InputError for what has no factor, ModelError where there is NaN."""
-    settings.check(engine.model.head.size)
+    """Score the requests, in their order; in the orders asked for, each once for every one, one request after another.
+
+    Raises InputError for what has no factor, ModelError where there is NaN.
+    """
+    settings.check(predictor.model.head.size)
     starts = [start if r.start_id is None else Start("cls", r.start_id, _name(tokenizer, r.start_id)) for r in made]
     if end is not None:
-        _add_ends(made, end, engine)
-    bodies = [_body(request, own) for request, own in zip(made, starts, strict=True)]
-    job = plan(bodies, engine.model.max_rows, settings.window, settings.stride)
-    answer = engine.answer(job.question, rows=settings.rows, top=settings.top, progress=settings.progress)
+        _add_ends(made, end, predictor.model.width)
+    for request, own in zip(made, starts, strict=True):
+        _warn_of_start(request, own)
+    ordinary = partial(_left_to_right, predictor, settings)
+    orderings: list[Ordering | None] = [None] * len(made)
+    if orders_of is None:
+        found, invariant = ordinary(made, starts)
+    else:
+        orders = orders_of(made)
+        made, starts = orders.repeated(made), orders.repeated(starts)
+        found, orderings, invariant = in_orders(orders, made, starts, settings, ordinary)
     return Scores(
         requests=made,
         starts=starts,
         end=end,
-        offsets=_offsets(made, starts),
+        offsets=offsets(found.count_S),
         tokenizer=tokenizer,
-        model=engine.model.name,
-        invariant=engine.invariance,
-        windows=job.windows_S,
-        rows=answer.rows,
-        distinct_contexts=answer.contexts,
-        **_columns(job, answer),
+        model=predictor.model.name,
+        invariant=invariant,
+        windows=found.windows_S,
+        rows=found.answer.rows,
+        distinct_contexts=found.answer.contexts,
+        orderings=orderings,
+        **found.columns(),
     )
 
 
-def _columns(job: Job, answer: Answer) -> dict[str, Any]:
-    return {
-        "ids": job.question.token_N[job.node_T],
-        "logprobs": answer.logprob_N[job.node_T],
-        "contexts": job.context_T,
-        "ranks": answer.rank_N[job.node_T],
-        "entropies": answer.entropy_N[job.node_T],
-        "top_ids": answer.top_id_Nk[job.node_T],
-        "top_logprobs": answer.top_logprob_Nk[job.node_T],
-    }
+def _left_to_right(
+    engine: Engine | Chain, settings: Settings, made: list[Request], starts: list[Start]
+) -> tuple[Found, Invariance]:
+    """The factors of a causal model, as it was trained to give them."""
+    assert isinstance(engine, Engine), "all other models are asked in an order"
+    bodies = [_body(request, own) for request, own in zip(made, starts, strict=True)]
+    job = plan(bodies, engine.model.max_rows, settings.window, settings.stride)
+    answer = engine.answer(job.question, rows=settings.rows, top=settings.top, progress=settings.progress)
+    count_S = [len(r.ids) - _first_is_given(r, s) for r, s in zip(made, starts, strict=True)]
+    ids = job.question.token_N[job.node_T]
+    found = Found(answer.at(job.node_T), ids, job.context_T, np.array(count_S, np.int64), job.windows_S)
+    return found, engine.invariance
 
 
-def _offsets(made: list[Request], starts: list[Start]) -> np.ndarray:
+def _first_is_given(request: Request, start: Start) -> bool:
     """A first token that is given has no factor."""
-    return offsets([len(r.ids) - (s.id is None and not len(r.context_ids)) for r, s in zip(made, starts, strict=True)])
+    return start.id is None and not len(request.context_ids)
 
 
-def _add_ends(made: list[Request], end: int, engine: Engine) -> None:
+def _add_ends(made: list[Request], end: int, width: int) -> None:
     """The end symbol is predicted and never fed, so whatever stands for its embedding is not looked at."""
     symbol = np.array([end], np.int64)
     for request in made:
         request.ids = np.concatenate((request.ids, symbol))
         if request.embeddings is not None:
-            nothing = request.embeddings.new_zeros(1, engine.model.width)
+            nothing = request.embeddings.new_zeros(1, width)
             request.embeddings = torch.cat([request.embeddings, nothing])
 
 
-def _body(request: Request, start: Start) -> Body:
-    ids = np.concatenate((request.context_ids, request.ids)) if len(request.context_ids) else request.ids
-    if start.id is not None and ids[0] == start.id:
+def _warn_of_start(request: Request, start: Start) -> None:
+    first = request.context_ids if len(request.context_ids) else request.ids
+    if start.id is not None and first[0] == start.id:
         warnings.warn(
             f"the tokens begin with the start symbol {start.token} (id {start.id}) themselves, so it stands there twice; "
             "leave it out, or take the first token as given with start='given'",
             stacklevel=outside(),
         )
+
+
+def _body(request: Request, start: Start) -> Body:
+    ids = np.concatenate((request.context_ids, request.ids)) if len(request.context_ids) else request.ids
     return Body(ids, len(request.context_ids), start.id, request.embeddings)
 
 

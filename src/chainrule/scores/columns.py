@@ -63,8 +63,50 @@ def per_sequence(scores: Scores) -> dict[str, Any]:
         "model": [scores.model] * many,
         "invariant": [bool(scores.invariant)] * many,
     }
-    made = {name: pyarrow.array(values, pyarrow.type_for_alias(_SEQUENCE_TYPES[name])) for name, values in columns.items()}
-    return {"index": pyarrow.array(np.arange(many))} | made
+    return {"index": pyarrow.array(np.arange(many))} | typed(columns) | _orders(scores)
+
+
+def typed(columns: dict[str, Any]) -> dict[str, pyarrow.Array]:
+    """Columns as Arrow arrays, of the type that goes with their name."""
+    import pyarrow
+
+    kind = {name: pyarrow.type_for_alias(_SEQUENCE_TYPES[name]) for name in columns if name in _SEQUENCE_TYPES}
+    return {name: pyarrow.array(values, kind.get(name)) for name, values in columns.items()}
+
+
+def _orders(scores: Scores) -> dict[str, Any]:
+    """In which order each sequence was scored, and what of it was given; no such columns where none has an order."""
+    import pyarrow
+
+    found = [ordering for ordering in scores.orderings if ordering is not None]
+    if len(found) < len(scores) or not found:
+        return {}
+    places = pyarrow.list_(pyarrow.int32())
+    return {
+        "order": pyarrow.array([ordering.order.tolist() for ordering in found], places),
+        "given": pyarrow.array([ordering.given.tolist() for ordering in found], places),
+        "length": pyarrow.array([ordering.length for ordering in found], pyarrow.int32()),
+        "length_given": pyarrow.array([ordering.length_given for ordering in found], pyarrow.bool_()),
+        "how": pyarrow.array([ordering.how for ordering in found], pyarrow.string()),
+        "support": pyarrow.array([ordering.support for ordering in found], pyarrow.string()),
+    }
+
+
+def _places(scores: Scores) -> dict[str, Any]:
+    """Of each token its place in the whole sequence, its step, and the places that its factor saw, in their order."""
+    import pyarrow
+
+    if any(ordering is None for ordering in scores.orderings) or not len(scores):
+        return {}
+    each = [(score, score.ordering) for score in scores if score.ordering is not None]
+    seen = [score.context_positions(i).tolist() for score, _ in each for i in range(len(score))]
+    given = np.repeat([ordering.length_given for _, ordering in each], scores.tokens)
+    return {
+        "position": pyarrow.array(np.concatenate([ordering.places for _, ordering in each])),
+        "step": pyarrow.array(np.concatenate([ordering.steps for _, ordering in each])),
+        "context_positions": pyarrow.array(seen, pyarrow.list_(pyarrow.int32())),
+        "length_given": pyarrow.array(given),
+    }
 
 
 def per_token(scores: Scores) -> dict[str, Any]:
@@ -92,6 +134,7 @@ def per_token(scores: Scores) -> dict[str, Any]:
         "end_id": spread([scores.end] * len(scores), pyarrow.int64()),
         "kind": spread(scores.kinds, pyarrow.string()),
     }
+    columns |= _places(scores)
     k = scores.top_ids.shape[1]
     if k:
         bound_T1 = pyarrow.array(np.arange(len(scores.ids) + 1, dtype=np.int32) * np.int32(k))
@@ -122,22 +165,21 @@ def _tokens(scores: Scores, ids_T: NDArray[np.integer]) -> pyarrow.Array:
 def _spans(scores: Scores) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """`Score.spans.char_spans` of every sequence, one after another; −1 where there are none."""
     begin_T, stop_T = np.full(len(scores.ids), -1), np.full(len(scores.ids), -1)
-    texts, bodies, places, skips = [], [], [], []
+    texts, bodies, numbers = [], [], []
     behind = scores.end is not None
-    for request, place, count in zip(scores.requests, scores.offsets.tolist(), scores.tokens.tolist(), strict=False):
+    for s, (request, stop) in enumerate(zip(scores.requests, scores.offsets[1:].tolist(), strict=True)):
         if request.text is None or request.segments or scores.tokenizer is None:
             continue
-        body = request.ids[: len(request.ids) - behind]
         texts.append(request.text)
-        bodies.append(body)
-        places.append(place)
-        skips.append(len(request.ids) - count)  # a first token that is given
+        bodies.append(request.ids[: len(request.ids) - behind])
+        numbers.append(s)
         if behind:
-            begin_T[place + count - 1] = stop_T[place + count - 1] = len(request.text)
+            begin_T[stop - 1] = stop_T[stop - 1] = len(request.text)
     if scores.tokenizer is None or not texts:
         return begin_T, stop_T
     begin_B, stop_B = char_spans(scores.tokenizer, texts, bodies)
-    skip_S, length_S = np.array(skips), np.array([len(body) for body in bodies])
-    source, target = ranges(offsets(length_S)[:-1] + skip_S, length_S - skip_S), ranges(np.array(places), length_S - skip_S)
+    count_S = scores.tokens[numbers] - behind
+    target = ranges(scores.offsets[numbers], count_S)
+    source = np.repeat(offsets([len(body) for body in bodies])[:-1], count_S) + scores.places[target]
     begin_T[target], stop_T[target] = begin_B[source], stop_B[source]
     return begin_T, stop_T

@@ -8,9 +8,13 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
+import numpy as np
+
 from chainrule.scores.score import Score
 
-_MOST_NAMED = 3  # embeddings written out before the formula says …
+_MOST_NAMED = 3  # embeddings written out before the formula says … left to right
+_MOST_IN_ORDER = 8  # in any other order, which cannot be guessed from the first and the last
+_MOST_FACTORS = 8  # in the line of the whole formula
 
 
 @dataclass(frozen=True)
@@ -33,10 +37,11 @@ class Explanation:
 
     def __init__(self, score: Score) -> None:
         self.score = score
-        running = accumulate(score.logprobs.tolist())
+        columns = np.arange(len(score)) if score.ordering is None else np.argsort(score.ordering.steps)
+        running = accumulate(score.logprobs[columns].tolist())
         self.factors = [
-            Factor(formula(score, i), token, float(logprob), total, int(score.contexts[i]))
-            for i, (token, logprob, total) in enumerate(zip(score.tokens, score.logprobs, running, strict=True))
+            Factor(formula(score, i), score.tokens[i], float(score.logprobs[i]), total, int(score.contexts[i]))
+            for i, total in zip(columns.tolist(), running, strict=True)
         ]
 
     def __str__(self) -> str:
@@ -47,10 +52,24 @@ class Explanation:
             f"  log {f.logprob:>11.6f}   so far {f.running_logprob:>12.6f}"
             for f in self.factors
         ]
-        return "\n".join([self.head(), *lines, self.total()])
+        return "\n".join([self.head(), *lines, *self.product(), self.total()])
 
     def head(self) -> str:
-        return self.score.start.describe()
+        """What the first factor is conditioned on; and the order, where one was asked for."""
+        start, ordering = self.score.start, self.score.ordering
+        if ordering is None or ordering.left_to_right:
+            return start.describe() if ordering is None else f"{start.describe()}\n{ordering.describe()}"
+        if start.id is None and not self.score.request.context_ids.size:
+            return f"conditional: the token that comes first in the order is given, and has no factor\n{ordering.describe()}"
+        return f"{start.describe().replace('the first token', 'the first one in the order')}\n{ordering.describe()}"
+
+    def product(self) -> list[str]:
+        """The whole formula in one line, Pr(x) = Pr(x_0 | s) · … = 0.2 · …, of a short text in an order; else no line."""
+        ordering = self.score.ordering
+        if ordering is None or ordering.left_to_right or len(self.factors) > _MOST_FACTORS:
+            return []
+        names = " · ".join(f.formula for f in self.factors)
+        return [f"{self._whole()} = {names} = {' · '.join(f'{f.probability:.6g}' for f in self.factors)}"]
 
     def total(self) -> str:
         """The sum, and the product where a float can hold it."""
@@ -58,13 +77,20 @@ class Explanation:
         product = (
             f" = {math.exp(logprob):.6g}" if logprob > -700 or logprob == -math.inf else f" = 10^{logprob / math.log(10):.2f}"
         )
-        given = "" if self.score.kind == "joint" else " given what stands before"
-        return f"Pr(x){given} = exp({logprob:.6f}){product}"
+        return f"{self._whole()} = exp({logprob:.6f}){product}"
+
+    def _whole(self) -> str:
+        if self.score.kind == "joint":
+            return "Pr(x)"
+        ordering = self.score.ordering
+        in_order = ordering is not None and not ordering.left_to_right and not len(self.score.request.context_ids)
+        return "Pr(x) given the first in the order" if in_order else "Pr(x) given what stands before"
 
     def to_dict(self) -> dict[str, Any]:
         factors = [vars(f) | {"probability": f.probability} for f in self.factors]
         start = self.score.start.to_dict()
-        return {"start": start, "end_id": self.score.end, "factors": factors, "logprob": self.score.logprob}
+        ordering = {} if self.score.ordering is None else {"ordering": self.score.ordering.to_dict()}
+        return {"start": start, "end_id": self.score.end, **ordering, "factors": factors, "logprob": self.score.logprob}
 
     def __rich__(self) -> Any:
         from chainrule.scores.views import explanation_table
@@ -75,14 +101,13 @@ class Explanation:
         return f"<pre>{html.escape(str(self))}</pre>"
 
 
-def formula(score: Score, place: int) -> str:
-    """Pr(x_i | e_0, …, e_{i−1}): the start symbol is s, the tokens before it count from 0, its context included."""
-    first = len(score.request.context_ids) + len(score.request.ids) - len(score.ids)  # tokens that are given
-    token = first + place
-    seen = int(score.contexts[place]) - (score.start.id is not None)  # embeddings of tokens, without the start symbol's
-    if seen > _MOST_NAMED:
-        names = [f"e_{token - seen}", "…", f"e_{token - 1}"]
-    else:
-        names = [f"e_{i}" for i in range(token - seen, token)]
+def formula(score: Score, column: int) -> str:
+    """Pr(x_4 | s, e_0, …), in the order of becoming known: s is the start symbol; tokens, a context's first, count from 0."""
+    seen = score.context_positions(column).tolist()
+    token = len(score.request.context_ids) + int(score.places[column])
+    ascending = seen == list(range(token - len(seen), token))
+    names = [f"e_{i}" for i in seen]
+    if len(names) > (_MOST_NAMED if ascending else _MOST_IN_ORDER):
+        names = [names[0], "…", names[-1]] if ascending else [*names[: _MOST_IN_ORDER - 1], "…", names[-1]]
     start = ["s"] if score.start.id is not None else []
     return f"Pr(x_{token} | {', '.join(start + names)})"

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from chainrule.engine.invariance import Invariance
 from chainrule.scores import units
+from chainrule.scores.ordering import Ordering
 from chainrule.text.policy import Start
 from chainrule.text.requests import Request
 from chainrule.text.segments import Segment
@@ -41,6 +42,7 @@ class Score:
     tokenizer: Tokenizes | None
     model: str
     invariant: Invariance  # whether these numbers have the same bits in any other company
+    ordering: Ordering | None = None  # in which order the factors were taken; None: left to right, as causal models do
 
     @cached_property
     def logprob(self) -> float:
@@ -79,24 +81,39 @@ class Score:
         """Where each token lies in `text`; None for token ids, embeddings and pairs. The end symbol lies behind it."""
         if self.request.text is None or self.tokenizer is None or self.request.segments:
             return None
-        found = self.tokenizer.spans(self.request.text, self.request.ids[: len(self.request.ids) - (self.end is not None)])
-        skip = len(self.request.ids) - len(self.ids)  # a first token that is given
-        size, length = len(self.request.text.encode()), len(self.request.text)
         behind = self.end is not None
+        found = self.tokenizer.spans(self.request.text, self.request.ids[: len(self.request.ids) - behind])
+        own = self.places[: len(self.ids) - behind].tolist()
+        size, length = len(self.request.text.encode()), len(self.request.text)
         return Spans(
-            found.byte_spans[skip:] + [(size, size)] * behind,
-            found.char_spans[skip:] + [(length, length)] * behind,
+            [found.byte_spans[i] for i in own] + [(size, size)] * behind,
+            [found.char_spans[i] for i in own] + [(length, length)] * behind,
             found.exact,
         )
+
+    @property
+    def places(self) -> NDArray[np.int64]:
+        """Which token of the text each column is: all, but for one that is given."""
+        if self.ordering is not None:
+            return self.ordering.places - len(self.request.context_ids)
+        return np.arange(len(self.request.ids) - len(self.ids), len(self.request.ids))
+
+    def context_positions(self, column: int) -> NDArray[np.int64]:
+        """The places that a factor was conditioned on, in the order in which they became known; a context's come first.
+
+        In windows those are the last ones. The start symbol, where there is one, stands before all of them and is no place.
+        """
+        place = len(self.request.context_ids) + int(self.places[column])
+        known = np.arange(place) if self.ordering is None else self.ordering.contexts_of(column)
+        return known[len(known) - (int(self.contexts[column]) - (self.start.id is not None)) :]
 
     @cached_property
     def bytes(self) -> int:
         """UTF-8 bytes of the text that was scored (not of its context, nor of a first token that is given)."""
         if self.request.text is None or self.request.segments:
             return sum(map(len, self.token_bytes[: len(self.ids) - (self.end is not None)]))
-        given = len(self.request.ids) - len(self.ids)
-        begin = self.spans.byte_spans[0][0] if given and self.spans else 0
-        return len(self.request.text.encode()) - begin
+        given = np.setdiff1d(np.arange(len(self.request.ids)), self.places).tolist()
+        return len(self.request.text.encode()) - (self._bytes_of(given[0]) if given and self.spans else 0)
 
     @property
     def bits(self) -> float:
@@ -128,6 +145,12 @@ class Score:
         pairs = zip(self.top_ids[place].tolist(), self.top_logprobs[place].tolist(), strict=True)
         return [(name(id), logprob) for id, logprob in pairs]
 
+    def summary(self) -> dict[str, Any]:
+        """Without its tokens, in plain Python."""
+        from chainrule.scores.tables import score_summary
+
+        return score_summary(self)
+
     def to_dict(self) -> dict[str, Any]:
         """Everything, as JSON takes it (infinities stay floats)."""
         from chainrule.scores.tables import score_dict
@@ -152,6 +175,11 @@ class Score:
         from chainrule.scores.views import score_html
 
         return score_html(self)
+
+    def _bytes_of(self, given: int) -> int:
+        """UTF-8 bytes of the text that lie before, between or behind the tokens scored, since token `given` is not."""
+        spans, size = (self.spans.byte_spans if self.spans else []), len((self.text or "").encode())
+        return (spans[given][0] if given < len(spans) else size) - (spans[given - 1][1] if given else 0)
 
     def _all_segments(self) -> list[Segment]:
         found = self.request.segments

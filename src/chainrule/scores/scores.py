@@ -7,26 +7,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple, overload
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.engine.invariance import Invariance
-from chainrule.scores import tables
+from chainrule.forest.forest import ranges
+from chainrule.scores.columns import per_sequence, per_token
+from chainrule.scores.ordering import Ordering
 from chainrule.scores.score import Score
+from chainrule.scores.tabular import Tabular
 from chainrule.text.policy import Start
 from chainrule.text.requests import Request
 from chainrule.text.tokenizer import Tokenizes
 
-if TYPE_CHECKING:
-    import pandas
-    import polars
-    import pyarrow
-
 
 @dataclass(frozen=True, eq=False)
-class Scores:
+class Scores(Tabular):
     """Columnar scores of S sequences with T tokens in all; S[i] is a Score. Logs are natural, float64."""
 
     requests: list[Request]
@@ -46,6 +44,9 @@ class Scores:
     invariant: Invariance  # whether these numbers have the same bits in any other company
     rows: int  # contexts the network computed for these scores …
     distinct_contexts: int  # … and how many different ones there are
+    orderings: list[Ordering | None]  # in which order each was scored; None: left to right, as causal models do
+
+    rows_per = {"sequence": per_sequence, "token": per_token}  # noqa: RUF012 (never written to)
 
     def __len__(self) -> int:
         return len(self.requests)
@@ -77,6 +78,7 @@ class Scores:
             tokenizer=self.tokenizer,
             model=self.model,
             invariant=self.invariant,
+            ordering=self.orderings[i],
         )
 
     @cached_property
@@ -96,44 +98,20 @@ class Scores:
         """How many factors every sequence has."""
         return np.diff(self.offsets)
 
+    @cached_property
+    def places(self) -> NDArray[np.int64]:
+        """`Score.places` of every sequence, one after another."""
+        place_T = ranges(np.array([len(r.ids) for r in self.requests], np.int64) - self.tokens, self.tokens)
+        for s, (ordering, request) in enumerate(zip(self.orderings, self.requests, strict=True)):
+            if ordering is not None:
+                place_T[self.offsets[s] : self.offsets[s + 1]] = ordering.places - len(request.context_ids)
+        return place_T
+
     @property
     def perplexity(self) -> float:
         """Of all the tokens together: exp of the mean negative log factor of the corpus."""
         with np.errstate(over="ignore"):
             return float(np.exp(-self.logprob.sum() / max(1, self.tokens.sum())))
-
-    def to_arrow(self, per: str = "sequence") -> pyarrow.Table:
-        """One row per "sequence" or per "token"."""
-        return tables.table(self, per)
-
-    def to_pandas(self, per: str = "sequence") -> pandas.DataFrame:
-        return self.to_arrow(per).to_pandas()
-
-    def to_polars(self, per: str = "sequence") -> polars.DataFrame:
-        import polars
-
-        frame = polars.from_arrow(self.to_arrow(per))
-        assert isinstance(frame, polars.DataFrame)
-        return frame
-
-    def to_dicts(self, per: str = "sequence") -> list[dict[str, Any]]:
-        return self.to_arrow(per).to_pylist()
-
-    def write(self, path: str, per: str = "sequence") -> None:
-        """Write a .csv, .jsonl or .parquet file. Raises OutputError where that is not possible."""
-        with tables.Writer(path) as writer:
-            writer.write(self.to_arrow(per))
-
-    def to_csv(self, path: str, per: str = "sequence") -> None:
-        with tables.Writer(path, "csv") as writer:
-            writer.write(self.to_arrow(per))
-
-    def to_json(self) -> str:
-        """A JSON array, one object a sequence with its tokens; infinities are the strings "Infinity" and "-Infinity"."""
-        return tables.json_text([score.to_dict() for score in self])
-
-    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-        return self.to_arrow().__arrow_c_stream__(requested_schema)
 
     def __repr__(self) -> str:
         return f"Scores({len(self)} sequences, {int(self.tokens.sum())} tokens, perplexity {self.perplexity:.4g})"

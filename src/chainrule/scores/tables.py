@@ -8,14 +8,12 @@ import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TextIO
 
-from chainrule.errors import InputError, OutputError
-from chainrule.scores.columns import per_sequence, per_token
+from chainrule.errors import OutputError
 
 if TYPE_CHECKING:
     import pyarrow
 
     from chainrule.scores.score import Score
-    from chainrule.scores.scores import Scores
 
 _ENCODE = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 _PART = 8192  # rows that are plain Python objects at a time
@@ -23,18 +21,9 @@ _PART = 8192  # rows that are plain Python objects at a time
 FORMATS = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 
 
-def table(scores: Scores, per: str) -> pyarrow.Table:
-    """One row per "sequence" or per "token"; start and end policy stand in every row."""
-    if per not in _COLUMNS:
-        raise InputError(f"per must be one of {', '.join(map(repr, _COLUMNS))}, not {per!r}")
-    import pyarrow
-
-    return pyarrow.table(_COLUMNS[per](scores))
-
-
 def score_dict(score: Score) -> dict[str, Any]:
     """A score with its tokens, in plain Python."""
-    spans = score.spans
+    spans, places = score.spans, score.places + len(score.request.context_ids)
     factors = [
         {
             "token": token,
@@ -45,6 +34,7 @@ def score_dict(score: Score) -> dict[str, Any]:
             "entropy": float(entropy),
         }
         | ({"span": list(spans.char_spans[i])} if spans else {})
+        | ({"position": int(places[i]), "context_positions": score.context_positions(i).tolist()} if score.ordering else {})
         | ({"top": [{"token": t, "logprob": p} for t, p in score.top(i)]} if score.top_ids.shape[1] else {})
         for i, (token, id, logprob, context, rank, entropy) in enumerate(
             zip(score.tokens, score.ids, score.logprobs, score.contexts, score.ranks, score.entropies, strict=True)
@@ -73,7 +63,8 @@ def score_summary(score: Score) -> dict[str, Any]:
         "model": score.model,
         "invariant": bool(score.invariant),
     }
-    return summary | ({"segments": score.segments} if score.segments else {})
+    ordering = {} if score.ordering is None else {"ordering": score.ordering.to_dict()}
+    return summary | ordering | ({"segments": score.segments} if score.segments else {})
 
 
 def json_text(value: Any, indent: int | None = None) -> str:
@@ -182,8 +173,6 @@ def _open_parquet(path: str, schema: Any) -> tuple[Callable[[Any], None], Callab
 
 
 _OPEN = {"csv": _open_csv, "jsonl": _open_jsonl, "parquet": _open_parquet}
-
-_COLUMNS: dict[str, Callable[[Any], dict[str, Any]]] = {"sequence": per_sequence, "token": per_token}
 
 
 def _parts(rows: pyarrow.Table) -> Iterator[list[list[Any]]]:

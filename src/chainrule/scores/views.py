@@ -11,6 +11,7 @@ from chainrule.scores import units
 if TYPE_CHECKING:
     from rich.console import Group, RenderableType
     from rich.table import Table
+    from rich.text import Text
 
     from chainrule.scores.explanation import Explanation
     from chainrule.scores.pseudo import PseudoScore
@@ -27,16 +28,17 @@ def explanation_table(explanation: Explanation) -> Group:
     from rich.console import Group
     from rich.text import Text
 
-    table = _table("factor", "token", right=("probability", "log Pr", "running"))
+    table = plain_table("factor", "token", right=("probability", "log Pr", "running"))
     table.add_column("", ratio=1)  # the bar takes what is left of the line
     for f in explanation.factors:
         token, colour = Text(repr(f.token), style=_colour(f.logprob)), _colour(f.logprob)
         numbers = f"{f.probability:.6g}", f"{f.logprob:.6f}", f"{f.running_logprob:.6f}"
         table.add_row(f.formula, token, *numbers, Bar(1.0, 0.0, f.probability, color=colour))
-    return Group(Text(explanation.head(), style="dim"), table, Text(explanation.total(), style="bold"))
+    below = [*explanation.product(), explanation.total()]
+    return Group(Text(explanation.head(), style="dim"), table, *(Text(line, style="bold") for line in below))
 
 
-def _table(*left: str, right: tuple[str, ...] = ()) -> Table:
+def plain_table(*left: str, right: tuple[str, ...] = ()) -> Table:
     """A plain table, whose columns never cut a number short."""
     from rich.table import Table
 
@@ -53,10 +55,19 @@ def score_panel(score: Score) -> Group:
     from rich.console import Group
     from rich.text import Text
 
+    below = [score.start.describe(), *([score.ordering.describe()] if score.ordering is not None else [])]
+    numbers = Text(_numbers(score), style="bold")
+    return Group(text_in_colour(score), numbers, *(Text(line, style="dim") for line in below))
+
+
+def text_in_colour(score: Score) -> Text:
+    """The context, dim, and each token in its colour."""
+    from rich.text import Text
+
     body = Text(score.context or "", style="dim")
     for token, logprob in zip(score.tokens, score.logprobs, strict=True):
         body.append(token, style=_colour(logprob))
-    return Group(body, Text(_numbers(score), style="bold"), Text(score.start.describe(), style="dim"))
+    return body
 
 
 def with_note(panel: RenderableType, note: str) -> Group:
@@ -82,10 +93,10 @@ def scores_table(scores: Scores) -> Table:
     """One line a sequence."""
     from rich.text import Text
 
-    table = _table(right=("log Pr (nats)", "tokens", "perplexity", "bits/byte"))
+    table = plain_table(right=("log Pr (nats)", "tokens", "perplexity", "bits/byte"))
     table.add_column("text", no_wrap=True, overflow="ellipsis", ratio=1)
     for score in scores[:_SHOWN]:
-        table.add_row(*_cells(score), Text(_label(score)))
+        table.add_row(*_cells(score), Text(label(score)))
     if len(scores) > _SHOWN:
         table.caption = f"{_SHOWN} of {len(scores)} sequences"
     return table
@@ -104,7 +115,7 @@ def score_html(score: Score) -> str:
 
 def scores_html(scores: Scores) -> str:
     rows = "".join(
-        f"<tr>{''.join(f'<td>{c}</td>' for c in _cells(score))}<td>{html.escape(_label(score))}</td></tr>"
+        f"<tr>{''.join(f'<td>{c}</td>' for c in _cells(score))}<td>{html.escape(label(score))}</td></tr>"
         for score in scores[:_SHOWN]
     )
     head = "".join(f"<th>{name}</th>" for name in ("log Pr (nats)", "tokens", "perplexity", "bits/byte", "text"))
@@ -115,7 +126,7 @@ def rank_table(ranked: list) -> RenderableType:
     """Candidates, best first."""
     from rich.text import Text
 
-    table = _table(right=("", "log Pr (nats)", "within the set", "tokens"))
+    table = plain_table(right=("", "log Pr (nats)", "within the set", "tokens"))
     table.add_column("candidate", ratio=1)
     for place, r in enumerate(ranked, 1):
         table.add_row(str(place), f"{r.logprob:.6f}", f"{math.exp(r.within_set):.2%}", str(len(r.score)), Text(str(r.text)))
@@ -150,6 +161,7 @@ def _cells(score: Score) -> list[str]:
     return [f"{score.logprob:.6f}", str(len(score)), f"{score.perplexity:.4g}", per_byte]
 
 
-def _label(score: Score) -> str:
+def label(score: Score) -> str:
+    """A line that tells which text it is."""
     text = score.text if score.text is not None else " ".join(map(str, score.ids[:12]))
     return " ".join(text.split())[:120]

@@ -1,0 +1,76 @@
+"""Mixtures to look at: one line an order, and the mean below."""
+
+from __future__ import annotations
+
+import html
+from typing import TYPE_CHECKING
+
+from chainrule.scores.ordering import listed
+from chainrule.scores.views import label, plain_table, score_html, text_in_colour
+
+if TYPE_CHECKING:
+    from rich.console import Group
+    from rich.table import Table
+
+    from chainrule.scores.mixture import Mixture, Mixtures
+
+_SHOWN = 20  # texts, or orders, shown of many
+
+
+def mixture_panel(mixture: Mixture) -> Group:
+    """One line an order: its log probability, and the text with each token in its colour."""
+    from rich.console import Group
+    from rich.text import Text
+
+    table = plain_table("order", right=("log Pr (nats)",))
+    table.add_column("text", no_wrap=True, overflow="ellipsis", ratio=1)
+    for score, order in list(zip(mixture, mixture.orders, strict=True))[:_SHOWN]:
+        table.add_row(listed(order), f"{score.logprob:.6f}", text_in_colour(score))
+    if len(mixture) > _SHOWN:
+        table.caption = f"{_SHOWN} of {len(mixture)} orders"
+    return Group(table, Text(_numbers(mixture), style="bold"), Text(_head(mixture), style="dim"))
+
+
+def mixtures_table(mixtures: Mixtures) -> Table:
+    """One line a text."""
+    from rich.text import Text
+
+    table = plain_table(right=("log Pr (nats)", "spread", "orders", "tokens"))
+    table.add_column("text", no_wrap=True, overflow="ellipsis", ratio=1)
+    for mixture in mixtures[:_SHOWN]:
+        table.add_row(*_cells(mixture), Text(label(mixture[0])))
+    if len(mixtures) > _SHOWN:
+        table.caption = f"{_SHOWN} of {len(mixtures)} texts"
+    return table
+
+
+def mixture_html(mixture: Mixture) -> str:
+    """Each order with the text coloured by it, and the mean."""
+    parts = [f"<div>{html.escape(listed(order))}</div>{score_html(score)}"
+             for score, order in list(zip(mixture, mixture.orders, strict=True))[:_SHOWN]]  # fmt: skip
+    more = f"<div>{_SHOWN} of {len(mixture)} orders</div>" if len(mixture) > _SHOWN else ""
+    return f"<div>{''.join(parts)}{more}<b>{html.escape(_numbers(mixture))}</b></div>"
+
+
+def mixtures_html(mixtures: Mixtures) -> str:
+    rows = "".join(
+        f"<tr>{''.join(f'<td>{c}</td>' for c in _cells(mixture))}<td>{html.escape(label(mixture[0]))}</td></tr>"
+        for mixture in mixtures[:_SHOWN]
+    )
+    head = "".join(f"<th>{name}</th>" for name in ("log Pr (nats)", "spread", "orders", "tokens", "text"))
+    return f"<table><tr>{head}</tr>{rows}</table><small>{html.escape(repr(mixtures))}</small>"
+
+
+def _numbers(mixture: Mixture) -> str:
+    what = "log Pr" if mixture.kind == "joint" else "log Pr given what stands before"
+    return f"{what} = {mixture.logprob:.6f} nats, the mean over {len(mixture)} orders · spread {mixture.spread:.3g} nats"
+
+
+def _head(mixture: Mixture) -> str:
+    ordering = mixture[0].ordering
+    length = f"; the length ({ordering.length} tokens) is given; {ordering.how}" if ordering is not None else ""
+    return mixture[0].start.describe() + length
+
+
+def _cells(mixture: Mixture) -> list[str]:
+    return [f"{mixture.logprob:.6f}", f"{mixture.spread:.3g}", str(len(mixture)), str(len(mixture[0]))]

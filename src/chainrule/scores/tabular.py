@@ -1,0 +1,58 @@
+"""What can be laid out as a table: handed to Arrow, pandas and Polars, written to files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from chainrule.errors import InputError
+from chainrule.scores import tables
+
+if TYPE_CHECKING:
+    import pandas
+    import polars
+    import pyarrow
+
+
+class Tabular:
+    """Tables of what inherits this, with one row for each of something; of the kinds of row the first is the default."""
+
+    rows_per: ClassVar[dict[str, Callable[[Any], dict[str, Any]]]]  # what a row stands for: the columns
+
+    def to_arrow(self, per: str | None = None) -> pyarrow.Table:
+        """One row per `per`; start and end policy stand in every row. Raises InputError for what is no kind of row here."""
+        per = per or next(iter(self.rows_per))
+        if per not in self.rows_per:
+            raise InputError(f"per must be one of {', '.join(map(repr, self.rows_per))}, not {per!r}")
+        import pyarrow
+
+        return pyarrow.table(self.rows_per[per](self))
+
+    def to_pandas(self, per: str | None = None) -> pandas.DataFrame:
+        return self.to_arrow(per).to_pandas()
+
+    def to_polars(self, per: str | None = None) -> polars.DataFrame:
+        import polars
+
+        frame = polars.from_arrow(self.to_arrow(per))
+        assert isinstance(frame, polars.DataFrame)
+        return frame
+
+    def to_dicts(self, per: str | None = None) -> list[dict[str, Any]]:
+        return self.to_arrow(per).to_pylist()
+
+    def write(self, path: str, per: str | None = None) -> None:
+        """Write a .csv, .jsonl or .parquet file. Raises OutputError where that is not possible."""
+        with tables.Writer(path) as writer:
+            writer.write(self.to_arrow(per))
+
+    def to_csv(self, path: str, per: str | None = None) -> None:
+        with tables.Writer(path, "csv") as writer:
+            writer.write(self.to_arrow(per))
+
+    def to_json(self) -> str:
+        """A JSON array, one object for each with all it holds; infinities are the strings "Infinity" and "-Infinity"."""
+        return tables.json_text([each.to_dict() for each in self])  # pyrefly: ignore[not-iterable]  (all that inherit are)
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return self.to_arrow().__arrow_c_stream__(requested_schema)
