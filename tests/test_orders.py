@@ -96,7 +96,8 @@ def test_named_orders():
 @pytest.mark.parametrize(
     "order",
     ["backwards", "random:0", "random:-1", "random:x", "left-to-right:2", [0, 1], [0, 1, 1], [1, 2, 3], [0, 1, -1], 3,
-     2.5, [0.0, 1.0, 2.0], [True, False, True], np.zeros((1, 3), int), [[0, 1, 2], [0, 1]], {}, b"random", [], ["random", "sideways"]],
+     2.5, [0.0, 1.0, 2.0], [True, False, True], np.zeros((1, 3), int), [[0, 1, 2], [0, 1]], {}, b"random", [],
+     ["random", "sideways"]],
     ids=str,
 )  # fmt: skip
 def test_what_is_no_order_is_refused(order: object):
