@@ -21,6 +21,7 @@ from chainrule.engine.chain import Place
 from chainrule.engine.probe import choose
 from chainrule.forest.orders import Ordered
 from chainrule.models.any_order import AnyOrderModel
+from chainrule.verify.code import decode, encode
 
 NAMES = ["llama", "gpt2"]
 ORDERS = list(permutations(range(4)))
@@ -208,7 +209,30 @@ def test_the_loss_is_what_an_ordinary_loop_trains():
     assert alone.item() == pytest.approx(-np.mean([factors[0] for factors in want]), abs=1e-5)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_its_own_forward_is_the_trunk_on_what_one_writes_down(name: str):
+    """token + position + target, one row after another; no position for the start symbol, and the last token is not fed."""
+    own, order = tiny_any_order(name).own, [3, 1, 4, 0, 2, 5]
+    token, position, target = own.lm.get_input_embeddings().weight, own.position.weight, own.target.weight
+    rows = [token[START] + target[3]]
+    rows += [token[IDS[here]] + position[here] + target[then] for here, then in zip(order, order[1:], strict=False)]
+    with torch.no_grad():
+        want = own.lm(inputs_embeds=torch.stack(rows)[None], use_cache=False).logits
+        found = own(torch.tensor([[START, *IDS]]), torch.tensor([order])).logits
+    assert found.shape == want.shape == (1, 6, V)
+    assert (found - want).abs().max() < FLOAT32
+
+
 # What cannot be
+
+
+def test_what_holds_causal_models_against_their_own_forward_is_not_for_it():
+    """Its trunk alone would pass for a model of text, with other numbers."""
+    any_order = tiny_any_order("llama", 40, vocab_size=byte_level().size).lm
+    lm = LanguageModel(any_order.model, byte_level(), engine=any_order.engine)
+    for ask in (lm.verify, lambda: encode(lm, "The fox"), lambda: decode(lm, None)):
+        with pytest.raises(InputError, match="predicts in any order, and this holds causal models"):
+            ask()
 
 
 def test_a_text_longer_than_the_places_is_refused_with_the_numbers():

@@ -68,7 +68,7 @@ def letters() -> LanguageModel:
     draw = np.random.default_rng(0)
     rows = {context: draw.normal(size=3) for n in range(3) for context in map("".join, product(LETTERS, repeat=n))}
     lm = LanguageModel(TableModel(LETTERS, rows, back_off=True))
-    lm.__dict__["chain"] = Sums(LanguageModel(lm.model))
+    lm._any_order = Sums(LanguageModel(lm.model))
     return lm
 
 

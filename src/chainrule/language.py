@@ -335,7 +335,7 @@ class LanguageModel:
             raise TypeError(f"unknown option: {', '.join(map(repr, sorted(unknown)))}")
         orders = None
         if order is not None or not self.causal:
-            if end_id is not None:
+            if end_id is not None and (order is not None or not (self.chain and self.chain.causal)):
                 raise InputError(
                     "in an order the length of the text is given, so no end symbol is predicted: leave end= or order= out"
                 )

@@ -117,10 +117,10 @@ def in_orders(
     numbers = [np.flatnonzero(plain_S), np.flatnonzero(~plain_S)]
     parts: list[tuple[Found, Invariance]] = []
     hows: dict[bool, tuple[str, str, bool]] = {True: (_CAUSAL, "", True)}
-    if len(numbers[0]) or not len(sequences):
+    if len(numbers[0]) or (orders.ordinary and not len(sequences)):
         plain = [made[s] for s in numbers[0]], [starts[s] for s in numbers[0]]
         parts.append(_naming(numbers[0], orders, lambda: ordinary(*plain)))
-    if len(numbers[1]):
+    if len(numbers[1]) or not parts:
         _refuse_windows(settings)
         chain = orders.chain()
         hows[False] = (chain.how, chain.support.says, chain.causal)
@@ -158,10 +158,10 @@ def _by(chain: Chain, sequences: list[Ordered], settings: How) -> Found:
     step_S = [np.argsort(sequence.order_T, kind="stable") for sequence in sequences]  # of every column
     count_S = np.array([len(step) for step in step_S], np.int64)
     known_S = np.array([len(s.given_G) + (s.start_id is not None) for s in sequences], np.int64)
-    step_T = np.concatenate(step_S)
+    step_T = np.concatenate([np.zeros(0, np.int64), *step_S])
     return Found(
         answer.at(np.repeat(offsets(count_S)[:-1], count_S) + step_T),
-        np.concatenate([sequence.ids_L[np.sort(sequence.order_T)] for sequence in sequences]),
+        np.concatenate([np.zeros(0, np.int64), *(sequence.ids_L[np.sort(sequence.order_T)] for sequence in sequences)]),
         np.repeat(known_S, count_S) + step_T,
         count_S,
         np.ones(len(sequences), np.int64),

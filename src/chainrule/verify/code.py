@@ -32,7 +32,7 @@ from chainrule.models.pretrained import PretrainedModel
 from chainrule.text.spans import spells
 from chainrule.verify.coder import TOTAL, ArithmeticDecoder, ArithmeticEncoder, shares
 from chainrule.verify.report import Finding, Property, Report, versions
-from chainrule.verify.subject import Language
+from chainrule.verify.subject import Language, check_causal
 
 MAGIC = b"chainrule code 1\n"
 ENDS, A_TOKEN = 2.0, 2e-5  # bits that a code may be longer than −log2 Pr: at its end, and for every token
@@ -89,6 +89,7 @@ def _checksum(header: dict[str, Any], payload: bytes) -> str:
 
 def encode(lm: Language, text: str, progress: Progress | None = None) -> Code:
     """The code of a text under a model. Raises InputError where the tokens do not spell the text, or are too few."""
+    check_causal(lm)
     if lm.tokenizer is None:
         raise InputError("this model came without a tokenizer, so there is no text that it could code")
     ids = np.asarray(lm.tokenizer.encode(text), np.int64)
@@ -107,6 +108,7 @@ def encode(lm: Language, text: str, progress: Progress | None = None) -> Code:
 
 def decode(lm: Language, code: Code, progress: Progress | None = None) -> str:
     """The text of a code, by the model alone. Raises InputError for a damaged one, or one that was made in another way."""
+    check_causal(lm)
     _check_fingerprint(code.fingerprint, fingerprint(lm))
     ids, given = np.zeros(code.tokens, np.int64), code.given
     ids[: len(given)] = given

@@ -57,6 +57,8 @@ class Language(Protocol):
     @property
     def engine(self) -> Engine: ...
     @property
+    def causal(self) -> bool: ...
+    @property
     def invariant(self) -> Invariance: ...
     @property
     def kernels(self) -> Status: ...
@@ -74,10 +76,20 @@ class Reference(NamedTuple):
     why: str  # it is no wider one
 
 
+def check_causal(lm: Language) -> None:
+    """Raises InputError for a model whose engine does not predict left to right from tokens alone."""
+    if not lm.causal:
+        raise InputError(
+            f"{lm.model.name} predicts in any order, and this holds causal models against their own left-to-right forward; "
+            "score it (order=...), or verify a causal model"
+        )
+
+
 class Subject:
     """One language model and what it is checked on."""
 
     def __init__(self, lm: Language, texts: Sequence[str] | None = None) -> None:
+        check_causal(lm)
         if isinstance(texts, str):
             raise InputError("verify takes a list of texts, not one text: verify(texts=[text])")
         if texts is not None and not len(texts):
