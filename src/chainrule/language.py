@@ -262,6 +262,7 @@ class LanguageModel:
         context: Any = None,
         *,
         among: Sequence[Any] | None = None,
+        order: Any = None,
         end: bool | int | None = None,
         start: str | int | None = None,
         **options: Any,
@@ -278,17 +279,45 @@ class LanguageModel:
         top: alternatives kept in each place. watch: called with each `Step` as the text grows.
         among: texts, of which one is chosen: the most probable, or, with "sample", by their probabilities normalised within
             the set (`altered_logprob`), which temperature and the like alter further. length, stop and beams have no say.
+        order: fill the places of a text of `length` tokens in this order (as `score` takes it, one of them), by a model that
+            predicts in any order. Such a model grows left to right without it. end and stop are for causal models.
         Returns `Generated`, each a Score of the raw model with the numbers that `score` gives. Raises InputError.
         """
         from chainrule.growing.among import choose_among
         from chainrule.growing.grow import generate
+        from chainrule.growing.ordered import generate_in_order
 
-        wanted = Options(**options)
+        wanted, given, chosen = Options(**options), self._given(context), self._chosen(start)
         if among is not None:
-            made = choose_among(self.rank(context, among, start=start, end=end, top=wanted.top), wanted)
-        else:
-            given, chosen = self._given(context), self._chosen(start)
+            made = choose_among(self.rank(context, among, start=start, end=end, order=order, top=wanted.top), wanted)
+        elif self.causal and (order is None or order == "left-to-right"):
             made = generate(self.engine, self.tokenizer, given, chosen, self._end(end), wanted)
+        elif end:
+            raise InputError("in an order the length of the text is given, so no end symbol is predicted: leave end= out")
+        else:
+            made = generate_in_order(self.any_order, self.tokenizer, given, chosen, order, wanted)
+        return made if options.get("samples") is not None else made[0]
+
+    def infill(
+        self,
+        template: Any,
+        lengths: Sequence[int] | None = None,
+        *,
+        order: Any = None,
+        start: str | int | None = None,
+        **options: Any,
+    ) -> Generated | list[Generated]:
+        """Fill the blanks of a text, given all the rest, by a model that predicts in any order.
+
+        template: "The ____ sat on the ____", or token ids with None in the places to fill. Spaces around a blank belong to
+            the text: with tokens that begin with their space, write "The____ sat".
+        lengths: how many tokens each blank takes (default: one). order: of the blanks' tokens, among themselves.
+        Options as in `generate`. The result's `text` is the whole text, its factors are those of the blanks. Raises InputError.
+        """
+        from chainrule.growing.ordered import infill
+
+        chosen = self._chosen(start)
+        made = infill(self.any_order, self.tokenizer, template, lengths, chosen, order, Options(**options))
         return made if options.get("samples") is not None else made[0]
 
     def verify(self, texts: Sequence[str] | None = None, *, progress: Callable[[str, int, int], None] | None = None) -> Report:

@@ -52,7 +52,7 @@ class AnyOrderChain:
         first token to begin from.
         """
         for item, sequence in enumerate(sequences):
-            self._check(sequence.fed_L, len(sequence.fed_L), sequence.start_id, len(sequence.given_G), item)
+            self.check(sequence.fed_L, len(sequence.fed_L), sequence.start_id, len(sequence.given_G), item)
         triples = [_triples(s.ids_L, s.fed_L, s.start_id) for s in sequences]
         question, node_T = _question(triples, [len(s.order_T) for s in sequences])
         return self.engine.answer(question, rows=rows, top=top, progress=progress).at(node_T)
@@ -64,12 +64,13 @@ class AnyOrderChain:
             fed = np.append(place.seen, place.target)
             if len(np.unique(fed)) < len(fed):
                 raise InputError(f"place {place.target} behind the places {place.seen.tolist()}: one is named twice", item)
-            self._check(fed, len(place.ids_L), place.start_id, len(place.seen), item)
+            self.check(fed, len(place.ids_L), place.start_id, len(place.seen), item)
             triples.append(_triples(np.append(place.ids_L, 0), fed, place.start_id))
         question, node_B = _question(triples, [1] * len(places))
         return self.engine.distributions(question, question.forest.parent_N[node_B], rows=rows)
 
-    def _check(self, fed: Ints, length: int, start_id: int | None, given: int, item: int) -> None:
+    def check(self, fed: Ints, length: int, start_id: int | None, given: int, item: int | None) -> None:
+        """Raises InputError for a text that does not fit, or that has nothing to begin from."""
         if max(length, int(fed.max(initial=0)) + 1) > self.model.places:
             raise InputError(
                 f"it has {max(length, int(fed.max(initial=0)) + 1)} tokens, and the model has {self.model.places} places; "

@@ -70,9 +70,9 @@ class Grove(Protocol):
 
 def grove_of(engine: Engine, given: Sequence[int], feed: Feed | None = None, rows: int = 1) -> Grove:
     """What grows behind the ids `given` (one at least) under a causal model, about `rows` rows at a time."""
-    if engine.path != "forest":
-        return RerunGrove(engine, given)
     feed = feed or (lambda token_B, depth_B: engine.model.inputs(token_B))
+    if engine.path != "forest":
+        return RerunGrove(engine, given, feed)
     return ForestGrove(engine, given, feed, same_bits=rows >= MANY and bool(engine.invariance))
 
 
@@ -130,8 +130,8 @@ class RerunGrove:
 
     exact = False
 
-    def __init__(self, engine: Engine, given: Sequence[int]) -> None:
-        self.model, self.padded = engine.model, engine.path == "batch"
+    def __init__(self, engine: Engine, given: Sequence[int], feed: Feed) -> None:
+        self.model, self.feed, self.padded = engine.model, feed, engine.path == "batch"
         self._ids_N: list[tuple[int, ...]] = [tuple(given)]
 
     def begin(self) -> Grown:
@@ -155,7 +155,8 @@ class RerunGrove:
             count = max(1, ROWS // length) if self.padded else 1
             for some in (alike[i : i + count] for i in range(0, len(alike), count)):
                 ids_BT = torch.tensor([self._ids_N[node] for node in some], device=self.model.device)
-                inputs_BTD = self.model.inputs(ids_BT.reshape(-1)).unflatten(0, ids_BT.shape)
+                depth_BT = np.tile(np.arange(length), len(some))
+                inputs_BTD = self.feed(ids_BT.reshape(-1), depth_BT).unflatten(0, ids_BT.shape)
                 hidden |= zip(some, self.model.hidden(inputs_BTD, same_bits=False)[:, -1], strict=True)
         return _read(self.model, torch.stack([hidden[node] for node in nodes]), nodes, same_bits=False)
 

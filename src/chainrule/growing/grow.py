@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from chainrule.engine.engine import Engine
-from chainrule.engine.grove import Grove, grove_of
+from chainrule.engine.engine import Answer, Engine
+from chainrule.engine.grove import ForestGrove, Grove, grove_of
 from chainrule.errors import InputError
+from chainrule.forest.forest import ranges
 from chainrule.growing.drawing import greedy, sample
 from chainrule.growing.generated import Generated, Step
 from chainrule.growing.options import Options
 from chainrule.growing.searching import Certificate, beam, best
 from chainrule.growing.twig import Ends, Twig
-from chainrule.scores.assemble import Settings, score_requests
+from chainrule.scores.assemble import Settings, score_requests, scores_of
 from chainrule.scores.conditional import Alternative
+from chainrule.scores.ordering import Ordering
+from chainrule.scores.orders import Found
+from chainrule.scores.scores import Scores
 from chainrule.text.policy import Start
 from chainrule.text.requests import Request
 from chainrule.text.tokenizer import Tokenizes
@@ -45,11 +49,16 @@ def generate(
     prefix = [*([] if start.id is None else [start.id]), *before.tolist()]
     most = engine.model.max_rows
     ends = Ends(options.tokens(None if most is None else most - len(prefix) + 1), end_id, options.stops, tokenizer)
-    growth = grow(grove_of(engine, prefix), ends, options, teller(options, tokenizer, len(prefix)))
+    grove = grove_of(engine, prefix, rows=options.count if options.method == "sample" else 1)
+    growth = grow(grove, ends, options, teller(options, tokenizer, len(prefix)))
     if not growth.twigs:
         raise InputError("every continuation is impossible under this model, so there is nothing to grow")
     made = [_request(twig, before, given, tokenizer) for twig in growth.twigs]
-    scores = score_requests(engine, tokenizer, made, start, None, Settings(top=options.top))
+    if grove.exact:
+        scores = _seen(engine, tokenizer, made, start, growth.twigs, len(prefix))
+    else:
+        begun = grove.begun if isinstance(grove, ForestGrove) else None
+        scores = score_requests(engine, tokenizer, made, start, None, Settings(top=options.top), begun=begun)
     return [
         Generated.of(
             score,
@@ -59,6 +68,26 @@ def generate(
         )
         for score, request, twig in zip(scores, made, growth.twigs, strict=True)
     ]
+
+
+def _seen(
+    engine: Engine, tokenizer: Tokenizes | None, made: list[Request], start: Start, twigs: list[Twig], before: int
+) -> Scores:
+    """What was seen while it grew, where that has the bits of scoring already."""
+    count_S = np.array([len(twig.ids) for twig in twigs])
+    columns = {
+        name: np.concatenate([getattr(twig, name) for twig in twigs]) for name in ("ids", "logprobs", "ranks", "entropies")
+    }
+    top_id, top_logprob = (np.array([pair[i] for twig in twigs for pair in twig.tops]) for i in range(2))
+    if not len(top_id):
+        top_id = top_logprob = np.zeros((len(columns["ids"]), 0))
+    answer = Answer(
+        columns["logprobs"], columns["ranks"].astype(np.int32), columns["entropies"], top_id.astype(np.int32), top_logprob, 0, 0
+    )
+    contexts = before + ranges(np.zeros_like(count_S), count_S)
+    found = Found(answer, columns["ids"], contexts, count_S, np.ones_like(count_S))
+    nothing: list[Ordering | None] = [None] * len(made)
+    return scores_of(engine, tokenizer, made, [start] * len(made), found, orderings=nothing, invariant=engine.invariance)
 
 
 def grow(grove: Grove, ends: Ends, options: Options, tell: Callable[[int, Twig], None]) -> Growth:
@@ -99,12 +128,17 @@ def teller(options: Options, tokenizer: Tokenizes | None, before: int) -> Callab
 
 def _request(twig: Twig, before: np.ndarray, given: Request | None, tokenizer: Tokenizes | None) -> Request:
     """The tokens that were grown, behind those that were given. Their text, where they spell one."""
-    text = None
-    if tokenizer is not None:
-        raw = b"".join(map(tokenizer.token_bytes, _body(twig)))
-        text = raw.decode("utf-8", "replace")
-        text = text if text and text.encode() == raw else None
+    text = text_of(_body(twig), tokenizer)
     return Request(np.array(twig.ids, np.int64), before, text=text, context=given.text if given else None)
+
+
+def text_of(ids: Iterable[int], tokenizer: Tokenizes | None) -> str | None:
+    """What the tokens spell; None where that is no text, or only a part of one."""
+    if tokenizer is None:
+        return None
+    raw = b"".join(tokenizer.token_bytes(int(id)) for id in ids)
+    text = raw.decode("utf-8", "replace")
+    return text if text and text.encode() == raw else None
 
 
 def _body(twig: Twig) -> list[int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,6 +14,7 @@ from chainrule.engine.chain import Chain
 from chainrule.engine.engine import ROWS, Engine, Progress
 from chainrule.engine.invariance import Invariance
 from chainrule.engine.job import Body, plan
+from chainrule.engine.paths import Begun
 from chainrule.errors import InputError
 from chainrule.forest.forest import offsets
 from chainrule.scores.ordering import Ordering
@@ -50,9 +51,11 @@ def score_requests(
     end: int | None,
     settings: Settings,
     orders_of: Callable[[list[Request]], Orders] | None = None,
+    begun: Begun | None = None,
 ) -> Scores:
     """Score the requests, in their order; in the orders asked for, each once for every one, one request after another.
 
+    begun: rows of what all of them begin with that have run already.
     Raises InputError for what has no factor, ModelError where there is NaN.
     """
     settings.check(predictor.model.head.size)
@@ -61,7 +64,7 @@ def score_requests(
         _add_ends(made, end, predictor.model.width)
     for request, own in zip(made, starts, strict=True):
         _warn_of_start(request, own)
-    ordinary = partial(_left_to_right, predictor, settings)
+    ordinary = partial(_left_to_right, predictor, settings, begun)
     orderings: list[Ordering | None] = [None] * len(made)
     if orders_of is None:
         found, invariant = ordinary(made, starts)
@@ -69,6 +72,21 @@ def score_requests(
         orders = orders_of(made)
         made, starts = orders.repeated(made), orders.repeated(starts)
         found, orderings, invariant = in_orders(orders, made, starts, settings, ordinary)
+    return scores_of(predictor, tokenizer, made, starts, found, end=end, orderings=orderings, invariant=invariant)
+
+
+def scores_of(
+    predictor: Engine | Chain,
+    tokenizer: Tokenizes | None,
+    made: list[Request],
+    starts: list[Start],
+    found: Found,
+    *,
+    orderings: Sequence[Ordering | None],
+    invariant: Invariance,
+    end: int | None = None,
+) -> Scores:
+    """What was found, as `Scores`."""
     return Scores(
         requests=made,
         starts=starts,
@@ -80,19 +98,19 @@ def score_requests(
         windows=found.windows_S,
         rows=found.answer.rows,
         distinct_contexts=found.answer.contexts,
-        orderings=orderings,
+        orderings=list(orderings),
         **found.columns(),
     )
 
 
 def _left_to_right(
-    engine: Engine | Chain, settings: Settings, made: list[Request], starts: list[Start]
+    engine: Engine | Chain, settings: Settings, begun: Begun | None, made: list[Request], starts: list[Start]
 ) -> tuple[Found, Invariance]:
     """The factors of a causal model, as it was trained to give them."""
     assert isinstance(engine, Engine), "all other models are asked in an order"
     bodies = [_body(request, own) for request, own in zip(made, starts, strict=True)]
     job = plan(bodies, engine.model.max_rows, settings.window, settings.stride)
-    answer = engine.answer(job.question, rows=settings.rows, top=settings.top, progress=settings.progress)
+    answer = engine.answer(job.question, rows=settings.rows, top=settings.top, progress=settings.progress, begun=begun)
     count_S = [len(r.ids) - _first_is_given(r, s) for r, s in zip(made, starts, strict=True)]
     ids = job.question.token_N[job.node_T]
     found = Found(answer.at(job.node_T), ids, job.context_T, np.array(count_S, np.int64), job.windows_S)

@@ -125,9 +125,9 @@ def in_orders(
         chain = orders.chain()
         hows[False] = (chain.how, chain.support.says, chain.causal)
         ask = [sequences[s] for s in numbers[1].tolist()]
-        parts.append(_naming(numbers[1], orders, lambda: (_by(chain, ask, settings), chain.invariance)))
+        parts.append(_naming(numbers[1], orders, lambda: (by_chain(chain, ask, settings), chain.invariance)))
     orderings: list[Ordering | None] = [
-        _ordering(sequence, *hows[ordinarily]) for sequence, ordinarily in zip(sequences, plain_S.tolist(), strict=True)
+        ordering_of(sequence, *hows[ordinarily]) for sequence, ordinarily in zip(sequences, plain_S.tolist(), strict=True)
     ]
     found = Found.joined([part for part, _ in parts], np.concatenate(numbers))
     return found, orderings, next((promise for _, promise in parts if not promise), parts[0][1])
@@ -142,7 +142,7 @@ def _sequence(request: Request, start: Start, order: Ints) -> Ordered:
     return Ordered(np.concatenate([request.context_ids, request.ids]), order_T[first:], given_G, start.id)
 
 
-def _ordering(sequence: Ordered, how: str, support: str, causal: bool) -> Ordering:
+def ordering_of(sequence: Ordered, how: str, support: str, causal: bool) -> Ordering:
     free = causal and _ascending(sequence.fed_L)
     return Ordering(sequence.order_T, sequence.given_G, len(sequence.ids_L), not free, how, support)
 
@@ -151,7 +151,8 @@ def _ascending(place_L: Ints) -> bool:
     return bool((np.diff(place_L) > 0).all())
 
 
-def _by(chain: Chain, sequences: list[Ordered], settings: How) -> Found:
+def by_chain(chain: Chain, sequences: list[Ordered], settings: How) -> Found:
+    """The factors of sequences in their orders, each put back into the order of its text."""
     if wrong := [i for i, sequence in enumerate(sequences) if not len(sequence.order_T)]:
         raise InputError("a single token with a given start has no factor, so there is nothing to score", wrong[0])
     answer = chain.factors(sequences, rows=settings.rows, top=settings.top, progress=settings.progress)

@@ -20,6 +20,12 @@ from chainrule.text.spans import Spans
 from chainrule.text.tokenizer import Tokenizes
 
 
+def kind(request: Request, start: Start, ordering: Ordering | None) -> str:
+    """See `Score.kind`."""
+    given = len(request.context_ids) or (ordering is not None and len(ordering.given))
+    return "conditional" if given else start.kind
+
+
 @dataclass(frozen=True, eq=False)
 class Score:
     """log Pr of one sequence, and every factor of it. Arrays have one entry for each token scored (T).
@@ -51,8 +57,8 @@ class Score:
 
     @property
     def kind(self) -> str:
-        """ "joint" (every token has a factor) or "conditional" (on a context, or on a given first token)."""
-        return "conditional" if len(self.request.context_ids) else self.start.kind
+        """ "joint" (every token has a factor) or "conditional" (on a context, or on other tokens that are given)."""
+        return kind(self.request, self.start, self.ordering)
 
     @property
     def text(self) -> str | None:
@@ -113,6 +119,8 @@ class Score:
         if self.request.text is None or self.request.segments:
             return sum(map(len, self.token_bytes[: len(self.ids) - (self.end is not None)]))
         given = np.setdiff1d(np.arange(len(self.request.ids)), self.places).tolist()
+        if len(given) > 1:
+            return sum(map(len, self.token_bytes))
         return len(self.request.text.encode()) - (self._bytes_of(given[0]) if given and self.spans else 0)
 
     @property

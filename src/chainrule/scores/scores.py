@@ -16,7 +16,7 @@ from chainrule.engine.invariance import Invariance
 from chainrule.forest.forest import ranges
 from chainrule.scores.columns import per_sequence, per_token
 from chainrule.scores.ordering import Ordering
-from chainrule.scores.score import Score
+from chainrule.scores.score import Score, kind
 from chainrule.scores.tabular import Tabular
 from chainrule.text.policy import Start
 from chainrule.text.requests import Request
@@ -90,8 +90,7 @@ class Scores(Tabular):
     @property
     def kinds(self) -> list[str]:
         """The `kind` of every score: "joint" or "conditional"."""
-        each = zip(self.requests, self.starts, strict=True)
-        return ["conditional" if len(request.context_ids) else start.kind for request, start in each]
+        return [kind(*each) for each in zip(self.requests, self.starts, self.orderings, strict=True)]
 
     @property
     def tokens(self) -> NDArray[np.int64]:
