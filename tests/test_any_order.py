@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import permutations, product
+from itertools import pairwise, permutations, product
 from pathlib import Path
 
 import numpy as np
@@ -215,7 +215,7 @@ def test_its_own_forward_is_the_trunk_on_what_one_writes_down(name: str):
     own, order = tiny_any_order(name).own, [3, 1, 4, 0, 2, 5]
     token, position, target = own.lm.get_input_embeddings().weight, own.position.weight, own.target.weight
     rows = [token[START] + target[3]]
-    rows += [token[IDS[here]] + position[here] + target[then] for here, then in zip(order, order[1:], strict=False)]
+    rows += [token[IDS[here]] + position[here] + target[then] for here, then in pairwise(order)]
     with torch.no_grad():
         want = own.lm(inputs_embeds=torch.stack(rows)[None], use_cache=False).logits
         found = own(torch.tensor([[START, *IDS]]), torch.tensor([order])).logits
