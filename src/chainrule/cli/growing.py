@@ -1,4 +1,4 @@
-"""`generate` on the command line: the steps as they happen, then the texts."""
+"""`generate` and `infill` on the command line: the steps as they happen, then the texts."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from chainrule.cli.progress import progress
@@ -17,30 +18,34 @@ if TYPE_CHECKING:
     from chainrule.language import LanguageModel
 
 
+Grow = Callable[..., Generated | list[Generated]]  # a model and options → what was grown
+
+
 @dataclass
 class Growing:
-    """What is shown of texts that grow behind `context`."""
+    """What is shown of texts that grow."""
 
-    context: str | None
     explain: bool
     json: bool
     output: str | None
 
-    def run(self, load: Callable[[], LanguageModel], options: dict[str, Any]) -> None:
-        """Grow, telling the steps where they are asked for, and show what comes of it."""
-        Options(**{name: value for name, value in options.items() if name not in ("end", "among")})  # before the model is read
+    def run(self, load: Callable[[], LanguageModel], grow: Grow, options: dict[str, Any]) -> None:
+        """Grow, telling the steps where they are asked for, and show what comes of it. `options`: those of `Options`."""
+        Options(**options)  # before the model is read
         writer = None if self.output is None else Writer(self.output)
         several, steps = options["samples"] is not None, []
         with writer or nullcontext():
             lm = load()
             with nullcontext() if self.explain else progress("tokens") as say:
-                made = self._grow(lm, options, steps, say, several)
+                made = self._grow(partial(grow, lm), options, steps, say, several)
             if writer is not None:
                 writer.write(table(_rows(made)))
         if writer is None:
             self._show(made, steps, several)
 
-    def _grow(self, lm: LanguageModel, options: dict[str, Any], steps: list[Step], say: Any, several: bool) -> list[Generated]:
+    def _grow(
+        self, grow: Callable[..., Any], options: dict[str, Any], steps: list[Step], say: Any, several: bool
+    ) -> list[Generated]:
         most = options["length"] or 64
 
         def watch(step: Step) -> None:
@@ -51,7 +56,7 @@ class Growing:
             elif say is not None:
                 say("growing", step.step + 1, most)
 
-        made = lm.generate(self.context, **options if options["among"] else options | {"watch": watch})
+        made = grow(**options | {"watch": watch})
         return made if isinstance(made, list) else [made]
 
     def _show(self, made: list[Generated], steps: list[Step], several: bool) -> None:

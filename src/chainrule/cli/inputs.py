@@ -33,6 +33,14 @@ class Record:
     where: str
 
 
+def numbers(given: str, option: str) -> list[int]:
+    """Whole numbers with commas between them. Raises InputError."""
+    try:
+        return [int(each) for each in given.split(",")]
+    except ValueError:
+        raise InputError(f"{option} takes whole numbers with commas between them, such as 1,2, not {given!r}") from None
+
+
 def orders(given: list[str] | None) -> Any:
     """What --order names, as the library takes it: "0,4,2,1,3" is a permutation, several of them are a list."""
     read = [

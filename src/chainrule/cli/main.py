@@ -1,4 +1,6 @@
-"""chainrule score | rank | next | generate | explain | pseudo | verify | pull | models. Heavy imports wait for arguments."""
+"""chainrule score | rank | next | generate | infill | explain | pseudo | verify | pull | models."""
+
+# Heavy imports wait until the arguments have been read.
 
 from __future__ import annotations
 
@@ -53,6 +55,19 @@ Order = Annotated[
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Of random orders.")]
 Output = Annotated[Optional[str], typer.Option("--output", "-o", help="Write a .csv, .jsonl or .parquet file.")]  # noqa: UP045
+
+Method = Annotated[str, typer.Option(help="greedy, sample, beam, or best: exactly the most probable.")]
+Samples = Annotated[Optional[int], typer.Option("--samples", "-n", help="How many texts.")]  # noqa: UP045
+Temperature = Annotated[Optional[float], typer.Option(help="sample: Pr^(1/T), normalised.")]  # noqa: UP045
+TopK = Annotated[Optional[int], typer.Option(help="sample: from the K most probable tokens.")]  # noqa: UP045
+TopP = Annotated[Optional[float], typer.Option(help="sample: from the fewest tokens that reach P together.")]  # noqa: UP045
+MinP = Annotated[Optional[float], typer.Option(help="sample: from tokens P times as probable as the best.")]  # noqa: UP045
+Draw = Annotated[Optional[int], typer.Option("--seed", help="sample: the same seed, the same texts.")]  # noqa: UP045
+Beams = Annotated[Optional[int], typer.Option(help="beam, best: sequences kept open. Default: 4.")]  # noqa: UP045
+Budget = Annotated[Optional[int], typer.Option(help="best: the most contexts to compute. Default: 2000.")]  # noqa: UP045
+GrowingOrder = Annotated[Optional[str], typer.Option("--order", help="Fill the places in this order, as in score.")]  # noqa: UP045
+Steps = Annotated[bool, typer.Option("--explain", help="Show every step as it happens.")]
+Shown = Annotated[int, typer.Option(min=0, help="With --explain or --json: alternatives shown in each place.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -157,26 +172,25 @@ def next_(
 @guarded
 def generate(
     context: Annotated[str, typer.Argument(help="What stands before; may be empty.")] = "",
-    method: Annotated[
-        str, typer.Option(help="greedy, sample, beam, or best: the exactly most probable continuation.")
-    ] = "greedy",
+    method: Method = "greedy",
     length: Annotated[Optional[int], typer.Option(help="The most tokens. Default: 64, or what there is room for.")] = None,  # noqa: UP045
-    samples: Annotated[Optional[int], typer.Option("--samples", "-n", help="How many texts.")] = None,  # noqa: UP045
-    temperature: Annotated[Optional[float], typer.Option(help="sample: Pr^(1/T), normalised.")] = None,  # noqa: UP045
-    top_k: Annotated[Optional[int], typer.Option(help="sample: from the K most probable tokens.")] = None,  # noqa: UP045
-    top_p: Annotated[Optional[float], typer.Option(help="sample: from the fewest tokens that reach P together.")] = None,  # noqa: UP045
-    min_p: Annotated[Optional[float], typer.Option(help="sample: from tokens P times as probable as the best.")] = None,  # noqa: UP045
-    seed: Annotated[Optional[int], typer.Option(help="sample: the same seed, the same texts.")] = None,  # noqa: UP045
-    beams: Annotated[Optional[int], typer.Option(help="beam, best: sequences kept open. Default: 4.")] = None,  # noqa: UP045
-    budget: Annotated[Optional[int], typer.Option(help="best: the most contexts to compute. Default: 2000.")] = None,  # noqa: UP045
+    samples: Samples = None,
+    temperature: Temperature = None,
+    top_k: TopK = None,
+    top_p: TopP = None,
+    min_p: MinP = None,
+    draw: Draw = None,
+    beams: Beams = None,
+    budget: Budget = None,
     stop: Annotated[Optional[list[str]], typer.Option(help="A text to stop at; may be repeated.")] = None,  # noqa: UP045
     no_end: Annotated[bool, typer.Option("--no-end", help="Do not stop at the end symbol.")] = False,
     among: Annotated[
         Optional[list[str]],  # noqa: UP045
         typer.Option(help="Choose among these texts instead; may be repeated."),
     ] = None,
-    explain: Annotated[bool, typer.Option("--explain", help="Show every step as it happens.")] = False,
-    top: Annotated[int, typer.Option(min=0, help="With --explain or --json: alternatives shown in each place.")] = 3,
+    order: GrowingOrder = None,
+    explain: Steps = False,
+    top: Shown = 3,
     output: Output = None,
     json: Json = False,
     model: Model = None,
@@ -187,12 +201,58 @@ def generate(
 ) -> None:
     """Grow a text behind a context, token by token, and say how probable it is."""
     from chainrule.cli.growing import Growing
+    from chainrule.cli.inputs import orders
 
-    numbers = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p, "seed": seed}
+    numbers = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p, "seed": draw}
     limits = {"length": length, "samples": samples, "beams": beams, "budget": budget, "stop": stop or (), "top": top}
-    options = numbers | limits | {"method": method, "end": False if no_end else None, "among": among}
-    growing = Growing(context or None, explain, json, output)
-    growing.run(lambda: _load(model, device, dtype, start, threads), options)
+    end = False if no_end else None
+    Growing(explain, json, output).run(
+        lambda: _load(model, device, dtype, start, threads),
+        lambda lm, **how: lm.generate(context or None, end=end, among=among, order=orders(order and [order]), **how),
+        numbers | limits | {"method": method},
+    )
+
+
+@app.command()
+@guarded
+def infill(
+    template: Annotated[str, typer.Argument(help='A text with blanks: "The ____ sat on the ____".')],
+    lengths: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="How many tokens each blank takes, such as 1,2. Default: one each."),
+    ] = None,
+    method: Method = "greedy",
+    samples: Samples = None,
+    temperature: Temperature = None,
+    top_k: TopK = None,
+    top_p: TopP = None,
+    min_p: MinP = None,
+    draw: Draw = None,
+    beams: Beams = None,
+    budget: Budget = None,
+    order: GrowingOrder = None,
+    explain: Steps = False,
+    top: Shown = 3,
+    output: Output = None,
+    json: Json = False,
+    model: Model = None,
+    start: Start = "auto",
+    dtype: Dtype = "float32",
+    device: Device = "cpu",
+    threads: Threads = None,
+) -> None:
+    """Fill the blanks of a text, given all the rest, by a model that predicts in any order."""
+    from chainrule.cli.growing import Growing
+    from chainrule.cli.inputs import numbers, orders
+
+    sampling = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p, "seed": draw}
+    limits = {"samples": samples, "beams": beams, "budget": budget, "top": top}
+    sizes = None if lengths is None else numbers(lengths, "--lengths")
+    Growing(explain, json, output).run(
+        lambda: _load(model, device, dtype, start, threads),
+        lambda lm, **how: lm.infill(template, sizes, order=orders(order and [order]), **how),
+        sampling | limits | {"method": method},
+    )
 
 
 @app.command()

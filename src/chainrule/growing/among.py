@@ -13,7 +13,7 @@ from chainrule.growing.generated import Generated
 from chainrule.growing.options import Options
 from chainrule.scores.scores import Ranked
 
-_NO_USE = ("length", "beams", "budget", "watch", "stop")
+_NO_USE = ("length", "beams", "budget", "stop")
 
 
 def choose_among(ranked: list[Ranked], options: Options) -> list[Generated]:
