@@ -46,7 +46,7 @@ class Growing:
     def _grow(
         self, grow: Callable[..., Any], options: dict[str, Any], steps: list[Step], say: Any, several: bool
     ) -> list[Generated]:
-        most = options["length"] or 64
+        most = options.get("length") or 64
 
         def watch(step: Step) -> None:
             if self.json:

@@ -4,13 +4,42 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from functools import partial
 from typing import Annotated, Optional
 
 import typer
 
 from chainrule.cli.guard import guarded
+from chainrule.cli.options import (
+    Beams,
+    Budget,
+    Context,
+    Device,
+    Draw,
+    Dtype,
+    End,
+    GrowingOrder,
+    Json,
+    Method,
+    MinP,
+    Model,
+    NoWindow,
+    Order,
+    Output,
+    Per,
+    Samples,
+    Seed,
+    Shown,
+    SkipEmpty,
+    Start,
+    Steps,
+    Stride,
+    Temperature,
+    Threads,
+    TopK,
+    TopP,
+    Window,
+)
 
 app = typer.Typer(
     help="The exact probability of token sequences under neural language models, factor by factor.",
@@ -19,55 +48,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-class Per(StrEnum):
-    """What one row of output stands for."""
-
-    sequence = "sequence"
-    text = "text"
-    order = "order"
-    token = "token"
-
-
-Model = Annotated[
-    Optional[str],  # noqa: UP045 (read by Typer at run time)
-    typer.Option("--model", "-m", help="A packaged model, a model folder, a .gguf file or a hub id. Default: smollm2-135m."),
-]
-Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 …")]
-Dtype = Annotated[str, typer.Option(help="float32, bfloat16, float16, float64, or auto: bfloat16 where the machine has it.")]
-Threads = Annotated[Optional[int], typer.Option(min=1, help="Threads to compute with. Default: the cores it may use.")]  # noqa: UP045
-Start = Annotated[str, typer.Option(help="What x_0 is conditioned on: auto, bos, eos, given, or a token id.")]
-End = Annotated[bool, typer.Option("--end", help="Add the factor of the end symbol.")]
-Json = Annotated[bool, typer.Option("--json", help="JSON on standard output.")]
-Context = Annotated[Optional[str], typer.Option("--context", "-c", help="A text that stands before and is given.")]  # noqa: UP045
-Window = Annotated[Optional[int], typer.Option(help="Score texts longer than this in windows. Default: the model's context.")]  # noqa: UP045
-Stride = Annotated[Optional[int], typer.Option(help="Tokens a window moves on by. Default: half a window.")]  # noqa: UP045
-NoWindow = Annotated[bool, typer.Option("--no-window", help="Refuse texts longer than the model's context.")]
-SkipEmpty = Annotated[bool, typer.Option("--skip-empty", help="Leave out empty lines, which are an error otherwise.")]
-Order = Annotated[
-    Optional[list[str]],  # noqa: UP045
-    typer.Option(
-        "--order",
-        help="Predict the tokens in this order: 0,4,2,1,3, left-to-right, right-to-left, random. Several (random:8, or --order "
-        "again and again) are averaged.",
-    ),
-]
-Seed = Annotated[int, typer.Option(min=0, help="Of random orders.")]
-Output = Annotated[Optional[str], typer.Option("--output", "-o", help="Write a .csv, .jsonl or .parquet file.")]  # noqa: UP045
-
-Method = Annotated[str, typer.Option(help="greedy, sample, beam, or best: exactly the most probable.")]
-Samples = Annotated[Optional[int], typer.Option("--samples", "-n", help="How many texts.")]  # noqa: UP045
-Temperature = Annotated[Optional[float], typer.Option(help="sample: Pr^(1/T), normalised.")]  # noqa: UP045
-TopK = Annotated[Optional[int], typer.Option(help="sample: from the K most probable tokens.")]  # noqa: UP045
-TopP = Annotated[Optional[float], typer.Option(help="sample: from the fewest tokens that reach P together.")]  # noqa: UP045
-MinP = Annotated[Optional[float], typer.Option(help="sample: from tokens P times as probable as the best.")]  # noqa: UP045
-Draw = Annotated[Optional[int], typer.Option("--seed", help="sample: the same seed, the same texts.")]  # noqa: UP045
-Beams = Annotated[Optional[int], typer.Option(help="beam, best: sequences kept open. Default: 4.")]  # noqa: UP045
-Budget = Annotated[Optional[int], typer.Option(help="best: the most contexts to compute. Default: 2000.")]  # noqa: UP045
-GrowingOrder = Annotated[Optional[str], typer.Option("--order", help="Fill the places in this order, as in score.")]  # noqa: UP045
-Steps = Annotated[bool, typer.Option("--explain", help="Show every step as it happens.")]
-Shown = Annotated[int, typer.Option(min=0, help="With --explain or --json: alternatives shown in each place.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -208,7 +188,9 @@ def generate(
     end = False if no_end else None
     Growing(explain, json, output).run(
         lambda: _load(model, device, dtype, start, threads),
-        lambda lm, **how: lm.generate(context or None, end=end, among=among, order=orders(order and [order]), **how),
+        lambda lm, **how: lm.generate(
+            context or None, end=end, among=among, order=orders(None if order is None else [order]), **how
+        ),
         numbers | limits | {"method": method},
     )
 
@@ -250,7 +232,7 @@ def infill(
     sizes = None if lengths is None else numbers(lengths, "--lengths")
     Growing(explain, json, output).run(
         lambda: _load(model, device, dtype, start, threads),
-        lambda lm, **how: lm.infill(template, sizes, order=orders(order and [order]), **how),
+        lambda lm, **how: lm.infill(template, sizes, order=orders(None if order is None else [order]), **how),
         sampling | limits | {"method": method},
     )
 

@@ -56,7 +56,10 @@ class ChainGrove:
         return self._at(list(range(first, len(self._ids_N))))
 
     def _at(self, nodes: list[int]) -> Grown:
-        logprob_BV = self.chain.conditionals([self._place(self._ids_N[node]) for node in nodes])
+        try:
+            logprob_BV = self.chain.conditionals([self._place(self._ids_N[node]) for node in nodes])
+        except InputError as error:
+            raise InputError(error.reason) from None  # which of the nodes it is about says nothing to a user
         possible_BV = np.where(logprob_BV > -np.inf, logprob_BV, 0.0)
         entropy_B = -(np.exp(logprob_BV) * possible_BV).sum(1)
         return Grown(nodes, torch.from_numpy(logprob_BV), torch.zeros(len(nodes)).double(), torch.from_numpy(entropy_B))
