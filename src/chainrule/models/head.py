@@ -36,6 +36,8 @@ class LinearHead:
         weight = self.linear.weight[tile]
         if weight.is_cuda and weight.dtype != self.dtype:
             logits_MV.copy_(torch.mm(hidden_MH.to(weight.dtype), weight.T, out_dtype=self.dtype))
+        elif rows == len(hidden_MH) and native.supports_few(hidden_MH, weight):  # a block of scoring has more rows
+            native.few_rows(hidden_MH, weight, logits_MV)
         elif native.supports_product(hidden_MH, weight):
             native.product(hidden_MH, weight, logits_MV)
         else:

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from chainrule.errors import ModelError
 from chainrule.models.base import Head
 from chainrule.models.head import LinearHead, OwnHead
-from chainrule.models.products import SameBits
+from chainrule.models.linears import FEW, Linears, few_rows
+from chainrule.models.products import STEPS, SameBits
 from chainrule.models.stand_ins import StandIns
 
 _CONTEXT_NAMES = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "max_sequence_length", "seq_length")
@@ -49,7 +50,7 @@ class PretrainedModel:
         self.device: torch.device = weight.device
         self.dtype: torch.dtype = weight.dtype
         _hand_on_positions(self.trunk)
-        self.stand_ins = StandIns(self.trunk)
+        self.stand_ins, self.linears = StandIns(self.trunk), Linears(self.trunk)
         size = getattr(output, "out_features", None) or config.vocab_size
         self.own_head = OwnHead(self._own_head, size, self.dtype)
         self.head: Head = LinearHead.of(output, config) if isinstance(output, nn.Linear) else self.own_head
@@ -71,10 +72,15 @@ class PretrainedModel:
             layout["position_ids"] = places = places + self.first_position
         token = _PLACES.set(places)
         try:
-            with SameBits() if same_bits else nullcontext(), self.stand_ins:
+            with self._products(same_bits, inputs_BTD.shape[:2].numel()), self.stand_ins:
                 return self.trunk(use_cache=False, **{name: inputs_BTD}, **layout)[0]
         finally:
             _PLACES.reset(token)
+
+    def _products(self, same_bits: bool, rows: int) -> AbstractContextManager[None]:
+        if not same_bits:
+            return self.linears.by(few_rows) if rows <= FEW else nullcontext()
+        return SameBits() if rows > STEPS[0] else self.linears.with_same_bits()  # type: ignore[return-value]
 
     def own_logits(self, ids_T: Tensor) -> Tensor:
         """The reference: the model's own whole forward of one unpadded sequence of ids. T × V, in the model's type."""

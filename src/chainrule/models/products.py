@@ -32,7 +32,7 @@ class SameBits(TorchFunctionMode):
     """Within it, the bits of a row do not depend on the rows beside it, nor on their number."""
 
     def __torch_function__(self, func: Callable, types: Any, args: tuple = (), kwargs: Mapping[str, Any] | None = None) -> Any:
-        return _SAME.get(func, func)(*args, **(kwargs or {}))
+        return SAME.get(func, func)(*args, **(kwargs or {}))
 
 
 def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -45,7 +45,7 @@ def _addmm(input: Tensor, mat1: Tensor, mat2: Tensor, **others: Any) -> Tensor:
 
 
 _POINTWISE = (nn.functional.silu, nn.functional.softplus, nn.functional.gelu, torch.sigmoid, Tensor.sigmoid, torch.rsqrt)
-_SAME: dict[Any, Callable] = {nn.functional.linear: _linear, torch.addmm: _addmm} | {f: evenly(f) for f in _POINTWISE}
+SAME: dict[Any, Callable] = {nn.functional.linear: _linear, torch.addmm: _addmm} | {f: evenly(f) for f in _POINTWISE}
 
 
 @dataclass(frozen=True)

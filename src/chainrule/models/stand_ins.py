@@ -31,13 +31,13 @@ TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2.0**-6}  # of the largest num
 class StandIns:
     """The stand-ins of one network, in force within `with`, which several threads may enter at a time."""
 
-    def __init__(self, trunk: nn.Module) -> None:
-        self.trunk = trunk
+    def __init__(self, trunk: nn.Module, find: Callable[[nn.Module], Forward | None] | None = None) -> None:
+        self.trunk, self.find = trunk, find or _stand_in
         self._entered, self._lock = 0, Lock()
         self._forwards: list[tuple[nn.Module, Forward]] = []
         if native.supports(torch.zeros(1)):
             with torch.inference_mode():
-                found = ((module, _stand_in(module)) for module in trunk.modules())
+                found = ((module, self.find(module)) for module in trunk.modules())
                 self._forwards = [(module, forward) for module, forward in found if forward]
 
     def __len__(self) -> int:
@@ -58,7 +58,7 @@ class StandIns:
                     del module.__dict__["forward"]
 
     def __reduce__(self) -> tuple:
-        return StandIns, (self.trunk,)  # a copy of the network gets its own
+        return StandIns, (self.trunk, self.find)  # a copy of the network gets its own
 
 
 def _stand_in(module: nn.Module) -> Forward | None:

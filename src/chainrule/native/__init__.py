@@ -1,6 +1,6 @@
 """Loops in C for what a network computes besides matrix products, compiled on the user's machine where it has a compiler.
 
-    kernels.c     norms, gates, the moments of logits, attention; a product of bfloat16 factors that is not rounded
+    kernels.c     norms, gates, the moments of logits, attention; products of few rows, and of bfloat16 factors
     build.py      compile once, keep, load; or say why not
     calls.py      the same functions on tensors
 
@@ -11,6 +11,7 @@ from chainrule.native.build import status
 from chainrule.native.calls import (
     attention,
     count_greater,
+    few_rows,
     gate,
     moments,
     product,
@@ -18,6 +19,7 @@ from chainrule.native.calls import (
     rms_norm,
     supports,
     supports_attention,
+    supports_few,
     supports_product,
     supports_rows,
 )
@@ -25,6 +27,7 @@ from chainrule.native.calls import (
 __all__ = [
     "attention",
     "count_greater",
+    "few_rows",
     "gate",
     "moments",
     "product",
@@ -33,6 +36,7 @@ __all__ = [
     "status",
     "supports",
     "supports_attention",
+    "supports_few",
     "supports_product",
     "supports_rows",
 ]

@@ -22,6 +22,7 @@ _SUFFIX = {torch.float32: "f", torch.bfloat16: "b"}
 SMALL = 16_384  # numbers below which a second thread costs more than it brings
 WIDE = 16  # lanes that bfloat16, and attention, take to be faster than PyTorch's own
 FEWEST = 6  # rows of a product (ROWS in kernels.c)
+FEW, MANY = 4, 8  # the fewest columns (FEW in kernels.c) and the most rows of a product of few rows
 WIDEST, COLUMNS = 256, 8  # numbers of a head, and what those of a value are a multiple of (WIDEST and STEP in kernels.c)
 
 
@@ -92,6 +93,18 @@ def count_greater(logits_MV: Tensor, than_M: Tensor) -> Tensor:
     count_M = torch.empty(len(logits_MV), dtype=torch.int64)
     _call_rows("count_greater", logits_MV, than_M.contiguous(), count_M)
     return count_M
+
+
+def supports_few(x_MK: Tensor, weight_NK: Tensor) -> bool:
+    """Whether `few_rows` takes these: float32, and not so many rows that PyTorch's product is faster."""
+    return x_MK.dtype == torch.float32 and len(x_MK) <= MANY and len(weight_NK) >= FEW and supports(x_MK, weight_NK)
+
+
+def few_rows(x_MK: Tensor, weight_NK: Tensor, out_MN: Tensor) -> None:
+    """out = x · weightᵀ for few rows, in the time it takes to read the weight. Rows of `out_MN` may lie apart."""
+    (rows, terms), columns = x_MK.shape, len(weight_NK)
+    sizes = c_long(out_MN.stride(0)), c_long(rows), c_long(columns), c_long(terms)
+    _function("few_f")(*map(_pointer, (x_MK, weight_NK, out_MN)), *sizes, _threads(weight_NK.numel()))
 
 
 def product(hidden_MK: Tensor, weight_VK: Tensor, out_MV: Tensor) -> None:

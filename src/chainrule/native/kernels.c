@@ -240,6 +240,44 @@ void count_greater(const float *z, long stride, long rows, long columns, const f
     }
 }
 
+enum { FEW = 4 }; /* rows of x, and of the weight, whose sums are held in registers */
+
+INLINE void few_sums(const float *x, const float *weight, float *y, long stride, long terms, const int rows) {
+    floats sums[FEW][FEW] = {};
+    for (long k = 0; k < terms; k += LANES) {
+        long count = terms - k < LANES ? terms - k : LANES;
+        floats w[FEW];
+        for (int j = 0; j < FEW; j++) w[j] = load_f(weight + j * terms + k, count);
+        for (int i = 0; i < rows; i++) {
+            floats v = load_f(x + i * terms + k, count);
+            for (int j = 0; j < FEW; j++) sums[i][j] += v * w[j];
+        }
+    }
+    for (int i = 0; i < rows; i++)
+        for (int j = 0; j < FEW; j++) y[i * stride + j] = sum(sums[i][j]);
+}
+
+/* y = x · weightᵀ for few rows of x: the weight is read once, which is what takes the time. At least FEW columns: the last
+   block begins early enough to be whole. */
+void few_f(const float *x, const float *weight, float *y, long stride, long rows, long columns, long terms, int threads) {
+    long blocks = (columns + FEW - 1) / FEW;
+    SHARE_OUT(static)
+    for (long block = 0; block < blocks; block++) {
+        long column = block * FEW < columns - FEW ? block * FEW : columns - FEW;
+        const float *w = weight + column * terms;
+        for (long row = 0; row < rows; row += FEW) {
+            const float *from = x + row * terms;
+            float *to = y + row * stride + column;
+            switch (rows - row) {
+            case 1: few_sums(from, w, to, stride, terms, 1); break;
+            case 2: few_sums(from, w, to, stride, terms, 2); break;
+            case 3: few_sums(from, w, to, stride, terms, 3); break;
+            default: few_sums(from, w, to, stride, terms, FEW);
+            }
+        }
+    }
+}
+
 #ifdef __AVX512BF16__ /* there is no `product_b` without */
 enum { ROWS = 6, COLUMNS = 4 }; /* of the block of sums that is held in registers, columns in vectors */
 
