@@ -56,7 +56,12 @@ def compare(lm: chainrule.LanguageModel, own: object, prompt: np.ndarray, sample
     seconds(ours), seconds(theirs)  # buffers, caches
     pairs = [(seconds(theirs), seconds(ours)) for _ in range(rounds)]
     ratios = [a / b for a, b in pairs]
-    row = {"prompt": len(prompt), "samples": samples, "transformers_s": [a for a, _ in pairs], "chainrule_s": [b for _, b in pairs]}
+    row = {
+        "prompt": len(prompt),
+        "samples": samples,
+        "transformers_s": [a for a, _ in pairs],
+        "chainrule_s": [b for _, b in pairs],
+    }
     row |= {"ratio": statistics.median(ratios), "lowest": min(ratios), "highest": max(ratios)}
     print(f"{samples:>3} × {tokens} tokens behind {len(prompt):>4}: {row['ratio']:.2f} times as fast as transformers "
           f"({row['lowest']:.2f} to {row['highest']:.2f})", flush=True)  # fmt: skip

@@ -23,5 +23,5 @@ def test_every_command_is_shown():
 
     text = README.read_text(encoding="utf-8")
     names = [command.name or command.callback.__name__ for command in app.registered_commands]
-    assert {"score", "rank", "next", "explain", "pseudo", "verify", "pull", "models"} == set(names)
+    assert {"score", "rank", "next", "generate", "explain", "pseudo", "verify", "pull", "models"} == set(names)
     assert [name for name in names if f"chainrule {name}" not in text and name != "models"] == []

@@ -3,8 +3,9 @@
     log Pr(x) = Σ log Pr(x_i | e_0 … e_{i−1})
 
 Each factor is conditioned on the embeddings of the tokens before it. `load` gives a `LanguageModel`; its `score` gives the
-sum and every factor. The modules are the terms of the equation: `text` (x), `models` (x → e → h → z), `forest` (which
-factors there are), `engine` (all of them, each once), `scores` (Σ).
+sum and every factor, left to right or, where the model can, in any order; its `generate` grows a text factor by factor. The
+modules are the terms of the equation: `text` (x), `models` (x → e → h → z), `forest` (which factors there are), `engine` (all
+of them, each once), `scores` (Σ), `growing` (the next one, again and again).
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""The façade people hold: load a model, score, rank, ask for a conditional, explain."""
+"""The façade people hold: load a model, score in any order, rank, ask for a conditional, explain, grow and fill in."""
 
 from __future__ import annotations
 
