@@ -113,7 +113,8 @@ def growing() -> str | None:
     )
     origins = [
         f"`{run['command']}`: {run['tokens']} tokens, {run['rounds']} rounds in turn; {run['model']} on "
-        f"{run['machine']['cpu']}, {run['threads']} threads, transformers {run['transformers']}, torch {run['torch']}, {run['date']}."
+        f"{run['machine']['cpu']}, {run['threads']} threads, transformers {run['transformers']}, "
+        f"torch {run['torch']}, {run['date']}."
         for run in runs
     ]
     return "\n\n".join(["\n".join(rows), says, "\n".join(origins)])
