@@ -4,7 +4,7 @@ TORCH ?= torch==2.13.0
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test check static format model bench bench-quick floor exactness invariance kernels overhead proof zoo clean
+.PHONY: demo test check static format model bench bench-quick floor exactness invariance kernels overhead proof growing zoo clean
 
 demo: model
 	$(BIN)/python scripts/demo.py
@@ -51,6 +51,10 @@ invariance: model
 
 proof: model
 	$(BIN)/python benchmarks/proof.py
+	$(BIN)/python scripts/docs.py
+
+growing: model
+	$(BIN)/python benchmarks/growing.py
 	$(BIN)/python scripts/docs.py
 
 kernels: model

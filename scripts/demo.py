@@ -24,6 +24,9 @@ def main() -> None:
     show("explain", "The umbrella kept the rain off.")
     show("next", "The capital of France is", "--top", "5")
     show("rank", "It is raining, so I need", " an umbrella", " a telescope", " umbrella an", " the rain")
+    show("generate", "The capital of France is", "--length", "8", "--explain")
+    show("generate", "The capital of France is", "--method", "best", "--length", "6", "--explain")
+    explain_in_an_order()
     show("verify")
     lines = (HERE / "benchmarks" / "data" / "fortunes-500.jsonl").read_text(encoding="utf-8").splitlines()[:TEXTS]
     with tempfile.TemporaryDirectory() as folder:
@@ -32,6 +35,16 @@ def main() -> None:
         show("score", "--file", str(texts), "--output", str(scores))
         summarise(scores)
     print("\nNext: README.md, or  .venv/bin/chainrule --help")
+
+
+def explain_in_an_order() -> None:
+    """A table of two letters, whose text is predicted from both ends and then in the middle."""
+    import chainrule
+
+    rows = {"": [0.6, 0.4], "A": [0.7, 0.3], "B": [0.2, 0.8]}
+    lm = chainrule.LanguageModel(chainrule.TableModel(["A", "B"], rows, probabilities=True, back_off=True))
+    print(f"\nA table, Pr of A and B behind nothing, A and B: {rows}. explain('ABBAB', order=(0, 4, 2, 1, 3)):\n")
+    print(lm.explain("ABBAB", order=(0, 4, 2, 1, 3)), flush=True)
 
 
 def summarise(scores: Path) -> None:

@@ -13,7 +13,21 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "src" / "chainrule"
-LADDER = ("text", "forest", "native", "models", "engine", "scores", "verify", "language.py", "cli", "folders.py", "errors.py")
+LADDER = (
+    "text",
+    "forest",
+    "native",
+    "models",
+    "engine",
+    "scores",
+    "growing",
+    "verify",
+    "basis.py",
+    "language.py",
+    "cli",
+    "folders.py",
+    "errors.py",
+)
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 
@@ -77,6 +91,36 @@ def verification() -> str | None:
     return "\n\n".join(parts)
 
 
+def growing() -> str | None:
+    """How fast texts grow beside transformers' own generate, the newest run of each dtype."""
+    from report import newest
+
+    runs = [found[1] for dtype in ("float32", "bfloat16") if (found := newest(f"growing-{dtype}-????-??-??.json"))]
+    if not runs:
+        return None
+    each = [{(case["samples"], case["prompt"]): case for case in run["cases"]} for run in runs]
+    rows = [
+        "| texts at a time | tokens before | " + " | ".join(run["dtype"] for run in runs) + " |",
+        "|---:|---:|" + "---:|" * len(runs),
+    ]
+    for samples, prompt in dict.fromkeys(key for cases in each for key in cases):
+        cases_of = [cases.get((samples, prompt)) for cases in each]
+        ratios = [f"{c['ratio']:.2f}× [{c['lowest']:.2f} – {c['highest']:.2f}]" if c else "" for c in cases_of]
+        rows.append(f"| {samples} | {prompt} | {' | '.join(ratios)} |")
+    says = (
+        "How many times as fast as transformers' own `generate` it is, growing as many tokens: the median of the rounds\n"
+        "[lowest – highest]; below 1 it is slower. One text at a time is greedy, more are samples. chainrule's time\n"
+        "includes the scores of the texts."
+    )
+    origins = [
+        f"`{run['command']}`: {run['tokens']} tokens, {run['rounds']} rounds in turn; {run['model']} on "
+        f"{run['machine']['cpu']}, {run['threads']} threads, transformers {run['transformers']}, "
+        f"torch {run['torch']}, {run['date']}."
+        for run in runs
+    ]
+    return "\n\n".join(["\n".join(rows), says, "\n".join(origins)])
+
+
 def zoo() -> str:
     """What docs/architectures.md comes to."""
     text = (ROOT / "docs" / "architectures.md").read_text(encoding="utf-8")
@@ -101,7 +145,7 @@ def main() -> None:
     readme = ROOT / "README.md"
     before = readme.read_text(encoding="utf-8")
     after = replace(before, "tree", tree())
-    for name, body in (("benchmark", benchmark()), ("verify", verification()), ("zoo", zoo())):
+    for name, body in (("benchmark", benchmark()), ("verify", verification()), ("growing", growing()), ("zoo", zoo())):
         if body is not None:
             after = replace(after, name, body)
     problems = broken_links()

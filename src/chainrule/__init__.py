@@ -3,8 +3,9 @@
     log Pr(x) = Σ log Pr(x_i | e_0 … e_{i−1})
 
 Each factor is conditioned on the embeddings of the tokens before it. `load` gives a `LanguageModel`; its `score` gives the
-sum and every factor. The modules are the terms of the equation: `text` (x), `models` (x → e → h → z), `forest` (which
-factors there are), `engine` (all of them, each once), `scores` (Σ).
+sum and every factor, left to right or, where the model can, in any order; its `generate` grows a text factor by factor. The
+modules are the terms of the equation: `text` (x), `models` (x → e → h → z), `forest` (which factors there are), `engine` (all
+of them, each once), `scores` (Σ), `growing` (the next one, again and again).
 """
 
 from importlib import import_module
@@ -14,6 +15,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from chainrule.errors import ChainruleError, InputError, ModelError, OutputError
+    from chainrule.growing import Generated, Step
     from chainrule.language import LanguageModel, load
     from chainrule.models.any_order import AnyOrderConfig, AnyOrderForCausalLM
     from chainrule.models.cache import pull
@@ -37,6 +39,7 @@ _HOMES = {
     "ChainruleError": "errors",
     "Conditional": "scores",
     "Explanation": "scores",
+    "Generated": "growing",
     "InputError": "errors",
     "LanguageModel": "language",
     "ModelError": "errors",
@@ -48,6 +51,7 @@ _HOMES = {
     "Ranked": "scores",
     "Score": "scores",
     "Scores": "scores",
+    "Step": "growing",
     "TableModel": "models.table",
     "load": "language",
     "pull": "models.cache",
@@ -59,6 +63,7 @@ __all__ = [
     "ChainruleError",
     "Conditional",
     "Explanation",
+    "Generated",
     "InputError",
     "LanguageModel",
     "Mixture",
@@ -70,6 +75,7 @@ __all__ = [
     "Ranked",
     "Score",
     "Scores",
+    "Step",
     "TableModel",
     "load",
     "pull",

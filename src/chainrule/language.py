@@ -1,4 +1,4 @@
-"""The façade people hold: load a model, score, rank, ask for a conditional, explain."""
+"""The façade people hold: load a model, score in any order, rank, ask for a conditional, explain, grow and fill in."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def load(
     `dtype` is float32, bfloat16, float16, float64, or "auto": bfloat16 where the machine computes in it, else float32.
     `start` is "auto", "bos", "eos", "given" or a token id. `threads`: how many to compute with (default: the cores that
     this process may use). Only safetensors and GGUF are read, and no code that comes with a checkpoint is run. On load a
-    probe finds the fastest way through the network that agrees with its own forward. A checkpoint may be of a causal model, of a
-    masked one (BERT …), of a two-stream one (XLNet), or of an any-order model. Raises ModelError with the remedy.
+    probe finds the fastest way through the network that agrees with its own forward. A checkpoint may be of a causal model, a
+    masked one (BERT …), a two-stream one (XLNet), or an any-order model. Raises ModelError with the remedy.
     """
     from chainrule.models.load import load_model
     from chainrule.text.tokenizer import Tokenizer
