@@ -290,6 +290,8 @@ class LanguageModel(Basis):
         if unknown:
             raise TypeError(f"unknown option: {', '.join(map(repr, sorted(unknown)))}")
         orders = None
+        if self.chain is not None and not self.chain.causal and any(request.segments for request in made):
+            raise InputError(f"pairs of texts are for causal models, not for {self.model.name}: give one of the two as context=")
         if order is not None or not self.causal:
             if end_id is not None and (order is not None or not (self.chain and self.chain.causal)):
                 raise InputError(
