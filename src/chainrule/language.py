@@ -288,11 +288,12 @@ class LanguageModel:
         from chainrule.growing.ordered import generate_in_order
 
         wanted, given, chosen = Options(**options), self._given(context), self._chosen(start)
+        Settings(top=wanted.top).check(self.model.head.size)
         if among is not None:
             made = choose_among(self.rank(context, among, start=start, end=end, order=order, top=wanted.top), wanted)
-        elif self.causal and (order is None or order == "left-to-right"):
+        elif self.causal and (order is None or (isinstance(order, str) and order == "left-to-right")):
             made = generate(self.engine, self.tokenizer, given, chosen, self._end(end), wanted)
-        elif end:
+        elif end is not None and end is not False:
             raise InputError("in an order the length of the text is given, so no end symbol is predicted: leave end= out")
         else:
             made = generate_in_order(self.any_order, self.tokenizer, given, chosen, order, wanted)
@@ -316,8 +317,9 @@ class LanguageModel:
         """
         from chainrule.growing.ordered import infill
 
-        chosen = self._chosen(start)
-        made = infill(self.any_order, self.tokenizer, template, lengths, chosen, order, Options(**options))
+        wanted, chosen = Options(**options), self._chosen(start)
+        Settings(top=wanted.top).check(self.model.head.size)
+        made = infill(self.any_order, self.tokenizer, template, lengths, chosen, order, wanted)
         return made if options.get("samples") is not None else made[0]
 
     def verify(self, texts: Sequence[str] | None = None, *, progress: Callable[[str, int, int], None] | None = None) -> Report:
