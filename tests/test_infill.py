@@ -114,6 +114,18 @@ def test_best_and_a_wide_beam_find_the_most_probable_fillings(kind):
         assert all(s.certificate.certain for s in found if s.certificate)
 
 
+@pytest.mark.parametrize("name", ["llama", "gpt2"])
+def test_best_is_the_best_where_greedy_is_not(name):
+    lm, tokens = KINDS[name]()
+    misled = 0
+    for order in permutations(range(3)):
+        every = all_fillings(lm, tokens, order)
+        most = max(every, key=every.get)
+        assert whole(lm.infill(template(tokens), order=order, method="best", beams=1)) == most
+        misled += whole(lm.infill(template(tokens), order=order)) != most
+    assert misled
+
+
 def test_each_order_is_a_distribution_and_only_sums_have_the_same_in_all(kind):
     lm, tokens = kind
     every = np.array([list(all_fillings(lm, tokens, order).values()) for order in permutations(range(3))])
