@@ -222,11 +222,12 @@ class LanguageModel(Basis):
         from chainrule.growing.ordered import generate_in_order
 
         wanted, given, chosen = Options(**options), self._given(context), self._chosen(start)
+        Settings(top=wanted.top).check(self.model.head.size)
         if among is not None:
             made = choose_among(self.rank(context, among, start=start, end=end, order=order, top=wanted.top), wanted)
-        elif self.causal and (order is None or order == "left-to-right"):
+        elif self.causal and (order is None or (isinstance(order, str) and order == "left-to-right")):
             made = generate(self.engine, self.tokenizer, given, chosen, self._end(end), wanted)
-        elif end:
+        elif end is not None and end is not False:
             raise InputError("in an order the length of the text is given, so no end symbol is predicted: leave end= out")
         else:
             made = generate_in_order(self.any_order, self.tokenizer, given, chosen, order, wanted)
@@ -250,8 +251,9 @@ class LanguageModel(Basis):
         """
         from chainrule.growing.ordered import infill
 
-        chosen = self._chosen(start)
-        made = infill(self.any_order, self.tokenizer, template, lengths, chosen, order, Options(**options))
+        wanted, chosen = Options(**options), self._chosen(start)
+        Settings(top=wanted.top).check(self.model.head.size)
+        made = infill(self.any_order, self.tokenizer, template, lengths, chosen, order, wanted)
         return made if options.get("samples") is not None else made[0]
 
     def verify(self, texts: Sequence[str] | None = None, *, progress: Callable[[str, int, int], None] | None = None) -> Report:
@@ -291,7 +293,9 @@ class LanguageModel(Basis):
             raise TypeError(f"unknown option: {', '.join(map(repr, sorted(unknown)))}")
         orders = None
         if self.chain is not None and not self.chain.causal and any(request.segments for request in made):
-            raise InputError(f"pairs of texts are for causal models, not for {self.model.name}: give one of the two as context=")
+            raise InputError(
+                f"pairs of texts are for causal models, not for {self.model.name}: give one of the two as context="
+            )
         if order is not None or not self.causal:
             if end_id is not None and (order is not None or not (self.chain and self.chain.causal)):
                 raise InputError(

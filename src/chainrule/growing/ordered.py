@@ -19,7 +19,7 @@ from chainrule.growing.twig import Ends, Twig
 from chainrule.scores.assemble import Settings, scores_of
 from chainrule.scores.orders import by_chain, ordering_of
 from chainrule.text.policy import Start
-from chainrule.text.requests import Request, as_ids
+from chainrule.text.requests import Request, as_ids, requests
 from chainrule.text.tokenizer import Tokenizes, check_text
 
 Ints = NDArray[np.int64]
@@ -53,6 +53,7 @@ def infill(
     blanks = np.flatnonzero(blank_L)
     if not len(blanks):
         raise InputError(f"there is no blank in {template!r:.60}: write {BLANK} where something is to be filled in")
+    requests([ids_L], None, None, chain.model.head.size)  # ids in range
     ordered = Ordered(ids_L, blanks[_order(order, len(blanks), options.seed)], np.flatnonzero(~blank_L), start.id)
     return _generated(chain, tokenizer, ordered, start, options, lambda ids_L: Request(ids_L, text=text_of(ids_L, tokenizer)))
 
@@ -66,9 +67,10 @@ def _generated(
         raise InputError("without a start symbol, a text in an order grows from one known token at least: give a context")
     ends = Ends(len(ordered.order_T), None, (), tokenizer)
     before = len(ordered.given_G) + (start.id is not None)
-    growth: Growth = grow(ordered_grove(chain, ordered), ends, options, teller(options, tokenizer, before))
-    if not growth.twigs:
+    grove = ordered_grove(chain, ordered)
+    if (grove.begin().logits_BV == -np.inf).all():
         raise InputError("every way to fill these places is impossible under this model")
+    growth: Growth = grow(grove, ends, options, teller(options, tokenizer, before))
     whole = [_filled(ordered, twig) for twig in growth.twigs]
     found = by_chain(chain, whole, Settings(top=options.top))
     orderings = [ordering_of(each, chain.how, chain.support.says, chain.causal) for each in whole]
@@ -97,7 +99,9 @@ def _template(template: Any, lengths: Any, tokenizer: Tokenizes | None) -> tuple
     """The ids of all places, 0 in those to be filled, and which those are."""
     if isinstance(template, str):
         parts = _parts(template, tokenizer)
-    elif isinstance(template, Sequence) and lengths is None:
+    elif isinstance(template, Sequence) and lengths is not None:
+        raise InputError("lengths= is for a text with blanks; among token ids, each None is one token to fill")
+    elif isinstance(template, Sequence):
         return np.array([0 if id is None else as_ids([id])[0] for id in template]), np.array(
             [id is None for id in template], bool
         )
@@ -105,7 +109,7 @@ def _template(template: Any, lengths: Any, tokenizer: Tokenizes | None) -> tuple
         raise InputError(
             f"a template is a text with {BLANK} in it, or token ids with None in the places to fill, not {template!r:.60}"
         )
-    lengths = [1] * (len(parts) - 1) if lengths is None else list(lengths)
+    lengths = [1] * (len(parts) - 1) if lengths is None else np.atleast_1d(np.asarray(lengths, object)).tolist()
     whole = all(isinstance(n, int | np.integer) and not isinstance(n, bool) and n >= 1 for n in lengths)
     if len(lengths) != len(parts) - 1 or not whole:
         raise InputError(

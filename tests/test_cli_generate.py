@@ -1,0 +1,246 @@
+"""Growing texts on the command line: what it prints, step by step where asked, what it writes, and bad input."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import sys
+from pathlib import Path
+
+import pyarrow.csv
+import pyarrow.parquet
+import pytest
+
+CONTEXT = "It is"
+COLUMNS = ["index", "text", "context_text", "logprob", "tokens", "finish", "method", "altered", "altered_logprob", "seed",
+           "canonical", "certain", "bound", "start", "start_id", "end_id", "kind", "model"]  # fmt: skip
+
+
+@pytest.fixture
+def run(command, tiny_folder: Path):
+    return lambda *arguments, **stdin: command(*arguments, "--model", str(tiny_folder), **stdin)
+
+
+def rows_of(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def cell(value) -> str:
+    return "" if value is None else str(value)
+
+
+def check_rows(rows, made) -> None:
+    """CSV rows against what the library grew: every number to the last bit."""
+    assert len(rows) == len(made)
+    for i, (row, s) in enumerate(zip(rows, made, strict=True)):
+        assert list(row) == COLUMNS
+        assert (row["index"], row["text"], row["context_text"]) == (str(i), s.text, cell(s.context))
+        assert float(row["logprob"]) == s.logprob
+        assert (row["tokens"], row["finish"], row["method"], row["kind"]) == (str(len(s)), s.finish, s.method, s.kind)
+        assert (row["altered"], row["seed"], row["canonical"]) == (s.altered, cell(s.seed), cell(s.canonical))
+        assert row["altered_logprob"] == "" if s.altered_logprob is None else float(row["altered_logprob"]) == s.altered_logprob
+        assert (row["start"], row["start_id"], row["end_id"]) == ("bos", str(s.start.id), cell(s.end))
+        shown = s.certificate
+        assert (row["certain"], row["bound"] != "") == (cell(shown and shown.certain), shown is not None)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options"),
+    [
+        ((), {}),
+        (("--length", "7", "--no-end"), {"length": 7, "end": False}),
+        (("--method", "sample", "-n", "6", "--seed", "3"), {"method": "sample", "samples": 6, "seed": 3}),
+        (("--method", "sample", "--samples", "12", "--seed", "3", "--length", "9"),
+         {"method": "sample", "samples": 12, "seed": 3, "length": 9}),
+        (("--method", "sample", "--seed", "1", "--temperature", "0.7", "--top-k", "20", "--top-p", "0.9", "--min-p", "0.01"),
+         {"method": "sample", "seed": 1, "temperature": 0.7, "top_k": 20, "top_p": 0.9, "min_p": 0.01}),
+        (("--method", "beam", "--beams", "5", "-n", "3", "--length", "6"),
+         {"method": "beam", "beams": 5, "samples": 3, "length": 6}),
+        (("--method", "best", "--length", "2", "--budget", "5"), {"method": "best", "length": 2, "budget": 5}),
+        (("--method", "best", "--length", "2"), {"method": "best", "length": 2}),
+        (("--start", "5", "--length", "4"), {"start": 5, "length": 4}),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_into_a_pipe(run, tiny, arguments, options):
+    code, out, error = run("generate", CONTEXT, *arguments)
+    assert (code, error) == (0, "")
+    if "start" in options:
+        assert rows_of(out)[0]["start_id"] == "5"
+        assert float(rows_of(out)[0]["logprob"]) == tiny.generate(CONTEXT, **options).logprob
+        return
+    made = tiny.generate(CONTEXT, **options)
+    check_rows(rows_of(out), made if isinstance(made, list) else [made])
+
+
+def test_without_a_context(run, tiny):
+    _, out, _ = run("generate", "--length", "3", "--no-end")
+    check_rows(rows_of(out), [tiny.generate(length=3, end=False)])
+    assert rows_of(out)[0]["kind"] == "joint"
+
+
+def test_the_seed_that_was_drawn_is_told(run):
+    _, out, _ = run("generate", CONTEXT, "--method", "sample", "--length", "12")
+    _, again, _ = run("generate", CONTEXT, "--method", "sample", "--length", "12", "--seed", rows_of(out)[0]["seed"])
+    assert again == out
+
+
+def test_a_text_to_stop_at(run, tiny):
+    first = tiny.generate(CONTEXT, length=12, end=False)
+    stop = next(character for character in first.text[1:] if character.isascii())
+    _, out, _ = run("generate", CONTEXT, "--length", "12", "--no-end", "--stop", stop, "--stop", "never this")
+    (row,) = rows_of(out)
+    check_rows([row], [tiny.generate(CONTEXT, length=12, end=False, stop=[stop, "never this"])])
+    assert (row["finish"], row["text"].count(stop)) == ("stop", 1)
+
+
+def test_as_json(run, tiny):
+    code, out, _ = run("generate", CONTEXT, "--length", "5", "--json")
+    assert code == 0
+    assert json.loads(out) == json.loads(json.dumps(tiny.generate(CONTEXT, length=5, top=3).to_dict()))
+    _, out, _ = run(
+        "generate", CONTEXT, "--length", "5", "--json", "--top", "0", "--method", "sample", "-n", "2", "--seed", "1"
+    )
+    made = tiny.generate(CONTEXT, length=5, method="sample", samples=2, seed=1)
+    assert json.loads(out) == json.loads(json.dumps([s.to_dict() for s in made]))
+    _, out, _ = run("generate", CONTEXT, "--length", "2", "--method", "best", "--json")
+    assert json.loads(out)["certificate"]["certain"] is True
+    assert "steps" not in json.loads(out)
+
+
+def test_steps_as_they_happen(run, tiny):
+    code, out, _ = run("generate", CONTEXT, "--length", "6", "--no-end", "--explain", "--top", "2")
+    s = tiny.generate(CONTEXT, length=6, end=False, top=2, watch=(steps := []).append)
+    *lines, last = out.splitlines()
+    assert (code, lines) == (0, [str(step) for step in steps])
+    running = 0.0
+    for i, line in enumerate(lines):
+        running += s.logprobs[i]
+        number, context = line.split()[:2]
+        assert (int(number), int(context)) == (i, s.contexts[i])
+        assert repr(tiny.tokenizer.token(int(s.ids[i]))) in line
+        told = [float(line.split(name)[1].split()[0]) for name in (" log ", " so far ")]
+        assert told == pytest.approx([s.logprobs[i], running], abs=1e-4)
+        assert line.endswith("of " + "  ".join(f"{token!r} {math.exp(logprob):.3g}" for token, logprob in s.top(i)))
+    assert last == f"{s.text!r}: log Pr = {s.logprob:.6f} nats, 6 tokens, {s.story()}"
+
+
+def test_steps_of_several_texts_name_the_text(run):
+    _, out, _ = run(
+        "generate", CONTEXT, "--length", "3", "--no-end", "--explain", "--method", "sample", "-n", "2", "--seed", "1"
+    )
+    assert [line.split("  ")[0] for line in out.splitlines()[:6]] == ["text 1", "text 2"] * 3
+    assert out.count("log Pr = ") == 2
+    assert out.count("seed 1") == 2
+
+
+def test_steps_as_json(run, tiny):
+    arguments = ("generate", CONTEXT, "--length", "4", "--no-end", "--explain", "--json")
+    _, out, _ = run(*arguments)
+    said, s = json.loads(out), tiny.generate(CONTEXT, length=4, end=False, top=3, watch=(steps := []).append)
+    assert said["steps"] == json.loads(json.dumps([step.to_dict() for step in steps]))
+    assert [step["id"] for step in said["steps"]] == s.ids.tolist()
+    assert [len(step["alternatives"]) for step in said["steps"]] == [3] * 4
+    _, out, _ = run(*arguments, "--method", "sample", "-n", "3", "--seed", "1")
+    assert [[step["sample"] for step in text["steps"]] for text in json.loads(out)] == [[i] * 4 for i in range(3)]
+    assert [[step["id"] for step in text["steps"]] for text in json.loads(out)] == [
+        [factor["id"] for factor in text["factors"]] for text in json.loads(out)
+    ]
+
+
+def test_among(run, tiny):
+    texts = [" fox", " dog", " lazy cat", " fox"]
+    among = [part for text in texts for part in ("--among", text)]
+    code, out, _ = run("generate", "The quick", *among)
+    assert code == 0
+    check_rows(rows_of(out), [tiny.generate("The quick", among=texts)])
+    assert rows_of(out)[0]["finish"] == "among"
+    _, out, _ = run("generate", "The quick", *among, "--method", "sample", "-n", "9", "--seed", "2", "--temperature", "20")
+    made = tiny.generate("The quick", among=texts, method="sample", samples=9, seed=2, temperature=20.0)
+    check_rows(rows_of(out), made)
+    assert len({row["text"] for row in rows_of(out)}) > 1
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_to_a_file(run, tiny, tmp_path, kind):
+    path = tmp_path / f"grown.{kind}"
+    arguments = ("--method", "sample", "-n", "4", "--seed", "1", "--length", "5")
+    code, out, _ = run("generate", CONTEXT, *arguments, "-o", str(path))
+    assert (code, out, [p.name for p in tmp_path.iterdir()]) == (0, "", [path.name])
+    read = {
+        "csv": lambda: rows_of(path.read_text(encoding="utf-8")),
+        "jsonl": lambda: [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()],
+        "parquet": lambda: pyarrow.parquet.read_table(path).to_pylist(),
+    }
+    rows, made = read[kind](), tiny.generate(CONTEXT, method="sample", samples=4, seed=1, length=5)
+    assert [list(row) for row in rows] == [COLUMNS] * 4
+    assert [(row["text"], float(row["logprob"]), int(row["tokens"])) for row in rows] == [
+        (s.text, s.logprob, len(s)) for s in made
+    ]
+
+
+def test_on_a_terminal(run, tiny, monkeypatch: pytest.MonkeyPatch, capsys):
+    from chainrule.cli.growing import Growing
+
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    options = {"method": "best", "length": 2, "samples": None, "top": 1, "among": None, "end": None}
+    Growing(CONTEXT, explain=False, json=False, output=None).run(lambda: tiny, options)
+    out = capsys.readouterr().out
+    assert "none is more probable" in out
+    assert "log Pr" in out
+
+
+BAD = [
+    (("--method", "nucleus"), "method='nucleus' is none: choose"),
+    (("--temperature", "0.5"), "is for method='sample'"),
+    (("--method", "sample", "--temperature", "0"), "temperature must be a number above 0"),
+    (("--method", "sample", "--top-p", "2"), "top_p must be"),
+    (("--method", "sample", "--top-k", "0"), "top_k must be a whole number, 1 or more"),
+    (("--seed", "1"), "seed=1 is for method='sample'"),
+    (("--beams", "3"), "is for method='beam' or 'best'"),
+    (("--budget", "3"), "is for method='best'"),
+    (("--length", "0"), "length must be a whole number, 1 or more"),
+    (("--length", "64"), "does not fit: behind this context"),
+    (("-n", "2"), "greedy grows one text, not 2"),
+    (("--stop", ""), "stop must be texts that are not empty"),
+    (("--top", "999999"), "top must be a whole number from 0 to"),
+    (("--among", "a", "--length", "3"), "length= has no use among a closed set"),
+    (("--among", "a", "--stop", "b"), "stop= has no use"),
+    (("--among", ""), "empty"),
+    (("--start", "999999"), "out of range"),
+    (("-o", "grown.xlsx"), "cannot tell the format of 'grown.xlsx'"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("arguments", "said"), BAD, ids=str)
+def test_bad_input_is_one_line(run, arguments, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, out, error = run("generate", CONTEXT, *arguments)
+    assert (code, out) == (2, "")
+    assert said in error
+    assert error.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_bad_options_are_seen_before_a_model_is_read(command):
+    code, _, error = command("generate", "a", "--method", "nucleus", "--model", "/no/such/model")
+    assert (code, "nucleus" in error) == (2, True)
+
+
+def test_a_failure_leaves_no_file(run, tmp_path):
+    code, _, _ = run("generate", CONTEXT, "--length", "64", "-o", str(tmp_path / "grown.csv"))
+    assert (code, list(tmp_path.iterdir())) == (2, [])
+
+
+def test_ranked_within_the_set(run, tiny, tmp_path):
+    texts = [" fox", " dog", " lazy cat"]
+    ranked = tiny.rank("The quick", texts)
+    _, out, _ = run("rank", "The quick", *texts)
+    assert [float(row["within_set"]) for row in rows_of(out)] == [r.within_set for r in ranked]
+    assert sum(math.exp(float(row["within_set"])) for row in rows_of(out)) == pytest.approx(1, abs=1e-12)
+    _, out, _ = run("rank", "The quick", *texts, "--json")
+    assert [c["within_set"] for c in json.loads(out)["candidates"]] == [r.within_set for r in ranked]
+    assert run("rank", "The quick", *texts, "-o", str(tmp_path / "r.parquet"))[0] == 0
+    assert pyarrow.parquet.read_table(tmp_path / "r.parquet")["within_set"].to_pylist() == [r.within_set for r in ranked]
