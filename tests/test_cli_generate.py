@@ -13,6 +13,8 @@ import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
+import chainrule
+
 CONTEXT = "It is"
 COLUMNS = ["index", "text", "context_text", "logprob", "tokens", "finish", "method", "altered", "altered_logprob", "seed",
            "canonical", "certain", "bound", "start", "start_id", "end_id", "kind", "model"]  # fmt: skip
@@ -185,8 +187,8 @@ def test_on_a_terminal(run, tiny, monkeypatch: pytest.MonkeyPatch, capsys):
     from chainrule.cli.growing import Growing
 
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
-    options = {"method": "best", "length": 2, "samples": None, "top": 1, "among": None, "end": None}
-    Growing(CONTEXT, explain=False, json=False, output=None).run(lambda: tiny, options)
+    options = {"method": "best", "length": 2, "samples": None, "top": 1}
+    Growing(explain=False, json=False, output=None).run(lambda: tiny, lambda lm, **how: lm.generate(CONTEXT, **how), options)
     out = capsys.readouterr().out
     assert "none is more probable" in out
     assert "log Pr" in out
@@ -244,3 +246,29 @@ def test_ranked_within_the_set(run, tiny, tmp_path):
     assert [c["within_set"] for c in json.loads(out)["candidates"]] == [r.within_set for r in ranked]
     assert run("rank", "The quick", *texts, "-o", str(tmp_path / "r.parquet"))[0] == 0
     assert pyarrow.parquet.read_table(tmp_path / "r.parquet")["within_set"].to_pylist() == [r.within_set for r in ranked]
+
+
+def test_blanks_on_the_command_line(command, tmp_path: Path):
+    """An any-order model in a folder, as `load` takes it."""
+    from model_zoo import untouched_any_order
+    from text_zoo import byte_level
+
+    tokenizer = byte_level()
+    untouched_any_order("llama", 16, vocab_size=tokenizer.size).save_pretrained(tmp_path / "model")
+    tokenizer.hf.save_pretrained(tmp_path / "model")
+    lm = chainrule.load(tmp_path / "model")
+    model = ("--model", str(tmp_path / "model"))
+    code, out, err = command("infill", "The____ sat", "--lengths", "2", "--order", "1,0", "--json", *model)
+    assert (code, err) == (0, "")
+    found, wanted = json.loads(out), lm.infill("The____ sat", [2], order=(1, 0), top=3)
+    assert (found["text"], found["logprob"], found["kind"]) == (wanted.text, wanted.logprob, "conditional")
+    assert wanted.ordering.order.tolist() == [2, 1]
+    code, out, _ = command("infill", "The____ sat", "--explain", *model)
+    assert code == 0
+    assert out.splitlines()[0].split()[:2] == ["0", str(1 + len(lm.tokenizer.encode("The")) + len(lm.tokenizer.encode(" sat")))]
+    code, out, _ = command("generate", "The", "--order", "right-to-left", "--length", "3", *model)
+    assert (code, rows_of(out)[0]["text"]) == (0, lm.generate("The", order="right-to-left", length=3).text)
+    for bad, says in ((("--lengths", "x"), "--lengths takes whole numbers"), (("--lengths", "1,2"), "there are 1 blanks")):
+        code, out, err = command("infill", "The____ sat", *bad, *model)
+        assert (code, out) == (2, "")
+        assert says in err
