@@ -18,6 +18,7 @@ from chainrule import InputError, LanguageModel, TableModel
 from chainrule.engine.chain import Place
 from chainrule.forest.orders import Ordered
 from chainrule.models.any_order import AnyOrderModel
+from chainrule.scores.views import text_in_colour
 
 SMALL = {"vocab_size": 3, "bos_token_id": 0, "eos_token_id": None}
 
@@ -249,6 +250,22 @@ def test_blanks_in_a_text():
         assert s.finish == "length"
         assert s.to_dict()["text"] == s.text
         assert str(lm.explain(s))
+
+
+def test_what_is_shown_of_a_filling():
+    lm = table()
+    s = lm.infill("____AB____", [1, 1], order=(1, 0))
+    assert repr(s) == f"Generated(log Pr given its context = {s.logprob:.6f} nats, 2 tokens, {s.text!r})"
+    told = str(lm.explain(s)).splitlines()
+    assert told[0] == "conditional: the tokens in the other places are given"
+    assert [line.split(" =")[0].strip() for line in told[2:4]] == ["Pr(x_3 | s, e_1, e_2)", "Pr(x_0 | s, e_1, e_2, e_3)"]
+    assert told[-1].startswith(f"Pr(x) given the other places = exp({s.logprob:.6f})")
+    shown = text_in_colour(s)
+    assert shown.plain == s.text
+    assert [shown.plain[span.start : span.end] for span in shown.spans if span.style == "dim"] == ["AB"]
+    assert str(lm.explain(lm.generate("A", length=2, order=(1, 0)))).count("given what stands before") == 2
+    given = two_stream().lm.infill([1, None, None], order=(1, 0))
+    assert str(two_stream().lm.explain(given)).count("given the first in the order") == 2
 
 
 def test_a_number_of_tokens_need_not_be_a_list():

@@ -42,7 +42,7 @@ class Step:
         return vars(self) | {"probability": self.probability, "alternatives": [a._asdict() for a in self.alternatives]}
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Generated(Score):
     """A text that was grown, as the Score that `score(ids, context=…)` gives: the same numbers and, where `invariant`, bits.
 

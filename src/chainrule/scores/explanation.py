@@ -57,6 +57,8 @@ class Explanation:
     def head(self) -> str:
         """What the first factor is conditioned on; and the order, where one was asked for."""
         start, ordering = self.score.start, self.score.ordering
+        if ordering is not None and self._filled:
+            return f"conditional: the tokens in the other places are given\n{ordering.describe()}"
         if ordering is None or ordering.left_to_right:
             return start.describe() if ordering is None else f"{start.describe()}\n{ordering.describe()}"
         if start.id is None and not self.score.request.context_ids.size:
@@ -79,9 +81,17 @@ class Explanation:
         )
         return f"{self._whole()} = exp({logprob:.6f}){product}"
 
+    @property
+    def _filled(self) -> bool:
+        """Whether places of the text itself are given, more than the first one in the order where no start symbol is."""
+        ordering, request = self.score.ordering, self.score.request
+        return ordering is not None and len(ordering.given) > len(request.context_ids) + (self.score.start.id is None)
+
     def _whole(self) -> str:
         if self.score.kind == "joint":
             return "Pr(x)"
+        if self._filled:
+            return "Pr(x) given the other places"
         ordering = self.score.ordering
         in_order = ordering is not None and not ordering.left_to_right and not len(self.score.request.context_ids)
         return "Pr(x) given the first in the order" if in_order else "Pr(x) given what stands before"

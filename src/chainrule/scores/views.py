@@ -61,13 +61,21 @@ def score_panel(score: Score) -> Group:
 
 
 def text_in_colour(score: Score) -> Text:
-    """The context, dim, and each token in its colour."""
+    """The context, dim, and each token in its colour; dim as well what is given between them."""
     from rich.text import Text
 
     body = Text(score.context or "", style="dim")
-    for token, logprob in zip(score.tokens, score.logprobs, strict=True):
-        body.append(token, style=_colour(logprob))
-    return body
+    if score.ordering is None or score.spans is None or len(score.ordering.given) == len(score.request.context_ids):
+        for token, logprob in zip(score.tokens, score.logprobs, strict=True):
+            body.append(token, style=_colour(logprob))
+        return body
+    text, end = score.text or "", 0
+    for (a, b), logprob in zip(score.spans.char_spans, score.logprobs, strict=True):
+        a = max(a, end)  # two tokens may be parts of one character
+        body.append(text[end:a], style="dim")
+        body.append(text[a:b], style=_colour(logprob))
+        end = max(a, b)
+    return body.append(text[end:], style="dim")
 
 
 def with_note(panel: RenderableType, note: str) -> Group:
