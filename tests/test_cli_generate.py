@@ -12,6 +12,8 @@ from pathlib import Path
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
+from model_zoo import untouched_any_order
+from text_zoo import byte_level
 
 import chainrule
 
@@ -272,3 +274,14 @@ def test_blanks_on_the_command_line(command, tmp_path: Path):
         code, out, err = command("infill", "The____ sat", *bad, *model)
         assert (code, out) == (2, "")
         assert says in err
+
+
+def test_a_model_that_predicts_in_any_order(command, tmp_path):
+    tokenizer = byte_level()
+    untouched_any_order("llama", 12, vocab_size=tokenizer.size, bos_token_id=tokenizer.bos_id).save_pretrained(tmp_path)
+    tokenizer.hf.save_pretrained(tmp_path)
+    _, out, _ = command("generate", CONTEXT, "--length", "4", "--model", str(tmp_path))
+    check_rows(rows_of(out), [chainrule.load(tmp_path).generate(CONTEXT, length=4)])
+    code, out, error = command("generate", CONTEXT, "--model", str(tmp_path))
+    assert (code, out, error.count("\n")) == (2, "", 1)
+    assert "say how many tokens" in error
