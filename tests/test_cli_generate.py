@@ -91,6 +91,14 @@ def test_the_seed_that_was_drawn_is_told(run):
     assert again == out
 
 
+def test_the_end_symbol_ends_a_text_or_does_not(run, tiny):
+    arguments = ("generate", CONTEXT, "--method", "sample", "-n", "60", "--seed", "4", "--length", "30")
+    _, out, _ = run(*arguments)
+    assert {(row["finish"], row["end_id"]) for row in rows_of(out)} == {("end", str(tiny.tokenizer.eos_id)), ("length", "")}
+    _, out, _ = run(*arguments, "--no-end")
+    assert {(row["finish"], row["end_id"], row["tokens"]) for row in rows_of(out)} == {("length", "", "30")}
+
+
 def test_a_text_to_stop_at(run, tiny):
     first = tiny.generate(CONTEXT, length=12, end=False)
     stop = next(character for character in first.text[1:] if character.isascii())
