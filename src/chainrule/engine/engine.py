@@ -95,7 +95,7 @@ class Engine:
         """
         forest, token_N = question.forest, torch.from_numpy(question.token_N).to(self.model.device)
         contexts = int((forest.end_N > np.arange(len(forest)) + 1).sum())
-        answer = _empty(len(forest), top, contexts)
+        answer = empty_answer(len(forest), top, contexts)
         if supports(self.model.head, top):
             reader = read_fused
         else:
@@ -105,11 +105,11 @@ class Engine:
             node_F = torch.from_numpy(step.node_F).to(self.model.device)
             row_F = torch.from_numpy(step.row_F).to(self.model.device)
             found = reader(self.model.head, step.hidden_RH, row_F, token_N[node_F], top)
-            _store(answer, step.node_F, found)
+            store(answer, step.node_F, found)
             done, computed = done + step.new, computed + step.rows
             if progress is not None:
                 progress(done, contexts)
-        _refuse_nan(answer.logprob_N[question.wanted_N], self.model.name)
+        refuse_nan(answer.logprob_N[question.wanted_N], self.model.name)
         return replace(answer, rows=computed)
 
     @torch.inference_mode()
@@ -138,7 +138,7 @@ class Engine:
         """log Pr(v | the context at each row) for every v of the vocabulary: M × V. Raises ModelError where it is NaN."""
         parts = [Distributions.at(self.model.head, part, room_MV).logprobs(len(part)) for part in hidden_MH.split(len(room_MV))]
         logprob_MV = torch.cat(parts).cpu().numpy()
-        _refuse_nan(logprob_MV, self.model.name)
+        refuse_nan(logprob_MV, self.model.name)
         return logprob_MV
 
     def _steps(self, question: Question, rows: int, begun: Begun | None = None) -> Iterator[Step]:
@@ -149,7 +149,7 @@ class Engine:
         return question.alphabet.inputs(self.model, question.forest.symbol_N[node_R])
 
 
-def _empty(nodes: int, top: int, contexts: int) -> Answer:
+def empty_answer(nodes: int, top: int, contexts: int) -> Answer:
     nan = np.full(nodes, np.nan)
     return Answer(
         nan,
@@ -162,13 +162,13 @@ def _empty(nodes: int, top: int, contexts: int) -> Answer:
     )
 
 
-def _store(answer: Answer, node_F: NDArray[np.int64], found: object) -> None:
+def store(answer: Answer, node_F: NDArray[np.int64], found: object) -> None:
     for target, source in (("logprob_N", "logprob_F"), ("rank_N", "rank_F"), ("entropy_N", "entropy_F"),
                            ("top_id_Nk", "top_id_Fk"), ("top_logprob_Nk", "top_logprob_Fk")):  # fmt: skip
         getattr(answer, target)[node_F] = getattr(found, source).cpu().numpy()
 
 
-def _refuse_nan(logprob: NDArray[np.float64], name: str) -> None:
+def refuse_nan(logprob: NDArray[np.float64], name: str) -> None:
     if np.isnan(logprob).any():
         raise ModelError(
             f"{name} gave NaN for {int(np.isnan(logprob).sum())} of {logprob.size} factors: "

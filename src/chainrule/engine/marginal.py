@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.engine.chain import Ints, Place, Steps, Support, check_places
-from chainrule.engine.engine import Answer, Engine, Progress, _empty
+from chainrule.engine.engine import Answer, Engine, Progress, empty_answer
 from chainrule.engine.invariance import Invariance
 from chainrule.engine.job import Body, plan
 from chainrule.errors import InputError
@@ -74,7 +74,7 @@ class MarginalChain:
 
     def _answer(self, places: Sequence[Place], token_N: Ints, rows: int, top: int, progress: Progress | None) -> Answer:
         found: dict[tuple[object, ...], NDArray[np.float64]] = {}
-        answer, before = _empty(len(places), top, 0), self._computed
+        answer, before = empty_answer(len(places), top, 0), self._computed
         for n, place in enumerate(places):
             seen = tuple(sorted((int(p), int(place.ids_L[p])) for p in place.seen))
             key = (len(place.ids_L), place.start_id, seen, place.target)

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from chainrule.engine.engine import Answer, Progress, _empty, _refuse_nan, _store
+from chainrule.engine.engine import Answer, Progress, empty_answer, refuse_nan, store
 from chainrule.engine.readout import Distributions, block_rows, read, room
 from chainrule.models.base import Head
 
@@ -102,18 +102,18 @@ class Reader:
     @torch.inference_mode()
     def answer(self, plan: Plan, token_N: Ints, *, rows: int, top: int, progress: Progress | None) -> Answer:
         """The factor of every token, with its rank, the entropy and the alternatives. Raises ModelError where it is NaN."""
-        answer, computed = _empty(len(token_N), top, len(plan.pass_C)), 0
+        answer, computed = empty_answer(len(token_N), top, len(plan.pass_C)), 0
         by_context, space = np.argsort(plan.context_N, kind="stable"), room(self.head, self.device)
         for here, reading in plan.readings(rows, self.width):
             a, b = np.searchsorted(plan.context_N[by_context], [here.start, here.stop]).tolist()
             factor_F = by_context[a:b]
             row_F = torch.from_numpy(plan.context_N[factor_F] - here.start).to(self.device)
             token_F = torch.from_numpy(token_N[factor_F]).to(self.device)
-            _store(answer, factor_F, read(self.head, self.run(reading), row_F, token_F, top, space))
+            store(answer, factor_F, read(self.head, self.run(reading), row_F, token_F, top, space))
             computed += len(reading.fed_BL) * self.width(reading.fed_BL.shape[1])
             if progress is not None:
                 progress(here.stop, len(plan.pass_C))
-        _refuse_nan(answer.logprob_N, self.name)
+        refuse_nan(answer.logprob_N, self.name)
         return replace(answer, rows=computed)
 
     @torch.inference_mode()
@@ -126,5 +126,5 @@ class Reader:
                 read = Distributions.at(self.head, hidden_MH, space)
                 logprob_MV = read.logits_MV.double() - read.logsumexp_M[:, None]
                 found_CV[at : at + len(hidden_MH)] = logprob_MV[: len(hidden_MH)].cpu().numpy()
-        _refuse_nan(found_CV, self.name)
+        refuse_nan(found_CV, self.name)
         return found_CV[plan.context_N]
