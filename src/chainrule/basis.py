@@ -20,7 +20,7 @@ from chainrule.models.table import TableModel
 from chainrule.native.build import Status
 from chainrule.text.policy import Start, framed_start, given_start, resolve_end, resolve_start
 from chainrule.text.requests import Request, requests
-from chainrule.text.tokenizer import Tokenizes
+from chainrule.text.tokenizer import Tokenizes, naming
 from chainrule.text.vocabulary import Vocabulary
 
 
@@ -126,7 +126,7 @@ class Basis:
             tokenizer_eos=tokenizer.eos_id if tokenizer else None,
             config_bos=self.model.bos_id,
             config_eos=self.model.eos_id,
-            token=tokenizer.token if tokenizer else "<{}>".format,
+            token=naming(tokenizer),
         )
 
     def _no_next_token(self) -> str:

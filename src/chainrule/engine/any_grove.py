@@ -5,8 +5,6 @@ Shapes: L places of a text, B nodes, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -14,7 +12,7 @@ from torch import Tensor
 
 from chainrule.engine.any_order import AnyOrderChain
 from chainrule.engine.chain import Chain, Place
-from chainrule.engine.grove import Grove, Grown, grove_of
+from chainrule.engine.grove import Grove, Grown, PathGrove, grove_of
 from chainrule.errors import InputError
 from chainrule.forest.orders import Ordered
 
@@ -36,24 +34,12 @@ def ordered_grove(chain: Chain, ordered: Ordered) -> Grove:
     return grove_of(chain.engine, [*start, *ordered.ids_L[ordered.given_G].tolist()], feed)
 
 
-class ChainGrove:
+class ChainGrove(PathGrove):
     """Where every conditional is a pass, or a sum, of its own: masked and two-stream models, and causal ones by sums."""
 
-    exact = False
-
     def __init__(self, chain: Chain, ordered: Ordered) -> None:
+        super().__init__()
         self.chain, self.ordered = chain, ordered
-        self._ids_N: list[tuple[int, ...]] = [()]  # in the order of prediction
-        self._begun: Grown | None = None
-
-    def begin(self) -> Grown:
-        self._begun = self._begun or self._at([0])
-        return self._begun
-
-    def grow(self, parent_B: Sequence[int], token_B: Sequence[int]) -> Grown:
-        first = len(self._ids_N)
-        self._ids_N += [(*self._ids_N[parent], token) for parent, token in zip(parent_B, token_B, strict=True)]
-        return self._at(list(range(first, len(self._ids_N))))
 
     def _at(self, nodes: list[int]) -> Grown:
         try:

@@ -19,8 +19,7 @@ from torch import Tensor
 
 from chainrule.engine.chain import Ints, Place, Steps, Support, check_places
 from chainrule.engine.engine import Answer, Progress
-from chainrule.engine.invariance import Invariance
-from chainrule.engine.passes import Asked, Plan, Reader, Reading
+from chainrule.engine.passes import NO_PROMISE, Asked, Plan, Reader, Reading, head_logprobs, logprobs
 from chainrule.engine.probe import TOLERANCE, check_settled, distance, settings
 from chainrule.errors import InputError, ModelError
 from chainrule.forest.orders import Ordered
@@ -29,7 +28,6 @@ from chainrule.models.masked import MaskedModel
 from chainrule.models.products import ROWS
 from chainrule.text.frame import Frame
 
-_COMPANY = "texts of one length share passes of the model's own attention, whose bits may depend on how many there are"
 _PROBE = (3, 14)  # texts and tokens that a model is tried out on
 
 
@@ -38,6 +36,7 @@ class MaskedChain:
 
     path = "masked"
     causal = False
+    invariance = NO_PROMISE
 
     def __init__(self, model: MaskedModel, frame: Frame) -> None:
         self.model, self.frame = model, frame
@@ -54,10 +53,6 @@ class MaskedChain:
         self._allowed[frame.left_out] = False
         self._allowed[model.head.size :] = False
         self.reason = f"agrees with the model's own forward to {self._check_model():.1e} nats"
-
-    @property
-    def invariance(self) -> Invariance:
-        return Invariance(False, _COMPANY)
 
     def factors(self, sequences: list[Ordered], *, rows: int = ROWS, top: int = 0, progress: Progress | None = None) -> Answer:
         """Every factor of every sequence, in the order of prediction; see `Chain`."""
@@ -146,16 +141,14 @@ class MaskedChain:
         try:
             with model.widened():
                 own_CV = np.concatenate(
-                    [_logprobs(model.own_logits(torch.from_numpy(row_T))[1:-1]) for row_T in self._framed(fed_BL)]
+                    [logprobs(model.own_logits(torch.from_numpy(row_T))[1:-1]) for row_T in self._framed(fed_BL)]
                 )
-                hidden_CH = self._run(Reading(fed_BL, fed_BL, pass_C, target_C))
-                logits_CV = torch.empty(len(hidden_CH), model.head.size, dtype=model.head.dtype, device=model.device)
-                model.head.write(hidden_CH, 0, logits_CV)
+                found_CV = head_logprobs(model.head, self._run(Reading(fed_BL, fed_BL, pass_C, target_C)))
         except Exception as error:  # what an architecture asks for besides token ids, it says in its own way
             raise ModelError(
                 f"{model.name} ({type(model.lm).__name__}) does not run on token ids alone: {type(error).__name__}: {error}"
             ) from error
-        error = distance(_logprobs(logits_CV), own_CV)
+        error = distance(found_CV, own_CV)
         if not error <= TOLERANCE:
             raise ModelError(
                 f"{model.name} ({type(model.lm).__name__}) cannot be scored exactly here: its trunk on several texts and "
@@ -176,7 +169,3 @@ class Supported:
         self.head.write(hidden_MH, first, logits_MV, rows)
         here = self.left_out[(self.left_out >= first) & (self.left_out < first + logits_MV.shape[1])] - first
         logits_MV[:, here] = -torch.inf
-
-
-def _logprobs(logits_TV: Tensor) -> NDArray[np.float64]:
-    return logits_TV.double().log_softmax(-1).cpu().numpy()

@@ -10,6 +10,7 @@ D width of a head.
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,8 +54,16 @@ class NativeLayout:
         return self._tasks[share]
 
 
+class Tables(Protocol):
+    """What the kernel asks of a layout; see `NativeLayout`."""
+
+    @property
+    def tables(self) -> tuple[Ints, Ints]: ...
+    def tasks(self, share: int) -> Ints: ...
+
+
 def native_attend(
-    layout: NativeLayout,
+    layout: Tables,
     query_HRD: Tensor,
     key_KGD: Tensor,
     value_KGD: Tensor,

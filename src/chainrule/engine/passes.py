@@ -19,10 +19,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from chainrule.engine.engine import Answer, Progress, empty_answer, refuse_nan, store
+from chainrule.engine.invariance import Invariance
 from chainrule.engine.readout import Distributions, block_rows, read, room
 from chainrule.models.base import Head
 
 Ints = NDArray[np.int64]
+
+
+NO_PROMISE = Invariance(
+    False, "texts of one length share passes of the model's own attention, whose bits may depend on how many there are"
+)
 
 
 class Asked(NamedTuple):
@@ -128,3 +134,15 @@ class Reader:
                 found_CV[at : at + len(hidden_MH)] = logprob_MV[: len(hidden_MH)].cpu().numpy()
         refuse_nan(found_CV, self.name)
         return found_CV[plan.context_N]
+
+
+def logprobs(logits_TV: Tensor) -> NDArray[np.float64]:
+    """log softmax of each row in float64, as one writes it down."""
+    return logits_TV.double().log_softmax(-1).cpu().numpy()
+
+
+def head_logprobs(head: Head, hidden_CH: Tensor) -> NDArray[np.float64]:
+    """The same of what a head makes of hidden states, C × V: for trials, which are small."""
+    logits_CV = torch.empty(len(hidden_CH), head.size, dtype=head.dtype, device=hidden_CH.device)
+    head.write(hidden_CH, 0, logits_CV)
+    return logprobs(logits_CV)

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from chainrule.engine.attention import Layout, PathCarry
+from chainrule.engine.attention import Layout, PathCarry, RowsLayout
 from chainrule.forest import Chunk, Forest, chunks
 from chainrule.models.base import Model
 
@@ -59,11 +59,16 @@ def forest_path(
 
 def run_chunk(model: Model, chunk: Chunk, layout: Layout, inputs_RD: Tensor) -> Tensor:
     """Hidden states of the rows of a chunk, R × H; what is carried is then that of the next chunk's path."""
-    position = torch.from_numpy(chunk.depth_R).to(model.device)[None]
-    with layout.at_hand():
-        hidden_RH = model.hidden(inputs_RD[None], position_ids=position)[0]
+    hidden_RH = run_rows(model, chunk.depth_R, layout, inputs_RD)
     layout.carry.settle(chunk)
     return hidden_RH
+
+
+def run_rows(model: Model, depth_R: Ints, layout: RowsLayout, inputs_RD: Tensor, *, same_bits: bool = True) -> Tensor:
+    """Hidden states of rows at these depths, R × H; their keys and values are still to be settled."""
+    position = torch.from_numpy(depth_R).to(model.device)[None]
+    with layout.at_hand():
+        return model.hidden(inputs_RD[None], same_bits=same_bits, position_ids=position)[0]
 
 
 def batch_path(

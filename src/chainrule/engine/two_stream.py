@@ -16,8 +16,7 @@ from torch import Tensor
 
 from chainrule.engine.chain import Ints, Place, Steps, Support, check_places
 from chainrule.engine.engine import Answer, Progress
-from chainrule.engine.invariance import Invariance
-from chainrule.engine.passes import Asked, Plan, Reader, Reading
+from chainrule.engine.passes import NO_PROMISE, Asked, Plan, Reader, Reading, head_logprobs, logprobs
 from chainrule.engine.probe import TOLERANCE, check_settled, distance, settings
 from chainrule.errors import InputError, ModelError
 from chainrule.forest.orders import Ordered
@@ -28,7 +27,6 @@ NEEDS_A_TOKEN = (
     "a two-stream network has no distribution of a token without any other: its query would see nothing, and attention over "
     "nothing sees every token of the text. Take the first token in the order as given (start='given'), or give a context"
 )
-_COMPANY = "texts of one length share passes of the model's own attention, whose bits may depend on how many there are"
 _PROBE = 9  # tokens of the texts that a model is tried out on
 
 
@@ -37,6 +35,7 @@ class TwoStreamChain:
 
     path = "two-stream"
     causal = False
+    invariance = NO_PROMISE
     support = Support(np.zeros(0, np.int64), "")
     how = "the content stream sees what is already known, and the query stream predicts from that; the first token is given"
 
@@ -44,10 +43,6 @@ class TwoStreamChain:
         self.model = model
         self._reader = Reader(model.name, model.head, model.device, self._run, lambda length: 2 * length)
         self.reason = f"agrees with the model's own forward to {self._check_model():.1e} nats"
-
-    @property
-    def invariance(self) -> Invariance:
-        return Invariance(False, _COMPANY)
 
     def factors(self, sequences: list[Ordered], *, rows: int = ROWS, top: int = 0, progress: Progress | None = None) -> Answer:
         """Every factor of every sequence, in the order of prediction; see `Chain`. One pass a sequence."""
@@ -138,7 +133,7 @@ class TwoStreamChain:
             fed_L, rank_L = _known(ids_L, order_L[:t])
             target_1L = torch.from_numpy(np.eye(len(ids_L))[order_L[t : t + 1]])
             own_V = self.model.own_logits(torch.from_numpy(fed_L), torch.from_numpy(_hidden(rank_L[None])[0]), target_1L)[0]
-            worst = max(worst, distance(found_TV[t - 1], own_V.double().log_softmax(-1).cpu().numpy()))
+            worst = max(worst, distance(found_TV[t - 1], logprobs(own_V)))
         return worst
 
     def _leaks(self, ids_L: Ints, order_L: Ints) -> bool:
@@ -151,10 +146,7 @@ class TwoStreamChain:
         """log Pr(v | …) of all places but the first one in the order, in one pass: T × V."""
         fed_L, rank_L = _known(ids_L, order_L)
         reading = Reading(fed_L[None], rank_L[None], np.zeros(len(order_L) - 1, np.int64), order_L[1:])
-        hidden_TH = self._run(reading)
-        logits_TV = torch.empty(len(hidden_TH), self.model.head.size, dtype=self.model.head.dtype, device=self.model.device)
-        self.model.head.write(hidden_TH, 0, logits_TV)
-        return logits_TV.double().log_softmax(-1).cpu().numpy()
+        return head_logprobs(self.model.head, self._run(reading))
 
 
 def _known(ids_L: Ints, known: Ints) -> tuple[Ints, Ints]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import secrets
 
 import numpy as np
 import torch
@@ -30,7 +29,7 @@ def choose_among(ranked: list[Ranked], options: Options) -> list[Generated]:
         if options.count > len(ranked):
             raise InputError(f"{options.count} different texts were asked for, and there are {len(ranked)} to choose among")
         return [_generated(r, options, len(ranked)) for r in ranked[: options.count]]
-    seed = secrets.randbits(32) if options.seed is None else options.seed
+    seed = options.chosen_seed()
     ids, logq_M = options.altered(torch.tensor([r.within_set for r in ranked], dtype=torch.float64))
     left = range(len(ranked)) if ids is None else ids.tolist()
     share_M = np.exp(logq_M.numpy())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -10,10 +10,9 @@ from torch import Tensor
 
 from chainrule.engine.grove import Grove, Grown
 from chainrule.growing.altered import Altered
-from chainrule.growing.twig import Ends, Twig
+from chainrule.growing.twig import Ends, Told, Twig, lengthen
 
 GROUP = 256  # samples that grow at a time, so that the logits of all their nodes have room
-Told = Callable[[int, Twig], None]  # which sample has grown
 
 
 def greedy(grove: Grove, ends: Ends, top: int, told: Told) -> list[Twig]:
@@ -63,7 +62,7 @@ def _grow_all(choices: Sequence[_Most | _Draw], grove: Grove, ends: Ends, top: i
         growing = [twigs[i] for i in alive if twigs[i].finish is None]
         if not growing:
             return twigs
-        grown = _grow(grove, growing)
+        grown = lengthen(grove, growing)
 
 
 def _choose(grown: Grown, row: int, twigs: list[Twig], choices: list, ends: Ends, top: int) -> None:
@@ -85,13 +84,3 @@ def _choose(grown: Grown, row: int, twigs: list[Twig], choices: list, ends: Ends
         if best:
             twig.tops.append((best.indices.numpy(force=True), best.values.numpy(force=True)))
         twig.finish = ends.finish(twig.ids)
-
-
-def _grow(grove: Grove, twigs: list[Twig]) -> Grown:
-    """Each twig's last token becomes a node, one for all twigs that have grown alike."""
-    ways = list(dict.fromkeys((twig.node, twig.ids[-1]) for twig in twigs))
-    grown = grove.grow([parent for parent, _ in ways], [token for _, token in ways])
-    node_of = dict(zip(ways, grown.nodes, strict=True))
-    for twig in twigs:
-        twig.node = node_of[twig.node, twig.ids[-1]]
-    return grown

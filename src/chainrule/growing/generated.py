@@ -68,9 +68,8 @@ class Generated(Score):
         """What was grown, without the end symbol; � stands for bytes that are no character (yet)."""
         if self.request.text is not None or self.tokenizer is None:
             return self.request.text
-        if self.ordering is not None:  # the text may have tokens that were given
-            return b"".join(self.tokenizer.token_bytes(int(id)) for id in self.request.ids).decode("utf-8", "replace")
-        return b"".join(self.token_bytes[: len(self.ids) - (self.end is not None)]).decode("utf-8", "replace")
+        own = self.request.ids[: len(self.request.ids) - (self.end is not None)]  # in an order, with those that were given
+        return b"".join(self.tokenizer.token_bytes(int(id)) for id in own).decode("utf-8", "replace")
 
     def story(self) -> str:
         """How it came about, in one line."""

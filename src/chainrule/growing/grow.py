@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +16,7 @@ from chainrule.growing.drawing import greedy, sample
 from chainrule.growing.generated import Generated, Step
 from chainrule.growing.options import Options
 from chainrule.growing.searching import Certificate, beam, best
-from chainrule.growing.twig import Ends, Twig
+from chainrule.growing.twig import Ends, Told, Twig
 from chainrule.scores.assemble import Settings, score_requests, scores_of
 from chainrule.scores.conditional import Alternative
 from chainrule.scores.ordering import Ordering
@@ -25,7 +24,7 @@ from chainrule.scores.orders import Found
 from chainrule.scores.scores import Scores
 from chainrule.text.policy import Start
 from chainrule.text.requests import Request
-from chainrule.text.tokenizer import Tokenizes
+from chainrule.text.tokenizer import Tokenizes, naming
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ def _seen(
     return scores_of(engine, tokenizer, made, [start] * len(made), found, orderings=nothing, invariant=engine.invariance)
 
 
-def grow(grove: Grove, ends: Ends, options: Options, tell: Callable[[int, Twig], None]) -> Growth:
+def grow(grove: Grove, ends: Ends, options: Options, tell: Told) -> Growth:
     """By the method that was chosen."""
     if options.method == "greedy":
         return Growth([greedy(grove, ends, options.top, tell)[0]], {"method": "greedy"})
@@ -99,7 +98,7 @@ def grow(grove: Grove, ends: Ends, options: Options, tell: Callable[[int, Twig],
     if options.method == "best":
         twigs, certificate = best(grove, ends, options.count, options.width, options.spend, tell)
         return Growth(twigs, {"method": "best"}, certificate)
-    seed = secrets.randbits(32) if options.seed is None else options.seed
+    seed = options.chosen_seed()
     twigs = sample(grove, ends, options.top, tell, options.count, seed, options.altered)
     return Growth(twigs, {"method": "sample", "altered": str(options.altered), "seed": seed})
 
@@ -111,9 +110,9 @@ def told(growth: Growth, twig: Twig) -> dict[str, Any]:
     return growth.how | grown | {"certificate": growth.certificate}
 
 
-def teller(options: Options, tokenizer: Tokenizes | None, before: int) -> Callable[[int, Twig], None]:
+def teller(options: Options, tokenizer: Tokenizes | None, before: int) -> Told:
     """Tells `options.watch` of each token."""
-    watch, name = options.watch, tokenizer.token if tokenizer else "<{}>".format
+    watch, name = options.watch, naming(tokenizer)
     if watch is None:
         return lambda *_: None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -70,6 +71,10 @@ class Options:
     def altered(self) -> Altered:
         """How sampling departs from the model's own distribution."""
         return Altered(1.0 if self.temperature is None else self.temperature, self.top_k, self.top_p, self.min_p)
+
+    def chosen_seed(self) -> int:
+        """The seed that was given, or one drawn for this time."""
+        return secrets.randbits(32) if self.seed is None else self.seed
 
     @property
     def count(self) -> int:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -17,10 +16,9 @@ import numpy as np
 import torch
 
 from chainrule.engine.grove import Grove, Grown
-from chainrule.growing.twig import Ends, Twig
+from chainrule.growing.twig import Ends, Told, Twig, lengthen
 
 TOGETHER = 16  # open sequences that are extended at a time: they cost little more than one
-Told = Callable[[int, Twig], None]
 
 
 @dataclass(frozen=True)
@@ -46,9 +44,7 @@ def beam(grove: Grove, ends: Ends, width: int, told: Told) -> list[Twig]:
         if best := (open_ or done)[:1]:
             told(0, best[0])
         if open_:
-            grown = grove.grow([t.node for t in open_], [t.ids[-1] for t in open_])
-            for twig, node in zip(open_, grown.nodes, strict=True):
-                twig.node = node
+            grown = lengthen(grove, open_)
     return done
 
 
@@ -110,10 +106,7 @@ class _Search:
             twigs = self._take(min(TOGETHER, self.budget - self.spent))
             if twigs:
                 self.told(0, twigs[0])
-                grown = self.grove.grow([t.node for t in twigs], [t.ids[-1] for t in twigs])
-                for twig, node in zip(twigs, grown.nodes, strict=True):
-                    twig.node = node
-                self._open(twigs, grown)
+                self._open(twigs, lengthen(self.grove, twigs))
         bound = -self.heap[0][0] if self.heap else -math.inf
         return self.found, Certificate(bound <= self.threshold, max(bound, self.threshold), self.spent)
 

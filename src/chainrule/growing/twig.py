@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from chainrule.engine.grove import Grove, Grown
 from chainrule.text.tokenizer import Tokenizes
 
 
@@ -62,3 +64,16 @@ class Ends:
                 break
             tail = self.tokenizer.token_bytes(id) + tail
         return any(stop in tail[-need:] for stop in wanted)
+
+
+Told = Callable[[int, Twig], None]  # which of the sequences has grown; 0 where there is one
+
+
+def lengthen(grove: Grove, twigs: list[Twig]) -> Grown:
+    """Each twig's last token becomes a node, one for all twigs that have grown alike."""
+    ways = list(dict.fromkeys((twig.node, twig.ids[-1]) for twig in twigs))
+    grown = grove.grow([parent for parent, _ in ways], [token for _, token in ways])
+    node_of = dict(zip(ways, grown.nodes, strict=True))
+    for twig in twigs:
+        twig.node = node_of[twig.node, twig.ids[-1]]
+    return grown

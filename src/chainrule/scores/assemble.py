@@ -23,7 +23,7 @@ from chainrule.scores.scores import Scores
 from chainrule.text.policy import Start
 from chainrule.text.quiet import outside
 from chainrule.text.requests import Request
-from chainrule.text.tokenizer import Tokenizes
+from chainrule.text.tokenizer import Tokenizes, naming
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def score_requests(
     Raises InputError for what has no factor, ModelError where there is NaN.
     """
     settings.check(predictor.model.head.size)
-    starts = [start if r.start_id is None else Start("cls", r.start_id, _name(tokenizer, r.start_id)) for r in made]
+    starts = [start if r.start_id is None else Start("cls", r.start_id, naming(tokenizer)(r.start_id)) for r in made]
     if end is not None:
         _add_ends(made, end, predictor.model.width)
     for request, own in zip(made, starts, strict=True):
@@ -145,7 +145,3 @@ def _warn_of_start(request: Request, start: Start) -> None:
 def _body(request: Request, start: Start) -> Body:
     ids = np.concatenate((request.context_ids, request.ids)) if len(request.context_ids) else request.ids
     return Body(ids, len(request.context_ids), start.id, request.embeddings)
-
-
-def _name(tokenizer: Tokenizes | None, id: int) -> str:
-    return tokenizer.token(id) if tokenizer else f"<{id}>"

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from chainrule.forest.forest import offsets, ranges
 from chainrule.scores import units
 from chainrule.text.spans import char_spans, distinct
+from chainrule.text.tokenizer import naming
 
 if TYPE_CHECKING:
     import pyarrow
@@ -157,7 +158,7 @@ def _tokens(scores: Scores, ids_T: NDArray[np.integer]) -> pyarrow.Array:
     """The tokens to read. Each distinct one is looked up once."""
     import pyarrow
 
-    name = scores.tokenizer.token if scores.tokenizer else "<{}>".format
+    name = naming(scores.tokenizer)
     id_U, which_T = distinct(ids_T)
     return pyarrow.array([name(id) for id in id_U.tolist()], pyarrow.string()).take(pyarrow.array(which_T))
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from chainrule.errors import InputError
 from chainrule.text.policy import Start
-from chainrule.text.tokenizer import Tokenizes
+from chainrule.text.tokenizer import Tokenizes, naming
 
 
 class Alternative(NamedTuple):
@@ -67,7 +67,7 @@ class Conditional:
         return f"Conditional(of {self.context} embeddings, entropy {self.entropy:.4g} nats: {best} …)"
 
     def _alternative(self, id: int) -> Alternative:
-        token = self.tokenizer.token(id) if self.tokenizer else f"<{id}>"
+        token = naming(self.tokenizer)(id)
         return Alternative(token, id, float(self.logprobs[id]))
 
     def _id(self, token: str | int) -> int:

@@ -6,15 +6,13 @@ import html
 from typing import TYPE_CHECKING
 
 from chainrule.scores.ordering import listed
-from chainrule.scores.views import label, plain_table, score_html, text_in_colour
+from chainrule.scores.views import SHOWN, batch_html, batch_table, label, plain_table, score_html, text_in_colour
 
 if TYPE_CHECKING:
     from rich.console import Group
     from rich.table import Table
 
     from chainrule.scores.mixture import Mixture, Mixtures
-
-_SHOWN = 20  # texts, or orders, shown of many
 
 
 def mixture_panel(mixture: Mixture) -> Group:
@@ -24,41 +22,35 @@ def mixture_panel(mixture: Mixture) -> Group:
 
     table = plain_table("order", right=("log Pr (nats)",))
     table.add_column("text", no_wrap=True, overflow="ellipsis", ratio=1)
-    for score, order in list(zip(mixture, mixture.orders, strict=True))[:_SHOWN]:
+    for score, order in list(zip(mixture, mixture.orders, strict=True))[:SHOWN]:
         table.add_row(listed(order), f"{score.logprob:.6f}", text_in_colour(score))
-    if len(mixture) > _SHOWN:
-        table.caption = f"{_SHOWN} of {len(mixture)} orders"
+    if len(mixture) > SHOWN:
+        table.caption = f"{SHOWN} of {len(mixture)} orders"
     return Group(table, Text(_numbers(mixture), style="bold"), Text(_head(mixture), style="dim"))
+
+
+_MIXTURES = ("log Pr (nats)", "spread", "orders", "tokens")
 
 
 def mixtures_table(mixtures: Mixtures) -> Table:
     """One line a text."""
-    from rich.text import Text
-
-    table = plain_table(right=("log Pr (nats)", "spread", "orders", "tokens"))
-    table.add_column("text", no_wrap=True, overflow="ellipsis", ratio=1)
-    for mixture in mixtures[:_SHOWN]:
-        table.add_row(*_cells(mixture), Text(label(mixture[0])))
-    if len(mixtures) > _SHOWN:
-        table.caption = f"{_SHOWN} of {len(mixtures)} texts"
-    return table
+    return batch_table(_MIXTURES, _lines(mixtures), len(mixtures), "texts")
 
 
 def mixture_html(mixture: Mixture) -> str:
     """Each order with the text coloured by it, and the mean."""
     parts = [f"<div>{html.escape(listed(order))}</div>{score_html(score)}"
-             for score, order in list(zip(mixture, mixture.orders, strict=True))[:_SHOWN]]  # fmt: skip
-    more = f"<div>{_SHOWN} of {len(mixture)} orders</div>" if len(mixture) > _SHOWN else ""
+             for score, order in list(zip(mixture, mixture.orders, strict=True))[:SHOWN]]  # fmt: skip
+    more = f"<div>{SHOWN} of {len(mixture)} orders</div>" if len(mixture) > SHOWN else ""
     return f"<div>{''.join(parts)}{more}<b>{html.escape(_numbers(mixture))}</b></div>"
 
 
 def mixtures_html(mixtures: Mixtures) -> str:
-    rows = "".join(
-        f"<tr>{''.join(f'<td>{c}</td>' for c in _cells(mixture))}<td>{html.escape(label(mixture[0]))}</td></tr>"
-        for mixture in mixtures[:_SHOWN]
-    )
-    head = "".join(f"<th>{name}</th>" for name in ("log Pr (nats)", "spread", "orders", "tokens", "text"))
-    return f"<table><tr>{head}</tr>{rows}</table><small>{html.escape(repr(mixtures))}</small>"
+    return batch_html(_MIXTURES, _lines(mixtures), repr(mixtures))
+
+
+def _lines(mixtures: Mixtures) -> list[tuple[list[str], str]]:
+    return [(_cells(mixture), label(mixture[0])) for mixture in mixtures[:SHOWN]]
 
 
 def _numbers(mixture: Mixture) -> str:

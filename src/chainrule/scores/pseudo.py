@@ -26,7 +26,7 @@ from chainrule.errors import InputError
 from chainrule.forest.forest import offsets
 from chainrule.text.policy import Start
 from chainrule.text.requests import Request
-from chainrule.text.tokenizer import Tokenizes
+from chainrule.text.tokenizer import Tokenizes, naming
 
 Ints = NDArray[np.int64]
 
@@ -60,7 +60,7 @@ class PseudoScore:
     @cached_property
     def tokens(self) -> list[str]:
         """The tokens to read; a part of a character is written as bytes (\\xe2)."""
-        return [self.tokenizer.token(int(i)) if self.tokenizer else f"<{i}>" for i in self.ids]
+        return list(map(naming(self.tokenizer), self.ids.tolist()))
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, as JSON takes it (infinities stay floats)."""

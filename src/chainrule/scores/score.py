@@ -17,7 +17,7 @@ from chainrule.text.policy import Start
 from chainrule.text.requests import Request
 from chainrule.text.segments import Segment
 from chainrule.text.spans import Spans
-from chainrule.text.tokenizer import Tokenizes
+from chainrule.text.tokenizer import Tokenizes, naming
 
 
 def kind(request: Request, start: Start, ordering: Ordering | None) -> str:
@@ -76,7 +76,7 @@ class Score:
     @cached_property
     def tokens(self) -> list[str]:
         """The tokens to read; a part of a character is written as bytes (\\xe2)."""
-        return [self.tokenizer.token(int(i)) if self.tokenizer else f"<{i}>" for i in self.ids]
+        return list(map(naming(self.tokenizer), self.ids.tolist()))
 
     @cached_property
     def token_bytes(self) -> list[bytes]:
@@ -149,7 +149,7 @@ class Score:
 
     def top(self, place: int) -> list[tuple[str, float]]:
         """The most probable tokens in the place of token `place`, with their log probabilities (top= asks for them)."""
-        name = self.tokenizer.token if self.tokenizer else "<{}>".format
+        name = naming(self.tokenizer)
         pairs = zip(self.top_ids[place].tolist(), self.top_logprobs[place].tolist(), strict=True)
         return [(name(id), logprob) for id, logprob in pairs]
 

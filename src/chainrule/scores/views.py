@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from chainrule.scores.scores import Scores
 
 _FULL = 16.0  # bits: from here on a token is as red as it gets
-_SHOWN = 20  # sequences shown of a batch
+SHOWN = 20  # sequences shown of a batch
 
 
 def explanation_table(explanation: Explanation) -> Group:
@@ -97,16 +97,24 @@ def pseudo_panel(score: PseudoScore) -> Group:
     return Group(body, Text(score.describe(), style="bold"))
 
 
+_SCORES = ("log Pr (nats)", "tokens", "perplexity", "bits/byte")
+
+
 def scores_table(scores: Scores) -> Table:
     """One line a sequence."""
+    return batch_table(_SCORES, [(_cells(score), label(score)) for score in scores[:SHOWN]], len(scores), "sequences")
+
+
+def batch_table(names: tuple[str, ...], lines: list[tuple[list[str], str]], many: int, what: str) -> Table:
+    """Lines of numbers, each with its text, and how many more there are."""
     from rich.text import Text
 
-    table = plain_table(right=("log Pr (nats)", "tokens", "perplexity", "bits/byte"))
+    table = plain_table(right=names)
     table.add_column("text", no_wrap=True, overflow="ellipsis", ratio=1)
-    for score in scores[:_SHOWN]:
-        table.add_row(*_cells(score), Text(label(score)))
-    if len(scores) > _SHOWN:
-        table.caption = f"{_SHOWN} of {len(scores)} sequences"
+    for cells, text in lines:
+        table.add_row(*cells, Text(text))
+    if many > len(lines):
+        table.caption = f"{len(lines)} of {many} {what}"
     return table
 
 
@@ -122,12 +130,14 @@ def score_html(score: Score) -> str:
 
 
 def scores_html(scores: Scores) -> str:
-    rows = "".join(
-        f"<tr>{''.join(f'<td>{c}</td>' for c in _cells(score))}<td>{html.escape(label(score))}</td></tr>"
-        for score in scores[:_SHOWN]
-    )
-    head = "".join(f"<th>{name}</th>" for name in ("log Pr (nats)", "tokens", "perplexity", "bits/byte", "text"))
-    return f"<table><tr>{head}</tr>{rows}</table><small>{html.escape(repr(scores))}</small>"
+    return batch_html(_SCORES, [(_cells(score), label(score)) for score in scores[:SHOWN]], repr(scores))
+
+
+def batch_html(names: tuple[str, ...], lines: list[tuple[list[str], str]], below: str) -> str:
+    """The same for notebooks."""
+    rows = "".join(f"<tr>{''.join(f'<td>{c}</td>' for c in cells)}<td>{html.escape(text)}</td></tr>" for cells, text in lines)
+    head = "".join(f"<th>{name}</th>" for name in (*names, "text"))
+    return f"<table><tr>{head}</tr>{rows}</table><small>{html.escape(below)}</small>"
 
 
 def rank_table(ranked: list) -> RenderableType:

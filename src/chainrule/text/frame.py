@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.errors import ModelError
-from chainrule.text.tokenizer import Tokenizes
+from chainrule.text.tokenizer import Tokenizes, naming
 
 _NAMED = 8  # symbols written out
 
@@ -40,7 +40,7 @@ def resolve_frame(
     """
     find = lambda *kinds: _symbol(tokenizer, config, embeddings, model, kinds)  # noqa: E731
     before, behind, mask = find("cls", "bos"), find("sep", "eos"), find("mask")
-    token = tokenizer.token if tokenizer else "<{}>".format
+    token = naming(tokenizer)
     symbols, unknown = _impossible(tokenizer, config, vocab_size, {before, behind, mask})
     return Frame(before, behind, mask, np.union1d(symbols, unknown), _says(symbols, unknown, vocab_size, token), token)
 

@@ -7,7 +7,7 @@ family of tokenizers works stands in `chainrule.text.pieces`.
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -49,6 +49,11 @@ class Tokenizes(Protocol):
     def spans(self, text: str, ids: Sequence[int] | np.ndarray) -> Spans: ...
     def words(self, text: str, ids: Sequence[int] | np.ndarray) -> np.ndarray: ...
     def settled(self, text: str) -> Settled: ...
+
+
+def naming(tokenizer: Tokenizes | None) -> Callable[[int], str]:
+    """What shows a token by its id, also where there is no tokenizer."""
+    return tokenizer.token if tokenizer else "<{}>".format
 
 
 class Tokenizer:
