@@ -37,9 +37,10 @@ class Basis:
     ) -> None:
         if tokenizer is None and isinstance(model, TableModel):
             tokenizer = Vocabulary(model.vocabulary)
-        self.model, self.tokenizer = model, tokenizer
         self._engine = engine or engine_of(model)  # None: of a model that has no distribution of a next token
-        self.chain = chain_of(model, tokenizer, self._engine)  # None: of a causal model, which predicts left to right
+        self.model: Model = self._engine.model if self._engine is not None else model
+        self.tokenizer = tokenizer
+        self.chain = chain_of(self.model, tokenizer, self._engine)  # None: of a causal model, which predicts left to right
         self._any_order = self.chain
         self.start = self._start(start)
 

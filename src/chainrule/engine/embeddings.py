@@ -8,6 +8,7 @@ import torch
 
 from chainrule.errors import InputError
 from chainrule.models.base import Model
+from chainrule.models.sealed import sealed
 from chainrule.text.requests import Request, requests
 from chainrule.text.tokenizer import Tokenizes
 
@@ -42,7 +43,7 @@ def embedded(model: Model, tokenizer: Tokenizes | None, text: Any, context: Any,
     return request
 
 
-@torch.inference_mode()
+@sealed
 def tokens_of(model: Model, embeddings_TD: torch.Tensor) -> list[int]:
     """The tokens whose embeddings these are, to the bit; of equal rows the first. Raises InputError where there is none."""
     wanted_TD = embeddings_TD.to(model.device, model.dtype)

@@ -20,6 +20,7 @@ from chainrule.errors import ModelError
 from chainrule.forest import Forest
 from chainrule.models.base import Model
 from chainrule.models.products import ROWS
+from chainrule.models.sealed import sealed
 
 if TYPE_CHECKING:
     from chainrule.engine.invariance import Invariance
@@ -79,7 +80,7 @@ class Engine:
 
         return check(self)
 
-    @torch.inference_mode()
+    @sealed
     def answer(
         self,
         question: Question,
@@ -112,12 +113,12 @@ class Engine:
         refuse_nan(answer.logprob_N[question.wanted_N], self.model.name)
         return replace(answer, rows=computed)
 
-    @torch.inference_mode()
+    @sealed
     def distribution(self, question: Question, node: int, *, rows: int = ROWS) -> NDArray[np.float64]:
         """log Pr(v | the path down to `node`) for every v of the vocabulary; `node` must have a wanted child."""
         return self.distributions(question, np.array([node]), rows=rows)[0]
 
-    @torch.inference_mode()
+    @sealed
     def distributions(self, question: Question, node_B: NDArray[np.int64], *, rows: int = ROWS) -> NDArray[np.float64]:
         """log Pr(v | the path down to each node) for every v of the vocabulary, B × V; each must have a wanted child."""
         room_MV = room(self.model.head, self.model.device)

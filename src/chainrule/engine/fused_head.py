@@ -19,6 +19,7 @@ from torch import Tensor
 
 from chainrule.engine.readout import Factors
 from chainrule.models.head import LinearHead
+from chainrule.models.sealed import sealed
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def supports(head: Any, top: int = 0) -> bool:
     return runs and weight.dtype in (torch.bfloat16, torch.float16, torch.float32) and weight.stride(1) == 1
 
 
-@torch.inference_mode()
+@sealed
 def read_fused(head: Any, hidden_RH: Tensor, row_F: Tensor, token_F: Tensor, top: int = 0) -> Factors:
     """The factors Pr(token_F | the context at row_F), as `readout.read` gives them. `row_F` ascends; see `supports`."""
     with torch.cuda.device_of(head.linear.weight):  # Triton launches on the current device

@@ -31,6 +31,7 @@ from chainrule.engine.readout import STEP, Distributions
 from chainrule.forest.chunks import extension
 from chainrule.models.base import Model
 from chainrule.models.products import ROWS
+from chainrule.models.sealed import sealed
 
 Ints = NDArray[np.int64]
 MANY = 8  # rows from which it costs less to give them the bits of scoring at once than to score them again
@@ -97,7 +98,7 @@ class ForestGrove:
         return self._begun
 
     @cached_property
-    @torch.inference_mode()
+    @sealed
     def _begun(self) -> Grown:
         hidden_RH = None
         while self._used < len(self.given):
@@ -108,7 +109,7 @@ class ForestGrove:
         self._place_N.append(np.arange(self._used))
         return _read(self.model, hidden_RH[-1:], [0], same_bits=True)
 
-    @torch.inference_mode()
+    @sealed
     def grow(self, parent_B: Sequence[int], token_B: Sequence[int]) -> Grown:
         first, fresh_B = len(self._place_N), self._used + np.arange(len(parent_B))
         self._place_N += [np.append(self._place_N[parent], at) for parent, at in zip(parent_B, fresh_B, strict=True)]
@@ -156,7 +157,7 @@ class RerunGrove(PathGrove):
         super().__init__()
         self.model, self.feed, self.padded, self.given = engine.model, feed, engine.path == "batch", tuple(given)
 
-    @torch.inference_mode()
+    @sealed
     def _at(self, nodes: list[int]) -> Grown:
         hidden: dict[int, Tensor] = {}
         path = {node: (*self.given, *self._ids_N[node]) for node in nodes}

@@ -19,6 +19,7 @@ from chainrule.engine.pieces import Kind, settled
 from chainrule.forest import Forest, chunks
 from chainrule.models.base import Model
 from chainrule.models.pretrained import PretrainedModel
+from chainrule.models.sealed import sealed
 from chainrule.models.table import TableModel
 
 LENGTH = 23  # tokens of the sequence that is scored in different company
@@ -37,7 +38,7 @@ class Invariance:
         return self.holds
 
 
-@torch.inference_mode()
+@sealed
 def check(engine: Engine) -> Invariance:
     """What can be promised of this model on this machine with this number of threads."""
     model = engine.model

@@ -26,6 +26,7 @@ from chainrule.forest.orders import Ordered
 from chainrule.models.base import Head
 from chainrule.models.masked import MaskedModel
 from chainrule.models.products import ROWS
+from chainrule.models.sealed import sealed
 from chainrule.text.frame import Frame
 
 _PROBE = (3, 14)  # texts and tokens that a model is tried out on
@@ -92,8 +93,8 @@ class MaskedChain:
         fed_L[place.seen] = place.ids_L[place.seen]
         return Asked(fed_L, np.zeros(0, np.int64), place.target)
 
-    def _run(self, reading: Reading) -> Tensor:
-        hidden_BTH = self.model.hidden(torch.from_numpy(self._framed(reading.fed_BL)))
+    def _run(self, reading: Reading, model: MaskedModel | None = None) -> Tensor:
+        hidden_BTH = (model or self.model).hidden(torch.from_numpy(self._framed(reading.fed_BL)))
         return hidden_BTH[torch.from_numpy(reading.pass_C), torch.from_numpy(reading.target_C + 1)]
 
     def _framed(self, fed_BL: Ints) -> Ints:
@@ -129,7 +130,7 @@ class MaskedChain:
                 item,
             )
 
-    @torch.inference_mode()
+    @sealed
     def _check_model(self) -> float:
         """How far factors are off from the model's own forward, at most. Raises ModelError where they are not its own."""
         model, draw = self.model, np.random.default_rng(0)
@@ -137,13 +138,13 @@ class MaskedChain:
         fed_BL = draw.choice(np.flatnonzero(self._allowed[: model.head.size]), (texts, most))
         fed_BL[draw.random(fed_BL.shape) < 0.5] = self.frame.mask
         pass_C, target_C = np.divmod(np.arange(texts * most), most)
-        before = settings(model)
+        trial = model.trial()
+        before = settings(trial)
         try:
-            with model.widened():
-                own_CV = np.concatenate(
-                    [logprobs(model.own_logits(torch.from_numpy(row_T))[1:-1]) for row_T in self._framed(fed_BL)]
-                )
-                found_CV = head_logprobs(model.head, self._run(Reading(fed_BL, fed_BL, pass_C, target_C)))
+            own_CV = np.concatenate(
+                [logprobs(trial.own_logits(torch.from_numpy(row_T))[1:-1]) for row_T in self._framed(fed_BL)]
+            )
+            found_CV = head_logprobs(trial.head, self._run(Reading(fed_BL, fed_BL, pass_C, target_C), trial))
         except Exception as error:  # what an architecture asks for besides token ids, it says in its own way
             raise ModelError(
                 f"{model.name} ({type(model.lm).__name__}) does not run on token ids alone: {type(error).__name__}: {error}"
@@ -154,7 +155,7 @@ class MaskedChain:
                 f"{model.name} ({type(model.lm).__name__}) cannot be scored exactly here: its trunk on several texts and "
                 f"its head on single places are off by {error:.2g} nats from its own forward of one text"
             )
-        check_settled(model, before)
+        check_settled(trial, before)
         return error
 
 

@@ -22,6 +22,7 @@ from chainrule.engine.engine import Answer, Progress, empty_answer, refuse_nan, 
 from chainrule.engine.invariance import Invariance
 from chainrule.engine.readout import Distributions, block_rows, read, room
 from chainrule.models.base import Head
+from chainrule.models.sealed import sealed
 
 Ints = NDArray[np.int64]
 
@@ -105,7 +106,7 @@ class Reader:
     run: Callable[[Reading], Tensor]  # hidden states of the conditionals, C × H
     width: Callable[[int], int]  # places that a text of so many tokens has in the network
 
-    @torch.inference_mode()
+    @sealed
     def answer(self, plan: Plan, token_N: Ints, *, rows: int, top: int, progress: Progress | None) -> Answer:
         """The factor of every token, with its rank, the entropy and the alternatives. Raises ModelError where it is NaN."""
         answer, computed = empty_answer(len(token_N), top, len(plan.pass_C)), 0
@@ -122,7 +123,7 @@ class Reader:
         refuse_nan(answer.logprob_N, self.name)
         return replace(answer, rows=computed)
 
-    @torch.inference_mode()
+    @sealed
     def conditionals(self, plan: Plan, *, rows: int) -> NDArray[np.float64]:
         """log Pr(v | …) for every v of the vocabulary, N × V. Raises ModelError where it is NaN."""
         found_CV = np.empty((len(plan.pass_C), self.head.size))

@@ -20,7 +20,8 @@ from chainrule.engine.engine import Engine, Question
 from chainrule.errors import ModelError
 from chainrule.forest import Forest
 from chainrule.models.network import Network
-from chainrule.models.pretrained import PretrainedModel
+from chainrule.models.pretrained import PretrainedModel, Way
+from chainrule.models.sealed import sealed
 
 TOLERANCE = 1e-3  # nats; agreement is 1e-5 and better, a wrong mask or position moves factors by 0.1 and more
 LENGTH = 23  # tokens of the first sequence
@@ -29,45 +30,46 @@ ROWS = {"forest": 16, "batch": 4 * LENGTH, "single": 1}  # so that paths are car
 WINDOW = 7  # places, to which sliding windows are cut for a while, so that these sequences see beyond them
 
 
+@sealed
 def choose(model: PretrainedModel) -> Engine:
-    """The engine for `model`, on the fastest path that agrees with its own forward. Raises ModelError where none does."""
-    if model.own_attention == NAME:  # its config is that of a model that was probed before
-        model.own_attention = "eager"
-    model.lm.set_attn_implementation(model.own_attention)  # should another have been chosen before
-    tried: list[str] = []
-    with torch.inference_mode(), model.widened():
-        sequences, before = _sequences(model), settings(model)
-        reference = [_own(model, ids) for ids in sequences]
-        _check_causal(model, sequences, reference)
-        check_settled(model, before)
-        path, error = next(_agreeing(model, sequences, reference, tried), ("", 0.0))
-    if not path:
+    """The engine for `model`, by the fastest way that agrees with its own forward. Raises ModelError where none does.
+
+    The engine runs a model of its own on the same network: nothing is set on one that an engine runs already.
+    """
+    trial = model.trial()
+    sequences, before, tried = _sequences(trial), settings(trial), []
+    reference = [_own(trial, ids) for ids in sequences]
+    _check_causal(trial, sequences, reference)
+    check_settled(trial, before)
+    way, error = next(_agreeing(trial, sequences, reference, tried), (None, 0.0))
+    if way is None:
         raise ModelError(
             f"{model.name} ({type(model.lm).__name__}) cannot be scored exactly here: no way of running it agrees with its "
             f"own forward ({'; '.join(tried)})"
         )
-    if path == "forest":
-        model.lm.set_attn_implementation(NAME)
-    return Engine(model, path, reason="; ".join(tried) or f"agrees with the model's own forward to {error:.1e} nats")
+    found = model.by(way)
+    found.set_attention(NAME if way.path == "forest" else found.own_attention)
+    return Engine(found, way.path, reason="; ".join(tried) or f"agrees with the model's own forward to {error:.1e} nats")
 
 
 def _agreeing(
-    model: PretrainedModel, sequences: list[NDArray[np.int64]], reference: list[NDArray[np.float64]], tried: list[str]
-) -> Iterator[tuple[str, float]]:
-    """The paths that agree and how well, fastest first; why others do not.
+    trial: PretrainedModel, sequences: list[NDArray[np.int64]], reference: list[NDArray[np.float64]], tried: list[str]
+) -> Iterator[tuple[Way, float]]:
+    """The ways that agree and how well, fastest first; why others do not.
 
     Fed with embeddings, by the linear head and then the model's own; and the same fed with token ids, for networks that look
     tokens up in more than one table (Gemma 3n).
     """
-    heads = {id(head): head for head in (model.head, model.own_head)}.values()
-    ways = [(path, first) for path in ROWS for first in (model.first_positions if path == "forest" else (0,))]
-    for model.by_ids, model.head, (path, model.first_position) in product((False, True), heads, ways):
-        error, why = _error(model, path, sequences, reference)
+    heads = (True,) if trial.way.own_head else (False, True)
+    paths = [(path, first) for path in ROWS for first in (trial.first_positions if path == "forest" else (0,))]
+    for by_ids, own_head, (path, first) in product((False, True), heads, paths):
+        way = Way(path, by_ids, own_head, first)
+        error, why = _error(trial.by(way), sequences, reference)
         if error <= TOLERANCE and path == "forest":
-            error, why = max((error, why), _error_beyond_windows(model, path, sequences))
+            error, why = max((error, why), _error_beyond_windows(trial.by(way), sequences))
         if error <= TOLERANCE:
-            yield path, error
-        tried.append(f"{path}{' by ids' if model.by_ids else ''}: {why}")
+            yield way, error
+        tried.append(f"{path}{' by ids' if by_ids else ''}: {why}")
 
 
 def _sequences(model: PretrainedModel) -> list[NDArray[np.int64]]:
@@ -108,10 +110,11 @@ def _check_causal(model: PretrainedModel, sequences: list[NDArray[np.int64]], re
 
 
 def settings(model: PretrainedModel | Network) -> dict[tuple[str, str], str]:
-    """What the parts of the network are set to, by name: kinds of attention, of activation …"""
+    """What the parts of the copies that run are set to, by name: kinds of activation …"""
     return {
-        (name, key): value
-        for name, part in model.lm.named_modules()
+        (f"{copy}.{name}", key): value
+        for copy, network in (("reference", model.reference), ("runner", model.runner))
+        for name, part in network.named_modules()
         for key, value in vars(part).items()
         if isinstance(value, str)
     }
@@ -129,16 +132,15 @@ def check_settled(model: PretrainedModel | Network, before: dict[tuple[str, str]
 
 
 def _error(
-    model: PretrainedModel, path: str, sequences: list[NDArray[np.int64]], reference: list[NDArray[np.float64]]
+    trial: PretrainedModel, sequences: list[NDArray[np.int64]], reference: list[NDArray[np.float64]]
 ) -> tuple[float, str]:
     """The largest difference of any factor from the reference, and what to say of it."""
-    forest = Forest.build(sequences)
+    forest, path = Forest.build(sequences), trial.way.path
     question = Question(forest, forest.depth_N > 0)
     try:
-        with model.attention(NAME if path == "forest" else model.own_attention) as taken:
-            if not taken:
-                return np.inf, "its attention cannot be replaced"
-            answer = Engine(model, path).answer(question, rows=ROWS[path])
+        if not trial.set_attention(NAME if path == "forest" else trial.own_attention):
+            return np.inf, "its attention cannot be replaced"
+        answer = Engine(trial, path).answer(question, rows=ROWS[path])
     except Exception as error:  # whatever an architecture does with arguments it does not know
         return np.inf, f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:120]
     worst = 0.0
@@ -148,12 +150,12 @@ def _error(
     return worst, f"off by {worst:.2g} nats"
 
 
-def _error_beyond_windows(model: PretrainedModel, path: str, sequences: list[NDArray[np.int64]]) -> tuple[float, str]:
+def _error_beyond_windows(trial: PretrainedModel, sequences: list[NDArray[np.int64]]) -> tuple[float, str]:
     """The same with short sliding windows: a layer may leave the window to a mask that this path does not ask for."""
-    with model.windows_of(WINDOW) as any_windows:
+    with trial.windows_of(WINDOW) as any_windows:
         if not any_windows:
             return 0.0, ""
-        error, why = _error(model, path, sequences, [_own(model, ids) for ids in sequences])
+        error, why = _error(trial, sequences, [_own(trial, ids) for ids in sequences])
         return error, f"{why} beyond its sliding window"
 
 

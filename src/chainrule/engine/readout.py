@@ -16,6 +16,7 @@ from torch import Tensor
 from chainrule import native
 from chainrule.models.base import Head
 from chainrule.models.head import TILE
+from chainrule.models.sealed import sealed
 
 BLOCK = 20 << 20  # logits alive at a time (80 MiB in float32)
 SORT = 64  # factors of a row: for more, sorting it is cheaper than counting for each
@@ -33,7 +34,7 @@ class Factors:
     top_logprob_Fk: Tensor
 
 
-@torch.inference_mode()
+@sealed
 def read(head: Head, hidden_RH: Tensor, row_F: Tensor, token_F: Tensor, top: int = 0, room_MV: Tensor | None = None) -> Factors:
     """The factors Pr(token_F | the context at row_F). `row_F` ascends; `room_MV`: where the logits may lie (`room`)."""
     room_MV = room(head, hidden_RH.device) if room_MV is None else room_MV

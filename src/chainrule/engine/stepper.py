@@ -19,6 +19,7 @@ from chainrule.engine.engine import Engine
 from chainrule.engine.paths import run_chunk
 from chainrule.engine.readout import room
 from chainrule.forest.chunks import extension
+from chainrule.models.sealed import sealed
 
 
 class Stepper:
@@ -30,7 +31,7 @@ class Stepper:
         self._carry = PathCarry(length)
         self._room = room(self.model.head, self.model.device)
 
-    @torch.inference_mode()
+    @sealed
     def feed(self, ids: Sequence[int]) -> NDArray[np.float64]:
         """log Pr(v | all tokens so far, and these) for every v of the vocabulary: V. Raises ModelError where it is NaN."""
         if not ids or len(self.ids) + len(ids) > self.length:

@@ -21,6 +21,7 @@ from chainrule.engine.probe import TOLERANCE, check_settled, distance, settings
 from chainrule.errors import InputError, ModelError
 from chainrule.forest.orders import Ordered
 from chainrule.models.products import ROWS
+from chainrule.models.sealed import sealed
 from chainrule.models.two_stream import TwoStreamModel
 
 NEEDS_A_TOKEN = (
@@ -65,7 +66,7 @@ class TwoStreamChain:
         ask = lambda n: Asked(*_known(places[n].ids_L, places[n].seen), places[n].target)  # noqa: E731
         return self._reader.conditionals(Plan.of(len(places), ask), rows=rows)
 
-    def _run(self, reading: Reading) -> Tensor:
+    def _run(self, reading: Reading, model: TwoStreamModel | None = None) -> Tensor:
         """Each text is read at its own targets; texts with fewer of them read their last one again."""
         count_B = np.bincount(reading.pass_C, minlength=len(reading.fed_BL))
         nth_C = np.arange(len(reading.pass_C)) - np.repeat(np.cumsum(count_B) - count_B, count_B)
@@ -73,9 +74,7 @@ class TwoStreamChain:
         target_BT[reading.pass_C, nth_C] = reading.target_C
         target_BTL = np.eye(reading.fed_BL.shape[1])[target_BT]
         fed_BL, hidden_BLL = torch.from_numpy(reading.fed_BL), torch.from_numpy(_hidden(reading.rank_BL))
-        hidden_BTH = self.model.queries(
-            fed_BL, hidden_BLL.to(self.model.device), torch.from_numpy(target_BTL).to(self.model.device)
-        )
+        hidden_BTH = (model or self.model).queries(fed_BL, hidden_BLL, torch.from_numpy(target_BTL))
         return hidden_BTH[torch.from_numpy(reading.pass_C), torch.from_numpy(nth_C)]
 
     def _check(self, ids_L: Ints, looked_at: Ints, given: int, start_id: int | None, item: int) -> None:
@@ -93,7 +92,7 @@ class TwoStreamChain:
         if (most := self.model.max_rows) is not None and len(ids_L) > most:
             raise InputError(f"the text has {len(ids_L)} tokens, and the model takes {most}: shorten it", item)
 
-    @torch.inference_mode()
+    @sealed
     def _check_model(self) -> float:
         """How far factors are off from the model's own forward, at most.
 
@@ -102,11 +101,11 @@ class TwoStreamChain:
         model, draw = self.model, np.random.default_rng(0)
         ids_L = draw.integers(0, model.head.size, _PROBE)
         orders = [np.arange(_PROBE), np.arange(_PROBE)[::-1], draw.permutation(_PROBE), draw.permutation(_PROBE)]
-        before = settings(model)
+        trial = model.trial()
+        before = settings(trial)
         try:
-            with model.widened():
-                error = max(self._off(ids_L, order) for order in orders)
-                leaks = [order for order in orders if self._leaks(ids_L, order)]
+            error = max(self._off(trial, ids_L, order) for order in orders)
+            leaks = [order for order in orders if self._leaks(trial, ids_L, order)]
         except Exception as error:  # what an architecture does with arguments it does not know
             raise ModelError(
                 f"{model.name} ({type(model.lm).__name__}) does not run as a two-stream network: "
@@ -122,31 +121,31 @@ class TwoStreamChain:
                 f"{model.name} ({type(model.lm).__name__}) cannot be scored exactly here: its head on single queries is off by "
                 f"{error:.2g} nats from its own forward"
             )
-        check_settled(model, before)
+        check_settled(trial, before)
         return error
 
-    def _off(self, ids_L: Ints, order_L: Ints) -> float:
+    def _off(self, trial: TwoStreamModel, ids_L: Ints, order_L: Ints) -> float:
         """The whole of an order in one pass, against the model's own forward of one target at a time."""
         worst = 0.0
-        found_TV = self._whole(ids_L, order_L)
+        found_TV = self._whole(trial, ids_L, order_L)
         for t in range(1, len(order_L)):
             fed_L, rank_L = _known(ids_L, order_L[:t])
             target_1L = torch.from_numpy(np.eye(len(ids_L))[order_L[t : t + 1]])
-            own_V = self.model.own_logits(torch.from_numpy(fed_L), torch.from_numpy(_hidden(rank_L[None])[0]), target_1L)[0]
+            own_V = trial.own_target_logits(torch.from_numpy(fed_L), torch.from_numpy(_hidden(rank_L[None])[0]), target_1L)[0]
             worst = max(worst, distance(found_TV[t - 1], logprobs(own_V)))
         return worst
 
-    def _leaks(self, ids_L: Ints, order_L: Ints) -> bool:
+    def _leaks(self, trial: TwoStreamModel, ids_L: Ints, order_L: Ints) -> bool:
         """Whether other tokens in the later half of the order change a bit of the factors before them."""
         half, other_L = len(ids_L) // 2, ids_L.copy()
         other_L[order_L[half:]] = (ids_L[order_L[half:]] + 1) % self.model.head.size
-        return not np.array_equal(self._whole(ids_L, order_L)[:half], self._whole(other_L, order_L)[:half])
+        return not np.array_equal(self._whole(trial, ids_L, order_L)[:half], self._whole(trial, other_L, order_L)[:half])
 
-    def _whole(self, ids_L: Ints, order_L: Ints) -> NDArray[np.float64]:
+    def _whole(self, trial: TwoStreamModel, ids_L: Ints, order_L: Ints) -> NDArray[np.float64]:
         """log Pr(v | …) of all places but the first one in the order, in one pass: T × V."""
         fed_L, rank_L = _known(ids_L, order_L)
         reading = Reading(fed_L[None], rank_L[None], np.zeros(len(order_L) - 1, np.int64), order_L[1:])
-        return head_logprobs(self.model.head, self._run(reading))
+        return head_logprobs(trial.head, self._run(reading, trial))
 
 
 def _known(ids_L: Ints, known: Ints) -> tuple[Ints, Ints]:

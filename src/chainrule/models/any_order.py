@@ -21,7 +21,8 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, Pre
 from transformers.modeling_outputs import CausalLMOutput
 
 from chainrule.errors import InputError, ModelError
-from chainrule.models.pretrained import PretrainedModel
+from chainrule.models.network import sharing_weights
+from chainrule.models.pretrained import PretrainedModel, Way
 
 _SYMBOLS = ("bos_token_id", "eos_token_id", "pad_token_id")
 
@@ -93,7 +94,7 @@ class AnyOrderForCausalLM(PreTrainedModel):
         labels: as input_ids; the loss is the mean negative log probability of those that are not −100, the start's left out.
         """
         batch, length = input_ids.shape[0], input_ids.shape[1] - 1
-        order = self._checked(torch.arange(length).expand(batch, -1) if order is None else order, batch, length)
+        order = self._checked(self._left_to_right(batch, length) if order is None else order, batch, length)
         token_BT = torch.cat([input_ids[:, :1], input_ids[:, 1:].gather(1, order)[:, :-1]], 1)
         position_BT = nn.functional.pad(order[:, :-1], (1, 0), value=-1)
         logits = self.lm(inputs_embeds=self.placed(token_BT, position_BT, order), use_cache=False, **options).logits
@@ -102,12 +103,15 @@ class AnyOrderForCausalLM(PreTrainedModel):
             loss = nn.functional.cross_entropy(logits.flatten(0, 1).float(), labels[:, 1:].gather(1, order).flatten())
         return CausalLMOutput(loss=loss, logits=logits)
 
+    def _left_to_right(self, batch: int, length: int) -> Tensor:
+        return torch.arange(length, dtype=torch.int64, device=self.device).expand(batch, -1)
+
     def _checked(self, order: Tensor, batch: int, length: int) -> Tensor:
         """The order on the model's device. Raises InputError for one that is no permutation, or that is too long."""
         if not 1 <= length <= self.config.places:
             raise InputError(f"a text of {length} tokens does not fit into the {self.config.places} places of the model")
         order = order.to(self.device)
-        wanted = torch.arange(length, device=self.device).expand(batch, -1)
+        wanted = self._left_to_right(batch, length)
         if order.shape != wanted.shape or not torch.equal(order.sort(-1).values, wanted):
             raise InputError(
                 f"order must hold a permutation of the places 0 … {length - 1} for each of {batch} sequences, not numbers of "
@@ -119,9 +123,15 @@ class AnyOrderForCausalLM(PreTrainedModel):
 class AnyOrderModel(PretrainedModel):
     """The inner causal model, run as any other, fed with placed tokens."""
 
-    def __init__(self, own: AnyOrderForCausalLM, name: str) -> None:
-        super().__init__(own.lm, name)
-        self.own, self.places = own.eval(), own.config.places
+    def __init__(self, own: AnyOrderForCausalLM, name: str, way: Way | None = None) -> None:
+        super().__init__(own.lm, name, way)
+        self.own, self.places = own, own.config.places
+
+    def _made_of(self) -> tuple[Any, ...]:
+        return self.own, self.name, self.way
+
+    def trial(self, dtype: torch.dtype = torch.float32) -> PretrainedModel:  # pyrefly: ignore[bad-override]  (of its trunk)
+        return PretrainedModel(sharing_weights(self.lm, self.name, dtype), self.name)
 
     @property
     def most(self) -> int:

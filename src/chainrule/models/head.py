@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from chainrule import native
-from chainrule.models.products import ROWS, narrow_products, write
+from chainrule.models.products import ROWS, write
 
 TILE = 4096  # columns at a time: a tile of logits and its slice of the weights stay in cache
 
@@ -41,9 +40,7 @@ class LinearHead:
         elif native.supports_product(hidden_MH, weight):
             native.product(hidden_MH, weight, logits_MV)
         else:
-            # What was bfloat16 loses nothing when it is narrowed again: such products are as exact, and faster.
-            with narrow_products() if weight.dtype == hidden_MH.dtype == torch.bfloat16 else nullcontext():
-                write(logits_MV, hidden_MH.to(self.dtype), weight.to(self.dtype).T, rows=rows)
+            write(logits_MV, hidden_MH.to(self.dtype), weight.to(self.dtype).T, rows=rows)
         if self.linear.bias is not None:
             logits_MV += self.linear.bias[tile]
         if self.scale != 1.0:
@@ -53,7 +50,7 @@ class LinearHead:
 
 
 class OwnHead:
-    """Any head: the model's own forward with its trunk replaced by the hidden states at hand."""
+    """Any head: the model's own forward, whose trunk gives the hidden states at hand."""
 
     def __init__(self, forward: Callable[[Tensor], Tensor], size: int, dtype: torch.dtype) -> None:
         self.forward, self.size, self.tile, self.dtype = forward, size, size, torch.promote_types(dtype, torch.float32)

@@ -6,19 +6,22 @@ time for one step of growing. Where linear layers are all that it would change, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from chainrule import native
+from chainrule.models.network import handed_down
 from chainrule.models.products import SAME, SameBits, rowwise
-from chainrule.models.stand_ins import Forward, StandIns
+from chainrule.models.sealed import within
+from chainrule.models.stand_ins import Forward
 from chainrule.native import build
 
+T = TypeVar("T")
 Product = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
 FEW = 8  # rows up to which reading the weight takes the time, and the kernel for few rows is twice as fast
@@ -40,40 +43,27 @@ def few_rows(x: Tensor, weight_MK: Tensor, bias_M: Tensor | None) -> Tensor:
 
 
 class Linears:
-    """The linear layers of one network."""
+    """The linear layers of a trunk that nobody else runs: from now on they multiply as a call asks for."""
 
     def __init__(self, trunk: nn.Module) -> None:
-        self._trunk, self._layers = trunk, StandIns(trunk, _replaceable)
+        for module in trunk.modules():
+            if type(module) is nn.Linear and "forward" not in module.__dict__:
+                module.forward = _by_product(module)
         self._all: dict[bool, bool] = {}  # with kernels, and without: whether they are all that `SameBits` would change
 
-    @contextmanager
-    def by(self, product: Product) -> Iterator[None]:
-        """With their products computed by `product`."""
-        token = _PRODUCT.set(product)
-        try:
-            with self._layers:
-                yield
-        finally:
-            _PRODUCT.reset(token)
+    def by(self, product: Product, run: Callable[[], T]) -> T:
+        """`run` with their products computed by `product`."""
+        return handed_down(_PRODUCT, product, run)
 
-    @contextmanager
-    def with_same_bits(self) -> Iterator[None]:
+    def with_same_bits(self, run: Callable[[], T]) -> T:
         """As within `SameBits`; the first time that is looked at, and where more would have to change it stays."""
         kernels = bool(build.status())
-        if self._all.get(kernels) is False:
-            with SameBits():
-                yield
-            return
-        with self.by(same_bits):
-            if self._all.get(kernels):
-                yield
-                return
-            with _Others() as others:
-                yield
-        self._all[kernels] = not others.found
-
-    def __reduce__(self) -> tuple:
-        return Linears, (self._trunk,)  # a copy of the network finds out for itself
+        if kernels not in self._all:
+            others = _Others()
+            found = self.by(same_bits, partial(within, others, run))
+            self._all[kernels] = not others.found
+            return found
+        return self.by(same_bits, run) if self._all[kernels] else within(SameBits(), run)
 
 
 class _Others(SameBits):
@@ -90,20 +80,14 @@ _PRODUCT: ContextVar[Product | None] = ContextVar("product of linear layers", de
 _INSIDE: ContextVar[bool] = ContextVar("within a layer that is replaced", default=False)
 
 
-def _replaceable(module: nn.Module) -> Forward | None:
-    """A linear layer by whatever product is asked for in this thread; its own where none is."""
-    if type(module) is not nn.Linear or "forward" in module.__dict__:
-        return None
-    own, layer = module.forward, module
+def _by_product(layer: nn.Linear) -> Forward:
+    """A linear layer by whatever product is asked for; its own where none is."""
+    own = layer.forward
 
     def forward(x: Tensor) -> Tensor:
         product = _PRODUCT.get()
         if product is None or (torch.is_grad_enabled() and layer.weight.requires_grad):
             return own(x)
-        token = _INSIDE.set(True)
-        try:
-            return product(x, layer.weight, layer.bias)
-        finally:
-            _INSIDE.reset(token)
+        return handed_down(_INSIDE, True, partial(product, x, layer.weight, layer.bias))
 
     return forward

@@ -9,9 +9,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from chainrule.models.network import Network
 
 
@@ -34,8 +31,3 @@ def is_masked(config: Any, architecture: str | None = None) -> bool:
 
 class MaskedModel(Network):
     """A masked language model: sees both sides of a place, and predicts what stands behind the mask symbol there."""
-
-    def own_logits(self, ids_T: Tensor) -> Tensor:
-        """The reference: the model's own whole forward of one text, its frame and masks included. T × V."""
-        with torch.inference_mode():
-            return self.lm(input_ids=ids_T[None].to(self.device)).logits[0]

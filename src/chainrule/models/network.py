@@ -1,13 +1,25 @@
-"""What every network of transformers has that is run by its own forward, whole texts at a time: a trunk and a head.
+"""What every network of transformers has here: the one that was handed over, and two copies of it that share its weights.
 
-Shapes: B texts, T places, M rows, H width of a hidden state, V vocabulary.
+    lm          as it was handed over; it is never changed, and never run
+    reference   runs transformers' own forward, whole texts at a time: what the numbers are held against
+    runner      computes the scores: its attention and some of its modules run other code (`PretrainedModel`)
+
+A copy has modules and configs of its own, so nothing is set on a network that somebody else may be using: several language
+models may have one network, and any of them may be made while others score. What a single call hands down to modules of the
+runner lies in context variables, so calls in several threads do not meet.
+
+Shapes: B texts, T places, M rows, D width of an embedding, H width of a hidden state, V vocabulary.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from collections.abc import Callable
+from contextvars import ContextVar
+from copy import deepcopy
+from functools import cached_property, partial, wraps
+from itertools import chain
+from types import SimpleNamespace
+from typing import Any, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,64 +27,195 @@ from torch import Tensor, nn
 from chainrule.errors import ModelError
 from chainrule.models.base import Head
 from chainrule.models.head import OwnHead
-from chainrule.models.pretrained import Output, longest_context, reserved_positions, trunk_of, widened
 from chainrule.models.products import SameBits
+from chainrule.models.sealed import Plain, sealed, within
 
+L = TypeVar("L", bound=Any)
+N = TypeVar("N", bound="Network")
+
+_CONTEXT_NAMES = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "max_sequence_length", "seq_length")
 _SYMBOLS = ("mask", "cls", "sep", "bos", "eos", "pad", "unk")
 
 
 class Network:
-    """A trunk that is fed with token ids, and the model's own head on the hidden states of chosen places."""
+    """A trunk, and the model's own head on hidden states; transformers' own code, unchanged."""
 
     dtype_reason: str = ""  # why it was loaded in this type, where that was left to choose
-    by_ids = True  # no embeddings can stand for tokens here
+    by_ids = True  # whether it is fed with token ids: then no embeddings can stand for them
 
     def __init__(self, lm: Any, name: str) -> None:
-        self.name, self.lm = name, lm.eval()
-        config, table = lm.config.get_text_config(), lm.get_input_embeddings()
-        self.trunk = trunk_of(lm, table)[1]
-        if self.trunk is lm or not isinstance(table, nn.Module):
+        lm = getattr(lm, "_orig_mod", lm)  # of what torch.compile made
+        self.name, self.lm = name, lm
+        config, table, trunk = lm.config.get_text_config(), lm.get_input_embeddings(), trunk_of(lm)
+        if trunk is lm or not isinstance(table, nn.Module):
             raise ModelError(f"{name} ({type(lm).__name__}) has no trunk and head that can be told apart")
-        self._table, weight = table, next(table.parameters())  # n × D
+        weight = next(table.parameters())  # n × D
         self.embeddings, self.width = weight.shape
         self.device: torch.device = weight.device
         self.dtype: torch.dtype = weight.dtype
         self.max_rows = longest_context(config)
+        self.reserved = reserved_positions(trunk, table, self.max_rows)
         if self.max_rows:
-            self.max_rows -= reserved_positions(self.trunk, table, self.max_rows)
+            self.max_rows -= self.reserved
         self.symbols = {kind: getattr(config, f"{kind}_token_id", None) for kind in _SYMBOLS}  # ids, by the config alone
-        self.bos_id, self.eos_id = self.symbols["bos"], self.symbols["eos"]
-        self.head: Head = OwnHead(self._own_head, config.vocab_size, self.dtype)
+        self.bos_id, self.eos_id, self.pad_id = (self.symbols[kind] for kind in ("bos", "eos", "pad"))
+        self.head: Head = OwnHead(self.own_head_logits, self._head_size(config), self.dtype)
+
+    def _head_size(self, config: Any) -> int:
+        return config.vocab_size
+
+    @cached_property
+    def reference(self) -> Any:
+        return sharing_weights(self.lm, self.name).eval()
+
+    @cached_property
+    def runner(self) -> Any:
+        runner = sharing_weights(self.lm, self.name).eval()
+        self._prepare(trunk_of(runner))
+        return runner
+
+    def _prepare(self, trunk: nn.Module) -> None:
+        _take_outputs(trunk)
+
+    @property
+    def trunk(self) -> Any:
+        """The part of the runner that makes hidden states of embeddings, or of ids."""
+        return trunk_of(self.runner)
+
+    def __reduce__(self) -> tuple:
+        """A copy makes its own runner and reference."""
+        return again, (type(self), *self._made_of(), self.dtype_reason)
+
+    def _made_of(self) -> tuple[Any, ...]:
+        return self.lm, self.name
+
+    @property
+    def tables(self) -> tuple[nn.Module, nn.Module]:
+        """The modules of the token embeddings and of the head."""
+        return self.lm.get_input_embeddings(), self.lm.get_output_embeddings()
+
+    def trial(self, dtype: torch.dtype = torch.float32) -> Self:
+        """The same model on a network of its own, in `dtype` at least: whatever is set on that one, no other sees."""
+        return type(self)(sharing_weights(self.lm, self.name, dtype), self.name)
 
     def embed(self, ids_N: Tensor) -> Tensor:
-        return self._table(ids_N.to(self.device))
+        return self.runner.get_input_embeddings()(ids_N.to(self.device))
 
     def inputs(self, ids_N: Tensor) -> Tensor:
         return ids_N.to(self.device)
 
     def hidden(self, inputs_BTD: Tensor, **layout: Any) -> Tensor:
         """Hidden states, B × T × H, of texts of one length; here `inputs_BTD` are ids, B × T."""
-        with SameBits():
-            return self.trunk(input_ids=inputs_BTD.to(self.device), **layout)[0]
+        return within(SameBits(), partial(self.trunk, input_ids=inputs_BTD.to(self.device), **layout))[0]
 
-    def widened(self, dtype: torch.dtype | None = torch.float32) -> AbstractContextManager[None]:
-        """In a wider type for a while (None: as it is)."""
-        return widened(self.lm, dtype)
+    @sealed
+    def own_logits(self, ids_T: Tensor) -> Tensor:
+        """The reference: the model's own whole forward of one unpadded text of ids. T × V, in the model's type."""
+        return within(Plain(), partial(self.reference, input_ids=ids_T[None].to(self.device), **self._own_options)).logits[0]
 
-    def _own_head(self, hidden_MH: Tensor) -> Tensor:
-        """The model's own forward behind its trunk: whatever it does to hidden states to make logits of them."""
-        with _done(self.trunk, hidden_MH[None]), SameBits():
-            return self.lm(inputs_embeds=hidden_MH[None]).logits[0]
+    _own_options: dict[str, Any] = {}  # noqa: RUF012
+
+    def own_head_logits(self, hidden_MH: Tensor) -> Tensor:
+        """The model's own forward after its trunk: whatever it does to hidden states to make logits of them. M × V."""
+        forward = partial(self.runner, inputs_embeds=hidden_MH[None], **self._own_options)
+        return handed_down(_OUTPUT, Output(last_hidden_state=hidden_MH[None]), partial(within, SameBits(), forward)).logits[0]
 
 
-@contextmanager
-def _done(trunk: nn.Module, hidden_BMH: Tensor) -> Iterator[None]:
-    """Have the trunk give these hidden states for a while. It stays in place: some heads use its embeddings (DeBERTa)."""
-    output, own = Output(last_hidden_state=hidden_BMH), trunk.__dict__.get("forward")
-    trunk.__dict__["forward"] = lambda *args, **kwargs: output
+def again(cls: type[N], *made_of: Any) -> N:
+    """A model of this class, of what another one was made of, and with its reason for its dtype."""
+    model = cls(*made_of[:-1])
+    model.dtype_reason = made_of[-1]
+    return model
+
+
+def sharing_weights(lm: L, name: str = "the network", dtype: torch.dtype | None = None) -> L:
+    """A copy of a network, whose weights and buffers are the same tensors; those narrower than `dtype` are widened copies.
+
+    Raises ModelError for a network that cannot be copied.
+    """
+    common = {id(tensor): tensor for tensor in chain(lm.parameters(), lm.buffers())}
+    if dtype is not None:
+        common |= {id(p): _widened(p, dtype) for p in lm.parameters() if _narrower(p.dtype, dtype)}
     try:
-        yield
+        return deepcopy(lm, common)
+    except Exception as error:  # whatever a module may hold that cannot be copied
+        raise ModelError(f"{name} ({type(lm).__name__}) cannot be copied: {type(error).__name__}: {error}") from error
+
+
+def _widened(parameter: nn.Parameter, dtype: torch.dtype) -> nn.Parameter:
+    return nn.Parameter(parameter.detach().to(dtype), requires_grad=False)
+
+
+def _narrower(dtype: torch.dtype, than: torch.dtype) -> bool:
+    return dtype in (torch.bfloat16, torch.float16, torch.float32) and dtype.itemsize < than.itemsize
+
+
+V = TypeVar("V")
+R = TypeVar("R")
+
+
+def handed_down(variable: ContextVar[V], value: V, run: Callable[[], R]) -> R:
+    """`run` with a context variable set, for whatever asks for it further down."""
+    token = variable.set(value)
+    try:
+        return run()
     finally:
-        del trunk.__dict__["forward"]
-        if own is not None:  # somebody else had put one there
-            trunk.__dict__["forward"] = own
+        variable.reset(token)
+
+
+_OUTPUT: ContextVar[Output | None] = ContextVar("what the trunk has given already", default=None)
+
+
+def _take_outputs(trunk: nn.Module) -> None:
+    """Have a trunk give what is handed down in place of running, where something is. Some heads use its parts besides."""
+    own = trunk.forward
+
+    @wraps(own)
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        given = _OUTPUT.get()
+        return own(*args, **kwargs) if given is None else given
+
+    trunk.forward = forward
+
+
+def trunk_of(lm: Any) -> Any:
+    """What runs below the head; `lm` itself where nothing can be told apart."""
+    if lm.base_model is not lm:
+        return lm.base_model
+    # A prefix that names nothing (Llama 4's text model): the part that has a forward of its own and holds the embeddings.
+    table = lm.get_input_embeddings()
+    parts = [part for part in lm.children() if any(m is table for m in part.modules()) and part is not table]
+    return parts[0] if len(parts) == 1 else lm
+
+
+def reserved_positions(trunk: nn.Module, table: Any, longest: int | None) -> int:
+    """How many rows of a table of positions are never used: those up to the padding's, where it has one (RoBERTa)."""
+    found = {
+        m.padding_idx + 1
+        for m in trunk.modules()
+        if type(m) is nn.Embedding and m is not table and m.num_embeddings == longest and m.padding_idx is not None
+    }
+    return max(found, default=0)
+
+
+def longest_context(config: Any) -> int | None:
+    """The most embeddings that the positions of a model are made for; None where the config names no bound.
+
+    With LongRoPE a text longer than the original context turns every position another way, those of its beginning too: the
+    factors of a prefix would depend on what follows. Up to the original context it is causal.
+    """
+    rope = getattr(config, "rope_parameters", None) or {}
+    long = [r for r in (rope, *rope.values()) if isinstance(r, dict) and r.get("rope_type") == "longrope"]
+    bounds = [r.get("original_max_position_embeddings") for r in long]
+    bounds.append(next((n for key in _CONTEXT_NAMES if (n := getattr(config, key, None))), None))
+    return min((int(n) for n in bounds if n and int(n) > 0), default=None)  # XLNet says −1 where there is no bound
+
+
+class Output(SimpleNamespace):
+    """A trunk's output that holds its last hidden state and nothing else: whatever more a head asks for is None."""
+
+    def __getattr__(self, name: str) -> None:
+        return None
+
+    def __getitem__(self, item: int | slice) -> Any:
+        return (self.last_hidden_state,)[item]

@@ -10,10 +10,9 @@ Shapes: N rows, K terms, M columns of a product; S rows of the sample.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from chainrule.models.pointwise import evenly
+from chainrule.models.sealed import FACTORIES
 
 ROWS = 768  # weights are read once for so many rows, and their activations still fit into cache
 STEPS = (16, 32, 48, 64, 96, 128, 192, 256, 384, 512)  # fewer rows that are worth trying
@@ -29,7 +29,7 @@ SAMPLE, COLUMNS = 16, 64  # different rows of x and columns of w in a trial: all
 
 
 class SameBits(TorchFunctionMode):
-    """Within it, the bits of a row do not depend on the rows beside it, nor on their number."""
+    """Within it, the bits of a row do not depend on the rows beside it, on their number, nor on torch's default dtype."""
 
     def __torch_function__(self, func: Callable, types: Any, args: tuple = (), kwargs: Mapping[str, Any] | None = None) -> Any:
         return SAME.get(func, func)(*args, **(kwargs or {}))
@@ -45,7 +45,8 @@ def _addmm(input: Tensor, mat1: Tensor, mat2: Tensor, **others: Any) -> Tensor:
 
 
 _POINTWISE = (nn.functional.silu, nn.functional.softplus, nn.functional.gelu, torch.sigmoid, Tensor.sigmoid, torch.rsqrt)
-SAME: dict[Any, Callable] = {nn.functional.linear: _linear, torch.addmm: _addmm} | {f: evenly(f) for f in _POINTWISE}
+CHANGED: dict[Any, Callable] = {nn.functional.linear: _linear, torch.addmm: _addmm} | {f: evenly(f) for f in _POINTWISE}
+SAME = FACTORIES | CHANGED
 
 
 @dataclass(frozen=True)
@@ -59,27 +60,11 @@ class Kind:
     transposed: bool  # whether the weight is stored by columns
     rows: int  # of a whole block
     threads: int
-    precision: str  # what float32 products may be computed in
 
     @classmethod
     def of(cls, weight_KM: Tensor, bias: bool, rows: int = ROWS) -> Kind:
         (terms, columns), transposed = weight_KM.shape, weight_KM.stride(0) == 1
-        return cls(terms, columns, weight_KM.dtype, bias, transposed, rows, torch.get_num_threads(), precision())
-
-
-def precision() -> str:
-    return torch.backends.mkldnn.matmul.fp32_precision  # type: ignore[attr-defined]
-
-
-@contextmanager
-def narrow_products() -> Iterator[None]:
-    """Let float32 products take their factors as bfloat16 for a while; sums and results stay float32."""
-    before = precision()
-    torch.backends.mkldnn.matmul.fp32_precision = "bf16"  # type: ignore[attr-defined]
-    try:
-        yield
-    finally:
-        torch.backends.mkldnn.matmul.fp32_precision = before  # type: ignore[attr-defined]
+        return cls(terms, columns, weight_KM.dtype, bias, transposed, rows, torch.get_num_threads())
 
 
 def rowwise(x: Tensor, weight_KM: Tensor, bias_M: Tensor | None = None) -> Tensor:
@@ -153,14 +138,13 @@ def _product(x_NK: Tensor, weight_KM: Tensor, bias_M: Tensor | None, out_NM: Ten
 def _sample(kind: Kind) -> tuple[Tensor, Tensor, Tensor | None]:
     """Sums whose halves cancel: their terms stand in random places, so any other order of adding leaves another rest."""
     draw = torch.Generator().manual_seed(0)
-    place_K, half = torch.randperm(kind.terms, generator=draw), kind.terms // 2
-    x_SK = torch.randn(SAMPLE, kind.terms, generator=draw)
-    weight_MK = torch.randn(min(kind.columns, COLUMNS), kind.terms, generator=draw)
+    normal = partial(torch.randn, generator=draw, dtype=torch.float32, device="cpu")
+    place_K, half = torch.randperm(kind.terms, generator=draw, dtype=torch.int64, device="cpu"), kind.terms // 2
+    x_SK, weight_MK = normal(SAMPLE, kind.terms), normal(min(kind.columns, COLUMNS), kind.terms)
     x_SK[:, place_K[half : 2 * half]] = x_SK[:, place_K[:half]]
     weight_MK[:, place_K[half : 2 * half]] = -weight_MK[:, place_K[:half]]
     weight_MK = weight_MK.repeat(-(-kind.columns // COLUMNS), 1)[: kind.columns]
     x_SK, weight_MK = x_SK.to(kind.dtype), weight_MK.to(kind.dtype)
-    if kind.precision == "bf16":  # the values such a product is given can be had in bfloat16
-        x_SK, weight_MK = x_SK.bfloat16().to(kind.dtype), weight_MK.bfloat16().to(kind.dtype)
     weight_KM = weight_MK.T if kind.transposed else weight_MK.T.contiguous()
-    return x_SK, weight_KM, torch.zeros(kind.columns, dtype=kind.dtype) if kind.bias else None
+    bias_M = torch.zeros(kind.columns, dtype=kind.dtype, device="cpu") if kind.bias else None
+    return x_SK, weight_KM, bias_M

@@ -5,14 +5,13 @@
     gated feed-forward layers    down(activation(gate(x)) · up(x))
 
 No list of architectures: a module of the right outline is tried out against its own forward, and replaced where the two agree
-to rounding. The model stays transformers' own; its modules are replaced only while a `StandIns` is entered.
+to rounding. Modules are replaced in a copy of the network (`chainrule.models.network`), not in the one that was handed over.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from threading import Lock
 from typing import Any
 
 import torch
@@ -28,37 +27,15 @@ ROWS = 3  # of a trial
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2.0**-6}  # of the largest number: a few roundings
 
 
-class StandIns:
-    """The stand-ins of one network, in force within `with`, which several threads may enter at a time."""
-
-    def __init__(self, trunk: nn.Module, find: Callable[[nn.Module], Forward | None] | None = None) -> None:
-        self.trunk, self.find = trunk, find or _stand_in
-        self._entered, self._lock = 0, Lock()
-        self._forwards: list[tuple[nn.Module, Forward]] = []
-        if native.supports(torch.zeros(1)):
-            with torch.inference_mode():
-                found = ((module, self.find(module)) for module in trunk.modules())
-                self._forwards = [(module, forward) for module, forward in found if forward]
-
-    def __len__(self) -> int:
-        return len(self._forwards)
-
-    def __enter__(self) -> None:
-        with self._lock:
-            self._entered += 1
-            if self._entered == 1:
-                for module, forward in self._forwards:
-                    module.__dict__["forward"] = forward
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._entered -= 1
-            if not self._entered:
-                for module, _forward in self._forwards:
-                    del module.__dict__["forward"]
-
-    def __reduce__(self) -> tuple:
-        return StandIns, (self.trunk, self.find)  # a copy of the network gets its own
+def stand_in(trunk: nn.Module) -> list[nn.Module]:
+    """Replace what can be, in a trunk that nobody else runs; returns the modules that were."""
+    found: list[tuple[nn.Module, Forward]] = []
+    if native.supports(torch.zeros(1, dtype=torch.float32, device="cpu")):
+        with torch.inference_mode():
+            found = [(module, forward) for module in trunk.modules() if (forward := _stand_in(module))]
+    for module, forward in found:  # at the end: a layer is tried out with its own parts
+        module.forward = forward
+    return [module for module, _ in found]
 
 
 def _stand_in(module: nn.Module) -> Forward | None:
@@ -122,7 +99,7 @@ def _activation_of(module: nn.Module) -> tuple[float, float] | None:
     """Its two constants, where it is x · σ(linear · x + cubic · x³). float32 tells the kinds of GELU apart."""
     if type(module).__module__ not in ("transformers.activations", "torch.nn.modules.activation"):
         return None
-    x = torch.linspace(-9, 9, 64)
+    x = torch.linspace(-9, 9, 64, dtype=torch.float32, device="cpu")
     try:
         own = module(x)
     except Exception:  # it takes more than one tensor
@@ -133,7 +110,8 @@ def _activation_of(module: nn.Module) -> tuple[float, float] | None:
 def _agrees(module: nn.Module, forward: Forward, width: int) -> bool:
     """Whether it does what the module does, of large numbers and of small ones, and within more than one dimension."""
     dtype = next((p.dtype for p in module.parameters()), torch.float32)
-    x = torch.randn(1, ROWS, width, generator=torch.Generator().manual_seed(0)).to(dtype)
+    draw = torch.Generator().manual_seed(0)
+    x = torch.randn(1, ROWS, width, generator=draw, dtype=torch.float32, device="cpu").to(dtype)
     try:
         return all(_close(forward(some), module(some)) for some in (x, x * 0.01))
     except Exception:  # whatever a module of this outline asks for besides

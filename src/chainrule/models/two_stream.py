@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from torch.overrides import TorchFunctionMode
 
 from chainrule.models.head import LinearHead
 from chainrule.models.network import Network
+from chainrule.models.sealed import Plain, sealed, within
 
 
 def is_two_stream(lm: Any) -> bool:
@@ -42,18 +44,17 @@ class TwoStreamModel(Network):
         hidden_BLL: 1 where place i (row) must not see place j (column); the content stream sees its own place besides.
         target_BTL: for each target, 1 at its place.
         """
-        with _OneType():
-            return self.hidden(ids_BL, use_mems=False, **self._masks(hidden_BLL, target_BTL))
+        return within(_OneType(), partial(self.hidden, ids_BL, use_mems=False, **self._masks(hidden_BLL, target_BTL)))
 
-    def own_logits(self, ids_L: Tensor, hidden_LL: Tensor, target_TL: Tensor) -> Tensor:
+    @sealed
+    def own_target_logits(self, ids_L: Tensor, hidden_LL: Tensor, target_TL: Tensor) -> Tensor:
         """The reference: the model's own whole forward of one text. T × V."""
         masks = self._masks(hidden_LL[None], target_TL[None])
-        with torch.inference_mode(), _OneType():
-            return self.lm(input_ids=ids_L[None].to(self.device), use_mems=False, **masks).logits[0]
+        forward = partial(self.reference, input_ids=ids_L[None].to(self.device), use_mems=False, **masks)
+        return within(Plain(), partial(within, _OneType(), forward)).logits[0]
 
     def _masks(self, hidden_BLL: Tensor, target_BTL: Tensor) -> dict[str, Tensor]:
-        like = next(self._table.parameters())  # in a wider type for a while, when it is tried out
-        return {"perm_mask": hidden_BLL.to(like), "target_mapping": target_BTL.to(like)}
+        return {"perm_mask": hidden_BLL.to(self.device, self.dtype), "target_mapping": target_BTL.to(self.device, self.dtype)}
 
 
 class _OneType(TorchFunctionMode):

@@ -14,10 +14,12 @@ import torch
 from torch import Tensor
 
 from chainrule.engine.probe import distance
+from chainrule.models.network import trunk_of
 from chainrule.models.precision import name_of
 from chainrule.models.pretrained import PretrainedModel
+from chainrule.models.sealed import sealed
 from chainrule.verify.report import Finding
-from chainrule.verify.subject import Floats, Subject, centred
+from chainrule.verify.subject import Floats, Ids, Subject, centred
 
 NORMALISED = {torch.float64: 1e-12}  # nats; otherwise logits are float32
 WIDE = 1e-5
@@ -57,19 +59,13 @@ def head(s: Subject) -> Finding:
     model = s.model
     if not isinstance(model, PretrainedModel):
         return Finding("the rows of a table are its logits")
+    trial = s.trial(torch.float32)
     caught: list[Tensor] = []
-    hook = model.trunk.register_forward_hook(lambda module, args, output: caught.append(output[0]))
-    try:
-        own_TV = s.own_logits(s.ids_T, torch.float32)
-    finally:
-        hook.remove()
-    with torch.inference_mode(), model.widened(torch.float32), model.attention(model.own_attention):
-        if not caught:  # some forwards reach into their trunk and call a part of it (OPT)
-            caught.append(model.hidden(model.inputs(torch.from_numpy(s.ids_T))[None]))
-        hidden_TH = caught[-1].flatten(0, -2)
-        logits_TV = torch.empty(len(hidden_TH), model.head.size, dtype=model.head.dtype, device=hidden_TH.device)
-        for first in range(0, model.head.size, model.head.tile):
-            model.head.write(hidden_TH, first, logits_TV[:, first : first + model.head.tile])
+    trunk_of(trial.reference).register_forward_hook(lambda module, args, output: caught.append(output[0]))
+    own_TV = trial.own_logits(torch.from_numpy(s.ids_T))
+    if not caught:  # some forwards reach into their trunk and call a part of it (OPT)
+        caught.append(_hidden(trial, s.ids_T))
+    logits_TV = _logits(trial, caught[-1].flatten(0, -2))
     largest = float(own_TV.abs().nan_to_num(posinf=0).max())
     return Finding(
         f"{own_TV.numel():,} logits, up to {largest:.3g}, against those of the model's own forward in float32",
@@ -78,6 +74,20 @@ def head(s: Subject) -> Finding:
         "logits",
         cause="the head lacks its scale, its softcap or its bias, or has those of another model",
     )
+
+
+@sealed
+def _hidden(model: PretrainedModel, ids_T: Ids) -> Tensor:
+    return model.hidden(model.inputs(torch.from_numpy(ids_T))[None])
+
+
+@sealed
+def _logits(model: PretrainedModel, hidden_TH: Tensor) -> Tensor:
+    head = model.head
+    logits_TV = torch.empty(len(hidden_TH), head.size, dtype=head.dtype, device=hidden_TH.device)
+    for first in range(0, head.size, head.tile):
+        head.write(hidden_TH, first, logits_TV[:, first : first + head.tile])
+    return logits_TV
 
 
 def dtype(s: Subject) -> Finding:

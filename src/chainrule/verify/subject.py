@@ -21,6 +21,7 @@ from chainrule.errors import InputError
 from chainrule.models.base import Model
 from chainrule.models.precision import name_of
 from chainrule.models.pretrained import PretrainedModel
+from chainrule.models.sealed import sealed
 from chainrule.models.table import TableModel
 from chainrule.native.build import Status
 from chainrule.scores.conditional import Conditional
@@ -96,6 +97,7 @@ class Subject:
             raise InputError("there is no text to verify on; leave texts out for some that come with chainrule")
         self.lm, self.model = lm, lm.model
         self.draw = np.random.default_rng(0)
+        self._trial: tuple[torch.dtype, PretrainedModel] | None = None
         self.texts, encoded = self._encoded(texts)
         self.sequences = [ids[: min(LONGEST, self.longest)] for ids in encoded if len(ids) > 1] or self.random(4, LONGEST)
         self.ids_T = self._text(encoded)
@@ -178,16 +180,23 @@ class Subject:
         if there is not None and needed > there:
             raise MemoryError(f"it needs {needed / 2**30:.1f} GiB, and {there / 2**30:.1f} are free")
 
+    def trial(self, dtype: torch.dtype) -> PretrainedModel:
+        """The model in a wider type, on a network of its own; the last one that was asked for is kept."""
+        assert isinstance(self.model, PretrainedModel)
+        if self._trial is None or self._trial[0] != dtype:
+            self._trial = None  # its memory first
+            self._trial = dtype, self.model.trial(dtype).by(self.model.way)
+        return self._trial[1]
+
     def own(self, ids_T: Ids, dtype: torch.dtype | None = None) -> Floats:
         """log Pr(· | ids[:i + 1]) for every i, T × V: the model's own whole forward of this sequence alone, unpadded."""
         return self.own_logits(ids_T, dtype).double().log_softmax(-1).cpu().numpy()
 
-    @torch.inference_mode()
+    @sealed
     def own_logits(self, ids_T: Ids, dtype: torch.dtype | None = None) -> torch.Tensor:
         model = self.model
         if isinstance(model, PretrainedModel):
-            with model.attention(model.own_attention), model.widened(dtype):
-                return model.own_logits(torch.from_numpy(ids_T))
+            return (model if dtype is None else self.trial(dtype)).own_logits(torch.from_numpy(ids_T))
         hidden_TH = model.hidden(model.inputs(torch.from_numpy(ids_T))[None])[0]
         logits_TV = hidden_TH.new_empty(len(ids_T), model.head.size)
         model.head.write(hidden_TH, 0, logits_TV)

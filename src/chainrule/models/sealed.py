@@ -1,0 +1,142 @@
+"""A computation that the state of the process does not reach, and that leaves none of its own.
+
+    thread     autocast, gradient mode, function modes of others: off for the time of the call
+    process    torch's default dtype: tensors name theirs; the types that float32 products are computed in: refused
+    context    what a call hands down to modules and attention: context variables, in a copy of the context
+
+An exception may come at any time, Ctrl-C between any two bytecodes. So whatever is set for a while is set and set back by
+one call into C each, within `try` and `finally` (`between`); and a copied context ends with its call, whatever was set in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextvars import copy_context
+from functools import cache, partial, wraps
+from typing import Any, ParamSpec, TypeVar
+
+import torch
+from torch import Tensor
+from torch._C import _InferenceMode  # what torch.inference_mode enters, by two calls into C
+from torch.overrides import TorchFunctionMode
+
+from chainrule.errors import ModelError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+FLOAT = torch.float32  # of a tensor of floats whose type nobody names: torch's default, whatever the process has set
+_DEVICES = ("cpu", "cuda")  # for each of which autocast is on or off
+
+
+def sealed(function: Callable[P, T]) -> Callable[P, T]:
+    """`function` in inference mode, out of reach of autocast and of the function modes of others.
+
+    Raises ModelError where float32 products are computed in a narrower type in this process.
+    """
+
+    @wraps(function)
+    def call(*args: P.args, **options: P.kwargs) -> T:
+        return copy_context().run(_sealed, partial(function, *args, **options))
+
+    return call
+
+
+def _sealed(run: Callable[[], T]) -> T:
+    _refuse_narrow_products()
+    inference = _InferenceMode(True)
+    run = partial(between, inference.__enter__, partial(inference.__exit__, None, None, None), run)
+    for device in _DEVICES:
+        if torch.is_autocast_enabled(device):
+            switch = partial(partial, torch.set_autocast_enabled, device)
+            run = partial(between, switch(False), switch(True), run)
+    if torch._C._len_torch_function_stack():
+        run = partial(within, _Shield(), run)
+    found = run()
+    _refuse_narrow_products()  # another thread may have set it meanwhile
+    return found
+
+
+def between(enter: Callable[[], object], leave: Callable[[], object], run: Callable[[], T]) -> T:
+    """`run` between two calls into C, the second of which comes whatever happens.
+
+    Python looks for interrupts after calls and on jumps backwards: never between entering `try` and the call of `enter`, nor
+    between `run` and the call of `leave`. So both must be written in C; a function of Python could be interrupted within.
+    """
+    try:
+        enter()
+        return run()
+    finally:
+        leave()
+
+
+def within(mode: TorchFunctionMode, run: Callable[[], T]) -> T:
+    """`run` within a function mode; `with` enters one by a function of Python, which an interrupt may leave half done."""
+    return between(partial(torch._C._push_on_torch_function_stack, mode), torch._C._pop_torch_function_stack, run)
+
+
+class _Shield(TorchFunctionMode):
+    """Keeps functions from the modes that others have entered in this thread (`torch.device("meta")` is one)."""
+
+    def __torch_function__(self, func: Callable, types: Any, args: tuple = (), kwargs: Mapping[str, Any] | None = None) -> Any:
+        with torch._C.DisableTorchFunction():
+            return func(*args, **(kwargs or {}))
+
+
+class Plain(TorchFunctionMode):
+    """Functions as they are where no default dtype was set: tensors of floats whose type nobody names are float32."""
+
+    def __torch_function__(self, func: Callable, types: Any, args: tuple = (), kwargs: Mapping[str, Any] | None = None) -> Any:
+        return FACTORIES.get(func, func)(*args, **(kwargs or {}))
+
+
+def _float32(factory: Callable[..., Tensor], floats: Callable[..., bool]) -> Callable[..., Tensor]:
+    @wraps(factory)
+    def make(*args: Any, **options: Any) -> Tensor:
+        if options.get("dtype") is None and floats(*args, **options):
+            options["dtype"] = FLOAT
+        return factory(*args, **options)
+
+    return make
+
+
+def _always(*_args: Any, **_options: Any) -> bool:
+    return True
+
+
+def _any_float(*args: Any, **_options: Any) -> bool:
+    """Whether any of the numbers is one: only then the result is of the default dtype."""
+    return any(isinstance(number, float) for number in args)
+
+
+def _holds_floats(data: Any, **_options: Any) -> bool:
+    return isinstance(data, float) or (isinstance(data, list | tuple) and any(map(_holds_floats, data)))
+
+
+def _filled_with_float(size: Any, fill_value: Any = None, **_options: Any) -> bool:
+    return isinstance(fill_value, float)
+
+
+_FLOATS = (torch.zeros, torch.ones, torch.empty, torch.rand, torch.randn, torch.eye, torch.linspace, torch.logspace)
+FACTORIES: dict[Any, Callable] = {
+    **{factory: _float32(factory, _always) for factory in (*_FLOATS, torch.scalar_tensor)},
+    **{factory: _float32(factory, _holds_floats) for factory in (torch.tensor, torch.as_tensor)},
+    torch.arange: _float32(torch.arange, _any_float),
+    torch.full: _float32(torch.full, _filled_with_float),
+}  # fmt: skip
+
+
+def _refuse_narrow_products() -> None:
+    setting = torch.backends.mkldnn.matmul.fp32_precision  # type: ignore[attr-defined]
+    if setting not in ("none", "ieee") and _narrow(setting):
+        raise ModelError(
+            f"products of float32 numbers are computed in a narrower type in this process ({setting}), which moves factors; "
+            "set it back while scoring: torch.set_float32_matmul_precision('highest')"
+        )
+
+
+@cache
+def _narrow(setting: str) -> bool:
+    """Whether this machine does compute them so under the setting at hand. 1 + 2⁻¹² has more digits than tf32 and bfloat16."""
+    x = torch.full((64, 64), 1 + 2.0**-12, dtype=torch.float32, device="cpu")
+    return not torch.equal(torch.mm(x, torch.eye(64, dtype=torch.float32, device="cpu")), x)
