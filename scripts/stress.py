@@ -1,37 +1,49 @@
 """Scores from many threads at a time, and calls that are interrupted: are numbers, models and the process as they must be?
 
-python scripts/stress.py threads                            # 8 threads, 10,000 calls of every kind of model: a few minutes
-python scripts/stress.py interrupts                         # 3,000 interrupts of each kind of model, by signals and at events
+python scripts/stress.py threads                 # 8 threads, 12,000 calls, every kind of model: a few minutes
+python scripts/stress.py interrupts              # 3,000 interrupts of each kind of model, by signals and at events
 python scripts/stress.py threads --kinds masked,loading --calls 2000
 
 Each kind runs in a process of its own, so that one that dies or hangs is an outcome and not the end. Exit code 1 where
-anything was wrong; a run of all kinds is written down in benchmarks/results.
+anything was wrong; a run of all kinds is written down in benchmarks/results. Linux and macOS.
 """
 
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import json
+import multiprocessing
 import os
-import subprocess
 import sys
+import tempfile
 import time
+import warnings
 from collections import Counter
 from datetime import date
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ROOT / "benchmarks" / "results"
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "benchmarks")]
-for name, value in (("HF_HUB_OFFLINE", "1"), ("OMP_NUM_THREADS", "1")):  # tiny models are done before a second one wakes up
-    os.environ.setdefault(name, value)
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["OMP_NUM_THREADS"] = "1"  # tiny models are done before a second one wakes up, and a fork has no threads to lose
 
-CALLS, INTERRUPTS = 10_000, 3_000
+import crowd
+import strikes
+import torch
+import transformers
+from machine import describe
+
+import chainrule
+
+RESULTS = Path(__file__).resolve().parent.parent / "benchmarks" / "results"
+CALLS, INTERRUPTS = 12_000, 3_000
 SECONDS = 300  # for one kind
 TASKS = "everything by asyncio.to_thread"
 PLAIN = " without kernels"  # PyTorch's own, as where there is no compiler
-MARK = "result: "
+SCENES = [*crowd.SCENES, TASKS, *(scene + PLAIN for scene in ("float32 and bfloat16", "everything"))]
 
 
 def main() -> None:
@@ -41,11 +53,9 @@ def main() -> None:
     parser.add_argument("--kinds", help="these alone, with commas in between; the beginning of a name will do")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="for one kind")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--ways", default=",".join(strikes.WAYS), help="of interrupting")
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--worker", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.worker:
-        return work(arguments)
     kinds = chosen(arguments)
     arguments.calls = arguments.calls or (-(-CALLS // len(kinds)) if arguments.what == "threads" else INTERRUPTS)
     begin, found = time.monotonic(), {}
@@ -60,13 +70,7 @@ def main() -> None:
 
 
 def chosen(arguments: argparse.Namespace) -> list[str]:
-    from crowd import SCENES
-    from strikes import SUBJECTS, WAYS
-
-    if arguments.what == "threads":
-        every = [*SCENES, TASKS, *(scene + PLAIN for scene in ("float32 and bfloat16", "everything"))]
-    else:
-        every = [f"{subject} ({way})" for subject in SUBJECTS for way in WAYS]
+    every = SCENES if arguments.what == "threads" else list(strikes.SUBJECTS)
     if not arguments.kinds:
         return every
     names = [part.strip() for part in arguments.kinds.split(",")]
@@ -78,62 +82,69 @@ def chosen(arguments: argparse.Namespace) -> list[str]:
 
 def examined(kind: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """What came of one kind, in another process."""
-    command = [sys.executable, __file__, arguments.what, "--worker", kind, "--calls", str(arguments.calls)]
-    command += ["--seed", str(arguments.seed), "--seconds", str(arguments.seconds)]
+    context = multiprocessing.get_context("fork")  # nothing has run yet that a fork would break: no thread, no product
+    here, there = context.Pipe(duplex=False)
     begin = time.monotonic()
-    try:
-        # Loading and the comparisons take their time besides; a process that hangs says where before it is killed.
-        environment = os.environ | ({"CHAINRULE_NATIVE": "0"} if kind.endswith(PLAIN) else {})
-        done = subprocess.run(command, capture_output=True, text=True, timeout=arguments.seconds + 90, env=environment)
-    except subprocess.TimeoutExpired as error:
-        return failed(f"hung for {time.monotonic() - begin:.0f} s", error.stderr)
-    found = next((line for line in done.stdout.splitlines() if line.startswith(MARK)), None)
-    if found is None:
-        return failed(f"the process died (exit code {done.returncode})", done.stderr)
-    return json.loads(found.removeprefix(MARK)) | {"seconds": round(time.monotonic() - begin, 1)}
+    with tempfile.TemporaryFile("w+") as errors:
+        process = context.Process(target=work, args=(kind, arguments, there, errors.fileno()), daemon=True)
+        process.start()
+        there.close()
+        try:
+            outcome = here.recv() if here.poll(arguments.seconds + 90) else None
+        except EOFError:
+            outcome = None
+        process.join(None if outcome else 5)
+        if outcome is None:
+            what = f"hung for {time.monotonic() - begin:.0f} s" if process.exitcode is None else f"died ({process.exitcode})"
+            errors.seek(0)
+            outcome = failed(what, errors.read().strip())
+        process.kill()
+        process.join()
+    return outcome | {"seconds": round(time.monotonic() - begin, 1)}
 
 
-def failed(what: str, errors: str | bytes | None) -> dict[str, Any]:
-    said = (errors.decode(errors="replace") if isinstance(errors, bytes) else errors or "").strip()
-    crashed = said.find("Fatal Python error")
+def failed(what: str, said: str) -> dict[str, Any]:
+    crashed = next((i for i in map(said.find, ("Fatal Python error", "Timeout (")) if i >= 0), -1)
     shown = said[crashed : crashed + 1500] if crashed >= 0 else said[-1500:]
     last = shown.splitlines()[0 if crashed >= 0 else -1] if shown else ""
-    return {"passed": False, "died": what, "stderr": shown, "says": f"{what}: {last[:200]}"}
+    return {"passed": False, "died": what, "stderr": shown, "says": f"the process {what}: {last[:200]}"}
 
 
-def work(arguments: argparse.Namespace) -> None:
-    import faulthandler
-    import warnings
-
-    import torch
-    import transformers
-
+def work(kind: str, arguments: argparse.Namespace, there: Connection, errors: int) -> None:
+    os.dup2(errors, 2)
     faulthandler.enable()
     faulthandler.dump_traceback_later(arguments.seconds + 60, exit=True)
     warnings.simplefilter("ignore")
     transformers.logging.set_verbosity_error()
+    if kind.endswith(PLAIN):
+        os.environ["CHAINRULE_NATIVE"] = "0"
     torch.set_num_threads(1)
-    found = (threads if arguments.what == "threads" else interrupts)(arguments)
-    outcome = vars(found) | {"passed": found.passed, "says": str(found)}
-    print(MARK + json.dumps(outcome), flush=True)
+    found = (threads if arguments.what == "threads" else interrupts)(kind, arguments)
+    there.send(vars(found) | {"passed": found.passed, "says": str(found)})
     os._exit(0)  # threads of a trial may still hold what the interpreter wants to take down
 
 
-def threads(arguments: argparse.Namespace) -> Any:
-    from crowd import COST, trial
-
-    scene, tasks = ("everything", True) if arguments.worker == TASKS else (arguments.worker.removesuffix(PLAIN), False)
-    return trial(scene, int(arguments.calls * COST.get(scene, 1)), tasks=tasks)
+def threads(kind: str, arguments: argparse.Namespace) -> crowd.Tally:
+    scene = "everything" if kind == TASKS else kind.removesuffix(PLAIN)
+    return crowd.trial(scene, int(arguments.calls * crowd.COST.get(scene, 1)), tasks=kind == TASKS)
 
 
-def interrupts(arguments: argparse.Namespace) -> Any:
-    from strikes import COST, SUBJECTS, WAYS, trial, unheard
-
-    kind, _, way = arguments.worker.removesuffix(")").rpartition(" (")
-    share = COST.get(kind.partition(",")[0], 1) if "," in kind or kind in COST else 1
-    with unheard():
-        subject = SUBJECTS[kind]()
-        return trial(subject, WAYS[way], int(arguments.calls * share), seed=arguments.seed, seconds=arguments.seconds)
+def interrupts(kind: str, arguments: argparse.Namespace) -> strikes.Damage:
+    ways = arguments.ways.split(",")
+    count = arguments.calls * strikes.share(kind) / len(ways)
+    total = strikes.Damage()
+    with strikes.unheard():
+        for way in ways:
+            total.add(
+                strikes.trial(
+                    strikes.SUBJECTS[kind](),
+                    strikes.WAYS[way],
+                    round(count),
+                    seed=arguments.seed,
+                    seconds=arguments.seconds / len(ways),
+                )
+            )
+    return total
 
 
 def totals(found: list[dict[str, Any]]) -> str:
@@ -147,14 +158,6 @@ def totals(found: list[dict[str, Any]]) -> str:
 
 
 def write(arguments: argparse.Namespace, found: dict[str, Any], total: str) -> None:
-    import platform
-
-    import torch
-    import transformers
-    from machine import describe
-
-    import chainrule
-
     result = {
         "date": date.today().isoformat(),
         "machine": describe(),
@@ -162,7 +165,6 @@ def write(arguments: argparse.Namespace, found: dict[str, Any], total: str) -> N
             "chainrule": chainrule.__version__,
             "torch": torch.__version__,
             "transformers": transformers.__version__,
-            "python": platform.python_version(),
         },
         "calls" if arguments.what == "threads" else "interrupts": arguments.calls,
         "seed": arguments.seed,

@@ -253,7 +253,7 @@ SCENES: dict[str, Callable[[], Callable[[], Crowd]]] = {
     "loading": loading,
     "everything": everything,
 }
-COST = {"verifying": 0.1, "loading": 0.1}  # of calls: these take many times as long
+COST = {"verifying": 0.1, "loading": 0.1, "everything": 3}  # shares of calls: the first two take many times as long
 
 
 def trial(scene: str, calls: int, *, fresh: int = FRESH, tasks: bool = False) -> Tally:

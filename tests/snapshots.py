@@ -88,22 +88,25 @@ def network(own: Any) -> State:
     """Every module by name: which one it is, what is set on it, its parameters and buffers, and where their numbers lie."""
     if own is None:
         return {}
-    found: State = {}
-    for name, module in own.named_modules():
+    found: State = {"attention": own.config._attn_implementation}
+    to_see = [("", own)]
+    while to_see:
+        name, module = to_see.pop()
         held = vars(module)
-        for key, value in held.items():
-            if isinstance(value, bool | int | float | str | torch.dtype | torch.device | None):
-                found[f"{name}.{key}"] = value
-            elif key.startswith("_") and isinstance(value, dict):
-                found[f"{name}.{key}"] = {k: id(v) for k, v in value.items()}
-            elif not isinstance(value, torch.Tensor):
-                found[f"{name}.{key}"] = id(value)
-        found[name] = id(module), type(module)
-        found[f"{name}'s attributes"] = frozenset(held)
-    for name, held in (*own.named_parameters(), *own.named_buffers()):
-        found[f"tensor {name}"] = id(held), held.dtype, held.data_ptr(), held.requires_grad, held.is_inference()
-    found["attention"] = own.config._attn_implementation
+        found[name] = {"": type(module), "attributes": frozenset(held)} | {key: _seen(value) for key, value in held.items()}
+        to_see += [(f"{name}.{child}" if name else child, part) for child, part in held["_modules"].items() if part is not None]
     return found
+
+
+def _seen(value: Any) -> Any:
+    """What a module's attribute is seen to be: a plain value itself, of other things which one it is."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, torch.Tensor):
+        return id(value), value.dtype, value.data_ptr(), value.requires_grad, value.is_inference()
+    if isinstance(value, dict):
+        return {key: _seen(each) if isinstance(each, torch.Tensor) else id(each) for key, each in value.items()}
+    return id(value)
 
 
 def config(own: Any) -> State:
@@ -113,8 +116,16 @@ def config(own: Any) -> State:
 
 def differences(before: State, now: State) -> list[str]:
     """What is no longer as it was, one line each."""
-    keys = [*before, *(key for key in now if key not in before)]
-    return [f"{key}: {_change(before.get(key), now.get(key))}" for key in keys if before.get(key) != now.get(key)]
+    found = []
+    for key in [*before, *(key for key in now if key not in before)]:
+        old, new = before.get(key), now.get(key)
+        if old == new:
+            continue
+        if isinstance(old, dict) and isinstance(new, dict):
+            found += [f"{key}{'.' * bool(key)}{line}" for line in differences(old, new)]
+        else:
+            found.append(f"{key}: {_change(old, new)}")
+    return found
 
 
 def _change(before: Any, now: Any) -> str:

@@ -26,6 +26,7 @@ from chainrule import LanguageModel
 
 ERRORS: tuple[type[BaseException], ...] = (KeyboardInterrupt, MemoryError, RuntimeError)
 MAKING = ERRORS[:2]  # the probe may take others for a way that is not this model's, and go another
+DOORS = {"__enter__", "__exit__", "__init__", "_push_mode", "_pop_mode", "helper", "decorate_context", "__setattr__"}
 EVERY = 10  # strikes after which the numbers are looked at, besides the state
 EXAMPLES = 6
 
@@ -120,14 +121,19 @@ class AtEvent:
 
         def count(frame: Any, event: str, _: Any) -> None:
             nonlocal counted
-            counted += event in ("call", "c_return")
+            counted += event in ("call", "c_return") and self.counts(frame)
 
         sys.setprofile(count)
         try:
             call()
         finally:
             sys.setprofile(None)
-        self.count = counted - 1  # the last one is that of setprofile itself
+        self.count = counted
+
+    @staticmethod
+    def counts(frame: Any) -> bool:
+        """Whether events in this frame are struck."""
+        return True
 
     def delay(self, draw: random.Random) -> int:
         return draw.randrange(self.count)
@@ -137,7 +143,7 @@ class AtEvent:
 
         def count(frame: Any, event: str, _: Any) -> None:
             nonlocal left, struck
-            if event in ("call", "c_return"):
+            if event in ("call", "c_return") and self.counts(frame):
                 if not left:
                     sys.setprofile(None)
                     struck, self.where = True, _place(frame)
@@ -154,8 +160,16 @@ class AtEvent:
         return struck, found, None
 
 
+class AtDoor(AtEvent):
+    """The same, on the way in and out of contexts: few events, and those after which something is most likely to stay."""
+
+    @staticmethod
+    def counts(frame: Any) -> bool:
+        return frame.f_code.co_name in DOORS
+
+
 Way = type[AtTime] | type[AtEvent]
-WAYS: dict[str, Way] = {"signals": AtTime, "events": AtEvent}
+WAYS: dict[str, Way] = {"signals": AtTime, "events": AtEvent, "doors": AtDoor}
 
 
 # What is struck
@@ -263,7 +277,13 @@ SUBJECTS: dict[str, Callable[[], Subject]] = {
     **{f"second, {kind}": lambda kind=kind: second(kind) for kind in NETWORKS},
     "verify": verified,
 }
-COST = {"verify": 0.05, "first call": 0.2, "made": 0.2, "second": 0.2}  # of strikes, by the first words: these take longer
+COST = {"verify": 0.05, "first call": 0.1, "made": 0.1, "second": 0.1}  # of strikes, by the first words
+
+
+def share(name: str) -> float:
+    """How many of the strikes a subject gets: some take many times as long."""
+    first, more, _ = name.partition(",")
+    return COST.get(first, 1) if more or first == "verify" else 1
 
 
 # The trial
@@ -272,19 +292,18 @@ COST = {"verify": 0.05, "first call": 0.2, "made": 0.2, "second": 0.2}  # of str
 def trial(subject: Subject, way: Way, strikes: int, *, seed: int = 0, seconds: float = 1e9) -> Damage:
     """Strike all calls in turn, `strikes` times in all."""
     damage, draw, until = Damage(), random.Random(seed), time.monotonic() + seconds
-    report = everything(subject.model(subject.make()), subject.asks)
+    report, process = everything(subject.model(subject.make()), subject.asks), snapshots.process()
     for name in subject.calls:
-        damage.add(_One(subject, name, report).trial(way, -(-strikes // len(subject.calls)), draw, until))
+        damage.add(_One(subject, name, report, process).trial(way, -(-strikes // len(subject.calls)), draw, until))
     return damage
 
 
 class _One:
     """One of the calls of a subject."""
 
-    def __init__(self, subject: Subject, name: str, report: Numbers) -> None:
+    def __init__(self, subject: Subject, name: str, report: Numbers, process: snapshots.State) -> None:
         self.subject, self.name, self.call, self.report = subject, name, subject.calls[name], report
-        self.wanted, self.damage = subject.said(self.call(subject.make())), Damage()
-        self.process = snapshots.process()
+        self.wanted, self.damage, self.process = subject.said(self.call(subject.make())), Damage(), process
         self._renew()
 
     def trial(self, way: Way, strikes: int, draw: random.Random, until: float) -> Damage:
