@@ -32,6 +32,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # tiny models are done before a second one 
 
 import crowd
 import strikes
+import struck
 import torch
 import transformers
 from machine import describe
@@ -50,7 +51,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("threads", "interrupts"))
     parser.add_argument("--calls", type=int, help=f"calls in all ({CALLS:,}), or interrupts of each kind ({INTERRUPTS:,})")
-    parser.add_argument("--kinds", help="these alone, with commas in between; the beginning of a name will do")
+    parser.add_argument("--kinds", help="these alone, with commas in between; the beginnings of their names will do")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="for one kind")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--ways", default=",".join(strikes.WAYS), help="of interrupting")
@@ -70,7 +71,7 @@ def main() -> None:
 
 
 def chosen(arguments: argparse.Namespace) -> list[str]:
-    every = SCENES if arguments.what == "threads" else list(strikes.SUBJECTS)
+    every = SCENES if arguments.what == "threads" else list(struck.SUBJECTS)
     if not arguments.kinds:
         return every
     names = [part.strip() for part in arguments.kinds.split(",")]
@@ -129,15 +130,15 @@ def threads(kind: str, arguments: argparse.Namespace) -> crowd.Tally:
     return crowd.trial(scene, int(arguments.calls * crowd.COST.get(scene, 1)), tasks=kind == TASKS)
 
 
-def interrupts(kind: str, arguments: argparse.Namespace) -> strikes.Damage:
+def interrupts(kind: str, arguments: argparse.Namespace) -> struck.Damage:
     ways = arguments.ways.split(",")
-    count = arguments.calls * strikes.share(kind) / len(ways)
-    total = strikes.Damage()
+    count = arguments.calls * struck.share(kind) / len(ways)
+    total = struck.Damage()
     with strikes.unheard():
         for way in ways:
             total.add(
-                strikes.trial(
-                    strikes.SUBJECTS[kind](),
+                struck.trial(
+                    struck.SUBJECTS[kind](),
                     strikes.WAYS[way],
                     round(count),
                     seed=arguments.seed,

@@ -158,7 +158,7 @@ KINDS = {
     "embeddings": causal(EMBEDDINGS, "gpt2"),
     "generating": causal(GROWN, "llama"),
     "masked": Kind(_new(_masked, "bert"), masked_zoo.MaskedModel, MASKED),
-    "masked, embeddings in the head": Kind(_new(_masked, "deberta_v3"), masked_zoo.MaskedModel, MASKED),
+    "masked with embeddings in the head": Kind(_new(_masked, "deberta_v3"), masked_zoo.MaskedModel, MASKED),
     "two-stream": Kind(_new(_two_stream), masked_zoo.TwoStreamModel, TWO_STREAM),
     "any-order": Kind(_new(_any_order), model_zoo.AnyOrderModel, ANY_ORDER),
     "sums": causal(SUMS, "llama", "float32", True),

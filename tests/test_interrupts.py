@@ -6,22 +6,22 @@ from collections.abc import Iterator
 
 import pytest
 import snapshots
-import strikes
 from kinds import KINDS, everything, network, same
-from strikes import AtDoor, AtEvent, AtTime, Struck
+from strikes import AtDoor, AtEvent, AtTime, Way, unheard
+from struck import SUBJECTS, Damage, Struck, callbacks, trial
 
 
 @pytest.fixture(autouse=True)
 def restored() -> Iterator[None]:
     """What one trial leaves in the process does not fail the next one."""
     before = snapshots.process()
-    with strikes.unheard():
+    with unheard():
         yield
     snapshots.restore(before)
 
 
-def struck(name: str, way: strikes.Way, times: int) -> strikes.Damage:
-    found = strikes.trial(strikes.SUBJECTS[name](), way, times)
+def struck(name: str, way: Way, times: int) -> Damage:
+    found = trial(SUBJECTS[name](), way, times)
     assert found.strikes >= times * 0.8
     return found
 
@@ -47,19 +47,19 @@ def test_by_signals_at_random_times():
     assert found.passed, str(found)
 
 
-@pytest.mark.parametrize("name", ["made, forest", "made, masked", "second, own head", "verify"])
+@pytest.mark.parametrize("name", ["made: forest", "made: masked", "second: own head", "verify"])
 def test_while_a_model_is_made_or_verified(name: str):
     """The network is as it was; and what ran out of memory is raised, and not taken for a way that does not work."""
     found = struck(name, AtEvent, 24 if name != "verify" else 6)
     assert found.passed, str(found)
 
 
-@pytest.mark.parametrize("name", strikes.callbacks())
+@pytest.mark.parametrize("name", callbacks())
 def test_callbacks_that_raise(name: str):
     lm, asks = KINDS["forest"].make(), KINDS["forest"].asks
     before, process, state = everything(lm, asks), snapshots.process(), snapshots.network(network(lm))
     with pytest.raises(Struck) as held:
-        strikes.callbacks()[name](lm)
+        callbacks()[name](lm)
     assert snapshots.differences(process, snapshots.process()) == []
     assert snapshots.differences(state, snapshots.network(network(lm))) == []
     assert same(everything(lm, asks), before)
