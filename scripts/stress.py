@@ -1,0 +1,181 @@
+"""Scores from many threads at a time, and calls that are interrupted: are numbers, models and the process as they must be?
+
+python scripts/stress.py threads                 # 8 threads, 12,000 calls, every kind of model: a few minutes
+python scripts/stress.py interrupts              # 3,000 interrupts of each kind of model, by signals and at events
+python scripts/stress.py threads --kinds masked,loading --calls 2000
+
+Each kind runs in a process of its own, so that one that dies or hangs is an outcome and not the end. Exit code 1 where
+anything was wrong; a run of all kinds is written down in benchmarks/results. Linux and macOS.
+"""
+
+from __future__ import annotations
+
+import argparse
+import faulthandler
+import json
+import multiprocessing
+import os
+import sys
+import tempfile
+import time
+import warnings
+from collections import Counter
+from datetime import date
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["OMP_NUM_THREADS"] = "1"  # tiny models are done before a second one wakes up, and a fork has no threads to lose
+
+import crowd
+import strikes
+import struck
+import torch
+import transformers
+from machine import describe
+
+import chainrule
+
+RESULTS = Path(__file__).resolve().parent.parent / "benchmarks" / "results"
+CALLS, INTERRUPTS = 12_000, 3_000
+SECONDS = 300  # for one kind
+TASKS = "everything by asyncio.to_thread"
+PLAIN = " without kernels"  # PyTorch's own, as where there is no compiler
+SCENES = [*crowd.SCENES, TASKS, *(scene + PLAIN for scene in ("float32 and bfloat16", "everything"))]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("threads", "interrupts"))
+    parser.add_argument("--calls", type=int, help=f"calls in all ({CALLS:,}), or interrupts of each kind ({INTERRUPTS:,})")
+    parser.add_argument("--kinds", help="these alone, with commas in between; the beginnings of their names will do")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="for one kind")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--ways", default=",".join(strikes.WAYS), help="of interrupting")
+    parser.add_argument("--out", type=Path)
+    arguments = parser.parse_args()
+    kinds = chosen(arguments)
+    arguments.calls = arguments.calls or (-(-CALLS // len(kinds)) if arguments.what == "threads" else INTERRUPTS)
+    begin, found = time.monotonic(), {}
+    for kind in kinds:
+        found[kind] = examined(kind, arguments)
+        print(f"{kind}: {found[kind]['says']}", flush=True)
+    total = totals(list(found.values()))
+    print(f"in all: {total} in {time.monotonic() - begin:.0f} s")
+    if arguments.out or not arguments.kinds:
+        write(arguments, found, total)
+    raise SystemExit(not all(outcome["passed"] for outcome in found.values()))
+
+
+def chosen(arguments: argparse.Namespace) -> list[str]:
+    every = SCENES if arguments.what == "threads" else list(struck.SUBJECTS)
+    if not arguments.kinds:
+        return every
+    names = [part.strip() for part in arguments.kinds.split(",")]
+    found = [kind for kind in every if any(kind.startswith(name) for name in names)]
+    if not found:
+        raise SystemExit(f"there is no kind {arguments.kinds!r}; there are: {'; '.join(every)}")
+    return found
+
+
+def examined(kind: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    """What came of one kind, in another process."""
+    context = multiprocessing.get_context("fork")  # nothing has run yet that a fork would break: no thread, no product
+    here, there = context.Pipe(duplex=False)
+    begin = time.monotonic()
+    with tempfile.TemporaryFile("w+") as errors:
+        process = context.Process(target=work, args=(kind, arguments, there, errors.fileno()), daemon=True)
+        process.start()
+        there.close()
+        try:
+            outcome = here.recv() if here.poll(arguments.seconds + 90) else None
+        except EOFError:
+            outcome = None
+        process.join(None if outcome else 5)
+        if outcome is None:
+            what = f"hung for {time.monotonic() - begin:.0f} s" if process.exitcode is None else f"died ({process.exitcode})"
+            errors.seek(0)
+            outcome = failed(what, errors.read().strip())
+        process.kill()
+        process.join()
+    return outcome | {"seconds": round(time.monotonic() - begin, 1)}
+
+
+def failed(what: str, said: str) -> dict[str, Any]:
+    crashed = next((i for i in map(said.find, ("Fatal Python error", "Timeout (")) if i >= 0), -1)
+    shown = said[crashed : crashed + 1500] if crashed >= 0 else said[-1500:]
+    last = shown.splitlines()[0 if crashed >= 0 else -1] if shown else ""
+    return {"passed": False, "died": what, "stderr": shown, "says": f"the process {what}: {last[:200]}"}
+
+
+def work(kind: str, arguments: argparse.Namespace, there: Connection, errors: int) -> None:
+    os.dup2(errors, 2)
+    faulthandler.enable()
+    faulthandler.dump_traceback_later(arguments.seconds + 60, exit=True)
+    warnings.simplefilter("ignore")
+    transformers.logging.set_verbosity_error()
+    if kind.endswith(PLAIN):
+        os.environ["CHAINRULE_NATIVE"] = "0"
+    torch.set_num_threads(1)
+    found = (threads if arguments.what == "threads" else interrupts)(kind, arguments)
+    there.send(vars(found) | {"passed": found.passed, "says": str(found)})
+    os._exit(0)  # threads of a trial may still hold what the interpreter wants to take down
+
+
+def threads(kind: str, arguments: argparse.Namespace) -> crowd.Tally:
+    scene = "everything" if kind == TASKS else kind.removesuffix(PLAIN)
+    return crowd.trial(scene, int(arguments.calls * crowd.COST.get(scene, 1)), tasks=kind == TASKS)
+
+
+def interrupts(kind: str, arguments: argparse.Namespace) -> struck.Damage:
+    ways = arguments.ways.split(",")
+    count = arguments.calls * struck.share(kind) / len(ways)
+    total = struck.Damage()
+    with strikes.unheard():
+        for way in ways:
+            total.add(
+                struck.trial(
+                    struck.SUBJECTS[kind](),
+                    strikes.WAYS[way],
+                    round(count),
+                    seed=arguments.seed,
+                    seconds=arguments.seconds / len(ways),
+                )
+            )
+    return total
+
+
+def totals(found: list[dict[str, Any]]) -> str:
+    count: Counter[str] = Counter()
+    for outcome in found:
+        count.update({key: value for key, value in outcome.items() if type(value) is int and key != "passed"})
+        count["errors"] += sum(outcome.get("errors", {}).values())
+        count["kinds wrong"] += not outcome["passed"]
+        count["died or hung"] += "died" in outcome
+    return ", ".join(f"{number:,} {name}" for name, number in count.items() if number or name != "errors")
+
+
+def write(arguments: argparse.Namespace, found: dict[str, Any], total: str) -> None:
+    result = {
+        "date": date.today().isoformat(),
+        "machine": describe(),
+        "versions": {
+            "chainrule": chainrule.__version__,
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+        },
+        "calls" if arguments.what == "threads" else "interrupts": arguments.calls,
+        "seed": arguments.seed,
+        "total": total,
+        "kinds": {kind: {k: v for k, v in outcome.items() if k != "says"} for kind, outcome in found.items()},
+    }
+    out = arguments.out or RESULTS / f"{arguments.what}-{date.today().isoformat()}.json"
+    out.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(f"written: {out}")
+
+
+if __name__ == "__main__":
+    main()
