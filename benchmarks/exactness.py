@@ -28,10 +28,9 @@ HERE = Path(__file__).resolve().parent
 def own(lm: chainrule.LanguageModel, texts: list[str]) -> list[np.ndarray]:
     """log Pr of each token by transformers' own model and head; only the log-softmax is in float64."""
     factors = []
-    with lm.model.attention("sdpa"), torch.inference_mode():
-        for ids in lm.tokenizer.encode_batch(texts):
-            logprob = lm.model.own_logits(torch.from_numpy(np.append(lm.start.id, ids[:-1]))).double().log_softmax(-1)
-            factors.append(logprob[torch.arange(len(ids)), torch.from_numpy(ids)].numpy())
+    for ids in lm.tokenizer.encode_batch(texts):
+        logits = lm.model.own_logits(torch.from_numpy(np.append(lm.start.id, ids[:-1])))
+        factors.append(logits.double().log_softmax(-1)[torch.arange(len(ids)), torch.from_numpy(ids)].numpy())
     return factors
 
 

@@ -138,7 +138,7 @@ def test_the_trunk_is_left_as_it_was():
     chain = LanguageModel(MaskedModel(own, "hooked")).chain
     chain.factors(MIXED)
     assert own.deberta.forward is kept
-    assert "forward" not in vars(masked("bert").lm.model.trunk)
+    assert "forward" not in vars(masked("bert").lm.model.lm.bert)
 
 
 def test_progress_counts_conditionals():

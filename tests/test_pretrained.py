@@ -1,5 +1,7 @@
 """Any decoder of transformers as x → e → h → z."""
 
+import copy
+import pickle
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -12,7 +14,10 @@ from architecture_configs import small_config
 from model_zoo import CONFIGS, CONTEXT, START, V, tiny, untouched, wrap
 from oracle import conditionals, factors, factors_in_windows
 
-from chainrule import InputError, ModelError
+from chainrule import InputError, LanguageModel, ModelError
+from chainrule.engine.attention import NAME
+from chainrule.engine.engine import Engine
+from chainrule.models.head import OwnHead
 from chainrule.models.pretrained import PretrainedModel
 
 PHI3: dict[str, Any] = {
@@ -36,7 +41,7 @@ def test_trunk_and_head_make_the_model(name: str):
     with torch.inference_mode():
         hidden_1TH = model.hidden(model.embed(torch.tensor(ids))[None])
         logits = torch.empty(5, V)
-        model.own_head.write(hidden_1TH[0], 0, logits)
+        OwnHead(model.own_head_logits, V, torch.float32).write(hidden_1TH[0], 0, logits)
     found = logits.double().log_softmax(-1).numpy()
     assert np.abs(found - conditionals(tiny(name).own, ids)).max() < 2e-5
     assert (model.width, model.embeddings, model.head.size) == (32, V, V)
@@ -70,36 +75,59 @@ def test_a_model_without_a_head_is_refused():
         PretrainedModel(tf.LlamaModel(CONFIGS["llama"]()), "bare")
 
 
-def test_another_attention_for_a_while():
-    model = PretrainedModel(untouched(CONFIGS["llama"]()), "tiny")
-    before = model.lm.config._attn_implementation
-    with model.attention("eager") as taken:
-        assert taken
-        assert model.lm.config._attn_implementation == "eager"
-    assert model.lm.config._attn_implementation == before
+def test_another_attention():
+    own = untouched(CONFIGS["llama"]())
+    model = PretrainedModel(own, "tiny")
+    before = own.config._attn_implementation
+    assert model.set_attention("eager")
+    assert model.runner.config._attn_implementation == "eager"
+    assert own.config._attn_implementation == model.reference.config._attn_implementation == before
 
 
-def test_wider_for_a_while():
+def test_a_trial_has_wider_weights_and_leaves_the_network_as_it_is():
     own = untouched(CONFIGS["llama"](), "bfloat16")
     before = {key: value.clone() for key, value in own.state_dict().items()}
-    model = PretrainedModel(own, "tiny")
-    with model.widened():
-        assert {p.dtype for p in own.parameters()} == {torch.float32}
-        assert own.lm_head.weight.equal(before["lm_head.weight"].float())
+    pointers = [p.data_ptr() for p in own.parameters()]
+    trial = PretrainedModel(own, "tiny").trial()
+    for network in (trial.lm, trial.reference, trial.runner):
+        assert {p.dtype for p in network.parameters()} == {torch.float32}
+        assert network.lm_head.weight.equal(before["lm_head.weight"].float())
     assert {p.dtype for p in own.parameters()} == {torch.bfloat16}
     assert all(value.equal(before[key]) for key, value in own.state_dict().items())
+    assert [p.data_ptr() for p in own.parameters()] == pointers
+
+
+def test_copies_share_the_weights_and_nothing_else():
+    own = untouched(CONFIGS["llama"]())
+    model = PretrainedModel(own, "tiny")
+    for copied in (model.reference, model.runner):
+        assert all(a is b for a, b in zip(own.parameters(), copied.parameters(), strict=True))
+        assert not {id(m) for m in own.modules()} & {id(m) for m in copied.modules()}
+        assert copied.config is not own.config
+    assert model.runner is not model.reference
+
+
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+def test_a_copy_of_a_model_runs_the_same_way(again: Any):
+    lm = wrap(untouched(CONFIGS["llama"]()))
+    model = again(lm.model)
+    model.set_attention(NAME)
+    assert model.way == lm.model.way
+    other = LanguageModel(model, engine=Engine(model, "forest"))
+    assert np.array_equal(other.score(IDS).logprobs, lm.score(IDS).logprobs)
 
 
 def test_shorter_windows_for_a_while():
     own = untouched(CONFIGS["mistral"]())
-    model = PretrainedModel(own, "tiny")
-    ids = list(range(12))
-    with model.windows_of(3) as there_are_any:
+    trial = PretrainedModel(own, "tiny").trial()
+    ids = torch.arange(12)
+    with trial.windows_of(3) as there_are_any:
         assert there_are_any
-        short = conditionals(own, ids)
-    assert np.abs(short - conditionals(own, ids))[:3].max() < 1e-6
-    assert np.abs(short - conditionals(own, ids))[4:].max(1).min() > 1e-3
-    assert own.config.sliding_window == 5
+        short = trial.own_logits(ids)
+    moved = (trial.own_logits(ids) - short).abs()
+    assert moved[:3].max() < 1e-6
+    assert moved[4:].amax(1).min() > 1e-3
+    assert own.config.sliding_window == trial.reference.config.sliding_window == 5
     with PretrainedModel(untouched(CONFIGS["llama"]()), "tiny").windows_of(3) as there_are_any:
         assert not there_are_any
     own.config.sliding_window = CONTEXT  # hides nothing
@@ -161,7 +189,7 @@ def test_a_trunk_that_the_prefix_does_not_name():
                                  attention_chunk_size=6, bos_token_id=START)  # fmt: skip
     own = untouched(config)
     model = PretrainedModel(own, "llama4")
-    assert model.trunk is own.model
+    assert type(model.trunk) is type(own.model)
     lm = wrap(own)
     assert np.abs(lm.score(IDS).logprobs - factors(own, [START, *IDS])).max() < 2e-5
 

@@ -14,6 +14,7 @@ from transformers import AttentionInterface
 from chainrule import ModelError
 from chainrule.engine import attention, engine, probe
 from chainrule.engine.probe import choose
+from chainrule.models.head import LinearHead, OwnHead
 from chainrule.models.pretrained import PretrainedModel
 
 FLOAT32 = 2e-5
@@ -160,7 +161,8 @@ def test_a_scale_that_only_the_config_knows_of_leaves_the_head_to_the_model(llam
     """Llama has no logit scale, whatever its config says; the linear head believes it, and the probe does not."""
     llama.config.logit_scale = 3.0
     lm = wrap(llama)
-    assert lm.model.head is lm.model.own_head
+    assert lm.model.way.own_head
+    assert isinstance(lm.model.head, OwnHead)
     assert lm.engine.path == "forest"
     assert agrees(llama, lm)
 
@@ -168,7 +170,7 @@ def test_a_scale_that_only_the_config_knows_of_leaves_the_head_to_the_model(llam
 @pytest.mark.parametrize("name", ["llama", "gemma2", "granite"])
 def test_a_head_that_can_be_fused_is(name: str):
     model = tiny(name).lm.model
-    assert model.head is not model.own_head
+    assert isinstance(model.head, LinearHead)
 
 
 @pytest.mark.parametrize("longest", [2, 3, 8, 22])
@@ -193,8 +195,10 @@ def test_the_weights_are_as_they_were(name: str, dtype: str):
 
 
 def test_only_the_forest_takes_the_attention_over():
-    assert tiny("llama").lm.model.lm.config._attn_implementation == attention.NAME
-    assert tiny("bloom").lm.model.lm.config._attn_implementation == tiny("bloom").own.config._attn_implementation
+    for name in ("llama", "bloom"):
+        own, model = tiny(name).own.config._attn_implementation, tiny(name).lm.model
+        assert model.lm.config._attn_implementation == model.reference.config._attn_implementation == own
+        assert model.runner.config._attn_implementation == (attention.NAME if name == "llama" else own)
 
 
 def test_the_tolerance_tells_right_from_wrong():

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from chainrule.models import products
-from chainrule.models.products import ROWS, STEPS, Kind, SameBits, blocks, narrow_products, rowwise, settled
+from chainrule.models.products import ROWS, STEPS, Kind, SameBits, blocks, rowwise, settled
 
 TYPES = (torch.float32, torch.bfloat16, torch.float64)
 
@@ -37,7 +37,7 @@ def test_the_values_are_those_of_the_product(dtype: torch.dtype):
 
 def test_blocks_hold_all_rows_and_waste_few(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(products, "_agrees", lambda rows, kind: rows in (16, 32, 256))
-    kind = Kind(8, 8, torch.float32, False, True, ROWS, 77, "made up")
+    kind = Kind(8, 8, torch.float32, False, True, ROWS, 77)
     for rows in range(1, 2 * ROWS + 1):
         found = blocks(rows, kind)
         assert set(found) <= {16, 32, 256, ROWS}
@@ -48,7 +48,7 @@ def test_blocks_hold_all_rows_and_waste_few(monkeypatch: pytest.MonkeyPatch):
 
 def test_where_no_number_agrees_blocks_are_whole(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(products, "_agrees", lambda rows, kind: False)
-    assert blocks(5, Kind(8, 8, torch.float32, False, True, ROWS, 78, "made up")) == [ROWS]
+    assert blocks(5, Kind(8, 8, torch.float32, False, True, ROWS, 78)) == [ROWS]
 
 
 def test_a_trial_notices_another_order_of_adding(monkeypatch: pytest.MonkeyPatch):
@@ -62,7 +62,7 @@ def test_a_trial_notices_another_order_of_adding(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(products, "_product", halves)
     for dtype in (torch.float32, torch.bfloat16):
-        kind = Kind(96, 40, dtype, False, True, ROWS, 79, "made up")
+        kind = Kind(96, 40, dtype, False, True, ROWS, 79)
         assert [step for step in STEPS if products._agrees(step, kind)][:1] > [64]
 
 
@@ -73,7 +73,7 @@ def test_a_trial_notices_that_the_place_in_the_block_matters(monkeypatch: pytest
         return y_NM
 
     monkeypatch.setattr(products, "_product", uneven)
-    assert not settled(Kind(96, 40, torch.float32, False, True, ROWS, 80, "made up"))
+    assert not settled(Kind(96, 40, torch.float32, False, True, ROWS, 80))
 
 
 def test_layers_are_caught_whatever_way_they_are_called():
@@ -87,11 +87,3 @@ def test_layers_are_caught_whatever_way_they_are_called():
             torch.addmm(layer.bias, x_NK[:3], conv),
         )
     assert all(torch.equal(a[:3], b) for a, b in zip(whole, one, strict=True))
-
-
-def test_narrow_products_are_as_exact_where_the_factors_are_bfloat16():
-    x_NK, weight_KM = torch.randn(200, 96).bfloat16().float(), torch.randn(96, 40).bfloat16().float()
-    with narrow_products():
-        narrow = torch.mm(x_NK, weight_KM)
-    assert (narrow - x_NK.double() @ weight_KM.double()).abs().max() < 1e-4
-    assert products.precision() != "bf16"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import pickle
-from typing import Any
 
 import pytest
 import torch
@@ -15,7 +13,7 @@ from transformers.activations import ACT2FN
 
 from chainrule import native
 from chainrule.models.pretrained import PretrainedModel
-from chainrule.models.stand_ins import StandIns, _activation_of
+from chainrule.models.stand_ins import _activation_of, stand_in
 
 pytestmark = pytest.mark.skipif(not native.status(), reason=f"no compiled kernels: {native.status().reason}")
 
@@ -42,7 +40,7 @@ class Gated(nn.Module):
 
 
 def names(module: nn.Module) -> set[str]:
-    return {type(found).__name__ for found, _ in StandIns(nn.ModuleList([module]))._forwards}
+    return {type(found).__name__ for found in stand_in(nn.ModuleList([copy.deepcopy(module)]))}
 
 
 @pytest.mark.parametrize(
@@ -79,37 +77,30 @@ def test_activations_are_told_apart():
 
 
 @pytest.mark.parametrize("name", ["llama", "qwen3", "gemma2", "gpt2"])
-def test_they_stand_in_only_within(name: str):
+def test_they_stand_in_only_where_scores_are_computed(name: str):
     model = PretrainedModel(untouched(CONFIGS[name]()), name)
-    assert len(model.stand_ins)
-    modules = [module for module, _ in model.stand_ins._forwards]
-    with model.stand_ins:
-        with model.stand_ins:
-            assert all("forward" in module.__dict__ for module in modules)
-        assert all("forward" in module.__dict__ for module in modules)
-    assert not any("forward" in module.__dict__ for module in modules)
+    replaced = [module for module in model.trunk.modules() if "forward" in vars(module)]
+    assert len(replaced) > 3
+    for network in (model.lm, model.reference):
+        assert not any("forward" in vars(module) for module in network.modules())
 
 
 @pytest.mark.parametrize("name", ["gemma3", "olmo2", "phi", "mixtral"])
 def test_hidden_states_are_those_without_them(name: str, monkeypatch: pytest.MonkeyPatch):
-    model = PretrainedModel(untouched(FURTHER[name][0]()), name)
+    own = untouched(FURTHER[name][0]())
+    model = PretrainedModel(own, name)
+    with monkeypatch.context() as patch:
+        patch.setattr("chainrule.models.pretrained.stand_in", lambda trunk: [])
+        without = PretrainedModel(own, name)
+        assert without.trunk is not model.trunk
     embeddings = model.embed(torch.arange(2, 50))[None]
     with torch.inference_mode():
-        found = model.hidden(embeddings)
-        model.stand_ins._forwards = []
-        own = model.hidden(embeddings)
-    torch.testing.assert_close(found, own, rtol=2e-5, atol=2e-5 * float(own.abs().max()))
-    assert not torch.equal(found, own)
+        found, wanted = model.hidden(embeddings), without.hidden(embeddings)
+    torch.testing.assert_close(found, wanted, rtol=2e-5, atol=2e-5 * float(wanted.abs().max()))
+    assert not torch.equal(found, wanted)
 
 
 def test_what_is_replaced_already_is_left_alone():
     module = Norm()
     module.forward = lambda x: x  # type: ignore[method-assign]
     assert names(module) == set()
-
-
-def test_a_copy_stands_in_for_its_own_modules():
-    model: Any = PretrainedModel(untouched(CONFIGS["llama"]()), "llama")
-    for other in (copy.deepcopy(model.stand_ins), pickle.loads(pickle.dumps(model.stand_ins))):
-        assert len(other) == len(model.stand_ins)
-        assert not {id(m) for m, _ in other._forwards} & {id(m) for m, _ in model.stand_ins._forwards}

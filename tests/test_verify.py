@@ -44,7 +44,7 @@ def forest(tiny_folder) -> LanguageModel:
 def batch(tiny_folder) -> LanguageModel:
     """The same through its own forward, in padded batches."""
     lm = chainrule.load(tiny_folder)
-    lm.model.lm.set_attn_implementation("sdpa")
+    lm.model.set_attention("sdpa")
     lm.engine = Engine(lm.model, "batch")
     return lm
 
@@ -183,7 +183,7 @@ def _(lm: LanguageModel, monkeypatch: Patch) -> None:
 
 @bug("left padding without positions", "padding", "gpt2")
 def _(lm: LanguageModel, monkeypatch: Patch) -> None:
-    lm.model.lm.set_attn_implementation("sdpa")
+    lm.model.set_attention("sdpa")
     lm.engine = Engine(lm.model, "batch")
     own = PretrainedModel.hidden
 

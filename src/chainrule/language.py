@@ -275,8 +275,8 @@ class LanguageModel(Basis):
         if self._engine is None:
             raise InputError(f"{self._no_next_token()}; it takes token ids and masks, so its embeddings serve for nothing here")
         request = requests([list(ids)], None, None, self.model.embeddings)[0]
-        with torch.no_grad():  # and not inference mode: what comes back may be written to
-            return self.model.embed(torch.from_numpy(request.ids).to(self.model.device)).clone()
+        embedding_TD = self.model.embed(torch.from_numpy(request.ids).to(self.model.device))
+        return embedding_TD.detach().clone()  # not made in inference mode: what comes back may be written to
 
     def _score(
         self,

@@ -48,7 +48,7 @@ class ChainGrove(PathGrove):
             raise InputError(error.reason) from None  # which of the nodes it is about says nothing to a user
         possible_BV = np.where(logprob_BV > -np.inf, logprob_BV, 0.0)
         entropy_B = -(np.exp(logprob_BV) * possible_BV).sum(1)
-        return Grown(nodes, torch.from_numpy(logprob_BV), torch.zeros(len(nodes)).double(), torch.from_numpy(entropy_B))
+        return Grown(nodes, torch.from_numpy(logprob_BV), torch.from_numpy(np.zeros(len(nodes))), torch.from_numpy(entropy_B))
 
     def _place(self, ids: tuple[int, ...]) -> Place:
         ids_L, order_T = self.ordered.ids_L.copy(), self.ordered.order_T

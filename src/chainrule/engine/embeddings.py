@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 
 from chainrule.errors import InputError
@@ -27,7 +28,7 @@ def embedded(model: Model, tokenizer: Tokenizes | None, text: Any, context: Any,
             f"{model.name} looks tokens up in more than one table, so no embeddings can stand for them: give token ids"
         )
     try:
-        table = torch.as_tensor(embeddings)
+        table = embeddings if isinstance(embeddings, torch.Tensor) else torch.from_numpy(np.asarray(embeddings))
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"embeddings must be numbers of shape (T, {model.width}) for this model: {error}") from None
     if table.ndim != 2 or table.shape[1] != model.width or not table.is_floating_point():
@@ -47,9 +48,9 @@ def embedded(model: Model, tokenizer: Tokenizes | None, text: Any, context: Any,
 def tokens_of(model: Model, embeddings_TD: torch.Tensor) -> list[int]:
     """The tokens whose embeddings these are, to the bit; of equal rows the first. Raises InputError where there is none."""
     wanted_TD = embeddings_TD.to(model.device, model.dtype)
-    found_T = torch.full((len(wanted_TD),), -1, device=model.device)
+    found_T = torch.full((len(wanted_TD),), -1, dtype=torch.int64, device=model.device)
     for first in range(0, model.embeddings, _BLOCK):
-        ids = torch.arange(first, min(first + _BLOCK, model.embeddings), device=model.device)
+        ids = torch.arange(first, min(first + _BLOCK, model.embeddings), dtype=torch.int64, device=model.device)
         block_ND = model.embed(ids)
         for t in torch.nonzero(found_T < 0).flatten().tolist():
             # One column rules out nearly all rows; only what is left is compared whole.

@@ -77,7 +77,7 @@ def _read(head: LinearHead, hidden_RH: Tensor, row_F: Tensor, token_F: Tensor, t
 
 def _rank_further(launch: _Launch, row_F: Tensor, token_F: Tensor, logit_F: Tensor, first_F: Tensor, greater_F: Tensor) -> None:
     """Fill in how many logits exceed those of the factors that are not their row's first, T of them at a time."""
-    behind_F = torch.arange(len(row_F), device=row_F.device) - first_F  # 0 for the first factor of a row
+    behind_F = torch.arange(len(row_F), dtype=torch.int64, device=row_F.device) - first_F  # 0 for the first factor of a row
     further_N = torch.nonzero(behind_F > 0).flatten()
     slot_N = (behind_F[further_N] - 1) % TARGETS
     group_N = (slot_N == 0).cumsum(0) - 1

@@ -119,7 +119,7 @@ class ForestGrove:
         return _read(self.model, hidden_BH, list(range(first, len(self._place_N))), same_bits=self.same_bits)
 
     def _run(self, layout: RowsLayout, tokens: Sequence[int], depth_R: Ints, *, same_bits: bool) -> Tensor:
-        inputs_RD = self.feed(torch.tensor(tokens, device=self.model.device), depth_R)
+        inputs_RD = self.feed(torch.tensor(tokens, dtype=torch.int64, device=self.model.device), depth_R)
         hidden_RH = run_rows(self.model, depth_R, layout, inputs_RD, same_bits=same_bits)
         self._carry.stay()
         self._used += layout.rows
@@ -165,7 +165,7 @@ class RerunGrove(PathGrove):
             alike = [node for node in nodes if len(path[node]) == length]
             count = max(1, ROWS // length) if self.padded else 1
             for some in (alike[i : i + count] for i in range(0, len(alike), count)):
-                ids_BT = torch.tensor([path[node] for node in some], device=self.model.device)
+                ids_BT = torch.tensor([path[node] for node in some], dtype=torch.int64, device=self.model.device)
                 depth_BT = np.tile(np.arange(length), len(some))
                 inputs_BTD = self.feed(ids_BT.reshape(-1), depth_BT).unflatten(0, ids_BT.shape)
                 hidden |= zip(some, self.model.hidden(inputs_BTD, same_bits=False)[:, -1], strict=True)

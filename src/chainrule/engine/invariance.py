@@ -91,5 +91,5 @@ def _kinds(model: Model) -> set[Kind]:
     forest = Forest.build([np.zeros(3, np.int64)])
     (chunk,) = chunks(forest, forest.depth_N > 0, len(forest))
     layout = Layout(chunk, PathCarry(len(forest)), model.device)
-    run_chunk(model, chunk, layout, model.inputs(torch.zeros(len(chunk), dtype=torch.long)))
+    run_chunk(model, chunk, layout, model.inputs(torch.zeros(len(chunk), dtype=torch.int64, device=model.device)))
     return layout.pieces.kinds

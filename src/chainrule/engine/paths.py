@@ -81,7 +81,8 @@ def batch_path(
         path_B = [np.append(forest.ancestors(leaf), leaf) for leaf in leaves]
         length = max(len(path) for path in path_B)
         node_BT = np.stack([np.pad(path, (0, length - len(path)), mode="edge") for path in path_B])
-        mask = torch.tensor([[t < len(path) for t in range(length)] for path in path_B], device=model.device)
+        seen_BT = np.arange(length) < np.array([[len(path)] for path in path_B])
+        mask = torch.from_numpy(seen_BT).to(model.device)
         extra: dict[str, Any] = {} if bool(mask.all()) else {"attention_mask": mask.long()}
         hidden = model.hidden(embed(node_BT.reshape(-1)).unflatten(0, node_BT.shape), **extra)
         row_F, node_F, new = _first_reading(path_B, length, seen_N, factors)

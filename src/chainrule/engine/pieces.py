@@ -177,11 +177,11 @@ def settled(kind: Kind) -> bool:
     """Whether a row gets the same bits whatever number of queries stands beside it, and of hidden keys behind its own."""
     draw = torch.Generator().manual_seed(0)
     query, key, value = (
-        torch.randn(3, heads, 2 * T, width, generator=draw).to(kind.dtype)
+        torch.randn(3, heads, 2 * T, width, generator=draw, dtype=torch.float32, device="cpu").to(kind.dtype)
         for heads, width in ((kind.heads, kind.width), (kind.groups, kind.width), (kind.groups, kind.value_width))
     )
     how = {"scaling": None, "softcap": 50.0 if kind.softcapped else None}
-    seen = torch.ones(T, T, dtype=torch.bool).tril()
+    seen = torch.ones(T, T, dtype=torch.bool, device="cpu").tril()
     near = attend(query[:, :, :T], key[:, :, :T], value[:, :, :T], _mask(seen.numpy(), query)[None, None], **how)
     far = attend(query, key, value, None, **how)
     for first, stop, keys in ((0, QUERIES, KEYS), (KEYS - QUERIES, KEYS, KEYS), (5, 45, 2 * KEYS), (50, 90, 3 * KEYS)):

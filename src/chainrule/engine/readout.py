@@ -42,7 +42,8 @@ def read(head: Head, hidden_RH: Tensor, row_F: Tensor, token_F: Tensor, top: int
     count = block_rows(head.size)
     parts = []
     for first in range(0, len(rows), count):
-        a, b = torch.searchsorted(index_F, torch.tensor([first, first + count], device=index_F.device)).tolist()
+        bounds = torch.tensor([first, first + count], dtype=torch.int64, device=index_F.device)
+        a, b = torch.searchsorted(index_F, bounds).tolist()
         hidden_MH = hidden_RH[rows[first : first + count]]
         parts.append(Distributions.at(head, hidden_MH, room_MV).factors(index_F[a:b] - first, token_F[a:b], top))
     fields = zip(*(vars(p).values() for p in parts), strict=True)
@@ -99,7 +100,8 @@ class Distributions:
 
     def _ranks(self, row_F: Tensor, logit_F: Tensor) -> Tensor:
         """One more than the number of greater logits in the row; a row with very many factors is sorted once."""
-        first_M = torch.searchsorted(row_F, torch.arange(len(self.logits_MV), device=row_F.device)).clamp_max(len(row_F) - 1)
+        row_M = torch.arange(len(self.logits_MV), dtype=torch.int64, device=row_F.device)
+        first_M = torch.searchsorted(row_F, row_M).clamp_max(len(row_F) - 1)
         rank_F = _count_greater(self.logits_MV, logit_F[first_M])[row_F] + 1
         count_M = torch.bincount(row_F, minlength=len(self.logits_MV))
         for row in torch.nonzero(count_M > 1).flatten().tolist():
@@ -141,5 +143,5 @@ def _moments_in_passes(logits_MV: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _no_factors(top: int) -> Factors:
-    none, table = torch.empty(0, dtype=torch.float64), torch.empty(0, top, dtype=torch.float64)
+    none, table = (torch.empty(shape, dtype=torch.float64, device="cpu") for shape in ((0,), (0, top)))
     return Factors(none, none.long(), none, table.long(), table)

@@ -47,4 +47,4 @@ class Stepper:
         return run_chunk(self.model, chunk, Layout(chunk, self._carry, self.model.device), self._inputs(ids))
 
     def _inputs(self, ids: Sequence[int]) -> torch.Tensor:
-        return self.model.inputs(torch.tensor(ids, device=self.model.device))
+        return self.model.inputs(torch.tensor(ids, dtype=torch.int64, device=self.model.device))

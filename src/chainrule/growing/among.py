@@ -30,7 +30,7 @@ def choose_among(ranked: list[Ranked], options: Options) -> list[Generated]:
             raise InputError(f"{options.count} different texts were asked for, and there are {len(ranked)} to choose among")
         return [_generated(r, options, len(ranked)) for r in ranked[: options.count]]
     seed = options.chosen_seed()
-    ids, logq_M = options.altered(torch.tensor([r.within_set for r in ranked], dtype=torch.float64))
+    ids, logq_M = options.altered(torch.tensor([r.within_set for r in ranked], dtype=torch.float64, device="cpu"))
     left = range(len(ranked)) if ids is None else ids.tolist()
     share_M = np.exp(logq_M.numpy())
     draws = [np.random.default_rng([seed, i]).choice(len(left), p=share_M / share_M.sum()) for i in range(options.count)]

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from chainrule import native
 from chainrule.models.network import handed_down
-from chainrule.models.products import SAME, SameBits, rowwise
-from chainrule.models.sealed import within
+from chainrule.models.products import CHANGED, SameBits, rowwise
+from chainrule.models.sealed import is_default, within
 from chainrule.models.stand_ins import Forward
 from chainrule.native import build
 
@@ -72,7 +72,8 @@ class _Others(SameBits):
     found = False
 
     def __torch_function__(self, func: Callable, types: Any, args: tuple = (), kwargs: Mapping[str, Any] | None = None) -> Any:
-        self.found = self.found or (func in SAME and not _INSIDE.get())
+        changed = (func in CHANGED or is_default(func, args, kwargs)) and not _INSIDE.get()
+        self.found = self.found or changed
         return super().__torch_function__(func, types, args, kwargs)
 
 

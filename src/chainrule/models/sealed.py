@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextvars import copy_context
 from functools import cache, partial, wraps
+from traceback import clear_frames
 from typing import Any, ParamSpec, TypeVar
 
 import torch
@@ -72,7 +73,30 @@ def between(enter: Callable[[], object], leave: Callable[[], object], run: Calla
 
 def within(mode: TorchFunctionMode, run: Callable[[], T]) -> T:
     """`run` within a function mode; `with` enters one by a function of Python, which an interrupt may leave half done."""
-    return between(partial(torch._C._push_on_torch_function_stack, mode), torch._C._pop_torch_function_stack, run)
+    depth = torch._C._len_torch_function_stack()
+    try:
+        torch._C._push_on_torch_function_stack(mode)
+        found = run()
+    except BaseException as error:
+        _unwind(depth, error)
+        raise
+    torch._C._pop_torch_function_stack()
+    return found
+
+
+def _unwind(depth: int, error: BaseException) -> None:
+    """Leave as many function modes as there were.
+
+    For functions written in Python torch takes a mode off the stack by a generator, and an interrupt may come before that has
+    put it back. It would do so whenever the exception is forgotten, so its frames are cleared first.
+    """
+    if torch._C._len_torch_function_stack() != depth + 1:
+        held: BaseException | None = error
+        while held is not None:
+            clear_frames(held.__traceback__)
+            held = held.__context__
+    while torch._C._len_torch_function_stack() > depth:
+        torch._C._pop_torch_function_stack()
 
 
 class _Shield(TorchFunctionMode):
@@ -90,12 +114,16 @@ class Plain(TorchFunctionMode):
         return FACTORIES.get(func, func)(*args, **(kwargs or {}))
 
 
-def _float32(factory: Callable[..., Tensor], floats: Callable[..., bool]) -> Callable[..., Tensor]:
+def is_default(func: Any, args: tuple, kwargs: Mapping[str, Any] | None) -> bool:
+    """Whether this call makes a tensor of torch's default dtype: floats, and no type is named."""
+    floats, options = _FLOATS.get(func), kwargs or {}
+    return floats is not None and options.get("dtype") is None and floats(*args, **options)
+
+
+def _float32(factory: Callable[..., Tensor]) -> Callable[..., Tensor]:
     @wraps(factory)
     def make(*args: Any, **options: Any) -> Tensor:
-        if options.get("dtype") is None and floats(*args, **options):
-            options["dtype"] = FLOAT
-        return factory(*args, **options)
+        return factory(*args, **(options | {"dtype": FLOAT} if is_default(factory, args, options) else options))
 
     return make
 
@@ -117,13 +145,14 @@ def _filled_with_float(size: Any, fill_value: Any = None, **_options: Any) -> bo
     return isinstance(fill_value, float)
 
 
-_FLOATS = (torch.zeros, torch.ones, torch.empty, torch.rand, torch.randn, torch.eye, torch.linspace, torch.logspace)
-FACTORIES: dict[Any, Callable] = {
-    **{factory: _float32(factory, _always) for factory in (*_FLOATS, torch.scalar_tensor)},
-    **{factory: _float32(factory, _holds_floats) for factory in (torch.tensor, torch.as_tensor)},
-    torch.arange: _float32(torch.arange, _any_float),
-    torch.full: _float32(torch.full, _filled_with_float),
-}  # fmt: skip
+_OF_FLOATS = (torch.zeros, torch.ones, torch.empty, torch.rand, torch.randn, torch.eye, torch.linspace, torch.logspace)
+_FLOATS: dict[Any, Callable[..., bool]] = {
+    **dict.fromkeys((*_OF_FLOATS, torch.scalar_tensor), _always),
+    **dict.fromkeys((torch.tensor, torch.as_tensor), _holds_floats),
+    torch.arange: _any_float,
+    torch.full: _filled_with_float,
+}
+FACTORIES: dict[Any, Callable] = {factory: _float32(factory) for factory in _FLOATS}
 
 
 def _refuse_narrow_products() -> None:
