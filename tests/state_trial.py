@@ -26,8 +26,7 @@ import numpy as np
 import snapshots
 import torch
 import transformers as tf
-from kinds import KINDS, Numbers, everything, gap, numbers, same, save
-from torch._subclasses.fake_tensor import FakeTensorMode
+from kinds import KINDS, Numbers, everything, gap, same, save
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -106,6 +105,10 @@ def _seed() -> None:
     np.random.seed(5)  # noqa: NPY002
 
 
+def counting() -> Any:
+    return FlopCounterMode(display=False)
+
+
 STATES: dict[str, State] = {
     "nothing": nullcontext,
     "default dtype float64": partial(set_by, torch.set_default_dtype, torch.float64),
@@ -122,7 +125,7 @@ STATES: dict[str, State] = {
     "anomalies": torch.autograd.detect_anomaly,
     "a mode that doubles": Doubling,
     "a mode that widens": Widening,
-    "a mode that counts": lambda: FlopCounterMode(display=False),
+    "a mode that counts": counting,
     "a dispatch mode": Looking,
     "seeds": partial(set_by, _seed),
     "another locale": partial(set_by, _other_locale),
@@ -141,9 +144,10 @@ LOOSE: dict[str, State] = {
     "oneDNN off": lambda: torch.backends.mkldnn.flags(enabled=False),
     "plain attention": lambda: sdpa_kernel(SDPBackend.MATH),
     "a dispatch mode that doubles": DoublingBelow,
-    "fake tensors": FakeTensorMode,
 }
 
+
+OTHER_KERNELS = ("oneDNN off",)  # PyTorch then computes by other kernels, which round in another way: no reason is told
 
 # What another thread does meanwhile
 
@@ -173,22 +177,15 @@ BESIDE: dict[str, Callable[[Callable[[], bool]], None]] = {
     "default dtype float64": _toggling(torch.set_default_dtype, torch.float64, torch.float32),
     "default dtype bfloat16": _toggling(torch.set_default_dtype, torch.bfloat16, torch.float32),
     "default device meta": _toggling(torch.set_default_device, "meta", None),  # of its own thread
-    "oneDNN precision": _toggling(_precision, "bf16", "none"),
     "threads": _toggling(torch.set_num_threads, 2, 1),
     "from_pretrained in bfloat16": _loading,
     "chainrule.load in bfloat16": _loading_here,
 }
-LOOSE_BESIDE = ("oneDNN precision", "threads")
+LOOSE_BESIDE = ("threads",)
 FOLDER = Path()
 
 
 # The trial
-
-
-def _compiled_caller(kind: str) -> Numbers:
-    lm, asks = LMS[kind], KINDS[kind].asks.values()
-    found = torch.compile(lambda: [ask(lm) for ask in asks], backend="eager")()
-    return [*numbers(found), WANTED[kind][-1]]
 
 
 def _compiled_network(kind: str) -> Numbers:
@@ -197,7 +194,7 @@ def _compiled_network(kind: str) -> Numbers:
     return [*found[:-1], np.array([WANTED[kind][-1][0], *found[-1][1:]])]  # the network's class is another, of course
 
 
-COMPILED = {"called by compiled code": _compiled_caller, "a compiled network": _compiled_network}
+COMPILED = {"a compiled network": _compiled_network}
 
 
 def examined(kind: str, wanted: Numbers, ask: Callable[[], Numbers]) -> dict[str, Any]:
@@ -229,6 +226,8 @@ def in_state(state: State, when: str) -> dict[str, Any]:
     found = {}
     with state():
         for kind in ASKED:
+            if state is counting and kind == "two-stream":  # its own hooks fail on XLNet in inference mode
+                continue
             made = KINDS[kind]
             lm = LMS[kind]
             ask = (lambda lm=lm, made=made: everything(lm, made.asks)) if when == "after loading" else (
@@ -260,8 +259,7 @@ def beside(work: Callable[[Callable[[], bool]], None], rounds: int = 10) -> dict
 
 
 def compiled(way: Callable[[str], Numbers]) -> dict[str, Any]:
-    kinds = ("forest", "own head", "masked") if way is _compiled_caller else ("forest",)  # whose parts are compiled one by one
-    return {kind: examined(kind, WANTED[kind], lambda kind=kind: way(kind)) | {"left": []} for kind in kinds}
+    return {kind: examined(kind, WANTED[kind], lambda kind=kind: way(kind)) | {"left": []} for kind in ("forest",)}
 
 
 def trials() -> dict[str, Callable[[], dict[str, Any]]]:

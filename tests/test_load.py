@@ -96,7 +96,7 @@ def test_a_head_that_is_tied_to_the_embeddings_and_one_that_is_not(tmp_path: Pat
     own.save_pretrained(tmp_path)
     assert ("lm_head.weight" in load_file(tmp_path / "model.safetensors")) != tied
     lm = chainrule.load(tmp_path)
-    assert (lm.model.head.linear.weight is lm.model._table.weight) == tied
+    assert (lm.model.head.linear.weight is lm.model.tables[0].weight) == tied
     assert np.abs(lm.score(IDS).logprobs - factors(own, [0, *IDS])).max() < FLOAT32
 
 
@@ -418,7 +418,7 @@ def test_further_architectures(name: str, tmp_path: Path):
     own = untouched(config())
     own.save_pretrained(tmp_path)
     lm = chainrule.load(tmp_path)
-    assert (lm.engine.path, "own" if lm.model.head is lm.model.own_head else "fused") == (path, head)
+    assert (lm.engine.path, "own" if lm.model.way.own_head else "fused") == (path, head)
     ids = np.random.default_rng(3).integers(2, 61, 50).tolist()
     texts = [ids, ids[:30] + ids[:12], ids[:7]]
     want = np.concatenate([factors(own, [0, *text]) for text in texts])

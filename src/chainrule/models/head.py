@@ -30,6 +30,10 @@ class LinearHead:
         scale = float(getattr(config, "logit_scale", None) or 1.0) / float(getattr(config, "logits_scaling", None) or 1.0)
         return cls(linear, scale, getattr(config, "final_logit_softcapping", None))
 
+    def on(self, linear: nn.Linear) -> LinearHead:
+        """The same scale and softcap on another linear map."""
+        return LinearHead(linear, self.scale, self.softcap)
+
     def write(self, hidden_MH: Tensor, first: int, logits_MV: Tensor, rows: int = ROWS) -> None:
         tile = slice(first, first + logits_MV.shape[1])
         weight = self.linear.weight[tile]

@@ -1,6 +1,6 @@
 """A computation that the state of the process does not reach, and that leaves none of its own.
 
-    thread     autocast, gradient mode, function modes of others: off for the time of the call
+    thread     autocast, gradient mode, function and dispatch modes of others: off for the time of the call
     process    torch's default dtype: tensors name theirs; the types that float32 products are computed in: refused
     context    what a call hands down to modules and attention: context variables, in a copy of the context
 
@@ -27,6 +27,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 FLOAT = torch.float32  # of a tensor of floats whose type nobody names: torch's default, whatever the process has set
+SIDE = 512  # of the matrices of a trial: small products are always computed in full
 _DEVICES = ("cpu", "cuda")  # for each of which autocast is on or off
 
 
@@ -44,6 +45,7 @@ def sealed(function: Callable[P, T]) -> Callable[P, T]:
 
 
 def _sealed(run: Callable[[], T]) -> T:
+    _refuse_fakes()
     _refuse_narrow_products()
     inference = _InferenceMode(True)
     run = partial(between, inference.__enter__, partial(inference.__exit__, None, None, None), run)
@@ -53,6 +55,9 @@ def _sealed(run: Callable[[], T]) -> T:
             run = partial(between, switch(False), switch(True), run)
     if torch._C._len_torch_function_stack():
         run = partial(within, _Shield(), run)
+    if torch._C._len_torch_dispatch_stack():
+        others = torch._C._DisableTorchDispatch()
+        run = partial(between, others.__enter__, partial(others.__exit__, None, None, None), run)
     found = run()
     _refuse_narrow_products()  # another thread may have set it meanwhile
     return found
@@ -155,17 +160,22 @@ _FLOATS: dict[Any, Callable[..., bool]] = {
 FACTORIES: dict[Any, Callable] = {factory: _float32(factory) for factory in _FLOATS}
 
 
+def _refuse_fakes() -> None:
+    if torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.FAKE) is not None:
+        raise ModelError("within FakeTensorMode tensors hold no numbers, so there are none to score with: leave it first")
+
+
 def _refuse_narrow_products() -> None:
     setting = torch.backends.mkldnn.matmul.fp32_precision  # type: ignore[attr-defined]
-    if setting not in ("none", "ieee") and _narrow(setting):
+    if setting == "bf16" or (setting not in ("none", "ieee") and _narrow(setting)):
         raise ModelError(
-            f"products of float32 numbers are computed in a narrower type in this process ({setting}), which moves factors; "
+            f"products of float32 numbers may be computed in a narrower type in this process ({setting}), which moves factors; "
             "set it back while scoring: torch.set_float32_matmul_precision('highest')"
         )
 
 
 @cache
 def _narrow(setting: str) -> bool:
-    """Whether this machine does compute them so under the setting at hand. 1 + 2⁻¹² has more digits than tf32 and bfloat16."""
-    x = torch.full((64, 64), 1 + 2.0**-12, dtype=torch.float32, device="cpu")
-    return not torch.equal(torch.mm(x, torch.eye(64, dtype=torch.float32, device="cpu")), x)
+    """Whether this machine computes them so under the setting at hand: most take no notice of tf32, which has 10 digits."""
+    x = torch.full((SIDE, SIDE), 1 + 2.0**-12, dtype=torch.float32, device="cpu")
+    return not torch.equal(torch.mm(x, torch.eye(SIDE, dtype=torch.float32, device="cpu")), x)

@@ -11,9 +11,11 @@ from itertools import product
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from chainrule.engine.probe import distance
+from chainrule.models.base import Head
+from chainrule.models.head import LinearHead
 from chainrule.models.network import trunk_of
 from chainrule.models.precision import name_of
 from chainrule.models.pretrained import PretrainedModel
@@ -65,7 +67,10 @@ def head(s: Subject) -> Finding:
     own_TV = trial.own_logits(torch.from_numpy(s.ids_T))
     if not caught:  # some forwards reach into their trunk and call a part of it (OPT)
         caught.append(_hidden(trial, s.ids_T))
-    logits_TV = _logits(trial, caught[-1].flatten(0, -2))
+    linear = trial.tables[1]
+    head = model.head  # as it is now, on the wider weights
+    head = head.on(linear) if isinstance(head, LinearHead) and isinstance(linear, nn.Linear) else trial.head
+    logits_TV = _logits(head, caught[-1].flatten(0, -2))
     largest = float(own_TV.abs().nan_to_num(posinf=0).max())
     return Finding(
         f"{own_TV.numel():,} logits, up to {largest:.3g}, against those of the model's own forward in float32",
@@ -82,8 +87,7 @@ def _hidden(model: PretrainedModel, ids_T: Ids) -> Tensor:
 
 
 @sealed
-def _logits(model: PretrainedModel, hidden_TH: Tensor) -> Tensor:
-    head = model.head
+def _logits(head: Head, hidden_TH: Tensor) -> Tensor:
     logits_TV = torch.empty(len(hidden_TH), head.size, dtype=head.dtype, device=hidden_TH.device)
     for first in range(0, head.size, head.tile):
         head.write(hidden_TH, first, logits_TV[:, first : first + head.tile])
