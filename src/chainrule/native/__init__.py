@@ -2,7 +2,10 @@
 
     kernels.c     norms, gates, the moments of logits, attention; products of few rows, and of bfloat16 factors
     build.py      compile once, keep, load; or say why not
+    compiler.py   run the compiler; load what it made
+    kept.py       the folder of what was made before
     calls.py      the same functions on tensors
+    tables.py     whether what the attention kernel reads is there
 
 Each has a plain PyTorch way beside it, where it is called, which gives the same answers and takes over without it.
 """
