@@ -39,7 +39,7 @@ def test_properties_that_hold(run, tiny_folder):
     code, out, err = run()
     assert (code, err) == (0, "")
     assert out.splitlines()[0].startswith("repeatability ")
-    assert out.splitlines()[-1].startswith(f"{tiny_folder}: 16 of 16 properties hold; 1 do not apply")
+    assert out.splitlines()[-1].startswith(f"{tiny_folder}: 18 of 18 properties hold; 1 do not apply")
     assert run("--model", str(tiny_folder))[0] == 0
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import math
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -25,6 +27,7 @@ from chainrule.engine.engine import Engine, Question
 from chainrule.engine.paths import Step, batch_path
 from chainrule.engine.readout import Distributions
 from chainrule.forest.windows import windows
+from chainrule.models import sealed
 from chainrule.models.pretrained import PretrainedModel
 from chainrule.scores import Score, Scores, assemble
 from chainrule.text import Tokenizer
@@ -267,6 +270,24 @@ def _(lm: LanguageModel, monkeypatch: Patch) -> None:
     monkeypatch.setattr(PathCarry, "settle", lambda self, chunk: self._count.clear())
 
 
+@bug("autocast that reaches the network", "process state")
+def _(lm: LanguageModel, monkeypatch: Patch) -> None:
+    monkeypatch.setattr(sealed, "_DEVICES", ())
+
+
+@bug("a text kept for all threads", "threads")
+def _(lm: LanguageModel, monkeypatch: Patch) -> None:
+    own, last = LanguageModel.score_batch, []
+
+    def kept(self: LanguageModel, texts: Any, **options: Any) -> Any:
+        last[:] = [texts]
+        if threading.current_thread() is not threading.main_thread():
+            time.sleep(0.002)
+        return own(self, last[0], **options)
+
+    monkeypatch.setattr(LanguageModel, "score_batch", kept)
+
+
 @bug("windows that lose a token", "windows")
 def _(lm: LanguageModel, monkeypatch: Patch) -> None:
     monkeypatch.setattr(job, "windows", lambda *args: [w._replace(begin=w.begin + (w.begin > 0)) for w in windows(*args)])
@@ -365,11 +386,11 @@ def test_without_memory_for_float64(monkeypatch):
 def test_the_report_for_people_and_for_programs(tiny):
     report = tiny.verify()
     assert json.loads(report.to_json())["properties"][1]["property"] == "causality"
-    assert len(report) == len(list(report)) == 17
+    assert len(report) == len(list(report)) == 19
     console = Console(width=100, record=True, file=io.StringIO())
     console.print(report)
-    assert "17 properties" not in (shown := console.export_text())
-    assert "16 of 16 properties hold; 1 do not apply" in shown
+    assert "19 properties" not in (shown := console.export_text())
+    assert "18 of 18 properties hold; 1 do not apply" in shown
     assert repr(report).startswith("Report(")
     with pytest.raises(KeyError, match="there is no property 'shifts'"):
         report["shifts"]

@@ -316,7 +316,7 @@ def verify(
     device: Device = "cpu",
     threads: Threads = None,
 ) -> None:
-    """Prove the numbers on this model and machine: 17 properties, or a text coded and decoded. Exit code 1: one failed."""
+    """Prove the numbers on this model and machine: 19 properties, or a text coded and decoded. Exit code 1: one failed."""
     from chainrule.cli.inputs import Columns, read
     from chainrule.cli.proving import decode_file, verify_code, verify_numbers
     from chainrule.errors import InputError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -72,13 +72,20 @@ class Engine:
 
     def __init__(self, model: Model, path: str, reason: str = "") -> None:
         self.model, self.path, self.reason = model, path, reason
+        self._invariances: dict[tuple[int, bool], Invariance] = {}
 
-    @cached_property
+    @property
     def invariance(self) -> Invariance:
-        """Whether a factor has the same bits in any company, and why; tried out when it is first asked for."""
-        from chainrule.engine.invariance import check
+        """Whether a factor has the same bits in any company, and why; tried out when it is first asked for.
 
-        return check(self)
+        It holds for as many threads as there are now, and for what this thread makes of denormal numbers.
+        """
+        from chainrule.engine.invariance import check, flushes_denormals
+
+        state = torch.get_num_threads(), flushes_denormals()
+        if state not in self._invariances:
+            self._invariances[state] = check(self)
+        return self._invariances[state]
 
     @sealed
     def answer(

@@ -38,6 +38,14 @@ class Invariance:
         return self.holds
 
 
+def flushes_denormals() -> bool:
+    """Whether this thread takes the smallest numbers for 0 (torch.set_flush_denormal): others of the process may not."""
+    return _SMALLEST * _ONE == 0.0
+
+
+_SMALLEST, _ONE = [5e-324, 1.0]
+
+
 @sealed
 def check(engine: Engine) -> Invariance:
     """What can be promised of this model on this machine with this number of threads."""
@@ -48,6 +56,10 @@ def check(engine: Engine) -> Invariance:
         return Invariance(False, f"on the {engine.path} path the model's own forward is used, whose bits move with its batch")
     if model.device.type != "cpu":
         return Invariance(False, f"the order in which kernels add up is not under control on {model.device.type}")
+    if flushes_denormals():
+        return Invariance(
+            False, "this thread takes denormal numbers for 0 (torch.set_flush_denormal), and other threads may not do so"
+        )
     if mixture := experts(model):
         return Invariance(
             False, f"a mixture of experts ({mixture}) gives an expert as many rows as the batch happens to send it"

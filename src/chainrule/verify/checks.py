@@ -16,7 +16,7 @@ import torch
 
 from chainrule.errors import ChainruleError
 from chainrule.models.precision import name_of
-from chainrule.verify import company, conditioning, numbers, vocabulary
+from chainrule.verify import company, conditioning, numbers, process, vocabulary
 from chainrule.verify.report import Finding, Property, Report, versions
 from chainrule.verify.subject import Language, Subject
 
@@ -45,6 +45,8 @@ CHECKS = (
     Check("sum", numbers.addition),
     Check("start symbol", conditioning.start_symbol, (*BASE, "head", "shift", "dtype", "normalisation")),
     Check("windows", company.windows, (*BASE, "padding", "path carry", "chunk sizes", "start symbol")),
+    Check("process state", process.state, ("repeatability",)),
+    Check("threads", process.threads, ("repeatability",)),
     Check("unreachable vocabulary", vocabulary.unreachable),
     Check("tokenizer", vocabulary.tokenizer),
     Check("tied weights", numbers.tied_weights),

@@ -250,8 +250,9 @@ class Subject:
 
 
 def farthest(several: Sequence[Floats], others: Sequence[Floats]) -> float:
-    """The largest difference of any factor of any sequence."""
-    return max((distance(a, b) for a, b in zip(several, others, strict=True)), default=0.0)
+    """The largest difference of any factor of any sequence; without bound where one has more factors than the other."""
+    pairs = zip(several, others, strict=True)
+    return max((distance(a, b) if len(a) == len(b) else float("inf") for a, b in pairs), default=0.0)
 
 
 def centred(logprob_TK: Floats) -> Floats:
