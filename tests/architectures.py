@@ -217,15 +217,6 @@ def fair(config: Any) -> Any:
     return own
 
 
-def loud(config: Any) -> Any:
-    """Norms that amplify."""
-    own = untouched(config)
-    with torch.no_grad():
-        for norm in _norms(own):
-            norm += 3.0
-    return own
-
-
 def outliers(config: Any) -> Any:
     """As in trained models, norms amplify a channel that a few tokens fill: only these come up to caps and clamps."""
     own = untouched(config)
@@ -241,7 +232,7 @@ def _norms(own: Any) -> Iterator[torch.Tensor]:
     return (weight for name, weight in own.named_parameters() if name.endswith("weight") and weight.ndim == 1)
 
 
-WEIGHTS = {"weak": weak, "fair": fair, "strong": untouched, "loud": loud, "outliers": outliers}
+WEIGHTS = {"weak": weak, "fair": fair, "strong": untouched, "outliers": outliers}
 
 
 @torch.inference_mode()
