@@ -20,6 +20,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 
 import chainrule
 from chainrule import LanguageModel, ModelError
+from chainrule.models.head import OwnHead
 
 TOLERANCE = 1e-4  # nats; where the factors themselves are spread over less than a nat, of that spread
 LEAST = 1e-6  # nats, a few roundings of a factor in float32
@@ -267,7 +268,8 @@ def in_float64(folder: str, variant: Variant, found: Floats, want: Floats) -> tu
     half as much again: largest errors are a matter of chance). Then the error is that in float64, else it stays.
     """
     lm, own = chainrule.load(folder, dtype="float64"), _own(folder, torch.float64).double()
-    lm.model.lm.double()  # some weights are kept in float32 in any case
+    for network in (lm.model.lm, lm.model.runner):  # some weights are kept in float32 in any case
+        network.double()
     if own._can_set_experts_implementation():
         own.set_experts_implementation("eager")  # grouped products know no float64
     with AllDouble():
@@ -283,7 +285,7 @@ def in_float64(folder: str, variant: Variant, found: Floats, want: Floats) -> tu
 def _head(lm: LanguageModel) -> str:
     table, output = lm.model.lm.get_input_embeddings(), lm.model.lm.get_output_embeddings()
     tied = getattr(output, "weight", None) is getattr(table, "weight", ...)
-    return f"{'own' if lm.model.head is lm.model.own_head else 'linear'}, {'tied' if tied else 'untied'}"
+    return f"{'own' if isinstance(lm.model.head, OwnHead) else 'linear'}, {'tied' if tied else 'untied'}"
 
 
 def _first_line(error: BaseException) -> str:
