@@ -153,8 +153,8 @@ def test_a_window_that_is_left_out_is_found_however_weak_the_weights(monkeypatch
     assert attempt("mistral", variant).outcome == "forest"
     own = PretrainedModel.__init__
 
-    def windowless(self: PretrainedModel, lm: Any, name: str) -> None:
-        own(self, lm, name)
+    def windowless(self: PretrainedModel, lm: Any, name: str, way: Any = None) -> None:
+        own(self, lm, name, way)
         lm.config.sliding_window = None
 
     monkeypatch.setattr(PretrainedModel, "__init__", windowless)

@@ -49,6 +49,7 @@ class PretrainedModel(Network):
             raise ModelError(f"{name} ({type(lm).__name__}) has no trunk and head that can be told apart")
         self.way = way or Way(own_head=not isinstance(output, nn.Linear))  # until the probe knows better
         self.by_ids, self.first_position = self.way.by_ids, self.way.first_position
+        self.unfit = self.way.unfit
         self.first_positions = (0, self.reserved) if self.reserved else (0,)  # of which the probe finds out
         if not self.way.own_head and isinstance(output, nn.Linear):
             self.head = LinearHead.of(output, self.lm.config.get_text_config())
@@ -81,7 +82,7 @@ class PretrainedModel(Network):
 
     def refuse_unfit(self, ids_N: NDArray[np.int64]) -> None:
         """Raises ModelError where one of the ids means something else within a text than a token."""
-        if self.way.unfit and (found := np.intersect1d(ids_N, self.way.unfit)).size:
+        if self.unfit and (found := np.intersect1d(ids_N, self.unfit)).size:
             raise ModelError(
                 f"{self.name} ({type(self.lm).__name__}) treats the symbol of id {int(found[0])} within a text as none of its "
                 "tokens (padding, or what stands for an image), so such a text cannot be scored exactly; leave that symbol out"
@@ -138,8 +139,15 @@ def _owners(network: nn.Module) -> list[Any]:
 
 def _held(owners: list[Any], name: str) -> list[tuple[Any, int]]:
     """Which of them have an integer of this name."""
-    values = ((owner, getattr(owner, name, None)) for owner in owners)
+    values = ((owner, _looked_up(owner, name)) for owner in owners)
     return [(owner, value) for owner, value in values if type(value) is int]
+
+
+def _looked_up(owner: Any, name: str) -> Any:
+    try:
+        return getattr(owner, name, None)
+    except Exception:  # a config that has it for each layer apart (Gemma 4)
+        return None
 
 
 def names_read(owners: list[Any], run: Callable[[], Any]) -> list[str]:
