@@ -1,7 +1,7 @@
 """Score a tiny model of every causal architecture that transformers has, and write down what comes of it.
 
 python scripts/zoo.py               # all of them, into docs/architectures.md; exit 1 when a number is wrong
-python scripts/zoo.py llama mamba   # these, printed only
+python scripts/zoo.py llama mamba   # these, printed only, every trial of them
 """
 
 from __future__ import annotations
@@ -21,12 +21,24 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 import torch
 import transformers
-from architectures import BEYOND, SCORED, TOLERANCE, TYPES, Outcome, examine
+from architecture_texts import LONG
+from architectures import BEYOND, SCORED, TOLERANCE, TYPES, Outcome, Trial, examine
 
 import chainrule
 
 TABLE = Path(__file__).resolve().parent.parent / "docs" / "architectures.md"
-SECONDS = 120  # for one architecture
+SECONDS = 240  # for one architecture
+VARIANTS = (
+    "low: strong random weights, every threshold of places 6 and every cap 2, which the probe sees for itself",
+    "middle: the same weights, thresholds of places 30, beyond the probe's sequences",
+    "weak: the weights that the architecture draws, and its own thresholds",
+    "fair: weights between the two, where a cap bends logits by less than a probe of few rows can see",
+    "edge: strong weights, thresholds of places 100, and caps that only the largest of many activations come up to",
+    "outliers: a channel that a few tokens fill and norms amplify, as in trained models, with the config's own caps",
+    "stretched: positions stretched from 40 (YaRN, Llama 3, LongRoPE, linear, dynamic, in turn), factors half as much again",
+    "symbols: those that begin, end and fill up a text, and one that stands for an image, within texts",
+    "each threshold of places alone, and each kind of layer alone, so that none stands in another's way",
+)
 NOT_BUILT = "can't be built here"
 
 
@@ -62,9 +74,13 @@ def work(asked: Connection) -> None:
         model_type = asked.recv()
         try:
             outcome = examine(model_type)
-        except Exception as error:  # loaded, and then not scored
-            outcome = Outcome(model_type, "", "wrong", reason=f"{type(error).__name__}: {' '.join(str(error).split())}")
+        except Exception as error:  # the zoo itself is wrong
+            outcome = failed(model_type, f"{type(error).__name__}: {' '.join(str(error).split())}")
         asked.send(outcome)
+
+
+def failed(model_type: str, reason: str) -> Outcome:
+    return Outcome(model_type, "", (Trial("all", "", "wrong", reason=reason),))
 
 
 def main() -> None:
@@ -77,15 +93,25 @@ def main() -> None:
         if outcome is None:
             worker.stop()
             worker = Worker()
-            outcome = Outcome(model_type, "", "wrong", reason=f"the process died, or took longer than {SECONDS} s")
+            outcome = failed(model_type, f"the process died, or took longer than {SECONDS} s")
         outcomes.append(outcome)
         said = f"{outcome.error:.0e}" if outcome.outcome in (*SCORED, "wrong") else outcome.reason
         print(f"{count:3} of {len(types)}  {model_type:25} {outcome.outcome:8} {said[:150]}", flush=True)
+        for trial in outcome.trials:
+            if sys.argv[1:] or trial.outcome == "wrong":
+                print(" " * 12 + told(trial), flush=True)
     worker.stop()
     print(totals(outcomes), f"in {time.monotonic() - began:.0f} s")
     if not sys.argv[1:]:
         TABLE.write_text(document(outcomes), encoding="utf-8")
     raise SystemExit(any(outcome.outcome == "wrong" for outcome in outcomes))
+
+
+def told(trial: Trial) -> str:
+    """One trial in a line."""
+    error = f"{trial.error:.0e} of {trial.spread:.1g} nats" if trial.factors else ""
+    path = f"on the {trial.path} path" if trial.outcome == "wrong" else ""
+    return " ".join(filter(None, (f"{trial.variant}:", trial.outcome, path, error, trial.reason[-300:])))
 
 
 def totals(outcomes: list[Outcome]) -> str:
@@ -106,12 +132,16 @@ def document(outcomes: list[Outcome]) -> str:
         "",
         "Made by `make zoo` (`python scripts/zoo.py`); not to be edited by hand.",
         "",
-        f"A tiny model of each of the {len(outcomes)} types that transformers knows a causal language model of, with strong",
-        "random weights, is saved with a tokenizer, loaded by `chainrule.load`, and held against its own unpadded forward in",
-        "float32, one text at a time: prefix forests in chunks of 16 rows, batches of unequal length, windows, single texts,",
-        f"real text. All factors must agree to {TOLERANCE:g} nats. Twice each: with the head tied and untied, another",
-        "tokenizer, and what limits attention (sliding windows, chunks, top-k indices) below and beyond the length of the",
-        f"probe's own sequences. The vocabulary has {BEYOND} rows more than the tokenizer.",
+        f"A tiny model of each of the {len(outcomes)} types that transformers knows a causal language model of is saved with a",
+        "tokenizer, loaded by `chainrule.load`, and held against its own unpadded forward in float32, one text at a time:",
+        "prefix forests in chunks of 16 to 768 rows, batches of unequal length, windows, single texts, real text, and texts of",
+        f"up to {LONG} tokens. All factors must agree to {TOLERANCE:g} nats, or to {TOLERANCE:g} of their standard deviation",
+        "where that is less than a nat; where float32 leaves it open, float64 decides. Each type is tried eight times or more,",
+        "with the head tied and untied, each kind of tokenizer, and",
+        "",
+        *(f"- {line}" for line in VARIANTS),
+        "",
+        f"The vocabulary has {BEYOND} rows more than the tokenizer.",
         "",
         "| outcome | architectures | |",
         "|---|---:|---|",
@@ -125,15 +155,18 @@ def document(outcomes: list[Outcome]) -> str:
         f"{date.today().isoformat()}, transformers {transformers.__version__}, torch {torch.__version__}, chainrule "
         f"{chainrule.__version__}, {sum(outcome.factors for outcome in scored):,} factors.",
         "",
-        "| model type | class | outcome | largest error, nats | factors | head | tokenizers |",
-        "|---|---|---|---:|---:|---|---|",
+        "| model type | class | outcome | largest error, nats | weak weights | trials | factors | head | thresholds |",
+        "|---|---|---|---:|---:|---:|---:|---|---|",
         *(
-            f"| {o.model_type} | {o.name} | {o.outcome} | {o.error:.0e} | {o.factors:,} | {'; '.join(o.heads)} | "
-            f"{', '.join(o.families)} |"
+            f"| {o.model_type} | {o.name} | {o.outcome} | {o.error:.0e} | {relative(o)} | {len(o.trials)} | {o.factors:,} | "
+            f"{'; '.join(o.each('head'))} | {', '.join(dict.fromkeys(n for t in o.trials for n in t.thresholds))} |"
             for o in scored
         ),
         "",
-        "Head: linear, as the fused readout computes it, or the model's own code.",
+        "Weak weights: the largest error there, as a part of the standard deviation of the factors. Head: linear, as the fused",
+        "readout computes it, or the model's own code. Thresholds: numbers of the config that bend or switch something.",
+        "",
+        *wrong_trials(scored),
         "",
         "## Not scored",
         "",
@@ -147,11 +180,26 @@ def document(outcomes: list[Outcome]) -> str:
         "|---|---|",
         *(f"| {o.model_type} | {cell(o.reason)} |" for o in scored if o.outcome != "forest"),
     ]
-    if undetermined := [o for o in scored if "float64" in o.reason]:
+    if undetermined := [(o, t) for o in scored for t in o.scored if "float64" in t.reason]:
         lines += ["", "## Compared in float64", "", "Float32 does not determine their factors to the tolerance.", ""]
-        lines += ["| model type | |", "|---|---|"]
-        lines += [f"| {o.model_type} | {cell(o.reason[o.reason.rindex('in float32') :])} |" for o in undetermined]
+        lines += ["| trial | model type | |", "|---|---|---|"]
+        lines += [
+            f"| {t.variant} | {o.model_type} | {cell(t.reason[t.reason.rindex('in float32') :])} |" for o, t in undetermined
+        ]
     return "\n".join(lines) + "\n"
+
+
+def relative(outcome: Outcome) -> str:
+    """The largest error with weak weights, in standard deviations of the factors."""
+    return next((f"{t.error / t.spread:.0e}" for t in outcome.trials if t.variant == "weak" and t.spread), "")
+
+
+def wrong_trials(outcomes: list[Outcome]) -> list[str]:
+    wrong = [(o, t) for o in outcomes for t in o.trials if t.outcome == "wrong"]
+    if not wrong:
+        return []
+    rows = [f"| {t.variant} | {o.model_type} | {t.path} | {t.error:.0e} | {cell(t.reason[-300:])} |" for o, t in wrong]
+    return ["## Wrong", "", "| trial | model type | path | error, nats | |", "|---|---|---|---:|---|", *rows, ""]
 
 
 def cell(text: str) -> str:

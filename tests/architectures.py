@@ -3,132 +3,247 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import transformers as tf
-from architecture_configs import NOT_BUILT, TYPES, small_config
+from architecture_configs import NOT_BUILT, ROPES, TYPES, Sizes, kinds, reaches, small_config, thresholds
+from architecture_texts import LOUD_IDS, Floats, OwnRaised, long_pairs, short_pairs, symbol_pairs
 from model_zoo import untouched
-from numpy.typing import NDArray
-from oracle import factors, factors_in_windows
 from text_zoo import byte_level, llama, unigram, wordpiece
+from torch.overrides import TorchFunctionMode
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 import chainrule
 from chainrule import LanguageModel, ModelError
+from chainrule.models.head import OwnHead
 
-TOLERANCE = 1e-4  # nats
+TOLERANCE = 1e-4  # nats; where the factors themselves are spread over less than a nat, of that spread
+LEAST = 1e-6  # nats, a few roundings of a factor in float32
 BEYOND = 5  # rows of the vocabulary beyond the tokenizer's
 FAMILIES = {"byte-level BPE": byte_level, "SentencePiece BPE": llama, "unigram": unigram, "WordPiece": wordpiece}
-Floats = NDArray[np.float64]
 SCORED = ("forest", "batch", "single")
-TEXTS = (
-    "Hello world, how are you today?",
-    "The quick brown fox jumps over five dozen lazy jugs.",
-    "Hello world!",
-    "naïve café",
-)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of an architecture: scored on one of the paths, refused, not built here, or wrong."""
-
-    model_type: str
-    name: str
-    outcome: str  # forest, batch, single, refused, "can't be built here", wrong
-    error: float = 0.0  # nats, the largest
-    factors: int = 0  # … of so many that were compared
-    heads: tuple[str, ...] = ()
-    families: tuple[str, ...] = ()  # of tokenizers
-    reason: str = ""
+LONG_CONTEXT = 320
+SYMBOLS = -1
 
 
 @dataclass(frozen=True)
 class Variant:
     """One of the ways in which an architecture is tried."""
 
+    name: str
     family: str
-    tied: bool
-    reach: int  # of attention that does not see everything
+    weights: str  # see WEIGHTS
+    sizes: Sizes
+    near: int = 0  # long texts, of about so many tokens besides; 0: short ones; SYMBOLS: short ones with symbols in them
 
     @classmethod
-    def all_of(cls, model_type: str) -> tuple[Variant, Variant]:
-        """Tied and untied heads; a reach below the probe's sequences, which it sees for itself, and one beyond."""
+    def all_of(cls, model_type: str) -> tuple[Variant, ...]:
+        """Tied and untied heads; thresholds below the probe's sequences, which it sees for itself, and beyond; default ones."""
         turn = TYPES.index(model_type)
-        first, second = (list(FAMILIES)[(turn + k) % len(FAMILIES)] for k in (0, 1))
-        return cls(first, True, 6), cls(second, False, 30)
+        first, second, third, fourth = (list(FAMILIES)[(turn + k) % len(FAMILIES)] for k in range(4))
+        rope, long = ROPES[turn % len(ROPES)], LONG_CONTEXT
+        return (
+            cls("low", first, "strong", Sizes(True, reach=6, cap=2.0)),
+            cls("middle", second, "strong", Sizes(False, reach=30)),
+            cls("weak", third, "weak", Sizes(True, long, reach=None), near=128),
+            cls("fair", fourth, "fair", Sizes(False, long, reach=50, cap=8.0), near=50),
+            cls("edge", third, "strong", Sizes(True, long, reach=100, cap=5.5), near=100),
+            cls("outliers", second, "outliers", Sizes(False, long, reach=None), near=128),
+            cls("stretched", first, "strong", Sizes(False, long, reach=60, scale=1.5, rope=rope), near=60),
+            cls("symbols", second, "strong", Sizes(True, reach=30), near=SYMBOLS),
+            *(cls(name, first, "strong", Sizes(True, long, reach=90, only=name), near=90) for name in reaches(model_type)),
+            *(
+                cls(f"{kind} layers", third, "strong", Sizes(False, long, reach=None, kind=kind), near=128)
+                for kind in kinds(model_type)
+            ),
+        )
 
 
-def examine(model_type: str) -> Outcome:
-    """Build, save, load and score it in every variant; the slowest path counts, the largest error, and all factors."""
-    found: Outcome | None = None
-    for variant in Variant.all_of(model_type):
-        each = _examine(model_type, variant)
-        if each.outcome not in SCORED:
-            return each
-        found = each if found is None else _both(found, each)
-    assert found is not None
-    return found
+@dataclass(frozen=True)
+class Trial:
+    """What became of an architecture in one variant: scored on one of the paths, refused, not built here, or wrong."""
+
+    variant: str
+    family: str
+    outcome: str  # forest, batch, single, refused, "can't be built here", wrong
+    error: float = 0.0  # nats, the largest
+    spread: float = 0.0  # nats, the standard deviation of the factors: errors far below the tolerance show against it
+    factors: int = 0  # … of so many that were compared
+    head: str = ""
+    thresholds: tuple[str, ...] = ()  # as the config names them
+    path: str = ""  # that the probe chose, where the outcome is "wrong"
+    reason: str = ""
+
+    @property
+    def relative(self) -> float:
+        return self.error / self.spread if self.spread else 0.0
 
 
-def _both(a: Outcome, b: Outcome) -> Outcome:
-    faster, slower = sorted((a, b), key=lambda each: SCORED.index(each.outcome))
-    return replace(
-        slower,
-        error=max(a.error, b.error),
-        factors=a.factors + b.factors,
-        heads=tuple(dict.fromkeys(a.heads + b.heads)),
-        families=a.families + b.families,
-        reason=slower.reason if a.outcome == b.outcome else f"{slower.reason} (with other sizes: {faster.outcome})",
-    )
+@dataclass(frozen=True)
+class Outcome:
+    """What became of an architecture in all variants together."""
+
+    model_type: str
+    name: str
+    trials: tuple[Trial, ...] = field(default=())
+
+    @property
+    def scored(self) -> list[Trial]:
+        return [trial for trial in self.trials if trial.outcome in SCORED]
+
+    @property
+    def deciding(self) -> Trial:
+        """What is wrong comes first, then the slowest path; what is refused counts where nothing is scored."""
+        order = ("wrong", *reversed(SCORED), "refused", "can't be built here")
+        return min(self.trials, key=lambda trial: order.index(trial.outcome))
+
+    @property
+    def outcome(self) -> str:
+        return self.deciding.outcome
+
+    @property
+    def error(self) -> float:
+        return max((trial.error for trial in self.trials), default=0.0)
+
+    @property
+    def factors(self) -> int:
+        return sum(trial.factors for trial in self.trials)
+
+    @property
+    def reason(self) -> str:
+        """Of the outcome; and what became of the variants that came out otherwise."""
+        others = [f"{t.variant}: {t.outcome}" for t in self.trials if t.outcome != self.outcome]
+        return self.deciding.reason + (f" (otherwise {', '.join(others)})" if others else "")
+
+    def each(self, what: str) -> list[str]:
+        """The different values of a column, in order."""
+        return list(dict.fromkeys(getattr(trial, what) for trial in self.trials if getattr(trial, what)))
 
 
-def _examine(model_type: str, variant: Variant) -> Outcome:
-    name = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES[model_type]
+def examine(model_type: str, variants: Sequence[Variant] = ()) -> Outcome:
+    """Build, save, load and score it in every variant."""
+    trials = tuple(attempt(model_type, variant) for variant in variants or Variant.all_of(model_type))
+    return Outcome(model_type, MODEL_FOR_CAUSAL_LM_MAPPING_NAMES[model_type], trials)
+
+
+def attempt(model_type: str, variant: Variant) -> Trial:
+    """The same in one of them."""
+
+    def ended(outcome: str, **others: Any) -> Trial:
+        return Trial(variant.name, variant.family, outcome, **others)
+
     with tempfile.TemporaryDirectory() as folder:
         try:
             own = build(model_type, variant, Path(folder))
         except Exception as error:  # anything may not fit together in a config, or not be installed
-            return Outcome(model_type, name, "can't be built here", reason=NOT_BUILT.get(model_type) or _first_line(error))
+            return ended("can't be built here", reason=NOT_BUILT.get(model_type) or _first_line(error))
         try:
             lm = chainrule.load(folder)
         except ModelError as error:
-            return Outcome(model_type, name, "refused", reason=str(error).replace(folder, model_type))
-        found, want = compare(lm, own)
-        error, note = worst(found, want), ""
-        if error > TOLERANCE:
-            error, note = in_float64(folder, own, found, want)
-        outcome = lm.engine.path if error <= TOLERANCE else "wrong"
-        reason = "; ".join(filter(None, (lm.engine.reason.replace(folder, model_type), note)))
-        return Outcome(model_type, name, outcome, error, found.size, (_head(lm),), (variant.family,), reason)
+            return ended("refused", reason=str(error).replace(folder, model_type))
+        said = lm.engine.reason.replace(folder, model_type)
+        try:
+            trial = _held_against(lm, own, variant, folder)
+        except OwnRaised as error:
+            return ended("wrong", path=lm.engine.path, reason=f"{said}; {error}")
+        except ModelError as error:
+            return ended("refused", reason=str(error).replace(folder, model_type))
+        except Exception as error:  # loaded, and then not scored
+            return ended("wrong", path=lm.engine.path, reason=f"{said}; {_first_line(error)}")
+    return trial
+
+
+def _held_against(lm: LanguageModel, own: Any, variant: Variant, folder: str) -> Trial:
+    found, want = compare(lm, own, variant)
+    error, note, spread = worst(found, want), "", float(want.std())
+    tolerance = max(TOLERANCE * min(1.0, spread), LEAST)
+    if error > tolerance:
+        error, note = in_float64(folder, variant, found, want)
+    path = lm.engine.path
+    reason = "; ".join(filter(None, (lm.engine.reason.replace(folder, lm.model.name), note)))
+    outcome, bends = path if error <= tolerance else "wrong", tuple(thresholds(own.config))
+    return Trial(variant.name, variant.family, outcome, error, spread, found.size, _head(lm), bends, path, reason)
 
 
 def build(model_type: str, variant: Variant, folder: Path) -> Any:
-    """Save a tiny model with strong random weights and its tokenizer; returns transformers' own copy of it."""
+    """Save a tiny model with random weights and its tokenizer; returns transformers' own copy of it."""
     tokenizer = FAMILIES[variant.family]()
     start = 0 if tokenizer.bos_id is None else tokenizer.bos_id
     end = start + 1 if tokenizer.eos_id is None else tokenizer.eos_id
     symbols = {"bos_token_id": start, "eos_token_id": end, "pad_token_id": end}
-    config = small_config(model_type, tokenizer.size + BEYOND, symbols, variant.tied, variant.reach)
-    own = untouched(config)
+    config, own = _made(model_type, tokenizer.size + BEYOND, symbols, variant)
     own.save_pretrained(folder)
     if own.config.model_type != config.model_type:  # checkpoints with more than a text model have the whole config
         config.save_pretrained(folder)
     tokenizer.hf.save_pretrained(folder)
-    return tf.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    return _own(folder, torch.float32)
+
+
+def _made(model_type: str, size: int, symbols: dict[str, int], variant: Variant) -> tuple[Any, Any]:
+    """The config and the model; without other positions where an architecture does not go together with them."""
+    try:
+        config = small_config(model_type, size, symbols, variant.sizes)
+        own = WEIGHTS[variant.weights](config)
+        if variant.sizes.rope:
+            own(input_ids=torch.tensor([[3, 4, 5, 6]]))
+        return config, own
+    except Exception:
+        if rope := variant.sizes.rope:
+            other = None if rope == "longrope" else "longrope"  # the only one that Phi takes
+            return _made(model_type, size, symbols, replace(variant, sizes=replace(variant.sizes, rope=other)))
+        raise
+
+
+def _own(folder: str | Path, dtype: torch.dtype) -> Any:
+    return tf.AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).eval()
+
+
+def weak(config: Any) -> Any:
+    """As the architecture begins: next to no logits, nothing that comes near a cap."""
+    torch.manual_seed(0)
+    return tf.AutoModelForCausalLM.from_config(config).eval()
+
+
+def fair(config: Any) -> Any:
+    """Between weak and strong: logits that a cap bends by less than the probe can see of a few rows."""
+    own = weak(config)
+    with torch.no_grad():
+        for parameter in own.parameters():
+            parameter += 0.08 * torch.randn_like(parameter)
+    return own
+
+
+def outliers(config: Any) -> Any:
+    """As in trained models, norms amplify a channel that a few tokens fill: only these come up to caps and clamps."""
+    own = untouched(config)
+    table = own.get_input_embeddings().weight
+    with torch.no_grad():
+        table[list(LOUD_IDS), 0] += 30.0
+        for norm in _norms(own):
+            norm[0] += 6.0
+    return own
+
+
+def _norms(own: Any) -> Iterator[torch.Tensor]:
+    return (weight for name, weight in own.named_parameters() if name.endswith("weight") and weight.ndim == 1)
+
+
+WEIGHTS = {"weak": weak, "fair": fair, "strong": untouched, "outliers": outliers}
 
 
 @torch.inference_mode()
-def compare(lm: LanguageModel, own: Any) -> tuple[Floats, Floats]:
+def compare(lm: LanguageModel, own: Any, variant: Variant) -> tuple[Floats, Floats]:
     """Factors as chainrule gives them, and as the model's own unpadded forward does."""
-    found, want = zip(*_pairs(lm, own), strict=True)
-    return np.concatenate(found), np.concatenate(want)
+    if variant.near == SYMBOLS:
+        pairs = list(symbol_pairs(lm, own))
+    else:
+        pairs = list(long_pairs(lm, own, variant.near) if variant.near else short_pairs(lm, own))
+    return np.concatenate([pair.found for pair in pairs]), np.concatenate([pair.want for pair in pairs])
 
 
 def worst(found: Floats, want: Floats) -> float:
@@ -137,15 +252,28 @@ def worst(found: Floats, want: Floats) -> float:
     return float(np.where(np.isnan(gaps), np.inf, gaps).max())
 
 
-def in_float64(folder: str, own: Any, found: Floats, want: Floats) -> tuple[float, str]:
+class AllDouble(TorchFunctionMode):
+    """What a network computes in float32 whatever its own type (softmaxes, norms, routers) is computed in float64 too."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        args = tuple(torch.float64 if arg is torch.float32 else arg for arg in args)
+        kwargs = {name: torch.float64 if value is torch.float32 else value for name, value in (kwargs or {}).items()}
+        return (torch.Tensor.double if func is torch.Tensor.float else func)(*args, **kwargs)
+
+
+def in_float64(folder: str, variant: Variant, found: Floats, want: Floats) -> tuple[float, str]:
     """Once more in float64: is chainrule wrong, or does float32 not determine these numbers?
 
     It does not where, against float64, chainrule is on average no further off than the model's own float32 forward (within
     half as much again: largest errors are a matter of chance). Then the error is that in float64, else it stays.
     """
+    lm, own = chainrule.load(folder, dtype="float64"), _own(folder, torch.float64).double()
+    for network in (lm.model.lm, lm.model.runner):  # some weights are kept in float32 in any case
+        network.double()
     if own._can_set_experts_implementation():
         own.set_experts_implementation("eager")  # grouped products know no float64
-    exact, exact_own = compare(chainrule.load(folder, dtype="float64"), own.double())
+    with AllDouble():
+        exact, exact_own = compare(lm, own, variant)
     off, off_own = float(np.abs(found - exact).mean()), float(np.abs(want - exact_own).mean())
     said = (
         f"in float32 {worst(found, want):.1e} apart, and on average {off:.1e} (chainrule) and {off_own:.1e} (its own forward) "
@@ -154,39 +282,10 @@ def in_float64(folder: str, own: Any, found: Floats, want: Floats) -> tuple[floa
     return (worst(exact, exact_own), f"{said}; compared in float64") if off <= 1.5 * off_own else (worst(found, want), said)
 
 
-def _pairs(lm: LanguageModel, own: Any) -> Iterator[tuple[Floats, Floats]]:
-    """The same, text by text."""
-    random, start = np.random.default_rng(7), lm.start.id
-    draw = partial(random.integers, 3, lm.model.head.size - 1)  # the first are symbols, the last one may stand for an image
-
-    def whole(ids: list[int]) -> Floats:
-        return factors(own, [*([] if start is None else [start]), *ids])
-
-    trunk = draw(size=52).tolist()
-    forest = [
-        trunk,
-        trunk[:34] + draw(size=14).tolist(),
-        trunk[:34] + draw(size=3).tolist(),
-        trunk[:7],
-        trunk[:20] + trunk[5:30],
-    ]
-    uneven = [draw(size=n).tolist() for n in (2, 13, 74, 41, 29)]
-    for texts, rows in ((forest, 16), (uneven, 200)):
-        yield from zip((s.logprobs for s in lm.score_batch(texts, rows=rows)), map(whole, texts), strict=True)
-    yield lm.score(trunk).logprobs, whole(trunk)
-
-    long = draw(size=75).tolist()
-    score = lm.score(long, window=33, stride=11)
-    yield score.logprobs[::3], factors_in_windows(own, long, score.contexts, start, range(0, len(long), 3))
-
-    scores = lm.score_batch(list(TEXTS))
-    yield from ((s.logprobs, whole(s.ids.tolist())) for s in scores)
-
-
 def _head(lm: LanguageModel) -> str:
     table, output = lm.model.lm.get_input_embeddings(), lm.model.lm.get_output_embeddings()
     tied = getattr(output, "weight", None) is getattr(table, "weight", ...)
-    return f"{'own' if lm.model.head is lm.model.own_head else 'linear'}, {'tied' if tied else 'untied'}"
+    return f"{'own' if isinstance(lm.model.head, OwnHead) else 'linear'}, {'tied' if tied else 'untied'}"
 
 
 def _first_line(error: BaseException) -> str:

@@ -154,7 +154,10 @@ class Engine:
         return forest_path(*asked, begun) if begun is not None else PATHS[self.path](*asked)
 
     def _embed(self, question: Question, node_R: NDArray[np.int64]) -> Tensor:
-        return question.alphabet.inputs(self.model, question.forest.symbol_N[node_R])
+        symbol_R = question.forest.symbol_N[node_R]
+        if unfit := getattr(self.model, "refuse_unfit", None):
+            unfit(symbol_R)
+        return question.alphabet.inputs(self.model, symbol_R)
 
 
 def empty_answer(nodes: int, top: int, contexts: int) -> Answer:

@@ -1,33 +1,27 @@
 """Probe, don't assume: which way through this network gives the numbers of its own forward?
 
 A few random sequences with shared prefixes are scored every way, in float32, and held against the model's own unpadded
-forward, one sequence at a time. The fastest way that agrees is taken; a model that agrees on none is refused. The
-reference itself is checked too: what a model says of a prefix must not depend on what comes after it.
+forward, one sequence at a time (`chainrule.engine.standard`). The fastest way that agrees is taken; a model that agrees on
+none is refused. The reference itself is checked too: what a model says of a prefix must not depend on what comes after it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import product
-from typing import Any
-
-import numpy as np
-import torch
-from numpy.typing import NDArray
 
 from chainrule.engine.attention import NAME
-from chainrule.engine.engine import Engine, Question
+from chainrule.engine.engine import Engine
+from chainrule.engine.standard import REACH, TOLERANCE, Standard, distance, error
 from chainrule.errors import ModelError
-from chainrule.forest import Forest
+from chainrule.models.head import same_logits
 from chainrule.models.network import Network
 from chainrule.models.pretrained import PretrainedModel, Way
 from chainrule.models.sealed import sealed
 
-TOLERANCE = 1e-3  # nats; agreement is 1e-5 and better, a wrong mask or position moves factors by 0.1 and more
-LENGTH = 23  # tokens of the first sequence
-BRANCHES = ((9, 17), (16, 5))  # of the others: tokens shared with the first, tokens of their own
-ROWS = {"forest": 16, "batch": 4 * LENGTH, "single": 1}  # so that paths are carried over chunks, and batches are padded
-WINDOW = 7  # places, to which sliding windows are cut for a while, so that these sequences see beyond them
+__all__ = ["TOLERANCE", "check_settled", "choose", "distance", "settings"]
+ROWS = {"forest": 16, "batch": 4 * 23, "single": 1}  # so that paths are carried over chunks, and batches are padded
 
 
 @sealed
@@ -37,76 +31,99 @@ def choose(model: PretrainedModel) -> Engine:
     The engine runs a model of its own on the same network: nothing is set on one that an engine runs already.
     """
     trial = model.trial()
-    sequences, before, tried = _sequences(trial), settings(trial), []
-    reference = [_own(trial, ids) for ids in sequences]
-    _check_causal(trial, sequences, reference)
+    before, tried = settings(trial), []
+    standard = Standard(trial)
+    standard.check_causal()
     check_settled(trial, before)
-    way, error = next(_agreeing(trial, sequences, reference, tried), (None, 0.0))
-    if way is None:
+    run, off = next(_agreeing(trial, standard, tried), (None, 0.0))
+    if run is None:
         raise ModelError(
             f"{model.name} ({type(model.lm).__name__}) cannot be scored exactly here: no way of running it agrees with its "
             f"own forward ({'; '.join(tried)})"
         )
+    way = replace(run.way, unfit=_unfit(run, standard))
     found = model.by(way)
     found.set_attention(NAME if way.path == "forest" else found.own_attention)
-    return Engine(found, way.path, reason="; ".join(tried) or f"agrees with the model's own forward to {error:.1e} nats")
+    return Engine(found, way.path, reason="; ".join(tried) or f"agrees with the model's own forward to {off:.1e} nats")
 
 
-def _agreeing(
-    trial: PretrainedModel, sequences: list[NDArray[np.int64]], reference: list[NDArray[np.float64]], tried: list[str]
-) -> Iterator[tuple[Way, float]]:
+def _agreeing(trial: PretrainedModel, standard: Standard, tried: list[str]) -> Iterator[tuple[PretrainedModel, float]]:
     """The ways that agree and how well, fastest first; why others do not.
 
-    Fed with embeddings, by the linear head and then the model's own; and the same fed with token ids, for networks that look
+    Fed with embeddings, by the linear head and the model's own; and the same fed with token ids, for networks that look
     tokens up in more than one table (Gemma 3n).
     """
-    heads = (True,) if trial.way.own_head else (False, True)
     paths = [(path, first) for path in ROWS for first in (trial.first_positions if path == "forest" else (0,))]
-    for by_ids, own_head, (path, first) in product((False, True), heads, paths):
-        way = Way(path, by_ids, own_head, first)
-        error, why = _error(trial.by(way), sequences, reference)
-        if error <= TOLERANCE and path == "forest":
-            error, why = max((error, why), _error_beyond_windows(trial.by(way), sequences))
-        if error <= TOLERANCE:
-            yield way, error
+    for by_ids, own_head, (path, first) in product((False, True), _heads(trial), paths):
+        run = trial.by(Way(path, by_ids, own_head, first))
+        off, why = _difference(run, standard)
+        if not why:
+            yield run, off
         tried.append(f"{path}{' by ids' if by_ids else ''}: {why}")
 
 
-def _sequences(model: PretrainedModel) -> list[NDArray[np.int64]]:
-    draw = np.random.default_rng(0)
-    most = min(LENGTH, model.max_rows or LENGTH)
-    ids = np.setdiff1d(np.arange(model.head.size), [-1 if model.pad_id is None else model.pad_id])  # padding is no text
-    trunk = draw.choice(ids, most)
-    branches = [np.append(trunk[:shared], draw.choice(ids, own)) for shared, own in BRANCHES]
-    return [trunk, *(branch[:most] for branch in branches)]
+def _heads(trial: PretrainedModel) -> tuple[bool, ...]:
+    """Whether the model's own head runs: the order to try them in.
+
+    The linear head comes first where it makes the same logits as the model's own on hidden states of all sizes, not only on
+    those of a few texts; and where the own one cannot be tried by itself.
+    """
+    if trial.way.own_head:
+        return (True,)
+    return (False, True) if _same_heads(trial) else (True, False)
 
 
-def _own(model: PretrainedModel, ids: NDArray[np.int64]) -> NDArray[np.float64]:
-    """log Pr(· | ids[:i + 1]) at every place i, by the model's own forward."""
+def _same_heads(trial: PretrainedModel) -> bool:
+    output, own = trial.tables[1], trial.own_head
     try:
-        logits = model.own_logits(torch.from_numpy(ids))
-    except Exception as error:  # what an architecture asks for besides token ids, it says in its own way
-        raise ModelError(
-            f"{model.name} ({type(model.lm).__name__}) does not run on token ids alone: {type(error).__name__}: {error}"
-        ) from error
-    logprob = logits.double().log_softmax(-1).cpu().numpy()
-    if np.isnan(logprob).any():
-        raise ModelError(
-            f"{model.name} ({type(model.lm).__name__}) gives NaN in its own forward, in float32 at that: its weights are "
-            "damaged, or far too large"
-        )
-    return logprob
+        return same_logits(trial.head, own, output.in_features, output.weight)
+    except Exception:  # a head that asks for more than hidden states, or for wider ones
+        return True
 
 
-def _check_causal(model: PretrainedModel, sequences: list[NDArray[np.int64]], reference: list[NDArray[np.float64]]) -> None:
-    """What the model says of the prefix that two sequences share must not depend on how they go on."""
-    shared = min(BRANCHES[0][0], len(sequences[1]) - 1)
-    error = distance(reference[0][:shared], reference[1][:shared])
-    if not error <= TOLERANCE:
-        raise ModelError(
-            f"{model.name} ({type(model.lm).__name__}) is not causal: what it says of a prefix changes by {error:.2g} nats "
-            "with the tokens after it, so its factors are no conditional probabilities"
-        )
+def _unfit(run: PretrainedModel, standard: Standard) -> tuple[int, ...]:
+    """Ids that a network does something else with within a text than with its other tokens (padding, symbols of images)."""
+    ids = standard.symbols()
+    if not ids or standard.agrees(run, ROWS[run.way.path], standard.around(ids)):
+        return ()
+    return tuple(id for id in ids if not standard.agrees(run, ROWS[run.way.path], standard.around([id])))
+
+
+def _difference(run: PretrainedModel, standard: Standard) -> tuple[float, str]:
+    """How far this way is off the model's own forward; and, where that is too far, why, or else nothing.
+
+    Between what rounding explains and what is wrong in any case, float64 decides, where the model takes it.
+    """
+    off, why = _found(run, standard, standard.sure)
+    if not why or off > TOLERANCE:
+        return off, why
+    if double := standard.double:
+        further, why = _found(double.trial.by(run.way), double, double.tolerance)
+        return max(off, further), f"{why} in float64" if why else ""
+    return _found(run, standard, standard.tolerance)
+
+
+def _found(run: PretrainedModel, standard: Standard, limit: float) -> tuple[float, str]:
+    """How far off it is, at most; and why, where that is more than the limit."""
+    rows = ROWS[run.way.path]
+    worst, why = error(run, rows, standard.sequences, standard.logprobs)
+    if not worst <= limit:
+        return worst, why
+    for off, why in _beyond(run, standard, rows) if run.way.path == "forest" else ():
+        if not off <= limit:
+            return off, why
+    return worst, ""
+
+
+def _beyond(run: PretrainedModel, standard: Standard, rows: int) -> Iterator[tuple[float, str]]:
+    """The same where the sequences come up to thresholds, and on a long text: rows of a chunk are no text there."""
+    for name, logprobs in standard.lowered:
+        with run.lowered(name, REACH):
+            off, why = error(run, rows, standard.sequences, logprobs)
+        yield off, f"{why} beyond its {name.replace('_', ' ')}"
+    if standard.long is not None:
+        off, why = error(run, 4 * rows, *standard.long)
+        yield (0.0 if off <= standard.loose else off), f"{why} on a long text"  # where roundings add up
 
 
 def settings(model: PretrainedModel | Network) -> dict[tuple[str, str], str]:
@@ -129,39 +146,3 @@ def check_settled(model: PretrainedModel | Network, before: dict[tuple[str, str]
             f"{model.name} ({type(model.lm).__name__}) changes itself as it runs ({key} from {then!r} to {now!r}), so what it "
             "says of a text depends on what it ran on before; set it in the checkpoint's config.json"
         )
-
-
-def _error(
-    trial: PretrainedModel, sequences: list[NDArray[np.int64]], reference: list[NDArray[np.float64]]
-) -> tuple[float, str]:
-    """The largest difference of any factor from the reference, and what to say of it."""
-    forest, path = Forest.build(sequences), trial.way.path
-    question = Question(forest, forest.depth_N > 0)
-    try:
-        if not trial.set_attention(NAME if path == "forest" else trial.own_attention):
-            return np.inf, "its attention cannot be replaced"
-        answer = Engine(trial, path).answer(question, rows=ROWS[path])
-    except Exception as error:  # whatever an architecture does with arguments it does not know
-        return np.inf, f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:120]
-    worst = 0.0
-    for s, (ids, logprob) in enumerate(zip(sequences, reference, strict=True)):
-        own = logprob[np.arange(len(ids) - 1), ids[1:]]
-        worst = max(worst, distance(answer.logprob_N[forest.path(s)[1:]], own))
-    return worst, f"off by {worst:.2g} nats"
-
-
-def _error_beyond_windows(trial: PretrainedModel, sequences: list[NDArray[np.int64]]) -> tuple[float, str]:
-    """The same with short sliding windows: a layer may leave the window to a mask that this path does not ask for."""
-    with trial.windows_of(WINDOW) as any_windows:
-        if not any_windows:
-            return 0.0, ""
-        error, why = _error(trial, sequences, [_own(trial, ids) for ids in sequences])
-        return error, f"{why} beyond its sliding window"
-
-
-def distance(a: Any, b: Any) -> float:
-    """The largest difference of two arrays; equal infinities agree, and NaN agrees with nothing."""
-    a, b = np.asarray(a, float), np.asarray(b, float)
-    with np.errstate(invalid="ignore"):
-        gap = np.where(a == b, 0.0, np.abs(a - b))
-    return float(np.where(np.isnan(gap), np.inf, gap).max(initial=0.0))

@@ -9,8 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from chainrule import native
+from chainrule.models.base import Head
 from chainrule.models.products import ROWS, write
 
+SCALES = (0.01, 1.0, 30.0, 1e3)  # of hidden states that two heads are compared on
+TOLERANCE = 1e-5  # of the largest logit: a few roundings in float32
 TILE = 4096  # columns at a time: a tile of logits and its slice of the weights stay in cache
 
 
@@ -61,6 +64,24 @@ class OwnHead:
 
     def write(self, hidden_MH: Tensor, first: int, logits_MV: Tensor, rows: int = ROWS) -> None:
         logits_MV.copy_(self.forward(hidden_MH)[:, first : first + logits_MV.shape[1]])
+
+
+def same_logits(one: Head, other: Head, width: int, like: Tensor) -> bool:
+    """Whether two heads make the same logits, to rounding, of hidden states of all sizes: a cap shows in large ones alone."""
+    draw = torch.Generator().manual_seed(0)
+    hidden_SMH = torch.randn(len(SCALES), 4, width, generator=draw, dtype=torch.float32, device="cpu")
+    hidden_SMH *= torch.tensor(SCALES, dtype=torch.float32, device="cpu")[:, None, None]
+    a, b = (_logits(head, hidden_SMH.to(like).flatten(0, 1)).unflatten(0, (len(SCALES), -1)) for head in (one, other))
+    finite = a.isfinite() & b.isfinite()
+    gap, largest = (torch.where(finite, x, 0).abs().amax((1, 2)) for x in (a - b, b))
+    return bool(torch.equal(a.isfinite(), b.isfinite()) and (gap <= TOLERANCE * largest).all())
+
+
+def _logits(head: Head, hidden_MH: Tensor) -> Tensor:
+    logits_MV = torch.empty(len(hidden_MH), head.size, dtype=head.dtype, device=hidden_MH.device)
+    for first in range(0, head.size, head.tile):
+        head.write(hidden_MH, first, logits_MV[:, first : first + head.tile])
+    return logits_MV
 
 
 class IdentityHead:

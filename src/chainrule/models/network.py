@@ -13,6 +13,7 @@ Shapes: B texts, T places, M rows, D width of an embedding, H width of a hidden 
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from contextvars import ContextVar
 from copy import deepcopy
@@ -59,7 +60,8 @@ class Network:
             self.max_rows -= self.reserved
         self.symbols = {kind: getattr(config, f"{kind}_token_id", None) for kind in _SYMBOLS}  # ids, by the config alone
         self.bos_id, self.eos_id, self.pad_id = (self.symbols[kind] for kind in ("bos", "eos", "pad"))
-        self.head: Head = OwnHead(self.own_head_logits, self._head_size(config), self.dtype)
+        self.own_head = OwnHead(self.own_head_logits, self._head_size(config), self.dtype)
+        self.head: Head = self.own_head
 
     def _head_size(self, config: Any) -> int:
         return config.vocab_size
@@ -116,9 +118,16 @@ class Network:
     _own_options: dict[str, Any] = {}  # noqa: RUF012
 
     def own_head_logits(self, hidden_MH: Tensor) -> Tensor:
-        """The model's own forward after its trunk: whatever it does to hidden states to make logits of them. M × V."""
+        """The model's own forward after its trunk: whatever it does to hidden states to make logits of them. M × V.
+
+        Raises ModelError where it makes logits of something else than what its trunk gives.
+        """
+        given = _Given(Output(last_hidden_state=hidden_MH[None]))
         forward = partial(self.runner, inputs_embeds=hidden_MH[None], **self._own_options)
-        return handed_down(_OUTPUT, Output(last_hidden_state=hidden_MH[None]), partial(within, SameBits(), forward)).logits[0]
+        logits_MV = handed_down(_OUTPUT, given, partial(within, SameBits(), forward)).logits[0]
+        if not given.taken:
+            raise ModelError(f"{self.name} ({type(self.lm).__name__}) makes logits without the output of its trunk")
+        return logits_MV
 
 
 def again(cls: type[N], *made_of: Any) -> N:
@@ -163,19 +172,38 @@ def handed_down(variable: ContextVar[V], value: V, run: Callable[[], R]) -> R:
         variable.reset(token)
 
 
-_OUTPUT: ContextVar[Output | None] = ContextVar("what the trunk has given already", default=None)
+class _Given:
+    """A trunk's output that is there before it runs, and whether anybody has taken it."""
+
+    def __init__(self, output: Output) -> None:
+        self.output, self.taken = output, False
+
+
+_OUTPUT: ContextVar[_Given | None] = ContextVar("what the trunk has given already", default=None)
 
 
 def _take_outputs(trunk: nn.Module) -> None:
-    """Have a trunk give what is handed down in place of running, where something is. Some heads use its parts besides."""
-    own = trunk.forward
+    """Have a trunk give what is handed down in place of running, where something is. Some heads use its parts besides.
+
+    So do its parts that take embeddings as it does: some models (BART, OPT) run the decoder within the trunk.
+    """
+    for part in trunk.modules():
+        if part is trunk or "inputs_embeds" in inspect.signature(type(part).forward).parameters:
+            _take_output(part)
+
+
+def _take_output(part: nn.Module) -> None:
+    own = part.forward
 
     @wraps(own)
     def forward(*args: Any, **kwargs: Any) -> Any:
         given = _OUTPUT.get()
-        return own(*args, **kwargs) if given is None else given
+        if given is None:
+            return own(*args, **kwargs)
+        given.taken = True
+        return given.output
 
-    trunk.forward = forward
+    part.forward = forward
 
 
 def trunk_of(lm: Any) -> Any:

@@ -11,6 +11,8 @@ from functools import partial
 from math import inf
 from typing import Any, Self, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from chainrule.errors import ModelError
@@ -23,8 +25,6 @@ from chainrule.models.stand_ins import stand_in
 
 T = TypeVar("T")
 
-_WINDOW_NAMES = ("sliding_window", "attention_chunk_size")
-
 
 @dataclass(frozen=True)
 class Way:
@@ -34,6 +34,7 @@ class Way:
     by_ids: bool = False  # whether it is fed with token ids, and not with embeddings
     own_head: bool = False  # whether its own code makes logits of hidden states, and not the linear head
     first_position: int = 0  # what it calls the first place
+    unfit: tuple[int, ...] = ()  # ids that it must not be fed with, since its own forward does something else with them
 
 
 class PretrainedModel(Network):
@@ -48,6 +49,7 @@ class PretrainedModel(Network):
             raise ModelError(f"{name} ({type(lm).__name__}) has no trunk and head that can be told apart")
         self.way = way or Way(own_head=not isinstance(output, nn.Linear))  # until the probe knows better
         self.by_ids, self.first_position = self.way.by_ids, self.way.first_position
+        self.unfit = self.way.unfit
         self.first_positions = (0, self.reserved) if self.reserved else (0,)  # of which the probe finds out
         if not self.way.own_head and isinstance(output, nn.Linear):
             self.head = LinearHead.of(output, self.lm.config.get_text_config())
@@ -78,6 +80,14 @@ class PretrainedModel(Network):
         self.runner.set_attn_implementation(implementation)
         return self.runner.config._attn_implementation == implementation
 
+    def refuse_unfit(self, ids_N: NDArray[np.int64]) -> None:
+        """Raises ModelError where one of the ids means something else within a text than a token."""
+        if self.unfit and (found := np.intersect1d(ids_N, self.unfit)).size:
+            raise ModelError(
+                f"{self.name} ({type(self.lm).__name__}) treats the symbol of id {int(found[0])} within a text as none of its "
+                "tokens (padding, or what stands for an image), so such a text cannot be scored exactly; leave that symbol out"
+            )
+
     def inputs(self, ids_N: Tensor) -> Tensor:
         return ids_N.to(self.device) if self.by_ids else self.embed(ids_N)
 
@@ -95,25 +105,76 @@ class PretrainedModel(Network):
             return within(SameBits(), forward) if rows > STEPS[0] else self.linears.with_same_bits(forward)
         return self.linears.by(few_rows, forward) if rows <= FEW else forward()
 
-    @contextmanager
-    def windows_of(self, most: int) -> Iterator[bool]:
-        """With sliding windows and attention chunks of at most `most` places for a while; yields whether there are any.
+    def integers_read(self, run: Callable[[], Any], least: int) -> list[str]:
+        """Names of integers from `least` on that the reference looks up in its configs and modules in `run`.
 
-        One that no text the model takes is longer than hides nothing, and counts for none. Only for a `trial`: nobody else
-        runs that one. transformers keeps them in the config, where its masks come from, and in layers, which hand them to
-        the attention.
+        Those that no text the model takes comes up to bend nothing, and are left out. Only for a `trial`.
         """
-        modules = [*self.reference.modules(), *self.runner.modules()]
-        configs = {id(m.config): m.config for m in modules if hasattr(m, "config")}.values()
-        found = [(owner, name, value) for owner in (*configs, *modules) for name in _WINDOW_NAMES
-                 if isinstance(value := getattr(owner, name, None), int) and value < (self.max_rows or inf)]  # fmt: skip
-        for owner, name, value in found:
-            setattr(owner, name, min(most, value))
+        owners, bound = _owners(self.reference), self.max_rows or inf
+        return [name for name in names_read(owners, run) if any(least <= value < bound for _, value in _held(owners, name))]
+
+    @contextmanager
+    def lowered(self, name: str, most: int) -> Iterator[None]:
+        """With the integer of this name at most `most` for a while, wherever a config or module has it.
+
+        transformers keeps windows in the config, where its masks come from, and in layers, which hand them to the attention.
+        Only for a `trial`: nobody else runs that one.
+        """
+        copies = [vars(self)[copy] for copy in ("reference", "runner") if copy in vars(self)]
+        found = _held([owner for copy in copies for owner in _owners(copy)], name)
         try:
-            yield bool(found)
+            for owner, value in found:
+                setattr(owner, name, min(most, value))
+            yield
         finally:
-            for owner, name, value in found:
+            for owner, value in found:
                 setattr(owner, name, value)
+
+
+def _owners(network: nn.Module) -> list[Any]:
+    """What holds the numbers of a network: its modules and their configs."""
+    configs = {id(m.config): m.config for m in network.modules() if hasattr(m, "config")}
+    return [*configs.values(), *network.modules()]
+
+
+def _held(owners: list[Any], name: str) -> list[tuple[Any, int]]:
+    """Which of them have an integer of this name."""
+    values = ((owner, _looked_up(owner, name)) for owner in owners)
+    return [(owner, value) for owner, value in values if type(value) is int]
+
+
+def _looked_up(owner: Any, name: str) -> Any:
+    try:
+        return getattr(owner, name, None)
+    except Exception:  # a config that has it for each layer apart (Gemma 4)
+        return None
+
+
+def names_read(owners: list[Any], run: Callable[[], Any]) -> list[str]:
+    """Names of what is looked up in these objects, which nobody else has, in `run`."""
+    found: dict[str, None] = {}
+    classes = [type(owner) for owner in owners]
+    try:
+        noting = {kind: _noting(kind, found) for kind in classes}
+        for owner, kind in zip(owners, classes, strict=True):
+            owner.__class__ = noting[kind]
+        run()
+    finally:
+        for owner, kind in zip(owners, classes, strict=True):
+            owner.__class__ = kind
+    return [name for name in found if not name.startswith("_")]
+
+
+def _noting(kind: type, found: dict[str, None]) -> type:
+    """The same class, whose objects note in `found` the integers that are looked up in them."""
+
+    def look_up(self: Any, name: str) -> Any:
+        value = kind.__getattribute__(self, name)
+        if type(value) is int:
+            found[name] = None
+        return value
+
+    return type(kind.__name__, (kind,), {"__getattribute__": look_up, "__module__": kind.__module__})
 
 
 _PLACES: ContextVar[Tensor | None] = ContextVar("positions of the rows that run", default=None)

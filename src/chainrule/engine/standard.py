@@ -1,0 +1,190 @@
+"""What a way through a network is held against: its own forward, on sequences that show as much of it as few tokens can."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from chainrule.engine.attention import NAME
+from chainrule.engine.engine import Engine, Question
+from chainrule.errors import ModelError
+from chainrule.forest import Forest
+from chainrule.models.double import DoubleModel
+from chainrule.models.pretrained import PretrainedModel
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+TOLERANCE = 1e-3  # nats; agreement is 1e-5 and better, a wrong mask or position moves factors by 0.1 and more
+SHARE = 1e-2  # … of what the context moves a conditional by, at most: with weak weights that is little
+SURE, DOUBLE = 1e-4, 1e-7  # up to this share rounding explains it; what is off by more has to agree to so many nats in float64
+ROUNDING = 2e-6  # of an ordinary log-probability, at least
+LENGTH = 23  # tokens of the first sequence
+BRANCHES = ((9, 17), (16, 5))  # of the others: tokens shared with the first, tokens of their own
+REACH = 7  # what thresholds are lowered to for a while, so that these sequences come up to them
+LONG, WORK = 257, 5e9  # tokens of a long text; how many of them times parameters it may take
+SMALL = 5e7  # parameters that are widened to float64 in no time
+SYMBOLS, TIMES = 8, 3  # that are tried within a text, at most, and how often each stands in it
+_SYMBOL = re.compile(r"(_id|_ids|_index|_idx)$")
+
+
+class Standard:
+    """Sequences, log Pr(· | ids[:i + 1]) at every place i of each by the model's own forward, and how close is close."""
+
+    def __init__(self, trial: PretrainedModel) -> None:
+        self.trial, draw = trial, np.random.default_rng(0)
+        ids = np.setdiff1d(np.arange(trial.head.size), [-1 if trial.pad_id is None else trial.pad_id])  # padding is no text
+        self._draw = partial(draw.choice, ids)
+        self._most = trial.max_rows or LONG
+        trunk = self._draw(min(LENGTH, self._most))
+        branches = [np.append(trunk[:shared], self._draw(own)) for shared, own in BRANCHES]
+        self.sequences = [trunk, *(branch[: len(trunk)] for branch in branches)]
+        self.logprobs = self.own(self.sequences)
+        self.moved = self._moved()
+        ordinary = float(np.median(np.abs(self.logprobs[0])[np.isfinite(self.logprobs[0])]))
+        self.sure = tolerance(SURE, self.moved, ordinary)  # no further off than rounding takes it
+        self.tolerance = tolerance(SHARE, self.moved, ordinary)
+        self.loose = max(self.tolerance, SHARE * self.moved)  # where roundings add up
+
+    def own(self, sequences: Sequence[Ints]) -> list[Floats]:
+        return [own_logprobs(self.trial, ids) for ids in sequences]
+
+    def _moved(self) -> float:
+        """How far another context moves the conditionals, on average at the place where it does most; nats."""
+        ids = self.sequences[0]
+        half = max(1, len(ids) // 2)
+        other = np.append(self._draw(half), ids[half:])
+        with np.errstate(invalid="ignore"):
+            gap = np.abs(self.own([other])[0] - self.logprobs[0])[half:]
+        return (
+            float(np.nanmean(np.where(np.isinf(gap), np.nan, gap), axis=1).max(initial=0.0)) if len(gap) else TOLERANCE / SHARE
+        )
+
+    def check_causal(self) -> None:
+        """What the model says of the prefix that two sequences share must not depend on how they go on."""
+        shared = min(BRANCHES[0][0], len(self.sequences[1]) - 1)
+        off = distance(self.logprobs[0][:shared], self.logprobs[1][:shared])
+        if off > self.sure and off <= TOLERANCE and self.double:
+            self.double.check_causal()
+        elif not off <= self.tolerance:
+            raise ModelError(
+                f"{self.trial.name} ({type(self.trial.lm).__name__}) is not causal: what it says of a prefix changes by "
+                f"{off:.2g} nats with the tokens after it, so its factors are no conditional probabilities"
+            )
+
+    @cached_property
+    def double(self) -> Standard | None:
+        """The same in float64, where the model is small enough and takes it: there only another function is off."""
+        if sum(p.numel() for p in self.trial.lm.parameters()) > SMALL or isinstance(self.trial, DoubleModel):
+            return None
+        try:
+            found = Standard(DoubleModel.of(self.trial))
+        except Exception:  # kernels that know no float64
+            return None
+        found.sure = found.tolerance = found.loose = DOUBLE
+        return found
+
+    @cached_property
+    def lowered(self) -> list[tuple[str, list[Floats]]]:
+        """Thresholds beyond these sequences, and the log-probabilities with each of them lowered to REACH.
+
+        Any integer that the forward looks up may be one: a window, a number of places from which attention is scaled. The
+        forward does not survive that sizes are changed, and what does not change it is none either.
+        """
+        first, found = self.sequences[0], []
+        for name in self.trial.integers_read(partial(self.own, [first]), REACH + 1):
+            if name == "num_hidden_layers":
+                continue
+            try:
+                with self.trial.lowered(name, REACH):
+                    if not np.array_equal(self.own([first])[0], self.logprobs[0]):
+                        found.append((name, self.own(self.sequences)))
+            except Exception:  # a size
+                continue
+        return found
+
+    @cached_property
+    def long(self) -> tuple[list[Ints], list[Floats]] | None:
+        """A long text, where the model takes one and it is quick."""
+        if min(LONG, self._most) <= 2 * LENGTH or LONG * sum(p.numel() for p in self.trial.lm.parameters()) > WORK:
+            return None
+        text = self._draw(min(LONG, self._most))
+        return [text], self.own([text])
+
+    def symbols(self) -> list[int]:
+        """Ids that the network's configs and embeddings name for something, those of padding first."""
+        named: list[Any] = [getattr(part, "padding_idx", None) for part in self.trial.lm.modules()]
+        for config in (self.trial.lm.config.get_text_config(), self.trial.lm.config):
+            for name, value in vars(config).items():
+                if _SYMBOL.search(name):
+                    named += value if isinstance(value, list) else [value]
+        found = dict.fromkeys(id for id in named if type(id) is int and 0 <= id < self.trial.embeddings)
+        return list(found)[:SYMBOLS]
+
+    def around(self, ids: Sequence[int]) -> Ints:
+        """A text with these ids in it, an ordinary token after each."""
+        trunk = self.sequences[0]
+        pairs = np.stack([np.tile(ids, TIMES), np.resize(trunk, TIMES * len(ids))], 1).reshape(-1)
+        return np.concatenate([trunk[:3], pairs, trunk[3:8]])[: self._most]
+
+    def agrees(self, run: PretrainedModel, rows: int, ids: Ints) -> bool:
+        try:
+            return error(run, rows, [ids], self.own([ids]))[0] <= self.tolerance
+        except ModelError:  # its own forward asks for the image that the symbol stands for
+            return False
+
+
+def tolerance(share: float, moved: float, ordinary: float) -> float:
+    """How far a factor may be off, in nats: that share of what another context moves it by, but rounding at least.
+
+    ordinary: how large log-probabilities are.
+    """
+    return min(TOLERANCE, max(share * moved, ROUNDING * ordinary))
+
+
+def own_logprobs(model: PretrainedModel, ids: Ints) -> Floats:
+    """log Pr(· | ids[:i + 1]) at every place i, by the model's own forward."""
+    try:
+        logits = model.own_logits(torch.from_numpy(ids))
+    except Exception as error:  # what an architecture asks for besides token ids, it says in its own way
+        raise ModelError(
+            f"{model.name} ({type(model.lm).__name__}) does not run on token ids alone: {type(error).__name__}: {error}"
+        ) from error
+    logprob = logits.double().log_softmax(-1).cpu().numpy()
+    if np.isnan(logprob).any():
+        raise ModelError(
+            f"{model.name} ({type(model.lm).__name__}) gives NaN in its own forward, in float32 at that: its weights are "
+            "damaged, or far too large"
+        )
+    return logprob
+
+
+def error(run: PretrainedModel, rows: int, sequences: Sequence[Ints], reference: Sequence[Floats]) -> tuple[float, str]:
+    """The largest difference of any factor from the reference, and what to say of it."""
+    forest, path = Forest.build(list(sequences)), run.way.path
+    question = Question(forest, forest.depth_N > 0)
+    try:
+        if not run.set_attention(NAME if path == "forest" else run.own_attention):
+            return np.inf, "its attention cannot be replaced"
+        answer = Engine(run, path).answer(question, rows=rows)
+    except Exception as error:  # whatever an architecture does with arguments it does not know
+        return np.inf, f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:120]
+    worst = 0.0
+    for s, (ids, logprob) in enumerate(zip(sequences, reference, strict=True)):
+        own = logprob[np.arange(len(ids) - 1), ids[1:]]
+        worst = max(worst, distance(answer.logprob_N[forest.path(s)[1:]], own))
+    return worst, f"off by {worst:.2g} nats"
+
+
+def distance(a: Any, b: Any) -> float:
+    """The largest difference of two arrays; equal infinities agree, and NaN agrees with nothing."""
+    a, b = np.asarray(a, float), np.asarray(b, float)
+    with np.errstate(invalid="ignore"):
+        gap = np.where(a == b, 0.0, np.abs(a - b))
+    return float(np.where(np.isnan(gap), np.inf, gap).max(initial=0.0))
