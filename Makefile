@@ -4,7 +4,7 @@ TORCH ?= torch==2.13.0
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test check static format model bench bench-quick floor exactness invariance kernels overhead proof growing zoo clean
+.PHONY: demo test check static format model bench bench-quick floor exactness invariance kernels overhead proof growing zoo sanitize clean
 
 demo: model
 	$(BIN)/python scripts/demo.py
@@ -66,6 +66,10 @@ overhead: model
 # A tiny model of every architecture that transformers has: about four minutes.
 zoo: $(READY)
 	$(BIN)/python scripts/zoo.py
+
+# The compiled kernels under gcc's address and undefined-behaviour sanitizers.
+sanitize: $(READY)
+	$(BIN)/python scripts/sanitize.py
 
 # torch first and by itself: a range would let pip pick another build (see README, Installing).
 $(READY): pyproject.toml

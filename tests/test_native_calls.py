@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -200,6 +203,26 @@ def test_tables_are_checked_once_for_all_layers(monkeypatch: pytest.MonkeyPatch)
 def test_what_pads_the_places_is_not_read():
     padded = path() | {"place": np.array([0, 1, 2, 99, -5])}
     assert torch.equal(native.attention(**padded)[0], native.attention(**path())[0])
+
+
+def resident() -> int:
+    """Bytes of memory in use."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_short_lived_threads_leave_no_memory_behind():
+    given = path(70) | {"query_HRD": draw(4, 70, 256), "key_KGD": draw(70, 2, 256), "value_KGD": draw(70, 2, 256)}
+
+    def attend_in_threads(count: int) -> None:
+        for _ in range(count):
+            thread = threading.Thread(target=native.attention, kwargs=given)
+            thread.start()
+            thread.join()
+
+    attend_in_threads(30)
+    before = resident()
+    attend_in_threads(150)  # 100 KB each, where they keep it
+    assert resident() - before < 150 * 30_000
 
 
 def refused(message: str, function: Callable[..., Any], *arguments: Any) -> None:

@@ -202,15 +202,15 @@ def attention(
     softcap of 0 is none.
     """
     heads, rows, groups, width, value_width = _attention_sizes(query_HRD, key_KGD, value_KGD)
-    tables = [np.ascontiguousarray(table, np.int64) for table in (table_B6, task_A2, place)]
-    check(*tables, rows, heads // groups, queries(), len(key_KGD))
+    table_B6, task_A2, place = (np.ascontiguousarray(table, np.int64) for table in (table_B6, task_A2, place))
+    check(table_B6, task_A2, place, rows, heads // groups, queries(), len(key_KGD))
     if window < 0:
         raise ValueError(f"a window is 0 (none) or more, not {window}")
     window = 0 if window > DEEPEST else window  # hides nothing; the kernel counts depths in 32 bits
     out_RHD, lse_RH = _empty((rows, heads, value_width), query_HRD.dtype), _empty((rows, heads), torch.float32)
     call = _Attention(
         *(x.data_ptr() for x in (query_HRD, key_KGD, value_KGD, out_RHD, lse_RH)),
-        *(table.ctypes.data for table in tables),
+        *(table.ctypes.data for table in (table_B6, task_A2, place)),
         *(len(task_A2), query_HRD.stride(1), query_HRD.stride(0), heads, groups, width, value_width, window),
         *(scaling, softcap, _threads(out_RHD.numel()).value),
     )

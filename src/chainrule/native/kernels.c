@@ -8,6 +8,7 @@ f: float32, b: bfloat16 in memory and float32 within, rounded once, at the end. 
 
 #include <float.h>
 #include <math.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -476,10 +477,21 @@ INLINE void attend_block(const attention *a, scratch *s, const void *const *key,
     }
 }
 
-/* Memory of a thread, kept: to be given fresh pages for each call would cost more than the call. */
+static pthread_key_t scratches;
+static int keyless;
+
+__attribute__((constructor)) static void make_key(void) { keyless = pthread_key_create(&scratches, free); }
+
+/* Memory of a thread, kept until the thread ends: to be given fresh pages for each call would cost more than the call. */
 static scratch *own_scratch(void) {
-    static _Thread_local scratch *mine;
-    if (!mine) mine = aligned_alloc(64, (sizeof *mine + 63) / 64 * 64);
+    if (keyless) return NULL;
+    scratch *mine = pthread_getspecific(scratches);
+    if (mine) return mine;
+    mine = aligned_alloc(64, (sizeof *mine + 63) / 64 * 64);
+    if (mine && pthread_setspecific(scratches, mine)) {
+        free(mine);
+        return NULL;
+    }
     return mine;
 }
 

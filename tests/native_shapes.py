@@ -1,0 +1,213 @@
+"""Every compiled kernel on random shapes against float64: a script, to be run with other kernels, memory or compilers.
+
+    python tests/native_shapes.py [--count 30] [--seed 0] [--guard] [--threads 1]
+
+--guard puts each array right before, and then right after, a page that nothing may touch. CHAINRULE_NATIVE and CC choose the
+kernels. Types that `supports` would leave to PyTorch are run too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import mmap
+import random
+from collections.abc import Callable
+from ctypes import c_int, c_long, c_size_t, c_void_p
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from chainrule import native
+from chainrule.native import build, calls
+
+ROUNDING = {torch.float32: 2e-6, torch.bfloat16: 2.0**-8}
+Array = TypeVar("Array", Tensor, np.ndarray)
+Place = Callable[[Array], Array]
+
+_C = ctypes.CDLL(None, use_errno=True)
+_C.mmap.restype, _C.mmap.argtypes = c_void_p, [c_void_p, c_size_t, c_int, c_int, c_int, c_long]
+_C.mprotect.argtypes, _C.munmap.argtypes = [c_void_p, c_size_t, c_int], [c_void_p, c_size_t]
+
+
+class Guarded:
+    """Copies of arrays that end (or begin) where a page begins (or ends) that cannot be touched."""
+
+    def __init__(self, at_end: bool) -> None:
+        self.at_end, self.mapped = at_end, []
+
+    def __call__(self, array: Array) -> Array:
+        if isinstance(array, Tensor):
+            flat = torch.empty(array.numel(), dtype=array.dtype).copy_(array.reshape(-1))
+            size, source = flat.numel() * flat.element_size(), flat.data_ptr()
+        else:
+            flat = np.ascontiguousarray(array)
+            size, source = flat.nbytes, flat.ctypes.data
+        address = self.room(size)
+        ctypes.memmove(address, source, size)
+        memory = (ctypes.c_char * size).from_address(address)
+        if isinstance(array, Tensor):
+            return torch.frombuffer(memory, dtype=array.dtype, count=array.numel()).view(array.shape)
+        return np.frombuffer(memory, array.dtype, array.size).reshape(array.shape)
+
+    def room(self, size: int) -> int:
+        page = mmap.PAGESIZE
+        inside = max(1, -(-size // page)) * page
+        start = _C.mmap(None, inside + 2 * page, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, -1, 0)
+        for guard in (start, start + page + inside):
+            if _C.mprotect(guard, page, 0):
+                raise OSError("no page can be guarded")
+        self.mapped.append((start, inside + 2 * page))
+        return start + page + (inside - size if self.at_end else 0)
+
+    def free(self) -> None:
+        for start, size in self.mapped:
+            _C.munmap(start, size)
+        self.mapped.clear()
+
+
+def compare(what: str, found: Tensor, want: Tensor, rounding: float | None = None) -> None:
+    rounding = ROUNDING[found.dtype] if rounding is None else rounding
+    error = (found.double() - want).abs()
+    if not (error <= rounding * want.abs() + 3e-6 * want.abs().max() + 1e-37).all():
+        raise AssertionError(f"{what}: off by {float(error.max())}")
+
+
+class Shapes:
+    """One random call of each kernel after the other."""
+
+    def __init__(self, seed: int, place: Place) -> None:
+        self.random, self.place = random.Random(seed), place
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def draw(self, *shape: int, dtype: torch.dtype = torch.float32, scale: float = 1.0) -> Tensor:
+        return self.place((torch.randn(*shape, generator=self.generator) * scale).to(dtype))
+
+    def size(self, *usual: int) -> int:
+        return self.random.choice([*usual, self.random.randint(1, 70)])
+
+    def dtype(self) -> torch.dtype:
+        return self.random.choice([torch.float32, torch.bfloat16])
+
+    def rms_norm(self) -> None:
+        rows, width, dtype = self.size(1, 40), self.size(1, 7, 16, 576), self.dtype()
+        x, weight = self.draw(rows, width, dtype=dtype), self.draw(width, dtype=dtype)
+        wide = x.double()
+        want = wide / (wide.pow(2).mean(-1, keepdim=True) + 1e-5).sqrt() * (weight.double() + 1)
+        compare("rms_norm", native.rms_norm(x, weight, 1e-5, 1.0), want)
+
+    def gate(self) -> None:
+        count, dtype, gated = self.size(1, 15, 4095, 4096, 4097, 20_000), self.dtype(), self.random.random() < 0.5
+        x, by = self.draw(count, dtype=dtype, scale=4), self.draw(count, dtype=dtype) if gated else None
+        wide = x.double()
+        want = wide * torch.sigmoid(1.5957691 * wide + 0.0713548 * wide**3) * (1 if by is None else by.double())
+        compare("gate", native.gate(x, by, 1.5957691, 0.0713548, x if self.random.random() < 0.5 else None), want)
+
+    def logits(self) -> Tensor:
+        rows, columns, gap = self.size(1), self.size(1, 31, 64, 65, 4096), self.random.choice([0, 0, 3])
+        return self.draw(rows, columns + gap, scale=5)[:, gap:]
+
+    def moments(self) -> None:
+        z = self.logits()
+        top, total, dot = native.moments(z)
+        weight = (z.double() - z.double().amax(-1, keepdim=True)).exp()
+        assert torch.equal(top, z.amax(-1))
+        compare("moments", total, weight.sum(-1))
+        assert ((dot - (weight * z).sum(-1)).abs() <= 3e-6 * (weight * z.abs()).sum(-1) + 1e-6).all(), "moments: dot"
+
+    def count_greater(self) -> None:
+        z = self.logits()
+        than = self.place(z[:, self.random.randrange(z.shape[1])].clone())
+        assert native.count_greater(z, than).tolist() == (z > than[:, None]).sum(-1).tolist(), "count_greater"
+
+    def few_rows(self) -> None:
+        rows, columns, terms, gap = (
+            self.random.randint(1, 9),
+            self.size(4, 5, 300) + 3,
+            self.size(1, 576),
+            self.random.choice([0, 5]),
+        )
+        x, weight = self.draw(rows, terms), self.draw(columns, terms)
+        out = self.draw(rows, columns + gap)[:, gap:]
+        native.few_rows(x, weight, out)
+        compare("few_rows", out, x.double() @ weight.double().T, 1e-5)
+
+    def product(self) -> None:
+        if not hasattr(build.status().library, "product_b"):
+            return
+        rows, columns, terms = self.random.randint(6, 30), self.size(1, 63, 64, 65), 2 * self.size(1, 300)
+        x, weight = self.draw(rows, terms, dtype=torch.bfloat16), self.draw(columns, terms, dtype=torch.bfloat16)
+        out = self.draw(rows, columns)
+        native.product(x, weight, out)
+        compare("product", out, x.double() @ weight.double().T, 1e-5)
+
+    def attention(self) -> None:
+        """Tiles of any depths, whose far and near places fill the table to its end."""
+        pick, dtype = self.random, self.dtype()
+        groups, share, keys = pick.randint(1, 3), pick.choice([1, 2, 3, 9]), pick.randint(1, 200)
+        width, value_width = pick.choice([1, 5, 16, 64, 256]), pick.choice([8, 24, 64, 256])
+        window, softcap = pick.choice([0, 1, 7, 64, 100]), pick.choice([0.0, 2.0])
+        table, places, paths, first = [], [], [], 0
+        for _ in range(pick.randint(1, 4)):
+            rows, depth = pick.randint(1, 30), pick.choice([0, 5, 63, 64, 150])
+            fars = pick.randint(0, depth)
+            path = [pick.randrange(keys) for _ in range(depth + rows)]
+            far = len(places)
+            table.append([first, rows, depth, far, fars, far + fars])
+            places += path
+            paths += [path[: depth + row + 1] for row in range(rows)]
+            first += rows
+        tasks = [[b, lane] for b, tile in enumerate(table) for lane in range(0, tile[1] * share, native.queries())]
+        query = self.draw(groups * share, first, width, dtype=dtype)
+        key, value = self.draw(keys, groups, width, dtype=dtype), self.draw(keys, groups, value_width, dtype=dtype)
+        tables = [self.place(np.array(numbers, np.int64)) for numbers in (table, tasks, places)]
+        out, lse = native.attention(query, key, value, *tables, width**-0.5, window, softcap)
+        for row, path in enumerate(paths):
+            seen = path[-window:] if window else path
+            k, v = (x[seen].double().repeat_interleave(share, 1) for x in (key, value))
+            score = torch.einsum("hd,khd->hk", query[:, row].double(), k) * width**-0.5
+            score = softcap * torch.tanh(score / softcap) if softcap else score
+            compare("attention", out[row], torch.einsum("hk,khd->hd", score.softmax(-1), v))
+            compare("attention's log-sum-exp", lse[row], score.logsumexp(-1), 1e-5)
+
+
+KERNELS = (
+    *(Shapes.rms_norm, Shapes.gate, Shapes.moments, Shapes.count_greater),
+    *(Shapes.few_rows, Shapes.product, Shapes.attention),
+)
+
+
+def run(count: int, seed: int, place: Place) -> None:
+    for i in range(count):
+        shapes = Shapes(seed + i, place)
+        for kernel in KERNELS:
+            kernel(shapes)
+        if isinstance(place, Guarded):
+            place.free()
+
+
+def main() -> None:
+    options = argparse.ArgumentParser()
+    options.add_argument("--count", type=int, default=30)
+    options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--threads", type=int, default=1)
+    options.add_argument("--guard", action="store_true")
+    given = options.parse_args()
+    torch.set_num_threads(given.threads)
+    found = build.status()
+    if not found:
+        raise SystemExit(f"no compiled kernels: {found.reason}")
+    if given.guard:
+        empty = calls._empty
+        for place in (Guarded(at_end=True), Guarded(at_end=False)):
+            calls._empty = lambda *how, place=place: place(empty(*how))
+            run(given.count, given.seed, place)
+    else:
+        run(given.count, given.seed, lambda array: array)
+    print(f"{found.lanes} lanes, {given.count} shapes of each kernel: right")
+
+
+if __name__ == "__main__":
+    main()
