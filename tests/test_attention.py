@@ -1,5 +1,8 @@
 """Attention over chunks of a forest, with the path carried in between, against attention along each path alone."""
 
+from functools import partial
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -43,8 +46,9 @@ def over_the_forest(forest: Forest, qkv: tuple[Tensor, Tensor, Tensor], rows: in
     carry, module, found = PathCarry(int(forest.depth_N.max()) + rows), nn.Module(), {}
     for chunk in chunks(forest, forest.depth_N > 0, rows):
         q, k, v = (x[chunk.node_R].transpose(0, 1)[None] for x in qkv)
-        with Layout(chunk, carry, torch.device("cpu")).at_hand():
-            out, _ = forest_attention(module, q, k, v, None, scaling=SCALE, **options)
+        out, _ = Layout(chunk, carry, torch.device("cpu")).at_hand(
+            partial(forest_attention, module, q, k, v, None, scaling=SCALE, **options)
+        )
         carry.settle(chunk)
         found |= dict(zip(chunk.node_R.tolist(), out[0], strict=True))
     return found
@@ -96,8 +100,9 @@ def test_without_a_layout_it_says_so():
 def test_a_mask_of_the_architectures_own_is_refused():
     (chunk,) = chunks(build([[0, 1]]), np.array([False, True]), 1)
     x = torch.zeros(1, 1, 1, 1)
-    with Layout(chunk, PathCarry(2), torch.device("cpu")).at_hand(), pytest.raises(TypeError, match="a mask of its own"):
-        forest_attention(nn.Module(), x, x, x, torch.zeros(1, 1, 1, 1))
+    layout = Layout(chunk, PathCarry(2), torch.device("cpu"))
+    with pytest.raises(TypeError, match="a mask of its own"):
+        layout.at_hand(partial(forest_attention, nn.Module(), x, x, x, torch.zeros(1, 1, 1, 1)))
 
 
 @pytest.mark.parametrize(
@@ -107,20 +112,24 @@ def test_keys_that_are_no_rows_of_the_chunk_are_refused(queries: tuple[int, ...]
     """The kernels would read and write beyond them."""
     (chunk,) = chunks(build([[0, 1, 2]]), np.array([False, True, True]), 2)
     q, k = torch.zeros(queries), torch.zeros(keys)
-    with Layout(chunk, PathCarry(4), torch.device("cpu")).at_hand(), pytest.raises(TypeError, match="rows of the chunk"):
-        forest_attention(nn.Module(), q, k, k, None)
+    with pytest.raises(TypeError, match="rows of the chunk"):
+        Layout(chunk, PathCarry(4), torch.device("cpu")).at_hand(lambda: forest_attention(nn.Module(), q, k, k, None))
 
 
 def test_what_may_say_what_is_seen_is_refused():
     """Left out, they would be missed only where a text is longer than the probe's: block indices of sparse attention."""
     (chunk,) = chunks(build([[0, 1]]), np.array([False, True]), 1)
     x = torch.zeros(1, 1, 1, 8)
-    with Layout(chunk, PathCarry(2), torch.device("cpu")).at_hand():
-        forest_attention(nn.Module(), x, x, x, None, position_ids=torch.zeros(1, 1), dropout=0.0, block_indices=None)
-        with pytest.raises(TypeError, match="hands block_indices to its attention"):
-            forest_attention(nn.Module(), x, x, x, None, block_indices=torch.zeros(1, 1))
-        with pytest.raises(TypeError, match="hands chunk to its attention"):
-            forest_attention(nn.Module(), x, x, x, None, dropout=0.0, chunk=8192, use_cache=False, output_attentions=True)
+    layout = Layout(chunk, PathCarry(2), torch.device("cpu"))
+
+    def attend(**options: Any) -> Any:
+        return layout.at_hand(partial(forest_attention, nn.Module(), x, x, x, None, **options))
+
+    attend(position_ids=torch.zeros(1, 1), dropout=0.0, block_indices=None)
+    with pytest.raises(TypeError, match="hands block_indices to its attention"):
+        attend(block_indices=torch.zeros(1, 1))
+    with pytest.raises(TypeError, match="hands chunk to its attention"):
+        attend(dropout=0.0, chunk=8192, use_cache=False, output_attentions=True)
 
 
 def test_a_layer_that_attends_twice_keeps_two_paths():
@@ -130,8 +139,9 @@ def test_a_layer_that_attends_twice_keeps_two_paths():
     for chunk in chunks(forest, forest.depth_N > 0, 2):
         for each in qkv:
             q, k, v = (x[chunk.node_R].transpose(0, 1)[None] for x in each)
-            with Layout(chunk, carry, torch.device("cpu")).at_hand():
-                out, _ = forest_attention(layer, q, k, v, None, scaling=SCALE)
+            out, _ = Layout(chunk, carry, torch.device("cpu")).at_hand(
+                partial(forest_attention, layer, q, k, v, None, scaling=SCALE)
+            )
             want = by_the_rule(forest, each, None, None, None)[chunk.node_R]
             np.testing.assert_allclose(out[0], want, atol=1e-12)
         carry.settle(chunk)
@@ -145,8 +155,7 @@ def test_layers_keep_their_own_path():
         layout = Layout(chunk, carry, torch.device("cpu"))
         for layer, each in zip(layers, qkv, strict=True):
             q, k, v = (x[chunk.node_R].transpose(0, 1)[None] for x in each)
-            with layout.at_hand():
-                out, _ = forest_attention(layer, q, k, v, None, scaling=SCALE)
+            out, _ = layout.at_hand(partial(forest_attention, layer, q, k, v, None, scaling=SCALE))
             want = by_the_rule(forest, each, None, None, None)[chunk.node_R]
             np.testing.assert_allclose(out[0], want, atol=1e-12)
         carry.settle(chunk)

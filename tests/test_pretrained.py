@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import transformers as tf
-from architecture_configs import small_config
+from architecture_configs import Sizes, small_config
 from model_zoo import CONFIGS, CONTEXT, START, V, tiny, untouched, wrap
 from oracle import conditionals, factors, factors_in_windows
 
@@ -121,20 +121,20 @@ def test_shorter_windows_for_a_while():
     own = untouched(CONFIGS["mistral"]())
     trial = PretrainedModel(own, "tiny").trial()
     ids = torch.arange(12)
-    with trial.windows_of(3) as there_are_any:
-        assert there_are_any
+    assert "sliding_window" in trial.integers_read(lambda: trial.own_logits(ids), 3)
+    with trial.lowered("sliding_window", 3):
         short = trial.own_logits(ids)
     moved = (trial.own_logits(ids) - short).abs()
     assert moved[:3].max() < 1e-6
     assert moved[4:].amax(1).min() > 1e-3
     assert own.config.sliding_window == trial.reference.config.sliding_window == 5
-    with PretrainedModel(untouched(CONFIGS["llama"]()), "tiny").windows_of(3) as there_are_any:
-        assert not there_are_any
+    none = PretrainedModel(untouched(CONFIGS["llama"]()), "tiny").trial()
+    assert "sliding_window" not in none.integers_read(lambda: none.own_logits(ids), 3)
     own.config.sliding_window = CONTEXT  # hides nothing
     for layer in own.model.layers:
         layer.self_attn.sliding_window = CONTEXT
-    with PretrainedModel(own, "tiny").windows_of(3) as there_are_any:
-        assert not there_are_any
+    wide = PretrainedModel(own, "tiny").trial()
+    assert "sliding_window" not in wide.integers_read(lambda: wide.own_logits(ids), 3)
 
 
 @pytest.mark.parametrize(("said", "longest"), [(-1, None), (0, None), (77, 77)])
@@ -214,7 +214,7 @@ def test_threads_do_not_share_positions(request):
 def test_a_network_that_looks_tokens_up_by_itself():
     """Gemma 3n has a table of embeddings for every layer: it is fed with ids, and embeddings cannot stand for them."""
     symbols = {"bos_token_id": START, "eos_token_id": 1, "pad_token_id": 1}
-    own = untouched(small_config("gemma3n_text", V, symbols, True, 6))
+    own = untouched(small_config("gemma3n_text", V, symbols, Sizes(True, 6)))
     lm = wrap(own)
     assert (lm.model.by_ids, lm.engine.path) == (True, "forest")
     assert np.abs(lm.score(IDS, rows=3).logprobs - factors(own, [START, *IDS])).max() < 2e-5

@@ -12,10 +12,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -28,6 +27,9 @@ from chainrule.engine.flex import supports as flex_supports
 from chainrule.engine.native_attention import NativeLayout, native_attend
 from chainrule.engine.pieces import PiecesLayout, attend_in_pieces
 from chainrule.forest.chunks import Chunk
+from chainrule.models.network import handed_down
+
+T = TypeVar("T")
 
 NAME = "chainrule_forest"
 _HARMLESS = ("position_ids", "cache_position")  # they tell attention nothing; of any other tensor this cannot be known
@@ -100,14 +102,9 @@ class RowsLayout(ABC):
     def attend(self, query_1HRD: Tensor, keys: Tensor, values: Tensor, how: How, sink_H: Tensor | None) -> Tensor:
         """What each row gathers, 1 × R × H × D, of keys and values K × G × D."""
 
-    @contextmanager
-    def at_hand(self) -> Iterator[None]:
-        """While the rows of this layout run."""
-        token = _AT_HAND.set(self)
-        try:
-            yield
-        finally:
-            _AT_HAND.reset(token)
+    def at_hand(self, run: Callable[[], T]) -> T:
+        """`run`, while the rows of this layout run."""
+        return handed_down(_AT_HAND, self, run)
 
 
 _AT_HAND: ContextVar[RowsLayout | None] = ContextVar("layout at hand", default=None)

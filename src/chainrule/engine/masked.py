@@ -26,7 +26,7 @@ from chainrule.forest.orders import Ordered
 from chainrule.models.base import Head
 from chainrule.models.masked import MaskedModel
 from chainrule.models.products import ROWS
-from chainrule.models.sealed import sealed
+from chainrule.models.sealed import sealed, unless_memory
 from chainrule.text.frame import Frame
 
 _PROBE = (3, 14)  # texts and tokens that a model is tried out on
@@ -146,6 +146,7 @@ class MaskedChain:
             )
             found_CV = head_logprobs(trial.head, self._run(Reading(fed_BL, fed_BL, pass_C, target_C), trial))
         except Exception as error:  # what an architecture asks for besides token ids, it says in its own way
+            unless_memory(error)
             raise ModelError(
                 f"{model.name} ({type(model.lm).__name__}) does not run on token ids alone: {type(error).__name__}: {error}"
             ) from error

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -67,8 +68,7 @@ def run_chunk(model: Model, chunk: Chunk, layout: Layout, inputs_RD: Tensor) -> 
 def run_rows(model: Model, depth_R: Ints, layout: RowsLayout, inputs_RD: Tensor, *, same_bits: bool = True) -> Tensor:
     """Hidden states of rows at these depths, R × H; their keys and values are still to be settled."""
     position = torch.from_numpy(depth_R).to(model.device)[None]
-    with layout.at_hand():
-        return model.hidden(inputs_RD[None], same_bits=same_bits, position_ids=position)[0]
+    return layout.at_hand(partial(model.hidden, inputs_RD[None], same_bits=same_bits, position_ids=position))[0]
 
 
 def batch_path(

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
 from chainrule.engine.attention import NAME
 from chainrule.engine.engine import Engine
@@ -18,7 +19,7 @@ from chainrule.errors import ModelError
 from chainrule.models.head import same_logits
 from chainrule.models.network import Network
 from chainrule.models.pretrained import PretrainedModel, Way
-from chainrule.models.sealed import sealed
+from chainrule.models.sealed import sealed, unless_memory
 
 __all__ = ["TOLERANCE", "check_settled", "choose", "distance", "settings"]
 ROWS = {"forest": 16, "batch": 4 * 23, "single": 1}  # so that paths are carried over chunks, and batches are padded
@@ -74,10 +75,12 @@ def _heads(trial: PretrainedModel) -> tuple[bool, ...]:
 
 
 def _same_heads(trial: PretrainedModel) -> bool:
-    output, own = trial.tables[1], trial.own_head
+    output: Any = trial.tables[1]
+    own = trial.own_head
     try:
         return same_logits(trial.head, own, output.in_features, output.weight)
-    except Exception:  # a head that asks for more than hidden states, or for wider ones
+    except Exception as error:  # a head that asks for more than hidden states, or for wider ones
+        unless_memory(error)
         return True
 
 

@@ -17,6 +17,7 @@ from chainrule.errors import ModelError
 from chainrule.forest import Forest
 from chainrule.models.double import DoubleModel
 from chainrule.models.pretrained import PretrainedModel
+from chainrule.models.sealed import unless_memory
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -85,7 +86,8 @@ class Standard:
             return None
         try:
             found = Standard(DoubleModel.of(self.trial))
-        except Exception:  # kernels that know no float64
+        except Exception as error:  # kernels that know no float64
+            unless_memory(error)
             return None
         found.sure = found.tolerance = found.loose = DOUBLE
         return found
@@ -105,7 +107,8 @@ class Standard:
                 with self.trial.lowered(name, REACH):
                     if not np.array_equal(self.own([first])[0], self.logprobs[0]):
                         found.append((name, self.own(self.sequences)))
-            except Exception:  # a size
+            except Exception as error:  # a size
+                unless_memory(error)
                 continue
         return found
 
@@ -153,6 +156,7 @@ def own_logprobs(model: PretrainedModel, ids: Ints) -> Floats:
     try:
         logits = model.own_logits(torch.from_numpy(ids))
     except Exception as error:  # what an architecture asks for besides token ids, it says in its own way
+        unless_memory(error)
         raise ModelError(
             f"{model.name} ({type(model.lm).__name__}) does not run on token ids alone: {type(error).__name__}: {error}"
         ) from error
@@ -174,6 +178,7 @@ def error(run: PretrainedModel, rows: int, sequences: Sequence[Ints], reference:
             return np.inf, "its attention cannot be replaced"
         answer = Engine(run, path).answer(question, rows=rows)
     except Exception as error:  # whatever an architecture does with arguments it does not know
+        unless_memory(error)
         return np.inf, f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:120]
     worst = 0.0
     for s, (ids, logprob) in enumerate(zip(sequences, reference, strict=True)):

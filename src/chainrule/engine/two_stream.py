@@ -21,7 +21,7 @@ from chainrule.engine.probe import TOLERANCE, check_settled, distance, settings
 from chainrule.errors import InputError, ModelError
 from chainrule.forest.orders import Ordered
 from chainrule.models.products import ROWS
-from chainrule.models.sealed import sealed
+from chainrule.models.sealed import sealed, unless_memory
 from chainrule.models.two_stream import TwoStreamModel
 
 NEEDS_A_TOKEN = (
@@ -107,6 +107,7 @@ class TwoStreamChain:
             error = max(self._off(trial, ids_L, order) for order in orders)
             leaks = [order for order in orders if self._leaks(trial, ids_L, order)]
         except Exception as error:  # what an architecture does with arguments it does not know
+            unless_memory(error)
             raise ModelError(
                 f"{model.name} ({type(model.lm).__name__}) does not run as a two-stream network: "
                 f"{type(error).__name__}: {error}"

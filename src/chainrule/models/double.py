@@ -56,5 +56,6 @@ class _Double(TorchFunctionMode):
     def __torch_function__(self, func: Callable, types: Any, args: tuple = (), kwargs: Mapping[str, Any] | None = None) -> Any:
         args = tuple(torch.float64 if arg is torch.float32 else arg for arg in args)
         options = {name: torch.float64 if value is torch.float32 else value for name, value in (kwargs or {}).items()}
-        found = (Tensor.double if func is Tensor.float else func)(*args, **options)
+        run: Callable = Tensor.double if func is Tensor.float else func
+        found = run(*args, **options)
         return Tensor.double(found) if isinstance(found, Tensor) and found.dtype is torch.float32 else found

@@ -29,7 +29,7 @@ from chainrule.errors import ModelError
 from chainrule.models.base import Head
 from chainrule.models.head import OwnHead
 from chainrule.models.products import SameBits
-from chainrule.models.sealed import Plain, sealed, within
+from chainrule.models.sealed import Plain, sealed, unless_memory, within
 
 L = TypeVar("L", bound=Any)
 N = TypeVar("N", bound="Network")
@@ -148,6 +148,7 @@ def sharing_weights(lm: L, name: str = "the network", dtype: torch.dtype | None 
     try:
         return deepcopy(lm, common)
     except Exception as error:  # whatever a module may hold that cannot be copied
+        unless_memory(error)
         raise ModelError(f"{name} ({type(lm).__name__}) cannot be copied: {type(error).__name__}: {error}") from error
 
 

@@ -20,7 +20,7 @@ from chainrule.models.head import LinearHead
 from chainrule.models.linears import FEW, Linears, few_rows
 from chainrule.models.network import Network, again, handed_down
 from chainrule.models.products import STEPS, SameBits
-from chainrule.models.sealed import within
+from chainrule.models.sealed import unless_memory, within
 from chainrule.models.stand_ins import stand_in
 
 T = TypeVar("T")
@@ -146,7 +146,8 @@ def _held(owners: list[Any], name: str) -> list[tuple[Any, int]]:
 def _looked_up(owner: Any, name: str) -> Any:
     try:
         return getattr(owner, name, None)
-    except Exception:  # a config that has it for each layer apart (Gemma 4)
+    except Exception as error:  # a config that has it for each layer apart (Gemma 4)
+        unless_memory(error)
         return None
 
 
@@ -169,11 +170,12 @@ def _noting(kind: type, found: dict[str, None]) -> type:
     """The same class, whose objects note in `found` the integers that are looked up in them."""
 
     def look_up(self: Any, name: str) -> Any:
-        value = kind.__getattribute__(self, name)
+        value = own(self, name)
         if type(value) is int:
             found[name] = None
         return value
 
+    own: Any = kind.__getattribute__  # of any of its objects
     return type(kind.__name__, (kind,), {"__getattribute__": look_up, "__module__": kind.__module__})
 
 

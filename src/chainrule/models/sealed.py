@@ -47,8 +47,7 @@ def sealed(function: Callable[P, T]) -> Callable[P, T]:
 def _sealed(run: Callable[[], T]) -> T:
     _refuse_fakes()
     _refuse_narrow_products()
-    inference = _InferenceMode(True)
-    run = partial(between, inference.__enter__, partial(inference.__exit__, None, None, None), run)
+    run = partial(guarded, partial(_InferenceMode, True), run)
     for device in _DEVICES:
         if torch.is_autocast_enabled(device):
             switch = partial(partial, torch.set_autocast_enabled, device)
@@ -56,8 +55,7 @@ def _sealed(run: Callable[[], T]) -> T:
     if torch._C._len_torch_function_stack():
         run = partial(within, _Shield(), run)
     if torch._C._len_torch_dispatch_stack():
-        others = torch._C._DisableTorchDispatch()
-        run = partial(between, others.__enter__, partial(others.__exit__, None, None, None), run)
+        run = partial(guarded, torch._C._DisableTorchDispatch, run)
     found = run()
     _refuse_narrow_products()  # another thread may have set it meanwhile
     return found
@@ -74,6 +72,21 @@ def between(enter: Callable[[], object], leave: Callable[[], object], run: Calla
         return run()
     finally:
         leave()
+
+
+def guarded(make: Callable[[], Any], run: Callable[[], T]) -> T:
+    """`run` under a guard of torch's written in C, some of which are in force as soon as they are made.
+
+    One that an interrupt keeps from getting a name is gone at once, and what it did with it.
+    """
+    guard = None
+    try:
+        guard = make()
+        guard.__enter__()
+        return run()
+    finally:
+        if guard is not None:
+            guard.__exit__(None, None, None)
 
 
 def within(mode: TorchFunctionMode, run: Callable[[], T]) -> T:
@@ -158,6 +171,12 @@ _FLOATS: dict[Any, Callable[..., bool]] = {
     torch.full: _filled_with_float,
 }
 FACTORIES: dict[Any, Callable] = {factory: _float32(factory) for factory in _FLOATS}
+
+
+def unless_memory(error: Exception) -> None:
+    """Raises the error again where memory ran out: that says nothing of what was being tried."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+        raise error
 
 
 def _refuse_fakes() -> None:

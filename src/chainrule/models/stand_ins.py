@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from chainrule import native
+from chainrule.models.sealed import sealed, unless_memory
 
 Forward = Callable[..., Any]
 
@@ -34,13 +35,13 @@ def stand_in(trunk: nn.Module) -> list[nn.Module]:
     found: list[tuple[nn.Module, Forward]] = []
     if native.supports(torch.zeros(1, dtype=torch.float32, device="cpu")):
         tried: dict[Any, int | None] = {}
-        with torch.inference_mode():
-            found = [(module, forward) for module in trunk.modules() if (forward := _stand_in(module, tried))]
+        found = [(module, forward) for module in trunk.modules() if (forward := _stand_in(module, tried))]
     for module, forward in found:  # at the end: a layer is tried out with its own parts
         module.forward = forward
     return [module for module, _ in found]
 
 
+@sealed
 def _stand_in(module: nn.Module, tried: dict[Any, int | None]) -> Forward | None:
     """The forward of whatever this module can be seen to be, where it agrees with the module's own.
 
@@ -124,7 +125,8 @@ def _activation_of(module: nn.Module) -> tuple[float, float] | None:
     x = torch.linspace(-9, 9, 64, dtype=torch.float32, device="cpu")
     try:
         own = module(x)
-    except Exception:  # it takes more than one tensor
+    except Exception as error:  # it takes more than one tensor
+        unless_memory(error)
         return None
     return next((c for c in ACTIVATIONS if _close(native.gate(x, None, *c), own)), None)
 
@@ -137,7 +139,8 @@ def _agrees(module: nn.Module, forward: Forward, width: int) -> bool:
     x = (x * torch.tensor(SCALES, dtype=torch.float32, device="cpu")[:, None]).to(dtype)  # one call for all of them
     try:
         return _close(forward(x), module(x))
-    except Exception:  # whatever a module of this outline asks for besides
+    except Exception as error:  # whatever a module of this outline asks for besides
+        unless_memory(error)
         return False
 
 

@@ -39,7 +39,7 @@ class Status:
     library: ctypes.CDLL | None
     reason: str
     lanes: int = 0  # numbers computed at a time
-    product: bool = False  # whether its product of bfloat16 factors is worth using: not beside matrix units (AMX)
+    product: bool = False  # whether it has one of bfloat16 factors
 
     def __bool__(self) -> bool:
         return self.library is not None
@@ -69,7 +69,7 @@ def status() -> Status:
     lanes = library.lanes()
     if lanes < LANES:
         return Status(None, "this CPU has neither AVX2 nor AVX-512")
-    product = hasattr(library, "product_b") and not any("amx_bf16" in line for line in _processor())
+    product = hasattr(library, "product_b")
     return Status(library, f"compiled by {' '.join(compiler)}, {lanes} numbers at a time{note}", lanes, product)
 
 
