@@ -214,7 +214,7 @@ def test_threads_do_not_share_positions(request):
 def test_a_network_that_looks_tokens_up_by_itself():
     """Gemma 3n has a table of embeddings for every layer: it is fed with ids, and embeddings cannot stand for them."""
     symbols = {"bos_token_id": START, "eos_token_id": 1, "pad_token_id": 1}
-    own = untouched(small_config("gemma3n_text", V, symbols, Sizes(True, 6)))
+    own = untouched(small_config("gemma3n_text", V, symbols, Sizes(True, reach=6)))
     lm = wrap(own)
     assert (lm.model.by_ids, lm.engine.path) == (True, "forest")
     assert np.abs(lm.score(IDS, rows=3).logprobs - factors(own, [START, *IDS])).max() < 2e-5
