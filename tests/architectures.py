@@ -20,6 +20,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 
 import chainrule
 from chainrule import LanguageModel, ModelError
+from chainrule.models.double import in_double
 from chainrule.models.head import OwnHead
 
 TOLERANCE = 1e-4  # nats; where the factors themselves are spread over less than a nat, of that spread
@@ -268,8 +269,7 @@ def in_float64(folder: str, variant: Variant, found: Floats, want: Floats) -> tu
     half as much again: largest errors are a matter of chance). Then the error is that in float64, else it stays.
     """
     lm, own = chainrule.load(folder, dtype="float64"), _own(folder, torch.float64).double()
-    for network in (lm.model.lm, lm.model.runner):  # some weights are kept in float32 in any case
-        network.double()
+    in_double(lm.model.runner)  # which no mode of others reaches
     if own._can_set_experts_implementation():
         own.set_experts_implementation("eager")  # grouped products know no float64
     with AllDouble():

@@ -207,3 +207,20 @@ def test_the_tolerance_tells_right_from_wrong():
     model = PretrainedModel(untouched(FOREST["llama"]()), "tiny")
     assert choose(model).reason.startswith("agrees with the model's own forward to ")
     assert set(engine.PATHS) == set(probe.ROWS) == {"forest", "batch", "single"}
+
+
+def test_a_symbol_that_is_no_token_within_a_text_is_refused():
+    """RoBERTa's positions pass over padding, so a text with the padding's id in it has others than the forest gives it."""
+    config = tf.RobertaConfig(
+        vocab_size=V, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+        max_position_embeddings=64, is_decoder=True, pad_token_id=1, bos_token_id=START, eos_token_id=2,
+    )  # fmt: skip
+    own = untouched(config)
+    lm = wrap(own)
+    text = [5, 9, 1, 7, 8]
+    for ask in (lambda: lm.score(text), lambda: lm.conditional(text), lambda: lm.generate(text, length=2)):
+        with pytest.raises(ModelError, match="treats the symbol of id 1 within a text as none of its tokens"):
+            ask()
+    assert (
+        np.abs(lm.score([5, 9, 7, 8, 1]).logprobs - factors(own, [START, 5, 9, 7, 8, 1])).max() < FLOAT32
+    )  # conditions nothing

@@ -153,10 +153,14 @@ class Engine:
         asked = self.model, question.forest, question.wanted_N, partial(self._embed, question), rows
         return forest_path(*asked, begun) if begun is not None else PATHS[self.path](*asked)
 
+    def refuse_unfit(self, ids_N: NDArray[np.int64]) -> None:
+        """Raises ModelError where one of the ids means something else to the network within a text than a token."""
+        if refuse := getattr(self.model, "refuse_unfit", None):
+            refuse(ids_N)
+
     def _embed(self, question: Question, node_R: NDArray[np.int64]) -> Tensor:
         symbol_R = question.forest.symbol_N[node_R]
-        if unfit := getattr(self.model, "refuse_unfit", None):
-            unfit(symbol_R)
+        self.refuse_unfit(question.alphabet.tokens(symbol_R))
         return question.alphabet.inputs(self.model, symbol_R)
 
 

@@ -71,9 +71,14 @@ class Grove(Protocol):
         ...
 
 
-def grove_of(engine: Engine, given: Sequence[int], feed: Feed | None = None, rows: int = 1) -> Grove:
+def grove_of(engine: Engine, given: Sequence[int], placed: Feed | None = None, rows: int = 1) -> Grove:
     """What grows behind the ids `given` (one at least) under a causal model, about `rows` rows at a time."""
-    feed = feed or (lambda token_B, depth_B: engine.model.inputs(token_B))
+    inputs = placed or (lambda token_B, depth_B: engine.model.inputs(token_B))
+
+    def feed(token_B: Tensor, depth_B: Ints) -> Tensor:
+        engine.refuse_unfit(token_B.numpy(force=True))
+        return inputs(token_B, depth_B)
+
     if engine.path != "forest":
         return RerunGrove(engine, given, feed)
     return ForestGrove(engine, given, feed, same_bits=rows >= MANY and bool(engine.invariance))

@@ -47,4 +47,5 @@ class Stepper:
         return run_chunk(self.model, chunk, Layout(chunk, self._carry, self.model.device), self._inputs(ids))
 
     def _inputs(self, ids: Sequence[int]) -> torch.Tensor:
+        self.engine.refuse_unfit(np.array(ids, np.int64))
         return self.model.inputs(torch.tensor(ids, dtype=torch.int64, device=self.model.device))

@@ -24,23 +24,24 @@ class DoubleModel(PretrainedModel):
 
     @cached_property
     def reference(self) -> Any:
-        return _in_double(super().reference)
+        return in_double(super().reference)
 
     @cached_property
     def runner(self) -> Any:
-        return _in_double(super().runner)
+        return in_double(super().runner)
 
 
-def _in_double(network: Any) -> Any:
+def in_double(network: Any) -> Any:
+    """A copy that nobody else runs, made to compute so."""
     network.double()
     if network._can_set_experts_implementation():
         network.set_experts_implementation("eager")  # grouped products know no float64
     for part in (trunk_of(network), network):
-        _run_in_double(part)
+        _compute_in_double(part)
     return network
 
 
-def _run_in_double(part: nn.Module) -> None:
+def _compute_in_double(part: nn.Module) -> None:
     own = part.forward
 
     @wraps(own)
