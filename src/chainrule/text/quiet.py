@@ -6,13 +6,26 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import RLock
+from typing import Any
+
+_ONE_AT_A_TIME = RLock()
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """While models and tokenizers are read; afterwards transformers talks as it did before."""
+    """While models and tokenizers are read; afterwards transformers talks as it did before.
+
+    One thread at a time: what is set here is the whole process's, and so is torch's default dtype, which transformers sets
+    while it reads a model.
+    """
     from transformers.utils import logging
 
+    with _ONE_AT_A_TIME:
+        yield from _quietly(logging)
+
+
+def _quietly(logging: Any) -> Iterator[None]:
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
