@@ -63,7 +63,7 @@ kernels: model
 overhead: model
 	$(BIN)/python benchmarks/overhead.py
 
-# A tiny model of every architecture that transformers has: about four minutes.
+# Tiny models of every architecture that transformers has: about ten minutes.
 zoo: $(READY)
 	$(BIN)/python scripts/zoo.py
 
