@@ -15,7 +15,6 @@ from architecture_configs import NOT_BUILT, ROPES, TYPES, Sizes, kinds, reaches,
 from architecture_texts import LOUD_IDS, Floats, OwnRaised, long_pairs, short_pairs, symbol_pairs
 from model_zoo import untouched
 from text_zoo import byte_level, llama, unigram, wordpiece
-from torch.overrides import TorchFunctionMode
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 import chainrule
@@ -253,27 +252,15 @@ def worst(found: Floats, want: Floats) -> float:
     return float(np.where(np.isnan(gaps), np.inf, gaps).max())
 
 
-class AllDouble(TorchFunctionMode):
-    """What a network computes in float32 whatever its own type (softmaxes, norms, routers) is computed in float64 too."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        args = tuple(torch.float64 if arg is torch.float32 else arg for arg in args)
-        kwargs = {name: torch.float64 if value is torch.float32 else value for name, value in (kwargs or {}).items()}
-        return (torch.Tensor.double if func is torch.Tensor.float else func)(*args, **kwargs)
-
-
 def in_float64(folder: str, variant: Variant, found: Floats, want: Floats) -> tuple[float, str]:
     """Once more in float64: is chainrule wrong, or does float32 not determine these numbers?
 
     It does not where, against float64, chainrule is on average no further off than the model's own float32 forward (within
     half as much again: largest errors are a matter of chance). Then the error is that in float64, else it stays.
     """
-    lm, own = chainrule.load(folder, dtype="float64"), _own(folder, torch.float64).double()
-    in_double(lm.model.runner)  # which no mode of others reaches
-    if own._can_set_experts_implementation():
-        own.set_experts_implementation("eager")  # grouped products know no float64
-    with AllDouble():
-        exact, exact_own = compare(lm, own, variant)
+    lm, own = chainrule.load(folder, dtype="float64"), in_double(_own(folder, torch.float64))
+    in_double(lm.model.runner)
+    exact, exact_own = compare(lm, own, variant)
     off, off_own = float(np.abs(found - exact).mean()), float(np.abs(want - exact_own).mean())
     said = (
         f"in float32 {worst(found, want):.1e} apart, and on average {off:.1e} (chainrule) and {off_own:.1e} (its own forward) "

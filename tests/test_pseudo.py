@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import oracle
 import pytest
+import torch
 import transformers as tf
 from masked_zoo import CLS, MASK, MASKED, SEP, TOKENS, masked, strong
 from text_zoo import byte_level, unigram, wordpiece
@@ -27,6 +28,7 @@ TEXT = "Hello quick dogs, world"
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random BERT with a WordPiece tokenizer."""
     path, tokenizer = tmp_path_factory.mktemp("tiny-bert"), wordpiece()
+    torch.manual_seed(0)
     config = tf.BertConfig(vocab_size=tokenizer.size, hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
                            intermediate_size=24, max_position_embeddings=32)  # fmt: skip
     strong(tf.BertForMaskedLM(config)).save_pretrained(path)

@@ -27,7 +27,7 @@ from chainrule.engine.flex import supports as flex_supports
 from chainrule.engine.native_attention import NativeLayout, native_attend
 from chainrule.engine.pieces import PiecesLayout, attend_in_pieces
 from chainrule.forest.chunks import Chunk
-from chainrule.models.network import handed_down
+from chainrule.models.sealed import handed_down
 
 T = TypeVar("T")
 

@@ -155,8 +155,11 @@ class Engine:
 
     def refuse_unfit(self, ids_N: NDArray[np.int64]) -> None:
         """Raises ModelError where one of the ids means something else to the network within a text than a token."""
-        if refuse := getattr(self.model, "refuse_unfit", None):
-            refuse(ids_N)
+        if self.model.unfit and (found := np.intersect1d(ids_N, self.model.unfit)).size:
+            raise ModelError(
+                f"{self.model.name} treats the symbol of id {int(found[0])} within a text as none of its tokens (padding, or "
+                "what stands for an image), so such a text cannot be scored exactly; leave that symbol out"
+            )
 
     def _embed(self, question: Question, node_R: NDArray[np.int64]) -> Tensor:
         symbol_R = question.forest.symbol_N[node_R]

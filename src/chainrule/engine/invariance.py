@@ -79,7 +79,7 @@ def _differing(engine: Engine) -> int:
     """How many factors of a sequence have other bits alone, in two chunks, than behind a shared prefix and beside others."""
     model, draw = engine.model, np.random.default_rng(1)
     length = min(LENGTH, model.max_rows or LENGTH)
-    ids = np.setdiff1d(np.arange(model.head.size), getattr(model, "unfit", ()))
+    ids = np.setdiff1d(np.arange(model.head.size), model.unfit)
     sequence, other = ids[draw.integers(0, len(ids), (2, length))]
     related = np.concatenate([sequence[: min(SHARED, length - 1)], other])[:length]
     alone = _logprobs(engine, [sequence], rows=ROWS)

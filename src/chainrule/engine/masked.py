@@ -20,7 +20,8 @@ from torch import Tensor
 from chainrule.engine.chain import Ints, Place, Steps, Support, check_places
 from chainrule.engine.engine import Answer, Progress
 from chainrule.engine.passes import NO_PROMISE, Asked, Plan, Reader, Reading, head_logprobs, logprobs
-from chainrule.engine.probe import TOLERANCE, check_settled, distance, settings
+from chainrule.engine.probe import check_settled, settings
+from chainrule.engine.standard import TOLERANCE, distance
 from chainrule.errors import InputError, ModelError
 from chainrule.forest.orders import Ordered
 from chainrule.models.base import Head

@@ -22,6 +22,7 @@ from chainrule.engine.engine import Answer, Progress, empty_answer, refuse_nan, 
 from chainrule.engine.invariance import Invariance
 from chainrule.engine.readout import Distributions, block_rows, read, room
 from chainrule.models.base import Head
+from chainrule.models.head import all_logits
 from chainrule.models.sealed import sealed
 
 Ints = NDArray[np.int64]
@@ -144,6 +145,4 @@ def logprobs(logits_TV: Tensor) -> NDArray[np.float64]:
 
 def head_logprobs(head: Head, hidden_CH: Tensor) -> NDArray[np.float64]:
     """The same of what a head makes of hidden states, C × V: for trials, which are small."""
-    logits_CV = torch.empty(len(hidden_CH), head.size, dtype=head.dtype, device=hidden_CH.device)
-    head.write(hidden_CH, 0, logits_CV)
-    return logprobs(logits_CV)
+    return logprobs(all_logits(head, hidden_CH))

@@ -14,15 +14,12 @@ from typing import Any
 
 from chainrule.engine.attention import NAME
 from chainrule.engine.engine import Engine
-from chainrule.engine.standard import REACH, TOLERANCE, Standard, distance, error
+from chainrule.engine.standard import REACH, ROWS, TOLERANCE, Standard, largest_error
 from chainrule.errors import ModelError
 from chainrule.models.head import same_logits
 from chainrule.models.network import Network
 from chainrule.models.pretrained import PretrainedModel, Way
 from chainrule.models.sealed import sealed, unless_memory
-
-__all__ = ["TOLERANCE", "check_settled", "choose", "distance", "settings"]
-ROWS = {"forest": 16, "batch": 4 * 23, "single": 1}  # so that paths are carried over chunks, and batches are padded
 
 
 @sealed
@@ -87,9 +84,9 @@ def _same_heads(trial: PretrainedModel) -> bool:
 def _unfit(run: PretrainedModel, standard: Standard) -> tuple[int, ...]:
     """Ids that a network does something else with within a text than with its other tokens (padding, symbols of images)."""
     ids = standard.symbols()
-    if not ids or standard.agrees(run, ROWS[run.way.path], standard.around(ids)):
+    if not ids or standard.agrees(run, standard.around(ids)):
         return ()
-    return tuple(id for id in ids if not standard.agrees(run, ROWS[run.way.path], standard.around([id])))
+    return tuple(id for id in ids if not standard.agrees(run, standard.around([id])))
 
 
 def _difference(run: PretrainedModel, standard: Standard) -> tuple[float, str]:
@@ -108,24 +105,23 @@ def _difference(run: PretrainedModel, standard: Standard) -> tuple[float, str]:
 
 def _found(run: PretrainedModel, standard: Standard, limit: float) -> tuple[float, str]:
     """How far off it is, at most; and why, where that is more than the limit."""
-    rows = ROWS[run.way.path]
-    worst, why = error(run, rows, standard.sequences, standard.logprobs)
+    worst, why = largest_error(run, standard.sequences, standard.logprobs)
     if not worst <= limit:
         return worst, why
-    for off, why in _beyond(run, standard, rows) if run.way.path == "forest" else ():
+    for off, why in _beyond(run, standard) if run.way.path == "forest" else ():
         if not off <= limit:
             return off, why
     return worst, ""
 
 
-def _beyond(run: PretrainedModel, standard: Standard, rows: int) -> Iterator[tuple[float, str]]:
+def _beyond(run: PretrainedModel, standard: Standard) -> Iterator[tuple[float, str]]:
     """The same where the sequences come up to thresholds, and on a long text: rows of a chunk are no text there."""
     for name, logprobs in standard.lowered:
         with run.lowered(name, REACH):
-            off, why = error(run, rows, standard.sequences, logprobs)
+            off, why = largest_error(run, standard.sequences, logprobs)
         yield off, f"{why} beyond its {name.replace('_', ' ')}"
     if standard.long is not None:
-        off, why = error(run, 4 * rows, *standard.long)
+        off, why = largest_error(run, *standard.long, larger=4)
         yield (0.0 if off <= standard.loose else off), f"{why} on a long text"  # where roundings add up
 
 

@@ -28,6 +28,7 @@ SURE, DOUBLE = 1e-4, 1e-7  # up to this share rounding explains it; what is off 
 ROUNDING = 2e-6  # of an ordinary log-probability, at least
 LENGTH = 23  # tokens of the first sequence
 BRANCHES = ((9, 17), (16, 5))  # of the others: tokens shared with the first, tokens of their own
+ROWS = {"forest": 16, "batch": 4 * LENGTH, "single": 1}  # so that paths are carried over chunks, and batches are padded
 REACH = 7  # what thresholds are lowered to for a while, so that these sequences come up to them
 LONG, WORK = 257, 5e9  # tokens of a long text; how many of them times parameters it may take
 SMALL = 5e7  # parameters that are widened to float64 in no time
@@ -80,9 +81,14 @@ class Standard:
             )
 
     @cached_property
+    def size(self) -> int:
+        """How many parameters the model has."""
+        return sum(p.numel() for p in self.trial.lm.parameters())
+
+    @cached_property
     def double(self) -> Standard | None:
         """The same in float64, where the model is small enough and takes it: there only another function is off."""
-        if sum(p.numel() for p in self.trial.lm.parameters()) > SMALL or isinstance(self.trial, DoubleModel):
+        if self.size > SMALL or isinstance(self.trial, DoubleModel):
             return None
         try:
             found = Standard(DoubleModel.of(self.trial))
@@ -105,8 +111,9 @@ class Standard:
                 continue
             try:
                 with self.trial.lowered(name, REACH):
-                    if not np.array_equal(self.own([first])[0], self.logprobs[0]):
-                        found.append((name, self.own(self.sequences)))
+                    (changed,) = self.own([first])
+                    if not np.array_equal(changed, self.logprobs[0]):
+                        found.append((name, [changed, *self.own(self.sequences[1:])]))
             except Exception as error:  # a size
                 unless_memory(error)
                 continue
@@ -115,7 +122,7 @@ class Standard:
     @cached_property
     def long(self) -> tuple[list[Ints], list[Floats]] | None:
         """A long text, where the model takes one and it is quick."""
-        if min(LONG, self._most) <= 2 * LENGTH or LONG * sum(p.numel() for p in self.trial.lm.parameters()) > WORK:
+        if min(LONG, self._most) <= 2 * LENGTH or LONG * self.size > WORK:
             return None
         text = self._draw(min(LONG, self._most))
         return [text], self.own([text])
@@ -136,9 +143,10 @@ class Standard:
         pairs = np.stack([np.tile(ids, TIMES), np.resize(trunk, TIMES * len(ids))], 1).reshape(-1)
         return np.concatenate([trunk[:3], pairs, trunk[3:8]])[: self._most]
 
-    def agrees(self, run: PretrainedModel, rows: int, ids: Ints) -> bool:
+    def agrees(self, run: PretrainedModel, ids: Ints) -> bool:
+        """Whether this way gives the factors of a text; it does not where the model's own forward gives none."""
         try:
-            return error(run, rows, [ids], self.own([ids]))[0] <= self.tolerance
+            return largest_error(run, [ids], self.own([ids]))[0] <= self.tolerance
         except ModelError:  # its own forward asks for the image that the symbol stands for
             return False
 
@@ -169,14 +177,16 @@ def own_logprobs(model: PretrainedModel, ids: Ints) -> Floats:
     return logprob
 
 
-def error(run: PretrainedModel, rows: int, sequences: Sequence[Ints], reference: Sequence[Floats]) -> tuple[float, str]:
-    """The largest difference of any factor from the reference, and what to say of it."""
+def largest_error(
+    run: PretrainedModel, sequences: Sequence[Ints], reference: Sequence[Floats], *, larger: int = 1
+) -> tuple[float, str]:
+    """The largest difference of any factor from the reference, and what to say of it; chunks are `larger` times ROWS."""
     forest, path = Forest.build(list(sequences)), run.way.path
     question = Question(forest, forest.depth_N > 0)
     try:
         if not run.set_attention(NAME if path == "forest" else run.own_attention):
             return np.inf, "its attention cannot be replaced"
-        answer = Engine(run, path).answer(question, rows=rows)
+        answer = Engine(run, path).answer(question, rows=larger * ROWS[path])
     except Exception as error:  # whatever an architecture does with arguments it does not know
         unless_memory(error)
         return np.inf, f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:120]

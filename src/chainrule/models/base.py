@@ -38,6 +38,7 @@ class Model(Protocol):
     eos_id: int | list[int] | None
     embeddings: int  # how many ids have an embedding; V, or more where a start symbol is never predicted
     by_ids: bool  # whether it looks tokens up by itself, in more than one table: then no embeddings can stand for them
+    unfit: tuple[int, ...]  # ids that mean something else to it within a text than a token, and must not be fed
     dtype: torch.dtype
     dtype_reason: str  # why it was loaded in this type, where that was left to choose
 

@@ -16,7 +16,7 @@ from chainrule.models.sealed import within
 
 
 class DoubleModel(PretrainedModel):
-    """The same network with float64 weights, and with float64 wherever its code says float32 (softmaxes, norms, routers)."""
+    """The same network with float64 weights, and with float64 where its code says float32 (softmaxes, norms, routers)."""
 
     @classmethod
     def of(cls, model: PretrainedModel) -> DoubleModel:
@@ -52,7 +52,7 @@ def _compute_in_double(part: nn.Module) -> None:
 
 
 class _Double(TorchFunctionMode):
-    """float64 wherever float32 is asked for, and where it would come about."""
+    """float64 where float32 is asked for, and where it would come about."""
 
     def __torch_function__(self, func: Callable, types: Any, args: tuple = (), kwargs: Mapping[str, Any] | None = None) -> Any:
         args = tuple(torch.float64 if arg is torch.float32 else arg for arg in args)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from chainrule import native
 from chainrule.models.base import Head
 from chainrule.models.products import ROWS, write
+from chainrule.models.rounding import same_but_rounding
 
 SCALES = (0.01, 1.0, 30.0, 1e3)  # of hidden states that two heads are compared on
 TOLERANCE = 1e-5  # of the largest logit: a few roundings in float32
@@ -71,13 +72,12 @@ def same_logits(one: Head, other: Head, width: int, like: Tensor) -> bool:
     draw = torch.Generator().manual_seed(0)
     hidden_SMH = torch.randn(len(SCALES), 4, width, generator=draw, dtype=torch.float32, device="cpu")
     hidden_SMH *= torch.tensor(SCALES, dtype=torch.float32, device="cpu")[:, None, None]
-    a, b = (_logits(head, hidden_SMH.to(like).flatten(0, 1)).unflatten(0, (len(SCALES), -1)) for head in (one, other))
-    finite = a.isfinite() & b.isfinite()
-    gap, largest = (torch.where(finite, x, 0).abs().amax((1, 2)) for x in (a - b, b))
-    return bool(torch.equal(a.isfinite(), b.isfinite()) and (gap <= TOLERANCE * largest).all())
+    a, b = (all_logits(head, hidden_SMH.to(like).flatten(0, 1)).unflatten(0, (len(SCALES), -1)) for head in (one, other))
+    return same_but_rounding(a, b, TOLERANCE, (1, 2))
 
 
-def _logits(head: Head, hidden_MH: Tensor) -> Tensor:
+def all_logits(head: Head, hidden_MH: Tensor) -> Tensor:
+    """All logits of all rows, M × V: for trials, which are small."""
     logits_MV = torch.empty(len(hidden_MH), head.size, dtype=head.dtype, device=hidden_MH.device)
     for first in range(0, head.size, head.tile):
         head.write(hidden_MH, first, logits_MV[:, first : first + head.tile])

@@ -15,9 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from chainrule import native
-from chainrule.models.network import handed_down
 from chainrule.models.products import CHANGED, SameBits, rowwise
-from chainrule.models.sealed import is_default, within
+from chainrule.models.sealed import handed_down, is_default, within
 from chainrule.models.stand_ins import Forward
 from chainrule.native import build
 
@@ -82,7 +81,7 @@ _INSIDE: ContextVar[bool] = ContextVar("within a layer that is replaced", defaul
 
 
 def _by_product(layer: nn.Linear) -> Forward:
-    """A linear layer by whatever product is asked for; its own where none is."""
+    """A linear layer that multiplies by the product that a call asks for; by its own where none does."""
     own = layer.forward
 
     def forward(x: Tensor) -> Tensor:

@@ -14,7 +14,6 @@ Shapes: B texts, T places, M rows, D width of an embedding, H width of a hidden 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
 from contextvars import ContextVar
 from copy import deepcopy
 from functools import cached_property, partial, wraps
@@ -29,7 +28,7 @@ from chainrule.errors import ModelError
 from chainrule.models.base import Head
 from chainrule.models.head import OwnHead
 from chainrule.models.products import SameBits
-from chainrule.models.sealed import Plain, sealed, unless_memory, within
+from chainrule.models.sealed import Plain, handed_down, sealed, unless_memory, within
 
 L = TypeVar("L", bound=Any)
 N = TypeVar("N", bound="Network")
@@ -43,6 +42,7 @@ class Network:
 
     dtype_reason: str = ""  # why it was loaded in this type, where that was left to choose
     by_ids = True  # whether it is fed with token ids: then no embeddings can stand for them
+    unfit: tuple[int, ...] = ()
 
     def __init__(self, lm: Any, name: str) -> None:
         lm = getattr(lm, "_orig_mod", lm)  # of what torch.compile made
@@ -79,7 +79,7 @@ class Network:
     def _prepare(self, trunk: nn.Module) -> None:
         _take_outputs(trunk)
 
-    @property
+    @cached_property
     def trunk(self) -> Any:
         """The part of the runner that makes hidden states of embeddings, or of ids."""
         return trunk_of(self.runner)
@@ -97,11 +97,15 @@ class Network:
         return self.lm.get_input_embeddings(), self.lm.get_output_embeddings()
 
     def trial(self, dtype: torch.dtype = torch.float32) -> Self:
-        """The same model on a network of its own, in `dtype` at least: whatever is set on that one, no other sees."""
+        """The same model on a network of its own, in `dtype` at least: what is set on that one, no other sees."""
         return type(self)(sharing_weights(self.lm, self.name, dtype), self.name)
 
+    @cached_property
+    def _table(self) -> Any:
+        return self.runner.get_input_embeddings()
+
     def embed(self, ids_N: Tensor) -> Tensor:
-        return self.runner.get_input_embeddings()(ids_N.to(self.device))
+        return self._table(ids_N.to(self.device))
 
     def inputs(self, ids_N: Tensor) -> Tensor:
         return ids_N.to(self.device)
@@ -118,7 +122,7 @@ class Network:
     _own_options: dict[str, Any] = {}  # noqa: RUF012
 
     def own_head_logits(self, hidden_MH: Tensor) -> Tensor:
-        """The model's own forward after its trunk: whatever it does to hidden states to make logits of them. M × V.
+        """The model's own forward after its trunk: what it does to hidden states to make logits of them. M × V.
 
         Raises ModelError where it makes logits of something else than what its trunk gives.
         """
@@ -147,7 +151,7 @@ def sharing_weights(lm: L, name: str = "the network", dtype: torch.dtype | None 
         common |= {id(p): _widened(p, dtype) for p in lm.parameters() if _narrower(p.dtype, dtype)}
     try:
         return deepcopy(lm, common)
-    except Exception as error:  # whatever a module may hold that cannot be copied
+    except Exception as error:  # a module may hold something that cannot be copied
         unless_memory(error)
         raise ModelError(f"{name} ({type(lm).__name__}) cannot be copied: {type(error).__name__}: {error}") from error
 
@@ -158,19 +162,6 @@ def _widened(parameter: nn.Parameter, dtype: torch.dtype) -> nn.Parameter:
 
 def _narrower(dtype: torch.dtype, than: torch.dtype) -> bool:
     return dtype in (torch.bfloat16, torch.float16, torch.float32) and dtype.itemsize < than.itemsize
-
-
-V = TypeVar("V")
-R = TypeVar("R")
-
-
-def handed_down(variable: ContextVar[V], value: V, run: Callable[[], R]) -> R:
-    """`run` with a context variable set, for whatever asks for it further down."""
-    token = variable.set(value)
-    try:
-        return run()
-    finally:
-        variable.reset(token)
 
 
 class _Given:
@@ -184,7 +175,7 @@ _OUTPUT: ContextVar[_Given | None] = ContextVar("what the trunk has given alread
 
 
 def _take_outputs(trunk: nn.Module) -> None:
-    """Have a trunk give what is handed down in place of running, where something is. Some heads use its parts besides.
+    """Have a trunk give what is handed down in place of running, where something is. Some heads also use its parts.
 
     So do its parts that take embeddings as it does: some models (BART, OPT) run the decoder within the trunk.
     """
@@ -241,7 +232,7 @@ def longest_context(config: Any) -> int | None:
 
 
 class Output(SimpleNamespace):
-    """A trunk's output that holds its last hidden state and nothing else: whatever more a head asks for is None."""
+    """A trunk's output that holds its last hidden state and nothing else: anything else that a head asks for is None."""
 
     def __getattr__(self, name: str) -> None:
         return None

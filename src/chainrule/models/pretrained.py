@@ -11,16 +11,14 @@ from functools import partial
 from math import inf
 from typing import Any, Self, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from chainrule.errors import ModelError
 from chainrule.models.head import LinearHead
 from chainrule.models.linears import FEW, Linears, few_rows
-from chainrule.models.network import Network, again, handed_down
+from chainrule.models.network import Network, again
 from chainrule.models.products import STEPS, SameBits
-from chainrule.models.sealed import unless_memory, within
+from chainrule.models.sealed import handed_down, unless_memory, within
 from chainrule.models.stand_ins import stand_in
 
 T = TypeVar("T")
@@ -80,14 +78,6 @@ class PretrainedModel(Network):
         self.runner.set_attn_implementation(implementation)
         return self.runner.config._attn_implementation == implementation
 
-    def refuse_unfit(self, ids_N: NDArray[np.int64]) -> None:
-        """Raises ModelError where one of the ids means something else within a text than a token."""
-        if self.unfit and (found := np.intersect1d(ids_N, self.unfit)).size:
-            raise ModelError(
-                f"{self.name} ({type(self.lm).__name__}) treats the symbol of id {int(found[0])} within a text as none of its "
-                "tokens (padding, or what stands for an image), so such a text cannot be scored exactly; leave that symbol out"
-            )
-
     def inputs(self, ids_N: Tensor) -> Tensor:
         return ids_N.to(self.device) if self.by_ids else self.embed(ids_N)
 
@@ -115,7 +105,7 @@ class PretrainedModel(Network):
 
     @contextmanager
     def lowered(self, name: str, most: int) -> Iterator[None]:
-        """With the integer of this name at most `most` for a while, wherever a config or module has it.
+        """With the integer of this name at most `most` for a while, in each config and module that has it.
 
         transformers keeps windows in the config, where its masks come from, and in layers, which hand them to the attention.
         Only for a `trial`: nobody else runs that one.
@@ -156,7 +146,7 @@ def names_read(owners: list[Any], run: Callable[[], Any]) -> list[str]:
     found: dict[str, None] = {}
     classes = [type(owner) for owner in owners]
     try:
-        noting = {kind: _noting(kind, found) for kind in classes}
+        noting = {kind: _noting(kind, found) for kind in set(classes)}
         for owner, kind in zip(owners, classes, strict=True):
             owner.__class__ = noting[kind]
         run()

@@ -4,14 +4,14 @@
     process    torch's default dtype: tensors name theirs; the types that float32 products are computed in: refused
     context    what a call hands down to modules and attention: context variables, in a copy of the context
 
-An exception may come at any time, Ctrl-C between any two bytecodes. So whatever is set for a while is set and set back by
-one call into C each, within `try` and `finally` (`between`); and a copied context ends with its call, whatever was set in it.
+An exception may come at any time, Ctrl-C between any two bytecodes. So each state that is set for a while is set and set back
+by one call into C, within `try` and `finally` (`between`); and a copied context ends with its call.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextvars import copy_context
+from contextvars import ContextVar, copy_context
 from functools import cache, partial, wraps
 from traceback import clear_frames
 from typing import Any, ParamSpec, TypeVar
@@ -25,8 +25,9 @@ from chainrule.errors import ModelError
 
 P = ParamSpec("P")
 T = TypeVar("T")
+V = TypeVar("V")
 
-FLOAT = torch.float32  # of a tensor of floats whose type nobody names: torch's default, whatever the process has set
+FLOAT = torch.float32  # of a tensor of floats whose type nobody names: torch's default, unless the process has set another
 SIDE = 512  # of the matrices of a trial: small products are always computed in full
 _DEVICES = ("cpu", "cuda")  # for each of which autocast is on or off
 
@@ -62,7 +63,7 @@ def _sealed(run: Callable[[], T]) -> T:
 
 
 def between(enter: Callable[[], object], leave: Callable[[], object], run: Callable[[], T]) -> T:
-    """`run` between two calls into C, the second of which comes whatever happens.
+    """`run` between two calls into C, the second of which always comes.
 
     Python looks for interrupts after calls and on jumps backwards: never between entering `try` and the call of `enter`, nor
     between `run` and the call of `leave`. So both must be written in C; a function of Python could be interrupted within.
@@ -72,6 +73,15 @@ def between(enter: Callable[[], object], leave: Callable[[], object], run: Calla
         return run()
     finally:
         leave()
+
+
+def handed_down(variable: ContextVar[V], value: V, run: Callable[[], T]) -> T:
+    """`run` with a context variable set, for modules and attention to ask for."""
+    token = variable.set(value)
+    try:
+        return run()
+    finally:
+        variable.reset(token)
 
 
 def guarded(make: Callable[[], Any], run: Callable[[], T]) -> T:

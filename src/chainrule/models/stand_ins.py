@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from chainrule import native
+from chainrule.models.rounding import same_but_rounding
 from chainrule.models.sealed import sealed, unless_memory
 
 Forward = Callable[..., Any]
@@ -43,7 +44,7 @@ def stand_in(trunk: nn.Module) -> list[nn.Module]:
 
 @sealed
 def _stand_in(module: nn.Module, tried: dict[Any, int | None]) -> Forward | None:
-    """The forward of whatever this module can be seen to be, where it agrees with the module's own.
+    """The forward of what this module can be seen to be, where it agrees with the module's own.
 
     One of each kind is tried out: layers differ in their weights, not in what they do with them.
     """
@@ -148,7 +149,4 @@ def _close(found: Any, own: Any) -> bool:
     """Whether they agree to rounding, in each column of rows by itself, and are infinite in the same places."""
     if not isinstance(own, Tensor) or own.dtype not in TOLERANCE or (found.dtype, found.shape) != (own.dtype, own.shape):
         return False
-    tolerance, found, own = TOLERANCE[own.dtype], found.float(), own.float()
-    finite = own.isfinite() & found.isfinite()
-    gap, largest = (torch.where(finite, x, 0).abs().amax((0, -1) if x.ndim > 1 else 0) for x in (found - own, own))
-    return torch.equal(found.isfinite(), own.isfinite()) and bool((gap <= tolerance * largest).all())
+    return same_but_rounding(found.float(), own.float(), TOLERANCE[own.dtype], (0, -1) if own.ndim > 1 else (0,))

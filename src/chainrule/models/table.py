@@ -33,6 +33,7 @@ class TableModel:
 
     dtype_reason = "tables are float64"
     by_ids = False
+    unfit = ()
 
     def __init__(
         self,

@@ -20,7 +20,7 @@ LONGEST = 64 << 20  # bytes of a file that are read
 
 
 class Kept:
-    """The files of one key. Names are looked up in the folder that was opened and checked, whatever its path leads to later."""
+    """The files of one key. Names are looked up in the folder that was opened and checked, not by its path again."""
 
     def __init__(self, folder: Path, opened: int, key: str) -> None:
         self.failure = folder / f"{key}.failed"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chainrule.engine.probe import distance
+from chainrule.engine.standard import distance
 from chainrule.verify.report import Finding
 from chainrule.verify.subject import Ids, Subject, farthest
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.engine.probe import distance
+from chainrule.engine.standard import distance
 from chainrule.verify.report import Finding
 from chainrule.verify.subject import Floats, Ids, Subject, centred
 

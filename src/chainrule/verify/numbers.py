@@ -13,9 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from chainrule.engine.probe import distance
-from chainrule.models.base import Head
-from chainrule.models.head import LinearHead
+from chainrule.engine.standard import distance
+from chainrule.models.head import LinearHead, all_logits
 from chainrule.models.network import trunk_of
 from chainrule.models.precision import name_of
 from chainrule.models.pretrained import PretrainedModel
@@ -63,14 +62,15 @@ def head(s: Subject) -> Finding:
         return Finding("the rows of a table are its logits")
     trial = s.trial(torch.float32)
     caught: list[Tensor] = []
-    trunk_of(trial.reference).register_forward_hook(lambda module, args, output: caught.append(output[0]))
+    hook = trunk_of(trial.reference).register_forward_hook(lambda module, args, output: caught.append(output[0]))
     own_TV = trial.own_logits(torch.from_numpy(s.ids_T))
+    hook.remove()  # the trial is kept for other checks
     if not caught:  # some forwards reach into their trunk and call a part of it (OPT)
         caught.append(_hidden(trial, s.ids_T))
     linear = trial.tables[1]
     head = model.head  # as it is now, on the wider weights
     head = head.on(linear) if isinstance(head, LinearHead) and isinstance(linear, nn.Linear) else trial.head
-    logits_TV = _logits(head, caught[-1].flatten(0, -2))
+    logits_TV = sealed(all_logits)(head, caught[-1].flatten(0, -2))
     largest = float(own_TV.abs().nan_to_num(posinf=0).max())
     return Finding(
         f"{own_TV.numel():,} logits, up to {largest:.3g}, against those of the model's own forward in float32",
@@ -84,14 +84,6 @@ def head(s: Subject) -> Finding:
 @sealed
 def _hidden(model: PretrainedModel, ids_T: Ids) -> Tensor:
     return model.hidden(model.inputs(torch.from_numpy(ids_T))[None])
-
-
-@sealed
-def _logits(head: Head, hidden_TH: Tensor) -> Tensor:
-    logits_TV = torch.empty(len(hidden_TH), head.size, dtype=head.dtype, device=hidden_TH.device)
-    for first in range(0, head.size, head.tile):
-        head.write(hidden_TH, first, logits_TV[:, first : first + head.tile])
-    return logits_TV
 
 
 def dtype(s: Subject) -> Finding:

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from chainrule.engine.engine import Engine
 from chainrule.engine.invariance import Invariance, experts
-from chainrule.engine.probe import distance
+from chainrule.engine.standard import distance
 from chainrule.errors import InputError
 from chainrule.models.base import Model
+from chainrule.models.head import all_logits
 from chainrule.models.precision import name_of
 from chainrule.models.pretrained import PretrainedModel
 from chainrule.models.sealed import sealed
@@ -198,9 +199,7 @@ class Subject:
         if isinstance(model, PretrainedModel):
             return (model if dtype is None else self.trial(dtype)).own_logits(torch.from_numpy(ids_T))
         hidden_TH = model.hidden(model.inputs(torch.from_numpy(ids_T))[None])[0]
-        logits_TV = hidden_TH.new_empty(len(ids_T), model.head.size)
-        model.head.write(hidden_TH, 0, logits_TV)
-        return logits_TV
+        return all_logits(model.head, hidden_TH)
 
     def given(self, sequences: Sequence[Ids], **options: Any) -> list[Floats]:
         """The factors of each sequence, scored together, behind its first token."""
