@@ -67,13 +67,14 @@ class OwnHead:
         logits_MV.copy_(self.forward(hidden_MH)[:, first : first + logits_MV.shape[1]])
 
 
-def same_logits(one: Head, other: Head, width: int, like: Tensor) -> bool:
-    """Whether two heads make the same logits, to rounding, of hidden states of all sizes: a cap shows in large ones alone."""
+def same_logits(head: Head, own: Callable[[Tensor], Tensor], width: int, like: Tensor) -> bool:
+    """Whether a head makes the own logits of its model, to rounding, of hidden states of all sizes: large ones show a cap."""
     draw = torch.Generator().manual_seed(0)
     hidden_SMH = torch.randn(len(SCALES), 4, width, generator=draw, dtype=torch.float32, device="cpu")
     hidden_SMH *= torch.tensor(SCALES, dtype=torch.float32, device="cpu")[:, None, None]
-    a, b = (all_logits(head, hidden_SMH.to(like).flatten(0, 1)).unflatten(0, (len(SCALES), -1)) for head in (one, other))
-    return same_but_rounding(a, b, TOLERANCE, (1, 2))
+    hidden_NH = hidden_SMH.to(like).flatten(0, 1)
+    found, wanted = (logits.unflatten(0, (len(SCALES), -1)) for logits in (all_logits(head, hidden_NH), own(hidden_NH)))
+    return same_but_rounding(found, wanted, TOLERANCE, (1, 2))
 
 
 def all_logits(head: Head, hidden_MH: Tensor) -> Tensor:

@@ -59,7 +59,7 @@ class Linears:
         kernels = bool(build.status())
         if kernels not in self._all:
             others = _Others()
-            found = self.by(same_bits, partial(within, others, run))
+            found = self.by(_noted, partial(within, others, run))
             self._all[kernels] = not others.found
             return found
         return self.by(same_bits, run) if self._all[kernels] else within(SameBits(), run)
@@ -80,6 +80,11 @@ _PRODUCT: ContextVar[Product | None] = ContextVar("product of linear layers", de
 _INSIDE: ContextVar[bool] = ContextVar("within a layer that is replaced", default=False)
 
 
+def _noted(x: Tensor, weight_MK: Tensor, bias_M: Tensor | None) -> Tensor:
+    """`same_bits`, known to `_Others` as what a layer does that is replaced."""
+    return handed_down(_INSIDE, True, partial(same_bits, x, weight_MK, bias_M))
+
+
 def _by_product(layer: nn.Linear) -> Forward:
     """A linear layer that multiplies by the product that a call asks for; by its own where none does."""
     own = layer.forward
@@ -88,6 +93,6 @@ def _by_product(layer: nn.Linear) -> Forward:
         product = _PRODUCT.get()
         if product is None or (torch.is_grad_enabled() and layer.weight.requires_grad):
             return own(x)
-        return handed_down(_INSIDE, True, partial(product, x, layer.weight, layer.bias))
+        return product(x, layer.weight, layer.bias)
 
     return forward

@@ -60,8 +60,7 @@ class Network:
             self.max_rows -= self.reserved
         self.symbols = {kind: getattr(config, f"{kind}_token_id", None) for kind in _SYMBOLS}  # ids, by the config alone
         self.bos_id, self.eos_id, self.pad_id = (self.symbols[kind] for kind in ("bos", "eos", "pad"))
-        self.own_head = OwnHead(self.own_head_logits, self._head_size(config), self.dtype)
-        self.head: Head = self.own_head
+        self.head: Head = OwnHead(self.own_head_logits, self._head_size(config), self.dtype)
 
     def _head_size(self, config: Any) -> int:
         return config.vocab_size
@@ -121,14 +120,16 @@ class Network:
 
     _own_options: dict[str, Any] = {}  # noqa: RUF012
 
-    def own_head_logits(self, hidden_MH: Tensor) -> Tensor:
+    def own_head_logits(self, hidden_MH: Tensor, *, same_bits: bool = True) -> Tensor:
         """The model's own forward after its trunk: what it does to hidden states to make logits of them. M × V.
 
+        same_bits: as in `Model.hidden`; which numbers of rows have them is tried out at the first call, which takes time.
         Raises ModelError where it makes logits of something else than what its trunk gives.
         """
         given = _Given(Output(last_hidden_state=hidden_MH[None]))
         forward = partial(self.runner, inputs_embeds=hidden_MH[None], **self._own_options)
-        logits_MV = handed_down(_OUTPUT, given, partial(within, SameBits(), forward)).logits[0]
+        mode = SameBits() if same_bits else Plain()
+        logits_MV = handed_down(_OUTPUT, given, partial(within, mode, forward)).logits[0]
         if not given.taken:
             raise ModelError(f"{self.name} ({type(self.lm).__name__}) makes logits without the output of its trunk")
         return logits_MV

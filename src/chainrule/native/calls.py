@@ -39,7 +39,7 @@ def _plain(x: Tensor) -> bool:
     return (
         (type(x) is Tensor or type(x) is nn.Parameter)
         and x.layout is torch.strided
-        and x.device.type == "cpu"
+        and x.is_cpu
         and not x.is_neg()
         and not (x.requires_grad and torch.is_grad_enabled())
     )
@@ -116,7 +116,8 @@ def count_greater(logits_MV: Tensor, than_M: Tensor) -> Tensor:
 
 def supports_few(x_MK: Tensor, weight_NK: Tensor) -> bool:
     """Whether `few_rows` takes these: float32, and not so many rows that PyTorch's product is faster."""
-    return x_MK.dtype == torch.float32 and len(x_MK) <= MANY and len(weight_NK) >= FEW and supports(x_MK, weight_NK)
+    fits = x_MK.dtype == torch.float32 and x_MK.shape[0] <= MANY and weight_NK.shape[0] >= FEW
+    return fits and supports(x_MK, weight_NK)
 
 
 def few_rows(x_MK: Tensor, weight_NK: Tensor, out_MN: Tensor) -> None:
@@ -142,15 +143,13 @@ def _sizes(dtype: torch.dtype, x_MK: Tensor, weight_NK: Tensor, out_MN: Tensor) 
     """Rows, columns and terms of a product, which must fit together."""
     _demand(dtype, x_MK=x_MK, weight_NK=weight_NK)
     _demand_rows(out_MN=out_MN)
-    shapes = [tuple(t.shape) for t in (x_MK, weight_NK, out_MN)]
-    if [len(shape) for shape in shapes] != [2, 2, 2] or (*shapes[0], *shapes[1]) != (
-        shapes[2][0], shapes[1][1], shapes[2][1], shapes[0][1],
-    ):  # fmt: skip
+    (rows, columns), of_x, of_weight = out_MN.shape, x_MK.shape, weight_NK.shape
+    if len(of_x) != 2 or of_x[0] != rows or of_weight != (columns, of_x[1]):
+        shapes = [tuple(shape) for shape in (of_x, of_weight, out_MN.shape)]
         raise ValueError(f"the shapes of x, weight and out must be M × K, N × K and M × N, not {shapes}")
-    (rows, columns), terms = shapes[2], shapes[0][1]
     if rows > 1 and out_MN.stride(0) < columns:
         raise ValueError(f"the rows of out overlap: they are {out_MN.stride(0)} apart, and {columns} long")
-    return rows, columns, terms
+    return rows, columns, of_x[1]
 
 
 class _Attention(ctypes.Structure):
