@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import state_trial
+import torch
 from model_zoo import tiny
 from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -58,6 +59,21 @@ def _right(found: dict[str, Any], loose: bool, other_kernels: bool) -> bool:
     if found.get("same"):
         return True
     return loose and (found["told"] or other_kernels) and found.get("off", 0.0) <= ROUNDING
+
+
+def test_tf32_is_refused_once_a_gpu_is_used(monkeypatch: pytest.MonkeyPatch):
+    lm, before = tiny("llama").lm, torch.backends.cuda.matmul.fp32_precision
+    want = lm.score([1, 2, 3]).logprobs
+    try:
+        torch.backends.cuda.matmul.fp32_precision = "tf32"
+        assert np.array_equal(lm.score([1, 2, 3]).logprobs, want)
+        monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+        with pytest.raises(ModelError, match=r"in a narrower type in this process \(tf32\).*set_float32_matmul_precision"):
+            lm.score([1, 2, 3])
+        torch.backends.cuda.matmul.fp32_precision = "ieee"
+        assert np.array_equal(lm.score([1, 2, 3]).logprobs, want)
+    finally:
+        torch.backends.cuda.matmul.fp32_precision = before
 
 
 def test_where_tensors_hold_no_numbers():

@@ -196,7 +196,11 @@ def _refuse_fakes() -> None:
 
 def _refuse_narrow_products() -> None:
     setting = torch.backends.mkldnn.matmul.fp32_precision  # type: ignore[attr-defined]
-    if setting == "bf16" or (setting not in ("none", "ieee") and _narrow(setting)):
+    narrow = setting == "bf16" or (setting not in ("none", "ieee") and _narrow(setting))
+    if not narrow and torch.cuda.is_initialized():  # a GPU takes tf32 at its word
+        setting = torch.backends.cuda.matmul.fp32_precision
+        narrow = setting not in ("none", "ieee")
+    if narrow:
         raise ModelError(
             f"products of float32 numbers may be computed in a narrower type in this process ({setting}), which moves factors; "
             "set it back while scoring: torch.set_float32_matmul_precision('highest')"
