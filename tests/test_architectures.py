@@ -78,6 +78,14 @@ def test_what_the_probe_does_not_come_upon_is_scored_exactly_or_refused(model_ty
     assert found.outcome in (*SCORED, "refused"), f"{found.path}, {found.error:.1e} of {found.spread:.1e}: {found.reason}"
 
 
+def test_large_models_are_tried_on_a_long_text_by_their_first_layers(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(standard, "WORK", 0)  # every model is
+    found = trial("deepseek_v4", "heavily_compressed_attention layers")
+    assert found.outcome in SCORED, found.reason
+    monkeypatch.setattr(PretrainedModel, "shallow", lambda self: None)
+    assert trial("deepseek_v4", "heavily_compressed_attention layers").outcome == "wrong"  # a TypeError at so many tokens
+
+
 def test_every_family_of_tokenizers_has_its_turn():
     used = [variant.family for model_type in TYPES for variant in Variant.all_of(model_type)]
     assert min(used.count(family) for family in FAMILIES) > len(TYPES) // 4

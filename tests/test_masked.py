@@ -239,6 +239,15 @@ class Neighbourly(tf.BertForMaskedLM):
         return output
 
 
+class Slightly(tf.BertForMaskedLM):
+    """The same by so little that weak weights hide it: a tenth of what the context moves."""
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        output = super().forward(*args, **kwargs)
+        output.logits = output.logits + 0.1 * (output.logits.roll(1, 1) - output.logits).clamp(-0.005, 0.005)
+        return output
+
+
 class Moody(tf.BertForMaskedLM):
     """Sets itself to something else as it runs."""
 
@@ -254,6 +263,7 @@ def refused(own: Any, says: str) -> None:
 
 def test_models_that_do_not_agree_with_their_own_forward_are_refused():
     refused(strong(Neighbourly(MASKED["bert"]())), "odd .Neighbourly. cannot be scored exactly here.*off by")
+    refused(Slightly(MASKED["bert"]()), "odd .Slightly. cannot be scored exactly here.*off by")
     refused(strong(Moody(MASKED["bert"]())), "changes itself as it runs")
 
 

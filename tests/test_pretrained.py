@@ -29,6 +29,7 @@ BERT: dict[str, Any] = {
     "vocab_size": V, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
     "max_position_embeddings": 32,
 }  # fmt: skip
+SEVEN = PHI3 | {"num_hidden_layers": 7}
 IDS = [5, 9, 5, 33, 2, 60, 17]
 
 
@@ -135,6 +136,18 @@ def test_shorter_windows_for_a_while():
         layer.self_attn.sliding_window = CONTEXT
     wide = PretrainedModel(own, "tiny").trial()
     assert "sliding_window" not in wide.integers_read(lambda: wide.own_logits(ids), 3)
+
+
+def test_first_layers_of_each_kind():
+    own = untouched(tf.Gemma3TextConfig(**SEVEN, sliding_window_pattern=3, head_dim=8, sliding_window=5))
+    model = PretrainedModel(own, "tiny")
+    first = model.shallow()
+    assert first is not None
+    assert own.config.layer_types.index("full_attention") == 2
+    assert [len(lm.model.layers) for lm in (own, model.runner, first.lm, first.runner)] == [7, 7, 3, 3]
+    assert all(a is b for a, b in zip(own.model.layers[:3].parameters(), first.lm.model.layers.parameters(), strict=True))
+    assert first.own_logits(torch.arange(9)).shape == (9, own.config.vocab_size)
+    assert first.shallow() is None
 
 
 @pytest.mark.parametrize(("said", "longest"), [(-1, None), (0, None), (77, 77)])

@@ -133,6 +133,15 @@ class Doubled(tf.XLNetLMHeadModel):
         return output
 
 
+class Slightly(tf.XLNetLMHeadModel):
+    """The same by so little that weak weights hide it."""
+
+    def forward(self, *args: Any, perm_mask: Any = None, target_mapping: Any = None, **kwargs: Any) -> Any:
+        output = super().forward(*args, perm_mask=perm_mask, target_mapping=target_mapping, **kwargs)
+        output.logits = output.logits + 5e-4 * (output.logits > output.logits.mean(-1, keepdim=True))
+        return output
+
+
 def test_networks_that_do_not_keep_the_order_are_refused():
     own = strong(tf.XLNetLMHeadModel(xlnet_config()))
     run = own.transformer.forward
@@ -141,6 +150,8 @@ def test_networks_that_do_not_keep_the_order_are_refused():
         TwoStreamChain(TwoStreamModel(own, "leaky"))
     with pytest.raises(ModelError, match="its head on single queries is off by"):
         TwoStreamChain(TwoStreamModel(strong(Doubled(xlnet_config())), "doubled"))
+    with pytest.raises(ModelError, match="its head on single queries is off by"):
+        TwoStreamChain(TwoStreamModel(Slightly(xlnet_config()), "slightly other, with weak weights"))
     with pytest.raises(ModelError, match="does not run as a two-stream network"):
         TwoStreamChain(TwoStreamModel(strong(tf.XLNetLMHeadModel(xlnet_config(bi_data=True))), "two ways"))
 

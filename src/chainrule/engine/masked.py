@@ -21,7 +21,7 @@ from chainrule.engine.chain import Ints, Place, Steps, Support, check_places
 from chainrule.engine.engine import Answer, Progress
 from chainrule.engine.passes import NO_PROMISE, Asked, Plan, Reader, Reading, head_logprobs, logprobs
 from chainrule.engine.probe import check_settled, settings
-from chainrule.engine.standard import TOLERANCE, distance
+from chainrule.engine.standard import SHARE, distance, moved, tolerance
 from chainrule.errors import InputError, ModelError
 from chainrule.forest.orders import Ordered
 from chainrule.models.base import Head
@@ -152,7 +152,9 @@ class MaskedChain:
                 f"{model.name} ({type(model.lm).__name__}) does not run on token ids alone: {type(error).__name__}: {error}"
             ) from error
         error = distance(found_CV, own_CV)
-        if not error <= TOLERANCE:
+        own_BTV = own_CV.reshape(texts, most, -1)
+        by_context = max(moved(own_BTV[0], other_TV) for other_TV in own_BTV[1:])
+        if not error <= tolerance(SHARE, by_context, own_CV):
             raise ModelError(
                 f"{model.name} ({type(model.lm).__name__}) cannot be scored exactly here: its trunk on several texts and "
                 f"its head on single places are off by {error:.2g} nats from its own forward of one text"

@@ -74,7 +74,7 @@ def _heads(trial: PretrainedModel) -> tuple[bool, ...]:
 
 def _same_heads(trial: PretrainedModel) -> bool:
     output: Any = trial.tables[1]
-    own = trial.own_head
+    own = partial(trial.own_head_logits, same_bits=False)
     try:
         return same_logits(trial.head, own, output.in_features, output.weight)
     except Exception as error:  # a head that asks for more than hidden states, or for wider ones
@@ -122,7 +122,8 @@ def _beyond(run: PretrainedModel, standard: Standard) -> Iterator[tuple[float, s
             off, why = largest_error(run, standard.sequences, logprobs)
         yield off, f"{why} beyond its {name.replace('_', ' ')}"
     if standard.long is not None:
-        off, why = largest_error(run, *standard.long, larger=4)
+        trial, texts, logprobs = standard.long
+        off, why = largest_error(run if trial is standard.trial else trial.by(run.way), texts, logprobs, larger=4)
         yield (0.0 if off <= standard.loose else off), f"{why} on a long text"  # where roundings add up
 
 

@@ -30,7 +30,7 @@ LENGTH = 23  # tokens of the first sequence
 BRANCHES = ((9, 17), (16, 5))  # of the others: tokens shared with the first, tokens of their own
 ROWS = {"forest": 16, "batch": 4 * LENGTH, "single": 1}  # so that paths are carried over chunks, and batches are padded
 REACH = 7  # what thresholds are lowered to for a while, so that these sequences come up to them
-LONG, WORK = 257, 5e9  # tokens of a long text; how many of them times parameters it may take
+LONG, WORK = 161, 5e9  # tokens of a long text; how many of them times parameters it may take
 SMALL = 5e7  # parameters that are widened to float64 in no time
 SYMBOLS, TIMES = 8, 3  # that are tried within a text, at most, and how often each stands in it
 _SYMBOL = re.compile(r"(_id|_ids|_index|_idx)$")
@@ -49,9 +49,8 @@ class Standard:
         self.sequences = [trunk, *(branch[: len(trunk)] for branch in branches)]
         self.logprobs = self.own(self.sequences)
         self.moved = self._moved()
-        ordinary = float(np.median(np.abs(self.logprobs[0])[np.isfinite(self.logprobs[0])]))
-        self.sure = tolerance(SURE, self.moved, ordinary)  # no further off than rounding takes it
-        self.tolerance = tolerance(SHARE, self.moved, ordinary)
+        self.sure = tolerance(SURE, self.moved, self.logprobs[0])  # no further off than rounding takes it
+        self.tolerance = tolerance(SHARE, self.moved, self.logprobs[0])
         self.loose = max(self.tolerance, SHARE * self.moved)  # where roundings add up
 
     def own(self, sequences: Sequence[Ints]) -> list[Floats]:
@@ -62,11 +61,7 @@ class Standard:
         ids = self.sequences[0]
         half = max(1, len(ids) // 2)
         other = np.append(self._draw(half), ids[half:])
-        with np.errstate(invalid="ignore"):
-            gap = np.abs(self.own([other])[0] - self.logprobs[0])[half:]
-        return (
-            float(np.nanmean(np.where(np.isinf(gap), np.nan, gap), axis=1).max(initial=0.0)) if len(gap) else TOLERANCE / SHARE
-        )
+        return moved(self.own([other])[0][half:], self.logprobs[0][half:])
 
     def check_causal(self) -> None:
         """What the model says of the prefix that two sequences share must not depend on how they go on."""
@@ -82,16 +77,19 @@ class Standard:
 
     @cached_property
     def size(self) -> int:
-        """How many parameters the model has."""
-        return sum(p.numel() for p in self.trial.lm.parameters())
+        return size(self.trial)
 
     @cached_property
     def double(self) -> Standard | None:
-        """The same in float64, where the model is small enough and takes it: there only another function is off."""
-        if self.size > SMALL or isinstance(self.trial, DoubleModel):
+        """The same in float64, where the model takes it: there only another function is off.
+
+        A model that is too large is taken by its first layers, where these are few enough.
+        """
+        trial = self.trial if self.size <= SMALL else self.shallow
+        if trial is None or size(trial) > SMALL or isinstance(trial, DoubleModel):
             return None
         try:
-            found = Standard(DoubleModel.of(self.trial))
+            found = Standard(DoubleModel.of(trial))
         except Exception as error:  # kernels that know no float64
             unless_memory(error)
             return None
@@ -120,12 +118,22 @@ class Standard:
         return found
 
     @cached_property
-    def long(self) -> tuple[list[Ints], list[Floats]] | None:
-        """A long text, where the model takes one and it is quick."""
-        if min(LONG, self._most) <= 2 * LENGTH or LONG * self.size > WORK:
+    def shallow(self) -> PretrainedModel | None:
+        """The model's first layers, up to the first of each kind; None where it has no others, or does not run without."""
+        trial = self.trial.shallow()
+        try:
+            return trial if trial and len(own_logprobs(trial, self.sequences[0][:2])) else None
+        except ModelError:
+            return None
+
+    @cached_property
+    def long(self) -> tuple[PretrainedModel, list[Ints], list[Floats]] | None:
+        """A long text, where the model takes one, and what runs it: the first layers where all of them would be slow."""
+        trial = self.trial if LONG * self.size <= WORK else self.shallow
+        if trial is None or min(LONG, self._most) <= 2 * LENGTH:
             return None
         text = self._draw(min(LONG, self._most))
-        return [text], self.own([text])
+        return trial, [text], [own_logprobs(trial, text)]
 
     def symbols(self) -> list[int]:
         """Ids that the network's configs and embeddings name for something, those of padding first."""
@@ -151,12 +159,29 @@ class Standard:
             return False
 
 
-def tolerance(share: float, moved: float, ordinary: float) -> float:
+def moved(one_NV: Floats, other_NV: Floats) -> float:
+    """How far another context moves conditionals, on average over the vocabulary, at the place where it does most; nats."""
+    if not len(one_NV):
+        return TOLERANCE / SHARE
+    with np.errstate(invalid="ignore"):
+        gap_NV = np.abs(one_NV - other_NV)
+    finite = np.isfinite(gap_NV)
+    return float((np.where(finite, gap_NV, 0.0).sum(1) / np.maximum(finite.sum(1), 1)).max())
+
+
+def tolerance(share: float, moved: float, logprobs: Floats) -> float:
     """How far a factor may be off, in nats: that share of what another context moves it by, but rounding at least.
 
-    ordinary: how large log-probabilities are.
+    logprobs: some, for how large they are.
     """
+    finite = np.abs(logprobs)[np.isfinite(logprobs)]
+    ordinary = float(np.median(finite)) if len(finite) else 0.0
     return min(TOLERANCE, max(share * moved, ROUNDING * ordinary))
+
+
+def size(model: PretrainedModel) -> int:
+    """How many parameters a model has."""
+    return sum(p.numel() for p in model.lm.parameters())
 
 
 def own_logprobs(model: PretrainedModel, ids: Ints) -> Floats:

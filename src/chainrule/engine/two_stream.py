@@ -18,7 +18,7 @@ from chainrule.engine.chain import Ints, Place, Steps, Support, check_places
 from chainrule.engine.engine import Answer, Progress
 from chainrule.engine.passes import NO_PROMISE, Asked, Plan, Reader, Reading, head_logprobs, logprobs
 from chainrule.engine.probe import check_settled, settings
-from chainrule.engine.standard import TOLERANCE, distance
+from chainrule.engine.standard import SHARE, distance, moved, tolerance
 from chainrule.errors import InputError, ModelError
 from chainrule.forest.orders import Ordered
 from chainrule.models.products import ROWS
@@ -118,7 +118,8 @@ class TwoStreamChain:
                 f"{model.name} ({type(model.lm).__name__}) lets tokens that come later in the order {leaks[0].tolist()} change "
                 "factors before them, so these are no conditional probabilities"
             )
-        if not error <= TOLERANCE:
+        found_TV, other_TV = (self._whole(trial, ids, orders[0]) for ids in (ids_L, ids_L[::-1]))
+        if not error <= tolerance(SHARE, moved(found_TV, other_TV), found_TV):
             raise ModelError(
                 f"{model.name} ({type(model.lm).__name__}) cannot be scored exactly here: its head on single queries is off by "
                 f"{error:.2g} nats from its own forward"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
@@ -16,10 +16,12 @@ from torch import Tensor, nn
 from chainrule.errors import ModelError
 from chainrule.models.head import LinearHead
 from chainrule.models.linears import FEW, Linears, few_rows
-from chainrule.models.network import Network, again
+from chainrule.models.network import Network, again, sharing_weights, trunk_of
 from chainrule.models.products import STEPS, SameBits
-from chainrule.models.sealed import handed_down, unless_memory, within
+from chainrule.models.sealed import handed_down, within
+from chainrule.models.shallow import shorten
 from chainrule.models.stand_ins import stand_in
+from chainrule.models.thresholds import integers_read, lowered
 
 T = TypeVar("T")
 
@@ -95,78 +97,21 @@ class PretrainedModel(Network):
             return within(SameBits(), forward) if rows > STEPS[0] else self.linears.with_same_bits(forward)
         return self.linears.by(few_rows, forward) if rows <= FEW else forward()
 
+    def shallow(self) -> Self | None:
+        """The same with its first layers only, up to the first of each kind; None where it has no others."""
+        lm = sharing_weights(self.lm, self.name)
+        return type(self)(lm, self.name) if shorten(lm, trunk_of(lm)) else None
+
     def integers_read(self, run: Callable[[], Any], least: int) -> list[str]:
         """Names of integers from `least` on that the reference looks up in its configs and modules in `run`.
 
         Those that no text the model takes comes up to bend nothing, and are left out. Only for a `trial`.
         """
-        owners, bound = _owners(self.reference), self.max_rows or inf
-        return [name for name in names_read(owners, run) if any(least <= value < bound for _, value in _held(owners, name))]
+        return integers_read(self.reference, run, least, self.max_rows or inf)
 
-    @contextmanager
-    def lowered(self, name: str, most: int) -> Iterator[None]:
-        """With the integer of this name at most `most` for a while, in each config and module that has it.
-
-        transformers keeps windows in the config, where its masks come from, and in layers, which hand them to the attention.
-        Only for a `trial`: nobody else runs that one.
-        """
-        copies = [vars(self)[copy] for copy in ("reference", "runner") if copy in vars(self)]
-        found = _held([owner for copy in copies for owner in _owners(copy)], name)
-        try:
-            for owner, value in found:
-                setattr(owner, name, min(most, value))
-            yield
-        finally:
-            for owner, value in found:
-                setattr(owner, name, value)
-
-
-def _owners(network: nn.Module) -> list[Any]:
-    """What holds the numbers of a network: its modules and their configs."""
-    configs = {id(m.config): m.config for m in network.modules() if hasattr(m, "config")}
-    return [*configs.values(), *network.modules()]
-
-
-def _held(owners: list[Any], name: str) -> list[tuple[Any, int]]:
-    """Which of them have an integer of this name."""
-    values = ((owner, _looked_up(owner, name)) for owner in owners)
-    return [(owner, value) for owner, value in values if type(value) is int]
-
-
-def _looked_up(owner: Any, name: str) -> Any:
-    try:
-        return getattr(owner, name, None)
-    except Exception as error:  # a config that has it for each layer apart (Gemma 4)
-        unless_memory(error)
-        return None
-
-
-def names_read(owners: list[Any], run: Callable[[], Any]) -> list[str]:
-    """Names of what is looked up in these objects, which nobody else has, in `run`."""
-    found: dict[str, None] = {}
-    classes = [type(owner) for owner in owners]
-    try:
-        noting = {kind: _noting(kind, found) for kind in set(classes)}
-        for owner, kind in zip(owners, classes, strict=True):
-            owner.__class__ = noting[kind]
-        run()
-    finally:
-        for owner, kind in zip(owners, classes, strict=True):
-            owner.__class__ = kind
-    return [name for name in found if not name.startswith("_")]
-
-
-def _noting(kind: type, found: dict[str, None]) -> type:
-    """The same class, whose objects note in `found` the integers that are looked up in them."""
-
-    def look_up(self: Any, name: str) -> Any:
-        value = own(self, name)
-        if type(value) is int:
-            found[name] = None
-        return value
-
-    own: Any = kind.__getattribute__  # of any of its objects
-    return type(kind.__name__, (kind,), {"__getattribute__": look_up, "__module__": kind.__module__})
+    def lowered(self, name: str, most: int) -> AbstractContextManager[None]:
+        """With the integer of this name at most `most` for a while, in both copies; only for a `trial`: nobody else runs it."""
+        return lowered([vars(self)[copy] for copy in ("reference", "runner") if copy in vars(self)], name, most)
 
 
 _PLACES: ContextVar[Tensor | None] = ContextVar("positions of the rows that run", default=None)
