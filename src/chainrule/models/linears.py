@@ -33,11 +33,9 @@ def same_bits(x: Tensor, weight_MK: Tensor, bias_M: Tensor | None) -> Tensor:
 
 def few_rows(x: Tensor, weight_MK: Tensor, bias_M: Tensor | None) -> Tensor:
     """The fastest product where there are few rows."""
-    x_NK = x.reshape(-1, x.shape[-1])
-    if len(x_NK) > FEW or not native.supports_few(x_NK, weight_MK):
+    out = native.linear(x, weight_MK)
+    if out is None:
         return nn.functional.linear(x, weight_MK, bias_M)
-    out = x.new_empty(*x.shape[:-1], len(weight_MK))
-    native.few_rows(x_NK, weight_MK, out.view(-1, len(weight_MK)))
     return out if bias_M is None else out.add_(bias_M)
 
 

@@ -122,11 +122,26 @@ def supports_few(x_MK: Tensor, weight_NK: Tensor) -> bool:
 
 def few_rows(x_MK: Tensor, weight_NK: Tensor, out_MN: Tensor) -> None:
     """out = x · weightᵀ for few rows, in the time it takes to read the weight. Rows of `out_MN` may lie apart."""
-    rows, columns, terms = _sizes(torch.float32, x_MK, weight_NK, out_MN)
+    rows, columns, _ = _sizes(torch.float32, x_MK, weight_NK, out_MN)
     if columns < FEW:
         raise ValueError(f"few_rows takes a weight of at least {FEW} rows, not {columns}")
-    sizes = c_long(out_MN.stride(0)), c_long(rows), c_long(columns), c_long(terms)
-    _function("few_f")(*map(_pointer, (x_MK, weight_NK, out_MN)), *sizes, _threads(weight_NK.numel()))
+    _few_rows(x_MK, weight_NK, out_MN, out_MN.stride(0), rows)
+
+
+def linear(x: Tensor, weight_NK: Tensor) -> Tensor | None:
+    """x · weightᵀ by `few_rows` for x of shape … × K; None where that does not take them. Each call looks at them once."""
+    (columns, terms), rows = weight_NK.shape, x.shape[:-1].numel()
+    fits = x.dtype == torch.float32 and rows <= MANY and columns >= FEW and x.shape[-1] == terms
+    if not fits or not supports(x, weight_NK):
+        return None
+    out = _empty((*x.shape[:-1], columns), torch.float32)
+    _few_rows(x, weight_NK, out, columns, rows)
+    return out
+
+
+def _few_rows(x: Tensor, weight_NK: Tensor, out: Tensor, apart: int, rows: int) -> None:
+    sizes = c_long(apart), c_long(rows), c_long(weight_NK.shape[0]), c_long(weight_NK.shape[1])
+    _function("few_f")(_pointer(x), _pointer(weight_NK), _pointer(out), *sizes, _threads(weight_NK.numel()))
 
 
 def product(hidden_MK: Tensor, weight_VK: Tensor, out_MV: Tensor) -> None:
