@@ -180,7 +180,7 @@ def document(outcomes: list[Outcome]) -> str:
         "|---|---|",
         *(f"| {o.model_type} | {cell(o.reason)} |" for o in scored if o.outcome != "forest"),
     ]
-    if undetermined := [(o, t) for o in scored for t in o.scored if "float64" in t.reason]:
+    if undetermined := [(o, t) for o in scored for t in o.scored if "in float32" in t.reason]:
         lines += ["", "## Compared in float64", "", "Float32 does not determine their factors to the tolerance.", ""]
         lines += ["| trial | model type | |", "|---|---|---|"]
         lines += [

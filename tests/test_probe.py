@@ -1,5 +1,6 @@
 """Which path is chosen, and what is refused: a path that gives wrong numbers must never be taken."""
 
+import copy
 from collections.abc import Iterator
 from typing import Any
 
@@ -139,6 +140,35 @@ def test_a_model_that_changes_itself_is_refused():
     config.attention_type = "original_full"
     own = untouched(config)
     assert agrees(own, wrap(own))
+
+
+def test_a_model_that_rescales_its_weights_as_it_first_runs_gets_its_own():
+    """RWKV does. Its copies here would do so again and again, all of them on the same weights."""
+    config = tf.RwkvConfig(vocab_size=V, hidden_size=32, attention_hidden_size=32, num_hidden_layers=4, context_length=64,
+                           rescale_every=1, bos_token_id=START)  # fmt: skip
+    own = untouched(config)
+    before = copy.deepcopy(own.state_dict())
+    lms = [wrap(own), wrap(own)]
+    assert all(torch.equal(before[name], tensor) for name, tensor in own.state_dict().items())
+    assert all(agrees(own, lm) for lm in lms)  # where the oracle runs it, and so rescales
+    assert all(agrees(own, lm) for lm in lms)
+    assert not any(p.is_inference() for p in lms[0].model.lm.parameters())
+
+
+class Learning(tf.LlamaForCausalLM):
+    """Changes its weights whenever it runs."""
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        self.lm_head.weight.mul_(1.01)
+        return super().forward(*args, **kwargs)
+
+
+def test_a_model_that_changes_its_numbers_whenever_it_runs_is_refused():
+    own = Learning(FOREST["llama"]()).eval()
+    before = own.lm_head.weight.detach().clone()
+    with torch.no_grad(), pytest.raises(ModelError, match=r"cannot be scored: its forward changes its own weights \(mul_\)"):
+        wrap(own)
+    assert torch.equal(own.lm_head.weight, before)
 
 
 def test_a_model_that_says_nan_is_refused_as_that(llama: Any):

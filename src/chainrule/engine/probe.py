@@ -20,7 +20,7 @@ from chainrule.errors import ModelError
 from chainrule.models.head import same_logits
 from chainrule.models.network import Network
 from chainrule.models.pretrained import PretrainedModel, Way
-from chainrule.models.sealed import sealed, unless_memory
+from chainrule.models.sealed import WeightsWritten, sealed, unless_memory
 
 
 @sealed
@@ -29,9 +29,12 @@ def choose(model: PretrainedModel) -> Engine:
 
     The engine runs a model of its own on the same network: nothing is set on one that an engine runs already.
     """
-    trial = model.trial()
-    before, tried = settings(trial), []
-    standard = Standard(trial)
+    try:
+        before, standard = _tried(model)
+    except WeightsWritten:
+        model = model.settled()
+        before, standard = _tried(model)
+    trial, tried = standard.trial, []
     standard.check_causal()
     check_settled(trial, before)
     run, off = next(_agreeing(trial, standard, tried), (None, 0.0))
@@ -44,6 +47,12 @@ def choose(model: PretrainedModel) -> Engine:
     found = model.by(way)
     found.set_attention(NAME if way.path == "forest" else found.own_attention)
     return Engine(found, way.path, reason="; ".join(tried) or f"agrees with the model's own forward to {off:.1e} nats")
+
+
+def _tried(model: PretrainedModel) -> tuple[dict[tuple[str, str], str], Standard]:
+    """What a trial of a model is set to before it runs, and what it gives."""
+    trial = model.trial()
+    return settings(trial), Standard(trial)
 
 
 def _agreeing(trial: PretrainedModel, standard: Standard, tried: list[str]) -> Iterator[tuple[PretrainedModel, float]]:

@@ -17,7 +17,7 @@ from chainrule.errors import ModelError
 from chainrule.forest import Forest
 from chainrule.models.double import DoubleModel
 from chainrule.models.pretrained import PretrainedModel
-from chainrule.models.sealed import unless_memory
+from chainrule.models.sealed import WeightsWritten, unless_memory
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -188,6 +188,11 @@ def own_logprobs(model: PretrainedModel, ids: Ints) -> Floats:
     """log Pr(· | ids[:i + 1]) at every place i, by the model's own forward."""
     try:
         logits = model.own_logits(torch.from_numpy(ids))
+    except WeightsWritten as error:
+        raise WeightsWritten(
+            f"{model.name} ({type(model.lm).__name__}) cannot be scored: {error}, so what it says of a text depends on what it "
+            "ran on before"
+        ) from error
     except Exception as error:  # what an architecture asks for besides token ids, it says in its own way
         unless_memory(error)
         raise ModelError(

@@ -23,16 +23,18 @@ from typing import Any, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch._C import _InferenceMode
 
 from chainrule.errors import ModelError
 from chainrule.models.base import Head
 from chainrule.models.head import OwnHead
 from chainrule.models.products import SameBits
-from chainrule.models.sealed import Plain, handed_down, sealed, unless_memory, within
+from chainrule.models.sealed import Plain, between, guarded, handed_down, sealed, unless_memory, within
 
 L = TypeVar("L", bound=Any)
 N = TypeVar("N", bound="Network")
 
+LARGE = 1 << 20  # numbers of a buffer
 _CONTEXT_NAMES = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "max_sequence_length", "seq_length")
 _SYMBOLS = ("mask", "cls", "sep", "bos", "eos", "pad", "unk")
 
@@ -99,6 +101,11 @@ class Network:
         """The same model on a network of its own, in `dtype` at least: what is set on that one, no other sees."""
         return type(self)(sharing_weights(self.lm, self.name, dtype), self.name)
 
+    def settled(self) -> Self:
+        """The same model on a network with weights of its own, that has run once: some rescale them then (RWKV)."""
+        lm = guarded(partial(_InferenceMode, False), partial(_after_running, self.lm, self.device))
+        return again(type(self), lm, *self._made_of()[1:], self.dtype_reason)
+
     @cached_property
     def _table(self) -> Any:
         return self.runner.get_input_embeddings()
@@ -143,18 +150,28 @@ def again(cls: type[N], *made_of: Any) -> N:
 
 
 def sharing_weights(lm: L, name: str = "the network", dtype: torch.dtype | None = None) -> L:
-    """A copy of a network, whose weights and buffers are the same tensors; those narrower than `dtype` are widened copies.
+    """A copy of a network, whose weights are the same tensors; those narrower than `dtype` are widened copies.
 
+    Small buffers are copied, since forwards write into them (LongRoPE: the turns of its positions); large ones hold weights.
     Raises ModelError for a network that cannot be copied.
     """
-    common = {id(tensor): tensor for tensor in chain(lm.parameters(), lm.buffers())}
+    large = (buffer for buffer in lm.buffers() if buffer.numel() > LARGE)
+    common = {id(tensor): tensor for tensor in chain(lm.parameters(), large)}
     if dtype is not None:
         common |= {id(p): _widened(p, dtype) for p in lm.parameters() if _narrower(p.dtype, dtype)}
     try:
-        return deepcopy(lm, common)
+        return guarded(partial(_InferenceMode, False), partial(deepcopy, lm, common))  # gradients may go through its buffers
     except Exception as error:  # a module may hold something that cannot be copied
         unless_memory(error)
         raise ModelError(f"{name} ({type(lm).__name__}) cannot be copied: {type(error).__name__}: {error}") from error
+
+
+def _after_running(lm: L, device: torch.device) -> L:
+    own = deepcopy(lm).eval()
+    run = partial(own, input_ids=torch.zeros(1, 1, dtype=torch.int64, device=device))
+    gradients = partial(partial, torch._C._set_grad_enabled)
+    between(gradients(False), gradients(True), partial(within, Plain(may_write=True), run))
+    return own
 
 
 def _widened(parameter: nn.Parameter, dtype: torch.dtype) -> nn.Parameter:

@@ -10,6 +10,7 @@ by one call into C, within `try` and `finally` (`between`); and a copied context
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar, copy_context
 from functools import cache, partial, wraps
@@ -17,7 +18,7 @@ from traceback import clear_frames
 from typing import Any, ParamSpec, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch._C import _InferenceMode  # what torch.inference_mode enters, by two calls into C
 from torch.overrides import TorchFunctionMode
 
@@ -29,6 +30,7 @@ V = TypeVar("V")
 
 FLOAT = torch.float32  # of a tensor of floats whose type nobody names: torch's default, unless the process has set another
 SIDE = 512  # of the matrices of a trial: small products are always computed in full
+_IN_PLACE = re.compile(r"(?!requires_grad_|_)\w+_|__(setitem|i(add|sub|mul|div|truediv|pow))__")  # functions that write
 _DEVICES = ("cpu", "cuda")  # for each of which autocast is on or off
 
 
@@ -135,10 +137,23 @@ class _Shield(TorchFunctionMode):
             return func(*args, **(kwargs or {}))
 
 
+class WeightsWritten(ModelError):
+    """A forward was about to change weights, which the copies of a network have in common."""
+
+
 class Plain(TorchFunctionMode):
-    """Functions as they are where no default dtype was set: tensors of floats whose type nobody names are float32."""
+    """Functions as they are where no default dtype was set: tensors of floats whose type nobody names are float32.
+
+    Raises WeightsWritten for those that change a weight in place, before they do, unless `may_write`.
+    """
+
+    def __init__(self, *, may_write: bool = False) -> None:
+        super().__init__()
+        self.may_write = may_write
 
     def __torch_function__(self, func: Callable, types: Any, args: tuple = (), kwargs: Mapping[str, Any] | None = None) -> Any:
+        if not self.may_write and args and type(args[0]) is nn.Parameter and _IN_PLACE.fullmatch(func.__name__):
+            raise WeightsWritten(f"its forward changes its own weights ({func.__name__})")
         return FACTORIES.get(func, func)(*args, **(kwargs or {}))
 
 
