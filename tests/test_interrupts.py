@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 import snapshots
+import torch
 from kinds import KINDS, everything, network, same
 from strikes import AtDoor, AtEvent, AtTime, Way, unheard
 from struck import SUBJECTS, Damage, Struck, callbacks, trial
+
+from chainrule.models.sealed import Plain, within
 
 
 @pytest.fixture(autouse=True)
@@ -40,6 +44,21 @@ def test_on_the_way_in_and_out(kind: str):
 def test_anywhere(kind: str):
     found = struck(kind, AtEvent, 100)
     assert found.passed, str(found)
+
+
+def test_while_another_exception_is_on_its_way():
+    """A way that does not work raises: its function mode must be gone, also where an interrupt comes meanwhile."""
+
+    def fail() -> None:
+        with suppress(ZeroDivisionError):
+            within(Plain(), lambda: 1 / 0)
+
+    way, depth = AtEvent(fail), torch._C._len_torch_function_stack()
+    assert way.count > 8
+    for at in range(way.count):
+        came, _, _ = way.strike(fail, at, Struck)
+        assert came
+        assert torch._C._len_torch_function_stack() == depth, at
 
 
 def test_by_signals_at_random_times():

@@ -108,7 +108,10 @@ def within(mode: TorchFunctionMode, run: Callable[[], T]) -> T:
         torch._C._push_on_torch_function_stack(mode)
         found = run()
     except BaseException as error:
-        _unwind(depth, error)
+        try:
+            _unwind(depth, error)
+        finally:
+            _unwind(depth, error)  # an interrupt may come while another exception is unwound
         raise
     torch._C._pop_torch_function_stack()
     return found
