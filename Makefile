@@ -67,7 +67,7 @@ overhead: model
 zoo: $(READY)
 	$(BIN)/python scripts/zoo.py
 
-# The compiled kernels under gcc's address and undefined-behaviour sanitizers.
+# The compiled kernels under sanitizers of addresses, undefined behaviour and races.
 sanitize: $(READY)
 	$(BIN)/python scripts/sanitize.py
 

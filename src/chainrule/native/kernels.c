@@ -243,7 +243,7 @@ void count_greater(const float *z, long stride, long rows, long columns, const f
 
 enum { FEW = 4 }; /* rows of x, and of the weight, whose sums are held in registers */
 
-INLINE void few_sums(const float *x, const float *weight, float *y, long stride, long terms, const int rows) {
+INLINE void few_sums(const float *x, const float *weight, float *y, long stride, long terms, long known, const int rows) {
     floats sums[FEW][FEW] = {};
     for (long k = 0; k < terms; k += LANES) {
         long count = terms - k < LANES ? terms - k : LANES;
@@ -255,25 +255,26 @@ INLINE void few_sums(const float *x, const float *weight, float *y, long stride,
         }
     }
     for (int i = 0; i < rows; i++)
-        for (int j = 0; j < FEW; j++) y[i * stride + j] = sum(sums[i][j]);
+        for (int j = 0; j < FEW; j++)
+            if (j >= known) y[i * stride + j] = sum(sums[i][j]);
 }
 
 /* y = x · weightᵀ for few rows of x: the weight is read once, which is what takes the time. At least FEW columns: the last
-   block begins early enough to be whole. */
+   block begins early enough to be whole, and leaves out those that another one writes, maybe in another thread. */
 void few_f(const float *x, const float *weight, float *y, long stride, long rows, long columns, long terms, int threads) {
     long blocks = (columns + FEW - 1) / FEW;
     SHARE_OUT(static)
     for (long block = 0; block < blocks; block++) {
-        long column = block * FEW < columns - FEW ? block * FEW : columns - FEW;
+        long column = block * FEW < columns - FEW ? block * FEW : columns - FEW, known = block * FEW - column;
         const float *w = weight + column * terms;
         for (long row = 0; row < rows; row += FEW) {
             const float *from = x + row * terms;
             float *to = y + row * stride + column;
             switch (rows - row) {
-            case 1: few_sums(from, w, to, stride, terms, 1); break;
-            case 2: few_sums(from, w, to, stride, terms, 2); break;
-            case 3: few_sums(from, w, to, stride, terms, 3); break;
-            default: few_sums(from, w, to, stride, terms, FEW);
+            case 1: few_sums(from, w, to, stride, terms, known, 1); break;
+            case 2: few_sums(from, w, to, stride, terms, known, 2); break;
+            case 3: few_sums(from, w, to, stride, terms, known, 3); break;
+            default: few_sums(from, w, to, stride, terms, known, FEW);
             }
         }
     }
