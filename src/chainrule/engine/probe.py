@@ -104,36 +104,39 @@ def _difference(run: PretrainedModel, standard: Standard) -> tuple[float, str]:
 
     Between what rounding explains and what is wrong in any case, float64 decides, where the model takes it.
     """
-    off, why = _found(run, standard, standard.sure)
-    if not why or off > TOLERANCE:
-        return off, why
-    if double := standard.double:
-        further, why = _found(double.trial.by(run.way), double, double.tolerance)
-        return max(off, further), f"{why} in float64" if why else ""
-    return _found(run, standard, standard.tolerance)
-
-
-def _found(run: PretrainedModel, standard: Standard, limit: float) -> tuple[float, str]:
-    """How far off it is, at most; and why, where that is more than the limit."""
-    worst, why = largest_error(run, standard.sequences, standard.logprobs)
-    if not worst <= limit:
-        return worst, why
-    for off, why in _beyond(run, standard) if run.way.path == "forest" else ():
-        if not off <= limit:
+    found: list[tuple[float, str, float]] = []
+    for off, why, most in _compared(run, standard):
+        if not off <= max(most, TOLERANCE):
             return off, why
-    return worst, ""
+        found.append((off, why, most))
+    worst = found[0][0]
+    if all(off <= standard.sure for off, _, _ in found):
+        return worst, ""
+    if double := standard.double:
+        for off, why, most in _compared(double.trial.by(run.way), double):
+            if not off <= most:
+                return max(worst, off), f"{why} in float64"
+        return worst, ""
+    return worst, next((why for off, why, most in found if not off <= most), "")
 
 
-def _beyond(run: PretrainedModel, standard: Standard) -> Iterator[tuple[float, str]]:
-    """The same where the sequences come up to thresholds, and on a long text: rows of a chunk are no text there."""
+def _compared(run: PretrainedModel, standard: Standard) -> Iterator[tuple[float, str, float]]:
+    """How far off it is, what to say of that, and how far roundings may take it.
+
+    On the sequences; on the forest path also where they come up to thresholds, and on a long text: rows of a chunk are no
+    text there.
+    """
+    yield *largest_error(run, standard.sequences, standard.logprobs), standard.tolerance
+    if run.way.path != "forest":
+        return
     for name, logprobs in standard.lowered:
         with run.lowered(name, REACH):
             off, why = largest_error(run, standard.sequences, logprobs)
-        yield off, f"{why} beyond its {name.replace('_', ' ')}"
+        yield off, f"{why} beyond its {name.replace('_', ' ')}", standard.tolerance
     if standard.long is not None:
         trial, texts, logprobs = standard.long
         off, why = largest_error(run if trial is standard.trial else trial.by(run.way), texts, logprobs, larger=4)
-        yield (0.0 if off <= standard.loose else off), f"{why} on a long text"  # where roundings add up
+        yield off, f"{why} on a long text", standard.loose
 
 
 def settings(model: PretrainedModel | Network) -> dict[tuple[str, str], str]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -15,12 +15,14 @@ from chainrule.engine.attention import NAME
 from chainrule.engine.engine import Engine, Question
 from chainrule.errors import ModelError
 from chainrule.forest import Forest
-from chainrule.models.double import DoubleModel
+from chainrule.models.double import DoubleModel, in_float64
+from chainrule.models.network import Network
 from chainrule.models.pretrained import PretrainedModel
 from chainrule.models.sealed import WeightsWritten, unless_memory
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
+N = TypeVar("N", bound=Network)
 
 TOLERANCE = 1e-3  # nats; agreement is 1e-5 and better, a wrong mask or position moves factors by 0.1 and more
 SHARE = 1e-2  # … of what the context moves a conditional by, at most: with weak weights that is little
@@ -31,9 +33,12 @@ BRANCHES = ((9, 17), (16, 5))  # of the others: tokens shared with the first, to
 ROWS = {"forest": 16, "batch": 4 * LENGTH, "single": 1}  # so that paths are carried over chunks, and batches are padded
 REACH = 7  # what thresholds are lowered to for a while, so that these sequences come up to them
 LONG, WORK = 161, 5e9  # tokens of a long text; how many of them times parameters it may take
-SMALL = 5e7  # parameters that are widened to float64 in no time
+FAR = 1024  # … that it may have where the network looks up larger numbers
+LOOSE = 1e-2  # nats that roundings may add up to on a long text, at most, where float64 cannot be asked
+SMALL, WIDE = 5e7, 2e8  # parameters that are widened to float64 in no time, and where it must be
 SYMBOLS, TIMES = 8, 3  # that are tried within a text, at most, and how often each stands in it
 _SYMBOL = re.compile(r"(_id|_ids|_index|_idx)$")
+_ORDINARY = re.compile(r"^(bos|eos|decoder_start|forced)")  # ones that most texts have
 
 
 class Standard:
@@ -41,9 +46,8 @@ class Standard:
 
     def __init__(self, trial: PretrainedModel) -> None:
         self.trial, draw = trial, np.random.default_rng(0)
-        ids = np.setdiff1d(np.arange(trial.head.size), [-1 if trial.pad_id is None else trial.pad_id])  # padding is no text
-        self._draw = partial(draw.choice, ids)
-        self._most = trial.max_rows or LONG
+        self._draw = partial(draw.choice, _ordinary(trial.head.size, _named(trial)))
+        self._most = trial.max_rows or FAR
         trunk = self._draw(min(LENGTH, self._most))
         branches = [np.append(trunk[:shared], self._draw(own)) for shared, own in BRANCHES]
         self.sequences = [trunk, *(branch[: len(trunk)] for branch in branches)]
@@ -51,7 +55,7 @@ class Standard:
         self.moved = self._moved()
         self.sure = tolerance(SURE, self.moved, self.logprobs[0])  # no further off than rounding takes it
         self.tolerance = tolerance(SHARE, self.moved, self.logprobs[0])
-        self.loose = max(self.tolerance, SHARE * self.moved)  # where roundings add up
+        self.loose = max(self.tolerance, min(LOOSE, SHARE * self.moved))  # where roundings add up
 
     def own(self, sequences: Sequence[Ints]) -> list[Floats]:
         return [own_logprobs(self.trial, ids) for ids in sequences]
@@ -83,10 +87,10 @@ class Standard:
     def double(self) -> Standard | None:
         """The same in float64, where the model takes it: there only another function is off.
 
-        A model that is too large is taken by its first layers, where these are few enough.
+        A large model is taken by its first layers, where these are all of its kinds.
         """
-        trial = self.trial if self.size <= SMALL else self.shallow
-        if trial is None or size(trial) > SMALL or isinstance(trial, DoubleModel):
+        trial = self.trial if self.size <= SMALL else self.shallow or self.trial
+        if size(trial) > WIDE or isinstance(trial, DoubleModel):
             return None
         try:
             found = Standard(DoubleModel.of(trial))
@@ -128,28 +132,30 @@ class Standard:
 
     @cached_property
     def long(self) -> tuple[PretrainedModel, list[Ints], list[Floats]] | None:
-        """A long text, where the model takes one, and what runs it: the first layers where all of them would be slow."""
-        trial = self.trial if LONG * self.size <= WORK else self.shallow
-        if trial is None or min(LONG, self._most) <= 2 * LENGTH:
+        """A long text, where the model takes one, and what runs it: the first layers where all of them would be slow.
+
+        It goes beyond the numbers that the network looks up, up to FAR: where one of them cannot be lowered, it shows there.
+        """
+        trial = self.trial if LONG * self.size <= WORK else self.shallow or self.trial
+        if min(LONG, self._most) <= 2 * LENGTH:
             return None
-        text = self._draw(min(LONG, self._most))
-        return trial, [text], [own_logprobs(trial, text)]
+        text, found = self._draw(min(LONG, self._most)), []
+        numbers = trial.numbers_read(lambda: found.append(own_logprobs(trial, text)))
+        far = min(FAR, self._most, int(WORK / size(trial)))
+        beyond = min(far, int(max((n for n in numbers if n <= far), default=0)) + LENGTH)
+        if beyond > len(text):
+            text = np.append(text, self._draw(beyond - len(text)))
+        return trial, [text], [found[0] if len(found) and len(found[0]) == len(text) else own_logprobs(trial, text)]
 
     def symbols(self) -> list[int]:
         """Ids that the network's configs and embeddings name for something, those of padding first."""
-        named: list[Any] = [getattr(part, "padding_idx", None) for part in self.trial.lm.modules()]
-        for config in (self.trial.lm.config.get_text_config(), self.trial.lm.config):
-            for name, value in vars(config).items():
-                if _SYMBOL.search(name):
-                    named += value if isinstance(value, list) else [value]
-        found = dict.fromkeys(id for id in named if type(id) is int and 0 <= id < self.trial.embeddings)
-        return list(found)[:SYMBOLS]
+        return _named(self.trial)[:SYMBOLS]
 
     def around(self, ids: Sequence[int]) -> Ints:
-        """A text with these ids in it, an ordinary token after each."""
-        trunk = self.sequences[0]
-        pairs = np.stack([np.tile(ids, TIMES), np.resize(trunk, TIMES * len(ids))], 1).reshape(-1)
-        return np.concatenate([trunk[:3], pairs, trunk[3:8]])[: self._most]
+        """A text with these ids in it, twice each and an ordinary token after that."""
+        trunk, often = self.sequences[0], np.tile(ids, TIMES)
+        within = np.stack([often, often, np.resize(trunk, len(often))], 1).reshape(-1)
+        return np.concatenate([trunk[:3], within, trunk[3:8]])[: self._most]
 
     def agrees(self, run: PretrainedModel, ids: Ints) -> bool:
         """Whether this way gives the factors of a text; it does not where the model's own forward gives none."""
@@ -157,6 +163,24 @@ class Standard:
             return largest_error(run, [ids], self.own([ids]))[0] <= self.tolerance
         except ModelError:  # its own forward asks for the image that the symbol stands for
             return False
+
+
+def _named(trial: PretrainedModel) -> list[int]:
+    """Ids that configs and embeddings name for something: padding, images …, and those of most texts last."""
+    named: dict[str, list[Any]] = {"": [getattr(part, "padding_idx", None) for part in trial.lm.modules()]}
+    for config in (trial.lm.config.get_text_config(), trial.lm.config):
+        for name, value in vars(config).items():
+            if _SYMBOL.search(name):
+                named[name] = value if isinstance(value, list) else [value]
+    order = sorted(named, key=lambda name: bool(_ORDINARY.match(name)))
+    found = dict.fromkeys(id for name in order for id in named[name] if type(id) is int and 0 <= id < trial.embeddings)
+    return list(found)
+
+
+def _ordinary(size: int, symbols: list[int]) -> Ints:
+    """Ids that texts may be made of: none that stands for something, where enough others are left."""
+    ids = np.setdiff1d(np.arange(size), symbols)
+    return ids if 2 * len(ids) > size else np.arange(size)
 
 
 def moved(one_NV: Floats, other_NV: Floats) -> float:
@@ -179,7 +203,25 @@ def tolerance(share: float, moved: float, logprobs: Floats) -> float:
     return min(TOLERANCE, max(share * moved, ROUNDING * ordinary))
 
 
-def size(model: PretrainedModel) -> int:
+def surely_off(model: N, off: float, sure: float, most: float, measure: Callable[[N], float]) -> float:
+    """How far a model is off where that is no rounding, and 0 where it may be one: float64 tells, where that can be asked.
+
+    off: how far in float32, in nats; sure, most: up to where rounding explains it, and may explain it.
+    measure: how far a model is off, of the same one in float64.
+    """
+    if off <= sure or not off <= most:
+        return 0.0 if off <= sure else off
+    if size(model) > WIDE:
+        return 0.0
+    try:
+        further = measure(in_float64(model))
+    except Exception as error:  # kernels that know no float64
+        unless_memory(error)
+        return 0.0
+    return 0.0 if further <= DOUBLE else further
+
+
+def size(model: Network) -> int:
     """How many parameters a model has."""
     return sum(p.numel() for p in model.lm.parameters())
 
@@ -219,7 +261,8 @@ def largest_error(
         answer = Engine(run, path).answer(question, rows=larger * ROWS[path])
     except Exception as error:  # whatever an architecture does with arguments it does not know
         unless_memory(error)
-        return np.inf, f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:120]
+        cause = error.__cause__ or error
+        return np.inf, f"{type(cause).__name__}: {str(cause).splitlines()[0] if str(cause) else ''}"[:120]
     worst = 0.0
     for s, (ids, logprob) in enumerate(zip(sequences, reference, strict=True)):
         own = logprob[np.arange(len(ids) - 1), ids[1:]]

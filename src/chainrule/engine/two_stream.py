@@ -9,6 +9,8 @@ Shapes: B texts, L places of a text, T targets of each, C conditionals, V vocabu
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -18,7 +20,7 @@ from chainrule.engine.chain import Ints, Place, Steps, Support, check_places
 from chainrule.engine.engine import Answer, Progress
 from chainrule.engine.passes import NO_PROMISE, Asked, Plan, Reader, Reading, head_logprobs, logprobs
 from chainrule.engine.probe import check_settled, settings
-from chainrule.engine.standard import SHARE, distance, moved, tolerance
+from chainrule.engine.standard import SHARE, SURE, distance, moved, surely_off, tolerance
 from chainrule.errors import InputError, ModelError
 from chainrule.forest.orders import Ordered
 from chainrule.models.products import ROWS
@@ -105,7 +107,7 @@ class TwoStreamChain:
         trial = model.trial()
         before = settings(trial)
         try:
-            error = max(self._off(trial, ids_L, order) for order in orders)
+            error = self._off(trial, ids_L, orders)
             leaks = [order for order in orders if self._leaks(trial, ids_L, order)]
         except Exception as error:  # what an architecture does with arguments it does not know
             unless_memory(error)
@@ -119,15 +121,19 @@ class TwoStreamChain:
                 "factors before them, so these are no conditional probabilities"
             )
         found_TV, other_TV = (self._whole(trial, ids, orders[0]) for ids in (ids_L, ids_L[::-1]))
-        if not error <= tolerance(SHARE, moved(found_TV, other_TV), found_TV):
+        sure, most = (tolerance(share, moved(found_TV, other_TV), found_TV) for share in (SURE, SHARE))
+        if (off := surely_off(model, error, sure, most, lambda model: self._off(model, ids_L, orders))) > 0:
             raise ModelError(
                 f"{model.name} ({type(model.lm).__name__}) cannot be scored exactly here: its head on single queries is off by "
-                f"{error:.2g} nats from its own forward"
+                f"{off:.2g} nats from its own forward"
             )
         check_settled(trial, before)
         return error
 
-    def _off(self, trial: TwoStreamModel, ids_L: Ints, order_L: Ints) -> float:
+    def _off(self, trial: TwoStreamModel, ids_L: Ints, orders: Sequence[Ints]) -> float:
+        return max(self._off_in(trial, ids_L, order) for order in orders)
+
+    def _off_in(self, trial: TwoStreamModel, ids_L: Ints, order_L: Ints) -> float:
         """The whole of an order in one pass, against the model's own forward of one target at a time."""
         worst = 0.0
         found_TV = self._whole(trial, ids_L, order_L)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cached_property, partial, wraps
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from chainrule.models.network import sharing_weights, trunk_of
+from chainrule.models.network import Network, sharing_weights, trunk_of
 from chainrule.models.pretrained import PretrainedModel
 from chainrule.models.sealed import within
+
+N = TypeVar("N", bound=Network)
 
 
 class DoubleModel(PretrainedModel):
@@ -29,6 +31,14 @@ class DoubleModel(PretrainedModel):
     @cached_property
     def runner(self) -> Any:
         return in_double(super().runner)
+
+
+def in_float64(model: N) -> N:
+    """The same model on a network of its own that computes so: for those that are run in one way only."""
+    found = model.trial(torch.float64)
+    in_double(found.reference)
+    in_double(found.runner)
+    return found
 
 
 def in_double(network: Any) -> Any:

@@ -14,10 +14,10 @@ Shapes: B texts, T places, M rows, D width of an embedding, H width of a hidden 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable, Collection, Iterator
 from contextvars import ContextVar
 from copy import deepcopy
 from functools import cached_property, partial, wraps
-from itertools import chain
 from types import SimpleNamespace
 from typing import Any, Self, TypeVar
 
@@ -25,14 +25,15 @@ import torch
 from torch import Tensor, nn
 from torch._C import _InferenceMode
 
-from chainrule.errors import ModelError
+from chainrule.errors import ChainruleError, ModelError
 from chainrule.models.base import Head
 from chainrule.models.head import OwnHead
 from chainrule.models.products import SameBits
-from chainrule.models.sealed import Plain, between, guarded, handed_down, sealed, unless_memory, within
+from chainrule.models.sealed import Plain, between, guarded, handed_down, memory, sealed, unless_memory, within
 
 L = TypeVar("L", bound=Any)
 N = TypeVar("N", bound="Network")
+T = TypeVar("T")
 
 LARGE = 1 << 20  # numbers of a buffer
 _CONTEXT_NAMES = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "max_sequence_length", "seq_length")
@@ -103,8 +104,20 @@ class Network:
 
     def settled(self) -> Self:
         """The same model on a network with weights of its own, that has run once: some rescale them then (RWKV)."""
-        lm = guarded(partial(_InferenceMode, False), partial(_after_running, self.lm, self.device))
+        try:
+            lm = guarded(partial(_InferenceMode, False), partial(_after_running, self.lm, self.device))
+        except Exception as error:  # what an architecture asks for besides token ids, it says in its own way
+            unless_memory(error)
+            raise ModelError(
+                f"{self.name} ({type(self.lm).__name__}) changes its own weights as it runs, and does not run on one token id: "
+                f"{type(error).__name__}: {error}"
+            ) from error
         return again(type(self), lm, *self._made_of()[1:], self.dtype_reason)
+
+    @cached_property
+    def kept(self) -> frozenset[int]:
+        """Where the weights lie, which the copies have in common with the network that was handed over."""
+        return frozenset(memory(tensor) for tensor in _common(self.lm)) - {0}
 
     @cached_property
     def _table(self) -> Any:
@@ -118,12 +131,43 @@ class Network:
 
     def hidden(self, inputs_BTD: Tensor, **layout: Any) -> Tensor:
         """Hidden states, B × T × H, of texts of one length; here `inputs_BTD` are ids, B × T."""
-        return within(SameBits(), partial(self.trunk, input_ids=inputs_BTD.to(self.device), **layout))[0]
+        forward = partial(self.trunk, input_ids=inputs_BTD.to(self.device), **layout)
+        return self._running(partial(within, SameBits(), forward), inputs_BTD)[0]
+
+    def _running(self, forward: Callable[[], T], inputs_BTD: Tensor) -> T:
+        """What a forward gives of these texts. Raises ModelError where the network's code fails on them, or writes weights."""
+        before = self._written()
+        try:
+            found = forward()
+        except ChainruleError:
+            raise
+        except Exception as error:  # what an architecture asks of lengths and numbers of texts, it says in its own way
+            unless_memory(error)
+            places = " × ".join(map(str, inputs_BTD.shape[:2]))
+            raise ModelError(
+                f"{self.name} ({type(self.lm).__name__}) does not run on {places} tokens: {type(error).__name__}: {error}"
+            ) from error
+        if self._written() != before:
+            raise ModelError(
+                f"the weights of {self.name} ({type(self.lm).__name__}) were changed while it ran, so what it says depends on "
+                "what ran before: load it again; and if it changes them itself, it cannot be scored"
+            )
+        return found
+
+    def _written(self) -> int:
+        """How often weights were written into, as torch counts it."""
+        return sum(tensor._version for tensor in self._counted)
+
+    @cached_property
+    def _counted(self) -> list[Tensor]:
+        return [tensor for tensor in _common(self.lm) if not tensor.is_inference()]
 
     @sealed
     def own_logits(self, ids_T: Tensor) -> Tensor:
         """The reference: the model's own whole forward of one unpadded text of ids. T × V, in the model's type."""
-        return within(Plain(), partial(self.reference, input_ids=ids_T[None].to(self.device), **self._own_options)).logits[0]
+        return within(
+            Plain(self.kept), partial(self.reference, input_ids=ids_T[None].to(self.device), **self._own_options)
+        ).logits[0]
 
     _own_options: dict[str, Any] = {}  # noqa: RUF012
 
@@ -135,7 +179,7 @@ class Network:
         """
         given = _Given(Output(last_hidden_state=hidden_MH[None]))
         forward = partial(self.runner, inputs_embeds=hidden_MH[None], **self._own_options)
-        mode = SameBits() if same_bits else Plain()
+        mode = SameBits() if same_bits else Plain(self.kept)
         logits_MV = handed_down(_OUTPUT, given, partial(within, mode, forward)).logits[0]
         if not given.taken:
             raise ModelError(f"{self.name} ({type(self.lm).__name__}) makes logits without the output of its trunk")
@@ -155,8 +199,7 @@ def sharing_weights(lm: L, name: str = "the network", dtype: torch.dtype | None 
     Small buffers are copied, since forwards write into them (LongRoPE: the turns of its positions); large ones hold weights.
     Raises ModelError for a network that cannot be copied.
     """
-    large = (buffer for buffer in lm.buffers() if buffer.numel() > LARGE)
-    common = {id(tensor): tensor for tensor in chain(lm.parameters(), large)}
+    common = {id(tensor): tensor for tensor in _common(lm)}
     if dtype is not None:
         common |= {id(p): _widened(p, dtype) for p in lm.parameters() if _narrower(p.dtype, dtype)}
     try:
@@ -166,11 +209,17 @@ def sharing_weights(lm: L, name: str = "the network", dtype: torch.dtype | None 
         raise ModelError(f"{name} ({type(lm).__name__}) cannot be copied: {type(error).__name__}: {error}") from error
 
 
+def _common(lm: Any) -> Iterator[Tensor]:
+    """What copies of a network share: its weights."""
+    yield from lm.parameters()
+    yield from (buffer for buffer in lm.buffers() if buffer.numel() > LARGE)
+
+
 def _after_running(lm: L, device: torch.device) -> L:
     own = deepcopy(lm).eval()
     run = partial(own, input_ids=torch.zeros(1, 1, dtype=torch.int64, device=device))
     gradients = partial(partial, torch._C._set_grad_enabled)
-    between(gradients(False), gradients(True), partial(within, Plain(may_write=True), run))
+    between(gradients(False), gradients(True), partial(within, Plain(), run))
     return own
 
 
@@ -198,8 +247,16 @@ def _take_outputs(trunk: nn.Module) -> None:
     So do its parts that take embeddings as it does: some models (BART, OPT) run the decoder within the trunk.
     """
     for part in trunk.modules():
-        if part is trunk or "inputs_embeds" in inspect.signature(type(part).forward).parameters:
+        if part is trunk or "inputs_embeds" in takes(part):
             _take_output(part)
+
+
+def takes(part: nn.Module) -> Collection[str]:
+    """What a module's forward takes; nothing where that cannot be told (TorchScript)."""
+    try:
+        return inspect.signature(type(part).forward).parameters
+    except (AttributeError, ValueError, TypeError):
+        return ()
 
 
 def _take_output(part: nn.Module) -> None:

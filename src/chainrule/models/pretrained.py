@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
@@ -16,12 +15,12 @@ from torch import Tensor, nn
 from chainrule.errors import ModelError
 from chainrule.models.head import LinearHead
 from chainrule.models.linears import FEW, Linears, few_rows
-from chainrule.models.network import Network, again, sharing_weights, trunk_of
+from chainrule.models.network import Network, again, sharing_weights, takes, trunk_of
 from chainrule.models.products import STEPS, SameBits
 from chainrule.models.sealed import handed_down, within
 from chainrule.models.shallow import shorten
 from chainrule.models.stand_ins import stand_in
-from chainrule.models.thresholds import integers_read, lowered
+from chainrule.models.thresholds import integers_read, lowered, numbers_read
 
 T = TypeVar("T")
 
@@ -89,7 +88,8 @@ class PretrainedModel(Network):
             layout["position_ids"] = places = places + self.first_position
         forward = partial(self.trunk, use_cache=False, **{name: inputs_BTD}, **layout)
         rows = inputs_BTD.shape[:2].numel()
-        return handed_down(_PLACES, places, partial(self._multiplying, same_bits, rows, forward))[0]
+        multiplied = partial(self._multiplying, same_bits, rows, forward)
+        return self._running(partial(handed_down, _PLACES, places, multiplied), inputs_BTD)[0]
 
     def _multiplying(self, same_bits: bool, rows: int, forward: Callable[[], T]) -> T:
         """`forward` with products for so many rows."""
@@ -109,6 +109,10 @@ class PretrainedModel(Network):
         """
         return integers_read(self.reference, run, least, self.max_rows or inf)
 
+    def numbers_read(self, run: Callable[[], Any]) -> list[float]:
+        """All numbers that the reference looks up so, those in lists and dicts too. Only for a `trial`."""
+        return numbers_read(self.reference, run)
+
     def lowered(self, name: str, most: int) -> AbstractContextManager[None]:
         """With the integer of this name at most `most` for a while, in both copies; only for a `trial`: nobody else runs it."""
         return lowered([vars(self)[copy] for copy in ("reference", "runner") if copy in vars(self)], name, most)
@@ -126,7 +130,7 @@ def _hand_on_positions(trunk: nn.Module) -> None:
 
 
 def _asks_for_positions(part: nn.Module) -> bool:
-    return "position_ids" in inspect.signature(type(part).forward).parameters
+    return "position_ids" in takes(part)
 
 
 def _with_positions(part: nn.Module, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]] | None:

@@ -11,15 +11,16 @@ by one call into C, within `try` and `finally` (`between`); and a copied context
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextvars import ContextVar, copy_context
 from functools import cache, partial, wraps
 from traceback import clear_frames
 from typing import Any, ParamSpec, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch._C import _InferenceMode  # what torch.inference_mode enters, by two calls into C
+from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from chainrule.errors import ModelError
@@ -30,7 +31,9 @@ V = TypeVar("V")
 
 FLOAT = torch.float32  # of a tensor of floats whose type nobody names: torch's default, unless the process has set another
 SIDE = 512  # of the matrices of a trial: small products are always computed in full
-_IN_PLACE = re.compile(r"(?!requires_grad_|_)\w+_|__(setitem|i(add|sub|mul|div|truediv|pow))__")  # functions that write
+_IN_PLACE = re.compile(  # functions that write
+    r"(?!requires_grad_|_)\w+_|_foreach_\w+_|__(setitem|i(add|sub|mul|div|truediv|pow))__"
+)
 _DEVICES = ("cpu", "cuda")  # for each of which autocast is on or off
 
 
@@ -147,17 +150,45 @@ class WeightsWritten(ModelError):
 class Plain(TorchFunctionMode):
     """Functions as they are where no default dtype was set: tensors of floats whose type nobody names are float32.
 
-    Raises WeightsWritten for those that change a weight in place, before they do, unless `may_write`.
+    Raises WeightsWritten for those that would change a tensor whose memory is in `kept`, before they do.
     """
 
-    def __init__(self, *, may_write: bool = False) -> None:
+    def __init__(self, kept: Collection[int] = ()) -> None:
         super().__init__()
-        self.may_write = may_write
+        self.kept = kept
 
     def __torch_function__(self, func: Callable, types: Any, args: tuple = (), kwargs: Mapping[str, Any] | None = None) -> Any:
-        if not self.may_write and args and type(args[0]) is nn.Parameter and _IN_PLACE.fullmatch(func.__name__):
-            raise WeightsWritten(f"its forward changes its own weights ({func.__name__})")
+        if self.kept and any(memory(x) in self.kept for x in _written(func, args, kwargs or {})):
+            how = f"{func.__name__} with max_norm" if func in _RENORMALISING else func.__name__
+            raise WeightsWritten(f"its forward changes its own weights ({how})")
         return FACTORIES.get(func, func)(*args, **(kwargs or {}))
+
+
+def memory(x: Any) -> int:
+    """Where the numbers of a tensor lie; the same for each view of it, and 0 where it has none."""
+    try:
+        return x.untyped_storage().data_ptr() if isinstance(x, Tensor) else 0
+    except (RuntimeError, NotImplementedError):  # a subclass that holds its numbers in some other way
+        return 0
+
+
+def _written(func: Callable, args: tuple, kwargs: Mapping[str, Any]) -> list[Any]:
+    """What a function writes into."""
+    name = getattr(func, "__name__", "")
+    if func in _RENORMALISING:  # rows of the table that are looked up
+        options = {**dict(zip(("input", "weight", "padding_idx", "max_norm"), args, strict=False)), **kwargs}
+        return [options["weight"]] if options.get("max_norm") is not None else []
+    if name == "__set__":
+        return [args[0]] if getattr(getattr(func, "__self__", None), "__name__", "") == "data" else []
+    found = args[0] if args and _IN_PLACE.fullmatch(name) else []
+    out = kwargs.get("out")
+    return [
+        *(found if isinstance(found, list | tuple) else [found]),
+        *(out if isinstance(out, list | tuple) else [] if out is None else [out]),
+    ]
+
+
+_RENORMALISING = (functional.embedding, functional.embedding_bag)
 
 
 def is_default(func: Any, args: tuple, kwargs: Mapping[str, Any] | None) -> bool:
