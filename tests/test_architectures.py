@@ -82,8 +82,10 @@ def test_large_models_are_tried_on_a_long_text_by_their_first_layers(monkeypatch
     monkeypatch.setattr(standard, "WORK", 0)  # every model is
     found = trial("deepseek_v4", "heavily_compressed_attention layers")
     assert found.outcome in SCORED, found.reason
-    monkeypatch.setattr(PretrainedModel, "shallow", lambda self: None)
-    assert trial("deepseek_v4", "heavily_compressed_attention layers").outcome == "wrong"  # a TypeError at so many tokens
+    monkeypatch.setattr(PretrainedModel, "shallow", lambda self: None)  # then the whole network runs
+    assert trial("deepseek_v4", "heavily_compressed_attention layers").outcome in SCORED
+    monkeypatch.setattr(standard.Standard, "long", None)
+    assert trial("deepseek_v4", "heavily_compressed_attention layers").outcome == "refused"  # at so many tokens
 
 
 def test_every_family_of_tokenizers_has_its_turn():

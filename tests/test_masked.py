@@ -311,3 +311,26 @@ def test_a_decoder_stays_causal(tmp_path: Path):
     lm = chainrule.load(tmp_path)
     assert lm.chain is None
     assert lm.any_order.path == "marginal"
+
+
+SPECIAL = {"pad_token_id": PAD, "cls_token_id": CLS, "sep_token_id": SEP, "mask_token_id": MASK}
+WIDTHS = {"vocab_size": 40, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+HASHING = {
+    **{"axial_pos_embds_dim": [16, 16], "axial_pos_shape": [16, 16], "attn_layers": ["local", "lsh"], "attention_head_size": 8},
+    **{"feed_forward_size": 48, "is_decoder": False, "max_position_embeddings": 256},
+}
+
+
+@pytest.mark.parametrize(
+    ("config", "tokens"),
+    [
+        (tf.ReformerConfig(**WIDTHS, **SPECIAL, **HASHING), 161),  # it hashes at random, in texts of several chunks
+        (tf.NystromformerConfig(**WIDTHS, **SPECIAL, segment_means_seq_len=16, num_landmarks=8), 14),
+    ],
+    ids=["random", "depends on its company"],
+)
+def test_what_it_says_of_a_text_must_be_its_own(config: Any, tokens: int):
+    torch.manual_seed(0)
+    own = tf.AutoModelForMaskedLM.from_config(config)
+    with pytest.raises(ModelError, match=f"cannot be scored exactly here.* one text of {tokens} tokens"):
+        LanguageModel(MaskedModel(strong(own), "tiny"))

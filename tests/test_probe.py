@@ -167,8 +167,59 @@ def test_a_model_that_changes_its_numbers_whenever_it_runs_is_refused():
     own = Learning(FOREST["llama"]()).eval()
     before = own.lm_head.weight.detach().clone()
     with torch.no_grad(), pytest.raises(ModelError, match=r"cannot be scored: its forward changes its own weights \(mul_\)"):
-        wrap(own)
+        choose(PretrainedModel(own, "tiny"))
     assert torch.equal(own.lm_head.weight, before)
+
+
+WRITES = {
+    "view": lambda weight: weight.view(-1).mul_(1.01),
+    "data": lambda weight: weight.data.mul_(1.01),
+    "set": lambda weight: setattr(weight, "data", weight.data * 1.01),
+    "out": lambda weight: torch.mul(weight, 1.01, out=weight),
+    "foreach": lambda weight: torch._foreach_mul_([weight], 1.01),
+    "renormalised": lambda weight: torch.nn.functional.embedding(torch.arange(5), weight, max_norm=0.1),
+}
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_however_it_changes_them(name: str):
+    class Writing(tf.LlamaForCausalLM):
+        def forward(self, *args: Any, **kwargs: Any) -> Any:
+            WRITES[name](self.lm_head.weight)
+            return super().forward(*args, **kwargs)
+
+    own = Writing(FOREST["llama"]()).eval()
+    before = own.lm_head.weight.detach().clone()
+    with torch.no_grad(), pytest.raises(ModelError, match="cannot be scored: its forward changes its own weights"):
+        choose(PretrainedModel(own, "tiny"))
+    assert torch.equal(own.lm_head.weight, before)
+
+
+def test_weights_that_change_while_texts_are_scored_are_noticed(llama: Any):
+    class Wearing(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if x.shape[1] > 40:
+                lm.engine.model.lm.model.norm.weight.mul_(0.99)
+            return x
+
+    lm = wrap(llama)
+    trunk = lm.engine.model.trunk
+    trunk.norm = torch.nn.Sequential(trunk.norm, Wearing())
+    lm.score(TEXT[:20])
+    with torch.no_grad(), pytest.raises(ModelError, match="were changed while it ran"):
+        lm.score(TEXT)
+
+
+def test_a_network_that_does_not_run_on_a_text_says_so(llama: Any):
+    class Short(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.view(-1, 20, x.shape[-1]) if x.shape[1] > 25 else x
+
+    lm = wrap(llama)
+    trunk = lm.engine.model.trunk
+    trunk.norm = torch.nn.Sequential(trunk.norm, Short())
+    with pytest.raises(ModelError, match=r"tiny \(LlamaForCausalLM\) does not run on .* tokens: RuntimeError: shape"):
+        lm.score([*TEXT[:60], 3])
 
 
 def test_a_model_that_says_nan_is_refused_as_that(llama: Any):
