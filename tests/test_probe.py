@@ -198,14 +198,12 @@ def test_however_it_changes_them(name: str):
 def test_weights_that_change_while_texts_are_scored_are_noticed(llama: Any):
     class Wearing(torch.nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            if x.shape[1] > 40:
-                lm.engine.model.lm.model.norm.weight.mul_(0.99)
+            lm.engine.model.lm.model.norm.weight.mul_(0.99)
             return x
 
     lm = wrap(llama)
     trunk = lm.engine.model.trunk
     trunk.norm = torch.nn.Sequential(trunk.norm, Wearing())
-    lm.score(TEXT[:20])
     with torch.no_grad(), pytest.raises(ModelError, match="were changed while it ran"):
         lm.score(TEXT)
 
