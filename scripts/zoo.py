@@ -9,9 +9,11 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
+import threading
 import time
 import warnings
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -28,6 +30,7 @@ import chainrule
 
 TABLE = Path(__file__).resolve().parent.parent / "docs" / "architectures.md"
 SECONDS = 240  # for one architecture
+AT_ONCE = min(4, os.cpu_count() or 1)  # of them, each in one thread
 VARIANTS = (
     "low: strong random weights, every threshold of places 6 and every cap 2, which the probe sees for itself",
     "middle: the same weights, thresholds of places 30, beyond the probe's sequences",
@@ -71,7 +74,10 @@ def work(asked: Connection) -> None:
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     while True:
-        model_type = asked.recv()
+        try:
+            model_type = asked.recv()
+        except EOFError:  # nobody asks any more
+            return
         try:
             outcome = examine(model_type)
         except Exception as error:  # the zoo itself is wrong
@@ -87,24 +93,32 @@ def main() -> None:
     types = sys.argv[1:] or TYPES
     if unknown := [name for name in types if name not in TYPES]:
         raise SystemExit(f"transformers {transformers.__version__} has no causal language model of type {', '.join(unknown)}")
-    began, worker, outcomes = time.monotonic(), Worker(), []
-    for count, model_type in enumerate(types, 1):
-        outcome = worker.ask(model_type)
-        if outcome is None:
-            worker.stop()
-            worker = Worker()
-            outcome = failed(model_type, f"the process died, or took longer than {SECONDS} s")
-        outcomes.append(outcome)
-        said = f"{outcome.error:.0e}" if outcome.outcome in (*SCORED, "wrong") else outcome.reason
-        print(f"{count:3} of {len(types)}  {model_type:25} {outcome.outcome:8} {said[:150]}", flush=True)
-        for trial in outcome.trials:
-            if sys.argv[1:] or trial.outcome == "wrong":
-                print(" " * 12 + told(trial), flush=True)
-    worker.stop()
+    began, outcomes = time.monotonic(), []
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for count, outcome in enumerate(pool.map(examined, types), 1):
+            outcomes.append(outcome)
+            said = f"{outcome.error:.0e}" if outcome.outcome in (*SCORED, "wrong") else outcome.reason
+            print(f"{count:3} of {len(types)}  {outcome.model_type:25} {outcome.outcome:8} {said[:150]}", flush=True)
+            for trial in outcome.trials:
+                if sys.argv[1:] or trial.outcome == "wrong":
+                    print(" " * 12 + told(trial), flush=True)
     print(totals(outcomes), f"in {time.monotonic() - began:.0f} s")
     if not sys.argv[1:]:
         TABLE.write_text(document(outcomes), encoding="utf-8")
     raise SystemExit(any(outcome.outcome == "wrong" for outcome in outcomes))
+
+
+def examined(model_type: str) -> Outcome:
+    """What became of one, by a worker of this thread."""
+    worker = vars(_OWN).setdefault("worker", None) or Worker()
+    outcome = worker.ask(model_type)
+    _OWN.worker = worker if outcome else None
+    if outcome is None:
+        worker.stop()
+    return outcome or failed(model_type, f"the process died, or took longer than {SECONDS} s")
+
+
+_OWN = threading.local()
 
 
 def told(trial: Trial) -> str:
