@@ -161,7 +161,7 @@ SUBJECTS: dict[str, Callable[[], Subject]] = {
     **{f"second: {kind}": lambda kind=kind: second(kind) for kind in NETWORKS},
     "verify": verified,
 }
-COST = {"verify": 0.05, "first call": 0.1, "made": 0.05, "second": 0.05}  # of strikes, by the first words
+COST = {"verify": 0.01, "first call": 0.1, "made": 0.05, "second": 0.05}  # of strikes, by the first words
 
 
 def share(name: str) -> float:
