@@ -14,6 +14,7 @@ from oracle import factors
 from transformers.models.llama.modeling_llama import LlamaAttention
 from transformers.models.phimoe.modeling_phimoe import PhimoeAttention
 
+from chainrule import ModelError
 from chainrule.engine import standard
 from chainrule.models.pretrained import PretrainedModel
 from chainrule.models.shallow import shorten
@@ -204,3 +205,13 @@ def test_float64_decides_what_rounding_may_have_done(large: bool, monkeypatch: p
     lm = wrap(own)
     assert lm.engine.path == "batch", lm.engine.reason
     assert off(own, lm) < 1e-4
+
+
+@pytest.mark.parametrize("seed", [None, 7])
+def test_a_model_that_is_causal_in_short_texts_alone_is_refused(seed: int | None):
+    """Reformer attends in full up to one chunk; beyond it by buckets, which depend on all tokens, and on chance."""
+    sizes = {"vocab_size": V, "hidden_size": 32, "num_attention_heads": 4, "attention_head_size": 8, "feed_forward_size": 48}
+    places = {"axial_pos_embds_dim": [16, 16], "axial_pos_shape": [16, 16], "max_position_embeddings": 256}
+    config = tf.ReformerConfig(**sizes, **places, attn_layers=["local", "lsh"], is_decoder=True, hash_seed=seed)
+    with pytest.raises(ModelError, match="is not causal"):
+        wrap(strong(tf.AutoModelForCausalLM.from_config(config)))

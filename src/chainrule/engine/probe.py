@@ -123,13 +123,11 @@ def _difference(run: PretrainedModel, standard: Standard) -> tuple[float, str]:
 def _compared(run: PretrainedModel, standard: Standard) -> Iterator[tuple[float, str, float]]:
     """How far off it is, what to say of that, and how far roundings may take it.
 
-    On the sequences; on the forest path also where they come up to thresholds, and on a long text: rows of a chunk are no
-    text there.
+    On the sequences, and on a long text; on the forest path, where rows of a chunk are no text, also where the sequences come
+    up to thresholds.
     """
     yield *largest_error(run, standard.sequences, standard.logprobs), standard.tolerance
-    if run.way.path != "forest":
-        return
-    for name, logprobs in standard.lowered:
+    for name, logprobs in standard.lowered if run.way.path == "forest" else ():
         with run.lowered(name, REACH):
             off, why = largest_error(run, standard.sequences, logprobs)
         yield off, f"{why} beyond its {name.replace('_', ' ')}", standard.tolerance

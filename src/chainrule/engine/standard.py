@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
 from typing import Any, TypeVar
 
@@ -68,16 +68,25 @@ class Standard:
         return moved(self.own([other])[0][half:], self.logprobs[0][half:])
 
     def check_causal(self) -> None:
-        """What the model says of the prefix that two sequences share must not depend on how they go on."""
+        """What the model says of a prefix must not depend on how it goes on, nor on when it is asked."""
+        for off, most in self._prefixes():
+            if off > self.sure and off <= max(most, TOLERANCE) and self.double:
+                self.double.check_causal()
+                return
+            if not off <= most:
+                raise ModelError(
+                    f"{self.trial.name} ({type(self.trial.lm).__name__}) is not causal: what it says of a prefix changes by "
+                    f"{off:.2g} nats with the tokens after it, so its factors are no conditional probabilities"
+                )
+
+    def _prefixes(self) -> Iterator[tuple[float, float]]:
+        """How far what is said of a prefix changes, and how far rounding may take that: a short one, and one of a long text."""
         shared = min(BRANCHES[0][0], len(self.sequences[1]) - 1)
-        off = distance(self.logprobs[0][:shared], self.logprobs[1][:shared])
-        if off > self.sure and off <= TOLERANCE and self.double:
-            self.double.check_causal()
-        elif not off <= self.tolerance:
-            raise ModelError(
-                f"{self.trial.name} ({type(self.trial.lm).__name__}) is not causal: what it says of a prefix changes by "
-                f"{off:.2g} nats with the tokens after it, so its factors are no conditional probabilities"
-            )
+        yield distance(self.logprobs[0][:shared], self.logprobs[1][:shared]), self.tolerance
+        if self.long is not None:
+            trial, (text,), (logprobs,) = self.long
+            part = 2 * len(text) // 3
+            yield distance(own_logprobs(trial, text[:part]), logprobs[:part]), self.loose
 
     @cached_property
     def size(self) -> int:
