@@ -63,7 +63,7 @@ kernels: model
 overhead: model
 	$(BIN)/python benchmarks/overhead.py
 
-# Tiny models of every architecture that transformers has, each in 8 to 14 ways: about half an hour.
+# Tiny models of every architecture that transformers has, each in 8 to 14 ways: about 10 minutes with two cores.
 zoo: $(READY)
 	$(BIN)/python scripts/zoo.py
 
