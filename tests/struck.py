@@ -18,7 +18,7 @@ from strikes import Way
 from chainrule import LanguageModel
 
 ERRORS: tuple[type[BaseException], ...] = (KeyboardInterrupt, MemoryError, RuntimeError)
-MAKING = ERRORS[:2]  # the probe may take others for a way that is not this model's, and go another
+TELLING = ERRORS[:2]  # others the probe may take for a way that is not this model's, and `verify` for a property that fails
 EVERY = 10  # strikes after which the numbers are looked at, besides the state
 EXAMPLES = 6
 
@@ -108,16 +108,16 @@ def first(kind: str) -> Subject:
 def made(kind: str) -> Subject:
     """A model while it is made of a network: the network must stay as it was."""
     make = {"make": lambda live: KINDS[kind].over(live.own)}
-    return Subject(kind, lambda: Live(None, KINDS[kind].network()), make, True, MAKING)
+    return Subject(kind, lambda: Live(None, KINDS[kind].network()), make, True, TELLING)
 
 
 def second(kind: str) -> Subject:
     """A second model while it is made of the network of a first, which must go on as before."""
-    return Subject(kind, lambda: _used(kind), {"make": lambda live: another(live.lm)}, False, MAKING)
+    return Subject(kind, lambda: _used(kind), {"make": lambda live: another(live.lm)}, False, TELLING)
 
 
 def verified() -> Subject:
-    return Subject("forest", lambda: _used("forest"), {"verify": lambda live: live.lm.verify()})
+    return Subject("forest", lambda: _used("forest"), {"verify": lambda live: live.lm.verify()}, errors=TELLING)
 
 
 def _used(kind: str) -> Live:
@@ -161,7 +161,7 @@ SUBJECTS: dict[str, Callable[[], Subject]] = {
     **{f"second: {kind}": lambda kind=kind: second(kind) for kind in NETWORKS},
     "verify": verified,
 }
-COST = {"verify": 0.01, "first call": 0.1, "made": 0.05, "second": 0.05}  # of strikes, by the first words
+COST = {"verify": 0.05, "first call": 0.1, "made": 0.05, "second": 0.05}  # of strikes, by the first words
 
 
 def share(name: str) -> float:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from _thread import start_new_thread
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from typing import Any
+from queue import SimpleQueue
+from typing import Any, TypeVar
 
 import torch
 from torch.overrides import TorchFunctionMode
 
 from chainrule.verify.report import Finding
 from chainrule.verify.subject import Subject, farthest
+
+T = TypeVar("T")
 
 THREADS = 4
 ROUNDS = 3  # of the texts, in each thread
@@ -37,10 +40,16 @@ def _states(device: str) -> dict[str, AbstractContextManager[Any]]:
 
 def state(s: Subject) -> Finding:
     """The same texts, with what a thread may have set around them and without."""
-    usual, errors = s.given(s.sequences), {}
-    for name, entered in _states(s.model.device.type).items():
-        with entered:
-            errors[name] = farthest(usual, s.given(s.sequences))
+    usual = s.given(s.sequences)
+
+    def within_each(_: int) -> dict[str, float]:
+        errors = {}
+        for name, entered in _states(s.model.device.type).items():
+            with entered:
+                errors[name] = farthest(usual, s.given(s.sequences))
+        return errors
+
+    (errors,) = _in_threads(1, within_each)  # what an interrupt may leave set, ends with its thread
     moved = [name for name, error in errors.items() if error > 0]
     return Finding(
         f"{len(s.sequences)} texts, scored within {', '.join(errors)}, and without",
@@ -53,11 +62,34 @@ def state(s: Subject) -> Finding:
 def threads(s: Subject) -> Finding:
     """The same texts, one at a time and in several threads at once."""
     usual, calls = s.alone(s.sequences), ROUNDS * len(s.sequences)
-    which = [(call + thread) % len(s.sequences) for thread in range(THREADS) for call in range(calls)]
-    with ThreadPoolExecutor(THREADS) as pool:
-        found = list(pool.map(lambda i: s.given([s.sequences[i]])[0], which))
+    which = [[(call + thread) % len(s.sequences) for call in range(calls)] for thread in range(THREADS)]
+    found = _in_threads(THREADS, lambda thread: [s.given([s.sequences[i]])[0] for i in which[thread]])
     return Finding(
-        f"{len(which)} calls in {THREADS} threads at once, and one after another",
-        farthest(found, [usual[i] for i in which]),
+        f"{THREADS * calls} calls in {THREADS} threads at once, and one after another",
+        max(farthest(f, [usual[i] for i in w]) for f, w in zip(found, which, strict=True)),
         cause="calls in different threads meet: something is set on the network, or kept between calls",
     )
+
+
+def _in_threads(count: int, run: Callable[[int], T]) -> list[T]:
+    """`run` of 0 … count − 1 at once, each in a thread of its own.
+
+    An interrupt within `threading` may leave one of its locks held for good. So threads are started and heard by C alone.
+    """
+    said: SimpleQueue[tuple[int, list[T], BaseException | None]] = SimpleQueue()
+
+    def work(n: int) -> None:
+        try:
+            said.put((n, [run(n)], None))
+        except BaseException as error:
+            said.put((n, [], error))
+
+    for n in range(count):
+        start_new_thread(work, (n,))
+    found: dict[int, T] = {}
+    for _ in range(count):
+        n, results, error = said.get()
+        if error is not None:
+            raise error
+        found[n] = results[0]
+    return [found[n] for n in range(count)]
