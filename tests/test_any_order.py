@@ -39,13 +39,22 @@ def ordered(ids: list[int], order: list[int], given: list[int] | None = None, st
 @pytest.mark.parametrize("name", NAMES)
 @given(ids=st.lists(st.integers(0, V - 1), min_size=1, max_size=9), data=st.data())
 def test_factors_are_those_of_its_own_forward(name: str, ids: list[int], data: st.DataObject):
-    lm, own = tiny_any_order(name).lm, tiny_any_order(name).own
+    """In float64: a draw may be such that one rounding of float32 weights moves a factor by 1e-5."""
+    lm, own = tiny_any_order(name, dtype="float64").lm, tiny_any_order(name, dtype="float64").own
     order = data.draw(st.permutations(range(len(ids))))
     score = lm.score(ids, order=order)
     assert lm.engine.path == "forest"
-    assert np.abs(score.logprobs - factors_in_order(own, ids, order, START)).max() < FLOAT32
+    assert np.abs(score.logprobs - factors_in_order(own, ids, order, START)).max() < 1e-12
     assert score.ids.tolist() == ids
     assert score.contexts.tolist() == [1 + order.index(place) for place in range(len(ids))]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_in_float32_too(name: str):
+    lm, own = tiny_any_order(name).lm, tiny_any_order(name).own
+    for order in list(permutations(range(len(IDS))))[::17]:
+        found = lm.score(IDS, order=list(order)).logprobs
+        assert np.abs(found - factors_in_order(own, IDS, list(order), START)).max() < FLOAT32
 
 
 @pytest.mark.parametrize("name", NAMES)
