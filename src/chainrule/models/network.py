@@ -24,6 +24,7 @@ from typing import Any, Self, TypeVar
 import torch
 from torch import Tensor, nn
 from torch._C import _InferenceMode
+from torch.overrides import TorchFunctionMode
 
 from chainrule.errors import ChainruleError, ModelError
 from chainrule.models.base import Head
@@ -102,6 +103,13 @@ class Network:
         """The same model on a network of its own, in `dtype` at least: what is set on that one, no other sees."""
         return type(self)(sharing_weights(self.lm, self.name, dtype), self.name)
 
+    def let_go(self, model: Network) -> None:
+        """Free the weights that this trial of `model` has to itself. Its modules refer to themselves, and would keep them."""
+        shared = set(map(id, model.lm.parameters()))
+        for parameter in self.lm.parameters():
+            if id(parameter) not in shared:
+                parameter.data = torch.empty(0, dtype=parameter.dtype, device=parameter.device)
+
     def settled(self) -> Self:
         """The same model on a network with weights of its own, that has run once: some rescale them then (RWKV)."""
         try:
@@ -132,7 +140,13 @@ class Network:
     def hidden(self, inputs_BTD: Tensor, **layout: Any) -> Tensor:
         """Hidden states, B × T × H, of texts of one length; here `inputs_BTD` are ids, B × T."""
         forward = partial(self.trunk, input_ids=inputs_BTD.to(self.device), **layout)
-        return self._running(partial(within, SameBits(), forward), inputs_BTD)[0]
+        return self._running(partial(within, self.mode(), forward), inputs_BTD)[0]
+
+    def mode(self, same_bits: bool = True) -> TorchFunctionMode:
+        """What the network's functions run within. On a GPU rows have no bits of their own, so functions stay as they are."""
+        if not same_bits:
+            return Plain(self.kept, self.device)
+        return SameBits() if self.device.type == "cpu" else Plain(device=self.device)
 
     def _running(self, forward: Callable[[], T], inputs_BTD: Tensor) -> T:
         """What a forward gives of these texts. Raises ModelError where the network's code fails on them, or writes weights."""
@@ -166,7 +180,7 @@ class Network:
     def own_logits(self, ids_T: Tensor) -> Tensor:
         """The reference: the model's own whole forward of one unpadded text of ids. T × V, in the model's type."""
         return within(
-            Plain(self.kept), partial(self.reference, input_ids=ids_T[None].to(self.device), **self._own_options)
+            self.mode(same_bits=False), partial(self.reference, input_ids=ids_T[None].to(self.device), **self._own_options)
         ).logits[0]
 
     _own_options: dict[str, Any] = {}  # noqa: RUF012
@@ -179,8 +193,7 @@ class Network:
         """
         given = _Given(Output(last_hidden_state=hidden_MH[None]))
         forward = partial(self.runner, inputs_embeds=hidden_MH[None], **self._own_options)
-        mode = SameBits() if same_bits else Plain(self.kept)
-        logits_MV = handed_down(_OUTPUT, given, partial(within, mode, forward)).logits[0]
+        logits_MV = handed_down(_OUTPUT, given, partial(within, self.mode(same_bits), forward)).logits[0]
         if not given.taken:
             raise ModelError(f"{self.name} ({type(self.lm).__name__}) makes logits without the output of its trunk")
         return logits_MV
@@ -219,7 +232,7 @@ def _after_running(lm: L, device: torch.device) -> L:
     own = deepcopy(lm).eval()
     run = partial(own, input_ids=torch.zeros(1, 1, dtype=torch.int64, device=device))
     gradients = partial(partial, torch._C._set_grad_enabled)
-    between(gradients(False), gradients(True), partial(within, Plain(), run))
+    between(gradients(False), gradients(True), partial(within, Plain(device=device), run))
     return own
 
 

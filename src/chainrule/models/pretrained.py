@@ -93,6 +93,8 @@ class PretrainedModel(Network):
 
     def _multiplying(self, same_bits: bool, rows: int, forward: Callable[[], T]) -> T:
         """`forward` with products for so many rows."""
+        if self.device.type != "cpu":
+            return within(self.mode(), forward)
         if same_bits:
             return within(SameBits(), forward) if rows > STEPS[0] else self.linears.with_same_bits(forward)
         return self.linears.by(few_rows, forward) if rows <= FEW else forward()

@@ -24,6 +24,8 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from chainrule.errors import ModelError
+from chainrule.models.bounds import BOUNDED
+from chainrule.models.convolution import CONVOLUTIONS
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -150,18 +152,19 @@ class WeightsWritten(ModelError):
 class Plain(TorchFunctionMode):
     """Functions as they are where no default dtype was set: tensors of floats whose type nobody names are float32.
 
-    Raises WeightsWritten for those that would change a tensor whose memory is in `kept`, before they do.
+    Raises WeightsWritten for those that would change a tensor whose memory is in `kept`, before they do; and on a GPU
+    IndexError for those that would look up what is not there.
     """
 
-    def __init__(self, kept: Collection[int] = ()) -> None:
+    def __init__(self, kept: Collection[int] = (), device: torch.device | None = None) -> None:
         super().__init__()
-        self.kept = kept
+        self.kept, self.functions = kept, FACTORIES if device is None or device.type == "cpu" else _ON_GPU
 
     def __torch_function__(self, func: Callable, types: Any, args: tuple = (), kwargs: Mapping[str, Any] | None = None) -> Any:
         if self.kept and any(memory(x) in self.kept for x in _written(func, args, kwargs or {})):
             how = f"{func.__name__} with max_norm" if func in _RENORMALISING else func.__name__
             raise WeightsWritten(f"its forward changes its own weights ({how})")
-        return FACTORIES.get(func, func)(*args, **(kwargs or {}))
+        return self.functions.get(func, func)(*args, **(kwargs or {}))
 
 
 def memory(x: Any) -> int:
@@ -230,11 +233,15 @@ _FLOATS: dict[Any, Callable[..., bool]] = {
     torch.full: _filled_with_float,
 }
 FACTORIES: dict[Any, Callable] = {factory: _float32(factory) for factory in _FLOATS}
+_ON_GPU = FACTORIES | BOUNDED | CONVOLUTIONS
+
+
+_STOPPED: Any = getattr(torch, "AcceleratorError", torch.OutOfMemoryError)  # the second is there since torch 2.8
 
 
 def unless_memory(error: Exception) -> None:
-    """Raises the error again where memory ran out: that says nothing of what was being tried."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+    """Raises the error again where memory ran out, or a GPU has stopped: that says nothing of what was being tried."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError | _STOPPED) or "can't allocate memory" in str(error):
         raise error
 
 

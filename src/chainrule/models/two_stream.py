@@ -20,7 +20,7 @@ from torch.overrides import TorchFunctionMode
 
 from chainrule.models.head import LinearHead
 from chainrule.models.network import Network
-from chainrule.models.sealed import Plain, sealed, within
+from chainrule.models.sealed import sealed, within
 
 
 def is_two_stream(lm: Any) -> bool:
@@ -51,7 +51,7 @@ class TwoStreamModel(Network):
         """The reference: the model's own whole forward of one text. T × V."""
         masks = self._masks(hidden_LL[None], target_TL[None])
         forward = partial(self.reference, input_ids=ids_L[None].to(self.device), use_mems=False, **masks)
-        return within(Plain(self.kept), partial(within, _OneType(), forward)).logits[0]
+        return within(self.mode(same_bits=False), partial(within, _OneType(), forward)).logits[0]
 
     def _masks(self, hidden_BLL: Tensor, target_BTL: Tensor) -> dict[str, Tensor]:
         return {"perm_mask": hidden_BLL.to(self.device, self.dtype), "target_mapping": target_BTL.to(self.device, self.dtype)}

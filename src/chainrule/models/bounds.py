@@ -1,0 +1,95 @@
+"""Indices looked at before they are used, for networks on a GPU.
+
+On the CPU an index out of range is an error like any other: a network is tried with something, and does not take it. On a GPU
+the kernel stops, and with it everything that the process does there from then on. So within `Plain` a network on a GPU has its
+indices looked at first, which waits for the GPU each time: once or twice for a text, and a few times a layer for experts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import wraps
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+Place = tuple[Any, int, int]  # an index, the least that it may be, and one more than the greatest
+
+
+def bounded(function: Callable[..., Any], places: Callable[..., Iterable[Place]]) -> Callable[..., Any]:
+    """`function`, which raises IndexError before it runs where an index is out of range."""
+
+    @wraps(function)
+    def call(*args: Any, **options: Any) -> Any:
+        for index, least, end in places(*args, **options):
+            refuse_outside(index, least, end)
+        return function(*args, **options)
+
+    call.places = places  # type: ignore[attr-defined]
+    return call
+
+
+def refuse_outside(index: Any, least: int, end: int) -> None:
+    """Raises IndexError where a number is less than `least` or not less than `end`."""
+    if not isinstance(index, Tensor) or not index.numel() or index.dtype == torch.bool:
+        return
+    low, high = torch.stack(torch.aminmax(index)).tolist()
+    if low < least or high >= end:
+        raise IndexError(f"index {low if low < least else high} is out of range: there are {end}")
+
+
+def _embedding(input: Tensor, weight: Tensor, *_: Any, **__: Any) -> Iterator[Place]:
+    yield input, 0, weight.shape[0]
+
+
+def _along(input: Tensor, dim: int, index: Any, *_: Any, **__: Any) -> Iterator[Place]:
+    yield index, 0, input.shape[dim] if input.ndim else 1
+
+
+def _fill(input: Tensor, dim: int, index: Any, *_: Any, **__: Any) -> Iterator[Place]:
+    yield index, -input.shape[dim], input.shape[dim]
+
+
+def _one_hot(tensor: Tensor, num_classes: int = -1) -> Iterator[Place]:
+    yield tensor, 0, num_classes if num_classes >= 0 else 1 << 62
+
+
+def _items(input: Tensor, key: Any, *_: Any, **__: Any) -> Iterator[Place]:
+    """Of x[key]: one dimension for each slice and index, as many as it has for a mask, none for None."""
+    keys = key if isinstance(key, tuple) else (key,)
+    taken = [_dimensions(each) for each in keys]
+    dim = 0
+    for each, dims in zip(keys, taken, strict=True):
+        if each is Ellipsis:
+            dim += input.ndim - sum(taken)
+        elif isinstance(each, Tensor) and not each.is_floating_point() and each.dtype not in (torch.bool, torch.uint8):
+            yield each, -input.shape[dim], input.shape[dim]
+        dim += dims
+
+
+def _dimensions(key: Any) -> int:
+    if key is None or key is Ellipsis or isinstance(key, bool):
+        return 0
+    return key.ndim if isinstance(key, Tensor) and key.dtype in (torch.bool, torch.uint8) else 1
+
+
+def _put(input: Tensor, indices: Any, *_: Any, **__: Any) -> Iterator[Place]:
+    yield from _items(input, tuple(indices))
+
+
+_ALONG = ("gather", "index_select", "scatter", "scatter_add", "scatter_reduce", "index_add", "index_copy")
+BOUNDED: dict[Any, Callable[..., Any]] = {
+    function: bounded(function, places)
+    for functions, places in (
+        ((functional.embedding,), _embedding),
+        ((functional.one_hot,), _one_hot),
+        ((torch.index_fill, Tensor.index_fill, Tensor.index_fill_), _fill),
+        ((Tensor.__getitem__, Tensor.__setitem__), _items),
+        ((Tensor.index_put, Tensor.index_put_, torch.index_put, torch.index_put_), _put),
+        ([getattr(owner, name) for name in _ALONG for owner in (torch, Tensor)], _along),
+        ([getattr(Tensor, f"{name}_") for name in _ALONG[2:]], _along),
+    )
+    for function in functions
+}
