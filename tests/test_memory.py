@@ -1,10 +1,13 @@
 """Memory is bounded by one chunk and one path: rows × vocabulary, and rows × rows, are never allocated."""
 
+import gc
 import json
 import subprocess
 import sys
 
 import pytest
+import torch
+from kinds import KINDS
 
 VOCABULARY, TOKENS, SCORED, MEGABYTES = 152_000, 32_768, 4_096, 300  # all of them take minutes, and no more memory
 
@@ -49,3 +52,28 @@ def test_a_long_text_and_a_large_vocabulary_fit_into_little_memory():
     found = json.loads(done.stdout.splitlines()[-1])
     assert (found["path"], found["factors"], found["context"]) == ("forest", SCORED, TOKENS)
     assert found["peak"] - found["before"] < MEGABYTES, found
+
+
+def numbers_alive() -> int:
+    """Numbers in weights wider than bfloat16, wherever they are still held."""
+    alive = [x for x in gc.get_objects() if type(x) is torch.nn.Parameter]
+    return sum(x.numel() for x in alive if x.dtype in (torch.float32, torch.float64))
+
+
+@pytest.mark.parametrize("kind", ["forest", "batch", "masked", "two-stream"])
+def test_what_a_trial_widens_is_given_back_at_once(kind: str):
+    """Not when Python next looks for modules that refer to themselves: on a GPU that is soon too late."""
+    made = KINDS[kind]
+    network = made.network().to(torch.bfloat16)
+    gc.collect()
+    before = numbers_alive()
+    gc.disable()
+    try:
+        lm = made.over(network)
+        made.asks["one token" if "one token" in made.asks else "batch"](lm)
+        assert numbers_alive() == before
+        if kind == "forest":
+            lm.verify()
+            assert numbers_alive() == before
+    finally:
+        gc.enable()

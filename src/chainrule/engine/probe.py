@@ -34,6 +34,13 @@ def choose(model: PretrainedModel) -> Engine:
     except WeightsWritten:
         model = model.settled()
         before, standard = _tried(model)
+    try:
+        return _chosen(model, standard, before)
+    finally:
+        standard.let_go(model)
+
+
+def _chosen(model: PretrainedModel, standard: Standard, before: dict[tuple[str, str], str]) -> Engine:
     trial, tried = standard.trial, []
     standard.check_causal()
     check_settled(trial, before)
@@ -52,7 +59,11 @@ def choose(model: PretrainedModel) -> Engine:
 def _tried(model: PretrainedModel) -> tuple[dict[tuple[str, str], str], Standard]:
     """What a trial of a model is set to before it runs, and what it gives."""
     trial = model.trial()
-    return settings(trial), Standard(trial)
+    try:
+        return settings(trial), Standard(trial)
+    except BaseException:
+        trial.let_go(model)
+        raise
 
 
 def _agreeing(trial: PretrainedModel, standard: Standard, tried: list[str]) -> Iterator[tuple[PretrainedModel, float]]:

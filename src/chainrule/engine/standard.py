@@ -101,13 +101,21 @@ class Standard:
         trial = self.trial if self.size <= SMALL else self.shallow or self.trial
         if size(trial) > WIDE or isinstance(trial, DoubleModel):
             return None
+        double = DoubleModel.of(trial)
         try:
-            found = Standard(DoubleModel.of(trial))
+            found = Standard(double)
         except Exception as error:  # kernels that know no float64
+            double.let_go(trial)
             unless_memory(error)
             return None
         found.sure = found.tolerance = found.loose = DOUBLE
         return found
+
+    def let_go(self, model: PretrainedModel) -> None:
+        """Free what it has widened of the model's weights."""
+        if double := vars(self).get("double"):
+            double.let_go(model)
+        self.trial.let_go(model)
 
     @cached_property
     def lowered(self) -> list[tuple[str, list[Floats]]]:
@@ -222,11 +230,14 @@ def surely_off(model: N, off: float, sure: float, most: float, measure: Callable
         return 0.0 if off <= sure else off
     if size(model) > WIDE:
         return 0.0
+    double = in_float64(model)
     try:
-        further = measure(in_float64(model))
+        further = measure(double)
     except Exception as error:  # kernels that know no float64
         unless_memory(error)
         return 0.0
+    finally:
+        double.let_go(model)
     return 0.0 if further <= DOUBLE else further
 
 

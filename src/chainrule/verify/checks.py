@@ -58,11 +58,14 @@ def verify(lm: Language, texts: Sequence[str] | None = None, progress: Progress 
     begin = time.perf_counter()
     subject = Subject(lm, texts)
     found: dict[str, Property] = {}
-    for done, check in enumerate(CHECKS):
-        if progress is not None:
-            progress(check.name, done, len(CHECKS))
-        because = next((name for name in check.after if found[name].status == "fail"), "")
-        found[check.name] = Property.judged(check.name, _run(check, subject), because)
+    try:
+        for done, check in enumerate(CHECKS):
+            if progress is not None:
+                progress(check.name, done, len(CHECKS))
+            because = next((name for name in check.after if found[name].status == "fail"), "")
+            found[check.name] = Property.judged(check.name, _run(check, subject), because)
+    finally:
+        subject.let_go()
     if progress is not None:
         progress("", len(CHECKS), len(CHECKS))
     return Report(lm.model.name, found.values(), about(lm), time.perf_counter() - begin)

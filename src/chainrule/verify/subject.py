@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 import torch
@@ -185,9 +185,15 @@ class Subject:
         """The model in a wider type, on a network of its own; the last one that was asked for is kept."""
         assert isinstance(self.model, PretrainedModel)
         if self._trial is None or self._trial[0] != dtype:
-            self._trial = None  # its memory first
+            self.let_go()  # its memory first
             self._trial = dtype, self.model.trial(dtype).by(self.model.way)
         return self._trial[1]
+
+    def let_go(self) -> None:
+        """Free the weights of the network that was asked for."""
+        if self._trial is not None:
+            self._trial[1].let_go(cast("PretrainedModel", self.model))
+            self._trial = None
 
     def own(self, ids_T: Ids, dtype: torch.dtype | None = None) -> Floats:
         """log Pr(· | ids[:i + 1]) for every i, T × V: the model's own whole forward of this sequence alone, unpadded."""
