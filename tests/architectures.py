@@ -125,13 +125,13 @@ class Outcome:
         return list(dict.fromkeys(getattr(trial, what) for trial in self.trials if getattr(trial, what)))
 
 
-def examine(model_type: str, variants: Sequence[Variant] = ()) -> Outcome:
-    """Build, save, load and score it in every variant."""
-    trials = tuple(attempt(model_type, variant) for variant in variants or Variant.all_of(model_type))
+def examine(model_type: str, variants: Sequence[Variant] = (), device: str = "cpu") -> Outcome:
+    """Build, save, load and score it in every variant; its own forward, the reference, runs on the CPU."""
+    trials = tuple(attempt(model_type, variant, device) for variant in variants or Variant.all_of(model_type))
     return Outcome(model_type, MODEL_FOR_CAUSAL_LM_MAPPING_NAMES[model_type], trials)
 
 
-def attempt(model_type: str, variant: Variant) -> Trial:
+def attempt(model_type: str, variant: Variant, device: str = "cpu") -> Trial:
     """The same in one of them."""
 
     def ended(outcome: str, **others: Any) -> Trial:
@@ -143,7 +143,7 @@ def attempt(model_type: str, variant: Variant) -> Trial:
         except Exception as error:  # anything may not fit together in a config, or not be installed
             return ended("can't be built here", reason=NOT_BUILT.get(model_type) or _first_line(error))
         try:
-            lm = chainrule.load(folder)
+            lm = chainrule.load(folder, device=device)
         except ModelError as error:
             return ended("refused", reason=str(error).replace(folder, model_type))
         said = lm.engine.reason.replace(folder, model_type)
@@ -163,7 +163,7 @@ def _held_against(lm: LanguageModel, own: Any, variant: Variant, folder: str) ->
     error, note, spread = worst(found, want), "", float(want.std())
     tolerance = max(TOLERANCE * min(1.0, spread), LEAST)
     if error > tolerance:
-        error, note = in_float64(folder, variant, found, want)
+        error, note = in_float64(folder, variant, found, want, str(lm.model.device))
     path = lm.engine.path
     reason = "; ".join(filter(None, (lm.engine.reason.replace(folder, lm.model.name), note)))
     outcome, bends = path if error <= tolerance else "wrong", tuple(thresholds(own.config))
@@ -252,13 +252,13 @@ def worst(found: Floats, want: Floats) -> float:
     return float(np.where(np.isnan(gaps), np.inf, gaps).max())
 
 
-def in_float64(folder: str, variant: Variant, found: Floats, want: Floats) -> tuple[float, str]:
+def in_float64(folder: str, variant: Variant, found: Floats, want: Floats, device: str) -> tuple[float, str]:
     """Once more in float64: is chainrule wrong, or does float32 not determine these numbers?
 
     It does not where, against float64, chainrule is on average no further off than the model's own float32 forward (within
     half as much again: largest errors are a matter of chance). Then the error is that in float64, else it stays.
     """
-    lm, own = chainrule.load(folder, dtype="float64"), in_double(_own(folder, torch.float64))
+    lm, own = chainrule.load(folder, dtype="float64", device=device), in_double(_own(folder, torch.float64))
     in_double(lm.model.runner)
     exact, exact_own = compare(lm, own, variant)
     off, off_own = float(np.abs(found - exact).mean()), float(np.abs(want - exact_own).mean())

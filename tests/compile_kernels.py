@@ -1,51 +1,95 @@
-"""Compile the kernels of the fused head for an H100, which takes no GPU, and print what they need; run by test_fused_head."""
+"""Compile the Triton kernels for an H100, which takes no GPU, and print what they need; see `interpreter.compiled`.
+
+python tests/compile_kernels.py head|attention
+"""
 
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
 
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from chainrule.engine import fused_head, head_kernel
+from chainrule.engine import attention_kernel, fused_head, head_kernel
+from chainrule.engine.triton_attention import TILES
 
-INTEGERS = ("M", "F", "V", "H", "stride_h", "stride_w")
-POINTERS = {"logit_F": "fp32", "logit_MT": "fp32", "count_SMT": "i32", "best_id_SMK": "i32"} | dict.fromkeys(
+TYPES = {2: "bf16", 4: "fp32"}
+PRODUCTS = ("wgmma.mma", "mma.sync", "fma.rn.f32")
+INTEGERS = ("M", "F", "V", "H", "S", "R", "K", "B")
+POINTERS = {"logit_F": "fp32", "logit_MT": "fp32", "logsumexp_M": "fp64", "entropy_M": "fp64"} | dict.fromkeys(
     ("row_F", "row_M", "token_F", "token_MT"), "i64"
 )
+TABLES = ("count_SMT", "best_id_SMK", "first_K", "end_K", "limit_K", "depth_R", "full_count_Q", "part_count_Q", "full_index_QB",
+          "part_index_QB")  # fmt: skip
+OPERANDS = ("hidden", "weight", "bias", "query", "key", "value", "out", "sink_H")
 
 
-def compiled(kernel, dtype: str, **constants):
-    """One kernel with all that a head can have, as `fused_head` would launch it."""
-    tile = fused_head.TILES[{"bf16": 2, "fp32": 4}[dtype]]
-    constants |= {"HAS_BIAS": True, "HAS_SOFTCAP": True, "WIDEN": False, "TILE": tile.size, "DEPTH": tile.depth}
-    types = dict.fromkeys(INTEGERS, "i32") | dict.fromkeys(("scale", "softcap"), "fp32") | dict.fromkeys(constants, "constexpr")
-    types |= {name: "*" + t for name, t in POINTERS.items()} | dict.fromkeys(("hidden", "weight", "bias"), "*" + dtype)
-    signature = {name: types.get(name, "*fp32") for name in kernel.arg_names}
-    aligned = [i for i, (n, t) in enumerate(signature.items()) if t[0] == "*" or n in ("H", "stride_h", "stride_w")]
+def compiled(kernel: Any, itemsize: int, options: dict[str, Any], **constants: Any) -> Any:
+    """A kernel as it would be launched with such operands, with strides and pointers that are multiples of 16."""
+    types = {name: "*" + t for name, t in (POINTERS | dict.fromkeys(TABLES, "i32")).items()}
+    types |= dict.fromkeys(OPERANDS, "*" + TYPES[itemsize]) | dict.fromkeys(INTEGERS, "i32")
+    types |= dict.fromkeys(("scale", "softcap"), "fp32") | dict.fromkeys(constants, "constexpr")
+    signature = {name: types.get(name, "i32" if name.startswith("stride") else "*fp32") for name in kernel.arg_names}
+    aligned = [i for i, (n, t) in enumerate(signature.items()) if t[0] == "*" or n == "H" or n.startswith("stride")]
     source = ASTSource(
         kernel, signature, {(kernel.arg_names.index(n),): v for n, v in constants.items()},
         {(i,): [["tt.divisibility", 16]] for i in aligned},
     )  # fmt: skip
-    options = {"num_warps": tile.num_warps, "num_stages": tile.num_stages, "enable_fp_fusion": False}
     return triton.compile(source, target=GPUTarget("cuda", 90, 32), options=options)
 
 
-def main() -> None:
-    sizes = {}
-    for dtype in ("bf16", "fp32"):
-        asked = {"moments": (1, 0, True), "best": (1, 5, True), "ranks": (fused_head.TARGETS, 0, False)}
-        made = {"target": compiled(head_kernel.target_kernel, dtype)}
+def head() -> dict[str, Any]:
+    """All three kernels with all that a head can have."""
+    made = {"combine": compiled(head_kernel.combine_kernel, 4, {}, TILE=fused_head.COMBINED)}
+    asked = {"moments": (1, 0, True), "best": (1, 5, True), "ranks": (fused_head.TARGETS, 0, False)}
+    for itemsize, tile in fused_head.TILES.items():
+        options = {"num_warps": tile.num_warps, "num_stages": tile.num_stages, "enable_fp_fusion": False}
+        shape = {"HAS_BIAS": True, "HAS_SOFTCAP": True, "WIDEN": False, "TILE": tile.size, "DEPTH": tile.depth}
+        made[f"target {TYPES[itemsize]}"] = compiled(head_kernel.target_kernel, itemsize, options, **shape)
         for name, (targets, top, moments) in asked.items():
-            made[name] = compiled(head_kernel.sweep_kernel, dtype, T=targets, TOP=top, WIDTH=8 if top else 1, MOMENTS=moments,
-                                  SPLIT=fused_head.SPLIT)  # fmt: skip
-        for name, kernel in made.items():
-            ptx = kernel.asm["ptx"].split()
-            products = sorted({word for word in ptx if word.startswith(("wgmma.mma", "mma.sync", "fma.rn.f32"))})
-            sizes[f"{name} {dtype}"] = {"shared": kernel.metadata.shared, "products": products}
-    print(json.dumps(sizes))
+            made[f"{name} {TYPES[itemsize]}"] = compiled(
+                head_kernel.sweep_kernel, itemsize, options, T=targets, TOP=top, WIDTH=8 if top else 1, MOMENTS=moments,
+                SPLIT=fused_head.SPLIT, **shape,
+            )  # fmt: skip
+    return {name: needs(kernel) for name, kernel in made.items()}
+
+
+def attention() -> dict[str, Any]:
+    """The largest tile for each type and width, without and with all that attention can have."""
+    made = {}
+    for (itemsize, width), tiles in TILES.items():
+        options = {"num_warps": tiles[0].num_warps, "num_stages": tiles[0].num_stages}
+        shape = {"ROWS": tiles[0].rows, "KEYS": tiles[0].keys, "WIDEN": False, "SHARE": 3}
+        shape |= {"D": width, "E": width, "WIDE_D": width, "WIDE_E": width}
+        for has in (True,):
+            parts = dict.fromkeys(("HAS_SINK", "HAS_WINDOW", "HAS_SOFTCAP"), has)
+            kernel = compiled(attention_kernel.attend_kernel, itemsize, options, **shape, **parts)
+            name = f"{itemsize} bytes, {width} wide{', with all parts' if has else ''}"
+            made[name] = needs(kernel) | {"estimated": tiles[0].bytes(2 * width, itemsize)}
+    return made
+
+
+def needs(kernel: Any) -> dict[str, Any]:
+    """Bytes of shared memory, instructions that multiply, and bytes of a thread that no register has room for."""
+    products = sorted({word for word in kernel.asm["ptx"].split() if word.startswith(PRODUCTS)})
+    return {"shared": kernel.metadata.shared, "products": products, "spilled": spilled(kernel.asm["ptx"])}
+
+
+def spilled(ptx: str) -> int:
+    tool = next((Path(triton.__file__).parent / "backends" / "nvidia" / "bin").glob("ptxas*"))
+    with tempfile.TemporaryDirectory() as folder:
+        (source := Path(folder) / "kernel.ptx").write_text(ptx)
+        command = [str(tool), "-v", "--gpu-name=sm_90a", str(source), "-o", str(source.with_suffix(".cubin"))]
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    return sum(map(int, re.findall(r"(\d+) bytes spill stores", said)))
 
 
 if __name__ == "__main__":
-    main()
+    print(json.dumps({"head": head, "attention": attention}[sys.argv[1]]()))

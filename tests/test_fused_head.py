@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from interpreter import compiled, interpreted
 from oracle import entropy, log_softmax, rank
 from torch import Tensor, nn
 
@@ -28,21 +24,6 @@ CUDA = torch.cuda.is_available()
 DEVICE = "cuda" if CUDA else "cpu"
 needs_cuda = pytest.mark.skipif(not CUDA, reason="needs a CUDA device")
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning:triton")  # the interpreter computes what is then masked out
-
-
-def interpret() -> None:
-    """Have the kernels interpreted, along with Triton's own functions, which may have been imported before by others."""
-    import triton.language as tl
-    from triton.runtime.interpreter import InterpretedFunction
-    from triton.runtime.jit import JITFunction
-
-    for module in (tl, tl.standard):
-        for name, function in list(vars(module).items()):
-            if isinstance(function, JITFunction):
-                setattr(module, name, InterpretedFunction(function.fn))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TRITON_INTERPRET", "1")
-        import_module("chainrule.engine.head_kernel")
 
 
 class OneOrder:
@@ -64,9 +45,8 @@ def tiny_tiles():
     """Without a GPU: the interpreter for this module alone, and tiles and splits that small matrices have several of."""
     with pytest.MonkeyPatch.context() as patch:
         if not CUDA:
-            interpret()
+            interpreted(patch)
             patch.setattr("triton.runtime.interpreter.np", OneOrder())
-            patch.setenv("TRITON_INTERPRET", "1")
             patch.setattr(fused_head, "TILES", dict.fromkeys((2, 4), Tile(16, 16, 1, 1)))
             patch.setattr(fused_head, "SPLIT", 32)
             patch.setattr(fused_head, "TARGETS", 2)
@@ -243,12 +223,8 @@ def test_tensors_of_the_cpu_are_for_the_interpreter_only(monkeypatch: pytest.Mon
 
 def test_the_kernels_compile_for_an_h100(tmp_path: Path):
     """Without a GPU: within its shared memory, with one and the same product instruction in all kernels of a type."""
-    environment = os.environ | {"TRITON_CACHE_DIR": str(tmp_path), "TRITON_INTERPRET": "0"}
-    script = Path(__file__).with_name("compile_head.py")
-    done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    sizes = json.loads(done.stdout)
-    assert len(sizes) == 8
+    sizes = compiled("head", tmp_path)
+    assert len(sizes) == 9
     assert all(size["shared"] <= 227 * 1024 for size in sizes.values())
     for dtype, products in {"bf16": "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16", "fp32": "fma.rn.f32"}.items():
         assert [size["products"] for name, size in sizes.items() if name.endswith(dtype)] == [[products]] * 4

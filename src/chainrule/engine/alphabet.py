@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from chainrule.models.base import Model
+from chainrule.models.transfer import sent
 
 if TYPE_CHECKING:
     from chainrule.models.any_order import AnyOrderModel
@@ -43,7 +44,7 @@ class Tokens:
         return symbol_N
 
     def inputs(self, model: Model, symbol_N: Ints) -> Tensor:
-        return model.inputs(torch.from_numpy(symbol_N).to(model.device))
+        return model.inputs(sent(symbol_N, model.device))
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Given:
         return np.where(symbol_N >= 0, symbol_N, self.id_M[np.maximum(-1 - symbol_N, 0) % len(self.id_M)])
 
     def inputs(self, model: Model, symbol_N: Ints) -> Tensor:
-        symbol_R = torch.from_numpy(symbol_N).to(model.device)
+        symbol_R = sent(symbol_N, model.device)
         embedding_RD = model.inputs(symbol_R.clamp_min(0))
         given = symbol_R < 0
         embedding_RD[given] = self.embedding_MD[-1 - symbol_R[given]].to(embedding_RD)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from chainrule.engine.alphabet import Placed
 from chainrule.engine.chain import Place, Support
-from chainrule.engine.engine import ROWS, Answer, Engine, Progress, Question
+from chainrule.engine.engine import Answer, Engine, Progress, Question
 from chainrule.engine.invariance import Invariance
 from chainrule.errors import InputError, ModelError
 from chainrule.forest.forest import Forest, offsets, ranges
@@ -45,7 +45,9 @@ class AnyOrderChain:
         """Whether a factor has the same bits in any company."""
         return self.engine.invariance
 
-    def factors(self, sequences: list[Ordered], *, rows: int = ROWS, top: int = 0, progress: Progress | None = None) -> Answer:
+    def factors(
+        self, sequences: list[Ordered], *, rows: int | None = None, top: int = 0, progress: Progress | None = None
+    ) -> Answer:
         """Every factor of every sequence, in the order of prediction, one sequence after another.
 
         Raises InputError, with the item, for one that does not fit into the model's places or context, or that has no
@@ -57,7 +59,7 @@ class AnyOrderChain:
         question, node_T = _question(triples, [len(s.order_T) for s in sequences])
         return self.engine.answer(question, rows=rows, top=top, progress=progress).at(node_T)
 
-    def conditionals(self, places: list[Place], *, rows: int = ROWS) -> NDArray[np.float64]:
+    def conditionals(self, places: list[Place], *, rows: int | None = None) -> NDArray[np.float64]:
         """log Pr(v | seen) for every v of the vocabulary, B × V. Raises InputError as `factors` does."""
         triples = []
         for item, place in enumerate(places):

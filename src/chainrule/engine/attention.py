@@ -3,7 +3,7 @@
 Registered with transformers under one name. The layout of the chunk at hand is known to it by itself (`Layout.at_hand`), since
 not every architecture hands keyword arguments on to its attention. Between chunks the keys and values of the current
 root-to-node path are carried, for each call of each layer.
-Which of three ways attends is decided by what they support: FlexAttention on a GPU, the compiled kernel, PyTorch's own kernels.
+Which of three ways attends is decided by what they support: a Triton kernel on a GPU, the compiled one, PyTorch's own kernels.
 
 Shapes: R rows of the chunk, P rows of the path carried into it, K = P + R places, H heads, G key-value heads, D width.
 """
@@ -22,12 +22,13 @@ from torch import Tensor, nn
 from transformers import AttentionInterface
 
 from chainrule import native
-from chainrule.engine.flex import FlexLayout, flex_attend
-from chainrule.engine.flex import supports as flex_supports
 from chainrule.engine.native_attention import NativeLayout, native_attend
 from chainrule.engine.pieces import PiecesLayout, attend_in_pieces
+from chainrule.engine.triton_attention import TritonLayout, triton_attend
+from chainrule.engine.triton_attention import supports as triton_supports
 from chainrule.forest.chunks import Chunk
 from chainrule.models.sealed import handed_down
+from chainrule.models.transfer import sent
 
 T = TypeVar("T")
 
@@ -69,13 +70,14 @@ class PathCarry:
     def settle(self, chunk: Chunk) -> None:
         """Leave just the next chunk's path in the buffers. A path that simply grows stays where it is."""
         self.stay()
-        stop = chunk.keep + len(chunk.carry)
+        stop, from_K = chunk.keep + len(chunk.carry), None
         place = chunk.path + chunk.carry
         if np.array_equal(place, np.arange(chunk.keep, stop)):
             return
         for buffers in self._calls.values():
+            from_K = sent(place, buffers[0].device) if from_K is None else from_K
             for buffer in buffers:
-                buffer[chunk.keep : stop] = buffer[torch.from_numpy(place).to(buffer.device)]
+                buffer[chunk.keep : stop] = buffer[from_K]
 
     def _buffer(self, like_1GRD: Tensor) -> Tensor:
         _, heads, _, width = like_1GRD.shape
@@ -115,14 +117,13 @@ class Layout(RowsLayout):
 
     def __init__(self, chunk: Chunk, carry: PathCarry, device: torch.device) -> None:
         self.path, self.rows, self.carry = chunk.path, len(chunk), carry
-        self.flex = FlexLayout(chunk.path, chunk.end_K, np.append(np.arange(chunk.path), chunk.depth_R), chunk.depth_R)
+        self.triton = TritonLayout(chunk.path, chunk.end_K, np.append(np.arange(chunk.path), chunk.depth_R), chunk.depth_R)
         self.native = NativeLayout(chunk.tiles)
         self.pieces = PiecesLayout(chunk.tiles, device)
 
     def attend(self, query_1HRD: Tensor, keys: Tensor, values: Tensor, how: How, sink_H: Tensor | None) -> Tensor:
-        if flex_supports(query_1HRD):
-            key_1GKD, value_1GKD = keys.transpose(0, 1)[None], values.transpose(0, 1)[None]
-            return flex_attend(self.flex, query_1HRD, key_1GKD, value_1GKD, *how, sink_H)[None]
+        if triton_supports(query_1HRD, values):
+            return triton_attend(self.triton, query_1HRD, keys, values, *how, sink_H)[None]
         query_HRD = query_1HRD[0]
         if native.supports_attention(query_HRD, keys, values):
             found = native_attend(self.native, query_HRD, keys, values, *how)

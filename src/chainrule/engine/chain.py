@@ -50,7 +50,9 @@ class Chain(Protocol):
     @property
     def invariance(self) -> Invariance: ...
 
-    def factors(self, sequences: list[Ordered], *, rows: int = ..., top: int = 0, progress: Progress | None = None) -> Answer:
+    def factors(
+        self, sequences: list[Ordered], *, rows: int | None = ..., top: int = 0, progress: Progress | None = None
+    ) -> Answer:
         """Every factor of every sequence, in the order of prediction, one sequence after another; each distinct one once.
 
         Raises InputError, with the item, for a sequence that cannot be scored (too long, tokens that cannot occur), and
@@ -58,7 +60,7 @@ class Chain(Protocol):
         """
         ...
 
-    def conditionals(self, places: list[Place], *, rows: int = ...) -> NDArray[np.float64]:
+    def conditionals(self, places: list[Place], *, rows: int | None = ...) -> NDArray[np.float64]:
         """log Pr(v | seen) for every v of the vocabulary, B × V; −inf for what is outside the support."""
         ...
 
@@ -71,7 +73,7 @@ class Orderless(Chain, Protocol):
         places: Sequence[Place],
         token_N: Ints,
         *,
-        rows: int = ...,
+        rows: int | None = ...,
         top: int = 0,
         progress: Progress | None = None,
     ) -> Answer:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -15,15 +16,18 @@ from torch import Tensor
 from chainrule.engine.alphabet import Alphabet, Tokens
 from chainrule.engine.fused_head import read_fused, supports
 from chainrule.engine.paths import Begun, Step, batch_path, forest_path
-from chainrule.engine.readout import Distributions, read, room
+from chainrule.engine.readout import Distributions, Factors, read, room
 from chainrule.errors import ModelError
 from chainrule.forest import Forest
 from chainrule.models.base import Model
-from chainrule.models.products import ROWS
+from chainrule.models.products import usual_rows
 from chainrule.models.sealed import sealed
+from chainrule.models.transfer import sent
 
 if TYPE_CHECKING:
     from chainrule.engine.invariance import Invariance
+
+T = TypeVar("T")
 
 PATHS = {"forest": forest_path, "batch": batch_path, "single": partial(batch_path, padded=False)}
 
@@ -92,16 +96,16 @@ class Engine:
         self,
         question: Question,
         *,
-        rows: int = ROWS,
+        rows: int | None = None,
         top: int = 0,
         progress: Progress | None = None,
         begun: Begun | None = None,
     ) -> Answer:
         """Every wanted factor of the forest, each computed once. Raises ModelError where the model gives NaN.
 
-        begun: what has run already, on the forest path only.
+        rows: contexts computed at a time (None: what suits the device). begun: what has run already, on the forest path only.
         """
-        forest, token_N = question.forest, torch.from_numpy(question.token_N).to(self.model.device)
+        forest = question.forest
         contexts = int((forest.end_N > np.arange(len(forest)) + 1).sum())
         answer = empty_answer(len(forest), top, contexts)
         if supports(self.model.head, top):
@@ -109,24 +113,32 @@ class Engine:
         else:
             reader = partial(read, room_MV=room(self.model.head, self.model.device))
         done = computed = 0
-        for step in self._steps(question, rows, begun):
-            node_F = torch.from_numpy(step.node_F).to(self.model.device)
-            row_F = torch.from_numpy(step.row_F).to(self.model.device)
-            found = reader(self.model.head, step.hidden_RH, row_F, token_N[node_F], top)
-            store(answer, step.node_F, found)
-            done, computed = done + step.new, computed + step.rows
+        answers = self._read(self._steps(question, rows, begun), partial(reader, self.model.head), question.token_N, top)
+        # A GPU works on a chunk while the next one is made ready; what is stored has to be waited for.
+        for node_F, found, new, ran in _late(answers, 0 if self.model.device.type == "cpu" else 1):
+            store(answer, node_F, found)
+            done, computed = done + new, computed + ran
             if progress is not None:
                 progress(done, contexts)
         refuse_nan(answer.logprob_N[question.wanted_N], self.model.name)
         return replace(answer, rows=computed)
 
+    def _read(
+        self, steps: Iterator[Step], reader: Callable[..., Factors], token_N: NDArray[np.int64], top: int
+    ) -> Iterator[tuple[NDArray[np.int64], Factors, int, int]]:
+        """Of each step: nodes and their factors, and how many contexts were computed for the first time, and in all."""
+        for step in steps:
+            token_F = sent(token_N[step.node_F], self.model.device)
+            found = reader(step.hidden_RH, torch.from_numpy(step.row_F), token_F, top)
+            yield step.node_F, found, step.new, step.rows
+
     @sealed
-    def distribution(self, question: Question, node: int, *, rows: int = ROWS) -> NDArray[np.float64]:
+    def distribution(self, question: Question, node: int, *, rows: int | None = None) -> NDArray[np.float64]:
         """log Pr(v | the path down to `node`) for every v of the vocabulary; `node` must have a wanted child."""
         return self.distributions(question, np.array([node]), rows=rows)[0]
 
     @sealed
-    def distributions(self, question: Question, node_B: NDArray[np.int64], *, rows: int = ROWS) -> NDArray[np.float64]:
+    def distributions(self, question: Question, node_B: NDArray[np.int64], *, rows: int | None = None) -> NDArray[np.float64]:
         """log Pr(v | the path down to each node) for every v of the vocabulary, B × V; each must have a wanted child."""
         room_MV = room(self.model.head, self.model.device)
         logprob_BV, missing_B = np.empty((len(node_B), self.model.head.size)), np.ones(len(node_B), bool)
@@ -149,7 +161,8 @@ class Engine:
         refuse_nan(logprob_MV, self.model.name)
         return logprob_MV
 
-    def _steps(self, question: Question, rows: int, begun: Begun | None = None) -> Iterator[Step]:
+    def _steps(self, question: Question, rows: int | None, begun: Begun | None = None) -> Iterator[Step]:
+        rows = rows or usual_rows(self.model.device, self.model.width)
         asked = self.model, question.forest, question.wanted_N, partial(self._embed, question), rows
         return forest_path(*asked, begun) if begun is not None else PATHS[self.path](*asked)
 
@@ -165,6 +178,16 @@ class Engine:
         symbol_R = question.forest.symbol_N[node_R]
         self.refuse_unfit(question.alphabet.tokens(symbol_R))
         return question.alphabet.inputs(self.model, symbol_R)
+
+
+def _late(items: Iterator[T], by: int) -> Iterator[T]:
+    """The same items, each after `by` more of them were begun."""
+    waiting: deque[T] = deque()
+    for item in items:
+        waiting.append(item)
+        if len(waiting) > by:
+            yield waiting.popleft()
+    yield from waiting
 
 
 def empty_answer(nodes: int, top: int, contexts: int) -> Answer:

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from chainrule.engine.readout import Factors
+from chainrule.engine.readout import Factors, on
 from chainrule.models.head import LinearHead
 from chainrule.models.sealed import sealed
 
@@ -37,6 +38,7 @@ TILES = {2: Tile(128, 64, num_warps=8, num_stages=3), 4: Tile(64, 16, num_warps=
 SPLIT = 1024  # columns that one program goes through: enough programs for a whole GPU also where rows are few
 TARGETS = 16  # further factors of a row that are ranked by one look at its logits
 MOST_TOP = 16  # alternatives
+COMBINED = 32  # rows whose splits are added up at a time
 PARTIALS = 1 << 23  # numbers kept between the kernel and the sum over splits (32 MiB)
 
 
@@ -51,15 +53,21 @@ def supports(head: Any, top: int = 0) -> bool:
 
 @sealed
 def read_fused(head: Any, hidden_RH: Tensor, row_F: Tensor, token_F: Tensor, top: int = 0) -> Factors:
-    """The factors Pr(token_F | the context at row_F), as `readout.read` gives them. `row_F` ascends; see `supports`."""
+    """The factors Pr(token_F | the context at row_F), as `readout.read` gives them. `row_F` ascends; see `supports`.
+
+    `row_F` is best on the CPU: a GPU would have to be waited for.
+    """
     with torch.cuda.device_of(head.linear.weight):  # Triton launches on the current device
         return _read(head, hidden_RH, row_F, token_F, top) if len(row_F) else _no_factors(row_F, top)
 
 
 def _read(head: LinearHead, hidden_RH: Tensor, row_F: Tensor, token_F: Tensor, top: int) -> Factors:
-    launch = _Launch.of(head, hidden_RH)
+    launch, here = _Launch.of(head, hidden_RH), partial(on, device=hidden_RH.device)
     row_M, index_F, count_M = torch.unique_consecutive(row_F, return_inverse=True, return_counts=True)
-    first_M = count_M.cumsum(0) - count_M
+    first_M, further = count_M.cumsum(0) - count_M, None
+    if len(row_M) < len(row_F):
+        further = _Further.of(row_F, first_M[index_F])
+    row_M, index_F, first_M, row_F = here(row_M), here(index_F), here(first_M), here(row_F)
     logit_F = launch.targets(row_F, token_F)
     parts = [
         launch.sweep(row_M[part], logit_F[first_M[part], None], token_F[first_M[part], None], top)
@@ -68,27 +76,38 @@ def _read(head: LinearHead, hidden_RH: Tensor, row_F: Tensor, token_F: Tensor, t
     logsumexp_M, entropy_M, greater_M1, top_id_Mk, top_logit_Mk = (torch.cat(p) for p in zip(*parts, strict=True))
     greater_F = torch.empty_like(token_F)
     greater_F[first_M] = greater_M1[:, 0]
-    if len(row_M) < len(row_F):
-        _rank_further(launch, row_F, token_F, logit_F, first_M[index_F], greater_F)
+    if further is not None:
+        further.rank(launch, token_F, logit_F, greater_F)
     top_logprob_Mk = top_logit_Mk.double() - logsumexp_M[:, None]
     logprob_F = logit_F.double() - logsumexp_M[index_F]
     return Factors(logprob_F, greater_F + 1, entropy_M[index_F], top_id_Mk[index_F], top_logprob_Mk[index_F])
 
 
-def _rank_further(launch: _Launch, row_F: Tensor, token_F: Tensor, logit_F: Tensor, first_F: Tensor, greater_F: Tensor) -> None:
-    """Fill in how many logits exceed those of the factors that are not their row's first, T of them at a time."""
-    behind_F = torch.arange(len(row_F), dtype=torch.int64, device=row_F.device) - first_F  # 0 for the first factor of a row
-    further_N = torch.nonzero(behind_F > 0).flatten()
-    slot_N = (behind_F[further_N] - 1) % TARGETS
-    group_N = (slot_N == 0).cumsum(0) - 1
-    head_G = further_N[slot_N == 0]
-    logit_GT = logit_F.new_full((len(head_G), TARGETS), torch.inf)
-    token_GT = token_F.new_full((len(head_G), TARGETS), -1)
-    logit_GT[group_N, slot_N], token_GT[group_N, slot_N] = logit_F[further_N], token_F[further_N]
-    greater_GT = torch.cat(
-        [launch.count(row_F[head_G[p]], logit_GT[p], token_GT[p]) for p in launch.parts(len(head_G), TARGETS, 0)]
-    )
-    greater_F[further_N] = greater_GT[group_N, slot_N]
+@dataclass(frozen=True)
+class _Further:
+    """The N factors that are not their row's first, in G groups of up to T of one row."""
+
+    factor_N: Tensor
+    group_N: Tensor
+    slot_N: Tensor
+    row_G: Tensor
+
+    @classmethod
+    def of(cls, row_F: Tensor, first_F: Tensor) -> _Further:
+        """first_F: the first factor of the same row."""
+        behind_F = torch.arange(len(row_F), dtype=torch.int64, device=row_F.device) - first_F
+        factor_N = torch.nonzero(behind_F > 0).flatten()
+        slot_N = (behind_F[factor_N] - 1) % TARGETS
+        return cls(factor_N, (slot_N == 0).cumsum(0) - 1, slot_N, row_F[factor_N[slot_N == 0]])
+
+    def rank(self, launch: _Launch, token_F: Tensor, logit_F: Tensor, greater_F: Tensor) -> None:
+        """Fill in how many logits exceed theirs."""
+        factor_N, group_N, slot_N, row_G = (on(x, token_F.device) for x in vars(self).values())
+        logit_GT = logit_F.new_full((len(row_G), TARGETS), torch.inf)
+        token_GT = token_F.new_full((len(row_G), TARGETS), -1)
+        logit_GT[group_N, slot_N], token_GT[group_N, slot_N] = logit_F[factor_N], token_F[factor_N]
+        greater_GT = torch.cat([launch.count(row_G[p], logit_GT[p], token_GT[p]) for p in launch.parts(len(row_G), TARGETS, 0)])
+        greater_F[factor_N] = greater_GT[group_N, slot_N]
 
 
 @dataclass(frozen=True)
@@ -128,13 +147,21 @@ class _Launch:
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Of each row: log-sum-exp and entropy (float64), logits above the target, the best tokens and their logits."""
         kept_3SM, count_SMT, best_SMk, id_SMk = self._run(row_M, logit_M1, token_M1, top, moments=True)
-        max_SM, sum_SM, dot_SM = (x.double() for x in kept_3SM)
-        logsumexp_M = torch.logsumexp(max_SM + sum_SM.log(), 0)
-        mean_M = (torch.exp(max_SM - logsumexp_M) * dot_SM).sum(0)  # the expected logit
+        logsumexp_M, entropy_M = self._combined(kept_3SM)
         best_Mk, place_Mk = best_SMk.transpose(0, 1).flatten(1).topk(top, -1)
         id_Mk = id_SMk.transpose(0, 1).flatten(1).gather(1, place_Mk).long()
         best_Mk = best_Mk.masked_fill(best_Mk <= torch.finfo(torch.float32).min, -torch.inf)
-        return logsumexp_M, logsumexp_M - mean_M, count_SMT.sum(0), id_Mk, best_Mk
+        return logsumexp_M, entropy_M, count_SMT.sum(0), id_Mk, best_Mk
+
+    def _combined(self, kept_3SM: Tensor) -> tuple[Tensor, Tensor]:
+        """By a kernel: the order in which PyTorch adds up splits depends on how many rows there are."""
+        from chainrule.engine import head_kernel
+
+        kernel: Any = head_kernel.combine_kernel
+        _, splits, rows = kept_3SM.shape
+        found_2M = torch.empty(2, rows, dtype=torch.float64, device=kept_3SM.device)
+        kernel[(_ceil(rows, COMBINED),)](*kept_3SM, *found_2M, rows, splits, TILE=COMBINED)
+        return found_2M[0], found_2M[1]
 
     def count(self, row_M: Tensor, logit_MT: Tensor, token_MT: Tensor) -> Tensor:
         """How many logits of a row exceed each of its targets."""

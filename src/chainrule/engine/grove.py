@@ -30,8 +30,9 @@ from chainrule.engine.paths import Begun, run_rows
 from chainrule.engine.readout import STEP, Distributions
 from chainrule.forest.chunks import extension
 from chainrule.models.base import Model
-from chainrule.models.products import ROWS
+from chainrule.models.products import usual_rows
 from chainrule.models.sealed import sealed
+from chainrule.models.transfer import sent
 
 Ints = NDArray[np.int64]
 MANY = 8  # rows from which it costs less to give them the bits of scoring at once than to score them again
@@ -105,9 +106,9 @@ class ForestGrove:
     @cached_property
     @sealed
     def _begun(self) -> Grown:
-        hidden_RH = None
+        hidden_RH, rows = None, usual_rows(self.model.device, self.model.width)
         while self._used < len(self.given):
-            tokens = self.given[self._used : self._used + ROWS]
+            tokens = self.given[self._used : self._used + rows]
             chunk = extension(self._used, len(tokens))
             hidden_RH = self._run(Layout(chunk, self._carry, self.model.device), tokens, chunk.depth_R, same_bits=True)
         assert hidden_RH is not None, "something is given"
@@ -168,7 +169,7 @@ class RerunGrove(PathGrove):
         path = {node: (*self.given, *self._ids_N[node]) for node in nodes}
         for length in sorted(set(map(len, path.values()))):
             alike = [node for node in nodes if len(path[node]) == length]
-            count = max(1, ROWS // length) if self.padded else 1
+            count = max(1, usual_rows(self.model.device, self.model.width) // length) if self.padded else 1
             for some in (alike[i : i + count] for i in range(0, len(alike), count)):
                 ids_BT = torch.tensor([path[node] for node in some], dtype=torch.int64, device=self.model.device)
                 depth_BT = np.tile(np.arange(length), len(some))
@@ -215,7 +216,7 @@ class _Paths(RowsLayout):
         longest = int(self.depth_B.max()) + 1
         place_BK = np.stack([np.pad(place, (longest - len(place), 0)) for place in self._places])
         hidden_BK = np.arange(longest) < (longest - 1 - self.depth_B)[:, None]
-        return torch.from_numpy(place_BK).to(device), torch.from_numpy(hidden_BK).to(device)
+        return sent(place_BK, device), sent(hidden_BK, device)
 
 
 def attend_to_paths(

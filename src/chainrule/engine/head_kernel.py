@@ -16,7 +16,7 @@ LOWEST = tl.constexpr(-3.4028234663852886e38)  # an impossible token among the b
 
 
 @triton.jit
-def _tanh(x):
+def tanh(x):
     """To a few units in the last place, also near 0, where the quotient alone would lose all of them (Cephes' tanhf)."""
     square = x * x
     odd = -5.70498872745e-3 * square + 2.06390887954e-2
@@ -49,7 +49,7 @@ def _logits(
         acc_mn += tl.load(bias + column_n, mask=real_n, other=0.0).to(tl.float32)[None, :]
     acc_mn = acc_mn * scale
     if HAS_SOFTCAP:
-        acc_mn = softcap * _tanh(acc_mn / softcap)
+        acc_mn = softcap * tanh(acc_mn / softcap)
     return acc_mn
 
 
@@ -136,3 +136,22 @@ def sweep_kernel(
             place_mK, kept_mK = place_m[:, None] * TOP + slot_K[None, :], real_m[:, None] & (slot_K < TOP)[None, :]
             tl.store(best_SMK + place_mK, best_mK, mask=kept_mK)
             tl.store(best_id_SMK + place_mK, best_id_mK, mask=kept_mK)
+
+
+@triton.jit(do_not_specialize=["M", "S"])
+def combine_kernel(max_SM, sum_SM, dot_SM, logsumexp_M, entropy_M, M, S, TILE: tl.constexpr):
+    """Log-sum-exp and entropy of each row out of those of its splits, in float64, one split after the other."""
+    m = tl.program_id(0) * TILE + tl.arange(0, TILE)
+    real_m, max_m = m < M, tl.full([TILE], float("-inf"), tl.float32)
+    for split in range(0, S):
+        max_m = tl.maximum(max_m, tl.load(max_SM + split * M + m, mask=real_m, other=float("-inf")))
+    base_m = tl.where(max_m == float("-inf"), 0.0, max_m).to(tl.float64)
+    sum_m, dot_m = tl.zeros([TILE], tl.float64), tl.zeros([TILE], tl.float64)
+    for split in range(0, S):
+        at_m = split * M + m
+        weight_m = tl.exp(tl.load(max_SM + at_m, mask=real_m, other=0.0).to(tl.float64) - base_m)
+        sum_m += weight_m * tl.load(sum_SM + at_m, mask=real_m, other=1.0).to(tl.float64)
+        dot_m += weight_m * tl.load(dot_SM + at_m, mask=real_m, other=0.0).to(tl.float64)
+    logsumexp_m = base_m + tl.log(sum_m)
+    tl.store(logsumexp_M + m, logsumexp_m, mask=real_m)
+    tl.store(entropy_M + m, logsumexp_m - dot_m / sum_m, mask=real_m)

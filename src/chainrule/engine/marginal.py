@@ -24,7 +24,6 @@ from chainrule.engine.invariance import Invariance
 from chainrule.engine.job import Body, plan
 from chainrule.errors import InputError
 from chainrule.forest.orders import Ordered
-from chainrule.models.products import ROWS
 
 MOST = 65_536  # texts of one length that are summed over
 
@@ -47,7 +46,9 @@ class MarginalChain:
     def invariance(self) -> Invariance:
         return self.engine.invariance  # sums of the same table, each in one order
 
-    def factors(self, sequences: list[Ordered], *, rows: int = ROWS, top: int = 0, progress: Progress | None = None) -> Answer:
+    def factors(
+        self, sequences: list[Ordered], *, rows: int | None = None, top: int = 0, progress: Progress | None = None
+    ) -> Answer:
         """Every factor of every sequence, in the order of prediction; see `Chain`."""
         steps = Steps(sequences)
         for item, ordered in enumerate(sequences):
@@ -59,7 +60,7 @@ class MarginalChain:
         places: Sequence[Place],
         token_N: Ints,
         *,
-        rows: int = ROWS,
+        rows: int | None = None,
         top: int = 0,
         progress: Progress | None = None,
     ) -> Answer:
@@ -67,12 +68,12 @@ class MarginalChain:
         self._check_all(places)
         return self._answer(places, token_N, rows, top, progress)
 
-    def conditionals(self, places: list[Place], *, rows: int = ROWS) -> NDArray[np.float64]:
+    def conditionals(self, places: list[Place], *, rows: int | None = None) -> NDArray[np.float64]:
         """log Pr(v | seen) for every v of the vocabulary, B × V; all −inf where what is seen is impossible."""
         self._check_all(places)
         return np.array([self._conditional(place, rows) for place in places]).reshape(-1, self.model.head.size)
 
-    def _answer(self, places: Sequence[Place], token_N: Ints, rows: int, top: int, progress: Progress | None) -> Answer:
+    def _answer(self, places: Sequence[Place], token_N: Ints, rows: int | None, top: int, progress: Progress | None) -> Answer:
         found: dict[tuple[object, ...], NDArray[np.float64]] = {}
         answer, before = empty_answer(len(places), top, 0), self._computed
         for n, place in enumerate(places):
@@ -85,7 +86,7 @@ class MarginalChain:
                 progress(n + 1, len(places))
         return replace(answer, rows=self._computed - before, contexts=len(found))
 
-    def _conditional(self, place: Place, rows: int) -> NDArray[np.float64]:
+    def _conditional(self, place: Place, rows: int | None) -> NDArray[np.float64]:
         table = self._table(len(place.ids_L), place.start_id, rows)
         at: list[int | slice] = [slice(None)] * table.ndim
         for p in np.asarray(place.seen).tolist():
@@ -96,7 +97,7 @@ class MarginalChain:
         total = _logsumexp(joint_V[None])[0]
         return joint_V - total if total > -np.inf else joint_V
 
-    def _table(self, length: int, start_id: int | None, rows: int) -> NDArray[np.float64]:
+    def _table(self, length: int, start_id: int | None, rows: int | None) -> NDArray[np.float64]:
         """log Pr of all texts of this length, V × V × …; without a start symbol given their first token."""
         key = length, start_id
         if key not in self._tables:

@@ -50,13 +50,15 @@ class MaskedChain:
             f"places not yet predicted are masked ({name(frame.mask)}, id {frame.mask}), between {name(frame.before)} and "
             f"{name(frame.behind)}"
         )
-        self._reader = Reader(model.name, Supported(model.head, frame.left_out), model.device, self._run, self._width)
+        self._reader = Reader(model, Supported(model.head, frame.left_out), self._run, self._width)
         self._allowed = np.ones(max(model.embeddings, model.head.size), bool)
         self._allowed[frame.left_out] = False
         self._allowed[model.head.size :] = False
         self.reason = f"agrees with the model's own forward to {self._check_model():.1e} nats"
 
-    def factors(self, sequences: list[Ordered], *, rows: int = ROWS, top: int = 0, progress: Progress | None = None) -> Answer:
+    def factors(
+        self, sequences: list[Ordered], *, rows: int | None = None, top: int = 0, progress: Progress | None = None
+    ) -> Answer:
         """Every factor of every sequence, in the order of prediction; see `Chain`."""
         for item, ordered in enumerate(sequences):
             self._check(ordered.ids_L, ordered.fed_L, item)
@@ -68,7 +70,7 @@ class MaskedChain:
         places: Sequence[Place],
         token_N: Ints,
         *,
-        rows: int = ROWS,
+        rows: int | None = None,
         top: int = 0,
         progress: Progress | None = None,
     ) -> Answer:
@@ -78,12 +80,12 @@ class MaskedChain:
             self._check(np.array([token]), np.zeros(1, np.int64), item, place.target)
         return self._answer(places, token_N, rows, top, progress)
 
-    def conditionals(self, places: list[Place], *, rows: int = ROWS) -> NDArray[np.float64]:
+    def conditionals(self, places: list[Place], *, rows: int | None = None) -> NDArray[np.float64]:
         """log Pr(v | seen) for every v of the vocabulary, B × V; −inf for what cannot occur."""
         self._check_all(places)
         return self._reader.conditionals(self._plan(places), rows=rows)
 
-    def _answer(self, places: Sequence[Place], token_N: Ints, rows: int, top: int, progress: Progress | None) -> Answer:
+    def _answer(self, places: Sequence[Place], token_N: Ints, rows: int | None, top: int, progress: Progress | None) -> Answer:
         return self._reader.answer(self._plan(places), token_N, rows=rows, top=top, progress=progress)
 
     def _plan(self, places: Sequence[Place]) -> Plan:
@@ -137,8 +139,14 @@ class MaskedChain:
 
         On short texts, and on longer ones: some look at parts of those only (Reformer), and at random ones at that.
         """
-        model, draw = self.model, np.random.default_rng(0)
-        trial, worst = model.trial(), 0.0
+        trial = self.model.trial()
+        try:
+            return self._tried(trial)
+        finally:
+            trial.let_go(self.model)
+
+    def _tried(self, trial: MaskedModel) -> float:
+        model, draw, worst = self.model, np.random.default_rng(0), 0.0
         before = settings(trial)
         longest = (model.max_rows or LONG + 2) - 2
         for texts, length in dict.fromkeys((texts, min(length, longest)) for texts, length in ((TEXTS, LENGTH), (2, LONG))):

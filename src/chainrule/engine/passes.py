@@ -23,7 +23,10 @@ from chainrule.engine.invariance import Invariance
 from chainrule.engine.readout import Distributions, block_rows, read, room
 from chainrule.models.base import Head
 from chainrule.models.head import all_logits
+from chainrule.models.network import Network
+from chainrule.models.products import usual_rows
 from chainrule.models.sealed import sealed
+from chainrule.models.transfer import sent
 
 Ints = NDArray[np.int64]
 
@@ -101,40 +104,43 @@ class Plan:
 class Reader:
     """Runs passes of one network, and reads its conditionals."""
 
-    name: str
+    network: Network
     head: Head
-    device: torch.device
     run: Callable[[Reading], Tensor]  # hidden states of the conditionals, C × H
     width: Callable[[int], int]  # places that a text of so many tokens has in the network
 
+    @property
+    def _usual_rows(self) -> int:
+        return usual_rows(self.network.device, self.network.width)
+
     @sealed
-    def answer(self, plan: Plan, token_N: Ints, *, rows: int, top: int, progress: Progress | None) -> Answer:
+    def answer(self, plan: Plan, token_N: Ints, *, rows: int | None, top: int, progress: Progress | None) -> Answer:
         """The factor of every token, with its rank, the entropy and the alternatives. Raises ModelError where it is NaN."""
         answer, computed = empty_answer(len(token_N), top, len(plan.pass_C)), 0
-        by_context, space = np.argsort(plan.context_N, kind="stable"), room(self.head, self.device)
-        for here, reading in plan.readings(rows, self.width):
+        by_context, space = np.argsort(plan.context_N, kind="stable"), room(self.head, self.network.device)
+        for here, reading in plan.readings(rows or self._usual_rows, self.width):
             a, b = np.searchsorted(plan.context_N[by_context], [here.start, here.stop]).tolist()
             factor_F = by_context[a:b]
-            row_F = torch.from_numpy(plan.context_N[factor_F] - here.start).to(self.device)
-            token_F = torch.from_numpy(token_N[factor_F]).to(self.device)
+            row_F = torch.from_numpy(plan.context_N[factor_F] - here.start)
+            token_F = sent(token_N[factor_F], self.network.device)
             store(answer, factor_F, read(self.head, self.run(reading), row_F, token_F, top, space))
             computed += len(reading.fed_BL) * self.width(reading.fed_BL.shape[1])
             if progress is not None:
                 progress(here.stop, len(plan.pass_C))
-        refuse_nan(answer.logprob_N, self.name)
+        refuse_nan(answer.logprob_N, self.network.name)
         return replace(answer, rows=computed)
 
     @sealed
-    def conditionals(self, plan: Plan, *, rows: int) -> NDArray[np.float64]:
+    def conditionals(self, plan: Plan, *, rows: int | None) -> NDArray[np.float64]:
         """log Pr(v | …) for every v of the vocabulary, N × V. Raises ModelError where it is NaN."""
         found_CV = np.empty((len(plan.pass_C), self.head.size))
-        space, count = room(self.head, self.device), block_rows(self.head.size)
-        for here, reading in plan.readings(rows, self.width):
+        space, count = room(self.head, self.network.device), block_rows(self.head.size)
+        for here, reading in plan.readings(rows or self._usual_rows, self.width):
             for at, hidden_MH in zip(range(here.start, here.stop, count), self.run(reading).split(count), strict=True):
                 read = Distributions.at(self.head, hidden_MH, space)
                 logprob_MV = read.logits_MV.double() - read.logsumexp_M[:, None]
                 found_CV[at : at + len(hidden_MH)] = logprob_MV[: len(hidden_MH)].cpu().numpy()
-        refuse_nan(found_CV, self.name)
+        refuse_nan(found_CV, self.network.name)
         return found_CV[plan.context_N]
 
 

@@ -16,13 +16,13 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from chainrule.engine.attention import Layout, PathCarry, RowsLayout
 from chainrule.forest import Chunk, Forest, chunks
 from chainrule.models.base import Model
+from chainrule.models.transfer import sent
 
 Ints = NDArray[np.int64]
 Embed = Callable[[Ints], Tensor]  # nodes of the forest → their embeddings
@@ -67,7 +67,7 @@ def run_chunk(model: Model, chunk: Chunk, layout: Layout, inputs_RD: Tensor) -> 
 
 def run_rows(model: Model, depth_R: Ints, layout: RowsLayout, inputs_RD: Tensor, *, same_bits: bool = True) -> Tensor:
     """Hidden states of rows at these depths, R × H; their keys and values are still to be settled."""
-    position = torch.from_numpy(depth_R).to(model.device)[None]
+    position = sent(depth_R, model.device)[None]
     return layout.at_hand(partial(model.hidden, inputs_RD[None], same_bits=same_bits, position_ids=position))[0]
 
 
@@ -82,8 +82,8 @@ def batch_path(
         length = max(len(path) for path in path_B)
         node_BT = np.stack([np.pad(path, (0, length - len(path)), mode="edge") for path in path_B])
         seen_BT = np.arange(length) < np.array([[len(path)] for path in path_B])
-        mask = torch.from_numpy(seen_BT).to(model.device)
-        extra: dict[str, Any] = {} if bool(mask.all()) else {"attention_mask": mask.long()}
+        mask = sent(seen_BT, model.device)
+        extra: dict[str, Any] = {} if seen_BT.all() else {"attention_mask": mask.long()}
         hidden = model.hidden(embed(node_BT.reshape(-1)).unflatten(0, node_BT.shape), **extra)
         row_F, node_F, new = _first_reading(path_B, length, seen_N, factors)
         yield Step(hidden.flatten(0, 1), row_F, node_F, node_BT.size, new)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from chainrule.forest.tiles import KEYS, QUERIES, Far, Near, T, Tiles
+from chainrule.models.transfer import sent
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def _index(rows: NDArray[np.int64], device: torch.device) -> slice | Tensor:
     rows = rows.reshape(-1)
     if np.array_equal(rows, np.arange(rows[0], rows[0] + len(rows))):
         return slice(int(rows[0]), int(rows[0]) + len(rows))
-    return torch.from_numpy(rows).to(device)
+    return sent(rows, device)
 
 
 def _folded(query_QHD: Tensor, groups: int) -> Tensor:
@@ -137,7 +138,7 @@ def _unfolded(x_GXD: Tensor, rows: int) -> Tensor:
 
 def _mask(seen: Any, like: Tensor) -> Tensor:
     """What is added to the attention scores: 0 where visible, −inf where not."""
-    hidden = torch.from_numpy(~seen).to(like.device)
+    hidden = sent(~seen, like.device)
     return torch.zeros(hidden.shape, dtype=like.dtype, device=like.device).masked_fill_(hidden, -torch.inf)
 
 

@@ -36,18 +36,27 @@ class Factors:
 
 @sealed
 def read(head: Head, hidden_RH: Tensor, row_F: Tensor, token_F: Tensor, top: int = 0, room_MV: Tensor | None = None) -> Factors:
-    """The factors Pr(token_F | the context at row_F). `row_F` ascends; `room_MV`: where the logits may lie (`room`)."""
-    room_MV = room(head, hidden_RH.device) if room_MV is None else room_MV
+    """The factors Pr(token_F | the context at row_F). `row_F` ascends; `room_MV`: where the logits may lie (`room`).
+
+    `row_F` is best on the CPU: a GPU would have to be waited for.
+    """
+    device = hidden_RH.device
+    room_MV = room(head, device) if room_MV is None else room_MV
     rows, index_F = torch.unique_consecutive(row_F, return_inverse=True)
     count = block_rows(head.size)
     parts = []
     for first in range(0, len(rows), count):
         bounds = torch.tensor([first, first + count], dtype=torch.int64, device=index_F.device)
         a, b = torch.searchsorted(index_F, bounds).tolist()
-        hidden_MH = hidden_RH[rows[first : first + count]]
-        parts.append(Distributions.at(head, hidden_MH, room_MV).factors(index_F[a:b] - first, token_F[a:b], top))
+        hidden_MH = hidden_RH[on(rows[first : first + count], device)]
+        index_N = on(index_F[a:b] - first, device)
+        parts.append(Distributions.at(head, hidden_MH, room_MV).factors(index_N, token_F[a:b], top))
     fields = zip(*(vars(p).values() for p in parts), strict=True)
     return Factors(*(torch.cat(list(f)) for f in fields)) if parts else _no_factors(top)
+
+
+def on(numbers: Tensor, device: torch.device) -> Tensor:
+    return numbers.to(device, non_blocking=True)  # see `sent`
 
 
 def block_rows(size: int) -> int:

@@ -1,163 +1,186 @@
-"""Attention over a chunk of a forest by FlexAttention: one kernel for any shape of forest, and no mask in memory.
+"""Attention over a chunk of a forest on a GPU: one Triton kernel for any shape of forest, and no mask in memory.
 
     key k is visible to query q   ⇔   k ≤ q < end[k]          (sliding window: and depth[q] − depth[k] < W)
 
-The keys are those of the carried path, all above the chunk's first row, followed by those of its own rows. A block of 128
-queries is given the list of blocks of 128 keys in which it sees anything; where it sees everything, the rule is not asked.
+The keys are those of the carried path, all above the chunk's first row, followed by those of its own rows. A block of rows is
+given the blocks of keys in which it sees everything, where the rule is not asked, and those in which it may see something.
 
-Shapes: R rows of the chunk, P rows of the path carried into it, K = P + R keys, Q blocks of queries, B blocks of keys,
-H heads, G key-value heads, D width of a head.
+Shapes: R rows of the chunk, P rows of the path carried into it, K = P + R keys, Q blocks of rows, B blocks of keys, H heads,
+G key-value heads, D and E width of a head's keys and values.
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
+import os
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.util import find_spec
+from math import log
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.attention import flex_attention as flex
-from torch.nn.attention.flex_attention import BlockMask
+
+from chainrule.models.transfer import sent
 
 Ints = NDArray[np.int64]
 Blocks = NDArray[np.bool_]
 
-BLOCK = 128  # rows and keys of a block, as FlexAttention's kernels expect by default
-# One kernel for all lengths, not another one for less than 128 rows: that one fails where lengths are dynamic.
-KERNEL = {"BACKEND": "TRITON"} if hasattr(flex, "_Backend") else {"FORCE_USE_FLEX_ATTENTION": True}
+WIDEST = 512  # heads
+ALIGNED = 4  # numbers of a table are padded to a multiple of this: 16 bytes, as Triton likes pointers
+LOG2E = 1 / log(2)
 
 
 @dataclass(frozen=True)
-class FlexLayout:
+class Tile:
+    """Rows and keys that are multiplied at a time."""
+
+    rows: int
+    keys: int
+    num_warps: int
+    num_stages: int
+
+    def bytes(self, width: int, itemsize: int) -> int:
+        """The shared memory it takes, with keys and values so wide together."""
+        return itemsize * width * (self.rows // 2 + self.keys * self.num_stages) + (2 << 10)
+
+
+# By bytes of a number and width of a head, the first that fits into a GPU's shared memory; measured on an H100 (LOG.md).
+TILES = {
+    (2, 64): (Tile(64, 64, 4, 3), Tile(32, 32, 4, 1)),
+    (2, 128): (Tile(128, 64, 8, 3), Tile(64, 64, 4, 2), Tile(64, 32, 4, 2), Tile(32, 32, 4, 1)),
+    (2, 256): (Tile(128, 32, 8, 2), Tile(64, 32, 4, 2), Tile(32, 32, 4, 1)),
+    (2, 512): (Tile(64, 16, 8, 2), Tile(32, 16, 4, 2), Tile(16, 16, 4, 1)),
+    (4, 64): (Tile(32, 32, 4, 2), Tile(32, 32, 4, 1)),
+    (4, 128): (Tile(32, 16, 4, 2), Tile(16, 16, 4, 1)),
+    (4, 256): (Tile(64, 16, 8, 2), Tile(32, 16, 8, 2), Tile(16, 16, 4, 1)),
+    (4, 512): (Tile(32, 16, 8, 2), Tile(16, 16, 8, 2), Tile(16, 16, 4, 1)),
+}
+
+
+@dataclass(frozen=True)
+class TritonLayout:
     """What can be seen in a chunk, for the layers of a model to share."""
 
     path: int  # P: keys of the carried path
     end_K: Ints  # one past the key's last descendant row, in rows of the chunk; beyond R for what goes on in the next one
     depth_K: Ints
     depth_R: Ints
-    _masks: dict[tuple[int | None, torch.device], BlockMask] = field(default_factory=dict, repr=False, compare=False)
+    _tables: dict[Any, list[Tensor]] = field(default_factory=dict, repr=False, compare=False)
 
-    def mask(self, window: int | None, device: torch.device) -> BlockMask:
-        """The chunk's visibility as FlexAttention takes it; made once for each window and device."""
-        if (window, device) not in self._masks:
-            self._masks[window, device] = self._mask(window, device)
-        return self._masks[window, device]
+    def tables(self, window: int | None, rows: int, keys: int, device: torch.device) -> list[Tensor]:
+        """The rule, and lists of blocks of so many rows and keys, as `attend_kernel` takes them; made once for all layers.
+
+        first_K, end_K, limit_K and depth_R say what is visible: rows from first to before end, less deep than limit. Then for
+        each block of rows, Q, how many blocks of keys are full and how many are in part, and which: Q × B, those first.
+        """
+        key = window, rows, keys, device
+        if key not in self._tables:
+            some_QB, all_QB = self.blocks(window, rows, keys)
+            counts, lists = zip(*(_listed(blocks_QB) for blocks_QB in (all_QB, some_QB & ~all_QB)), strict=True)
+            limit_K = self.depth_K + (0 if window is None else window)
+            self._tables[key] = _sent([self.first_K, self.end_K, limit_K, self.depth_R, *counts, *lists], device)
+        return self._tables[key]
 
     @property
     def first_K(self) -> Ints:
         """The first row that may see the key: −1 for the path, which all rows are below."""
         return np.concatenate([np.full(self.path, -1), np.arange(len(self.depth_R))])
 
-    def blocks(self, window: int | None) -> tuple[Blocks, Blocks]:
-        """Q × B: where some pair of query and key is visible, and where all pairs are."""
-        rows, first_K = len(self.depth_R), self.first_K
-        start_B = np.arange(0, len(self.end_K), BLOCK)
-        some_QB = np.zeros((-(-rows // BLOCK), len(start_B)), np.bool_)
-        all_QB = np.zeros_like(some_QB)
-        for q, start in enumerate(range(0, rows, BLOCK)):
-            stop = min(start + BLOCK, rows)
-            some_K = (first_K < stop) & (self.end_K > start)
-            all_K = (first_K <= start) & (self.end_K >= stop)
-            if window is not None:
-                depth_q = self.depth_R[start:stop]
-                # What lies below a key from above the block is a run from the block's first row on. (A key of the block itself
-                # is seen by its own row, which the run from there on covers too.)
-                lowest_K = np.minimum.accumulate(depth_q)[np.clip(self.end_K, start + 1, stop) - 1 - start]
-                some_K &= lowest_K < self.depth_K + window
-                all_K &= depth_q.max() < self.depth_K + window
-            some_QB[q] = np.logical_or.reduceat(some_K, start_B)
-            all_QB[q] = np.logical_and.reduceat(all_K, start_B)
+    def blocks(self, window: int | None, rows: int, keys: int) -> tuple[Blocks, Blocks]:
+        """Q × B: where some pair of query and key may be visible, and where all pairs are.
+
+        The first leaves out what the keys' ranges of rows, and of depths, leave no room for.
+        """
+        start_Q = np.arange(0, len(self.depth_R), rows)
+        stop_Q = np.minimum(start_Q + rows, len(self.depth_R))
+        start_B = np.arange(0, len(self.end_K), keys)
+        whole_B = start_B + keys <= len(self.end_K)
+
+        def least(x_K: Ints) -> Ints:
+            return np.minimum.reduceat(x_K, start_B)
+
+        def most(x_K: Ints) -> Ints:
+            return np.maximum.reduceat(x_K, start_B)
+
+        some_QB = (least(self.first_K) < stop_Q[:, None]) & (most(self.end_K) > start_Q[:, None])
+        all_QB = (most(self.first_K) <= start_Q[:, None]) & (least(self.end_K) >= stop_Q[:, None]) & whole_B
+        if window is not None:
+            limit_K = self.depth_K + window
+            some_QB &= np.minimum.reduceat(self.depth_R, start_Q)[:, None] < most(limit_K)
+            all_QB &= np.maximum.reduceat(self.depth_R, start_Q)[:, None] < least(limit_K)
         return some_QB, all_QB
 
-    def _mask(self, window: int | None, device: torch.device) -> BlockMask:
-        some_QB, all_QB = self.blocks(window)
-        count, index = _listed(some_QB & ~all_QB, device)
-        full_count, full_index = _listed(all_QB, device)
-        return BlockMask.from_kv_blocks(
-            count, index, full_count, full_index, BLOCK, self._rule(window, device),
-            seq_lengths=(len(self.depth_R), len(self.end_K)), compute_q_blocks=False,
-        )  # fmt: skip
 
-    def _rule(self, window: int | None, device: torch.device) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
-        """The rule for one pair. It holds tensors and no numbers, so that chunks and windows share one compiled kernel."""
-        first_K, end_K = _ints(self.first_K, device), _ints(np.minimum(self.end_K, len(self.depth_R)), device)
-        if window is None:
-            return lambda _b, _h, q, k: (first_K[k] <= q) & (q < end_K[k])
-        depth_R, limit_K = _ints(self.depth_R, device), _ints(self.depth_K + window, device)
-        return lambda _b, _h, q, k: (first_K[k] <= q) & (q < end_K[k]) & (depth_R[q] < limit_K[k])
+def supports(query_1HRD: Tensor, value_KGE: Tensor) -> bool:
+    """Whether there is a kernel for these: on a GPU with Triton, in no more than 32 bits, heads not too wide."""
+    narrow = max(query_1HRD.shape[-1], value_KGE.shape[-1]) <= WIDEST and query_1HRD.dtype.itemsize in (2, 4)
+    runs = query_1HRD.is_cuda or os.environ.get("TRITON_INTERPRET") == "1"  # Triton's interpreter takes tensors of the CPU
+    if not (narrow and runs) or find_spec("triton") is None:
+        return False
+    widths = _wide(query_1HRD.shape[-1]), _wide(value_KGE.shape[-1])
+    return tile_of(query_1HRD.dtype, *widths, query_1HRD.device) is not None
 
 
-def supports(query_1HRD: Tensor) -> bool:
-    """Whether there is a kernel for such queries: on a GPU with Triton, heads at least 16 wide."""
-    return query_1HRD.is_cuda and query_1HRD.shape[-1] >= 16 and find_spec("triton") is not None
-
-
-def flex_attend(
-    layout: FlexLayout,
+def triton_attend(
+    layout: TritonLayout,
     query_1HRD: Tensor,
-    key_1GKD: Tensor,
-    value_1GKD: Tensor,
+    key_KGD: Tensor,
+    value_KGE: Tensor,
     scaling: float | None = None,
     window: int | None = None,
     softcap: float | None = None,
-    sinks_H: Tensor | None = None,
+    sink_H: Tensor | None = None,
 ) -> Tensor:
-    """What every row gathers from the keys it sees, R × H × D. Without a GPU the scores are written out (for tests)."""
-    options: dict[str, Any] = {
-        "score_mod": None if softcap is None else _softcapped(softcap),
-        "block_mask": layout.mask(window, query_1HRD.device),
-        "scale": scaling,
-        "enable_gqa": query_1HRD.shape[1] != key_1GKD.shape[1],
-        "kernel_options": KERNEL,
-    }
-    attend = _compiled() if query_1HRD.is_cuda else flex.flex_attention
-    if sinks_H is None:
-        out_1HRD = attend(query_1HRD, key_1GKD, value_1GKD, **options)
-    else:
-        request = flex.AuxRequest(lse=True)
-        out_1HRD, aux = attend(query_1HRD, key_1GKD, value_1GKD, **options, return_aux=request)
-        # A sink is one more score without a value: it takes its part of the weights, and what is left is the old share.
-        share_1HR = torch.sigmoid(aux.lse - sinks_H.to(aux.lse.dtype)[:, None])
-        out_1HRD = (out_1HRD * share_1HR[..., None]).to(out_1HRD.dtype)
-    return out_1HRD[0].transpose(0, 1)
+    """What every row gathers from the keys it sees, R × H × E. A sink takes its share of the weights and gives nothing."""
+    from chainrule.engine.attention_kernel import attend_kernel  # imports Triton
+
+    query_HRD, key_KGD, value_KGE = (x if x.stride(-1) == 1 else x.contiguous() for x in (query_1HRD[0], key_KGD, value_KGE))
+    (heads, rows, width), (keys, shared, value_width) = query_HRD.shape, value_KGE.shape
+    wide = _wide(width), _wide(value_width)
+    tile = tile_of(query_HRD.dtype, *wide, query_HRD.device)
+    assert tile is not None, "see supports"
+    tables = layout.tables(window, tile.rows, tile.keys, query_HRD.device)
+    out_RHE = torch.empty(rows, heads, value_width, dtype=query_HRD.dtype, device=query_HRD.device)
+    scale = width**-0.5 if scaling is None else scaling
+    kernel: Any = attend_kernel
+    with torch.cuda.device_of(query_HRD):  # Triton launches on the current device
+        kernel[heads, -(-rows // tile.rows)](
+            query_HRD, key_KGD, value_KGE, out_RHE, query_HRD if sink_H is None else sink_H, *tables,
+            rows, keys, tables[-1].shape[1], *query_HRD.stride()[:2], *key_KGD.stride()[:2], *value_KGE.stride()[:2],
+            *out_RHE.stride()[:2], float(scale if softcap else scale * LOG2E), float(softcap or 1.0),
+            SHARE=heads // shared, HAS_SINK=sink_H is not None, HAS_WINDOW=window is not None, HAS_SOFTCAP=bool(softcap),
+            WIDEN=not query_HRD.is_cuda, ROWS=tile.rows, KEYS=tile.keys, D=width, E=value_width, WIDE_D=wide[0], WIDE_E=wide[1],
+            num_warps=tile.num_warps, num_stages=tile.num_stages,
+        )  # fmt: skip
+    return out_RHE
 
 
-@functools.cache
-def _compiled(backend: Any = "inductor") -> Callable[..., Any]:
-    """FlexAttention as a kernel for any lengths, with scale and softcap as constants in it."""
-    import torch._dynamo
-    import torch.fx.experimental._config
-
-    shapes: Any = torch.fx.experimental._config
-    compiled: Any = torch.compile(flex.flex_attention, dynamic=True, backend=backend)
-
-    def attend(*tensors: Tensor, **options: Any) -> Any:
-        # Lengths that happen to be equal are no rule (the first chunk has as many keys as queries), and floats are not to be
-        # symbols. Eight kernels are soon used up by a few models; beyond the limit scores would be written out, in silence.
-        with torch._dynamo.config.patch(specialize_float=True, recompile_limit=64), shapes.patch(use_duck_shape=False):
-            return compiled(*tensors, **options)
-
-    return attend
+def _wide(width: int) -> int:
+    """What Triton multiplies in place of so many columns: a power of 2, 16 at least."""
+    return max(16, 1 << (width - 1).bit_length())
 
 
-@functools.cache
-def _softcapped(softcap: float) -> Callable[..., Tensor]:
-    return lambda score, _b, _h, _q, _k: softcap * torch.tanh(score / softcap)
+@cache
+def tile_of(dtype: torch.dtype, wide_keys: int, wide_values: int, device: torch.device) -> Tile | None:
+    """The first tile for heads so wide that fits into the device's shared memory; None where there is none."""
+    tiles = TILES[dtype.itemsize, max(64, wide_keys, wide_values)]
+    if device.type == "cpu":
+        return tiles[-1]
+    there = getattr(torch.cuda.get_device_properties(device), "shared_memory_per_block_optin", 48 << 10)
+    return next((tile for tile in tiles if tile.bytes(wide_keys + wide_values, dtype.itemsize) <= there), None)
 
 
-def _listed(blocks_QB: Blocks, device: torch.device) -> tuple[Tensor, Tensor]:
-    """How many blocks each row of blocks has, and which: those first, in ascending order (1 × 1 × Q and 1 × 1 × Q × B).
-
-    Q and B are at least 2: a length of 1 would be compiled for apart."""
-    blocks_QB = np.pad(blocks_QB, [(0, max(0, 2 - length)) for length in blocks_QB.shape])
-    index_QB = np.argsort(~blocks_QB, axis=1, kind="stable")
-    return _ints(blocks_QB.sum(1), device)[None, None], _ints(index_QB, device)[None, None]
+def _listed(blocks_QB: Blocks) -> tuple[Ints, Ints]:
+    """How many blocks each row of blocks has, Q, and which: those first, in ascending order, Q × B."""
+    return blocks_QB.sum(1), np.argsort(~blocks_QB, axis=1, kind="stable")
 
 
-def _ints(x: NDArray[np.integer], device: torch.device) -> Tensor:
-    return torch.from_numpy(x.astype(np.int32)).to(device)
+def _sent(arrays: list[Ints], device: torch.device) -> list[Tensor]:
+    """Arrays of whole numbers on the device, by one copy."""
+    padded = [np.pad(x.reshape(-1), (0, -x.size % ALIGNED)) for x in arrays]
+    numbers = sent(np.concatenate(padded).astype(np.int32), device)
+    parts = numbers.split([len(x) for x in padded])
+    return [part[: x.size].view(x.shape) for part, x in zip(parts, arrays, strict=True)]

@@ -23,7 +23,6 @@ from chainrule.engine.probe import check_settled, settings
 from chainrule.engine.standard import SHARE, SURE, distance, moved, surely_off, tolerance
 from chainrule.errors import InputError, ModelError
 from chainrule.forest.orders import Ordered
-from chainrule.models.products import ROWS
 from chainrule.models.sealed import sealed, unless_memory
 from chainrule.models.two_stream import TwoStreamModel
 
@@ -45,10 +44,12 @@ class TwoStreamChain:
 
     def __init__(self, model: TwoStreamModel) -> None:
         self.model = model
-        self._reader = Reader(model.name, model.head, model.device, self._run, lambda length: 2 * length)
+        self._reader = Reader(model, model.head, self._run, lambda length: 2 * length)
         self.reason = f"agrees with the model's own forward to {self._check_model():.1e} nats"
 
-    def factors(self, sequences: list[Ordered], *, rows: int = ROWS, top: int = 0, progress: Progress | None = None) -> Answer:
+    def factors(
+        self, sequences: list[Ordered], *, rows: int | None = None, top: int = 0, progress: Progress | None = None
+    ) -> Answer:
         """Every factor of every sequence, in the order of prediction; see `Chain`. One pass a sequence."""
         for item, ordered in enumerate(sequences):
             self._check(ordered.ids_L, ordered.fed_L, len(ordered.given_G), ordered.start_id, item)
@@ -61,7 +62,7 @@ class TwoStreamChain:
 
         return self._reader.answer(Plan.of(len(steps), ask), steps.token_N, rows=rows, top=top, progress=progress)
 
-    def conditionals(self, places: list[Place], *, rows: int = ROWS) -> NDArray[np.float64]:
+    def conditionals(self, places: list[Place], *, rows: int | None = None) -> NDArray[np.float64]:
         """log Pr(v | seen) for every v of the vocabulary, B × V; it depends on the order in which `seen` became known."""
         check_places(places)
         for item, place in enumerate(places):
@@ -101,10 +102,16 @@ class TwoStreamChain:
 
         Raises ModelError where they are not its own, or where tokens that come later in the order have an effect.
         """
+        trial = self.model.trial()
+        try:
+            return self._tried(trial)
+        finally:
+            trial.let_go(self.model)
+
+    def _tried(self, trial: TwoStreamModel) -> float:
         model, draw = self.model, np.random.default_rng(0)
         ids_L = draw.integers(0, model.head.size, _PROBE)
         orders = [np.arange(_PROBE), np.arange(_PROBE)[::-1], draw.permutation(_PROBE), draw.permutation(_PROBE)]
-        trial = model.trial()
         before = settings(trial)
         try:
             error = self._off(trial, ids_L, orders)

@@ -23,9 +23,15 @@ from chainrule.models.pointwise import evenly
 from chainrule.models.sealed import FACTORIES
 
 ROWS = 768  # weights are read once for so many rows, and their activations still fit into cache
+ON_GPU = 1 << 24  # numbers of an activation at a time on a GPU, in 1,024 rows at least: a chunk costs 600 calls of a kernel
 STEPS = (16, 32, 48, 64, 96, 128, 192, 256, 384, 512)  # fewer rows that are worth trying
 CALL = 32  # what one more product costs, in rows
 SAMPLE, COLUMNS = 16, 64  # different rows of x and columns of w in a trial: all others repeat them
+
+
+def usual_rows(device: torch.device, width: int) -> int:
+    """How many contexts are computed at a time where nobody says, by a network whose embeddings are so wide."""
+    return ROWS if device.type == "cpu" else min(32 * 1024, max(1024, ON_GPU // width // 1024 * 1024))
 
 
 class SameBits(TorchFunctionMode):

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from chainrule.engine.chain import Chain
-from chainrule.engine.engine import ROWS, Engine, Progress
+from chainrule.engine.engine import Engine, Progress
 from chainrule.engine.invariance import Invariance
 from chainrule.engine.job import Body, plan
 from chainrule.engine.paths import Begun
@@ -33,12 +33,13 @@ class Settings:
     top: int = 0
     window: int | bool | None = None
     stride: int | None = None
-    rows: int = ROWS
+    rows: int | None = None
     progress: Progress | None = None
 
     def check(self, vocab_size: int) -> None:
         """Raises InputError for a number out of range."""
-        for name, value, low, high in (("top", self.top, 0, vocab_size), ("rows", self.rows, 1, 1 << 20)):
+        rows = () if self.rows is None else (("rows", self.rows, 1, 1 << 20),)
+        for name, value, low, high in (("top", self.top, 0, vocab_size), *rows):
             if isinstance(value, bool) or not isinstance(value, int | np.integer) or not low <= value <= high:
                 raise InputError(f"{name} must be a whole number from {low} to {high}, not {value!r}")
 

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.engine.chain import Orderless, Place
-from chainrule.engine.engine import ROWS, Progress
+from chainrule.engine.engine import Progress
 from chainrule.errors import InputError
 from chainrule.forest.forest import offsets
 from chainrule.text.policy import Start
@@ -115,7 +115,7 @@ def pseudo_scores(
     start: Start,
     *,
     within_words: bool = False,
-    rows: int = ROWS,
+    rows: int | None = None,
     progress: Progress | None = None,
 ) -> list[PseudoScore]:
     """The pseudo-log-likelihood of every request, in their order; each distinct term is computed once.
