@@ -1,11 +1,13 @@
 """Score a tiny model of every causal architecture that transformers has, and write down what comes of it.
 
-python scripts/zoo.py               # all of them, into docs/architectures.md; exit 1 when a number is wrong
-python scripts/zoo.py llama mamba   # these, printed only, every trial of them
+python scripts/zoo.py                              # all of them, into docs/architectures.md; exit 1 when a number is wrong
+python scripts/zoo.py llama mamba                  # these, printed only, every trial of them
+python scripts/zoo.py --device cuda --at-once 12   # all of them on a GPU, against the CPU, printed only
 """
 
 from __future__ import annotations
 
+import argparse
 import multiprocessing
 import os
 import sys
@@ -15,6 +17,7 @@ import warnings
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -48,10 +51,10 @@ NOT_BUILT = "can't be built here"
 class Worker:
     """Another process, so that one that crashes or hangs is an outcome and not the end."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: str) -> None:
         context = multiprocessing.get_context("spawn")
         self.here, there = context.Pipe()
-        self.process = context.Process(target=work, args=(there,), daemon=True)
+        self.process = context.Process(target=work, args=(there, device), daemon=True)
         self.process.start()
         there.close()
 
@@ -68,7 +71,7 @@ class Worker:
         self.process.join()
 
 
-def work(asked: Connection) -> None:
+def work(asked: Connection, device: str) -> None:
     torch.set_num_threads(1)  # tiny models are done before a second one wakes up
     warnings.simplefilter("ignore")
     transformers.logging.set_verbosity_error()
@@ -79,7 +82,7 @@ def work(asked: Connection) -> None:
         except EOFError:  # nobody asks any more
             return
         try:
-            outcome = examine(model_type)
+            outcome = examine(model_type, device=device)
         except Exception as error:  # the zoo itself is wrong
             outcome = failed(model_type, f"{type(error).__name__}: {' '.join(str(error).split())}")
         asked.send(outcome)
@@ -90,27 +93,32 @@ def failed(model_type: str, reason: str) -> Outcome:
 
 
 def main() -> None:
-    types = sys.argv[1:] or TYPES
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("types", nargs="*", help="model types of transformers; all where none is named")
+    parser.add_argument("--device", default="cpu", help="that chainrule scores on; the reference stays on the CPU")
+    parser.add_argument("--at-once", type=int, default=AT_ONCE, help="so many types, each in one thread of a process")
+    arguments = parser.parse_args()
+    types = arguments.types or TYPES
     if unknown := [name for name in types if name not in TYPES]:
         raise SystemExit(f"transformers {transformers.__version__} has no causal language model of type {', '.join(unknown)}")
     began, outcomes = time.monotonic(), []
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        for count, outcome in enumerate(pool.map(examined, types), 1):
+    with ThreadPoolExecutor(arguments.at_once) as pool:
+        for count, outcome in enumerate(pool.map(partial(examined, device=arguments.device), types), 1):
             outcomes.append(outcome)
             said = f"{outcome.error:.0e}" if outcome.outcome in (*SCORED, "wrong") else outcome.reason
             print(f"{count:3} of {len(types)}  {outcome.model_type:25} {outcome.outcome:8} {said[:150]}", flush=True)
             for trial in outcome.trials:
-                if sys.argv[1:] or trial.outcome == "wrong":
+                if arguments.types or trial.outcome == "wrong":
                     print(" " * 12 + told(trial), flush=True)
     print(totals(outcomes), f"in {time.monotonic() - began:.0f} s")
-    if not sys.argv[1:]:
+    if not arguments.types and arguments.device == "cpu":
         TABLE.write_text(document(outcomes), encoding="utf-8")
     raise SystemExit(any(outcome.outcome == "wrong" for outcome in outcomes))
 
 
-def examined(model_type: str) -> Outcome:
+def examined(model_type: str, device: str) -> Outcome:
     """What became of one, by a worker of this thread."""
-    worker = vars(_OWN).setdefault("worker", None) or Worker()
+    worker = vars(_OWN).setdefault("worker", None) or Worker(device)
     outcome = worker.ask(model_type)
     _OWN.worker = worker if outcome else None
     if outcome is None:
