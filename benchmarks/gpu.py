@@ -28,6 +28,8 @@ import chainrule
 from chainrule import LanguageModel
 from chainrule.engine import readout
 from chainrule.engine.fused_head import read_fused
+from chainrule.engine.triton_attention import TritonLayout, triton_attend
+from chainrule.models.head import LinearHead
 from chainrule.models.pretrained import PretrainedModel
 
 Texts = list[list[int]]
@@ -173,8 +175,6 @@ def batches(own: Any, texts: Texts, most: int) -> list[np.ndarray]:
 
 def head_times(size: int, width: int, rows: int = 8192) -> dict[str, Any]:
     """Milliseconds that the fused head and the plain one take for so many rows, and what memory."""
-    from chainrule.models.head import LinearHead
-
     torch.manual_seed(0)
     linear = torch.nn.Linear(width, size, bias=False, device=DEVICE, dtype=torch.bfloat16)
     head, hidden_RH = LinearHead(linear), torch.randn(rows, width, device=DEVICE, dtype=torch.bfloat16)
@@ -200,8 +200,6 @@ def head_times(size: int, width: int, rows: int = 8192) -> dict[str, Any]:
 
 def attention_times(heads: int, shared: int, width: int, rows: int = 8192) -> dict[str, Any]:
     """Milliseconds for one layer over a chunk: of one long text, beside PyTorch's causal attention, and of short texts."""
-    from chainrule.engine.triton_attention import TritonLayout, triton_attend
-
     torch.manual_seed(0)
     found: dict[str, Any] = {}
     for dtype in (torch.bfloat16, torch.float32):
@@ -209,8 +207,8 @@ def attention_times(heads: int, shared: int, width: int, rows: int = 8192) -> di
         key_KGD, value_KGD = torch.randn(2, rows, shared, width, device=DEVICE, dtype=dtype)
         query_1HRD = query_RHD.transpose(0, 1)[None]
         depth, short = np.arange(rows), np.arange(rows) % 64
-        long_text = TritonLayout(0, np.full(rows, rows), depth, depth)
-        short_texts = TritonLayout(0, depth - short + 64, short, short)
+        long_text = TritonLayout(0, np.full(rows, rows), depth)
+        short_texts = TritonLayout(0, depth - short + 64, short)
         key_1HKD, value_1HKD = (x.repeat_interleave(heads // shared, 1).transpose(0, 1)[None] for x in (key_KGD, value_KGD))
         for name, run in {
             "long": lambda q=query_1HRD, k=key_KGD, v=value_KGD, layout=long_text: triton_attend(layout, q, k, v),

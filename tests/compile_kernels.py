@@ -62,17 +62,15 @@ def head() -> dict[str, Any]:
 
 
 def attention() -> dict[str, Any]:
-    """The largest tile for each type and width, without and with all that attention can have."""
+    """The largest tile for each type and width, with all that attention can have."""
     made = {}
     for (itemsize, width), tiles in TILES.items():
         options = {"num_warps": tiles[0].num_warps, "num_stages": tiles[0].num_stages}
         shape = {"ROWS": tiles[0].rows, "KEYS": tiles[0].keys, "WIDEN": False, "SHARE": 3}
         shape |= {"D": width, "E": width, "WIDE_D": width, "WIDE_E": width}
-        for has in (True,):
-            parts = dict.fromkeys(("HAS_SINK", "HAS_WINDOW", "HAS_SOFTCAP"), has)
-            kernel = compiled(attention_kernel.attend_kernel, itemsize, options, **shape, **parts)
-            name = f"{itemsize} bytes, {width} wide{', with all parts' if has else ''}"
-            made[name] = needs(kernel) | {"estimated": tiles[0].bytes(2 * width, itemsize)}
+        shape |= dict.fromkeys(("HAS_SINK", "HAS_WINDOW", "HAS_SOFTCAP"), True)
+        kernel = compiled(attention_kernel.attend_kernel, itemsize, options, **shape)
+        made[f"{itemsize} bytes, {width} wide"] = needs(kernel) | {"estimated": tiles[0].bytes(2 * width, itemsize)}
     return made
 
 

@@ -70,8 +70,8 @@ def attended(chunk: Chunk, places: list[int], window: int | None = None) -> dict
 @torch.inference_mode()
 def conditionals(lm: Any, ids: Sequence[int]) -> np.ndarray:
     """log Pr(· | ids[:i + 1]) for every place i, T × V: the model's own forward, of this sequence alone."""
-    logits = lm(input_ids=torch.tensor([list(map(int, ids))]), use_cache=False).logits[0]
-    return logits.double().log_softmax(-1).numpy()
+    input_ids = torch.tensor([list(map(int, ids))], device=next(lm.parameters()).device)
+    return lm(input_ids=input_ids, use_cache=False).logits[0].double().log_softmax(-1).cpu().numpy()
 
 
 def factors(lm: Any, ids: Sequence[int]) -> np.ndarray:

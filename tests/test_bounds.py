@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from chainrule.models import network
-from chainrule.models.bounds import BOUNDED, bounded
+from chainrule.models.bounds import BOUNDED, PLACES, bounded
 from chainrule.models.pretrained import PretrainedModel
 from chainrule.models.sealed import Plain, within
 
@@ -41,8 +41,7 @@ def raised(function: Any, *args: Any) -> bool:
 def check(function: Any, *args: Any) -> None:
     """The bounds are looked at before the function runs, and refuse what the function refuses."""
     ran: list[int] = []
-    places = BOUNDED[function].places
-    guarded = bounded(lambda *a: ran.append(1), places)
+    guarded = bounded(lambda *a: ran.append(1), PLACES[function])
     assert raised(guarded, *args) == raised(function, *args), (function, args)
     assert bool(ran) != raised(guarded, *args)
 

@@ -15,15 +15,13 @@ import pytest
 import torch
 import transformers as tf
 from kinds import KINDS, gap, numbers
-from model_zoo import BATCH, untouched
+from model_zoo import BATCH, untouched, wrap
 from oracle import factors
 
 from chainrule import LanguageModel, ModelError
 from chainrule.engine import engine as engine_module
-from chainrule.engine import fused_head, triton_attention
-from chainrule.engine.probe import choose
+from chainrule.engine import fused_head, gpu
 from chainrule.models.double import in_double
-from chainrule.models.pretrained import PretrainedModel
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
@@ -71,8 +69,7 @@ def strong(config: Any) -> Any:
 
 
 def on_gpu(own: Any, dtype: torch.dtype = torch.float32) -> LanguageModel:
-    model = PretrainedModel(copy.deepcopy(own).to(CUDA, dtype), "tiny")
-    return LanguageModel(model, engine=choose(model))
+    return wrap(copy.deepcopy(own).to(CUDA, dtype))
 
 
 def texts() -> list[list[int]]:
@@ -85,13 +82,6 @@ def texts() -> list[list[int]]:
 def exact(own: Any) -> list[np.ndarray]:
     own = in_double(copy.deepcopy(own).double())
     return [factors(own, [0, *text]) for text in texts()]
-
-
-@torch.inference_mode()
-def own_factors(own: Any, text: list[int]) -> np.ndarray:
-    ids = torch.tensor([[0, *text]], device=CUDA)
-    logits = own(input_ids=ids[:, :-1], use_cache=False).logits[0]
-    return logits.double().log_softmax(-1).gather(1, ids[0, 1:, None])[:, 0].cpu().numpy()
 
 
 def off(found: Any, want: list[np.ndarray]) -> float:
@@ -127,7 +117,8 @@ def test_other_types(name: str, dtype: torch.dtype):
     own = strong(WIDE[name]())
     rounded = copy.deepcopy(own).to(dtype).float()
     lm, want = on_gpu(own, dtype), exact(rounded)
-    theirs = [own_factors(copy.deepcopy(own).to(CUDA, dtype), text) for text in texts()]
+    own_gpu = copy.deepcopy(own).to(CUDA, dtype)
+    theirs = [factors(own_gpu, [0, *text]) for text in texts()]
     rms = [np.sqrt(np.mean(np.concatenate([a - b for a, b in zip(x, want, strict=True)]) ** 2))
            for x in ([score.logprobs for score in lm.score_batch(texts(), start=0)], theirs)]  # fmt: skip
     assert rms[0] <= 1.5 * rms[1] + 1e-9, rms
@@ -135,8 +126,7 @@ def test_other_types(name: str, dtype: torch.dtype):
 
 @pytest.mark.parametrize("name", ["llama, heads 64 wide", "gemma2, heads 256 wide, softcaps and windows"])
 def test_without_triton(name: str, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(triton_attention, "find_spec", lambda _: None)
-    monkeypatch.setattr(fused_head, "find_spec", lambda _: None)
+    monkeypatch.setattr(gpu, "find_spec", lambda _: None)
     own = strong(WIDE[name]())
     assert off(on_gpu(own).score_batch(texts(), start=0, rows=200), exact(own)) <= ROUNDING
 

@@ -14,7 +14,7 @@ from interpreter import compiled, interpreted
 from oracle import entropy, log_softmax, rank
 from torch import Tensor, nn
 
-from chainrule.engine import fused_head
+from chainrule.engine import fused_head, gpu
 from chainrule.engine.fused_head import Tile, read_fused, supports
 from chainrule.engine.readout import Factors, read
 from chainrule.models.head import IdentityHead, LinearHead
@@ -211,7 +211,7 @@ def test_what_it_cannot_read(monkeypatch: pytest.MonkeyPatch):
     assert not supports(case(1, 5, 8, 1).head, 6)
     assert not supports(case(1, 40, 8, 1, torch.float64).head)
     assert not supports(IdentityHead(40, torch.float32))
-    monkeypatch.setattr(fused_head, "find_spec", lambda name: None)
+    monkeypatch.setattr(gpu, "find_spec", lambda name: None)
     assert not supports(head)
 
 

@@ -20,7 +20,7 @@ from interpreter import compiled, interpreted
 from oracle import carried, lineage
 from torch import Tensor
 
-from chainrule.engine import triton_attention
+from chainrule.engine import gpu, triton_attention
 from chainrule.engine.triton_attention import TILES, Tile, TritonLayout, supports, tile_of, triton_attend
 from chainrule.forest import Forest, chunks
 
@@ -48,7 +48,7 @@ def layouts(forest: Forest, rows: int) -> Iterator[tuple[TritonLayout, list[int]
     contexts = np.flatnonzero(forest.end_N > np.arange(len(forest)) + 1)
     for chunk, nodes in carried(chunks(forest, forest.depth_N > 0, rows)):
         end_K = np.searchsorted(contexts, forest.end_N[nodes]) - np.searchsorted(contexts, chunk.node_R[0])
-        yield TritonLayout(chunk.path, end_K, forest.depth_N[nodes], chunk.depth_R), nodes
+        yield TritonLayout(chunk.path, end_K, chunk.depth_R), nodes
 
 
 def seen(forest: Forest, layout: TritonLayout, nodes: list[int], window: int | None) -> np.ndarray:
@@ -120,7 +120,7 @@ def test_types_and_widths(dtype: torch.dtype, width: int, value_width: int):
 
 def test_scores_far_apart_and_equal():
     """The running maximum rises from block to block, or stays; whole blocks may weigh nothing."""
-    layout = TritonLayout(0, np.full(70, 70), np.arange(70), np.arange(70))
+    layout = TritonLayout(0, np.full(70, 70), np.arange(70))
     for growth in (-3.0, 0.0, 3.0):
         query, key, value = draw_qkv(layout, torch.float32)
         key = key * 1e-3 + growth * torch.arange(70, device=DEVICE)[:, None, None] / 3
@@ -140,7 +140,7 @@ def test_nan_stays_with_those_who_see_it():
 
 def test_views_and_strides():
     """Heads of rows side by side or apart, keys out of a wider buffer, a width whose numbers lie apart."""
-    layout = TritonLayout(0, np.full(40, 40), np.arange(40), np.arange(40))
+    layout = TritonLayout(0, np.full(40, 40), np.arange(40))
     query, key, value = draw_qkv(layout, torch.float32)
     want = triton_attend(layout, query, key, value, SCALE)
     wide = torch.cat([key, value], -1)
@@ -190,13 +190,13 @@ def test_large_blocks(name: str, window: int | None):
 
 def test_what_a_long_text_and_short_ones_leave_out():
     """Blocks that nobody sees are not listed: above the diagonal, out of a window's reach, of other texts."""
-    text = TritonLayout(256, np.full(640, 1000), np.arange(640), np.arange(256, 640))
+    text = TritonLayout(256, np.full(640, 1000), np.arange(256, 640))
     some_QB, all_QB = text.blocks(None, 128, 128)
     assert some_QB.sum(1).tolist() == [3, 4, 5]
     assert all_QB.sum(1).tolist() == [2, 3, 4]
     assert text.blocks(100, 128, 128)[0].sum(1).tolist() == [2, 2, 2]
     depth_R, end_K = np.tile(np.arange(64), 8), np.repeat(np.arange(64, 513, 64), 64)
-    some_QB, _ = TritonLayout(0, end_K, depth_R, depth_R).blocks(None, 128, 64)
+    some_QB, _ = TritonLayout(0, end_K, depth_R).blocks(None, 128, 64)
     assert some_QB.sum(1).tolist() == [2, 2, 2, 2]
 
 
@@ -219,7 +219,7 @@ def test_where_there_is_a_kernel(monkeypatch: pytest.MonkeyPatch):
     assert not has(torch.float64)
     assert not has(width=513)
     assert not has(values=576)
-    monkeypatch.setattr(triton_attention, "find_spec", lambda _: None)
+    monkeypatch.setattr(gpu, "find_spec", lambda _: None)
     assert not has()
 
 

@@ -117,7 +117,7 @@ class Layout(RowsLayout):
 
     def __init__(self, chunk: Chunk, carry: PathCarry, device: torch.device) -> None:
         self.path, self.rows, self.carry = chunk.path, len(chunk), carry
-        self.triton = TritonLayout(chunk.path, chunk.end_K, np.append(np.arange(chunk.path), chunk.depth_R), chunk.depth_R)
+        self.triton = TritonLayout(chunk.path, chunk.end_K, chunk.depth_R)
         self.native = NativeLayout(chunk.tiles)
         self.pieces = PiecesLayout(chunk.tiles, device)
 

@@ -113,7 +113,7 @@ class Engine:
         else:
             reader = partial(read, room_MV=room(self.model.head, self.model.device))
         done = computed = 0
-        answers = self._read(self._steps(question, rows, begun), partial(reader, self.model.head), question.token_N, top)
+        answers = self._answers(self._steps(question, rows, begun), partial(reader, self.model.head), question.token_N, top)
         # A GPU works on a chunk while the next one is made ready; what is stored has to be waited for.
         for node_F, found, new, ran in _late(answers, 0 if self.model.device.type == "cpu" else 1):
             store(answer, node_F, found)
@@ -123,7 +123,7 @@ class Engine:
         refuse_nan(answer.logprob_N[question.wanted_N], self.model.name)
         return replace(answer, rows=computed)
 
-    def _read(
+    def _answers(
         self, steps: Iterator[Step], reader: Callable[..., Factors], token_N: NDArray[np.int64], top: int
     ) -> Iterator[tuple[NDArray[np.int64], Factors, int, int]]:
         """Of each step: nodes and their factors, and how many contexts were computed for the first time, and in all."""
@@ -162,7 +162,7 @@ class Engine:
         return logprob_MV
 
     def _steps(self, question: Question, rows: int | None, begun: Begun | None = None) -> Iterator[Step]:
-        rows = rows or usual_rows(self.model.device, self.model.width)
+        rows = rows or usual_rows(self.model)
         asked = self.model, question.forest, question.wanted_N, partial(self._embed, question), rows
         return forest_path(*asked, begun) if begun is not None else PATHS[self.path](*asked)
 

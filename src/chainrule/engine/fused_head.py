@@ -9,18 +9,18 @@ of the vocabulary, V vocabulary, H hidden width, k alternatives.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from functools import partial
-from importlib.util import find_spec
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from chainrule.engine.readout import Factors, on
+from chainrule.engine.gpu import takes_triton
+from chainrule.engine.readout import Factors
 from chainrule.models.head import LinearHead
 from chainrule.models.sealed import sealed
+from chainrule.models.transfer import on
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,11 @@ PARTIALS = 1 << 23  # numbers kept between the kernel and the sum over splits (3
 
 def supports(head: Any, top: int = 0) -> bool:
     """Whether `read_fused` can read this head; where it cannot, `readout.read` can."""
-    if not isinstance(head, LinearHead) or not 0 <= top <= min(MOST_TOP, head.size) or find_spec("triton") is None:
+    if not isinstance(head, LinearHead) or not 0 <= top <= min(MOST_TOP, head.size):
         return False
     weight = head.linear.weight
-    runs = weight.is_cuda or os.environ.get("TRITON_INTERPRET") == "1"  # Triton's interpreter reads tensors of the CPU
-    return runs and weight.dtype in (torch.bfloat16, torch.float16, torch.float32) and weight.stride(1) == 1
+    readable = weight.dtype in (torch.bfloat16, torch.float16, torch.float32) and weight.stride(1) == 1
+    return readable and takes_triton(weight)
 
 
 @sealed

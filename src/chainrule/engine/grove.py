@@ -106,7 +106,7 @@ class ForestGrove:
     @cached_property
     @sealed
     def _begun(self) -> Grown:
-        hidden_RH, rows = None, usual_rows(self.model.device, self.model.width)
+        hidden_RH, rows = None, usual_rows(self.model)
         while self._used < len(self.given):
             tokens = self.given[self._used : self._used + rows]
             chunk = extension(self._used, len(tokens))
@@ -169,7 +169,7 @@ class RerunGrove(PathGrove):
         path = {node: (*self.given, *self._ids_N[node]) for node in nodes}
         for length in sorted(set(map(len, path.values()))):
             alike = [node for node in nodes if len(path[node]) == length]
-            count = max(1, usual_rows(self.model.device, self.model.width) // length) if self.padded else 1
+            count = max(1, usual_rows(self.model) // length) if self.padded else 1
             for some in (alike[i : i + count] for i in range(0, len(alike), count)):
                 ids_BT = torch.tensor([path[node] for node in some], dtype=torch.int64, device=self.model.device)
                 depth_BT = np.tile(np.arange(length), len(some))

@@ -27,10 +27,10 @@ from chainrule.forest.orders import Ordered
 from chainrule.models.base import Head
 from chainrule.models.masked import MaskedModel
 from chainrule.models.products import ROWS
-from chainrule.models.sealed import sealed, unless_memory
+from chainrule.models.sealed import sealed
 from chainrule.text.frame import Frame
 
-TEXTS, LENGTH = 3, 14  # that a model is tried out on, besides longer ones
+TEXTS, LENGTH = 3, 14  # that a model is tried out on, as well as longer ones
 
 
 class MaskedChain:
@@ -139,11 +139,8 @@ class MaskedChain:
 
         On short texts, and on longer ones: some look at parts of those only (Reformer), and at random ones at that.
         """
-        trial = self.model.trial()
-        try:
+        with self.model.on_trial() as trial:
             return self._tried(trial)
-        finally:
-            trial.let_go(self.model)
 
     def _tried(self, trial: MaskedModel) -> float:
         model, draw, worst = self.model, np.random.default_rng(0), 0.0
@@ -155,7 +152,7 @@ class MaskedChain:
             error, sure, most = self._off(trial, fed_BL)
             if (off := surely_off(model, error, sure, most, lambda model, fed_BL=fed_BL: self._off(model, fed_BL)[0])) > 0:
                 raise ModelError(
-                    f"{model.name} ({type(model.lm).__name__}) cannot be scored exactly here: its trunk on several texts and "
+                    f"{model.title} cannot be scored exactly here: its trunk on several texts and "
                     f"its head on single places are off by {off:.2g} nats from its own forward of one text of {length} tokens"
                 )
             worst = max(worst, error)
@@ -171,12 +168,8 @@ class MaskedChain:
                 [logprobs(trial.own_logits(torch.from_numpy(row_T))[1:-1]) for row_T in self._framed(fed_BL)]
             )
             found_CV = head_logprobs(trial.head, self._run(Reading(fed_BL, fed_BL, pass_C, target_C), trial))
-        except Exception as error:  # what an architecture asks for besides token ids, it says in its own way
-            unless_memory(error)
-            raise ModelError(
-                f"{self.model.name} ({type(self.model.lm).__name__}) does not run on token ids alone: "
-                f"{type(error).__name__}: {error}"
-            ) from error
+        except Exception as error:
+            raise self.model.failed("does not run on token ids alone", error) from error
         own_BTV = own_CV.reshape(texts, length, -1)
         by_context = max(moved(own_BTV[0], other_TV) for other_TV in own_BTV[1:])
         sure, most = (tolerance(share, by_context, own_CV) for share in (SURE, SHARE))

@@ -109,16 +109,12 @@ class Reader:
     run: Callable[[Reading], Tensor]  # hidden states of the conditionals, C × H
     width: Callable[[int], int]  # places that a text of so many tokens has in the network
 
-    @property
-    def _usual_rows(self) -> int:
-        return usual_rows(self.network.device, self.network.width)
-
     @sealed
     def answer(self, plan: Plan, token_N: Ints, *, rows: int | None, top: int, progress: Progress | None) -> Answer:
         """The factor of every token, with its rank, the entropy and the alternatives. Raises ModelError where it is NaN."""
         answer, computed = empty_answer(len(token_N), top, len(plan.pass_C)), 0
         by_context, space = np.argsort(plan.context_N, kind="stable"), room(self.head, self.network.device)
-        for here, reading in plan.readings(rows or self._usual_rows, self.width):
+        for here, reading in plan.readings(rows or usual_rows(self.network), self.width):
             a, b = np.searchsorted(plan.context_N[by_context], [here.start, here.stop]).tolist()
             factor_F = by_context[a:b]
             row_F = torch.from_numpy(plan.context_N[factor_F] - here.start)
@@ -135,7 +131,7 @@ class Reader:
         """log Pr(v | …) for every v of the vocabulary, N × V. Raises ModelError where it is NaN."""
         found_CV = np.empty((len(plan.pass_C), self.head.size))
         space, count = room(self.head, self.network.device), block_rows(self.head.size)
-        for here, reading in plan.readings(rows or self._usual_rows, self.width):
+        for here, reading in plan.readings(rows or usual_rows(self.network), self.width):
             for at, hidden_MH in zip(range(here.start, here.stop, count), self.run(reading).split(count), strict=True):
                 read = Distributions.at(self.head, hidden_MH, space)
                 logprob_MV = read.logits_MV.double() - read.logsumexp_M[:, None]

@@ -47,7 +47,7 @@ def _chosen(model: PretrainedModel, standard: Standard, before: dict[tuple[str, 
     run, off = next(_agreeing(trial, standard, tried), (None, 0.0))
     if run is None:
         raise ModelError(
-            f"{model.name} ({type(model.lm).__name__}) cannot be scored exactly here: no way of running it agrees with its "
+            f"{model.title} cannot be scored exactly here: no way of running it agrees with its "
             f"own forward ({'; '.join(tried)})"
         )
     way = replace(run.way, unfit=_unfit(run, standard))
@@ -165,6 +165,6 @@ def check_settled(model: PretrainedModel | Network, before: dict[tuple[str, str]
     if changed:
         key, then, now = changed[0]
         raise ModelError(
-            f"{model.name} ({type(model.lm).__name__}) changes itself as it runs ({key} from {then!r} to {now!r}), so what it "
+            f"{model.title} changes itself as it runs ({key} from {then!r} to {now!r}), so what it "
             "says of a text depends on what it ran on before; set it in the checkpoint's config.json"
         )

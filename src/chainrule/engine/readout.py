@@ -17,6 +17,7 @@ from chainrule import native
 from chainrule.models.base import Head
 from chainrule.models.head import TILE
 from chainrule.models.sealed import sealed
+from chainrule.models.transfer import on
 
 BLOCK = 20 << 20  # logits alive at a time (80 MiB in float32)
 SORT = 64  # factors of a row: for more, sorting it is cheaper than counting for each
@@ -53,10 +54,6 @@ def read(head: Head, hidden_RH: Tensor, row_F: Tensor, token_F: Tensor, top: int
         parts.append(Distributions.at(head, hidden_MH, room_MV).factors(index_N, token_F[a:b], top))
     fields = zip(*(vars(p).values() for p in parts), strict=True)
     return Factors(*(torch.cat(list(f)) for f in fields)) if parts else _no_factors(top)
-
-
-def on(numbers: Tensor, device: torch.device) -> Tensor:
-    return numbers.to(device, non_blocking=True)  # see `sent`
 
 
 def block_rows(size: int) -> int:

@@ -75,7 +75,7 @@ class Standard:
                 return
             if not off <= most:
                 raise ModelError(
-                    f"{self.trial.name} ({type(self.trial.lm).__name__}) is not causal: what it says of a prefix changes by "
+                    f"{self.trial.title} is not causal: what it says of a prefix changes by "
                     f"{off:.2g} nats with the tokens after it, so its factors are no conditional probabilities"
                 )
 
@@ -230,14 +230,12 @@ def surely_off(model: N, off: float, sure: float, most: float, measure: Callable
         return 0.0 if off <= sure else off
     if size(model) > WIDE:
         return 0.0
-    double = in_float64(model)
     try:
-        further = measure(double)
+        with in_float64(model) as double:
+            further = measure(double)
     except Exception as error:  # kernels that know no float64
         unless_memory(error)
         return 0.0
-    finally:
-        double.let_go(model)
     return 0.0 if further <= DOUBLE else further
 
 
@@ -252,19 +250,14 @@ def own_logprobs(model: PretrainedModel, ids: Ints) -> Floats:
         logits = model.own_logits(torch.from_numpy(ids))
     except WeightsWritten as error:
         raise WeightsWritten(
-            f"{model.name} ({type(model.lm).__name__}) cannot be scored: {error}, so what it says of a text depends on what it "
-            "ran on before"
+            f"{model.title} cannot be scored: {error}, so what it says of a text depends on what it ran on before"
         ) from error
-    except Exception as error:  # what an architecture asks for besides token ids, it says in its own way
-        unless_memory(error)
-        raise ModelError(
-            f"{model.name} ({type(model.lm).__name__}) does not run on token ids alone: {type(error).__name__}: {error}"
-        ) from error
+    except Exception as error:
+        raise model.failed("does not run on token ids alone", error) from error
     logprob = logits.double().log_softmax(-1).cpu().numpy()
     if np.isnan(logprob).any():
         raise ModelError(
-            f"{model.name} ({type(model.lm).__name__}) gives NaN in its own forward, in float32 at that: its weights are "
-            "damaged, or far too large"
+            f"{model.title} gives NaN in its own forward, in float32 at that: its weights are damaged, or far too large"
         )
     return logprob
 

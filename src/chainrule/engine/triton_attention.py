@@ -11,10 +11,8 @@ G key-value heads, D and E width of a head's keys and values.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.util import find_spec
 from math import log
 from typing import Any
 
@@ -23,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from chainrule.engine.gpu import takes_triton
 from chainrule.models.transfer import sent
 
 Ints = NDArray[np.int64]
@@ -66,7 +65,6 @@ class TritonLayout:
 
     path: int  # P: keys of the carried path
     end_K: Ints  # one past the key's last descendant row, in rows of the chunk; beyond R for what goes on in the next one
-    depth_K: Ints
     depth_R: Ints
     _tables: dict[Any, list[Tensor]] = field(default_factory=dict, repr=False, compare=False)
 
@@ -80,7 +78,7 @@ class TritonLayout:
         if key not in self._tables:
             some_QB, all_QB = self.blocks(window, rows, keys)
             counts, lists = zip(*(_listed(blocks_QB) for blocks_QB in (all_QB, some_QB & ~all_QB)), strict=True)
-            limit_K = self.depth_K + (0 if window is None else window)
+            limit_K = self.depth_K + (window or 0)
             self._tables[key] = _sent([self.first_K, self.end_K, limit_K, self.depth_R, *counts, *lists], device)
         return self._tables[key]
 
@@ -89,12 +87,16 @@ class TritonLayout:
         """The first row that may see the key: −1 for the path, which all rows are below."""
         return np.concatenate([np.full(self.path, -1), np.arange(len(self.depth_R))])
 
+    @property
+    def depth_K(self) -> Ints:
+        return np.concatenate([np.arange(self.path), self.depth_R])
+
     def blocks(self, window: int | None, rows: int, keys: int) -> tuple[Blocks, Blocks]:
         """Q × B: where some pair of query and key may be visible, and where all pairs are.
 
         The first leaves out what the keys' ranges of rows, and of depths, leave no room for.
         """
-        start_Q = np.arange(0, len(self.depth_R), rows)
+        first_K, start_Q = self.first_K, np.arange(0, len(self.depth_R), rows)
         stop_Q = np.minimum(start_Q + rows, len(self.depth_R))
         start_B = np.arange(0, len(self.end_K), keys)
         whole_B = start_B + keys <= len(self.end_K)
@@ -105,8 +107,8 @@ class TritonLayout:
         def most(x_K: Ints) -> Ints:
             return np.maximum.reduceat(x_K, start_B)
 
-        some_QB = (least(self.first_K) < stop_Q[:, None]) & (most(self.end_K) > start_Q[:, None])
-        all_QB = (most(self.first_K) <= start_Q[:, None]) & (least(self.end_K) >= stop_Q[:, None]) & whole_B
+        some_QB = (least(first_K) < stop_Q[:, None]) & (most(self.end_K) > start_Q[:, None])
+        all_QB = (most(first_K) <= start_Q[:, None]) & (least(self.end_K) >= stop_Q[:, None]) & whole_B
         if window is not None:
             limit_K = self.depth_K + window
             some_QB &= np.minimum.reduceat(self.depth_R, start_Q)[:, None] < most(limit_K)
@@ -117,8 +119,7 @@ class TritonLayout:
 def supports(query_1HRD: Tensor, value_KGE: Tensor) -> bool:
     """Whether there is a kernel for these: on a GPU with Triton, in no more than 32 bits, heads not too wide."""
     narrow = max(query_1HRD.shape[-1], value_KGE.shape[-1]) <= WIDEST and query_1HRD.dtype.itemsize in (2, 4)
-    runs = query_1HRD.is_cuda or os.environ.get("TRITON_INTERPRET") == "1"  # Triton's interpreter takes tensors of the CPU
-    if not (narrow and runs) or find_spec("triton") is None:
+    if not (narrow and takes_triton(query_1HRD)):
         return False
     widths = _wide(query_1HRD.shape[-1]), _wide(value_KGE.shape[-1])
     return tile_of(query_1HRD.dtype, *widths, query_1HRD.device) is not None

@@ -23,7 +23,7 @@ from chainrule.engine.probe import check_settled, settings
 from chainrule.engine.standard import SHARE, SURE, distance, moved, surely_off, tolerance
 from chainrule.errors import InputError, ModelError
 from chainrule.forest.orders import Ordered
-from chainrule.models.sealed import sealed, unless_memory
+from chainrule.models.sealed import sealed
 from chainrule.models.two_stream import TwoStreamModel
 
 NEEDS_A_TOKEN = (
@@ -102,11 +102,8 @@ class TwoStreamChain:
 
         Raises ModelError where they are not its own, or where tokens that come later in the order have an effect.
         """
-        trial = self.model.trial()
-        try:
+        with self.model.on_trial() as trial:
             return self._tried(trial)
-        finally:
-            trial.let_go(self.model)
 
     def _tried(self, trial: TwoStreamModel) -> float:
         model, draw = self.model, np.random.default_rng(0)
@@ -116,22 +113,18 @@ class TwoStreamChain:
         try:
             error = self._off(trial, ids_L, orders)
             leaks = [order for order in orders if self._leaks(trial, ids_L, order)]
-        except Exception as error:  # what an architecture does with arguments it does not know
-            unless_memory(error)
-            raise ModelError(
-                f"{model.name} ({type(model.lm).__name__}) does not run as a two-stream network: "
-                f"{type(error).__name__}: {error}"
-            ) from error
+        except Exception as error:
+            raise model.failed("does not run as a two-stream network", error) from error
         if leaks:
             raise ModelError(
-                f"{model.name} ({type(model.lm).__name__}) lets tokens that come later in the order {leaks[0].tolist()} change "
+                f"{model.title} lets tokens that come later in the order {leaks[0].tolist()} change "
                 "factors before them, so these are no conditional probabilities"
             )
         found_TV, other_TV = (self._whole(trial, ids, orders[0]) for ids in (ids_L, ids_L[::-1]))
         sure, most = (tolerance(share, moved(found_TV, other_TV), found_TV) for share in (SURE, SHARE))
         if (off := surely_off(model, error, sure, most, lambda model: self._off(model, ids_L, orders))) > 0:
             raise ModelError(
-                f"{model.name} ({type(model.lm).__name__}) cannot be scored exactly here: its head on single queries is off by "
+                f"{model.title} cannot be scored exactly here: its head on single queries is off by "
                 f"{off:.2g} nats from its own forward"
             )
         check_settled(trial, before)

@@ -27,7 +27,6 @@ def bounded(function: Callable[..., Any], places: Callable[..., Iterable[Place]]
             refuse_outside(index, least, end)
         return function(*args, **options)
 
-    call.places = places  # type: ignore[attr-defined]
     return call
 
 
@@ -80,8 +79,8 @@ def _put(input: Tensor, indices: Any, *_: Any, **__: Any) -> Iterator[Place]:
 
 
 _ALONG = ("gather", "index_select", "scatter", "scatter_add", "scatter_reduce", "index_add", "index_copy")
-BOUNDED: dict[Any, Callable[..., Any]] = {
-    function: bounded(function, places)
+PLACES: dict[Any, Callable[..., Iterable[Place]]] = {
+    function: places
     for functions, places in (
         ((functional.embedding,), _embedding),
         ((functional.one_hot,), _one_hot),
@@ -93,3 +92,4 @@ BOUNDED: dict[Any, Callable[..., Any]] = {
     )
     for function in functions
 }
+BOUNDED = {function: bounded(function, places) for function, places in PLACES.items()}

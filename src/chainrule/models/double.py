@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property, partial, wraps
 from typing import Any, TypeVar
 
@@ -33,12 +34,13 @@ class DoubleModel(PretrainedModel):
         return in_double(super().runner)
 
 
-def in_float64(model: N) -> N:
-    """The same model on a network of its own that computes so: for those that are run in one way only."""
-    found = model.trial(torch.float64)
-    in_double(found.reference)
-    in_double(found.runner)
-    return found
+@contextmanager
+def in_float64(model: N) -> Iterator[N]:
+    """The same model on a network of its own that computes so, for a while: for those that are run in one way only."""
+    with model.on_trial(torch.float64) as found:
+        in_double(found.reference)
+        in_double(found.runner)
+        yield found
 
 
 def in_double(network: Any) -> Any:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from copy import deepcopy
 from functools import cached_property, partial, wraps
@@ -53,7 +54,7 @@ class Network:
         self.name, self.lm = name, lm
         config, table, trunk = lm.config.get_text_config(), lm.get_input_embeddings(), trunk_of(lm)
         if trunk is lm or not isinstance(table, nn.Module):
-            raise ModelError(f"{name} ({type(lm).__name__}) has no trunk and head that can be told apart")
+            raise ModelError(f"{self.title} has no trunk and head that can be told apart")
         weight = next(table.parameters())  # n × D
         self.embeddings, self.width = weight.shape
         self.device: torch.device = weight.device
@@ -68,6 +69,19 @@ class Network:
 
     def _head_size(self, config: Any) -> int:
         return config.vocab_size
+
+    @property
+    def title(self) -> str:
+        """Its name, and the class of its network."""
+        return f"{self.name} ({type(self.lm).__name__})"
+
+    def failed(self, what: str, error: Exception) -> ModelError:
+        """To be raised where the network's code failed: what an architecture asks for, it says in its own way.
+
+        Raises the error itself where memory ran out, or a GPU has stopped.
+        """
+        unless_memory(error)
+        return ModelError(f"{self.title} {what}: {type(error).__name__}: {error}")
 
     @cached_property
     def reference(self) -> Any:
@@ -103,6 +117,15 @@ class Network:
         """The same model on a network of its own, in `dtype` at least: what is set on that one, no other sees."""
         return type(self)(sharing_weights(self.lm, self.name, dtype), self.name)
 
+    @contextmanager
+    def on_trial(self, dtype: torch.dtype = torch.float32) -> Iterator[Self]:
+        """A `trial` for a while; what it has widened is freed in the end."""
+        trial = self.trial(dtype)
+        try:
+            yield trial
+        finally:
+            trial.let_go(self)
+
     def let_go(self, model: Network) -> None:
         """Free the weights that this trial of `model` has to itself. Its modules refer to themselves, and would keep them."""
         shared = set(map(id, model.lm.parameters()))
@@ -114,12 +137,8 @@ class Network:
         """The same model on a network with weights of its own, that has run once: some rescale them then (RWKV)."""
         try:
             lm = guarded(partial(_InferenceMode, False), partial(_after_running, self.lm, self.device))
-        except Exception as error:  # what an architecture asks for besides token ids, it says in its own way
-            unless_memory(error)
-            raise ModelError(
-                f"{self.name} ({type(self.lm).__name__}) changes its own weights as it runs, and does not run on one token id: "
-                f"{type(error).__name__}: {error}"
-            ) from error
+        except Exception as error:
+            raise self.failed("changes its own weights as it runs, and does not run on one token id", error) from error
         return again(type(self), lm, *self._made_of()[1:], self.dtype_reason)
 
     @cached_property
@@ -155,15 +174,12 @@ class Network:
             found = forward()
         except ChainruleError:
             raise
-        except Exception as error:  # what an architecture asks of lengths and numbers of texts, it says in its own way
-            unless_memory(error)
+        except Exception as error:
             places = " × ".join(map(str, inputs_BTD.shape[:2]))
-            raise ModelError(
-                f"{self.name} ({type(self.lm).__name__}) does not run on {places} tokens: {type(error).__name__}: {error}"
-            ) from error
+            raise self.failed(f"does not run on {places} tokens", error) from error
         if self._written() != before:
             raise ModelError(
-                f"the weights of {self.name} ({type(self.lm).__name__}) were changed while it ran, so what it says depends on "
+                f"the weights of {self.title} were changed while it ran, so what it says depends on "
                 "what ran before: load it again; and if it changes them itself, it cannot be scored"
             )
         return found
@@ -195,7 +211,7 @@ class Network:
         forward = partial(self.runner, inputs_embeds=hidden_MH[None], **self._own_options)
         logits_MV = handed_down(_OUTPUT, given, partial(within, self.mode(same_bits), forward)).logits[0]
         if not given.taken:
-            raise ModelError(f"{self.name} ({type(self.lm).__name__}) makes logits without the output of its trunk")
+            raise ModelError(f"{self.title} makes logits without the output of its trunk")
         return logits_MV
 
 

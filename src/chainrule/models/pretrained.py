@@ -16,7 +16,7 @@ from chainrule.errors import ModelError
 from chainrule.models.head import LinearHead
 from chainrule.models.linears import FEW, Linears, few_rows
 from chainrule.models.network import Network, again, sharing_weights, takes, trunk_of
-from chainrule.models.products import STEPS, SameBits
+from chainrule.models.products import STEPS
 from chainrule.models.sealed import handed_down, within
 from chainrule.models.shallow import shorten
 from chainrule.models.stand_ins import stand_in
@@ -45,7 +45,7 @@ class PretrainedModel(Network):
         super().__init__(lm, name)
         output = self.tables[1]
         if not isinstance(output, nn.Module):
-            raise ModelError(f"{name} ({type(lm).__name__}) has no trunk and head that can be told apart")
+            raise ModelError(f"{self.title} has no trunk and head that can be told apart")
         self.way = way or Way(own_head=not isinstance(output, nn.Linear))  # until the probe knows better
         self.by_ids, self.first_position = self.way.by_ids, self.way.first_position
         self.unfit = self.way.unfit
@@ -93,10 +93,10 @@ class PretrainedModel(Network):
 
     def _multiplying(self, same_bits: bool, rows: int, forward: Callable[[], T]) -> T:
         """`forward` with products for so many rows."""
-        if self.device.type != "cpu":
+        if self.device.type != "cpu" or (same_bits and rows > STEPS[0]):
             return within(self.mode(), forward)
         if same_bits:
-            return within(SameBits(), forward) if rows > STEPS[0] else self.linears.with_same_bits(forward)
+            return self.linears.with_same_bits(forward)
         return self.linears.by(few_rows, forward) if rows <= FEW else forward()
 
     def shallow(self) -> Self | None:

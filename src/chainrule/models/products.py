@@ -29,9 +29,9 @@ CALL = 32  # what one more product costs, in rows
 SAMPLE, COLUMNS = 16, 64  # different rows of x and columns of w in a trial: all others repeat them
 
 
-def usual_rows(device: torch.device, width: int) -> int:
-    """How many contexts are computed at a time where nobody says, by a network whose embeddings are so wide."""
-    return ROWS if device.type == "cpu" else min(32 * 1024, max(1024, ON_GPU // width // 1024 * 1024))
+def usual_rows(model: Any) -> int:
+    """How many contexts a `Model` computes at a time where nobody says."""
+    return ROWS if model.device.type == "cpu" else min(32 * 1024, max(1024, ON_GPU // model.width // 1024 * 1024))
 
 
 class SameBits(TorchFunctionMode):

@@ -236,12 +236,10 @@ FACTORIES: dict[Any, Callable] = {factory: _float32(factory) for factory in _FLO
 _ON_GPU = FACTORIES | BOUNDED | CONVOLUTIONS
 
 
-_STOPPED: Any = getattr(torch, "AcceleratorError", torch.OutOfMemoryError)  # the second is there since torch 2.8
-
-
 def unless_memory(error: Exception) -> None:
     """Raises the error again where memory ran out, or a GPU has stopped: that says nothing of what was being tried."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError | _STOPPED) or "can't allocate memory" in str(error):
+    of_the_machine = MemoryError | torch.OutOfMemoryError | torch.AcceleratorError
+    if isinstance(error, of_the_machine) or "can't allocate memory" in str(error):
         raise error
 
 

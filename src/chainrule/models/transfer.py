@@ -1,4 +1,4 @@
-"""Arrays to the device of a model, without waiting for it."""
+"""Numbers to the device of a model, without waiting for it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 
-def sent(array: NDArray[Any], device: torch.device) -> Tensor:
-    """An array as a tensor on the device; on the CPU they share their memory.
+def on(numbers: Tensor, device: torch.device) -> Tensor:
+    """A tensor on the device. A GPU goes on with what it has to do: it is given a copy, which is made before this returns."""
+    return numbers.to(device, non_blocking=True)
 
-    A GPU goes on with what it has to do: it is given a copy, which is made before this returns.
-    """
-    return torch.from_numpy(array).to(device, non_blocking=True)
+
+def sent(array: NDArray[Any], device: torch.device) -> Tensor:
+    """An array as a tensor on the device; on the CPU they share their memory."""
+    return on(torch.from_numpy(array), device)
