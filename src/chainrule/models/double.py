@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from chainrule.models.network import Network, sharing_weights, trunk_of
+from chainrule.models.network import Network, sharing_weights
 from chainrule.models.pretrained import PretrainedModel
 from chainrule.models.sealed import within
+from chainrule.models.trunk import trunk_of
 
 N = TypeVar("N", bound=Network)
 

@@ -13,13 +13,10 @@ Shapes: B texts, T places, M rows, D width of an embedding, H width of a hidden 
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from copy import deepcopy
-from functools import cached_property, partial, wraps
-from types import SimpleNamespace
+from functools import cached_property, partial
 from typing import Any, Self, TypeVar
 
 import torch
@@ -31,14 +28,14 @@ from chainrule.errors import ChainruleError, ModelError
 from chainrule.models.base import Head
 from chainrule.models.head import OwnHead
 from chainrule.models.products import SameBits
-from chainrule.models.sealed import Plain, between, guarded, handed_down, memory, sealed, unless_memory, within
+from chainrule.models.sealed import Plain, between, guarded, memory, sealed, unless_memory, within
+from chainrule.models.trunk import longest_context, reserved_positions, take_outputs, trunk_of, with_output
 
 L = TypeVar("L", bound=Any)
 N = TypeVar("N", bound="Network")
 T = TypeVar("T")
 
 LARGE = 1 << 20  # numbers of a buffer
-_CONTEXT_NAMES = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "max_sequence_length", "seq_length")
 _SYMBOLS = ("mask", "cls", "sep", "bos", "eos", "pad", "unk")
 
 
@@ -94,7 +91,7 @@ class Network:
         return runner
 
     def _prepare(self, trunk: nn.Module) -> None:
-        _take_outputs(trunk)
+        take_outputs(trunk)
 
     @cached_property
     def trunk(self) -> Any:
@@ -207,12 +204,11 @@ class Network:
         same_bits: as in `Model.hidden`; which numbers of rows have them is tried out at the first call, which takes time.
         Raises ModelError where it makes logits of something else than what its trunk gives.
         """
-        given = _Given(Output(last_hidden_state=hidden_MH[None]))
         forward = partial(self.runner, inputs_embeds=hidden_MH[None], **self._own_options)
-        logits_MV = handed_down(_OUTPUT, given, partial(within, self.mode(same_bits), forward)).logits[0]
-        if not given.taken:
+        output, taken = with_output(hidden_MH[None], partial(within, self.mode(same_bits), forward))
+        if not taken:
             raise ModelError(f"{self.title} makes logits without the output of its trunk")
-        return logits_MV
+        return output.logits[0]
 
 
 def again(cls: type[N], *made_of: Any) -> N:
@@ -258,88 +254,3 @@ def _widened(parameter: nn.Parameter, dtype: torch.dtype) -> nn.Parameter:
 
 def _narrower(dtype: torch.dtype, than: torch.dtype) -> bool:
     return dtype in (torch.bfloat16, torch.float16, torch.float32) and dtype.itemsize < than.itemsize
-
-
-class _Given:
-    """A trunk's output that is there before it runs, and whether anybody has taken it."""
-
-    def __init__(self, output: Output) -> None:
-        self.output, self.taken = output, False
-
-
-_OUTPUT: ContextVar[_Given | None] = ContextVar("what the trunk has given already", default=None)
-
-
-def _take_outputs(trunk: nn.Module) -> None:
-    """Have a trunk give what is handed down in place of running, where something is. Some heads also use its parts.
-
-    So do its parts that take embeddings as it does: some models (BART, OPT) run the decoder within the trunk.
-    """
-    for part in trunk.modules():
-        if part is trunk or "inputs_embeds" in takes(part):
-            _take_output(part)
-
-
-def takes(part: nn.Module) -> Collection[str]:
-    """What a module's forward takes; nothing where that cannot be told (TorchScript)."""
-    try:
-        return inspect.signature(type(part).forward).parameters
-    except (AttributeError, ValueError, TypeError):
-        return ()
-
-
-def _take_output(part: nn.Module) -> None:
-    own = part.forward
-
-    @wraps(own)
-    def forward(*args: Any, **kwargs: Any) -> Any:
-        given = _OUTPUT.get()
-        if given is None:
-            return own(*args, **kwargs)
-        given.taken = True
-        return given.output
-
-    part.forward = forward
-
-
-def trunk_of(lm: Any) -> Any:
-    """What runs below the head; `lm` itself where nothing can be told apart."""
-    if lm.base_model is not lm:
-        return lm.base_model
-    # A prefix that names nothing (Llama 4's text model): the part that has a forward of its own and holds the embeddings.
-    table = lm.get_input_embeddings()
-    parts = [part for part in lm.children() if any(m is table for m in part.modules()) and part is not table]
-    return parts[0] if len(parts) == 1 else lm
-
-
-def reserved_positions(trunk: nn.Module, table: Any, longest: int | None) -> int:
-    """How many rows of a table of positions are never used: those up to the padding's, where it has one (RoBERTa)."""
-    found = {
-        m.padding_idx + 1
-        for m in trunk.modules()
-        if type(m) is nn.Embedding and m is not table and m.num_embeddings == longest and m.padding_idx is not None
-    }
-    return max(found, default=0)
-
-
-def longest_context(config: Any) -> int | None:
-    """The most embeddings that the positions of a model are made for; None where the config names no bound.
-
-    With LongRoPE a text longer than the original context turns every position another way, those of its beginning too: the
-    factors of a prefix would depend on what follows. Up to the original context it is causal.
-    """
-    rope = getattr(config, "rope_parameters", None) or {}
-    long = [r for r in (rope, *rope.values()) if isinstance(r, dict) and r.get("rope_type") == "longrope"]
-    bounds = [r.get("original_max_position_embeddings") for r in long]
-    bounds.append(next((n for key in _CONTEXT_NAMES if (n := getattr(config, key, None))), None))
-    return min((int(n) for n in bounds if n and int(n) > 0), default=None)  # XLNet says −1 where there is no bound
-
-
-class Output(SimpleNamespace):
-    """A trunk's output that holds its last hidden state and nothing else: anything else that a head asks for is None."""
-
-    def __getattr__(self, name: str) -> None:
-        return None
-
-    def __getitem__(self, item: int | slice) -> Any:
-        return (self.last_hidden_state,)[item]

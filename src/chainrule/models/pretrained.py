@@ -15,12 +15,13 @@ from torch import Tensor, nn
 from chainrule.errors import ModelError
 from chainrule.models.head import LinearHead
 from chainrule.models.linears import FEW, Linears, few_rows
-from chainrule.models.network import Network, again, sharing_weights, takes, trunk_of
+from chainrule.models.network import Network, again, sharing_weights
 from chainrule.models.products import STEPS
 from chainrule.models.sealed import handed_down, within
 from chainrule.models.shallow import shorten
 from chainrule.models.stand_ins import stand_in
 from chainrule.models.thresholds import integers_read, lowered, numbers_read
+from chainrule.models.trunk import takes, trunk_of
 
 T = TypeVar("T")
 

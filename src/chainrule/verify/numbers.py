@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from chainrule.engine.standard import distance
 from chainrule.models.head import LinearHead, all_logits
-from chainrule.models.network import trunk_of
 from chainrule.models.precision import name_of
 from chainrule.models.pretrained import PretrainedModel
 from chainrule.models.sealed import sealed
+from chainrule.models.trunk import trunk_of
 from chainrule.verify.report import Finding
 from chainrule.verify.subject import Floats, Ids, Subject, centred
 
