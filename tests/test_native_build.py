@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from chainrule.native import build, compiler, kept
+from chainrule.scratch import SUFFIX
 
 pytestmark = pytest.mark.skipif(not build.status(), reason=f"no compiled kernels: {build.status().reason}")
 
@@ -292,12 +295,57 @@ def test_a_full_disk_harms_nothing(fresh: Fresh, monkeypatch: pytest.MonkeyPatch
 
 
 def test_without_a_home_it_is_not_kept(fresh: Fresh, monkeypatch: pytest.MonkeyPatch):
-    def homeless() -> Path:
-        raise RuntimeError("Could not determine home directory.")
-
-    monkeypatch.setattr(build, "cache_folder", homeless)
+    monkeypatch.setenv("CHAINRULE_CACHE", "~no-such-user/cache")
     assert fresh()
-    assert "not kept" in fresh().reason
+    assert "not kept, but compiled at each start: CHAINRULE_CACHE=~no-such-user/cache names no folder" in fresh().reason
+    assert "set CHAINRULE_CACHE to a folder to write to" in fresh().reason
+
+
+@pytest.mark.parametrize("where", ["temporary", "kept"])
+def test_a_killed_process_leaves_nothing_for_long(fresh: Fresh, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, where: str):
+    temporary, kernels = tmp_path / "tmp", tmp_path / "cache" / "kernels"
+    temporary.mkdir()
+    code = (
+        "import os, signal, sys; from pathlib import Path; from chainrule.native import build, compiler\n"
+        "def killed(*_, **__): os.kill(os.getpid(), signal.SIGKILL)\n"
+        "build.SOURCE = Path(sys.argv[1])\n"
+        f"{'compiler._run' if where == 'temporary' else 'os.replace'} = killed\n"
+    )
+    given = os.environ | {"TMPDIR": str(temporary)}
+    for _ in range(2):
+        assert subprocess.run([sys.executable, "-c", code + "build.status()", build.SOURCE], env=given).returncode == -9
+        assert len(list((temporary if where == "temporary" else kernels).iterdir())) == 1  # the second has cleared the first's
+    former = kernels / f".{'0' * 32}.so.4711.123456789"
+    former.touch()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    assert fresh()
+    assert not list(temporary.iterdir())
+    assert sorted(path.suffix for path in kernels.iterdir()) == [".sha256", ".so"]
+    part = kernels / f".new-{'0' * 16}{SUFFIX}"  # of one that was killed when all was done
+    part.mkdir()
+    assert fresh()
+    assert not part.exists()
+
+
+def test_a_compiler_keeps_its_scratch_in_ours(fresh: Fresh, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    say_first(monkeypatch, tmp_path, 'echo "$TMPDIR" >&2; exit 1')
+    assert re.search(rf"{tmp_path}/chainrule-\w+\.chainrule-part \(not tried", fresh().reason)
+
+
+def test_a_disk_without_room_for_the_message_is_not_held_against_the_compiler(
+    fresh: Fresh, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    say_first(monkeypatch, tmp_path, "exit 1")
+    monkeypatch.setattr(compiler, "ROOM", 1 << 60)
+    assert f"there is no space left for the compiler's files in {tempfile.gettempdir()}" in fresh().reason
+    assert not list((tmp_path / "cache" / "kernels").iterdir())
+
+
+def test_without_a_temporary_folder_they_are_left_out(fresh: Fresh, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    assert "could not compile them: [Errno 2] No such file or directory" in fresh().reason
+    assert not list((tmp_path / "cache" / "kernels").iterdir())  # which says nothing against the compiler
 
 
 def test_two_processes_at_once(fresh: Fresh, tmp_path: Path):
@@ -345,4 +393,8 @@ def test_a_compiler_that_cannot_be_read_or_found(fresh: Fresh, monkeypatch: pyte
     monkeypatch.setenv("CC", "'cc")
     assert "CC='cc cannot be read as a command" in fresh().reason
     monkeypatch.setenv("CC", "/nowhere/cc")
-    assert "could not compile them: [Errno 2]" in fresh().reason
+    assert "/nowhere/cc could not compile them: [Errno 2]" in fresh().reason
+    monkeypatch.setenv("CC", "''")
+    assert "'' could not compile them: " in fresh().reason
+    monkeypatch.setenv("CC", " ")  # as where it is not set
+    assert fresh().lanes == 16

@@ -6,13 +6,29 @@ import os
 import sys
 from pathlib import Path
 
+from chainrule.errors import ModelError
+
 
 def cache_folder() -> Path:
-    """$CHAINRULE_CACHE, else the platform's cache folder."""
-    if named := os.environ.get("CHAINRULE_CACHE"):
-        return Path(named).expanduser()
+    """$CHAINRULE_CACHE, else the platform's cache folder. Raises ModelError where neither can be told."""
+    named = os.environ.get("CHAINRULE_CACHE")
+    try:
+        return Path(named).expanduser() if named else _platform()
+    except RuntimeError as error:  # this user, or the one named, has no home
+        cause = f"CHAINRULE_CACHE={named} names no folder" if named else "there is no home folder for the cache"
+        reason = str(error).rstrip(".")
+        raise ModelError(f"{cause} ({reason[:1].lower()}{reason[1:]}); set CHAINRULE_CACHE to a folder to write to") from error
+
+
+def _platform() -> Path:
     if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "chainrule" / "cache"
+        return (_named("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "chainrule" / "cache"
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Caches" / "chainrule"
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "chainrule"
+    return (_named("XDG_CACHE_HOME") or Path.home() / ".cache") / "chainrule"
+
+
+def _named(variable: str) -> Path | None:
+    """The folder that it names. One that is empty or relative counts as unset, as the XDG specification has it."""
+    folder = Path(os.environ.get(variable, ""))
+    return folder if folder.is_absolute() else None

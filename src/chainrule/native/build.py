@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from chainrule.errors import ModelError
 from chainrule.folders import cache_folder
 from chainrule.native.compiler import CompilerError, compiled, loaded
 from chainrule.native.kept import Kept, kept
@@ -65,12 +66,12 @@ def status() -> Status:
     try:
         library, note = _library(compiler, (*FLAGS, *CHOICES[choice]))
     except (OSError, CompilerError) as error:
-        return Status(None, f"{' '.join(compiler)} could not compile them: {error}")
+        return Status(None, f"{shlex.join(compiler)} could not compile them: {error}")
     lanes = library.lanes()
     if lanes < LANES:
         return Status(None, "this CPU has neither AVX2 nor AVX-512")
     product = hasattr(library, "product_b")
-    return Status(library, f"compiled by {' '.join(compiler)}, {lanes} numbers at a time{note}", lanes, product)
+    return Status(library, f"compiled by {shlex.join(compiler)}, {lanes} numbers at a time{note}", lanes, product)
 
 
 def _library(compiler: list[str], flags: tuple[str, ...]) -> tuple[ctypes.CDLL, str]:
@@ -80,7 +81,7 @@ def _library(compiler: list[str], flags: tuple[str, ...]) -> tuple[ctypes.CDLL, 
     with ExitStack() as stack:
         try:
             folder = stack.enter_context(kept(cache_folder() / "kernels", key))
-        except (OSError, RuntimeError) as error:  # RuntimeError: there is no home
+        except (OSError, ModelError) as error:  # ModelError: there is no home
             return _working(compiled(compiler, flags, source, SECONDS)), _not_kept(error)
         if (found := _found(folder)) is not None:
             return found, ""

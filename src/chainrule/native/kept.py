@@ -3,20 +3,26 @@
 KEY.so        a library
 KEY.sha256    its digest, written after it: what is cut short or damaged does not match, and is made anew
 KEY.failed    why there is none; tried again a day later, or once this file is removed
+.new-…        one of these, while it is written
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from chainrule.scratch import clear_leftovers, scratch_folder
+
 DAY = 86_400  # seconds that a failure is remembered
 LONGEST = 64 << 20  # bytes of a file that are read
+_SCRATCH = ".new-"
+_FORMER = re.compile(r"\.[0-9a-f]{32}\.(so|sha256|failed)\.\d+\.\d+")  # what earlier versions left when they were killed
 
 
 class Kept:
@@ -65,17 +71,10 @@ class Kept:
 
     def _write(self, suffix: str, content: bytes) -> None:
         """All of it or nothing; of two processes at it, the last one wins."""
-        scratch = f".{self._key}{suffix}.{os.getpid()}.{time.monotonic_ns()}"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        with open(os.open(scratch, flags, 0o600, dir_fd=self._opened), "wb") as opened:
-            try:
-                opened.write(content)
-                opened.flush()
-                os.replace(scratch, self._key + suffix, src_dir_fd=self._opened, dst_dir_fd=self._opened)
-            except BaseException:
-                with suppress(OSError):
-                    os.unlink(scratch, dir_fd=self._opened)
-                raise
+        with scratch_folder(_path(self._opened), _SCRATCH) as scratch:
+            (scratch / "new").touch(0o600)
+            (scratch / "new").write_bytes(content)
+            os.replace(scratch / "new", self._key + suffix, dst_dir_fd=self._opened)
 
 
 @contextmanager
@@ -86,9 +85,23 @@ def kept(folder: Path, key: str) -> Iterator[Kept]:
     try:
         if wrong := complaint(os.fstat(opened)):
             raise OSError(f"{folder} {wrong}")
+        _clear(opened)
         yield Kept(folder, opened, key)
     finally:
         os.close(opened)
+
+
+def _clear(opened: int) -> None:
+    """What killed runs left. Earlier versions wrote for a moment only, and so theirs are not at work."""
+    clear_leftovers(_path(opened), _SCRATCH)
+    for name in filter(_FORMER.fullmatch, os.listdir(opened)):
+        with suppress(OSError):
+            os.unlink(name, dir_fd=opened)
+
+
+def _path(opened: int) -> Path:
+    """The folder that is open, whatever becomes of its name."""
+    return Path(f"/proc/self/fd/{opened}")
 
 
 def complaint(found: os.stat_result) -> str | None:

@@ -1,0 +1,296 @@
+"""Scratch files and folders: what a killed run leaves goes away, and nothing else does."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from chainrule import scratch
+from chainrule.scratch import DAY, ScratchFile, clear_leftovers, scratch_folder
+
+MAKE = {
+    "file": "from chainrule.scratch import ScratchFile\nkept = ScratchFile(here / 'out.csv')\nkept.path.write_text('half')",
+    "folder": "from chainrule.scratch import scratch_folder\nkept = scratch_folder(here, '.pull-')\n"
+    "(kept.__enter__() / 'wheel').write_text('half')",
+}
+
+
+@pytest.fixture(params=["file", "folder"])
+def maker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[subprocess.Popen]:
+    """A process that has made a scratch file or folder, and waits."""
+    code = f"import sys; from pathlib import Path\nhere = Path(sys.argv[1])\n{MAKE[request.param]}\n"
+    code += "print('made', flush=True)\ninput()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "made\n"
+        yield process
+        process.kill()
+
+
+def clear(folder: Path) -> None:
+    clear_leftovers(folder, ".out.csv.")
+    clear_leftovers(folder, ".pull-")
+
+
+def test_what_a_killed_process_leaves_the_next_one_clears(maker: subprocess.Popen, tmp_path: Path):
+    (left,) = os.listdir(tmp_path)
+    assert left.endswith(scratch.SUFFIX)
+    maker.send_signal(signal.SIGKILL)
+    maker.wait()
+    assert os.listdir(tmp_path) == [left]
+    with scratch_folder(tmp_path, ".pull-") as folder:
+        made = ScratchFile(tmp_path / "out.csv")
+        assert sorted(os.listdir(tmp_path)) == sorted([folder.name, made.path.name])
+    made.discard()
+    assert not os.listdir(tmp_path)
+
+
+def test_what_a_live_process_works_on_stays(maker: subprocess.Popen, tmp_path: Path):
+    before = sorted(tmp_path.rglob("*"))
+    clear(tmp_path)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_folder_whose_maker_was_killed_before_it_locked_it(tmp_path: Path):
+    (tmp_path / f".pull-{'0' * 16}{scratch.SUFFIX}").mkdir()
+    clear(tmp_path)
+    assert not os.listdir(tmp_path)
+
+
+@pytest.mark.parametrize("removed", [True, False])
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_one_that_is_taken_for_a_leftover_is_made_anew(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str, removed: bool
+):
+    """By another run, between its making and its locking: the other has removed it, or holds the lock to do so."""
+    own, others = scratch._locked, []
+
+    def late(opened, path):
+        if not others:
+            others.append(scratch._opened(path, 0))
+            assert own(others[0], path)
+            if removed:
+                others[0].close()
+                clear(tmp_path)
+        return own(opened, path)
+
+    monkeypatch.setattr(scratch, "_locked", late)
+    made = ScratchFile(tmp_path / "out.csv") if kind == "file" else scratch_folder(tmp_path, ".pull-")
+    path = made.path if isinstance(made, ScratchFile) else made.__enter__()
+    assert path.exists()
+    assert len(os.listdir(tmp_path)) == (1 if removed else 2)
+    others[0].close()
+    clear(tmp_path)
+    assert os.listdir(tmp_path) == [path.name]
+
+
+def test_makers_and_clearers_at_once(tmp_path: Path):
+    wrong: list[object] = []
+
+    def work() -> None:
+        for _ in range(60):
+            try:
+                made = ScratchFile(tmp_path / "out.csv")
+                made.path.write_text("whole")
+                with scratch_folder(tmp_path, ".pull-") as folder:
+                    (folder / "wheel").write_text("whole")
+                    clear(tmp_path)
+                    time.sleep(0)
+                    assert (folder / "wheel").read_text() == "whole"
+                assert made.commit().read_text() == "whole"
+            except BaseException as error:
+                wrong.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    assert os.listdir(tmp_path) == ["out.csv"]
+
+
+def test_what_is_the_users_own_stays(tmp_path: Path):
+    part = f"{'0' * 16}{scratch.SUFFIX}"
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "thesis").write_text("years of work")
+    for name in (
+        ".out.csv",
+        ".out.csv.part",
+        f".out.csv.{part}.gz",
+        f"out.csv.{part}",
+        f".out-csv.{part}",
+        f".pull-{part[1:]}",
+    ):
+        (tmp_path / name).write_text("mine")
+    (tmp_path / ".pull-abcdefgh").mkdir()
+    (tmp_path / f".out.csv.{part}").symlink_to(own / "thesis")
+    (tmp_path / f".pull-{part}").symlink_to(own)
+    os.mkfifo(tmp_path / f".pull-{'1' * 16}{scratch.SUFFIX}")
+    before = sorted(tmp_path.rglob("*"))
+    clear(tmp_path)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_what_belongs_to_another_user_stays(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    (tmp_path / f".out.csv.{'0' * 16}{scratch.SUFFIX}").touch()
+    (tmp_path / f".pull-{'0' * 16}{scratch.SUFFIX}").mkdir()
+    monkeypatch.setattr(os, "geteuid", lambda: 4711)
+    clear(tmp_path)
+    assert len(os.listdir(tmp_path)) == 2
+
+
+@pytest.mark.parametrize("missing", ["module", "on this disk"])
+def test_without_locks_a_leftover_is_older_than_a_day(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, missing: str):
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    if missing == "module":
+        monkeypatch.setattr(scratch, "fcntl", None)
+    else:
+        monkeypatch.setattr(scratch.fcntl, "flock", refuse)
+    file, folder = ScratchFile(tmp_path / "out.csv"), scratch_folder(tmp_path, ".pull-")
+    made = [file.path, folder.__enter__()]
+    clear(tmp_path)
+    assert all(path.exists() for path in made)
+    for path in made:
+        os.utime(path, (time.time() - DAY - 9,) * 2)
+    clear(tmp_path)
+    assert not os.listdir(tmp_path)
+    again = ScratchFile(tmp_path / "out.csv")
+    again.path.write_text("whole")
+    assert again.commit().read_text() == "whole"
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o604, None])
+def test_the_mode_stays(tmp_path: Path, mode: int | None):
+    target = tmp_path / "out.csv"
+    if mode is not None:
+        target.write_text("before")
+        target.chmod(mode)
+    before = os.umask(0o027)
+    try:
+        made = ScratchFile(target)
+        assert (made.path.stat().st_mode & 0o777) & ~(0o640 if mode is None else mode) == 0  # nobody reads it meanwhile either
+        made.path.write_text("after")
+        made.commit()
+    finally:
+        os.umask(before)
+    assert target.read_text() == "after"
+    assert target.stat().st_mode & 0o777 == (0o640 if mode is None else mode)
+
+
+def test_a_link_is_followed(tmp_path: Path):
+    (tmp_path / "data").mkdir()
+    target, link = tmp_path / "data" / "real.csv", tmp_path / "out.csv"
+    link.symlink_to(target)
+    for content in ("first", "second"):  # it leads nowhere at first
+        made = ScratchFile(link)
+        made.path.write_text(content)
+        assert made.commit() == link
+        assert link.is_symlink()
+        assert target.read_text() == content
+    assert os.listdir(tmp_path / "data") == ["real.csv"]
+
+
+def test_until_it_is_whole_the_earlier_one_stays(tmp_path: Path):
+    target = tmp_path / "out.csv"
+    target.write_text("before")
+    made = ScratchFile(target)
+    made.path.write_text("half")
+    assert target.read_text() == "before"
+    made.discard()
+    made.discard()
+    assert target.read_text() == "before"
+    assert os.listdir(tmp_path) == ["out.csv"]
+
+
+def test_another_name_at_the_end(tmp_path: Path):
+    made = ScratchFile(tmp_path / "out.csv")
+    made.path.write_text("some")
+    assert made.commit(tmp_path / "other.csv") == tmp_path / "other.csv"
+    made.discard()
+    assert os.listdir(tmp_path) == ["other.csv"]
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_keep_as_never_writes_over_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, links: bool):
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    if not links:
+        monkeypatch.setattr(os, "link", refuse)
+    name = tmp_path / "out.incomplete.csv"
+    name.write_text("mine")
+    (tmp_path / "out.incomplete-2.csv").symlink_to(tmp_path / "nowhere")
+    for number in (3, 4):
+        made = ScratchFile(tmp_path / "out.csv")
+        made.path.write_text(f"kept {number}")
+        assert made.keep_as(name) == tmp_path / f"out.incomplete-{number}.csv"
+        assert not made.path.exists()
+        made.discard()
+    assert name.read_text() == "mine"
+    assert [(tmp_path / f"out.incomplete-{n}.csv").read_text() for n in (3, 4)] == ["kept 3", "kept 4"]
+    assert len(os.listdir(tmp_path)) == 4
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "日" * 85, "a\nb*[c]", "-"])
+def test_any_name(tmp_path: Path, name: str):
+    made = ScratchFile(tmp_path / name)
+    made.path.write_text("some")
+    left = made.path.with_name(made.path.name.replace(made.path.name[-31:-15], "0" * 16))
+    left.touch()
+    assert ScratchFile(tmp_path / name).path != left
+    assert not left.exists()
+    assert made.commit().read_text() == "some"
+
+
+@pytest.mark.parametrize(("target", "error"), [("folder", IsADirectoryError), ("/dev/null", OSError), ("no/such/out", OSError)])
+def test_what_cannot_be_written_over(tmp_path: Path, target: str, error: type[OSError]):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(error):
+        ScratchFile(tmp_path / target)
+    assert os.listdir(tmp_path) == ["folder"]
+    assert Path("/dev/null").is_char_device()
+
+
+def test_what_is_read_only_stays(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    (tmp_path / "out.csv").write_text("mine")
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write everywhere
+    with pytest.raises(PermissionError):
+        ScratchFile(tmp_path / "out.csv")
+
+
+def test_what_was_started_by_a_killed_run_cannot_write_into_the_next(tmp_path: Path):
+    """A compiler goes on for a while after the process that started it was killed."""
+    left = tmp_path / f".pull-{'0' * 16}{scratch.SUFFIX}"
+    left.mkdir()
+    code = "import sys\nfor i in range(10**6):\n  open(f'{sys.argv[1]}/{i}', 'w').close()"
+    with subprocess.Popen([sys.executable, "-c", code, left], stderr=subprocess.DEVNULL) as orphan:
+        while not (left / "99").exists():
+            time.sleep(0.01)
+        clear(tmp_path)
+        assert orphan.wait(60) == 1
+    assert not os.listdir(tmp_path)
+
+
+def test_a_full_disk_leaves_no_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "open", full)
+    with pytest.raises(OSError, match="No space left"), scratch_folder(tmp_path, ".pull-"):
+        pass
+    assert not os.listdir(tmp_path)
