@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
+import time
+from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 
@@ -17,7 +20,7 @@ import chainrule
 from chainrule import InputError, LanguageModel, TableModel
 from chainrule.engine.stepper import Stepper
 from chainrule.verify import Code, decode, encode, prove
-from chainrule.verify.code import bound
+from chainrule.verify.code import LONGEST, MAGIC, _checksum, bound
 from chainrule.verify.coder import TOTAL, ArithmeticDecoder, ArithmeticEncoder, shares
 
 TEXT = "Hello world, hello there! How are you today? naïve café, 日本語 🎉\n\ttwo  spaces "
@@ -149,6 +152,161 @@ def test_no_byte_can_be_changed_unseen(coded_text, place):
 @pytest.fixture(scope="module")
 def coded_text(tiny_folder):
     return encode(chainrule.load(tiny_folder), TEXT).to_bytes()
+
+
+def forged(raw: bytes, payload: bytes | None = None, **values: object) -> bytes:
+    """The code with other values in its header, and the checksum that goes with them."""
+    _, line, own = raw.split(b"\n", 2)
+    payload = own if payload is None else payload
+    header = json.loads(line) | values
+    header.pop("sha256")
+    header["sha256"] = _checksum(header, payload)
+    return MAGIC + json.dumps(header, sort_keys=True).encode() + b"\n" + payload
+
+
+def test_forging_as_such_is_no_damage(coded_text):
+    assert forged(coded_text) == coded_text
+
+
+def nested(depth: int) -> list:
+    value: list = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        *({"tokens": value} for value in (-1, True, 5.0, math.nan, None, "5", [5], 10**60, 1 << 53)),
+        *({"bits": value} for value in (-1, False, 5.0, math.inf, None, 1, 10**18)),
+        *({"bytes": value} for value in (-1, True, 0.0, 1)),
+        *({"given": value} for value in (None, 5, "0", [True], [-1], [0.0], [[0]], [10**40], [0, 0], {"0": 0}, nested(500))),
+        *({"fingerprint": value} for value in (None, [], "x", {"weights": 5}, {"weights": None}, {"weights": {}})),
+        *({"text_sha256": value} for value in (None, 5, "", "x" * 64, "A" * 64, "a" * 63, "a" * 64 + "\n")),
+        {"more": 5},
+        {"fingerprint": {"weights": "x" * LONGEST}},
+    ],
+    ids=lambda values: f"{values}"[:40],
+)
+def test_no_header_is_believed_for_its_checksum(coded_text, values):
+    with pytest.raises(InputError, match=r"the code is (damaged|cut short)"):
+        Code.from_bytes(forged(coded_text, **values))
+
+
+def test_the_culprit_is_named(coded_text):
+    with pytest.raises(InputError, match=r"not what chainrule writes there \(given, tokens\)"):
+        Code.from_bytes(forged(coded_text, given=None, tokens=-1))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(b"", b"null", b"[]", b"5", b"{}", b'"bits"', b"{" * 60_000, b"[" * 60_000, b'{"a":' * 12_000),
+        *(b"9" * 5000, b'{"bits": ' + b"9" * 5000 + b"}", b"NaN", b"\xff\xfe{", b"{" + b" " * 100_000_000 + b"}"),
+    ],
+    ids=lambda line: repr(line[:12]),
+)
+def test_a_line_that_is_no_header(line):
+    with pytest.raises(InputError, match="its second line is not what"):
+        Code.from_bytes(MAGIC + line + b"\n")
+
+
+def test_one_way_to_write_a_header(coded_text):
+    """Whoever reads the first of two values must see what we see."""
+    for other in (coded_text.replace(b'{"bits"', b'{"bits": 5, "bits"'), coded_text.replace(b'{"bits"', b'{ "bits"')):
+        with pytest.raises(InputError, match=r"\(all of it\)"):
+            Code.from_bytes(other)
+
+
+def test_bytes_behind_the_code(coded_text):
+    payload = coded_text.split(b"\n", 2)[2]
+    with pytest.raises(InputError, match="its bytes are not those"):
+        Code.from_bytes(forged(coded_text, payload + b"\0"))
+    with pytest.raises(InputError, match=r"has \d+ bytes, which do not hold \d+ bits"):
+        Code.from_bytes(forged(coded_text, payload + b"\0", bytes=len(payload) + 1))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+NAMES = st.sampled_from(["bits", "bytes", "fingerprint", "given", "text_sha256", "tokens"])
+
+
+@given(values=st.dictionaries(NAMES, JSON | st.integers(0, 300), min_size=1), payload=st.none() | st.binary(max_size=40))
+def test_any_header_is_told_or_decoded(letters, values, payload):
+    """On a model of three letters, whose distributions are as sharp as they come."""
+    lm, raw = letters
+    begin = time.perf_counter()
+    with suppress(InputError):
+        decode(lm, Code.from_bytes(forged(raw, payload, **values)))
+    assert time.perf_counter() - begin < 5
+
+
+@pytest.fixture(scope="module")
+def letters():
+    lm = LanguageModel(TableModel(["A", "B", "C"], {"": [1, 2, -math.inf], "A": [0, 0, 0], "B": [9, 0, 0]}, back_off=True))
+    return lm, encode(lm, "ABBAAAB").to_bytes()
+
+
+@pytest.mark.parametrize(
+    ("tokens", "says"),
+    [
+        (10**12, r"damaged: 1,000,000,000,000 tokens take [\d,]+ bits or more, and it has 323"),
+        (10**8, r"its [\d,]+ bits are used up after \d+ of 100,000,000 tokens"),
+        (0, "damaged: 0 tokens of which"),
+    ],
+)
+def test_a_code_that_claims_more_tokens_than_it_holds_is_ended(tiny_folder, coded_text, tokens, says):
+    lm, begin = chainrule.load(tiny_folder), time.perf_counter()
+    with pytest.raises(InputError, match=says):
+        decode(lm, Code.from_bytes(forged(coded_text, tokens=tokens)))
+    assert time.perf_counter() - begin < 5
+
+
+def test_a_first_token_that_is_none(tiny_folder):
+    bos, given = (chainrule.load(tiny_folder, start=start) for start in ("bos", "given"))
+    for lm, first in ((bos, [5]), (given, []), (given, [10**6])):
+        with pytest.raises(InputError, match=r"the first is given where there is no start symbol"):
+            decode(lm, Code.from_bytes(forged(encode(lm, TEXT).to_bytes(), given=first)))
+
+
+def test_a_digest_of_what_is_no_text(letters, monkeypatch):
+    """The bytes of tokens need not be a text, and somebody may have made a code of such."""
+    lm, raw = letters
+    monkeypatch.setattr("chainrule.verify.code._bytes", lambda *_: b"\xff\xfe")
+    with pytest.raises(InputError, match="does not give its text back"):
+        decode(lm, Code.from_bytes(forged(raw, text_sha256=hashlib.sha256(b"\xff\xfe").hexdigest())))
+
+
+def test_no_tokenizer_to_decode_with(tiny_folder, coded_text):
+    lm, raw = chainrule.load(tiny_folder), coded_text
+    with pytest.raises(InputError, match="without a tokenizer"):
+        decode(LanguageModel(lm.model, engine=lm.engine), Code.from_bytes(raw))
+
+
+@pytest.mark.parametrize("now", ["a\nb", "\x1b[31m"])
+def test_what_is_told_is_one_line(letters, now):
+    lm, raw = letters
+    code = Code.from_bytes(raw)
+    with pytest.raises(InputError, match="weights: ") as caught:
+        decode(lm, replace(code, fingerprint=code.fingerprint | {"weights": now}))
+    assert str(caught.value).isprintable()
+
+
+@given(st.lists(st.integers(0, 4), max_size=60), st.integers(0, 2**32 - 1))
+def test_a_decoder_counts_the_bits_as_the_encoder_does(symbols, seed):
+    draw = np.random.default_rng(seed)
+    distributions = [np.log(draw.dirichlet([0.5] * 5)) for _ in symbols]
+    payload, bits = coded(symbols, distributions)
+    decoder, counted = ArithmeticDecoder(payload), [0]
+    for logprob_V in distributions:
+        decoder.decode(shares(logprob_V))
+        counted.append(decoder.bits)
+    assert counted == sorted(counted)
+    assert decoder.bits == bits
 
 
 def test_what_is_rarer_than_a_count(tiny_folder):

@@ -21,6 +21,8 @@ from chainrule.engine.readout import room
 from chainrule.forest.chunks import extension
 from chainrule.models.sealed import sealed
 
+_AT_FIRST = 4096  # tokens that there is room for at first
+
 
 class Stepper:
     """Grows a path of at most `length` tokens under one engine, its start symbol included."""
@@ -28,7 +30,7 @@ class Stepper:
     def __init__(self, engine: Engine, length: int) -> None:
         self.engine, self.model, self.length = engine, engine.model, length
         self.ids: list[int] = []
-        self._carry = PathCarry(length)
+        self._carry = PathCarry(min(length, _AT_FIRST))  # a length may be a mere claim; the buffers grow where they must
         self._room = room(self.model.head, self.model.device)
 
     @sealed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 
@@ -20,12 +21,17 @@ def windows(first: int, length: int, rows: int, stride: int, start_symbol: bool)
     last) and moves on by `stride` tokens. So a token is conditioned on as many of the tokens before it as fit, never
     fewer than rows − stride (less one for the start symbol) once that many exist.
     """
+    return list(each_window(first, length, rows, stride, start_symbol))
+
+
+def each_window(first: int, length: int, rows: int, stride: int, start_symbol: bool) -> Iterator[Window]:
+    """The same, one by one: for a length that is only claimed, and may be endless."""
     body = rows if start_symbol else rows + 1  # tokens a window can span: the last one is predicted, never fed
     if length <= body:
-        return [Window(0, first, length)]
-    found, done = [], first
+        yield Window(0, first, length)
+        return
+    done = first
     stop = max(body, min(first + stride, length))  # the first window has everything before it to look at
     while done < length:
-        found.append(Window(stop - body, done, stop))
+        yield Window(stop - body, done, stop)
         done, stop = stop, min(stop + stride, length)
-    return found

@@ -14,8 +14,10 @@ import hashlib
 import json
 import math
 import platform
+import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,16 +28,18 @@ from numpy.typing import NDArray
 from chainrule.engine.job import rows_and_stride
 from chainrule.engine.stepper import Stepper
 from chainrule.errors import InputError
-from chainrule.forest.windows import windows
+from chainrule.forest.windows import each_window
 from chainrule.models.precision import name_of
 from chainrule.models.pretrained import PretrainedModel
 from chainrule.text.spans import spells
+from chainrule.text.tokenizer import Tokenizes
 from chainrule.verify.coder import TOTAL, ArithmeticDecoder, ArithmeticEncoder, shares
 from chainrule.verify.report import Finding, Property, Report, versions
 from chainrule.verify.subject import Language, check_causal
 
 MAGIC = b"chainrule code 1\n"
 ENDS, A_TOKEN = 2.0, 2e-5  # bits that a code may be longer than −log2 Pr: at its end, and for every token
+LONGEST = 1 << 16  # bytes of the line of JSON
 
 Progress = Callable[[int, int], None]  # tokens done, tokens in all
 
@@ -63,24 +67,52 @@ class Code:
         if not raw.startswith(MAGIC):
             raise InputError(f"this is no code of chainrule: it begins with {raw[:16]!r}, not with {MAGIC[:-1].decode()!r}")
         line, newline, payload = raw[len(MAGIC) :].partition(b"\n")
-        header: dict[str, Any] = {}
-        try:
-            header = json.loads(line)
-            wrong = [name for name, kind in _HEADER.items() if type(header[name]) is not kind]
-        except (ValueError, KeyError, TypeError):
-            wrong = ["all of it"]
-        if wrong or not newline:
-            raise InputError("the code is damaged, or cut short: its second line is not what chainrule writes there")
+        header = _header(line if newline else b"")
         digest, size = header.pop("sha256"), header["bytes"]
         if len(payload) < size:
             raise InputError(f"the code is cut short: {len(payload)} of {size} bytes are here")
-        if _checksum(header, payload) != digest:
+        if len(payload) > size or _checksum(header, payload) != digest:
             raise InputError("the code is damaged: its bytes are not those that its checksum was made of")
+        if size != -(-header["bits"] // 8):
+            raise InputError(f"the code is damaged: it has {size} bytes, which do not hold {header['bits']} bits")
         del header["bytes"]
         return cls(payload, **header)
 
 
-_HEADER = {"bits": int, "bytes": int, "fingerprint": dict, "given": list, "sha256": str, "text_sha256": str, "tokens": int}
+def _header(line: bytes) -> dict[str, Any]:
+    """Just what `to_bytes` writes: every name once, and of every value its kind. Raises InputError for anything else."""
+    try:
+        header = json.loads(line) if len(line) <= LONGEST else None
+        wrong = [] if json.dumps(header, sort_keys=True).encode() == line else ["all of it"]
+    except (ValueError, RecursionError):
+        header, wrong = None, ["all of it"]
+    if not wrong and isinstance(header, dict) and header.keys() == _KINDS.keys():
+        wrong = [name for name, is_one in _KINDS.items() if not is_one(header[name])]
+        if not wrong:
+            return header
+    raise InputError(
+        "the code is damaged, or cut short: its second line is not what chainrule writes there"
+        + (f" ({', '.join(wrong)})" if wrong else "")
+    )
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 1 << 53
+
+
+def _is_digest(value: Any) -> bool:
+    return type(value) is str and re.fullmatch("[0-9a-f]{64}", value) is not None
+
+
+_KINDS: dict[str, Callable[[Any], bool]] = {
+    "bits": _is_count,
+    "bytes": _is_count,
+    "fingerprint": lambda value: type(value) is dict and all(type(each) is str for each in value.values()),
+    "given": lambda value: type(value) is list and len(value) <= 1 and all(map(_is_count, value)),
+    "sha256": _is_digest,
+    "text_sha256": _is_digest,
+    "tokens": _is_count,
+}
 
 
 def _checksum(header: dict[str, Any], payload: bytes) -> str:
@@ -89,37 +121,55 @@ def _checksum(header: dict[str, Any], payload: bytes) -> str:
 
 def encode(lm: Language, text: str, progress: Progress | None = None) -> Code:
     """The code of a text under a model. Raises InputError where the tokens do not spell the text, or are too few."""
-    check_causal(lm)
-    if lm.tokenizer is None:
-        raise InputError("this model came without a tokenizer, so there is no text that it could code")
-    ids = np.asarray(lm.tokenizer.encode(text), np.int64)
+    tokenizer = _tokenizer(lm)
+    ids = np.asarray(tokenizer.encode(text), np.int64).tolist()
     first = int(lm.start.id is None)
     if len(ids) <= first:
         raise InputError(f"the text has {len(ids)} tokens, and {first + 1} or more are needed: give a longer one")
-    if not spells(text, [_bytes(lm, ids)]):
+    if not spells(text, [_bytes(tokenizer, ids)]):
         raise InputError("the tokenizer changes this text (its tokens do not spell it), so no code could bring it back")
     encoder = ArithmeticEncoder()
-    steps = _distributions(lm, ids, first, progress)
+    steps = _distributions(lm, ids, first, len(ids), progress)
     for place, logprob_V in enumerate(steps, first):
-        encoder.encode(int(ids[place]), shares(logprob_V))
+        encoder.encode(ids[place], shares(logprob_V))
     payload, bits = encoder.finish()
-    return Code(payload, bits, len(ids), ids[:first].tolist(), _digest(text.encode()), fingerprint(lm))
+    return Code(payload, bits, len(ids), ids[:first], _digest(text.encode()), fingerprint(lm))
 
 
 def decode(lm: Language, code: Code, progress: Progress | None = None) -> str:
     """The text of a code, by the model alone. Raises InputError for a damaged one, or one that was made in another way."""
-    check_causal(lm)
+    tokenizer = _tokenizer(lm)
     _check_fingerprint(code.fingerprint, fingerprint(lm))
-    ids, given = np.zeros(code.tokens, np.int64), code.given
-    ids[: len(given)] = given
-    decoder = ArithmeticDecoder(code.payload)
-    for place, logprob_V in enumerate(_distributions(lm, ids, len(given), progress), len(given)):
-        ids[place] = decoder.decode(shares(logprob_V))  # before the next distribution is asked for
-    raw = _bytes(lm, ids)
+    _check_tokens(lm, code)
+    ids, decoder = list(code.given), ArithmeticDecoder(code.payload)
+    for logprob_V in _distributions(lm, ids, len(ids), code.tokens, progress):
+        ids.append(decoder.decode(shares(logprob_V)))  # before the next distribution is asked for
+        if decoder.bits > code.bits:
+            raise InputError(
+                f"the code does not give its text back: its {code.bits:,} bits are used up after {len(ids):,} of "
+                f"{code.tokens:,} tokens, so it is damaged, or this machine computes other bits than the one that made it"
+            )
+    raw = _bytes(tokenizer, ids)
     for text in (raw, raw.removeprefix(b" "), raw.removesuffix(b" ")):  # `spells`: a tokenizer may set a space there
         if _digest(text) == code.text_sha256:
-            return text.decode()
+            with suppress(UnicodeDecodeError):
+                return text.decode()
     raise InputError("the code does not give its text back: this machine computes other bits than the one that made it")
+
+
+def _check_tokens(lm: Language, code: Code) -> None:
+    """That there can be so many tokens, before any of them is looked for: each leaves the V − 1 others a count of 1."""
+    size, first = lm.model.head.size, int(lm.start.id is None)
+    if len(code.given) != first or any(not 0 <= i < size for i in code.given) or code.tokens <= first:
+        raise InputError(
+            f"the code is damaged: {code.tokens:,} tokens of which {code.given} is given; the first is given where there is no "
+            f"start symbol, and is one of {size:,}"
+        )
+    least = -math.log1p((1 - size) / TOTAL) / math.log(2) * (code.tokens - first)
+    if least > code.bits + 1:
+        raise InputError(
+            f"the code is damaged: {code.tokens:,} tokens take {least:,.0f} bits or more, and it has {code.bits:,}"
+        )
 
 
 def prove(lm: Language, text: str, progress: Callable[[str, int, int], None] | None = None) -> tuple[Code, Report]:
@@ -130,7 +180,7 @@ def prove(lm: Language, text: str, progress: Callable[[str, int, int], None] | N
     """
     begin, say = time.perf_counter(), progress or (lambda *_: None)
     code = encode(lm, text, lambda done, all: say("coding", done, all))
-    score = lm.score(text)
+    score = lm.score(text, special="text")
     found, cause = "", "the decoder's factors are not the encoder's"
     try:
         found = decode(lm, Code.from_bytes(code.to_bytes()), lambda done, all: say("decoding", done, all))
@@ -195,29 +245,36 @@ def _check_fingerprint(made: dict[str, str], here: dict[str, str]) -> None:
 
 
 def _distributions(
-    lm: Language, ids: NDArray[np.int64], first: int, progress: Progress | None
+    lm: Language, ids: Sequence[int], first: int, length: int, progress: Progress | None
 ) -> Iterator[NDArray[np.float64]]:
-    """log Pr(· | what stands before) for the places from `first` on, in the windows that the scorer uses.
+    """log Pr(· | what stands before) for the places from `first` to `length`, in the windows that the scorer uses.
 
-    `ids` is read behind each place only after its distribution was taken: a decoder fills it in meanwhile.
+    `ids` is read at each place only after its distribution was taken: a decoder appends it meanwhile. Nothing is made in
+    proportion to `length`, which a decoder has from the code.
     """
     start = [] if lm.start.id is None else [lm.start.id]
     rows, stride = rows_and_stride(lm.model.max_rows, None, None)
-    rows = rows or len(ids) + len(start)
-    for window in windows(first, len(ids), rows, stride, bool(start)):
-        stepper = Stepper(lm.engine, min(rows, len(start) + len(ids)))
-        logprob_V = stepper.feed([*start, *ids[window.begin : window.first].tolist()])
+    rows = rows or length + len(start)
+    for window in each_window(first, length, rows, stride, bool(start)):
+        stepper = Stepper(lm.engine, min(rows, len(start) + length))
+        logprob_V = stepper.feed([*start, *ids[window.begin : window.first]])
         for place in range(window.first, window.stop):
             yield logprob_V
             if progress is not None:
-                progress(place + 1, len(ids))
+                progress(place + 1, length)
             if place + 1 < window.stop:
-                logprob_V = stepper.feed([int(ids[place])])
+                logprob_V = stepper.feed([ids[place]])
 
 
-def _bytes(lm: Language, ids: NDArray[np.int64]) -> bytes:
-    assert lm.tokenizer is not None
-    return b"".join(map(lm.tokenizer.token_bytes, ids.tolist()))
+def _tokenizer(lm: Language) -> Tokenizes:
+    check_causal(lm)
+    if lm.tokenizer is None:
+        raise InputError("this model came without a tokenizer, so there is no text that it could code")
+    return lm.tokenizer
+
+
+def _bytes(tokenizer: Tokenizes, ids: Sequence[int]) -> bytes:
+    return b"".join(map(tokenizer.token_bytes, ids))
 
 
 def _weights(model: Any) -> str:
@@ -235,4 +292,5 @@ def _digest(raw: bytes) -> str:
 
 
 def _short(value: str) -> str:
-    return value if len(value) <= 40 else value[:12] + "…"
+    shown = value if value.isprintable() else repr(value)
+    return shown if len(shown) <= 40 else shown[:12] + "…"

@@ -79,6 +79,11 @@ class ArithmeticDecoder:
         self._code, self._next, self._range = code, 8, _WIDE
         self._value = int.from_bytes(code[:8].ljust(8, b"\0"), "big")  # the code less the interval's lower end
 
+    @property
+    def bits(self) -> int:
+        """How many bits the code of the symbols so far has, as `ArithmeticEncoder.finish` counts them."""
+        return 8 * (self._next - 8) + 65 - self._range.bit_length()
+
     def decode(self, shares_V1: NDArray[np.int64]) -> int:
         """The next symbol. Raises InputError where no symbol has this code."""
         step = self._range // TOTAL
