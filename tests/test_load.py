@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import gguf
 import numpy as np
 import pytest
 import torch
 import transformers as tf
+from damaged import write_gguf
 from model_zoo import tiny, untouched
 from oracle import factors
 from safetensors.torch import load_file, save_file
@@ -319,40 +319,6 @@ def test_a_model_without_a_trunk():
 def test_garbage_that_is_called_gguf(tmp_path: Path, content: bytes):
     (tmp_path / "model.gguf").write_bytes(content)
     refused(tmp_path / "model.gguf", "cannot load")
-
-
-def write_gguf(file: Path, own: Any) -> None:
-    """A Llama of transformers, and its byte-level tokenizer, as llama.cpp keeps them."""
-    config, tokenizer = own.config, byte_level()
-    out = gguf.GGUFWriter(file, "llama")
-    out.add_context_length(config.max_position_embeddings)
-    out.add_embedding_length(config.hidden_size)
-    out.add_block_count(config.num_hidden_layers)
-    out.add_feed_forward_length(config.intermediate_size)
-    out.add_head_count(config.num_attention_heads)
-    out.add_head_count_kv(config.num_key_value_heads)
-    out.add_layer_norm_rms_eps(config.rms_norm_eps)
-    out.add_rope_freq_base(10000.0)
-    out.add_rope_dimension_count(config.head_dim)
-    out.add_vocab_size(config.vocab_size)
-    backend = json.loads(tokenizer.hf.backend_tokenizer.to_str())["model"]
-    tokens = sorted(backend["vocab"], key=backend["vocab"].__getitem__)
-    out.add_tokenizer_model("gpt2")
-    out.add_token_list(tokens)
-    out.add_token_types([3 if i < 2 else 1 for i in range(len(tokens))])
-    out.add_token_merges([m if isinstance(m, str) else " ".join(m) for m in backend["merges"]])
-    out.add_bos_token_id(0)
-    out.add_eos_token_id(1)
-    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, config.num_hidden_layers)
-    for key, weight in own.state_dict().items():
-        heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}.get(key.split(".")[-2])
-        if heads:  # llama.cpp rotates neighbouring pairs
-            weight = weight.reshape(heads, 2, -1, weight.shape[1]).swapaxes(1, 2).reshape(weight.shape)
-        out.add_tensor(names.get_name(key, try_suffixes=(".weight",)), weight.contiguous().numpy())
-    out.write_header_to_file()
-    out.write_kv_data_to_file()
-    out.write_tensors_to_file()
-    out.close()
 
 
 def test_a_gguf_file_with_its_tokenizer(tmp_path: Path):

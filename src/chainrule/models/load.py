@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from contextlib import nullcontext, redirect_stderr
+from contextlib import nullcontext, redirect_stderr, suppress
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,10 @@ from typing import Any
 import torch
 
 from chainrule.errors import ModelError
-from chainrule.models.cache import DEFAULT, PACKAGED, folder, pulled
+from chainrule.models.cache import DEFAULT, PACKAGED, fault, folder
+from chainrule.models.checkpoint import Checkpoint, read, weight_names
+from chainrule.models.damage import bounded, check_numbers, first_line, refusing
+from chainrule.models.gguf_header import read_header
 from chainrule.models.masked import MaskedModel, is_masked
 from chainrule.models.precision import choose_dtype
 from chainrule.models.pretrained import PretrainedModel
@@ -20,12 +23,12 @@ from chainrule.models.threads import choose as choose_threads
 from chainrule.models.two_stream import TwoStreamModel, is_two_stream
 from chainrule.text.quiet import quiet
 
-_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+_TEXTS = ("*.json", "*.model", "*.txt", "*.tiktoken", "*.spm", "*.jinja")  # of a repository on the hub: all but weights
 
 
 def load_model(
     name: str | Path | None, *, dtype: str = "float32", device: str = "cpu", threads: int | None = None
-) -> tuple[PretrainedModel | MaskedModel | TwoStreamModel, Path | str]:
+) -> tuple[PretrainedModel | MaskedModel | TwoStreamModel, Path]:
     """The model called `name`, and where its tokenizer is to be read from. Raises ModelError, with the remedy.
 
     `dtype` "auto" is bfloat16 where the device has arithmetic for it, else float32; `dtype_reason` of the model says which,
@@ -34,9 +37,13 @@ def load_model(
     name = DEFAULT if name is None else str(name)
     dtype, reason = choose_dtype(dtype, device)
     choose_threads(threads)
-    with quiet():
+    with quiet(), refusing(name):
         source = _find(name)
-        lm = read_gguf(Path(source), dtype) if _is_gguf(source) else _read(source, dtype)
+        if isinstance(source, Path) and source.is_file():
+            lm = read_gguf(source, dtype)
+        else:
+            checkpoint = read(source, str(source)) if isinstance(source, Path) else _from_hub(source)
+            source, lm = checkpoint.folder, _built(checkpoint, dtype)
         _refuse_nan(lm, name)
         model = _wrapped(_to_device(lm, device), name)
     model.dtype_reason = reason
@@ -55,14 +62,32 @@ def _wrapped(lm: Any, name: str) -> PretrainedModel | MaskedModel | TwoStreamMod
 
 
 def read_gguf(file: Path, dtype: str) -> Any:
-    """A .gguf checkpoint, its weights widened to `dtype`, as an ordinary model that can be saved."""
-    with nullcontext() if sys.stderr.isatty() else redirect_stderr(StringIO()):  # its progress bar, on a terminal only
-        lm = _from_pretrained(str(file.parent), dtype, gguf_file=file.name)
+    """A .gguf checkpoint, its weights widened to `dtype`, as an ordinary model that can be saved. Raises ModelError."""
+    from transformers import AutoModelForCausalLM, GgufConfig
+
+    with refusing(str(file)):
+        metadata, extent = read_header(file)
+        _check_gguf(metadata)
+        check_numbers({key: value for key, value in metadata.items() if not key.startswith("general.")}, extent)
+        options: dict[str, Any] = {"gguf_file": str(file.absolute()), "quantization_config": GgufConfig(dequantize=True)}
+        bars = nullcontext() if sys.stderr.isatty() else redirect_stderr(StringIO())  # its progress, on a terminal only
+        # sent to this folder, which holds nothing of the kind, transformers reads no adapter that lies beside the file
+        with bars, bounded(extent):
+            lm = _from_pretrained(AutoModelForCausalLM, str(file), str(Path(__file__).parent), dtype, **options)
     if hasattr(lm.config, "quantization_config"):
         del lm.config.quantization_config  # the weights are plain numbers now
     lm.hf_quantizer = None
     lm.config._name_or_path = lm.name_or_path = file.stem
     return lm
+
+
+def _check_gguf(metadata: dict[str, Any]) -> None:
+    if metadata.get("general.type") == "adapter":
+        raise ValueError(
+            "it is an adapter, and chainrule scores whole models; merge it into its base model (llama-export-lora)"
+        )
+    if (parts := metadata.get("split.count", 1)) != 1:
+        raise ValueError(f"it is one of {parts} parts; make one file of them (llama-gguf-split --merge)")
 
 
 def _is_gguf(source: Path | str) -> bool:
@@ -72,14 +97,14 @@ def _is_gguf(source: Path | str) -> bool:
 def _find(name: str) -> Path | str:
     """A path where the name means one, else a hub id."""
     if name in PACKAGED:
-        if not pulled(name):
-            raise ModelError(f"{name} has not been pulled yet; run: chainrule pull {name}")
+        if wrong := fault(name):
+            raise ModelError(f"{name} {wrong}; run: chainrule pull {name}")
         return folder(name)
     if not name.strip():
         raise ModelError(f"{name!r} names no model folder or file; give one, or a hub id")
     path = Path(name).expanduser()
     if path.is_dir():
-        return _check_folder(path)
+        return path
     if path.is_file():
         if not _is_gguf(path):
             raise ModelError(f"{name} is a file, but no .gguf; give a model folder, a .gguf file or a hub id")
@@ -89,88 +114,94 @@ def _find(name: str) -> Path | str:
     return name
 
 
-def _check_folder(path: Path) -> Path:
+def _from_hub(name: str) -> Checkpoint:
+    """A model of the hub: its files in the hub's cache, or, since the user named it, from the network."""
+    with suppress(Exception):  # it is not there, or not whole: ask the hub, since the user named it
+        return read(_snapshot(name, local=True), name)
     try:
-        files = [f.name for f in path.iterdir()]
-    except OSError as error:
-        raise ModelError(f"cannot read the model folder {path}: {error}") from error
-    if "config.json" not in files:
-        raise ModelError(f"{path} holds no config.json, so it is no model folder of transformers")
-    if not any(f.endswith(".safetensors") for f in files):
-        pickles = [f for f in files if f.endswith(_PICKLES)]
-        if pickles:
-            raise ModelError(
-                f"{path} holds its weights as pickle ({pickles[0]}), which can run code when it is read; "
-                "convert it to safetensors first (save_pretrained does that)"
-            )
-        raise ModelError(f"{path} holds no weights (*.safetensors)")
-    return path
-
-
-def _read(source: Path | str, dtype: str) -> Any:
-    if isinstance(source, Path):
-        return _from_pretrained(str(source), dtype, local_files_only=True)
-    try:
-        return _from_pretrained(source, dtype, local_files_only=True)
+        return read(_snapshot(name, local=False), name)  # without the network, what is in the cache after all
     except ModelError:
-        pass  # not cached: ask the hub, since the user named it
-    try:
-        return _from_pretrained(source, dtype)
-    except ModelError as error:
-        cause = error.__cause__
-        if not isinstance(cause, OSError):
-            raise
+        raise
+    except Exception as error:  # of the network, of the name, and of the cache, where it is written to
         raise ModelError(
-            f"{source!r} is no folder or packaged model here, is not in the hub's cache, and could not be fetched from the "
-            f"hub ({_first_line(cause)}); check the name and the network, or give a model folder or a .gguf file, or run "
+            f"{name!r} is no folder or packaged model here, is not in the hub's cache, and could not be fetched from the "
+            f"hub ({first_line(error)}); check the name and the network, or give a model folder or a .gguf file, or run "
             f"chainrule pull {DEFAULT} and use that"
         ) from error
 
 
-def _from_pretrained(source: str, dtype: str, **options: Any) -> Any:
-    import chainrule.models.any_order  # noqa: F401 (makes it known to transformers)
+def _snapshot(name: str, local: bool) -> Path:
+    """The folder with the files of a model of the hub: what says what it is, and then only the weights that this names."""
+    from huggingface_hub import snapshot_download
 
-    if "gguf_file" not in options:
-        options["use_safetensors"] = True
+    texts = Path(snapshot_download(name, allow_patterns=[*_TEXTS], ignore_patterns="*/*", local_files_only=local))
+    with refusing(name):
+        weights = weight_names(texts)
+    return Path(snapshot_download(name, allow_patterns=weights, local_files_only=local))
+
+
+def _built(checkpoint: Checkpoint, dtype: str) -> Any:
+    """The network that the config describes, with the tensors as its weights."""
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(str(checkpoint.folder), trust_remote_code=False, local_files_only=True)
+    _refuse_nothing(config)
+    kind, config = _class_of(config)
+    # no folder: transformers looks for files of its own in none, and cannot be pointed at others
+    options: dict[str, Any] = {"config": config, "state_dict": checkpoint.tensors}
     if dtype == "float64":  # which grouped products of experts know nothing of
         options["experts_implementation"] = "eager"
-    try:
-        lm, info = _auto_class(source, options).from_pretrained(
-            source, dtype=getattr(torch, dtype), trust_remote_code=False, output_loading_info=True, **options
-        )
-    except Exception as error:  # transformers raises nearly anything here; the cause stays attached
-        raise ModelError(f"cannot load {source}: {_explain(error)}") from error
-    missing = sorted(info.get("missing_keys") or []) + sorted(str(k) for k in info.get("mismatched_keys") or [])
-    if missing:
-        raise ModelError(
-            f"{source} is no whole language model: {type(lm).__name__} needs weights it does not hold "
-            f"({len(missing)} missing, {missing[0]} for one), and random ones would give meaningless numbers"
-        )
+    with bounded(checkpoint.extent, packed="quantization_config" in checkpoint.config):
+        lm = _from_pretrained(kind, checkpoint.label, None, dtype, **options)
+    lm.config._name_or_path = lm.name_or_path = str(checkpoint.folder)
     return lm
 
 
-def _auto_class(source: str, options: dict[str, Any]) -> Any:
-    """What reads a checkpoint: the class for masked models where its config names one, else that for causal models."""
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM
+def _class_of(config: Any) -> tuple[Any, Any]:
+    """The class for masked models where a config names one, else that for causal models; and its part of the config."""
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_MASKED_LM_MAPPING
 
-    if "gguf_file" in options:
-        return AutoModelForCausalLM
-    local = options.get("local_files_only", False)
-    config = AutoConfig.from_pretrained(source, trust_remote_code=False, local_files_only=local)
-    return AutoModelForMaskedLM if is_masked(config) else AutoModelForCausalLM
+    import chainrule.models.any_order  # noqa: F401 (makes it known to transformers)
+
+    known: Any = MODEL_FOR_MASKED_LM_MAPPING if is_masked(config) else MODEL_FOR_CAUSAL_LM_MAPPING
+    if type(config) not in known:
+        raise ValueError(
+            "it needs code that comes with the checkpoint, and chainrule never runs such code"
+            if getattr(config, "auto_map", None)
+            else "it is no causal language model (transformers has no next-token head for it)"
+        )
+    kind, text = known[type(config)], config.sub_configs.get("text_config")
+    if text is not None and kind.config_class == text:  # of a model of images and texts; as transformers' AutoModel does it
+        whole, config = config, config.get_text_config()
+        if (packed := getattr(whole, "quantization_config", None)) is not None:
+            config.quantization_config = packed
+    return kind, config
 
 
-def _explain(error: Exception) -> str:
-    text = str(error)
-    if "trust_remote_code" in text or "custom code" in text:
-        return "it needs code that comes with the checkpoint, and chainrule never runs such code"
-    if "Unrecognized configuration class" in text:
-        return "it is no causal language model (transformers has no next-token head for it)"
-    return _first_line(error)
+def _refuse_nothing(config: Any) -> None:
+    """A network without layers would be built, and all weights of layers left out."""
+    config = config.get_text_config(decoder=True)
+    for name in ("num_hidden_layers", "hidden_size", "vocab_size"):
+        if isinstance(value := getattr(config, name, 1), int) and value < 1:
+            raise ValueError(f"its config says {name} = {value}; fetch the checkpoint again")
 
 
-def _first_line(error: BaseException) -> str:
-    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)[:300]
+def _from_pretrained(kind: Any, label: str, source: str | None, dtype: str, **options: Any) -> Any:
+    lm, info = kind.from_pretrained(
+        source,
+        dtype=getattr(torch, dtype),
+        trust_remote_code=False,
+        local_files_only=True,
+        output_loading_info=True,
+        **options,
+    )
+    missing = sorted(info.get("missing_keys") or []) + sorted(str(k) for k in info.get("mismatched_keys") or [])
+    if missing:
+        raise ModelError(
+            f"{label} is no whole language model: {type(lm).__name__} needs weights it does not hold "
+            f"({len(missing)} missing, {missing[0]} for one), and random ones would give meaningless numbers"
+        )
+    return lm
 
 
 def _refuse_nan(lm: Any, name: str) -> None:
@@ -185,4 +216,4 @@ def _to_device(lm: Any, device: str) -> Any:
     try:
         return lm.to(torch.device(device))
     except (RuntimeError, AssertionError) as error:
-        raise ModelError(f"cannot put the model on device {device!r}: {_first_line(error)}") from error
+        raise ModelError(f"cannot put the model on device {device!r}: {first_line(error)}") from error

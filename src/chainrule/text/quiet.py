@@ -27,7 +27,7 @@ def quiet() -> Iterator[None]:
 
 def _quietly(logging: Any) -> Iterator[None]:
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
+    logging.set_verbosity(logging.CRITICAL)  # what fails is raised
     logging.disable_progress_bar()
     try:
         with warnings.catch_warnings():
