@@ -32,8 +32,8 @@ from chainrule.engine.engine import ROWS, Answer, Engine, Question
 from chainrule.engine.invariance import Invariance
 from chainrule.engine.job import Body, plan
 from chainrule.engine.native_attention import NativeLayout
+from chainrule.files.writing import write_csv
 from chainrule.forest import chunks
-from chainrule.scores.tables import write_csv
 from chainrule.text import Tokenizer
 from chainrule.text.requests import requests
 

@@ -13,7 +13,7 @@ import machine
 from texts import fortunes
 
 import chainrule
-from chainrule.scores.tables import json_text
+from chainrule.files.writing import json_text
 from chainrule.verify import Report, prove
 
 HERE = Path(__file__).resolve().parent

@@ -139,11 +139,10 @@ def test_models_and_version(run, monkeypatch, tmp_path):
 
 BAD = {
     "empty text": (["score", ""], "empty"),
-    "empty line": (["score", "--file", "EMPTY"], "line 2"),
     "nothing": (["score", "--file", "NOTHING"], "no text"),
     "no such file": (["score", "--file", "missing.txt"], "missing.txt"),
     "not UTF-8": (["score", "--file", "LATIN1"], "line 1"),
-    "missing column": (["score", "--file", "TABLE", "--column", "nope"], "nope"),
+    "missing column": (["score", "--file", "TABLE", "--column", "nope"], "there is no column 'nope'; there are: id, text"),
     "no text in the column": (["score", "--file", "NUMBERS"], "no text"),
     "broken JSON": (["score", "--file", "BROKEN"], "no JSON"),
     "broken parquet": (["score", "--file", "FAKE"], "cannot read"),
@@ -191,6 +190,15 @@ def test_bad_input_is_one_clear_line_and_exit_code_2(run, files, tmp_path, case)
     assert says in err
     assert "Traceback" not in err
     assert set(tmp_path.iterdir()) == before  # nothing half-written is left
+
+
+def test_an_empty_line_is_named_and_what_stands_before_it_is_scored(run, files, tiny):
+    code, out, err = run("score", "--file", files["EMPTY"])
+    assert (code, [float(row["logprob"]) for row in rows_of(out)]) == (2, [tiny.score("a").logprob])
+    assert err == (
+        "chainrule: line 2 of empty.txt is empty, so there is no token to score; --skip-empty leaves such rows out. "
+        "1 row is written: go on with --from 1 (and --skip-bad to leave such rows out)\n"
+    )
 
 
 def test_bad_models(run, tmp_path, monkeypatch):

@@ -19,7 +19,8 @@ import chainrule
 
 CONTEXT = "It is"
 COLUMNS = ["index", "text", "context_text", "logprob", "tokens", "finish", "method", "altered", "altered_logprob", "seed",
-           "canonical", "certain", "bound", "start", "start_id", "end_id", "kind", "model"]  # fmt: skip
+           "canonical", "certain", "bound", "start", "start_id", "end_id", "kind", "special", "context_special",
+           "model"]  # fmt: skip
 
 
 @pytest.fixture
@@ -197,7 +198,7 @@ def test_on_a_terminal(run, tiny, monkeypatch: pytest.MonkeyPatch, capsys):
     from chainrule.cli.growing import Growing
 
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
-    options = {"method": "best", "length": 2, "samples": None, "top": 1}
+    options = {"method": "best", "length": 2, "samples": None, "top": None}
     Growing(explain=False, json=False, output=None).run(lambda: tiny, lambda lm, **how: lm.generate(CONTEXT, **how), options)
     out = capsys.readouterr().out
     assert "none is more probable" in out
@@ -217,7 +218,9 @@ BAD = [
     (("--length", "64"), "does not fit: behind this context"),
     (("-n", "2"), "greedy grows one text, not 2"),
     (("--stop", ""), "stop must be texts that are not empty"),
-    (("--top", "999999"), "top must be a whole number from 0 to"),
+    (("--top", "999999", "--json"), "top must be a whole number from 0 to"),
+    (("--top", "3"), "--top shows alternatives with --explain or --json"),
+    (("--json", "-o", "x.csv"), "give --json or --output, not both"),
     (("--among", "a", "--length", "3"), "length= has no use among a closed set"),
     (("--among", "a", "--stop", "b"), "stop= has no use"),
     (("--among", ""), "empty"),

@@ -90,14 +90,15 @@ def test_several_orders_as_json_and_to_a_file(run, lm, tmp_path):
 
 
 def test_several_orders_on_a_terminal(run, lm, monkeypatch: pytest.MonkeyPatch, capsys):
-    from chainrule.cli.scoring import Sink
+    from chainrule.cli.inputs import Source
+    from chainrule.cli.scoring import score_stream
+    from chainrule.cli.sink import Sink
 
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
-    mixtures = lm.score_batch([TEXT, "a"], order="random:2")
-    Sink(None, False, None, lone=True, several=True).write(mixtures)
-    assert capsys.readouterr().out.count("the mean over 2 orders") == 2
-    Sink(None, False, None, lone=False, several=True).write(mixtures)
-    assert "spread" in capsys.readouterr().out
+    for texts, said in (([TEXT], "the mean over 2 orders"), ([TEXT, "a"], "spread")):
+        with Sink(None) as sink:
+            score_stream(lambda: lm, Source(texts), sink, None, {"order": "random:2", "top": 0})
+        assert capsys.readouterr().out.count(said) == 1
 
 
 def test_explained_in_an_order(run, lm):
@@ -118,6 +119,8 @@ def test_explained_in_an_order(run, lm):
         (("score", TEXT, "--order", "random", "--per", "order"), "--per order is for several orders; here it is sequence"),
         (("score", TEXT, "--order", "random:2", "--per", "sequence"), "--per sequence is for one order; here it is text"),
         (("explain", TEXT, "--order", "random:2"), "explain writes one order out"),
+        (("explain", TEXT, "--seed", "1"), "--seed is for random orders: add --order random"),
+        (("score", TEXT, "--order", "0,1", "--seed", "1"), "--seed is for random orders: add --order random"),
         (("score", TEXT * 9), "and the model has 12 places"),
     ],
     ids=str,

@@ -19,7 +19,7 @@ import pytest
 from text_zoo import wordpiece
 
 from chainrule import InputError, LanguageModel, OutputError, Scores, TableModel
-from chainrule.scores import tables
+from chainrule.files import writing
 
 TEXTS = ["The quick brown fox", 'commas, "quotes"', "line\nfeed", "car\rriage", "both\r\n", "naïve café 🎉", "a", "=1+1"]
 
@@ -142,8 +142,8 @@ def test_csv_and_back(scores: Scores, tmp_path: Path, per: str):
 
 def test_none_is_empty_in_csv(scores: Scores):
     stream = io.StringIO()
-    tables.write_csv(scores.to_arrow(), stream, header=True)
-    tables.write_csv(scores.to_arrow(), stream, header=False)
+    writing.write_csv(scores.to_arrow(), stream, header=True)
+    writing.write_csv(scores.to_arrow(), stream, header=False)
     rows = list(csv.DictReader(io.StringIO(stream.getvalue(), newline="")))
     assert len(rows) == 2 * len(scores)
     assert rows[0]["context_text"] == rows[0]["boundary"] == ""
@@ -182,7 +182,7 @@ def test_infinities(impossible: Scores, tmp_path: Path):
 
 
 def test_strict_json():
-    said = tables.json_text({"a": [math.inf, -math.inf, math.nan, 1.5, (None, "é")]})
+    said = writing.json_text({"a": [math.inf, -math.inf, math.nan, 1.5, (None, "é")]})
     assert said == '{"a": ["Infinity", "-Infinity", "NaN", 1.5, [null, "é"]]}'
 
 
@@ -231,7 +231,7 @@ def test_a_name_that_says_no_format(scores: Scores, tmp_path: Path):
 
 
 def interrupted(path: Path, scores: Scores) -> None:
-    with tables.Writer(path) as writer:
+    with writing.Writer(path) as writer:
         writer.write(scores.to_arrow())
         raise KeyboardInterrupt
 
@@ -256,8 +256,8 @@ def test_a_disk_that_is_full(scores: Scores, tmp_path: Path, monkeypatch: pytest
         pytest.skip("no /dev/full")
     path = tmp_path / name
     path.write_text("before")
-    real = tables._OPEN[path.suffix[1:]]
-    monkeypatch.setitem(tables._OPEN, path.suffix[1:], lambda _, schema: real("/dev/full", schema))
+    real = writing._OPEN[path.suffix[1:]]
+    monkeypatch.setitem(writing._OPEN, path.suffix[1:], lambda _, schema: real("/dev/full", schema))
     with pytest.raises(OutputError, match=r"cannot write .*No space left"):
         scores.write(path)
     assert path.read_text() == "before"
@@ -288,7 +288,7 @@ def test_a_link_stays_a_link(scores: Scores, tmp_path: Path):
 def test_writing_in_parts(scores: Scores, tmp_path: Path):
     table = scores.to_arrow()
     for name in ("s.csv", "s.jsonl", "s.parquet"):
-        with tables.Writer(tmp_path / name) as writer:
+        with writing.Writer(tmp_path / name) as writer:
             writer.write(table.slice(0, 3))
             assert not (tmp_path / name).exists()
             writer.write(table.slice(3))
@@ -300,7 +300,7 @@ def test_writing_in_parts(scores: Scores, tmp_path: Path):
 
 
 def test_alternatives_are_json_in_csv(tmp_path: Path):
-    lm = LanguageModel(TableModel(["A", "B"], {"": [1, 0], "A": [0, 1]}))
+    lm = LanguageModel(TableModel(["A", "B"], {"": [1, 0], "A": [0, 1]}, probabilities=False))
     lm.score_batch(["AB"], top=2).to_csv(str(tmp_path / "top.csv"), per="token")
     rows = list(csv.DictReader((tmp_path / "top.csv").open(encoding="utf-8", newline="")))
     assert json.loads(rows[0]["top"]) == ["A", "B"]

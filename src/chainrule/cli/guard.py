@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
-import os
-import sys
 import warnings
 from collections.abc import Callable
 from typing import Any
 
 import typer
 
+from chainrule.cli.output import OUT, note
+from chainrule.cli.signals import Interrupted, interruptible
 from chainrule.errors import ChainruleError
 
 
@@ -19,29 +19,30 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def run(*args: Any, **kwargs: Any) -> None:
-        warnings.showwarning = _say_warning
+        before, warnings.showwarning = warnings.showwarning, _say_warning
         try:
-            command(*args, **kwargs)
-            sys.stdout.flush()
+            with interruptible():
+                try:
+                    command(*args, **kwargs)
+                finally:
+                    OUT.flush()
         except ChainruleError as error:
-            raise _stop(str(error)) from None
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing more can be flushed into the pipe
-            raise _stop("whoever read standard output stopped reading, so the rest was not written") from None
-        except KeyboardInterrupt:
-            typer.echo("chainrule: interrupted", err=True)
-            raise typer.Exit(130) from None
+            raise _stop(error, str(error), 2) from None
+        except KeyboardInterrupt as error:
+            raise _stop(error, "interrupted", 128 + (error.number if isinstance(error, Interrupted) else 2)) from None
+        finally:
+            warnings.showwarning = before
 
     return run
 
 
-def _stop(message: str) -> typer.Exit:
-    typer.echo(f"chainrule: {message}", err=True)
-    return typer.Exit(2)
+def _stop(error: BaseException, message: str, code: int) -> typer.Exit:
+    note(". ".join([f"chainrule: {message}".rstrip("."), *getattr(error, "__notes__", ())]))
+    return typer.Exit(code)
 
 
 def _say_warning(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: str | None = None
 ) -> None:
     if issubclass(category, UserWarning):
-        typer.echo(f"chainrule: warning: {message}", err=True)
+        note(f"chainrule: warning: {message}")

@@ -2,35 +2,175 @@
 
 from __future__ import annotations
 
-import codecs
-import csv
-import json
+import os
 import re
 import sys
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, Any
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
 
+from chainrule.cli.output import note
 from chainrule.errors import InputError
+from chainrule.files.opened import STDIN, check_encoding, reading
+from chainrule.files.reading import Layout, read_rows
+from chainrule.files.rows import Row
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns of a table hold the texts, their contexts and their second segments."""
+    """Which columns of a table hold the texts, their contexts and their second segments. None: "text", and none of those."""
 
-    text: str
+    text: str | None = None
     context: str | None = None
     pair: str | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(name for name in (self.text or "text", self.context, self.pair) if name is not None)
 
 
 @dataclass(frozen=True)
 class Record:
-    """One text to score: a text or a pair, its context, and where it stood."""
+    """One text to score: a text or a pair, its context, where it stood, and its number among all rows of the input."""
 
     item: str | tuple[str, str]
     context: str | None
     where: str
+    index: int
+
+
+class BadRow(InputError):
+    """A row that cannot be read or scored; --skip-bad leaves it out."""
+
+
+@dataclass
+class Source:
+    """Texts given as arguments, else those of files, else those of standard input. Raises InputError for what does not fit."""
+
+    texts: list[str]
+    files: list[str] = field(default_factory=list)
+    columns: Columns = field(default_factory=Columns)
+    layout: Layout = field(default_factory=Layout)
+    context: str | None = None
+    skip_empty: bool = False
+    skip_bad: bool = False
+    begin: int | None = None  # the number of the first row
+    left_out: int = 0  # rows that were bad …
+    first_bad: str = ""  # … and what the first of them was
+
+    def __post_init__(self) -> None:
+        if self.context is not None and self.columns.context is not None:
+            raise InputError("give --context or --context-column, not both")
+        if self.texts:
+            self._check_texts()
+            return
+        if not self.files:
+            if sys.stdin is not None and sys.stdin.isatty():
+                raise InputError("there is nothing to score: give a text, --file, or pipe texts in")
+            self.files = [STDIN]
+        self._check_files()
+
+    @property
+    def lone(self) -> bool:
+        """Whether this is one text that was given by itself."""
+        return len(self.texts) == 1
+
+    def __iter__(self) -> Iterator[Record]:
+        index = -1
+        for index, row in enumerate(self._rows()):
+            if index < (self.begin or 0):
+                continue
+            problem = row.problem or self._empty(row)
+            if problem is None:
+                continue
+            if not problem:
+                yield self._record(row, index)
+            elif self.skip_bad:
+                self.leave_out(problem)
+            else:
+                raise BadRow(problem)
+        if self.begin is not None and index < self.begin:
+            raise InputError(f"there is no row {self.begin} to begin from (--from): the input has {index + 1}, counted from 0")
+
+    def leave_out(self, problem: str) -> None:
+        """Count a row that is left out because it is bad."""
+        self.first_bad = self.first_bad or problem
+        self.left_out += 1
+
+    def tell(self) -> None:
+        """Say how many rows were left out because they were bad."""
+        if self.left_out:
+            were = "row was" if self.left_out == 1 else "rows were"
+            note(f"chainrule: {self.left_out} {were} left out (--skip-bad); the first: {self.first_bad}")
+
+    def nothing(self, what: str, kind: str = "text") -> InputError:
+        """The error of an input that holds nothing of this kind to `what`."""
+        if self.left_out:
+            return InputError(f"there is nothing to {what}: every row was left out")
+        return InputError(f"there is nothing to {what}: the input holds no {kind}")
+
+    def _rows(self) -> Iterator[Row]:
+        for number, text in enumerate(self.texts, 1):
+            yield Row(f"text {number}", (text,))
+        for file in self.files:
+            yield from read_rows(file, self.columns.names, self.layout)
+
+    def _empty(self, row: Row) -> str | None:
+        """Why the row has no text, "" where it has; None where it is to be left out for that."""
+        needed = {"": row.cells[0]} | ({f": column {self.columns.pair!r}": row.cells[-1]} if self.columns.pair else {})
+        empty = next((column for column, cell in needed.items() if not cell), None)
+        if empty is None:
+            return ""
+        if self.skip_empty:
+            return None
+        return f"{row.where}{empty} is empty, so there is no token to score; --skip-empty leaves such rows out"
+
+    def _record(self, row: Row, index: int) -> Record:
+        text, context = row.cells[0] or "", self.context
+        if self.columns.context is not None:
+            context = row.cells[1]
+        return Record((text, row.cells[-1] or "") if self.columns.pair else text, context, row.where, index)
+
+    def _check_texts(self) -> None:
+        if self.files:
+            raise InputError("give texts or --file, not both")
+        given = {"column": self.columns.text, "context-column": self.columns.context, "pair-column": self.columns.pair,
+                 "format": self.layout.form, "encoding": self.layout.encoding, "quotes": self.layout.quotes,
+                 "from": self.begin}  # fmt: skip
+        for name, value in given.items():
+            if value is not None:
+                raise InputError(f"--{name} is for --file and standard input, and the texts are given as arguments")
+        for text in self.texts:
+            if os.path.splitext(text)[1] and os.path.isfile(text):
+                raise InputError(
+                    f"{text} is a file: --file {text} reads it; to score these words themselves, pipe them in on standard input"
+                )
+
+    def _check_files(self) -> None:
+        if self.files.count(STDIN) > 1:
+            raise InputError("--file - is given twice, and standard input can be read once")
+        if self.layout.encoding is not None:
+            check_encoding(self.layout.encoding)
+        for file in self.files:
+            if file != STDIN and "\0" not in file:
+                with reading(file):
+                    os.stat(file)
+            self._check_form(file, self.layout.form_of(file))
+
+    def _check_form(self, file: str, form: str) -> None:
+        what = "standard input" if file == STDIN else file
+        if form == "text":
+            columns = {"column": self.columns.text, "context-column": self.columns.context, "pair-column": self.columns.pair}
+            for name, value in columns.items():
+                if value is not None:
+                    raise InputError(
+                        f"--{name} is for tables, and {what} is read as plain lines: say --format csv, tsv, jsonl, json, "
+                        "parquet or arrow"
+                    )
+        if self.layout.quotes is not None and form not in ("csv", "tsv"):
+            raise InputError(f"--quotes is for CSV and TSV, and {what} is read as {form}")
+        if self.layout.encoding is not None and form in ("parquet", "arrow"):
+            raise InputError(f"--encoding is for text, and {what} is read as {form}, which is UTF-8")
 
 
 def numbers(given: str, option: str) -> list[int]:
@@ -38,126 +178,12 @@ def numbers(given: str, option: str) -> list[int]:
     try:
         return [int(each) for each in given.split(",")]
     except ValueError:
-        raise InputError(f"{option} takes whole numbers with commas between them, such as 1,2, not {given!r}") from None
+        raise InputError(f"{option} takes whole numbers with commas between them, such as 1,2, not {given[:60]!r}") from None
 
 
 def orders(given: list[str] | None) -> Any:
     """What --order names, as the library takes it: "0,4,2,1,3" is a permutation, several of them are a list."""
     read = [
-        tuple(map(int, each.split(","))) if re.fullmatch(r"\s*-?\d+(\s*,\s*-?\d+)*\s*", each) else each for each in given or []
+        tuple(numbers(each, "--order")) if re.fullmatch(r"\s*-?\d+(\s*,\s*-?\d+)*\s*", each) else each for each in given or []
     ]
     return read[0] if len(read) == 1 else read or None
-
-
-def read(texts: list[str], file: str | None, columns: Columns, context: str | None, skip_empty: bool) -> Iterator[Record]:
-    """Texts given as arguments, else those of a file, else those of standard input. Raises InputError, naming the place."""
-    if texts and file is not None:
-        raise InputError("give texts or --file, not both")
-    if context is not None and columns.context is not None:
-        raise InputError("give --context or --context-column, not both")
-    if texts:
-        rows: Iterable[tuple[str, dict[str, Any]]] = ((f"text {i}", {columns.text: t}) for i, t in enumerate(texts, 1))
-    else:
-        if file is None and sys.stdin.isatty():
-            raise InputError("there is nothing to score: give a text, --file, or pipe texts in")
-        rows = _rows(file or "-", columns.text)
-    return _records(rows, columns, context, skip_empty)
-
-
-def _records(
-    rows: Iterable[tuple[str, dict[str, Any]]], columns: Columns, context: str | None, skip_empty: bool
-) -> Iterator[Record]:
-    for where, row in rows:
-        text = _cell(row, columns.text, where)
-        if not text:
-            if skip_empty:
-                continue
-            raise InputError(f"{where} is empty, so there is no token to score; --skip-empty leaves such lines out")
-        before = context if columns.context is None else _cell(row, columns.context, where)
-        yield Record(text if columns.pair is None else (text, _cell(row, columns.pair, where)), before, where)
-
-
-def _cell(row: dict[str, Any], column: str, where: str) -> str:
-    if column not in row:
-        raise InputError(f"{where}: there is no column {column!r}; there are: {', '.join(map(str, row))}")
-    if not isinstance(row[column], str):
-        raise InputError(f"{where}: column {column!r} holds {row[column]!r}, which is no text")
-    return row[column]
-
-
-def _rows(file: str, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every row of a file with its place; a plain line is a row with one column."""
-    suffix = "" if file == "-" else Path(file).suffix.lower()
-    if suffix == ".parquet":
-        yield from _parquet(file)
-        return
-    with opened(file) as stream:
-        lines = _lines(stream, "standard input" if file == "-" else file)
-        if suffix in (".csv", ".tsv"):
-            yield from _csv(lines, file, "\t" if suffix == ".tsv" else ",")
-        elif suffix in (".jsonl", ".ndjson"):
-            yield from ((where, _object(line, where)) for where, line in lines)
-        else:
-            yield from ((where, {text: line}) for where, line in lines)
-
-
-def opened(file: str) -> IO[bytes]:
-    """A file, or standard input for "-", to read bytes from. Raises InputError."""
-    if file == "-":
-        return sys.stdin.buffer
-    try:
-        return open(file, "rb")
-    except OSError as error:
-        raise InputError(f"cannot read {file}: {error.strerror or error}") from error
-
-
-def _lines(stream: IO[bytes], name: str) -> Iterator[tuple[str, str]]:
-    for number, raw in enumerate(stream, 1):
-        where = f"line {number} of {name}"
-        if number == 1:
-            raw = raw.removeprefix(codecs.BOM_UTF8)
-        yield where, decoded(raw, where).removesuffix("\n").removesuffix("\r")
-
-
-def decoded(raw: bytes, where: str) -> str:
-    """UTF-8 as text. Raises InputError, naming the place."""
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{where} is not UTF-8: byte 0x{raw[error.start]:02x} at its byte {error.start}; convert it to UTF-8 first"
-        ) from error
-
-
-def _csv(lines: Iterator[tuple[str, str]], file: str, delimiter: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    reader = csv.DictReader((line + "\n" for _, line in lines), delimiter=delimiter, strict=True)
-    try:
-        for number, row in enumerate(reader, 1):
-            yield f"row {number} of {file}", row
-    except csv.Error as error:
-        raise InputError(f"line {reader.line_num} of {file} is no CSV: {error}") from error
-
-
-def _object(line: str, where: str) -> dict[str, Any]:
-    try:
-        value = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{where} is no JSON: {error.msg} at its character {error.pos}") from error
-    if not isinstance(value, dict):
-        raise InputError(f"{where} is no JSON object, but {line[:60]}")
-    return value
-
-
-def _parquet(file: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        table = pyarrow.parquet.ParquetFile(file)
-    except (OSError, pyarrow.ArrowException) as error:
-        raise InputError(f"cannot read {file}: {str(error).splitlines()[0]}") from error
-    number = 0
-    for batch in table.iter_batches(batch_size=1024):
-        for row in batch.to_pylist():
-            number += 1
-            yield f"row {number} of {file}", row

@@ -17,6 +17,32 @@ class Per(StrEnum):
     token = "token"
 
 
+class Form(StrEnum):
+    """How a file is laid out."""
+
+    text = "text"
+    csv = "csv"
+    tsv = "tsv"
+    jsonl = "jsonl"
+    json = "json"
+    parquet = "parquet"
+    arrow = "arrow"
+
+
+class Quotes(StrEnum):
+    """What a quote at the begin of a cell is."""
+
+    csv = "csv"
+    text = "text"
+
+
+class Reads(StrEnum):
+    """How the name of a control symbol in a text is read."""
+
+    text = "text"
+    parse = "parse"
+
+
 Model = Annotated[
     Optional[str],  # noqa: UP045 (read by Typer at run time)
     typer.Option("--model", "-m", help="A packaged model, a model folder, a .gguf file or a hub id. Default: smollm2-135m."),
@@ -28,10 +54,34 @@ Start = Annotated[str, typer.Option(help="What x_0 is conditioned on: auto, bos,
 End = Annotated[bool, typer.Option("--end", help="Add the factor of the end symbol.")]
 Json = Annotated[bool, typer.Option("--json", help="JSON on standard output.")]
 Context = Annotated[Optional[str], typer.Option("--context", "-c", help="A text that stands before and is given.")]  # noqa: UP045
+Special = Annotated[
+    Optional[Reads],  # noqa: UP045
+    typer.Option(help="Names of control symbols, as <|endoftext|>: plain text (with a warning, if not asked), or the symbols."),
+]
+ContextSpecial = Annotated[Optional[Reads], typer.Option(help="The same in contexts. Default: as --special.")]  # noqa: UP045
 Window = Annotated[Optional[int], typer.Option(help="Score texts longer than this in windows. Default: the model's context.")]  # noqa: UP045
 Stride = Annotated[Optional[int], typer.Option(help="Tokens a window moves on by. Default: half a window.")]  # noqa: UP045
 NoWindow = Annotated[bool, typer.Option("--no-window", help="Refuse texts longer than the model's context.")]
-SkipEmpty = Annotated[bool, typer.Option("--skip-empty", help="Leave out empty lines, which are an error otherwise.")]
+Texts = Annotated[Optional[list[str]], typer.Argument(help="Texts; none: standard input, one a line.")]  # noqa: UP045
+Files = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option(
+        "--file",
+        "-f",
+        help="One text a line, or a table: .csv .tsv .jsonl .json .parquet .feather; - is stdin. May be repeated.",
+    ),
+]
+Column = Annotated[Optional[str], typer.Option(help="The column that holds the texts. Default: text.")]  # noqa: UP045
+ContextColumn = Annotated[Optional[str], typer.Option(help="A column with each text's context.")]  # noqa: UP045
+Format = Annotated[Optional[Form], typer.Option("--format", help="How the input is laid out, where its name does not tell.")]  # noqa: UP045
+Encoding = Annotated[Optional[str], typer.Option(help="Of text that is read. Default: utf-8.")]  # noqa: UP045
+Quoting = Annotated[Optional[Quotes], typer.Option("--quotes", help="CSV and TSV: whether quotes enclose cells, or are text.")]  # noqa: UP045
+SkipEmpty = Annotated[bool, typer.Option("--skip-empty", help="Leave out empty lines and cells, which are an error otherwise.")]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out rows that cannot be read or scored, and say how many.")]
+Begin = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option("--from", min=0, help="Begin with this row of the input, counted from 0, to go on after a run that ended."),
+]
 Order = Annotated[
     Optional[list[str]],  # noqa: UP045
     typer.Option(
@@ -40,7 +90,7 @@ Order = Annotated[
         "again and again) are averaged.",
     ),
 ]
-Seed = Annotated[int, typer.Option(min=0, help="Of random orders.")]
+Seed = Annotated[Optional[int], typer.Option(min=0, help="Of random orders. Default: 0.")]  # noqa: UP045
 Output = Annotated[Optional[str], typer.Option("--output", "-o", help="Write a .csv, .jsonl or .parquet file.")]  # noqa: UP045
 
 Method = Annotated[str, typer.Option(help="greedy, sample, beam, or best: exactly the most probable.")]
@@ -54,4 +104,7 @@ Beams = Annotated[Optional[int], typer.Option(help="beam, best: sequences kept o
 Budget = Annotated[Optional[int], typer.Option(help="best: the most contexts to compute. Default: 2000.")]  # noqa: UP045
 GrowingOrder = Annotated[Optional[str], typer.Option("--order", help="Fill the places in this order, as in score.")]  # noqa: UP045
 Steps = Annotated[bool, typer.Option("--explain", help="Show every step as it happens.")]
-Shown = Annotated[int, typer.Option(min=0, help="With --explain or --json: alternatives shown in each place.")]
+Shown = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option("--top", min=0, help="With --explain or --json: alternatives shown in each place. Default: 3."),
+]

@@ -12,7 +12,7 @@ Say = Callable[[str, int, int], None]  # what is done now, how much of it, of ho
 @contextmanager
 def progress(unit: str) -> Iterator[Say | None]:
     """Yields what to call, or None where nobody would see it."""
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():
         yield None
         return
     from rich.console import Console

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -10,10 +9,12 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from chainrule.cli.inputs import decoded, opened
+from chainrule.cli.output import OUT, note, tell
 from chainrule.cli.progress import progress
-from chainrule.cli.scoring import tell
 from chainrule.errors import InputError, OutputError
+from chainrule.files.opened import STDIN, name_of, read_all
+from chainrule.files.rows import bad_byte
+from chainrule.files.writing import Target, write_bytes
 from chainrule.verify import Code, Report, decode, prove
 from chainrule.verify.code import MAGIC
 
@@ -35,29 +36,35 @@ def verify_numbers(load: Load, texts: list[str] | None, json: bool) -> None:
 
 def verify_code(load: Load, file: str, output: str | None, json: bool) -> None:
     """Code a text and decode it again; the code is left in `output`, or beside the file."""
-    text = decoded(_read(file), file)
+    text = _decoded(read_all(file), name_of(file))
     if not text:
-        raise InputError(f"{file} is empty, so there is nothing to code")
+        raise InputError(f"{name_of(file)} is empty, so there is nothing to code")
+    if output is None and file == STDIN:
+        raise InputError("name the file for the code with --output, where the text comes from standard input")
     target = Path(output or f"{file}.code")
-    _check_target(target)
+    _check_target(target, file)
     lm = load()
     with progress("tokens") as say:
         code, report = prove(lm, text, say)
-    _write(target, code.to_bytes())
-    print(f"chainrule: the code is in {target}; chainrule verify --decode {target} gives the text back", file=sys.stderr)
+    write_bytes(target, code.to_bytes(), inputs=[file])
+    note(f"chainrule: the code is in {target}; chainrule verify --decode {target} gives the text back")
     _tell(report, json)
 
 
 def decode_file(load: Load, file: str, output: str | None) -> None:
     """The text of a code, to a file or to standard output."""
-    code = Code.from_bytes(_read(file))
+    code = Code.from_bytes(read_all(file))
+    if output is None:
+        OUT.check()
+    else:
+        Target(output, inputs=[file]).discard()  # raises where it cannot be written
     lm = load()
     with progress("tokens") as say:
         raw = decode(lm, code, partial(say, "decoding") if say else None).encode()
     if output is None:
-        sys.stdout.buffer.write(raw)
+        OUT.write_bytes(raw)
     else:
-        _write(Path(output), raw)
+        write_bytes(output, raw, inputs=[file])
 
 
 def _tell(report: Report, json: bool) -> None:
@@ -66,29 +73,15 @@ def _tell(report: Report, json: bool) -> None:
         raise typer.Exit(1)
 
 
-def _read(file: str) -> bytes:
+def _decoded(raw: bytes, name: str) -> str:
     try:
-        with opened(file) as stream:
-            return stream.read()
-    except OSError as error:
-        raise InputError(f"cannot read {file}: {error.strerror or error}") from error
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{name} {bad_byte(raw[error.start], error.start)}; convert it to UTF-8 first") from error
 
 
-def _write(target: Path, raw: bytes) -> None:
-    try:
-        target.write_bytes(raw)
-    except OSError as error:
-        raise OutputError(f"cannot write {target}: {error.strerror or error}") from error
-
-
-def _check_target(target: Path) -> None:
+def _check_target(target: Path, file: str) -> None:
     """An earlier code may be written over, and nothing else."""
-    try:
-        with target.open("rb") as there:
-            other = there.read(len(MAGIC)) != MAGIC
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise OutputError(f"cannot write {target}: {error.strerror or error}") from error
-    if other:
+    Target(target, inputs=[file]).discard()  # raises where it cannot be written
+    if target.is_file() and not read_all(str(target)).startswith(MAGIC):
         raise OutputError(f"{target} is there, and is no code of chainrule: name another file with --output")

@@ -2,69 +2,46 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from functools import partial
-from itertools import islice
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from chainrule.cli.inputs import Record
-from chainrule.cli.progress import progress
-from chainrule.cli.scoring import SHARD, naming, show
-from chainrule.errors import InputError
-from chainrule.scores.tables import Writer, json_text, write_csv
+from chainrule.cli.inputs import Record, Source
+from chainrule.cli.sink import Sink, table_of
+from chainrule.cli.stream import contexts_of, stream
 
 if TYPE_CHECKING:
-    import pyarrow
-
+    from chainrule.engine.engine import Progress
     from chainrule.language import LanguageModel
     from chainrule.scores import PseudoScore
 
-
-class Sink:
-    """Where pseudo-log-likelihoods go: a file, JSON lines, a terminal, or CSV for a pipe."""
-
-    def __init__(self, output: str | None, json: bool, lone: bool) -> None:
-        self.json, self.lone, self._header = json, lone, True
-        self._writer = None if output is None else Writer(output)
-
-    def __enter__(self) -> Sink:
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        if self._writer is not None:
-            self._writer.__exit__(*error)
-
-    def write(self, scores: list[PseudoScore]) -> None:
-        """Write one shard, behind the ones before it."""
-        if self._writer is not None:
-            self._writer.write(_table(scores))
-        elif self.json:
-            for score in scores:
-                print(json_text(score.to_dict() if self.lone else score.summary()))
-        elif sys.stdout.isatty():
-            show(*scores)
-        else:
-            write_csv(_table(scores), sys.stdout, self._header)
-            self._header = False
+_TYPES = {
+    "index": "int64",
+    "text": "string",
+    "context_text": "string",
+    "pll": "double",
+    "tokens": "int32",
+    "pll_per_token": "double",
+    "within_words": "bool",
+    "special": "string",
+    "context_special": "string",
+    "kind": "string",
+    "model": "string",
+}
 
 
-def pseudo_stream(load: Callable[[], LanguageModel], records: Iterator[Record], sink: Sink, within_words: bool) -> None:
-    """Read, score and write a shard at a time. The first text is read before the model is, so that bad input fails fast."""
-    shard = list(islice(records, SHARD))
-    if not shard:
-        raise InputError("there is nothing to score: the input holds no text")
-    lm = load()
-    with progress("terms") as say:
-        while shard:
-            report = partial(say, "scoring") if say else None
-            texts, contexts = [r.item for r in shard], [r.context for r in shard]
-            ask = partial(lm.pseudo_log_likelihoods, texts, context=contexts, within_words=within_words, progress=report)
-            sink.write(naming(shard, ask))
-            shard = list(islice(records, SHARD))
+def pseudo_stream(load: Callable[[], LanguageModel], source: Source, sink: Sink, options: dict[str, Any]) -> None:
+    """The pseudo-log-likelihoods of all texts."""
 
+    def ask(lm: LanguageModel, report: Progress | None, shard: list[Record]) -> list[PseudoScore]:
+        return lm.pseudo_log_likelihoods([r.item for r in shard], context=contexts_of(shard), progress=report, **options)
 
-def _table(scores: list[PseudoScore]) -> pyarrow.Table:
-    import pyarrow
+    def write(scores: list[PseudoScore], shard: list[Record]) -> None:
+        each = list(zip(shard, scores, strict=True))
+        sink.write(
+            table=lambda: table_of([{"index": r.index} | s.summary() for r, s in each], _TYPES),
+            views=lambda: scores,
+            objects=lambda: ({"index": r.index} | (s.to_dict() if source.lone else s.summary()) for r, s in each),
+            after=shard[-1].index + 1,
+        )
 
-    return pyarrow.Table.from_pylist([score.summary() for score in scores])
+    stream(load, source, ask, write, "terms")

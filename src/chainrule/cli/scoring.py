@@ -1,131 +1,128 @@
-"""Scoring streams of texts, and showing what comes of it: rich on a terminal, plain into a pipe, JSON where asked."""
+"""Scores of streams of texts, rankings and the next token: rich on a terminal, plain into a pipe, JSON where asked."""
 
 from __future__ import annotations
 
 import math
-import sys
-from collections.abc import Callable, Iterator
-from functools import partial
-from itertools import islice
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from chainrule.cli.inputs import Record
-from chainrule.cli.progress import progress
+from chainrule.cli.inputs import Record, Source
+from chainrule.cli.output import OUT, note, print_json
+from chainrule.cli.sink import Sink, table_of
+from chainrule.cli.stream import ask_of, contexts_of, stream
 from chainrule.errors import InputError
 from chainrule.scores.mixture import Mixtures
 from chainrule.scores.scores import Scores
-from chainrule.scores.tables import Writer, json_text, write_csv
 
 if TYPE_CHECKING:
     import pyarrow
 
     from chainrule.engine.engine import Progress
     from chainrule.language import LanguageModel
-    from chainrule.scores import Conditional
+    from chainrule.scores import Conditional, Ranked
 
-SHARD = 1000  # texts scored and written at a time, so that memory does not grow with the input
-
-
-class Sink:
-    """Where scores go: a file, JSON lines, a terminal, or CSV for a pipe."""
-
-    def __init__(self, output: str | None, json: bool, per: str | None, lone: bool, several: bool = False) -> None:
-        self.json, self.lone, self.per = json, lone, per
-        rows = (Mixtures if several else Scores).rows_per
-        if per not in (None, *rows):
-            raise InputError(
-                f"--per {per} is for {'one order' if several else 'several orders'}; here it is {' or '.join(rows)}"
-            )
-        self.detailed = per == "token" or (per is None and lone)
-        self._writer = None if output is None else Writer(output)
-        self._header = True
-
-    def __enter__(self) -> Sink:
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        if self._writer is not None:
-            self._writer.__exit__(*error)
-
-    def write(self, scores: Scores | Mixtures) -> None:
-        """Write one shard, behind the ones before it."""
-        if self._writer is not None:
-            self._writer.write(scores.to_arrow(self.per))
-        elif self.json:
-            for score in scores:
-                print(json_text(score.to_dict() if self.detailed else score.summary()))
-        elif sys.stdout.isatty():
-            show(*(scores if self.detailed else [scores]))
-        else:
-            write_csv(scores.to_arrow(self.per), sys.stdout, self._header)
-            self._header = False
+_RANKED = {
+    "rank": "int64",
+    "index": "int64",
+    "logprob": "double",
+    "within_set": "double",
+    "tokens": "int32",
+    "boundary": "string",
+    "start": "string",
+    "start_id": "int64",
+    "end_id": "int64",
+    "least_context": "int64",
+    "cut": "bool",
+    "special": "string",
+    "context_special": "string",
+    "candidate": "string",
+}
 
 
-def score_stream(load: Callable[[], LanguageModel], records: Iterator[Record], sink: Sink, options: dict[str, Any]) -> None:
-    """Read, score and write a shard at a time. The first text is read before the model is, so that bad input fails fast."""
-    first = list(islice(records, SHARD))
-    if not first:
-        raise InputError("there is nothing to score: the input holds no text")
-    lm = load()
-    done = 0
-    with progress("contexts") as say:
-        shard = first
-        while shard:
-            label = f"scoring behind {done} texts" if done else "scoring"
-            sink.write(_score(lm, shard, options, partial(say, label) if say else None))
-            done += len(shard)
-            shard = list(islice(records, SHARD))
+def check_per(per: str | None, several: bool) -> None:
+    """Raises InputError for rows that there are none of."""
+    rows = (Mixtures if several else Scores).rows_per
+    if per not in (None, *rows):
+        raise InputError(f"--per {per} is for {'one order' if several else 'several orders'}; here it is {' or '.join(rows)}")
 
 
-def rank_all(
-    load: Callable[[], LanguageModel],
-    context: str,
-    records: list[Record],
-    end: bool | None,
-    output: str | None,
-    json: bool,
+def score_stream(
+    load: Callable[[], LanguageModel], source: Source, sink: Sink, per: str | None, options: dict[str, Any]
 ) -> None:
+    """Scores of all texts. per: what a row stands for; None: a sequence, and all of it for one text by itself."""
+    detailed = per == "token" or (per is None and source.lone)
+    if options["top"] and not (detailed and sink.json) and not (per == "token" and not sink.terminal):
+        where = "--output, a pipe or --json" if per == "token" else "--per token, or with --json for a single text"
+        raise InputError(f"--top shows the alternatives to each token, and these rows would not: it goes with {where}")
+
+    def ask(lm: LanguageModel, report: Progress | None, shard: list[Record]) -> Any:
+        return lm.score_batch([r.item for r in shard], context=contexts_of(shard), progress=report, **options)
+
+    def write(scores: Scores | Mixtures, shard: list[Record]) -> None:
+        each = zip(shard, scores, strict=True)
+        sink.write(
+            table=lambda: numbered(scores.to_arrow(per), shard),
+            views=lambda: scores if detailed else [scores],
+            objects=lambda: ({"index": r.index} | (s.to_dict() if detailed else s.summary()) for r, s in each),
+            after=shard[-1].index + 1,
+        )
+
+    stream(load, source, ask, write, "contexts")
+
+
+def numbered(table: pyarrow.Table, shard: list[Record]) -> pyarrow.Table:
+    """With the numbers of the rows in the whole input, in place of those within the shard."""
+    import pyarrow
+
+    numbers = pyarrow.array([record.index for record in shard], pyarrow.int64())
+    place = table.schema.get_field_index("index")
+    return table.set_column(place, "index", numbers.take(table["index"].combine_chunks()))
+
+
+def rank_all(load: Callable[[], LanguageModel], context: str, source: Source, sink: Sink, options: dict[str, Any]) -> None:
     """Rank candidates behind a context."""
-    if not records:
-        raise InputError("there is nothing to rank: give candidates")
-    writer = None if output is None else Writer(output)
-    lm = load()
-    ranked = naming(records, lambda: lm.rank(context, [r.item for r in records], end=end))
-    rows = [
-        {
-            "rank": place,
-            "index": r.index,
-            "logprob": r.logprob,
-            "within_set": r.within_set,
-            "tokens": len(r.score),
-            "boundary": r.score.boundary,
-        }
-        | {"start": r.score.start.policy, "start_id": r.score.start.id, "end_id": r.score.end, "candidate": r.text}
-        for place, r in enumerate(ranked, 1)
-    ]
-    if writer is not None:
-        with writer:
-            writer.write(table(rows))
-    elif json:
+    try:
+        records = list(source)
+        if not records:
+            raise source.nothing("rank", "candidates")
+        lm = load()
+        ranked, records, bad = ask_of(source, records, lambda some: lm.rank(context, [r.item for r in some], **options))
+        if bad or not records:
+            raise bad or source.nothing("rank", "candidates")
+    finally:
+        source.tell()
+    rows = [_ranked(place, r, records[r.index]) for place, r in enumerate(ranked, 1)]
+    if sink.json:
         print_json({"context": context, "model": lm.model.name, "candidates": rows})
-    elif sys.stdout.isatty():
+    else:
         from chainrule.scores.views import rank_table
 
-        show(rank_table(ranked))
-    else:
-        write_csv(table(rows), sys.stdout, header=True)
+        sink.write(lambda: table_of(rows, _RANKED), lambda: [rank_table(ranked)])
     if any(r.score.boundary == "apart" for r in ranked):
-        print(
+        note(
             "chainrule: note: for some candidates, context and candidate tokenise differently together than apart; "
-            "they were scored apart (boundary: apart)",
-            file=sys.stderr,
+            "they were scored apart (boundary: apart)"
         )
 
 
-def table(rows: list[dict[str, Any]]) -> pyarrow.Table:
-    import pyarrow
-
-    return pyarrow.Table.from_pylist(rows)
+def _ranked(place: int, ranked: Ranked, record: Record) -> dict[str, Any]:
+    score = ranked.score
+    return {
+        "rank": place,
+        "index": record.index,
+        "logprob": ranked.logprob,
+        "within_set": ranked.within_set,
+        "tokens": len(score),
+        "boundary": score.boundary,
+        "start": score.start.policy,
+        "start_id": score.start.id,
+        "end_id": score.end,
+        "least_context": score.least_context,
+        "cut": score.cut,
+        "special": score.special,
+        "context_special": score.context_special,
+        "candidate": ranked.text,
+    }
 
 
 def show_conditional(conditional: Conditional, top: int, json: bool) -> None:
@@ -133,48 +130,9 @@ def show_conditional(conditional: Conditional, top: int, json: bool) -> None:
     if json:
         print_json(conditional.to_dict(top))
         return
-    bar = sys.stdout.isatty()
+    bar = ("█" if OUT.shows("█") else "#") if OUT.isatty() else ""
     for a in conditional.top(top):
         p = math.exp(a.logprob)
-        print(f"{p:<12.6g} {a.logprob:>12.6f}  {a.token!r}" + (f"  {'█' * round(40 * p)}" if bar else ""))
+        OUT.write(f"{p:<12.6g} {a.logprob:>12.6f}  {a.token!r}" + (f"  {bar * round(40 * p)}" if bar else "") + "\n")
     where = f"{conditional.context} embedding{'s' * (conditional.context != 1)}, entropy {conditional.entropy:.6f} nats"
-    print(f"conditioned on {where}; {conditional.start.describe()}", file=sys.stderr)
-
-
-def tell(result: Any, json: bool) -> None:
-    """An explanation or a report: JSON where asked, rich on a terminal, plain lines into a pipe."""
-    if json:
-        print_json(result.to_dict())
-    elif sys.stdout.isatty():
-        show(result)
-    else:
-        print(result)
-
-
-def print_json(value: Any) -> None:
-    """One JSON value on standard output."""
-    print(json_text(value, indent=2))
-
-
-def _score(lm: LanguageModel, shard: list[Record], options: dict[str, Any], report: Progress | None) -> Any:
-    contexts = [r.context for r in shard]
-    given = None if all(c is None for c in contexts) else contexts
-    return naming(shard, lambda: lm.score_batch([r.item for r in shard], context=given, progress=report, **options))
-
-
-def naming(records: list[Record], ask: Callable[[], Any]) -> Any:
-    """An error about item i of a shard names the place that the item came from."""
-    try:
-        return ask()
-    except InputError as error:
-        if error.item is None:
-            raise
-        raise InputError(f"{records[error.item].where}: {error.reason}") from None
-
-
-def show(*renderables: Any) -> None:
-    from rich.console import Console
-
-    console = Console(highlight=False)
-    for renderable in renderables:
-        console.print(renderable)
+    note(f"conditioned on {where}; {conditional.start.describe()}")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from chainrule.errors import InputError
-from chainrule.scores import tables
+from chainrule.files.writing import Writer, json_text
 
 if TYPE_CHECKING:
     import pandas
@@ -43,16 +43,16 @@ class Tabular:
 
     def write(self, path: str, per: str | None = None) -> None:
         """Write a .csv, .jsonl or .parquet file. Raises OutputError where that is not possible."""
-        with tables.Writer(path) as writer:
+        with Writer(path) as writer:
             writer.write(self.to_arrow(per))
 
     def to_csv(self, path: str, per: str | None = None) -> None:
-        with tables.Writer(path, "csv") as writer:
+        with Writer(path, "csv") as writer:
             writer.write(self.to_arrow(per))
 
     def to_json(self) -> str:
         """A JSON array, one object for each with all it holds; infinities are the strings "Infinity" and "-Infinity"."""
-        return tables.json_text([each.to_dict() for each in self])  # pyrefly: ignore[not-iterable]  (all that inherit are)
+        return json_text([each.to_dict() for each in self])  # pyrefly: ignore[not-iterable]  (all that inherit are)
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         return self.to_arrow().__arrow_c_stream__(requested_schema)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
 
-from chainrule.scores.tables import json_text
+from chainrule.files.writing import json_text
 
 MARKS = {"pass": "pass", "fail": "FAIL", "follows": "follows", "warn": "warn", "skip": "-"}
 
@@ -133,7 +133,8 @@ class Report:
 
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
         for column in ("property", "", "largest error", "tolerance", "what was checked"):
-            table.add_column(column, no_wrap=column != "what was checked", justify="right" if "error" in column else "left")
+            whole = column in ("", "largest error")  # on a narrow terminal the others break their lines
+            table.add_column(column, no_wrap=whole, overflow="fold", justify="right" if "error" in column else "left")
         for p in self.properties:
             style = {"fail": "bold red", "follows": "red", "warn": "yellow", "skip": "dim"}.get(p.status, "green")
             checked = Text(p.finding.checked, style="dim" if p.status == "skip" else "")

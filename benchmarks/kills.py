@@ -1,0 +1,208 @@
+"""Kill chainrule at random moments, run the same again, and count what is wrong, lost or left over.
+
+    .venv/bin/python benchmarks/kills.py                 # 25 of each kind: allow 20 minutes; pull fetches 93 MB
+    .venv/bin/python benchmarks/kills.py --kind score    # score, verify, compile or pull
+
+Each run has a home, a cache, a temporary folder and an output folder of its own; `kill -9` reaches the one process, and what it
+started goes on. After each kill an output that was there before is still there, whole, or the new one is. The run after
+succeeds, gives the bytes of an undisturbed run, and leaves nothing else in any of the folders. Pulls are killed in a row in
+one cache: there is never more than one leftover, and none after the last, which runs to its end. Exit code 1: a failure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+from texts import fortunes
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+
+MODEL = "smollm2-135m"
+CHAINRULE = [sys.executable, "-c", "from chainrule.cli.main import main; main()"]
+COMPILE = [sys.executable, "-c", "from chainrule.native.build import status; assert status(), status().reason"]
+EARLIER = b"chainrule code 1\nand more of an earlier result\n"  # verify writes over its own kind only
+
+
+class Place:
+    """The folders that a run may write to."""
+
+    def __init__(self, root: Path, shared: Path) -> None:
+        self.root, self.out = root, root / "out"
+        for name in ("home", "cache", "tmp", "out"):
+            (root / name).mkdir(parents=True)
+        own = {
+            "HOME": root / "home",
+            "CHAINRULE_CACHE": root / "cache",
+            "TMPDIR": root / "tmp",
+            "PIP_CACHE_DIR": shared / "pip",
+        }
+        self.environment = os.environ | {name: str(path) for name, path in own.items()} | {"OMP_NUM_THREADS": "1"}
+
+    def start(self, command: list[str], **more: str) -> subprocess.Popen:
+        quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+        return subprocess.Popen(command, cwd=self.root, env=self.environment | more, **quiet)
+
+    def finish(self, command: list[str], **more: str) -> Iterator[str]:
+        """Run to the end; what is wrong with it."""
+        process = self.start(command, **more)
+        said = process.communicate()[1].decode(errors="replace")
+        if process.returncode:
+            yield f"the run after ends with {process.returncode}: {said.strip()[-300:]}"
+
+    def files(self) -> dict[str, str]:
+        """Digests of all files, and the empty folders, below those that a run writes to."""
+        found = [path for name in ("cache", "tmp", "out") for path in (self.root / name).rglob("*")]
+        return {
+            str(path.relative_to(self.root)): digest(path.read_bytes()) if path.is_file() else "a folder"
+            for path in found
+            if path.is_file() or not any(path.iterdir())
+        }
+
+
+def digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+class Kind:
+    """A command whose result is one file, or a few, given whole."""
+
+    def __init__(self, name: str, shared: Path) -> None:
+        self.name, self.shared, self.tries = name, shared, 0
+        self.command, self.result, self.more = self.chosen()
+        place = self.place()
+        begin = time.monotonic()
+        wrong = list(place.finish(self.command, **self.more))
+        self.seconds, self.expected = time.monotonic() - begin, place.files()
+        if wrong:
+            raise SystemExit(f"{name}, undisturbed: {wrong[0]}")
+        print(f"{name}: undisturbed in {self.seconds:.1f} s, leaves {', '.join(sorted(self.expected))}", flush=True)
+
+    def chosen(self) -> tuple[list[str], str | None, dict[str, str]]:
+        """The command, the result that may be there before, and the environment."""
+        model = ["--model", str(self.shared / "whole")]
+        plain = {"CHAINRULE_NATIVE": "0"}  # no compiler: most of the time is its
+        if self.name == "score":
+            texts = [*CHAINRULE, "score", "--file", str(self.shared / "texts.jsonl")]
+            return [*texts, "--per", "token", "-o", "out/scores.csv", *model], "out/scores.csv", plain
+        if self.name == "verify":
+            text = [*CHAINRULE, "verify", "--code", str(self.shared / "text.txt")]
+            return [*text, "-o", "out/code", *model], "out/code", plain
+        return (COMPILE if self.name == "compile" else [*CHAINRULE, "pull"]), None, {}
+
+    def place(self) -> Place:
+        self.tries += 1
+        return Place(self.shared / f"{self.name}-{self.tries}", self.shared)
+
+    def kill(self, place: Place) -> bool:
+        """Start it, kill it at a random moment; whether it was still running. The first fifth is Python's own start."""
+        process = place.start(self.command, **self.more)
+        time.sleep(self.seconds * random.uniform(0.2, 1))
+        running = process.poll() is None
+        process.kill()
+        process.communicate()
+        return running
+
+    def attempt(self, number: int) -> Iterator[str]:
+        """What is wrong after one kill, and after the run after it."""
+        place, before = self.place(), self.result if number % 2 else None
+        if before:
+            (place.root / before).write_bytes(EARLIER)
+        running = self.kill(place)
+        if before and place.files().get(before) not in (digest(EARLIER), self.expected[before]):
+            yield f"{before}, there before, is lost or mixed after the kill"
+        if not running and place.files() != self.expected:
+            yield "it ended before the kill, with another result"
+        yield from place.finish(self.command, **self.more)
+        yield from self.differences(place)
+        shutil.rmtree(place.root)
+
+    def differences(self, place: Place) -> Iterator[str]:
+        found = place.files()
+        for name in sorted(found.keys() | self.expected.keys()):
+            if found.get(name) != self.expected.get(name):
+                state = (
+                    "is left over" if name not in self.expected else "is missing" if name not in found else "has other bytes"
+                )
+                yield f"{name} {state}"
+
+
+class Pulls(Kind):
+    """Killed in a row in one cache, since a run to the end takes half a minute."""
+
+    def __init__(self, name: str, shared: Path) -> None:
+        super().__init__(name, shared)
+        begin = time.monotonic()
+        list(self.place().finish(self.command))  # the wheel lies in pip's own cache from now on
+        self.seconds = time.monotonic() - begin
+        self.row = self.place()
+        self.model = self.row.root / "cache" / "models" / MODEL
+
+    def attempt(self, number: int) -> Iterator[str]:
+        self.kill(self.row)
+        left = list((self.row.root / "cache").glob("models/.pull-*"))
+        if len(left) > 1:
+            yield f"{len(left)} leftovers: {', '.join(path.name for path in left)}"
+        if self.model.exists():
+            whole = {path.name for path in self.model.iterdir()} == {Path(n).name for n in self.expected if MODEL in n}
+            if not whole:
+                yield "half a model lies where a whole one belongs"
+            shutil.rmtree(self.model)
+
+    def last(self) -> Iterator[str]:
+        yield from self.row.finish(self.command)
+        yield from self.differences(self.row)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--each", type=int, default=25, help="kills of each kind")
+    parser.add_argument("--kind", action="append", choices=["score", "verify", "compile", "pull"])
+    parser.add_argument("--output", type=Path, help="write what became of them, as JSON")
+    arguments = parser.parse_args()
+    from damaged import sound
+
+    with tempfile.TemporaryDirectory(prefix="kills-") as scratch:
+        shared = Path(scratch).resolve()
+        sound(shared)
+        texts = fortunes()
+        (shared / "texts.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts * 2))
+        (shared / "text.txt").write_text("\n".join(texts[:4]))
+        rows = [run(name, shared, arguments.each) for name in arguments.kind or ["score", "verify", "compile", "pull"]]
+    print("| kind | kills | failures |\n|---|---:|---:|")
+    for row in rows:
+        print(f"| {row['kind']} | {row['tries']} | {len(row['failures'])} |")
+    if arguments.output:
+        result = {"date": date.today().isoformat(), "kinds": rows}
+        arguments.output.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    raise SystemExit(any(row["failures"] for row in rows))
+
+
+def run(name: str, shared: Path, each: int) -> dict[str, object]:
+    kind = Pulls(name, shared) if name == "pull" else Kind(name, shared)
+    failures = []
+    for number in range(each):
+        for what in kind.attempt(number):
+            failures.append({"try": number, "what": what})
+            print(f"{name} {number}: {what}", flush=True)
+    if isinstance(kind, Pulls):
+        for what in kind.last():
+            failures.append({"try": each, "what": what})
+            print(f"{name}, the run after all: {what}", flush=True)
+    return {"kind": name, "tries": each, "seconds": round(kind.seconds, 1), "failures": failures}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""Rows of CSV and TSV, every cell as it stands: Python's csv module in strict mode."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+from chainrule.errors import InputError
+from chainrule.files.opened import lines_of, name_of
+from chainrule.files.rows import Row, no_column, row_of, shown
+
+
+def csv_rows(file: str, columns: tuple[str, ...], encoding: str | None, delimiter: str, quotes: str | None) -> Iterator[Row]:
+    """quotes: "csv", as CSV quotes, or "text"; None: a cell that begins with a quote is an error."""
+    name, kind = name_of(file), "CSV" if delimiter == "," else "TSV"
+    with lines_of(file, encoding, newline="") as lines:
+        quoting = csv.QUOTE_MINIMAL if quotes == "csv" else csv.QUOTE_NONE
+        reader = _module().reader(lines, delimiter=delimiter, quoting=quoting, strict=True)
+        rows = _checked(reader, name, kind, quotes)
+        _, header = next(rows, (1, []))
+        places = _places(header, columns, name, kind)
+        for number, (line, cells) in enumerate(rows, 1):
+            where = f"row {number} of {name}"
+            if not cells:  # a blank line
+                yield Row(where, (None,) * len(columns))
+            elif len(cells) != len(header):
+                said = f"{where} (line {line}) has {len(cells)} cell{'s' * (len(cells) != 1)}, and the header {len(header)}"
+                remedy = 'quote a cell that holds a comma ("a, b")' if kind == "CSV" else "a tab within a cell parts it"
+                yield Row(where, problem=f"{said}; {remedy}")
+            else:
+                yield row_of(where, columns, [cells[i] for i in places], encoding)
+
+
+@cache
+def _module() -> Any:
+    """A copy of the csv module's core, whose limit on the size of a cell is its own: the limit is the whole process's."""
+    spec = importlib.util.find_spec("_csv")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.field_size_limit(2**31 - 1)
+    return module
+
+
+def _checked(reader: Any, name: str, kind: str, quotes: str | None) -> Iterator[tuple[int, list[str]]]:
+    """The rows, each with its first line, up to where their quotes leave open what comes next: that ends the reading."""
+    line = 1
+    try:
+        for cells in reader:
+            if quotes is None and (quoted := next((c for c in cells if c.startswith('"')), None)) is not None:
+                raise InputError(
+                    f"line {line} of {name}: a cell begins with a quote, {shown(quoted)}, which programs read in two ways: say "
+                    "--quotes text where the quote belongs to the text, --quotes csv where it encloses the cell"
+                )
+            yield line, cells
+            line = reader.line_num + 1
+    except _module().Error as error:
+        remedy = "" if quotes != "csv" else "; --quotes text reads quotes as text"
+        raise InputError(f"line {line} of {name} is no {kind}: {error}{remedy}") from None
+
+
+def _places(header: list[str], columns: tuple[str, ...], name: str, kind: str) -> list[int]:
+    """Where the columns stand. Raises InputError."""
+    if not header:
+        raise InputError(f"line 1 of {name} is blank or missing: the first line of a {kind} names its columns")
+    for column in columns:
+        if (count := header.count(column)) != 1:
+            raise InputError(f"{name}: " + (f"there are {count} columns {column!r}" if count else no_column(column, header)))
+    return [header.index(column) for column in columns]

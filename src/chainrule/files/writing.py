@@ -1,0 +1,235 @@
+"""Arrow tables as CSV, JSON lines and Parquet files, which appear whole, or not at all, or marked incomplete."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from chainrule.errors import OutputError
+from chainrule.files.opened import same_file
+from chainrule.scratch import ScratchFile
+
+if TYPE_CHECKING:
+    import pyarrow
+
+_ENCODE = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+_PART = 8192  # rows that are plain Python objects at a time
+
+FORMATS = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """Strict JSON: an infinity, which JSON has no number for, becomes the string "-Infinity" or "Infinity"."""
+    value = _strict(value)
+    return _ENCODE(value) if indent is None else json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
+
+
+class Target:
+    """A path to write to: a new file beside it becomes it at the end. A pipe or a device is written to as it is."""
+
+    def __init__(self, path: str | os.PathLike[str], inputs: Iterable[str] = ()) -> None:
+        """inputs: files that must not be written over. Raises OutputError."""
+        self.path = os.fspath(path)
+        if any(same_file(self.path, file) for file in inputs):
+            raise OutputError(f"{self.path} is what is read, and would be written over: name another file")
+        special = os.path.exists(self.path) and not os.path.isfile(self.path) and not os.path.isdir(self.path)
+        try:
+            self._scratch = None if special else ScratchFile(Path(self.path))
+        except OSError as error:
+            raise self.failed(error) from error
+
+    @property
+    def place(self) -> str:
+        """The path to open for writing."""
+        return self.path if self._scratch is None else os.fspath(self._scratch.path)
+
+    def commit(self) -> None:
+        """What was written is whole."""
+        if self._scratch is not None:
+            self._scratch.commit()
+
+    def keep(self) -> str:
+        """What was written is marked incomplete, and lies beside; returns where."""
+        if self._scratch is None:
+            return self.path
+        path = Path(self.path)
+        return os.fspath(self._scratch.keep_as(path.with_name(f"{path.stem}.incomplete{path.suffix}")))
+
+    def discard(self) -> None:
+        if self._scratch is not None:
+            self._scratch.discard()
+
+    def failed(self, error: OSError) -> OutputError:
+        """An error of the system, for people."""
+        return OutputError(f"cannot write {self.path}: {error.strerror or str(error).splitlines()[0]}")
+
+
+def write_bytes(path: str | os.PathLike[str], raw: bytes, inputs: Iterable[str] = ()) -> None:
+    """A whole file. Raises OutputError."""
+    target = Target(path, inputs)
+    try:
+        with open(target.place, "wb") as stream:
+            stream.write(raw)
+        target.commit()
+    except OSError as error:
+        raise target.failed(error) from error
+    finally:
+        target.discard()
+
+
+class Writer:
+    """Writes tables of one schema to a file, one after another, whole or not at all: see `Target`."""
+
+    def __init__(self, path: str | os.PathLike[str], kind: str | None = None, inputs: Iterable[str] = ()) -> None:
+        self.kind = kind or FORMATS.get(Path(path).suffix.lower(), "")
+        if not self.kind:
+            raise OutputError(f"cannot tell the format of {os.fspath(path)!r}: name it .csv, .jsonl or .parquet")
+        self._target = Target(path, inputs)
+        self._file: _Text | _Parquet | None = None
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def write(self, rows: pyarrow.Table) -> None:
+        """All of these rows behind those before, or none of them."""
+        try:
+            if self._file is None:
+                self._file = _OPEN[self.kind](self._target.place, rows.schema)
+            self._file.write(rows)
+        except OSError as error:
+            raise self._target.failed(error) from error
+
+    def keep(self) -> str:
+        """Close the file as it is, marked incomplete, and return its path. What follows leaves it alone."""
+        try:
+            self._close()
+            return self._target.keep()
+        except OSError as error:
+            raise self._target.failed(error) from error
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                self._close()  # a full disk may tell so only now
+                self._target.commit()
+            else:
+                with suppress(OSError):
+                    self._close()
+        except OSError as error:
+            raise self._target.failed(error) from error
+        finally:
+            self._target.discard()
+
+    def _close(self) -> None:
+        if self._file is not None:
+            file, self._file = self._file, None
+            file.close()
+
+
+class _Text:
+    """A file of lines. What cannot be written whole is taken back."""
+
+    def __init__(self, path: str, parts: Callable[[pyarrow.Table, bool], Iterator[str]]) -> None:
+        self._stream, self._parts, self._first = open(path, "wb", buffering=0), parts, True  # noqa: SIM115 (closed by the writer)
+        self.close = self._stream.close
+
+    def write(self, rows: pyarrow.Table) -> None:
+        begin = self._stream.tell() if self._stream.seekable() else None
+        try:
+            for part in self._parts(rows, self._first):
+                raw = memoryview(part.encode())
+                while raw:
+                    raw = raw[self._stream.write(raw) :]
+        except BaseException:
+            if begin is not None:
+                with suppress(OSError):  # a device
+                    self._stream.truncate(self._stream.seek(begin))
+            raise
+        self._first = False
+
+
+class _Parquet:
+    """A Parquet file, one row group for each table."""
+
+    def __init__(self, path: str, schema: pyarrow.Schema) -> None:
+        import pyarrow.parquet
+
+        writer = pyarrow.parquet.ParquetWriter(path, schema)
+        self.write, self.close = writer.write_table, writer.close
+
+
+def write_csv(rows: pyarrow.Table, stream: TextIO, header: bool) -> None:
+    """Comma-separated, to an open text stream: nothing for null, JSON for a list."""
+    stream.writelines(_csv(rows, header))
+
+
+def _csv(rows: pyarrow.Table, header: bool) -> Iterator[str]:
+    import csv
+
+    lines: list[str] = []
+    writer = csv.writer(_Lines(lines))
+    if header:
+        writer.writerow(rows.column_names)
+    for columns in _parts(rows):
+        writer.writerows(zip(*(_said(column, (list,), json_text) for column in columns), strict=True))
+        yield "".join(lines)
+        lines.clear()
+    yield "".join(lines)  # the header of no rows
+
+
+class _Lines:
+    """Ends lines by "\\n". The csv module ends them by "\\r\\n", and quotes a lone "\\r" only then."""
+
+    def __init__(self, lines: list[str]) -> None:
+        self._lines = lines
+
+    def write(self, line: str) -> None:
+        self._lines.append(line.removesuffix("\r\n") + "\n")
+
+
+def _jsonl(rows: pyarrow.Table, header: bool) -> Iterator[str]:
+    for columns in _parts(rows):  # of all that a table holds, only floats and lists of them can be infinite
+        each = zip(*(_said(column, (float, list), _strict) for column in columns), strict=True)
+        yield "".join(_ENCODE(dict(zip(rows.column_names, row, strict=True))) + "\n" for row in each)
+
+
+_OPEN: dict[str, Callable[[str, Any], _Text | _Parquet]] = {
+    "csv": lambda path, schema: _Text(path, _csv),
+    "jsonl": lambda path, schema: _Text(path, _jsonl),
+    "parquet": _Parquet,
+}
+
+
+def _parts(rows: pyarrow.Table) -> Iterator[list[list[Any]]]:
+    """The columns in plain Python, some rows at a time."""
+    for batch in rows.to_batches(max_chunksize=_PART):
+        yield [_plain(column) for column in batch.columns]
+
+
+def _plain(column: Any) -> list[Any]:
+    """`to_pylist`, many times as fast for numbers."""
+    import pyarrow
+
+    number = pyarrow.types.is_integer(column.type) or pyarrow.types.is_floating(column.type)
+    return column.to_numpy().tolist() if number and not column.null_count else column.to_pylist()
+
+
+def _said(column: list[Any], types: tuple[type, ...], say: Callable[[Any], Any]) -> list[Any]:
+    """The column with `say` applied, where it is of one of these types."""
+    first = next((value for value in column if value is not None), None)
+    return [None if value is None else say(value) for value in column] if isinstance(first, types) else column
+
+
+def _strict(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _strict(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value

@@ -1,0 +1,228 @@
+"""What the commands leave: rows that are done stay, nothing else is touched, and standard streams may be closed or full."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow.parquet
+import pytest
+
+from chainrule import LanguageModel, OutputError
+from chainrule.cli import stream
+from chainrule.files import writing
+
+
+@pytest.fixture
+def run(command, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(stream, "SHARD", 3)
+    Path("a.txt").write_text("".join(f"text {i}\n" for i in range(5)) + "\nafter\n")
+    return lambda *arguments, **stdin: command(*arguments, "--model", str(tiny_folder), **stdin)
+
+
+def texts_in(path: str) -> list[str]:
+    if path.endswith(".parquet"):
+        return pyarrow.parquet.read_table(path)["text"].to_pylist()
+    if path.endswith(".csv"):
+        return [row["text"] for row in csv.DictReader(io.StringIO(Path(path).read_text()))]
+    return [json.loads(line)["text"] for line in Path(path).read_text().splitlines()]
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_what_was_done_before_a_bad_row_stays(run, kind):
+    Path(f"o.{kind}").write_text("before")
+    code, out, err = run("score", "--file", "a.txt", "-o", f"o.{kind}")
+    assert (code, out) == (2, "")
+    assert err == (
+        "chainrule: line 6 of a.txt is empty, so there is no token to score; --skip-empty leaves such rows out. "
+        f"5 rows are kept in o.incomplete.{kind}: go on with --from 5 (and --skip-bad to leave such rows out)\n"
+    )
+    assert Path(f"o.{kind}").read_text() == "before"
+    assert texts_in(f"o.incomplete.{kind}") == [f"text {i}" for i in range(5)]
+    run("score", "--file", "a.txt", "-o", f"o.{kind}", "--from", "5", "--skip-empty")
+    assert texts_in(f"o.{kind}") == ["after"]
+    assert len(os.listdir()) == 3
+    run("score", "--file", "a.txt", "-o", f"o.{kind}")
+    assert len(os.listdir()) == 4  # the one kept before is there as well
+
+
+@pytest.mark.parametrize(("rows", "kept"), [(4, "3 rows are kept in o.incomplete.csv: go on with --from 3"), (2, None)])
+def test_an_interrupt(run, monkeypatch, rows, kept):
+    """Ctrl-C in the second shard, or in the first."""
+    ask, asked = LanguageModel.score_batch, []
+
+    def interrupted(self: LanguageModel, texts: list[str], **options: object):
+        asked.extend(texts)
+        if len(asked) > rows:
+            raise KeyboardInterrupt
+        return ask(self, texts, **options)
+
+    monkeypatch.setattr(LanguageModel, "score_batch", interrupted)
+    code, _, err = run("score", "--file", "a.txt", "-o", "o.csv")
+    assert code == 130
+    assert err == "chainrule: interrupted" + (f". {kept}" if kept else "") + "\n"
+    assert sorted(os.listdir()) == (["a.txt", "o.incomplete.csv"] if kept else ["a.txt"])
+
+
+@pytest.mark.parametrize("other", ["a.csv", "link.csv", "hard.csv"])
+def test_what_is_read_is_not_written_over(run, other):
+    Path("a.csv").write_text("text\na\n")
+    Path("link.csv").symlink_to("a.csv")
+    os.link("a.csv", "hard.csv")
+    for arguments in (("score",), ("pseudo",), ("rank", "hi")):
+        code, _, err = run(*arguments, "--file", "a.csv", "-o", other)
+        assert (code, err) == (2, f"chainrule: {other} is what is read, and would be written over: name another file\n")
+    assert Path("a.csv").read_text() == "text\na\n"
+    Path("a.code").write_bytes(b"chainrule code 1\n")
+    code, _, err = run("verify", "--code", "a.csv", "-o", other)
+    assert (code, "is what is read" in err) == (2, True)
+
+
+def test_a_code_is_not_decoded_over_itself(run):
+    run("verify", "--code", "a.txt")
+    code, _, err = run("verify", "--decode", "a.txt.code", "-o", "a.txt.code")
+    assert (code, err) == (2, "chainrule: a.txt.code is what is read, and would be written over: name another file\n")
+    assert run("verify", "--decode", "a.txt.code", "-o", "b.txt")[0] == 0
+    assert Path("b.txt").read_bytes() == Path("a.txt").read_bytes()
+
+
+def test_columns_have_one_type_whatever_is_in_them(run):
+    run("rank", "hi", "a", "b", "-o", "r.parquet")
+    run("generate", "hi", "--length", "2", "-o", "g.parquet")
+    run("score", "hi", "-o", "s.parquet")
+    for name in ("r", "g", "s"):
+        schema = pyarrow.parquet.read_schema(f"{name}.parquet")
+        assert str(schema.field("index").type) == "int64"
+        assert "null" not in map(str, schema.types), name
+        assert str(schema.field("end_id").type) == "int64"
+
+
+def test_two_writers_of_one_name_and_files_of_ones_own(tmp_path):
+    """NAME.part is a user's; each of two writers has a file of its own, and the last to end is there."""
+    mine, table = tmp_path / "o.csv.part", pyarrow.table({"a": [1]})
+    mine.write_text("mine")
+    with writing.Writer(tmp_path / "o.csv") as first, writing.Writer(tmp_path / "o.csv") as second:
+        for writer, value in ((first, 1), (second, 2)):
+            writer.write(pyarrow.table({"a": [value]}))
+            writer.write(table)
+    assert (tmp_path / "o.csv").read_text() == "a\n1\n1\n"
+    assert sorted(os.listdir(tmp_path)) == ["o.csv", "o.csv.part"]
+    assert mine.read_text() == "mine"
+    os.chmod(tmp_path / "o.csv", 0o640)
+    with writing.Writer(tmp_path / "o.csv") as writer:
+        writer.write(table)
+    assert (tmp_path / "o.csv").stat().st_mode & 0o777 == 0o640
+
+
+def test_rows_that_cannot_be_written_whole_are_taken_back(tmp_path, monkeypatch):
+    """A disk that is full in the middle of a shard."""
+    table = pyarrow.table({"a": list(range(100))})
+
+    def write() -> None:
+        with writing.Writer(tmp_path / "o.csv") as writer:
+            writer.write(table)
+            monkeypatch.setattr(writer._file, "_parts", lambda rows, first: iter(["5\n", FULL]))
+            try:
+                writer.write(table)
+            finally:
+                writer.keep()
+
+    with pytest.raises(OutputError, match="No space left"):
+        write()
+    assert (tmp_path / "o.incomplete.csv").read_text() == "a\n" + "".join(f"{i}\n" for i in range(100))
+    assert os.listdir(tmp_path) == ["o.incomplete.csv"]
+
+
+class _Full(str):
+    def encode(self, *_: str) -> bytes:
+        raise OSError(28, "No space left on device")
+
+
+FULL = _Full("6\n")
+
+
+# A process of its own
+
+
+@pytest.fixture
+def start(tiny_folder: Path, tmp_path: Path):
+    """Start a command in a process of its own; by a shell, which redirects."""
+
+    def begin(line: str, stdout: int = subprocess.PIPE, **environment: str):
+        command = f"exec {sys.executable} -m chainrule.cli.main {line}".replace("MODEL", f"--model {tiny_folder}")
+        plain = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+        streams = {"stdin": subprocess.DEVNULL, "stdout": stdout, "stderr": subprocess.PIPE}
+        return subprocess.Popen(["sh", "-c", command], cwd=tmp_path, env=plain | environment, **streams)
+
+    return begin
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "out", "says"),
+    [
+        ("score hi MODEL >&-", 2, "", "standard output is closed: write a file with --output, or leave it open"),
+        ("score MODEL <&-", 2, "", "standard input is closed: give texts, or --file"),
+        ("score hi MODEL >/dev/full", 2, "", "cannot write to standard output: No space left on device"),
+        ("models --json >/dev/full", 2, "", "cannot write to standard output: No space left on device"),
+    ],
+)
+def test_streams_that_are_closed_or_full(start, line, code, out, says):
+    process = start(line)
+    said, err = process.communicate()
+    assert (process.returncode, said.decode(), err.decode()) == (code, out, f"chainrule: {says}\n")
+
+
+def test_no_standard_error_and_another_encoding(start, tmp_path):
+    process = start("score 'naïve 🎉' a '' --skip-bad MODEL 2>&-", PYTHONIOENCODING="ascii", PYTHONUTF8="0")
+    out, _ = process.communicate()
+    assert process.returncode == 0
+    assert [row["text"] for row in csv.DictReader(io.StringIO(out.decode("utf-8")))] == ["naïve 🎉", "a"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_keeps_what_is_done(start, tmp_path, number):
+    (tmp_path / "many.txt").write_text("".join(f"this is text number {i}\n" for i in range(500_000)))
+    process = start("score --file many.txt -o o.parquet MODEL")
+    until = time.monotonic() + 60
+    while time.monotonic() < until and not any(p.stat().st_size > 1_000 for p in tmp_path.glob(".o.parquet*")):
+        time.sleep(0.1)
+    process.send_signal(number)
+    err = process.communicate(timeout=60)[1].decode()
+    assert "o.incomplete.parquet" in err
+    table = pyarrow.parquet.read_table(tmp_path / "o.incomplete.parquet")
+    assert process.returncode == 128 + number
+    assert (
+        err == f"chainrule: interrupted. {len(table)} rows are kept in o.incomplete.parquet: go on with --from {len(table)}\n"
+    )
+    assert table["index"].to_pylist() == list(range(len(table)))
+
+
+def test_a_terminal_that_cannot_show_a_character(start):
+    """And one of 60 columns: numbers keep their digits."""
+    main, side = pty.openpty()
+    environment = {"PYTHONIOENCODING": "ascii", "COLUMNS": "60", "TERM": "xterm", "NO_COLOR": "1"}
+    process = start("explain 'naïve cafés are here' MODEL", stdout=side, **environment)
+    os.close(side)
+    out = b""
+    while True:
+        try:
+            some = os.read(main, 65536)
+        except OSError:  # the other side is closed
+            break
+        if not some:
+            break
+        out += some
+    assert (process.wait(), process.stderr.read()) == (0, b"")
+    shown = [word for word in re.sub(r"\x1b\[[0-9;]*m", "", out.decode("ascii")).split() if word.startswith("-")]
+    assert shown
+    assert all(len(word.partition(".")[2]) == 6 for word in shown)
