@@ -132,7 +132,7 @@ def test_words_are_those_of_the_tokenizer():
 
 def test_what_cannot_be_scored(lm: LanguageModel, abc: LanguageModel):
     with pytest.raises(InputError, match=r"item 1: token '\[SEP\]' \(id 2\) at place 1 cannot occur"):
-        lm.pseudo_log_likelihoods(["hello dog", "hello [SEP]"])
+        lm.pseudo_log_likelihoods(["hello dog", "hello [SEP]"], special="parse")
     with pytest.raises(InputError, match=r"item 1: .* has 40 tokens, 42 with \[CLS\] and \[SEP\], and the model takes 32"):
         lm.pseudo_log_likelihoods(["hello dog", "x " * 40])
     with pytest.raises(InputError, match="within_words needs a text"):
@@ -180,8 +180,25 @@ def test_the_command(folder: Path, lm: LanguageModel, command, tmp_path: Path):
 
 def test_the_command_says_what_is_wrong(folder: Path, command, tmp_path: Path):
     lines = tmp_path / "lines.txt"
-    lines.write_text("hello dog\nhello [MASK]\n")
-    for arguments, says in ((["--file", str(lines)], f"line 2 of {lines}: token '[MASK]'"), ([""], "text 1 is empty")):
+    lines.write_text("hello dog\n" + "x " * 40 + "\n")
+    for arguments, says, rows in ((["--file", str(lines)], f"line 2 of {lines}: ", 1), ([""], "text 1 is empty", 0)):
         code, out, err = command("pseudo", *arguments, "--model", str(folder))
-        assert (code, out) == (2, "")
+        assert (code, len(list(csv.DictReader(io.StringIO(out))))) == (2, rows)
         assert says in err
+        assert err.count("\n") == 1
+
+
+def test_the_columns_of_a_file_have_one_type(folder: Path, command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Contexts begin in a later shard."""
+    import pyarrow.parquet
+
+    from chainrule.cli import stream
+
+    monkeypatch.setattr(stream, "SHARD", 2)
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("".join(json.dumps({"text": "hello dog", "before": c}) + "\n" for c in (None, None, None, "quick fox")))
+    arguments = ["--file", str(rows), "--context-column", "before", "-o", str(tmp_path / "out.parquet")]
+    assert command("pseudo", *arguments, "--model", str(folder))[0] == 0
+    table = pyarrow.parquet.read_table(tmp_path / "out.parquet")
+    assert table["context_text"].to_pylist() == [None, None, None, "quick fox"]
+    assert table["index"].to_pylist() == [0, 1, 2, 3]

@@ -157,6 +157,6 @@ def test_a_table_that_cannot_be_is_a_model_error(vocabulary: list[str], rows: di
 
 def test_neighbours_in_a_batch_need_no_rows_of_each_other():
     """ "BB" is the padding of "B" beside "AB", and no context of anything."""
-    lm = LanguageModel(TableModel(["A", "B"], {"": [0, 1], "A": [1, 0], "AB": [2, 0], "B": [3, 0]}))
+    lm = LanguageModel(TableModel(["A", "B"], {"": [0, 1], "A": [1, 0], "AB": [2, 0], "B": [3, 0]}, probabilities=False))
     both = lm.score_batch(["ABA", "BA"])
     assert both.logprob.tolist() == [lm.score("ABA").logprob, lm.score("BA").logprob]

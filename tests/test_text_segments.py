@@ -5,6 +5,7 @@ from test_text_spans import PLAIN_TEXTS
 
 from chainrule.errors import InputError
 from chainrule.text import Segment, Tokenizer, after, after_batch, pair, spells
+from chainrule.text.reading import Reading
 
 
 def tokens(tokenizer: Tokenizer, ids) -> list[str]:
@@ -93,11 +94,42 @@ def test_large_batch_tokenises_each_context_once():
     encode_batch = tokenizer.encode_batch
 
     class Counting(Tokenizer):
-        def encode_batch(self, texts):
+        def encode_batch(self, texts, special="text"):
             nonlocal count
             count += sum(text == "Hello" for text in texts)
-            return encode_batch(texts)
+            return encode_batch(texts, special)
 
     batch = after_batch(Counting(tokenizer.hf), ["Hello"] * 3000, texts)
     assert count == 1
     assert ["".join(tokens(tokenizer, each.ids)) for each in batch] == texts
+
+
+@pytest.mark.parametrize("name", ["byte_level", "llama"])
+@pytest.mark.parametrize("reading", [Reading(a, b) for a in ("text", "parse") for b in ("text", "parse")])
+@pytest.mark.parametrize(("context", "text"), [("a <s>", "b b"), ("a a", " b</s>"), ("a <s>", "b</s>"), ("a a", " b b")])
+def test_symbols_in_text_and_context_are_read_each_in_its_way(name: str, reading: Reading, context: str, text: str):
+    tokenizer = text_zoo.LOSSLESS[name]()
+    found = after(tokenizer, context, text, reading)
+    assert found.context_ids.tolist() == tokenizer.encode(context, reading.context).tolist()
+    symbols = [tokenizer.special_ids.intersection(ids.tolist()) for ids in (found.context_ids, found.ids)]
+    wanted = ["<s>" in context and reading.context == "parse", "</s>" in text and reading.text == "parse"]
+    assert [bool(each) for each in symbols] == wanted
+    if reading.text == reading.context and found.boundary == "same":
+        assert [*found.context_ids, *found.ids] == tokenizer.encode(context + text, reading.text).tolist()
+    if name == "byte_level":  # the other one sets a space after a symbol, here and in the joined text
+        assert "".join(tokens(tokenizer, [*found.context_ids, *found.ids])) == context + text
+    assert tokenizer.encode_behind([text], reading.text)[0].tolist() == found.ids.tolist() or found.boundary == "same"
+
+
+def test_a_symbol_that_context_and_text_make_together_sets_them_apart_where_it_is_parsed():
+    tokenizer = text_zoo.byte_level()
+    assert after(tokenizer, "a <", "s> b", Reading("parse", "parse")).boundary == "apart"
+    assert not tokenizer.special_ids.intersection(after(tokenizer, "a <", "s> b").ids.tolist())
+
+
+def test_a_long_shared_context_that_names_a_symbol():
+    tokenizer, context = text_zoo.byte_level(), "The quick brown fox jumps. " * 20 + "<s>" + " The lazy dog sleeps." * 20
+    for special in ("text", "parse"):
+        found = after_batch(tokenizer, [context] * 3, [" a", " b</s>", " c"], Reading(special, special))
+        for text, each in zip([" a", " b</s>", " c"], found, strict=True):
+            assert [*each.context_ids, *each.ids] == tokenizer.encode(context + text, special).tolist()

@@ -37,7 +37,7 @@ def test_joined_bytes_are_the_text(name: str, text: str):
 @pytest.mark.parametrize(("text", "want"), [("a▁b", ["", "a", "b"]), ("a</s>b", ["", "a", "</s>", "b"])])
 def test_what_sentencepiece_loses_is_not_called_exact(text: str, want: list[str]):
     tokenizer = text_zoo.llama()
-    spans = tokenizer.spans(text, tokenizer.encode(text))
+    spans = tokenizer.spans(text, tokenizer.encode(text, "parse"))
     assert not spans.exact
     assert shown(text, spans) == want
     check_sound(text, spans)
@@ -61,11 +61,38 @@ def test_template_is_never_applied():
     assert template.encode(text).tolist() == plain.encode(text).tolist()
 
 
-def test_special_tokens_written_in_the_text_are_themselves():
+def test_special_tokens_written_in_the_text_are_themselves_where_that_is_asked():
     tokenizer = text_zoo.byte_level()
-    ids = tokenizer.encode("<s>Hi</s>")
+    ids = tokenizer.encode("<s>Hi</s>", "parse")
     assert (ids[0], ids[-1]) == (tokenizer.bos_id, tokenizer.eos_id) == (0, 1)
     assert (tokenizer.token_bytes(0), tokenizer.token(1)) == (b"<s>", "</s>")
+
+
+@pytest.mark.parametrize("name", text_zoo.LOSSLESS.keys() - {"byt5"})
+@pytest.mark.parametrize("behind", [False, True])
+def test_the_name_of_a_control_symbol_is_plain_text(name: str, behind: bool):
+    tokenizer = ALL[name]()
+    symbols = sorted(tokenizer.special_ids - {tokenizer.unk_id})
+    text = "a " + " b".join(map(tokenizer.token, symbols))
+    encode = tokenizer.encode_behind if behind else tokenizer.encode_batch
+    plain, ids = encode(["Hello", text, "you"])[::2], encode(["Hello", text, "you"])[1]
+    assert [each.tolist() for each in plain] == [each.tolist() for each in encode(["Hello", "you"])]
+    assert not tokenizer.special_ids.intersection(ids.tolist())
+    assert "".join(map(tokenizer.token, ids.tolist())).strip() == text.strip()
+    assert tokenizer.symbols(["Hello", text]) == [None, tokenizer.token(symbols[0]) if symbols else None]
+    assert len(tokenizer.words(text, ids)) == len(ids)
+
+
+def test_a_symbol_that_no_other_tokens_spell_is_an_error():
+    byt5 = text_zoo.byt5()
+    assert byt5.encode("a<extra_id_0>b").tolist() == [byt5.encode(c)[0] for c in "a<extra_id_0>b"]
+    vocab = [("<unk>", 0.0), ("<s>", 0.0), ("a", -1.0), ("<", -1.0), (">", -1.0), ("s", -1.0)]
+    backend = Backend(models.Unigram(vocab, unk_id=0))
+    tokenizer = text_zoo.wrap(backend, unk_token="<unk>", bos_token="<s>")
+    assert tokenizer.encode("as").tolist() == [2, 5]
+    with pytest.raises(InputError, match=r"no tokens for <s> .*special='parse'"):
+        tokenizer.encode("a<s>")
+    assert tokenizer.encode("a<s>", "parse").tolist() == [2, 1]
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -223,3 +250,30 @@ def test_holes_in_the_ids():
     tokenizer = Tokenizer(PreTrainedTokenizerFast(tokenizer_object=backend))
     assert tokenizer.size == 8
     assert [tokenizer.token(id) for id in (0, 3, 7)] == [" a", "<3>", " b"]
+
+
+def changed(**parts) -> Backend:
+    """The backend of `byte_level` with other parts."""
+    return Backend.from_str(json.dumps(json.loads(text_zoo.byte_level_backend().to_str()) | parts))
+
+
+def test_a_backend_that_panics_is_a_model_error():
+    tokenizer = text_zoo.wrap(changed(normalizer={"type": "Replace", "pattern": {"String": ""}, "content": "x"}))
+    for ask in (tokenizer.encode, lambda text: tokenizer.words(text, [1]), lambda text: tokenizer.encode_behind([text])):
+        with pytest.raises(ModelError, match="the tokenizer fails on a text: index out of bounds"):
+            ask("Hello world")
+
+
+def test_a_backend_that_lacks_an_unknown_token_is_a_model_error():
+    backend = Backend(models.WordPiece({"a": 0, "b": 1}, unk_token="[UNK]"))
+    with pytest.raises(ModelError, match=r"WordPiece error: Missing \[UNK\] token.*lacks an unknown token"):
+        text_zoo.wrap(backend).encode("c")
+
+
+def test_a_tokenizer_that_panics_while_it_is_read(tmp_path: Path):
+    folder = save(text_zoo.byte_level(), tmp_path)
+    state = json.loads((tmp_path / "tokenizer.json").read_text())
+    state["normalizer"] = {"type": "Precompiled", "precompiled_charsmap": "AAAA"}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(state))
+    with pytest.raises(ModelError, match=r"cannot be read: .*precompiled_charsmap"):
+        Tokenizer.load(folder)

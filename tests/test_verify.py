@@ -17,6 +17,7 @@ import torch
 from model_zoo import BATCH, CONFIGS, FOREST, tiny, untouched, wrap
 from rich.console import Console
 from text_zoo import wordpiece
+from transformers import GPT2Config, GPT2LMHeadModel
 
 import chainrule
 from chainrule import InputError, LanguageModel, TableModel
@@ -401,3 +402,16 @@ def test_a_model_that_gives_nan_fails_and_says_so(forest, monkeypatch):
     report = forest.verify()
     assert not report.passed
     assert "gave NaN for" in report["repeatability"].says
+
+
+@pytest.mark.parametrize("context", [4, 13])
+def test_models_with_a_short_context(context: int):
+    """The doubled start symbol, which is tried beside the one that is named, has to fit as well."""
+    config = GPT2Config(vocab_size=50, n_positions=context, n_embd=8, n_layer=1, n_head=1, bos_token_id=0, eos_token_id=1)
+    assert LanguageModel(PretrainedModel(GPT2LMHeadModel(config).eval(), "short")).verify().passed
+
+
+def test_a_context_too_short_for_the_properties():
+    config = GPT2Config(vocab_size=50, n_positions=3, n_embd=8, n_layer=1, n_head=1, bos_token_id=0, eos_token_id=1)
+    with pytest.raises(InputError, match="takes 3 embeddings at a time; the properties need a context of 4"):
+        LanguageModel(PretrainedModel(GPT2LMHeadModel(config).eval(), "short")).verify()

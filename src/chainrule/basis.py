@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from chainrule import native
 from chainrule.engine.chain import Chain
 from chainrule.engine.chains import chain_for, chain_of, engine_of
@@ -18,7 +16,9 @@ from chainrule.models.base import Model
 from chainrule.models.precision import name_of
 from chainrule.models.table import TableModel
 from chainrule.native.build import Status
+from chainrule.text.arguments import as_ids, kind_of
 from chainrule.text.policy import Start, framed_start, given_start, resolve_end, resolve_start
+from chainrule.text.reading import Reading
 from chainrule.text.requests import Request, requests
 from chainrule.text.tokenizer import Tokenizes, naming
 from chainrule.text.vocabulary import Vocabulary
@@ -91,11 +91,16 @@ class Basis:
             f"{self.model.device}, {self.predictor.path} path, start {self.start.policy})"
         )
 
-    def _given(self, context: Any) -> Request | None:
+    def _given(self, context: Any, special: str | None) -> Request | None:
         """One text or one sequence of token ids that stands before; None for none."""
-        if context is None or (isinstance(context, str | list | tuple | np.ndarray) and not len(context)):
+        reading = Reading.of(special)
+        if (
+            context is None
+            or (kind_of(context) == "ids" and not len(as_ids(context)))
+            or (isinstance(context, str) and not context)
+        ):
             return None
-        request = requests([context], None, self.tokenizer, self.model.head.size)[0]
+        request = requests([context], None, self.tokenizer, self.model.head.size, reading)[0]
         if request.segments:
             raise InputError("what stands before is one text or one sequence of token ids, not a pair of texts")
         return request

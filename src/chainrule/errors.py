@@ -12,7 +12,10 @@ from __future__ import annotations
 
 
 class ChainruleError(Exception):
-    """Base of all errors of this library; the message says what was wrong, the value, and what to do."""
+    """Base of all errors of this library; the message, one line, says what was wrong, the value, and what to do."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split("\n")))
 
 
 class InputError(ChainruleError, ValueError):
@@ -23,7 +26,7 @@ class InputError(ChainruleError, ValueError):
 
     def __init__(self, reason: str, item: int | None = None) -> None:
         super().__init__(reason if item is None else f"item {item}: {reason}")
-        self.reason, self.item = reason, item
+        self.reason, self.item = " ".join(reason.split("\n")), item
 
 
 class ModelError(ChainruleError):
@@ -32,3 +35,14 @@ class ModelError(ChainruleError):
 
 class OutputError(ChainruleError):
     """A result that cannot be written."""
+
+
+def short(value: object) -> str:
+    """The beginning of a value in one line, for a message."""
+    try:
+        shown = " ".join(repr(value).split())
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException:  # it has none, or fails in Rust
+        return f"one that cannot be shown ({type(value).__name__})"
+    return shown if len(shown) <= 60 else shown[:57] + "…"

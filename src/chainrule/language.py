@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, cast, overload
 
 import numpy as np
 import torch
@@ -24,6 +24,8 @@ from chainrule.scores.assemble import Settings, score_requests
 from chainrule.scores.orders import Orders
 from chainrule.scores.pseudo import pseudo_scores
 from chainrule.scores.scores import within_set
+from chainrule.text.arguments import as_ids, each, many
+from chainrule.text.reading import Reading
 from chainrule.text.requests import Request, requests
 
 if TYPE_CHECKING:
@@ -46,15 +48,17 @@ def load(
     probe finds the fastest way through the network that agrees with its own forward. A checkpoint may be of a causal model, a
     masked one (BERT …), a two-stream one (XLNet), or an any-order model. Raises ModelError with the remedy.
     """
+    from chainrule.models.damage import refusing
     from chainrule.models.load import load_model
     from chainrule.text.tokenizer import Tokenizer
 
     model, source = load_model(name, dtype=dtype, device=device, threads=threads)
-    if isinstance(source, Path) and source.is_file():
+    if source.is_file():
         tokenizer = Tokenizer.load(str(source.parent), gguf_file=source.name)
     else:
-        tokenizer = Tokenizer.load(str(source), local_files_only=isinstance(source, Path))
-    return LanguageModel(model, tokenizer, start=start)
+        tokenizer = Tokenizer.load(str(source))
+    with refusing(str(name or source)):  # the trial is the first to run it
+        return LanguageModel(model, tokenizer, start=start)
 
 
 class LanguageModel(Basis):
@@ -79,36 +83,31 @@ class LanguageModel(Basis):
         embeddings: T × D, used in place of the embeddings of the token ids (which may be left out where every row is a
             row of the model's own table). Positions are added by the model.
         start: another start policy than the model's.
-        Options: order, seed, end, top, window, stride, rows, progress, as in `score_batch`.
+        Options: order, seed, end, top, window, stride, rows, special, context_special, progress, as in `score_batch`.
         Raises InputError for what cannot be scored.
         """
         if embeddings is None:
             if text is None:
                 raise InputError("there is nothing to score: give a text, token ids, or embeddings")
-            return self.score_batch([text], context=None if context is None else [context], start=start, **options)[0]
+            return self._scored([text], [context], start=start, **options)[0]
         if self._engine is None:
             raise InputError(f"{self._no_next_token()}; it takes token ids and masks, and no embeddings: give token ids")
         if options.get("order") is not None or not self.causal:
             raise InputError("embeddings are scored left to right under causal models: give token ids for any other order")
-        request = embedded(self.model, self.tokenizer, text, context, embeddings)
+        reading = Reading.of(options.pop("special", None), options.pop("context_special", None))
+        request = embedded(self.model, self.tokenizer, text, context, embeddings, reading)
         return self._score([request], start, **options)[0]
 
     @overload
-    def score_batch(self, texts: Sequence[Any], *, order: None = None, **options: Any) -> Scores: ...
+    def score_batch(self, texts: Any, *, order: None = None, **options: Any) -> Scores: ...
     @overload
-    def score_batch(self, texts: Sequence[Any], *, order: Any, **options: Any) -> Scores | Mixtures: ...
-    def score_batch(
-        self,
-        texts: Sequence[Any],
-        *,
-        context: Any = None,
-        start: str | int | None = None,
-        order: Any = None,
-        **options: Any,
-    ) -> Scores | Mixtures:
+    def score_batch(self, texts: Any, *, order: Any, **options: Any) -> Scores | Mixtures: ...
+    def score_batch(self, texts: Any, *, context: Any = None, **options: Any) -> Scores | Mixtures:
         """Score many sequences; shared prefixes are computed once, and the order of input is kept.
 
-        context: one for all, or a list with one for each.
+        texts: a list, tuple, generator, NumPy array, pandas or Polars Series or Arrow array of texts, of sequences of token
+            ids (each a list, tuple, array or tensor), or of pairs of texts; taken by position.
+        context: one for all, or such a sequence with one for each, where a missing value is no context.
         order: in which the tokens to be scored are predicted: a permutation of their places 0, 1 …, "left-to-right",
             "right-to-left" or "random". The length is given then, and a context comes first. Several orders ("random:8", or a
             list of orders) give `Mixtures`, each text in every one of them. seed: of random orders.
@@ -117,14 +116,16 @@ class LanguageModel(Basis):
             head of every window; `contexts` records what each factor saw. window=False refuses longer texts instead.
         start: another start policy than the model's. end: True or an id adds the end symbol's factor. top: how many
             alternatives to keep in each place. rows: contexts computed at a time. progress: called with (done, in all).
+        special: how the names of control symbols in a text are read, such as <|endoftext|>: "text" (as they stand, the
+            default, with a warning where there are any) or "parse" (as the symbols). context_special: the same for contexts
+            (default: as special). The result says it where there were any (`Score.special`, `Score.context_special`).
         """
         if isinstance(texts, str):
             raise InputError("score_batch takes a list of texts; for one text use score")
-        made = requests(list(texts), _each(context, len(texts)), self.tokenizer, self.model.head.size)
-        scores = self._score(made, start, order=order, **options)
-        return Mixtures.of(scores, len(texts)) if order is not None and is_several(order) else scores
+        found = many(texts)
+        return self._scored(found, each(context, len(found)), **options)
 
-    def rank(self, context: Any, candidates: Sequence[Any], **options: Any) -> list[Ranked]:
+    def rank(self, context: Any, candidates: Any, **options: Any) -> list[Ranked]:
         """The candidates behind `context`, best first, each with log Pr(candidate | context). Options as in `score_batch`.
 
         `within_set` of each is its log probability given besides that it is one of these: normalised within the set.
@@ -133,18 +134,22 @@ class LanguageModel(Basis):
             raise InputError("rank takes a list of candidates; a single text is scored with score(text, context=...)")
         if is_several(options.get("order")):
             raise InputError("rank takes one order; in several, score the candidates with score_batch(..., context=...)")
-        scores = self.score_batch(list(candidates), context=[context] * len(candidates), **options)
+        candidates = many(candidates, "candidates")
+        scores = cast("Scores", self._scored(candidates, [context] * len(candidates), **options))
         order, share = np.argsort(-scores.logprob, kind="stable").tolist(), within_set(scores)
         return [Ranked(i, candidates[i], float(scores.logprob[i]), scores[i], float(share[i])) for i in order]
 
-    def conditional(self, context: Any = None, *, start: str | int | None = None) -> Conditional:
-        """The distribution of the token that comes next, behind `context` (a text or token ids; None: the first token)."""
+    def conditional(self, context: Any = None, *, start: str | int | None = None, special: str | None = None) -> Conditional:
+        """The distribution of the token that comes next, behind `context` (a text or token ids; None: the first token).
+
+        special: how the names of control symbols in the context are read, as in `score_batch`.
+        """
         if self._engine is None:
             raise InputError(
                 f"{self._no_next_token()}, and conditional() has none to give: ask for factors with score(), or for a text's "
                 "pseudo-log-likelihood"
             )
-        chosen, request = self._chosen(start), self._given(context)
+        chosen, request = self._chosen(start), self._given(context, special)
         ids = np.zeros(0, np.int64) if request is None else request.ids
         if chosen.id is None and not len(ids):
             raise InputError("with a given start, the next token needs a context of one token at least")
@@ -162,24 +167,22 @@ class LanguageModel(Basis):
         logprobs = self.engine.distribution(job.question, node)
         return Conditional(logprobs, int(job.context_T[0]), chosen, self.tokenizer, self.model.name)
 
-    def pseudo_log_likelihood(self, text: Any, *, context: Any = None, within_words: bool = False) -> PseudoScore:
+    def pseudo_log_likelihood(self, text: Any, *, context: Any = None, **options: Any) -> PseudoScore:
         """Σ log Pr(x_i | all other tokens) of one text: a score, and no probability. See `pseudo_log_likelihoods`."""
-        return self.pseudo_log_likelihoods([text], context=[context], within_words=within_words)[0]
+        return self._pseudo([text], [context], **options)[0]
 
-    def pseudo_log_likelihoods(
-        self, texts: Sequence[Any], *, context: Any = None, within_words: bool = False, **options: Any
-    ) -> list[PseudoScore]:
+    def pseudo_log_likelihoods(self, texts: Any, *, context: Any = None, **options: Any) -> list[PseudoScore]:
         """The pseudo-log-likelihood of many texts, by a masked model, or by a causal one on a tiny vocabulary.
 
-        context: one for all, or a list with one for each; always seen, never a term.
+        texts, context: as in `score_batch`; a context is always seen, and never a term.
         within_words: hide the tokens to the right within the same word as well.
-        Options: rows, progress, as in `score_batch`. Raises InputError for what cannot be scored, and for other models.
+        Options: rows, special, context_special, progress, as in `score_batch`. Raises InputError for what cannot be scored,
+        and for other models.
         """
         if isinstance(texts, str):
             raise InputError("pseudo_log_likelihoods takes a list of texts; for one text use pseudo_log_likelihood")
-        made = requests(list(texts), _each(context, len(texts)), self.tokenizer, self.model.head.size)
-        chain = orderless(self.any_order)
-        return pseudo_scores(chain, self.tokenizer, made, self.start, within_words=within_words, **options)
+        found = many(texts)
+        return self._pseudo(found, each(context, len(found)), **options)
 
     def explain(self, text: Any, *, context: Any = None, **options: Any) -> Explanation:
         """Each factor of a text, or of a `Score`, written out in the order of prediction, with the running product."""
@@ -195,10 +198,11 @@ class LanguageModel(Basis):
         self,
         context: Any = None,
         *,
-        among: Sequence[Any] | None = None,
+        among: Any = None,
         order: Any = None,
         end: bool | int | None = None,
         start: str | int | None = None,
+        special: str | None = None,
         **options: Any,
     ) -> Generated | list[Generated]:
         """Grow a text behind `context` (a text or token ids; None: from the start symbol), token by token.
@@ -215,16 +219,18 @@ class LanguageModel(Basis):
             the set (`altered_logprob`), which temperature and the like alter further. length, stop and beams have no say.
         order: fill the places of a text of `length` tokens in this order (as `score` takes it, one of them), by a model that
             predicts in any order. Such a model grows left to right without it. end and stop are for causal models.
+        special: how the names of control symbols in the context and in `among` are read, as in `score_batch`.
         Returns `Generated`, each a Score of the raw model with the numbers that `score` gives. Raises InputError.
         """
         from chainrule.growing.among import choose_among
         from chainrule.growing.grow import generate
         from chainrule.growing.ordered import generate_in_order
 
-        wanted, given, chosen = Options(**options), self._given(context), self._chosen(start)
+        wanted, given, chosen = Options(**options), self._given(context, special), self._chosen(start)
         Settings(top=wanted.top).check(self.model.head.size)
         if among is not None:
-            made = choose_among(self.rank(context, among, start=start, end=end, order=order, top=wanted.top), wanted)
+            asked = {"start": start, "end": end, "order": order, "top": wanted.top, "special": special}
+            made = choose_among(self.rank(context, among, **asked), wanted)
         elif self.causal and (order is None or (isinstance(order, str) and order == "left-to-right")):
             made = generate(self.engine, self.tokenizer, given, chosen, self._end(end), wanted)
         elif end is not None and end is not False:
@@ -240,6 +246,7 @@ class LanguageModel(Basis):
         *,
         order: Any = None,
         start: str | int | None = None,
+        special: str | None = None,
         **options: Any,
     ) -> Generated | list[Generated]:
         """Fill the blanks of a text, given all the rest, by a model that predicts in any order.
@@ -247,16 +254,18 @@ class LanguageModel(Basis):
         template: "The ____ sat on the ____", or token ids with None in the places to fill. Spaces around a blank belong to
             the text: with tokens that begin with their space, write "The____ sat".
         lengths: how many tokens each blank takes (default: one). order: of the blanks' tokens, among themselves.
+        special: how the names of control symbols in the template are read, as in `score_batch`.
         Options as in `generate`. The result's `text` is the whole text, its factors are those of the blanks. Raises InputError.
         """
         from chainrule.growing.ordered import infill
 
         wanted, chosen = Options(**options), self._chosen(start)
         Settings(top=wanted.top).check(self.model.head.size)
-        made = infill(self.any_order, self.tokenizer, template, lengths, chosen, order, wanted)
+        reading = Reading.of(special)
+        made = infill(self.any_order, self.tokenizer, template, lengths, chosen, order, wanted, reading)
         return made if options.get("samples") is not None else made[0]
 
-    def verify(self, texts: Sequence[str] | None = None, *, progress: Callable[[str, int, int], None] | None = None) -> Report:
+    def verify(self, texts: Any = None, *, progress: Callable[[str, int, int], None] | None = None) -> Report:
         """Try on this model and machine, property by property, that the numbers are right; print it, or ask `passed`.
 
         texts: what to try it on (default: six short texts in several scripts; of any text at most 48 tokens are taken).
@@ -268,15 +277,45 @@ class LanguageModel(Basis):
 
         if self._engine is None:
             raise InputError(f"{self._no_next_token()}; the properties that verify tries are those of causal models")
-        return verify(self, texts, progress)
+        return verify(self, texts if texts is None or isinstance(texts, str) else many(texts), progress)
 
-    def embed(self, ids: Sequence[int]) -> torch.Tensor:
+    def embed(self, ids: Any) -> torch.Tensor:
         """The token embeddings of `ids`, T × D, as `score(embeddings=...)` takes them."""
         if self._engine is None:
             raise InputError(f"{self._no_next_token()}; it takes token ids and masks, so its embeddings serve for nothing here")
-        request = requests([list(ids)], None, None, self.model.embeddings)[0]
+        request = requests([as_ids(ids)], None, None, self.model.embeddings)[0]
         embedding_TD = self.model.embed(torch.from_numpy(request.ids).to(self.model.device))
         return embedding_TD.detach().clone()  # not made in inference mode: what comes back may be written to
+
+    def _scored(
+        self,
+        texts: list[Any],
+        contexts: list[Any],
+        *,
+        start: str | int | None = None,
+        order: Any = None,
+        special: str | None = None,
+        context_special: str | None = None,
+        **options: Any,
+    ) -> Scores | Mixtures:
+        """`score_batch`, of items with a context each."""
+        reading = Reading.of(special, context_special)
+        made = requests(texts, contexts, self.tokenizer, self.model.head.size, reading)
+        scores = self._score(made, start, order=order, **options)
+        return Mixtures.of(scores, len(texts)) if order is not None and is_several(order) else scores
+
+    def _pseudo(
+        self,
+        texts: list[Any],
+        contexts: list[Any],
+        *,
+        special: str | None = None,
+        context_special: str | None = None,
+        **options: Any,
+    ) -> list[PseudoScore]:
+        reading = Reading.of(special, context_special)
+        made = requests(texts, contexts, self.tokenizer, self.model.head.size, reading)
+        return pseudo_scores(orderless(self.any_order), self.tokenizer, made, self.start, **options)
 
     def _score(
         self,
@@ -304,15 +343,3 @@ class LanguageModel(Basis):
             asked = "left-to-right" if order is None else order
             orders = partial(Orders.of, order=asked, seed=seed, chain=lambda: self.any_order, ordinary=self.causal)
         return score_requests(self.predictor, self.tokenizer, made, self._chosen(start), end_id, Settings(**options), orders)
-
-
-def _each(context: Any, count: int) -> list[Any] | None:
-    """One context for each of `count` texts; None where there are none."""
-    return None if context is None else list(context) if _is_list(context) else [context] * count
-
-
-def _is_list(context: Any) -> bool:
-    """Whether this is a context for each text, and not the token ids of one context for all."""
-    return isinstance(context, list | tuple) and any(
-        c is None or isinstance(c, str | list | tuple | np.ndarray) for c in context
-    )

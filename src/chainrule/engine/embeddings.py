@@ -10,13 +10,16 @@ import torch
 from chainrule.errors import InputError
 from chainrule.models.base import Model
 from chainrule.models.sealed import sealed
+from chainrule.text.reading import LITERAL, Reading
 from chainrule.text.requests import Request, requests
 from chainrule.text.tokenizer import Tokenizes
 
 _BLOCK = 8192  # rows of the model's table looked at a time
 
 
-def embedded(model: Model, tokenizer: Tokenizes | None, text: Any, context: Any, embeddings: Any) -> Request:
+def embedded(
+    model: Model, tokenizer: Tokenizes | None, text: Any, context: Any, embeddings: Any, reading: Reading = LITERAL
+) -> Request:
     """A request whose embeddings are given; its ids are looked up in the model's table where they were left out.
 
     Raises InputError for embeddings that do not fit the model or the tokens.
@@ -31,13 +34,15 @@ def embedded(model: Model, tokenizer: Tokenizes | None, text: Any, context: Any,
         table = embeddings if isinstance(embeddings, torch.Tensor) else torch.from_numpy(np.asarray(embeddings))
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"embeddings must be numbers of shape (T, {model.width}) for this model: {error}") from None
+    if isinstance(embeddings, np.ma.MaskedArray):
+        raise InputError("a masked array hides some of its numbers, and embeddings are whole rows: give a plain array")
     if table.ndim != 2 or table.shape[1] != model.width or not table.is_floating_point():
         raise InputError(
             f"embeddings must be numbers of shape (T, {model.width}) for this model, not {table.dtype} of shape "
             f"{tuple(table.shape)}"
         )
     ids = tokens_of(model, table) if text is None else text
-    request = requests([ids], None, tokenizer, model.head.size)[0]
+    request = requests([ids], None, tokenizer, model.head.size, reading)[0]
     if len(request.ids) != len(table):
         raise InputError(f"{len(table)} embeddings came with {len(request.ids)} token ids; there must be one for each")
     request.embeddings = table.to(model.device)

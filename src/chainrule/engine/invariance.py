@@ -100,8 +100,8 @@ def experts(model: Model) -> str | None:
 
 
 def _kinds(model: Model) -> set[Kind]:
-    """The calls of PyTorch's attention that this network makes, noted while two embeddings go through it."""
-    forest = Forest.build([np.zeros(3, np.int64)])
+    """The calls of PyTorch's attention that this network makes, noted while two embeddings go through it, if two fit."""
+    forest = Forest.build([np.zeros(1 + min(2, model.max_rows or 2), np.int64)])
     (chunk,) = chunks(forest, forest.depth_N > 0, len(forest))
     layout = Layout(chunk, PathCarry(len(forest)), model.device)
     run_chunk(model, chunk, layout, model.inputs(torch.zeros(len(chunk), dtype=torch.int64, device=model.device)))

@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 
 from chainrule.engine.alphabet import Alphabet, Given, Tokens
 from chainrule.engine.engine import Question
-from chainrule.errors import InputError
+from chainrule.errors import InputError, short
 from chainrule.forest.forest import Forest, offsets, ranges
 from chainrule.forest.windows import windows
 
 Ints = NDArray[np.int64]
 _NO_START = -1
+_ENDLESS = 1 << 31  # embeddings; no text is as long
 
 
 @dataclass(slots=True)
@@ -56,7 +57,7 @@ def plan(bodies: list[Body], max_rows: int | None, window: int | bool | None, st
     """
     rows, stride = rows_and_stride(max_rows, window, stride)
     table = _Table.of(bodies)
-    cuts = table.cut(rows, stride, refuse=window is False)
+    cuts = table.cut(rows, stride, refuse=window is False or rows == 1)
     symbol_L, offset_W1 = table.sequences(cuts)
     forest = Forest.lay_out(symbol_L, offset_W1)
     own_W = cuts.stop_W - cuts.first_W  # a window's own factors are the last ones of its sequence
@@ -130,8 +131,8 @@ class _Table(NamedTuple):
             )
         seen = int(self.length_S[item]) - (self.start_S[item] == _NO_START)
         raise InputError(
-            f"it needs a context of {seen} embeddings, and the model takes {rows}; "
-            "shorten it, or score it in windows (leave window=False, or --no-window, out)",
+            f"it needs a context of {seen} embeddings, and the model takes {rows}; shorten it"
+            + (", or score it in windows (leave window=False, or --no-window, out)" if rows != 1 else ""),
             item,
         )
 
@@ -151,16 +152,19 @@ class _Table(NamedTuple):
 def rows_and_stride(max_rows: int | None, window: int | bool | None, stride: int | None) -> tuple[int | None, int]:
     """Embeddings in a window, tokens a window moves on by."""
     rows = max_rows if window is None or isinstance(window, bool) else window
+    if window is False and stride is not None:
+        raise InputError(f"stride={short(stride)} moves windows on, and window=False has none: give one of the two")
     if rows is None and stride is None:
         return None, 1
     if rows is None:
         raise InputError("this model has no bound on its context, so a stride needs a window: give both")
-    if isinstance(rows, bool) or not isinstance(rows, int | np.integer) or rows < 2:
-        raise InputError(f"window must be a whole number of embeddings, 2 or more, not {window!r}")
+    if isinstance(rows, bool) or not isinstance(rows, int | np.integer) or rows < min(2, max_rows or 2):
+        raise InputError(f"window must be a whole number of embeddings, 2 or more, not {short(window)}")
     if max_rows is not None and rows > max_rows:
         raise InputError(f"window {rows} is longer than the model's own context of {max_rows} embeddings")
+    rows = min(int(rows), _ENDLESS)
     if stride is None:
         return rows, max(1, rows // 2)
     if isinstance(stride, bool) or not isinstance(stride, int | np.integer) or not 1 <= stride <= rows:
-        raise InputError(f"stride must be from 1 to the window's {rows} embeddings, not {stride!r}")
+        raise InputError(f"stride must be from 1 to the window's {rows} embeddings, not {short(stride)}")
     return rows, int(stride)

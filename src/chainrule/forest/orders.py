@@ -77,8 +77,8 @@ def _resolve(order: Any, length: int, draw: np.random.Generator) -> list[Ints]:
 
 def _permutation(order: Sequence[int], length: int) -> Ints:
     try:
-        places = np.asarray(order)
-    except ValueError:
+        places = np.asarray(None if isinstance(order, bytes | bytearray | memoryview) else order)
+    except (TypeError, ValueError):
         places = np.zeros(0)
     if places.ndim != 1 or places.dtype.kind not in "iu" or sorted(places.tolist()) != list(range(length)):
         raise InputError(

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from chainrule.errors import InputError
+from chainrule.errors import InputError, short
 
 _MANY = 1024  # most probable tokens that nearly always hold the mass top_p asks for; sorting all takes many times as long
 
@@ -34,12 +34,13 @@ class Altered:
     def __post_init__(self) -> None:
         if not _number(self.temperature) or not 0 < self.temperature < math.inf:
             raise InputError(
-                f"temperature must be a number above 0, not {self.temperature!r}; for the most probable token, method='greedy'"
+                f"temperature must be a number above 0, not {short(self.temperature)}; for the most probable token, "
+                "method='greedy'"
             )
         for name in ("top_p", "min_p"):
             value = getattr(self, name)
             if value is not None and (not _number(value) or not 0 < value <= 1):
-                raise InputError(f"{name} must be a number above 0 and at most 1, not {value!r}")
+                raise InputError(f"{name} must be a number above 0 and at most 1, not {short(value)}")
 
     @property
     def changes(self) -> bool:
@@ -54,6 +55,8 @@ class Altered:
     def __call__(self, logprob_V: Tensor) -> tuple[Tensor | None, Tensor]:
         """The tokens that are left (None: all of them, by id), M, and their log probabilities, M in float64."""
         z, ids = logprob_V / self.temperature, None
+        if not z.max() > -math.inf:  # so cold that all are beyond what a number can be: the most probable are left
+            z = torch.zeros_like(logprob_V).masked_fill(logprob_V < logprob_V.max(), -math.inf)
         if self.top_k is not None and self.top_k < len(z):
             z, ids = z.topk(self.top_k)
         if self.top_p is not None and self.top_p < 1:

@@ -23,6 +23,7 @@ from chainrule.scores.ordering import Ordering
 from chainrule.scores.orders import Found
 from chainrule.scores.scores import Scores
 from chainrule.text.policy import Start
+from chainrule.text.reading import Special
 from chainrule.text.requests import Request
 from chainrule.text.tokenizer import Tokenizes, naming
 
@@ -43,11 +44,11 @@ def generate(
     before = given.ids if given is not None else np.zeros(0, np.int64)
     if start.id is None and not len(before):
         raise InputError("with a given start, a text grows from a context of one token at least")
-    if options.stops and tokenizer is None:
+    if options.stop and tokenizer is None:
         raise InputError("this model came without a tokenizer, so it cannot stop at texts")
     prefix = [*([] if start.id is None else [start.id]), *before.tolist()]
     most = engine.model.max_rows
-    ends = Ends(options.tokens(None if most is None else most - len(prefix) + 1), end_id, options.stops, tokenizer)
+    ends = Ends(options.tokens(None if most is None else most - len(prefix) + 1), end_id, options.stop, tokenizer)
     grove = grove_of(engine, prefix, rows=options.count if options.method == "sample" else 1)
     growth = grow(grove, ends, options, teller(options, tokenizer, len(prefix)))
     if not growth.twigs:
@@ -128,7 +129,10 @@ def teller(options: Options, tokenizer: Tokenizes | None, before: int) -> Told:
 def _request(twig: Twig, before: np.ndarray, given: Request | None, tokenizer: Tokenizes | None) -> Request:
     """The tokens that were grown, behind those that were given. Their text, where they spell one."""
     text = text_of(_body(twig), tokenizer)
-    return Request(np.array(twig.ids, np.int64), before, text=text, context=given.text if given else None)
+    request = Request(np.array(twig.ids, np.int64), before, text=text, special=special_of(_body(twig), tokenizer))
+    if given is not None:
+        request.context, request.context_special = given.text, given.special
+    return request
 
 
 def text_of(ids: Iterable[int], tokenizer: Tokenizes | None) -> str | None:
@@ -140,6 +144,12 @@ def text_of(ids: Iterable[int], tokenizer: Tokenizes | None) -> str | None:
     return text if text and text.encode() == raw else None
 
 
+def special_of(ids: Iterable[int], tokenizer: Tokenizes | None) -> Special | None:
+    """How the names of control symbols in the text of these tokens are to be read: as symbols, where there are any."""
+    symbols = tokenizer.special_ids - {tokenizer.unk_id} if tokenizer else frozenset()
+    return None if symbols.isdisjoint(map(int, ids)) else "parse"
+
+
 def _body(twig: Twig) -> list[int]:
     return twig.ids[: len(twig.ids) - (twig.finish == "end")]
 
@@ -149,7 +159,8 @@ def _canonical(request: Request, twig: Twig, tokenizer: Tokenizes | None) -> boo
     if tokenizer is None or request.text is None or (request.context is None and len(request.context_ids)):
         return None
     try:
-        found = tokenizer.encode((request.context or "") + request.text)
+        special = request.special or request.context_special or "text"
+        found = tokenizer.encode((request.context or "") + request.text, special)
     except InputError:  # a table's vocabulary cannot spell every text of its own tokens
         return False
     return np.array_equal(found, [*request.context_ids, *_body(twig)])

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from chainrule.errors import InputError
+from chainrule.errors import InputError, short
 from chainrule.growing.altered import Altered
+from chainrule.text.arguments import many
+from chainrule.text.tokenizer import check_text
 
 if TYPE_CHECKING:
     from chainrule.growing.generated import Step
@@ -43,29 +45,32 @@ class Options:
     seed: int | None = None
     beams: int | None = None
     budget: int | None = None
-    stop: str | Sequence[str] = ()
+    stop: Any = ()  # a text, or texts; once it is checked, a tuple
     top: int = 0
     watch: Callable[[Step], None] | None = None
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise InputError(f"method={self.method!r} is none: choose {', '.join(map(repr, METHODS))}")
+        if not isinstance(self.method, str) or self.method not in METHODS:
+            raise InputError(f"method={short(self.method)} is none: choose {', '.join(map(repr, METHODS))}")
         for name, methods in _ONLY.items():
             if getattr(self, name) is not None and self.method not in methods:
                 raise InputError(
-                    f"{name}={getattr(self, name)!r} is for method={' or '.join(map(repr, methods))}; this is {self.method!r}"
+                    f"{name}={short(getattr(self, name))} is for method={' or '.join(map(repr, methods))}; this is "
+                    f"{self.method!r}"
                 )
         for name, low in (("length", 1), ("samples", 1), ("top_k", 1), ("beams", 1), ("budget", 1), ("seed", 0), ("top", 0)):
             _whole(name, getattr(self, name), low)
+        if self.seed is not None and self.seed >= 1 << 63:
+            raise InputError(f"seed must be below 2^63, not {self.seed}")
         if self.method == "greedy" and (self.samples or 1) > 1:
             raise InputError(f"greedy grows one text, not {self.samples}: choose method='sample', 'beam' or 'best'")
-        if any(not isinstance(text, str) or not text for text in self.stops):
-            raise InputError(f"stop must be texts that are not empty, not {self.stop!r}")
+        stops = (self.stop,) if isinstance(self.stop, str) else tuple(many(self.stop, "texts to stop at"))
+        if any(not isinstance(text, str) or not text for text in stops):
+            raise InputError(f"stop must be texts that are not empty, not {short(stops)}")
+        for text in stops:
+            check_text(text)
+        object.__setattr__(self, "stop", stops)
         _ = self.altered  # checks its own
-
-    @property
-    def stops(self) -> tuple[str, ...]:
-        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
 
     @property
     def altered(self) -> Altered:
@@ -106,4 +111,4 @@ def _whole(name: str, value: Any, low: int) -> None:
     if value is None:
         return
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < low:
-        raise InputError(f"{name} must be a whole number, {low} or more, not {value!r}")
+        raise InputError(f"{name} must be a whole number, {low} or more, not {short(value)}")

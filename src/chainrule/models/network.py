@@ -58,8 +58,10 @@ class Network:
         self.dtype: torch.dtype = weight.dtype
         self.max_rows = longest_context(config)
         self.reserved = reserved_positions(trunk, table, self.max_rows)
-        if self.max_rows:
+        if self.max_rows is not None:
             self.max_rows -= self.reserved
+            if self.max_rows < 1:
+                raise ModelError(f"{self.title} says that it takes {self.max_rows} embeddings, which is no context at all")
         self.symbols = {kind: getattr(config, f"{kind}_token_id", None) for kind in _SYMBOLS}  # ids, by the config alone
         self.bos_id, self.eos_id, self.pad_id = (self.symbols[kind] for kind in ("bos", "eos", "pad"))
         self.head: Head = OwnHead(self.own_head_logits, self._head_size(config), self.dtype)

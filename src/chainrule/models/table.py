@@ -28,7 +28,8 @@ class TableModel:
     `conditionals` maps a context to V numbers: a tuple of tokens, or, where all tokens are single characters, a string.
     A context that is not in the table takes the row of its longest suffix that is (so a bigram table is a model of
     sequences of any length); the empty context is the first step and the last resort. Contexts are exact unless
-    `back_off` is true.
+    `back_off` is true. `probabilities` says whether the numbers are probabilities, or logits (False, and where nothing is
+    said, if no row looks like probabilities: such a table raises ModelError).
     """
 
     dtype_reason = "tables are float64"
@@ -40,7 +41,7 @@ class TableModel:
         vocabulary: Sequence[str],
         conditionals: Mapping[Context, Sequence[float]],
         *,
-        probabilities: bool = False,
+        probabilities: bool | None = None,
         back_off: bool = False,
         end: str | None = None,
         name: str = "table",
@@ -93,13 +94,19 @@ class TableModel:
         raise InputError(f"the table has no row for the context ({tokens}): add it, or set back_off=True")
 
 
-def _row(context: Context, numbers: Sequence[float], size: int, probabilities: bool) -> np.ndarray:
+def _row(context: Context, numbers: Sequence[float], size: int, probabilities: bool | None) -> np.ndarray:
     row = np.asarray(numbers, np.float64)
     if row.shape != (size,) or np.isnan(row).any():
         raise ModelError(f"the row for context {context!r} must hold {size} numbers, not {list(numbers)}")
+    sums_to_1 = bool((row >= 0).all()) and abs(row.sum() - 1) <= 1e-9
+    if probabilities is None and sums_to_1:
+        raise ModelError(
+            f"the row for context {context!r}, {list(numbers)}, sums to 1: say whether these are probabilities "
+            "(probabilities=True) or logits (probabilities=False)"
+        )
     if not probabilities:
         return row
-    if (row < 0).any() or abs(row.sum() - 1) > 1e-9:
+    if not sums_to_1:
         raise ModelError(f"the row for context {context!r} must hold probabilities that sum to 1, not to {float(row.sum())!r}")
     with np.errstate(divide="ignore"):
         return np.log(row)

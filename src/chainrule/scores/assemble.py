@@ -15,7 +15,7 @@ from chainrule.engine.engine import Engine, Progress
 from chainrule.engine.invariance import Invariance
 from chainrule.engine.job import Body, plan
 from chainrule.engine.paths import Begun
-from chainrule.errors import InputError
+from chainrule.errors import InputError, short
 from chainrule.forest.forest import offsets
 from chainrule.scores.ordering import Ordering
 from chainrule.scores.orders import Found, Orders, in_orders
@@ -41,7 +41,7 @@ class Settings:
         rows = () if self.rows is None else (("rows", self.rows, 1, 1 << 20),)
         for name, value, low, high in (("top", self.top, 0, vocab_size), *rows):
             if isinstance(value, bool) or not isinstance(value, int | np.integer) or not low <= value <= high:
-                raise InputError(f"{name} must be a whole number from {low} to {high}, not {value!r}")
+                raise InputError(f"{name} must be a whole number from {low} to {high}, not {short(value)}")
 
 
 def score_requests(

@@ -35,6 +35,10 @@ _SEQUENCE_TYPES = {
     "end_id": "int64",
     "boundary": "string",
     "windows": "int32",
+    "least_context": "int64",
+    "cut": "bool",
+    "special": "string",
+    "context_special": "string",
     "model": "string",
     "invariant": "bool",
 }
@@ -61,6 +65,10 @@ def per_sequence(scores: Scores) -> dict[str, Any]:
         "end_id": [scores.end] * many,
         "boundary": [request.boundary for request in scores.requests],
         "windows": scores.windows,
+        "least_context": scores.least_context,
+        "cut": scores.cut,
+        "special": [request.special for request in scores.requests],
+        "context_special": [request.context_special for request in scores.requests],
         "model": [scores.model] * many,
         "invariant": [bool(scores.invariant)] * many,
     }

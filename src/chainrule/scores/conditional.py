@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.errors import InputError
+from chainrule.errors import InputError, short
 from chainrule.text.policy import Start
 from chainrule.text.tokenizer import Tokenizes, naming
 
@@ -40,8 +40,8 @@ class Conditional:
 
     def top(self, count: int = 5) -> list[Alternative]:
         """The `count` most probable tokens, most probable first; ties by id."""
-        if count < 1:
-            raise InputError(f"top needs a count of 1 or more, not {count!r}")
+        if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 1:
+            raise InputError(f"top needs a whole number, 1 or more, not {short(count)}")
         return [self._alternative(int(i)) for i in np.argsort(-self.logprobs, kind="stable")[:count]]
 
     def logprob(self, token: str | int) -> float:
@@ -74,10 +74,10 @@ class Conditional:
         if isinstance(token, str):
             if self.tokenizer is None:
                 raise InputError("this model came without a tokenizer; give a token id")
-            ids = self.tokenizer.encode_behind([token])[0]
+            ids = self.tokenizer.encode_behind([token], "parse")[0]  # a symbol by its name as well
             if len(ids) != 1:
                 raise InputError(f"{token!r} is {len(ids)} tokens, not one; score it with rank(context, [{token!r}])")
             return int(ids[0])
         if isinstance(token, bool) or not isinstance(token, int | np.integer) or not 0 <= token < len(self.logprobs):
-            raise InputError(f"{token!r} is no token id from 0 to {len(self.logprobs) - 1}")
+            raise InputError(f"{short(token)} is no token id from 0 to {len(self.logprobs) - 1}")
         return int(token)

@@ -55,7 +55,10 @@ class Explanation:
         return "\n".join([self.head(), *lines, *self.product(), self.total()])
 
     def head(self) -> str:
-        """What the first factor is conditioned on; and the order, where one was asked for."""
+        """What the first factor is conditioned on, the order, where one was asked for, and what else should be known."""
+        return "\n".join([self._begins(), *self.score.remarks])
+
+    def _begins(self) -> str:
         start, ordering = self.score.start, self.score.ordering
         if ordering is not None and self._filled:
             return f"conditional: the tokens in the other places are given\n{ordering.describe()}"
@@ -100,7 +103,9 @@ class Explanation:
         factors = [vars(f) | {"probability": f.probability} for f in self.factors]
         start = self.score.start.to_dict()
         ordering = {} if self.score.ordering is None else {"ordering": self.score.ordering.to_dict()}
-        return {"start": start, "end_id": self.score.end, **ordering, "factors": factors, "logprob": self.score.logprob}
+        names = ("logprob", "least_context", "cut", "special", "context_special")
+        whole = {name: getattr(self.score, name) for name in names}
+        return {"start": start, "end_id": self.score.end, **ordering, "factors": factors, **whole}
 
     def __rich__(self) -> Any:
         from chainrule.scores.views import explanation_table

@@ -23,7 +23,8 @@ from chainrule.scores.score import Score
 from chainrule.scores.scores import Scores
 from chainrule.scores.tabular import Tabular
 
-_ALIKE = ("text", "context_text", "tokens", "bytes", "kind", "start", "start_id", "end_id", "boundary", "model", "invariant")
+_ALIKE = ("text", "context_text", "tokens", "bytes", "kind", "start", "start_id", "end_id", "boundary", "special")
+_ALIKE += ("context_special", "model", "invariant")
 
 
 @dataclass(frozen=True, eq=False)

@@ -41,6 +41,11 @@ class Ordering:
         return np.argsort(self.order, kind="stable")
 
     @property
+    def known(self) -> Ints:
+        """How many places are known when each column is predicted: T."""
+        return len(self.given) + self.steps
+
+    @property
     def left_to_right(self) -> bool:
         """Whether places are known in the order of the text."""
         return bool((np.diff(np.concatenate([self.given, self.order])) > 0).all())

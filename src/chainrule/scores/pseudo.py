@@ -79,6 +79,8 @@ class PseudoScore:
             "tokens": len(self),
             "pll_per_token": self.pll / len(self),
             "within_words": self.within_words,
+            "special": self.request.special,
+            "context_special": self.request.context_special,
             "kind": "pseudo-log-likelihood",
             "model": self.model,
         }

@@ -44,7 +44,7 @@ class Score:
     entropies: NDArray[np.float64]  # of the conditional distribution, nats
     top_ids: NDArray[np.int32]  # T × k: the most probable tokens in each place, where asked for
     top_logprobs: NDArray[np.float64]
-    windows: int  # more than 1: the text was longer than the model's context
+    windows: int  # more than 1: the text was longer than the model's context, or than the window; see `cut`
     tokenizer: Tokenizes | None
     model: str
     invariant: Invariance  # whether these numbers have the same bits in any other company
@@ -61,12 +61,45 @@ class Score:
         return kind(self.request, self.start, self.ordering)
 
     @property
+    def least_context(self) -> int:
+        """The fewest embeddings that a factor was conditioned on, start symbol included."""
+        return int(self.contexts.min())
+
+    @property
+    def cut(self) -> bool:
+        """Whether a factor saw fewer embeddings than are known before it, since they did not fit into a window."""
+        known = self.places + len(self.request.context_ids) if self.ordering is None else self.ordering.known
+        return bool((self.contexts < known + (self.start.id is not None)).any())
+
+    @property
+    def remarks(self) -> list[str]:
+        """What a reader of these numbers should know besides, one line each: what was cut, and how symbols were read."""
+        found = []
+        if self.cut:
+            found.append(f"a window cut what some factors see: {self.least_context} embeddings at the least")
+        for where, special in (("text", self.special), ("context", self.context_special)):
+            if special is not None:
+                how = "plain text" if special == "text" else "the symbols"
+                found.append(f"the names of control symbols in the {where} were read as {how}")
+        return found
+
+    @property
     def text(self) -> str | None:
         return self.request.text
 
     @property
     def context(self) -> str | None:
         return self.request.context
+
+    @property
+    def special(self) -> str | None:
+        """How the names of control symbols in the text were read: "text" or "parse"; None where it names none."""
+        return self.request.special
+
+    @property
+    def context_special(self) -> str | None:
+        """The same of the context."""
+        return self.request.context_special
 
     @property
     def boundary(self) -> str | None:

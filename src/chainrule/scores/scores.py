@@ -106,6 +106,22 @@ class Scores(Tabular):
                 place_T[self.offsets[s] : self.offsets[s + 1]] = ordering.places - len(request.context_ids)
         return place_T
 
+    @cached_property
+    def least_context(self) -> NDArray[np.int64]:
+        """`Score.least_context` of every sequence."""
+        return np.minimum.reduceat(self.contexts, self.offsets[:-1]) if len(self) else np.zeros(0, np.int64)
+
+    @cached_property
+    def cut(self) -> NDArray[np.bool_]:
+        """`Score.cut` of every sequence."""
+        before_S = [len(request.context_ids) for request in self.requests]
+        known_T = self.places + np.repeat(np.array(before_S, np.int64), self.tokens)
+        for s, ordering in enumerate(self.orderings):
+            if ordering is not None:
+                known_T[self.offsets[s] : self.offsets[s + 1]] = ordering.known
+        known_T += np.repeat(np.array([start.id is not None for start in self.starts], bool), self.tokens)
+        return np.logical_or.reduceat(self.contexts < known_T, self.offsets[:-1]) if len(self) else np.zeros(0, bool)
+
     @property
     def perplexity(self) -> float:
         """Of all the tokens together: exp of the mean negative log factor of the corpus."""

@@ -44,7 +44,7 @@ def plain_table(*left: str, right: tuple[str, ...] = ()) -> Table:
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", expand=True)
     for name in left:
-        table.add_column(name, no_wrap=True)
+        table.add_column(name, overflow="fold")  # these give way on a narrow terminal
     for name in right:
         table.add_column(name, justify="right", no_wrap=True)
     return table
@@ -55,7 +55,7 @@ def score_panel(score: Score) -> Group:
     from rich.console import Group
     from rich.text import Text
 
-    below = [score.start.describe(), *([score.ordering.describe()] if score.ordering is not None else [])]
+    below = [score.start.describe(), *([score.ordering.describe()] if score.ordering is not None else []), *score.remarks]
     numbers = Text(_numbers(score), style="bold")
     return Group(text_in_colour(score), numbers, *(Text(line, style="dim") for line in below))
 
@@ -126,7 +126,8 @@ def score_html(score: Score) -> str:
         for i, (token, logprob) in enumerate(zip(score.tokens, score.logprobs, strict=True))
     ]
     context = f'<span style="opacity:.5">{html.escape(score.context)}</span>' if score.context else ""
-    return f'<div style="white-space:pre-wrap">{context}{"".join(pieces)}</div><small>{html.escape(_numbers(score))}</small>'
+    below = "<br>".join(map(html.escape, [_numbers(score), *score.remarks]))
+    return f'<div style="white-space:pre-wrap">{context}{"".join(pieces)}</div><small>{below}</small>'
 
 
 def scores_html(scores: Scores) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from chainrule.errors import InputError
+from chainrule.errors import InputError, short
 
 _CHOICES = "'auto', 'bos', 'eos', 'given', or a token id"
 
@@ -66,10 +66,10 @@ def resolve_start(
     bos = _symbol(vocab_size, tokenizer_bos, config_bos)
     eos = _symbol(vocab_size, tokenizer_eos, config_eos)
     if not isinstance(requested, str):
-        id = _checked_id(requested, vocab_size, f"start={requested!r}", _CHOICES)
+        id = _checked_id(requested, vocab_size, f"start={short(requested)}", _CHOICES)
         return Start("id", id, token(id), id == eos)
     if requested not in ("auto", "bos", "eos", "given"):
-        raise InputError(f"start={requested!r} is not a start policy: choose {_CHOICES}.")
+        raise InputError(f"start={short(requested)} is not a start policy: choose {_CHOICES}.")
     if requested in ("auto", "bos") and bos is not None:
         return Start("bos", bos, token(bos), bos == eos)
     if requested in ("auto", "eos") and eos is not None:
@@ -77,7 +77,7 @@ def resolve_start(
     if requested in ("auto", "given"):
         return Start("given", None, None)
     raise InputError(
-        f"start={requested!r}, and this model has no {requested.upper()} symbol: name a token id (start=ID), "
+        f"start={short(requested)}, and this model has no {requested.upper()} symbol: name a token id (start=ID), "
         "or take the first token as given (start='given')."
     )
 
@@ -92,8 +92,8 @@ def framed_start(requested: str | int, id: int, token: str) -> Start:
     if requested in ("auto", "cls"):
         return Start("cls", id, token)
     raise InputError(
-        f"start={requested!r} does not fit a masked model, whose texts always stand behind {token} (id {id}): leave it out "
-        "('auto'), or take the first token in the order as given ('given')."
+        f"start={short(requested)} does not fit a masked model, whose texts always stand behind {token} (id {id}): leave it "
+        "out ('auto'), or take the first token in the order as given ('given')."
     )
 
 
@@ -101,7 +101,7 @@ def given_start(requested: str | int, why: str) -> Start:
     """The only start of a model that predicts nothing before it knows a token. Raises InputError for any other."""
     if requested in ("auto", "given"):
         return Start("given", None, None)
-    raise InputError(f"start={requested!r} cannot be: {why}.")
+    raise InputError(f"start={short(requested)} cannot be: {why}.")
 
 
 def resolve_end(
@@ -115,7 +115,7 @@ def resolve_end(
     if requested is None or requested is False:
         return None
     if requested is not True:
-        return _checked_id(requested, vocab_size, f"end={requested!r}", "True, False, or a token id")
+        return _checked_id(requested, vocab_size, f"end={short(requested)}", "True, False, or a token id")
     eos = _symbol(vocab_size, tokenizer_eos, config_eos)
     if eos is None:
         raise InputError("end=True, and this model has no EOS symbol: name a token id (end=ID), or leave the end out.")

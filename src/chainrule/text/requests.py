@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -9,7 +10,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.errors import InputError
+from chainrule.errors import InputError, short
+from chainrule.text.arguments import as_ids, is_missing, kind_of
+from chainrule.text.quiet import outside
+from chainrule.text.reading import LITERAL, Reading, Special
 from chainrule.text.segments import Continuation, Segment, after_batch, pair
 from chainrule.text.tokenizer import Tokenizes, check_text
 
@@ -31,6 +35,8 @@ class Request:
     segments: list[Segment] = field(default_factory=list)
     start_id: int | None = None  # where the text's own format says it ([CLS] of a pair)
     embeddings: Any = None  # T × D, in place of those of `ids`
+    special: Special | None = None  # how control symbols named in the text were read; None: there are none in it
+    context_special: Special | None = None  # the same of the context
 
     @property
     def key(self) -> tuple[int, ...]:
@@ -39,25 +45,32 @@ class Request:
 
 
 def requests(
-    items: Sequence[Any], contexts: Sequence[Any] | None, tokenizer: Tokenizes | None, vocab_size: int
+    items: Sequence[Any],
+    contexts: Sequence[Any] | None,
+    tokenizer: Tokenizes | None,
+    vocab_size: int,
+    reading: Reading = LITERAL,
 ) -> list[Request]:
-    """The requests for `items`: texts, pairs of texts, or sequences of token ids, each behind its context, if any.
+    """The requests for `items`: texts, pairs of texts, or sequences of token ids, each after its context, if any.
 
+    A missing context (None, NaN, NA) and an empty text are no context.
     Raises InputError, naming the item, for whatever cannot be scored: empty texts, ids out of range, mixed kinds.
     """
     if contexts is not None and len(contexts) != len(items):
         raise InputError(f"there are {len(items)} texts and {len(contexts)} contexts; give one context for all, or one each")
-    contexts = [None] * len(items) if contexts is None else [None if _is_blank(c) else c for c in contexts]
+    contexts = [None] * len(items) if contexts is None else [_context(context, i) for i, context in enumerate(contexts)]
     made: list[Request | None] = [None] * len(items)
     kinds: dict[str, list[int]] = {}
     for i, item in enumerate(items):
-        kinds.setdefault(_kind(item, i), []).append(i)
+        kinds.setdefault(kind_of(item, i), []).append(i)
     for kind, where in kinds.items():
         chosen = [items[i] for i in where]
         before = [contexts[i] for i in where]
-        for i, request in zip(where, _MAKE[kind](chosen, before, tokenizer, where), strict=True):
+        for i, request in zip(where, _MAKE[kind](chosen, before, tokenizer, reading, where), strict=True):
             made[i] = request
     done = [request for request in made if request is not None]
+    if tokenizer is not None:
+        _mark_symbols(done, tokenizer, reading)
     if not _all_in_range(done, vocab_size):
         for i, request in enumerate(done):
             _check_ids(request.ids, vocab_size, i, "token id")
@@ -65,36 +78,18 @@ def requests(
     return done
 
 
-def as_ids(item: Any, index: int = 0) -> Ids:
-    """A sequence of token ids as an array. Raises InputError unless they are integers in one dimension."""
-    try:
-        array = np.asarray(item)
-    except ValueError:  # rows of different lengths
-        array = np.asarray(item, object)
-    if array.size == 0:
-        return np.zeros(0, np.int64)
-    if array.ndim != 1 or array.dtype.kind not in "iu":
-        raise InputError(
-            f"token ids must be whole numbers in one dimension, not {array.dtype} of shape {array.shape} "
-            f"({str(item)[:60]}); embeddings go in as embeddings=",
-            index,
-        )
-    if array.dtype.kind == "u":  # those that no int64 holds stay too large, in place of turning negative
-        array = np.minimum(array.astype(np.uint64), np.uint64(2**63 - 1))
-    return array.astype(np.int64)
+def _context(context: Any, item: int) -> Any:
+    """A context as it is given, where it is one text or one sequence of ids; None for none."""
+    if is_missing(context) or (isinstance(context, str) and not context):
+        return None
+    if kind_of(context, item) == "pair":
+        raise InputError(f"a context is one text or one sequence of ids, not a pair of texts: {short(context)}", item)
+    return context
 
 
-def _kind(item: Any, index: int) -> str:
-    if isinstance(item, str):
-        return "text"
-    if isinstance(item, bytes):
-        raise InputError("bytes are no text; decode them first (item.decode('utf-8'))", index)
-    if isinstance(item, tuple) and len(item) == 2 and all(isinstance(part, str) for part in item):
-        return "pair"
-    return "ids"
-
-
-def _texts(items: list[str], contexts: list[Any], tokenizer: Tokenizes | None, where: list[int]) -> list[Request]:
+def _texts(
+    items: list[str], contexts: list[Any], tokenizer: Tokenizes | None, reading: Reading, where: list[int]
+) -> list[Request]:
     tokenizer = _needed(tokenizer)
     both = list(zip(items, contexts, strict=True))
     for i, (text, context) in zip(where, both, strict=True):
@@ -102,15 +97,16 @@ def _texts(items: list[str], contexts: list[Any], tokenizer: Tokenizes | None, w
             raise InputError("an empty text has no token to score", i)
         if context is not None and not isinstance(context, str):
             raise InputError(
-                f"a text's context must be a text too, not {context!r:.60}; to give token ids, give them for both", i
+                f"a text's context must be a text too, not {short(context)}; to give token ids, give them for both", i
             )
         check_text(text, i)
         if context is not None:
             check_text(context, i)
-    alone = iter(tokenizer.encode_batch([text for text, context in both if context is None]))
-    behind = iter(after_batch(tokenizer, [c for _, c in both if c is not None], [text for text, c in both if c is not None]))
+    alone = iter(tokenizer.encode_batch([text for text, context in both if context is None], reading.text))
+    behind = [(context, text) for text, context in both if context is not None]
+    found = iter(after_batch(tokenizer, [c for c, _ in behind], [text for _, text in behind], reading))
     made = [
-        Request(next(alone), text=text) if context is None else _behind(text, context, next(behind)) for text, context in both
+        Request(next(alone), text=text) if context is None else _behind(text, context, next(found)) for text, context in both
     ]
     for i, request in zip(where, made, strict=True):
         if not len(request.ids):
@@ -122,34 +118,53 @@ def _behind(text: str, context: str, found: Continuation) -> Request:
     return Request(found.ids, found.context_ids, text, context, found.boundary)
 
 
-def _pairs(items: list[tuple[str, str]], contexts: list[Any], tokenizer: Tokenizes | None, where: list[int]) -> list[Request]:
+def _pairs(
+    items: list[tuple[str, str]], contexts: list[Any], tokenizer: Tokenizes | None, reading: Reading, where: list[int]
+) -> list[Request]:
     for i, item, context in zip(where, items, contexts, strict=True):
         if context is not None:
             raise InputError("a pair of texts takes no context= besides", i)
         for text in item:
             check_text(text, i)
-    made = [pair(_needed(tokenizer), *item) for item in items]  # type: ignore[arg-type]
+    made = [pair(_needed(tokenizer), *item, reading) for item in items]
     texts = [f"{a} {b}" for a, b in items]
     return [Request(p.ids, text=text, segments=p.segments, start_id=p.start_id) for p, text in zip(made, texts, strict=True)]
 
 
-def _given_ids(items: list[Any], contexts: list[Any], tokenizer: Tokenizes | None, where: list[int]) -> list[Request]:
+def _given_ids(
+    items: list[Any], contexts: list[Any], tokenizer: Tokenizes | None, reading: Reading, where: list[int]
+) -> list[Request]:
     made = []
     for i, item, context in zip(where, items, contexts, strict=True):
         ids = as_ids(item, i)
         if not len(ids):
             raise InputError("an empty sequence of token ids has nothing to score", i)
-        if isinstance(context, str):
-            context = _needed(tokenizer).encode(context)
-        made.append(Request(ids, as_ids([] if context is None else context, i)))
+        text = context if isinstance(context, str) else None
+        if text is not None:
+            check_text(text, i)
+            context = _needed(tokenizer).encode_batch([text], reading.context)[0]
+        made.append(Request(ids, as_ids([] if context is None else context, i), context=text))
     return made
 
 
 _MAKE = {"text": _texts, "pair": _pairs, "ids": _given_ids}
 
 
-def _is_blank(context: Any) -> bool:
-    return context is None or (isinstance(context, str) and not context)
+def _mark_symbols(made: list[Request], tokenizer: Tokenizes, reading: Reading) -> None:
+    """Say of each request how control symbols in it were read, and warn of them where nobody chose."""
+    named = []
+    for part, field_name, special in (("text", "special", reading.text), ("context", "context_special", reading.context)):
+        having = [(request, text) for request in made if (text := getattr(request, part)) is not None]
+        for (request, _), symbol in zip(having, tokenizer.symbols([text for _, text in having]), strict=True):
+            if symbol is not None:
+                setattr(request, field_name, special)
+                named.append(symbol)
+    if named and not reading.asked:
+        warnings.warn(
+            f"a text names the control symbol {named[0]}, which is read as plain text, like the rest; special='parse' reads "
+            "such names as the symbols, special='text' says that plain text is meant (--special on the command line)",
+            stacklevel=outside(),
+        )
 
 
 def _needed(tokenizer: Tokenizes | None) -> Tokenizes:

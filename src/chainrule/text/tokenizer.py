@@ -4,10 +4,9 @@ It wraps a tokenizer of transformers, and mostly talks to the Rust backend insid
 family of tokenizers works stands in `chainrule.text.pieces`.
 """
 
-import json
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -15,8 +14,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from chainrule.errors import InputError, ModelError
+from chainrule.text.backends import answering, encoded, first_line, literal, whole, without_first_space
 from chainrule.text.pieces import Spelling, spelling_of_backend, spelling_of_vocabulary
 from chainrule.text.quiet import quiet
+from chainrule.text.reading import Special, holding, names_of
 from chainrule.text.settled import NOTHING, Settled, settled, words_alone
 from chainrule.text.spans import Span, Spans, align, spells, words_by_space
 
@@ -41,9 +42,10 @@ class Tokenizes(Protocol):
 
     @property
     def known_ids(self) -> np.ndarray: ...
-    def encode(self, text: str) -> np.ndarray: ...
-    def encode_batch(self, texts: Sequence[str]) -> list[np.ndarray]: ...
-    def encode_behind(self, texts: Sequence[str]) -> list[np.ndarray]: ...
+    def encode(self, text: str, special: Special = ...) -> np.ndarray: ...
+    def encode_batch(self, texts: Sequence[str], special: Special = ...) -> list[np.ndarray]: ...
+    def encode_behind(self, texts: Sequence[str], special: Special = ...) -> list[np.ndarray]: ...
+    def symbols(self, texts: Sequence[str]) -> list[str | None]: ...
     def token_bytes(self, id: int) -> bytes: ...
     def token(self, id: int) -> str: ...
     def spans(self, text: str, ids: Sequence[int] | np.ndarray) -> Spans: ...
@@ -74,7 +76,7 @@ class Tokenizer:
         self._added: dict[int, str] = {id: str(added.content) for id, added in hf.added_tokens_decoder.items()}
         self._pieces: dict[int, bytes] = {}  # of the tokens that were asked for
         special = {id for id, added in hf.added_tokens_decoder.items() if added.special}
-        self.special_ids: frozenset[int] = frozenset(special.union(hf.all_special_ids))
+        self.special_ids: frozenset[int] = frozenset(special.union(id for id in hf.all_special_ids if id is not None))
 
     @classmethod
     def load(cls, path: str, *, gguf_file: str | None = None, local_files_only: bool = True) -> "Tokenizer | None":
@@ -92,10 +94,11 @@ class Tokenizer:
                 from transformers import AutoTokenizer
 
                 hf: Any = AutoTokenizer.from_pretrained(path, **options)
-        except Exception as error:  # transformers lets whatever its parsers raise through
-            reason = str(error).strip().split("\n")[0] or type(error).__name__
+        except BaseException as error:  # transformers lets whatever its parsers raise through, panics of Rust among it
+            if not (isinstance(error, Exception) or type(error).__name__ == "PanicException"):
+                raise
             raise ModelError(
-                f"The tokenizer in {path} cannot be read: {reason} (code that comes with a model is never run). "
+                f"The tokenizer in {path} cannot be read: {first_line(error)} (code that comes with a model is never run). "
                 "Score token ids instead, or repair the folder."
             ) from error
         if len(hf.get_vocab()) <= len(hf.added_tokens_decoder):
@@ -112,28 +115,45 @@ class Tokenizer:
         """The ids that there is a token for, added tokens included, ascending: int64."""
         return np.unique(np.fromiter(self.hf.get_vocab().values(), np.int64))
 
-    def encode(self, text: str) -> np.ndarray:
-        """The ids of the tokens of the text, int64: the whole text, and no start or end symbol that is not in it."""
-        return self.encode_batch([text])[0]
+    def encode(self, text: str, special: Special = "text") -> np.ndarray:
+        """The ids of the tokens of the text, int64: the whole text, and no start or end symbol that is not in it.
 
-    def encode_batch(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """`encode` for many texts at a time. Raises InputError for a text that is not Unicode text."""
-        return self._encode_batch(texts, self._backend)
+        special: how the name of a control symbol in the text is read: "text", like the rest, or "parse", as the symbol.
+        """
+        return self.encode_batch([text], special)[0]
 
-    def encode_behind(self, texts: Sequence[str]) -> list[np.ndarray]:
+    def encode_batch(self, texts: Sequence[str], special: Special = "text") -> list[np.ndarray]:
+        """`encode` for many texts at a time.
+
+        Raises InputError for a text that is not Unicode text, or that has no tokens without control symbols.
+        """
+        return self._read(texts, special, behind=False)
+
+    def encode_behind(self, texts: Sequence[str], special: Special = "text") -> list[np.ndarray]:
         """The ids of texts that stand behind other text: without the space that some tokenizers set before a text.
 
         Where the tokenizer is written in Python, that space cannot be kept away.
         """
-        return self._encode_batch(texts, self._backend_behind)
+        return self._read(texts, special, behind=True)
+
+    def symbols(self, texts: Sequence[str]) -> list[str | None]:
+        """The first control symbol that each text names; None where it names none."""
+        if self._names is None:
+            return [None] * len(texts)
+        found = map(self._names.search, texts)
+        return [match.group() if match else None for match in found]
 
     def settled(self, text: str) -> Settled:
-        """How much of a text keeps its tokens whatever stands behind it; nothing (0, 0) where that cannot be told."""
+        """How much of a text keeps its tokens whatever stands behind it; nothing (0, 0) where that cannot be told.
+
+        Control symbols that it names are read as such.
+        """
         if not self._words_alone:
             return NOTHING
         check_text(text)
-        _whole(self._backend)
-        return settled(self._backend, text, self.token_bytes)
+        whole(self._backend)
+        with answering():
+            return settled(self._backend, text, self.token_bytes)
 
     def token_bytes(self, id: int) -> bytes:
         """The bytes that a token stands for; none for an id that the tokenizer does not have."""
@@ -160,8 +180,8 @@ class Tokenizer:
 
         By the tokenizer's own cut into words; by white space where it knows none, or would make other tokens.
         """
-        for backend in (self._backend, self._backend_behind):
-            encoding = None if backend is None else _encoded(backend, text)
+        for backend in self._backends(text):
+            encoding = None if backend is None else encoded(backend, text)
             if encoding is not None and np.array_equal(encoding.ids, ids) and None not in encoding.word_ids:
                 return np.unique(encoding.word_ids, return_inverse=True)[1].astype(np.int64)
         return words_by_space(text, self.spans(text, ids))
@@ -175,7 +195,34 @@ class Tokenizer:
     @cached_property
     def _backend_behind(self) -> Any:
         """The backend without the steps that set a space before a text; the same one if it has none."""
-        return None if self._backend is None else _without_first_space(self._backend)
+        return None if self._backend is None else without_first_space(self._backend)
+
+    @cached_property
+    def _literal(self) -> Any:
+        """The backend that takes the names of control symbols for plain text."""
+        return literal(self._backend, self.special_ids)
+
+    @cached_property
+    def _literal_behind(self) -> Any:
+        return literal(self._backend_behind, self.special_ids)
+
+    @cached_property
+    def _names(self) -> re.Pattern[str] | None:
+        return names_of(self.token_bytes(id).decode("utf-8", "replace") for id in self.special_ids)
+
+    @cached_property
+    def _controls(self) -> np.ndarray:
+        """The control symbols but for the unknown one, which plain text may have as well."""
+        return np.array(sorted(self.special_ids - {self.unk_id}), np.int64)
+
+    def _backends(self, text: str) -> Iterator[Any]:
+        """All that could have made tokens of the text, the likeliest first."""
+        if self._backend is not None:
+            yield self._backend
+            yield self._backend_behind
+            if self.symbols([text])[0] is not None:
+                yield self._literal
+                yield self._literal_behind
 
     @cached_property
     def _words_alone(self) -> bool:
@@ -195,22 +242,46 @@ class Tokenizer:
         token: Any = self.hf.convert_ids_to_tokens(id)
         return token
 
-    def _encode_batch(self, texts: Sequence[str], backend: Any) -> list[np.ndarray]:
+    def _read(self, texts: Sequence[str], special: Special, *, behind: bool) -> list[np.ndarray]:
         for text in texts:
             check_text(text)
-        if backend is None:
-            return [np.array(self.hf.convert_tokens_to_ids(self.hf.tokenize(text)), np.int64) for text in texts]
-        _whole(backend)
-        chunks = (texts[start : start + _CHUNK] for start in range(0, len(texts), _CHUNK))
-        encodings = (each for chunk in chunks for each in backend.encode_batch_fast(chunk, add_special_tokens=False))
-        return [np.array(encoding.ids, np.int64) for encoding in encodings]
+        found = self._tokens(texts, self._backend_behind if behind else self._backend)
+        if special == "parse":
+            return found
+        named = {i for i, symbol in enumerate(self.symbols(texts)) if symbol is not None}
+        where = sorted(named.union(holding(found, self._controls)))
+        if where:
+            again = self._literally([texts[i] for i in where], behind=behind)
+            for i, ids in zip(where, again, strict=True):
+                found[i] = ids
+        return found
+
+    def _literally(self, texts: Sequence[str], *, behind: bool) -> list[np.ndarray]:
+        """Texts that name control symbols, as plain text."""
+        backend = None if self._backend is None else self._literal_behind if behind else self._literal
+        found = self._tokens(texts, backend, literally=True)
+        for i in holding(found, self._controls):
+            raise InputError(
+                f"this tokenizer has no tokens for {self.symbols(texts)[i]} but the control symbol of that name, so the text "
+                f"{texts[i]!r:.60} cannot be read as plain text; special='parse' reads it as the symbol (--special parse)"
+            )
+        return found
+
+    def _tokens(self, texts: Sequence[str], backend: Any, literally: bool = False) -> list[np.ndarray]:
+        """Through a backend, or, without one, through the tokenizer written in Python."""
+        with answering():
+            if backend is None:
+                tokens = [self.hf.tokenize(text, split_special_tokens=literally) for text in texts]
+                return [np.array(self.hf.convert_tokens_to_ids(each), np.int64) for each in tokens]
+            whole(backend)
+            chunks = (texts[start : start + _CHUNK] for start in range(0, len(texts), _CHUNK))
+            encodings = (each for chunk in chunks for each in backend.encode_batch_fast(chunk, add_special_tokens=False))
+            return [np.array(encoding.ids, np.int64) for encoding in encodings]
 
     def _offsets(self, text: str, ids: Sequence[int] | np.ndarray) -> list[Span] | None:
         """The backend's opinion of where the tokens lie; None if it has none, or would make other tokens."""
-        if self._backend is None:
-            return None
-        encoding = _encoded(self._backend, text)
-        return encoding.offsets if np.array_equal(encoding.ids, ids) else None
+        encodings = (encoded(backend, text) for backend in self._backends(text))
+        return next((encoding.offsets for encoding in encodings if np.array_equal(encoding.ids, ids)), None)
 
 
 def _has_tokenizer(folder: Path, gguf_file: str | None) -> bool:
@@ -234,40 +305,3 @@ def check_text(text: str, item: int | None = None) -> None:
             f"(U+{ord(text[error.start]):04X}). Read the file as UTF-8, or replace that character.",
             item,
         ) from error
-
-
-def _encoded(backend: Any, text: str) -> Any:
-    """One text with all that the backend knows of it; no special symbols are set around it."""
-    _whole(backend)
-    return backend.encode(text, add_special_tokens=False)
-
-
-def _whole(backend: Any) -> None:
-    """Switch off the truncation and padding that came with the tokenizer, or that another user of it switched on."""
-    if backend.truncation is not None:
-        backend.no_truncation()
-    if backend.padding is not None:
-        backend.no_padding()
-
-
-def _without_first_space(backend: Any) -> Any:
-    import tokenizers
-
-    before = json.loads(backend.to_str())
-    steps = {name: _spaceless(before[name]) for name in ("normalizer", "pre_tokenizer")}
-    after = before | steps
-    return backend if after == before else tokenizers.Tokenizer.from_str(json.dumps(after))
-
-
-def _spaceless(step: dict[str, Any] | None) -> dict[str, Any] | None:
-    """A step of a serialised backend, changed to set no space before a text."""
-    match step:
-        case {"type": "Sequence", **inner}:
-            return step | {name: [_spaceless(each) for each in steps] for name, steps in inner.items()}
-        case {"type": "Prepend"}:
-            return {"type": "Sequence", "normalizers": []}
-        case {"type": "Metaspace"}:
-            return step | {"prepend_scheme": "never"}
-        case {"type": "ByteLevel"}:
-            return step | {"add_prefix_space": False}
-    return step

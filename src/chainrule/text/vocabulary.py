@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from chainrule.errors import InputError
+from chainrule.text.reading import Special
 from chainrule.text.settled import NOTHING, Settled
 from chainrule.text.spans import Spans, align, words_by_space
 
@@ -29,17 +30,20 @@ class Vocabulary:
         self._ids = {token: i for i, token in enumerate(self.tokens)}
         self._single = all(len(token) == 1 for token in self.tokens)
 
-    def encode(self, text: str) -> np.ndarray:
+    def encode(self, text: str, special: Special = "text") -> np.ndarray:
         parts = list(text) if self._single else text.split()
         unknown = [part for part in parts if part not in self._ids]
         if unknown:
             raise InputError(f"{unknown[0]!r} is not in the vocabulary {self.tokens}")
         return np.array([self._ids[part] for part in parts], np.int64)
 
-    def encode_batch(self, texts: Sequence[str]) -> list[np.ndarray]:
+    def encode_batch(self, texts: Sequence[str], special: Special = "text") -> list[np.ndarray]:
         return [self.encode(text) for text in texts]
 
     encode_behind = encode_batch
+
+    def symbols(self, texts: Sequence[str]) -> list[str | None]:
+        return [None] * len(texts)
 
     def settled(self, text: str) -> Settled:
         return NOTHING

@@ -99,10 +99,10 @@ def _shift_cause(fit_PP: Floats, wrong_P: Any) -> str:
 
 def start_symbol(s: Subject) -> Finding:
     """The factors are those behind the start symbol that the score names, once; and what other start symbols would give."""
-    ids, start = s.ids_T, s.lm.start
+    ids, start = s.ids_T[: max(2, s.longest - 1)], s.lm.start  # a doubled start symbol has to fit as well
     score = s.lm.score(ids.tolist())
     found_T = np.append([np.nan] * (start.id is None), score.logprobs)
-    own = {name: _behind(s, symbols) for name, symbols in _start_symbols(s).items()}
+    own = {name: _behind(s, ids, symbols) for name, symbols in _start_symbols(s).items()}
     expected_T = own["as named"]
     if len(found_T) == len(ids) and int(score.contexts[0]) == 1:
         error = distance(found_T[start.id is None :], expected_T[start.id is None :])
@@ -148,8 +148,8 @@ def _start_symbols(s: Subject) -> dict[str, list[int]]:
     return found
 
 
-def _behind(s: Subject, symbols: list[int]) -> Floats:
+def _behind(s: Subject, ids: Ids, symbols: list[int]) -> Floats:
     """The factors of the text behind these symbols, by the model's own forward. Without any, x_0 has none: NaN."""
-    ids_T = s.ids_T if symbols else s.ids_T[1:]
-    own_TV = s.own(np.array([*symbols, *s.ids_T.tolist()], np.int64)[:-1])[-len(ids_T) :]
+    ids_T = ids if symbols else ids[1:]
+    own_TV = s.own(np.array([*symbols, *ids.tolist()], np.int64)[:-1])[-len(ids_T) :]
     return np.append([np.nan] * (not symbols), own_TV[np.arange(len(ids_T)), ids_T])

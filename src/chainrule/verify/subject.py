@@ -43,6 +43,7 @@ TEXTS = (
 )
 LENGTH = 24  # tokens of the text that is looked at closely
 CONTEXTS = 6  # prefixes of it behind which the whole distribution is looked at
+LEAST = 4  # embeddings that a model has to take
 LONGEST = 48  # tokens that are taken of any text
 DIGITS = {torch.float64: 1e-9, torch.float32: 1e-4, torch.float16: 2.0**-7, torch.bfloat16: 2.0**-4}  # nats
 EAGER = 1e-5  # nats: eager attention computes its softmax in float32, in a float64 model too
@@ -96,6 +97,10 @@ class Subject:
             raise InputError("verify takes a list of texts, not one text: verify(texts=[text])")
         if texts is not None and not len(texts):
             raise InputError("there is no text to verify on; leave texts out for some that come with chainrule")
+        if lm.model.max_rows is not None and lm.model.max_rows < LEAST:
+            raise InputError(
+                f"{lm.model.name} takes {lm.model.max_rows} embeddings at a time; the properties need a context of {LEAST}"
+            )
         self.lm, self.model = lm, lm.model
         self.draw = np.random.default_rng(0)
         self._trial: tuple[torch.dtype, PretrainedModel] | None = None

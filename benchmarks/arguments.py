@@ -1,0 +1,149 @@
+"""Hand over anything to everything, and count what is no clear refusal.
+
+    .venv/bin/python benchmarks/arguments.py --tries 20000
+
+Values of all sorts, alone and in containers of all sorts, are given to every entry of a small table model in turn, with a
+fixed seed. A failure is an error other than chainrule's own, and one of several lines. Prints a line of JSON: for every entry
+how many values there were, how many of them were taken, and how many failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import array
+import datetime
+import decimal
+import fractions
+import json
+import math
+import random
+import warnings
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas
+import polars
+import pyarrow
+import torch
+
+from chainrule import LanguageModel, TableModel
+from chainrule.errors import ChainruleError, short
+
+ATOMS: list[Any] = ["AB", "A", "", "\ud800", "A____B", "auto", "random:2", "random:x", "x" * 500, 0, 1, -1, 2, 7, 10**30]
+ATOMS += [-(10**30), 0.5, 1.0, -0.0, 5e-324, 1e308, math.nan, math.inf, -math.inf, None, True, False, b"AB", 1j, ...]
+ATOMS += [bytearray(b"\0\1"), pandas.NA, pandas.NaT, Path("A"), decimal.Decimal("0.5"), fractions.Fraction(1, 2), object()]
+ATOMS += [datetime.date(2020, 1, 1), memoryview(b"\0\1"), array.array("q", [0, 1]), range(2), slice(2), len, int]
+ATOMS += [np.str_("AB"), np.int8(1), np.float32(0.5), np.array(1), np.array("AB"), np.zeros((0,), int), np.zeros((2, 2))]
+ATOMS += [np.datetime64("2020"), np.ma.array([0, 1], mask=[0, 1]), np.array([b"AB"]), pyarrow.scalar("AB")]
+ATOMS += [torch.tensor(1), torch.ones(2), torch.zeros(2, 3, dtype=torch.bfloat16)]
+CONTAINERS: list[Callable[[list[Any]], Any]] = [
+    list,
+    tuple,
+    deque,
+    iter,
+    lambda items: (item for item in items),
+    set,
+    lambda items: dict.fromkeys(items, 1),
+    lambda items: dict(enumerate(items)).values(),
+    lambda items: np.array(items, object),
+    np.array,
+    torch.tensor,
+    lambda items: pandas.Series(items, index=list(range(len(items)))[::-1]),
+    lambda items: pandas.Series(items, dtype=object),
+    pandas.Index,
+    lambda items: pandas.DataFrame({"A": items}),
+    polars.Series,
+    lambda items: polars.DataFrame({"A": items}),
+    pyarrow.array,
+    lambda items: pyarrow.chunked_array([items]),
+    lambda items: pyarrow.table({"A": items}),
+    lambda items: bytes(map(int, items)),
+]
+
+
+def entries(lm: LanguageModel) -> dict[str, Callable[[Any], Any]]:
+    """Every place for an argument."""
+    drawn = {"method": "sample", "length": 3, "seed": 1}
+    return {
+        "score": lm.score,
+        "score, context": lambda v: lm.score("AB", context=v),
+        "score, embeddings": lambda v: lm.score([0, 1], embeddings=v),
+        "score_batch": lm.score_batch,
+        "score_batch, item": lambda v: lm.score_batch(["A", v]),
+        "score_batch, context": lambda v: lm.score_batch(["A", "B"], context=v),
+        "rank, context": lambda v: lm.rank(v, ["A", "B"]),
+        "rank, candidates": lambda v: lm.rank("A", v),
+        "conditional": lm.conditional,
+        "conditional, logprob": lambda v: lm.conditional().logprob(v),
+        "conditional, top": lambda v: lm.conditional().top(v),
+        "pseudo_log_likelihood": lm.pseudo_log_likelihood,
+        "pseudo_log_likelihoods": lm.pseudo_log_likelihoods,
+        "explain": lm.explain,
+        "generate, context": lambda v: lm.generate(v, length=2),
+        "generate, among": lambda v: lm.generate(among=v),
+        "generate, stop": lambda v: lm.generate(stop=v, length=3),
+        "infill": lm.infill,
+        "infill, lengths": lambda v: lm.infill("A____B", v),
+        "embed": lm.embed,
+        **{f"score, {name}": lambda v, name=name: lm.score("ABBA", **{name: v}) for name in SCORING},
+        **{f"generate, {name}": lambda v, name=name: lm.generate(**drawn | {name: v}) for name in GROWING},
+    }
+
+
+SCORING = ("start", "end", "order", "seed", "top", "window", "stride", "rows", "special", "context_special")
+GROWING = ("method", "length", "samples", "temperature", "top_k", "top_p", "min_p", "seed", "top", "order", "start", "end")
+
+
+def value(draw: random.Random, depth: int = 2) -> Any:
+    """Something or other."""
+    if not depth or draw.random() < 0.4:
+        return draw.choice(ATOMS)
+    one = value(draw, depth - 1)
+    items = [one if draw.random() < 0.6 else value(draw, depth - 1) for _ in range(draw.choice((0, 1, 2, 2, 3, 4)))]
+    try:
+        return draw.choice(CONTAINERS)(items)
+    except Exception:  # they do not go together
+        return items
+
+
+def trial(tries: int) -> dict[str, dict[str, int]]:
+    """For every entry how many values it was given, how many it took, and how many of the others failed."""
+    lm = LanguageModel(TableModel(["A", "B"], {"": [1, 2], "A": [0, 3], "B": [4, 0]}, back_off=True))
+    asked, draw = entries(lm), random.Random(0)
+    found = {name: {"tries": 0, "taken": 0, "failures": 0} for name in asked}
+    for number in range(tries):
+        name = list(asked)[number % len(asked)]
+        given = value(draw)
+        problem = outcome(asked[name], given)
+        found[name]["tries"] += 1
+        found[name]["taken"] += problem is None
+        if problem:
+            found[name]["failures"] += 1
+            print(ascii(f"{name}, {number}: {type(given).__name__} {short(given)}: {problem}"), flush=True)
+    return found
+
+
+def outcome(ask: Callable[[Any], Any], given: Any) -> str | None:
+    """None where it was taken, "" where it was refused as it should be; else what went wrong."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ask(given)
+    except ChainruleError as error:
+        return f"an error of several lines: {error}" if "\n" in str(error) else ""
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tries", type=int, default=20_000)
+    print(json.dumps(trial(parser.parse_args().tries)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""Backends of tokenizers, the Rust part: asked with nothing added or cut off, and copies of them with other rules."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from chainrule.errors import InputError, ModelError
+
+
+def encoded(backend: Any, text: str) -> Any:
+    """One text with all that the backend knows of it; no special symbols are set around it."""
+    whole(backend)
+    with answering():
+        return backend.encode(text, add_special_tokens=False)
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """Whatever a tokenizer fails with, the panics of its Rust code among it, becomes a ModelError."""
+    try:
+        yield
+    except InputError:
+        raise
+    except BaseException as error:
+        if not (isinstance(error, Exception) or type(error).__name__ == "PanicException"):
+            raise  # an interrupt
+        raise ModelError(
+            f"the tokenizer fails on a text: {first_line(error)}; it is damaged, or lacks an unknown token"
+        ) from error
+
+
+def first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0][:300] or type(error).__name__
+
+
+def whole(backend: Any) -> None:
+    """Switch off the truncation and padding that came with the tokenizer, or that another user of it switched on."""
+    if backend.truncation is not None:
+        backend.no_truncation()
+    if backend.padding is not None:
+        backend.no_padding()
+
+
+def literal(backend: Any, special_ids: Collection[int]) -> Any:
+    """A copy that makes of a control symbol's name what it makes of any other text."""
+    import tokenizers
+
+    state = json.loads(backend.to_str())
+    for added in state["added_tokens"]:
+        added["special"] = added["special"] or added["id"] in special_ids
+    copy = tokenizers.Tokenizer.from_str(json.dumps(state))
+    copy.encode_special_tokens = True
+    return copy
+
+
+def without_first_space(backend: Any) -> Any:
+    """A copy without the steps that set a space before a text; the same one if it has none."""
+    import tokenizers
+
+    before = json.loads(backend.to_str())
+    steps = {name: _spaceless(before[name]) for name in ("normalizer", "pre_tokenizer")}
+    after = before | steps
+    return backend if after == before else tokenizers.Tokenizer.from_str(json.dumps(after))
+
+
+def _spaceless(step: dict[str, Any] | None) -> dict[str, Any] | None:
+    """A step of a serialised backend, changed to set no space before a text."""
+    match step:
+        case {"type": "Sequence", **inner}:
+            return step | {name: [_spaceless(each) for each in steps] for name, steps in inner.items()}
+        case {"type": "Prepend"}:
+            return {"type": "Sequence", "normalizers": []}
+        case {"type": "Metaspace"}:
+            return step | {"prepend_scheme": "never"}
+        case {"type": "ByteLevel"}:
+            return step | {"add_prefix_space": False}
+    return step
