@@ -4,7 +4,8 @@ TORCH ?= torch==2.13.0
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test check static format model bench bench-quick floor exactness invariance kernels overhead proof growing zoo sanitize clean
+.PHONY: demo test check static format model bench bench-quick floor exactness invariance kernels overhead proof growing
+.PHONY: edges zoo sanitize clean
 
 demo: model
 	$(BIN)/python scripts/demo.py
@@ -62,6 +63,10 @@ kernels: model
 
 overhead: model
 	$(BIN)/python benchmarks/overhead.py
+
+# What comes in and goes out, damaged, crafted and killed on purpose: 45 minutes.
+edges: model
+	$(BIN)/python benchmarks/edges.py
 
 # Tiny models of every architecture that transformers has, each in 8 to 14 ways: about 10 minutes with two cores.
 zoo: $(READY)

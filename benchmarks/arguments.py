@@ -1,10 +1,9 @@
 """Hand over anything to everything, and count what is no clear refusal.
 
-    .venv/bin/python benchmarks/arguments.py --tries 20000
+    .venv/bin/python benchmarks/arguments.py --tries 6000
 
 Values of all sorts, alone and in containers of all sorts, are given to every entry of a small table model in turn, with a
-fixed seed. A failure is an error other than chainrule's own, and one of several lines. Prints a line of JSON: for every entry
-how many values there were, how many of them were taken, and how many failed.
+fixed seed. A failure is an error other than chainrule's own, and one of several lines. Exit code 1: there are failures.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ import array
 import datetime
 import decimal
 import fractions
-import json
 import math
 import random
 import warnings
@@ -28,6 +26,7 @@ import pandas
 import polars
 import pyarrow
 import torch
+from tally import told
 
 from chainrule import LanguageModel, TableModel
 from chainrule.errors import ChainruleError, short
@@ -109,11 +108,11 @@ def value(draw: random.Random, depth: int = 2) -> Any:
         return items
 
 
-def trial(tries: int) -> dict[str, dict[str, int]]:
-    """For every entry how many values it was given, how many it took, and how many of the others failed."""
+def trial(tries: int) -> tuple[dict[str, dict[str, int]], list[str]]:
+    """For every entry how many values it was given, how many it took, and how many of the others failed; and the failures."""
     lm = LanguageModel(TableModel(["A", "B"], {"": [1, 2], "A": [0, 3], "B": [4, 0]}, back_off=True))
     asked, draw = entries(lm), random.Random(0)
-    found = {name: {"tries": 0, "taken": 0, "failures": 0} for name in asked}
+    found, failures = {name: {"tries": 0, "taken": 0, "failures": 0} for name in asked}, []
     for number in range(tries):
         name = list(asked)[number % len(asked)]
         given = value(draw)
@@ -122,8 +121,9 @@ def trial(tries: int) -> dict[str, dict[str, int]]:
         found[name]["taken"] += problem is None
         if problem:
             found[name]["failures"] += 1
-            print(ascii(f"{name}, {number}: {type(given).__name__} {short(given)}: {problem}"), flush=True)
-    return found
+            failures.append(ascii(f"{name}, {number}: {type(given).__name__} {short(given)}: {problem}"))
+            print(failures[-1], flush=True)
+    return found, failures
 
 
 def outcome(ask: Callable[[Any], Any], given: Any) -> str | None:
@@ -141,8 +141,10 @@ def outcome(ask: Callable[[Any], Any], given: Any) -> str | None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tries", type=int, default=20_000)
-    print(json.dumps(trial(parser.parse_args().tries)))
+    parser.add_argument("--tries", type=int, default=6000)
+    parser.add_argument("--output", type=Path, help="write what became of them, as JSON")
+    arguments = parser.parse_args()
+    raise SystemExit(told(*trial(arguments.tries), arguments.output))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ a trace: a model that loads is no failure. Exit code 1 where there are failures.
 """
 
 import argparse
-import json
 import multiprocessing
 import os
 import re
@@ -20,11 +19,11 @@ import shutil
 import signal
 import sys
 import tempfile
-import time
 from collections import Counter
-from datetime import date
 from multiprocessing.connection import Connection
 from pathlib import Path
+
+from tally import told
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports the hub's client
 ROOT = Path(__file__).resolve().parent.parent
@@ -164,18 +163,17 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         result = run(Path(scratch).resolve(), arguments)
-    if arguments.output:
-        arguments.output.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    raise SystemExit(bool(result["failures"] or result["traced"]))
+    raise SystemExit(told(*result, arguments.output))
 
 
-def run(root: Path, arguments: argparse.Namespace) -> dict[str, object]:
+def run(root: Path, arguments: argparse.Namespace) -> tuple[dict[str, dict], list[dict]]:
+    """What became of each kind, and the failures."""
     from damaged import KINDS, damaged, sound
 
     sound(root)
     (root / "marker").touch()
     (root / "cases").mkdir()
-    began, failures, table = time.monotonic(), [], {}
+    failures, table = [], {}
     worker = Worker(root, arguments.strace)
     for kind in arguments.kind or KINDS:
         outcomes, reasons = Counter(), Counter()
@@ -193,19 +191,13 @@ def run(root: Path, arguments: argparse.Namespace) -> dict[str, object]:
             outcomes[outcome] += 1
             reasons[re.sub(r"\d+", "#", said.replace(str(target), "…"))] += outcome == "refused"
             shutil.rmtree(target)
-        table[kind] = {"tries": arguments.each, **{name: outcomes[name] for name in ("refused", "scored", "failed")}}
+        counts = {"refused": outcomes["refused"], "scored": outcomes["scored"], "failures": outcomes["failed"]}
+        table[kind] = {"tries": arguments.each, **counts}
         table[kind]["messages"] = [message for message, count in reasons.most_common() if count]
     worker.stop()
-    beyond = traced(root) if arguments.strace else []
-    show(table, beyond, time.monotonic() - began)
-    return {"date": date.today().isoformat(), "kinds": table, "failures": failures, "traced": beyond}
-
-
-def show(table: dict[str, dict], beyond: list[str], seconds: float) -> None:
-    print("| kind | tries | refused | scored | failures |\n|---|---:|---:|---:|---:|")
-    for kind, row in table.items():
-        print(f"| {kind} | {row['tries']} | {row['refused']} | {row['scored']} | {row['failed']} |")
-    print(f"in {seconds:.0f} s" + (f"; opened outside: {', '.join(beyond)}" if beyond else ""))
+    if arguments.strace:
+        failures += [{"what": "opened outside", "file": file} for file in traced(root)]
+    return table, failures
 
 
 if __name__ == "__main__":

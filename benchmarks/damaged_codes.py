@@ -17,10 +17,10 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable
-from datetime import date
 from pathlib import Path
 
 import torch
+from tally import told
 
 import chainrule
 from chainrule import ChainruleError, LanguageModel, TableModel
@@ -157,14 +157,8 @@ def main() -> None:
                     failures.append({"kind": kind.__name__, "model": name, "seed": seed, "what": wrong})
                     print(f"{kind.__name__} {seed}, {name}: {wrong}", flush=True)
     failed = Counter(failure["kind"] for failure in failures)
-    print("| kind | tries | failures |\n|---|---:|---:|")
-    for name, count in tries.items():
-        print(f"| {name} | {count} | {failed[name]} |")
-    if arguments.output:
-        table = {name: {"tries": count, "failures": failed[name]} for name, count in tries.items()}
-        result = {"date": date.today().isoformat(), "kinds": table, "failures": failures}
-        arguments.output.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    raise SystemExit(bool(failures))
+    table = {name: {"tries": count, "failures": failed[name]} for name, count in tries.items()}
+    raise SystemExit(told(table, failures, arguments.output))
 
 
 if __name__ == "__main__":

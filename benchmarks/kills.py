@@ -22,9 +22,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from datetime import date
 from pathlib import Path
 
+from tally import told
 from texts import fortunes
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -180,17 +180,15 @@ def main() -> None:
         texts = fortunes()
         (shared / "texts.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts * 2))
         (shared / "text.txt").write_text("\n".join(texts[:4]))
-        rows = [run(name, shared, arguments.each) for name in arguments.kind or ["score", "verify", "compile", "pull"]]
-    print("| kind | kills | failures |\n|---|---:|---:|")
-    for row in rows:
-        print(f"| {row['kind']} | {row['tries']} | {len(row['failures'])} |")
-    if arguments.output:
-        result = {"date": date.today().isoformat(), "kinds": rows}
-        arguments.output.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    raise SystemExit(any(row["failures"] for row in rows))
+        names = arguments.kind or ["score", "verify", "compile", "pull"]
+        failed = {name: run(name, shared, arguments.each) for name in names}
+    failures = [failure | {"kind": name} for name, found in failed.items() for failure in found]
+    table = {name: {"tries": arguments.each, "failures": len(found)} for name, found in failed.items()}
+    raise SystemExit(told(table, failures, arguments.output))
 
 
-def run(name: str, shared: Path, each: int) -> dict[str, object]:
+def run(name: str, shared: Path, each: int) -> list[dict[str, object]]:
+    """What was wrong, and after which kill."""
     kind = Pulls(name, shared) if name == "pull" else Kind(name, shared)
     failures = []
     for number in range(each):
@@ -201,7 +199,7 @@ def run(name: str, shared: Path, each: int) -> dict[str, object]:
         for what in kind.last():
             failures.append({"try": each, "what": what})
             print(f"{name}, the run after all: {what}", flush=True)
-    return {"kind": name, "tries": each, "seconds": round(kind.seconds, 1), "failures": failures}
+    return failures
 
 
 if __name__ == "__main__":

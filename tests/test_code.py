@@ -12,6 +12,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from model_zoo import tiny
@@ -150,7 +151,16 @@ def test_no_byte_can_be_changed_unseen(coded_text, place):
 
 
 @pytest.fixture(scope="module")
-def coded_text(tiny_folder):
+def single():
+    """One thread, as in each test: a code says with how many it was made."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def coded_text(single, tiny_folder):
     return encode(chainrule.load(tiny_folder), TEXT).to_bytes()
 
 
@@ -246,7 +256,7 @@ def test_any_header_is_told_or_decoded(letters, values, payload):
 
 
 @pytest.fixture(scope="module")
-def letters():
+def letters(single):
     lm = LanguageModel(TableModel(["A", "B", "C"], {"": [1, 2, -math.inf], "A": [0, 0, 0], "B": [9, 0, 0]}, back_off=True))
     return lm, encode(lm, "ABBAAAB").to_bytes()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import decimal
 import math
+import sys
 from collections import deque
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,10 @@ import polars
 import pyarrow
 import pytest
 import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
+
+import arguments
 
 from chainrule import LanguageModel, TableModel
 from chainrule.errors import InputError
@@ -220,3 +225,10 @@ def test_numbers_at_the_edge(lm: LanguageModel):
             lm.generate(stop=stop)
     with pytest.raises(InputError, match="stride=2 moves windows on, and window=False has none"):
         lm.score("AB", window=False, stride=2)
+
+
+def test_anything_handed_to_everything_is_taken_or_refused_in_one_line():
+    """The same trial, twenty times as large: benchmarks/arguments.py."""
+    found, failures = arguments.trial(330)
+    assert failures == []
+    assert sum(count["taken"] for count in found.values()) > 10
