@@ -223,6 +223,9 @@ def test_numbers_at_the_edge(lm: LanguageModel):
     for stop in (["\ud800"], "a\udfff"):
         with pytest.raises(InputError, match="surrogate"):
             lm.generate(stop=stop)
+    for name in ("length", "samples", "seed", "top_k"):
+        with pytest.raises(InputError, match=f"{name} must be a whole number up to"):
+            lm.generate(**{"method": "sample", "length": 2, "seed": 1} | {name: 10**30})
     with pytest.raises(InputError, match="stride=2 moves windows on, and window=False has none"):
         lm.score("AB", window=False, stride=2)
 

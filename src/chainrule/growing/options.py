@@ -29,6 +29,15 @@ _ONLY = {  # what belongs to one method only
     "beams": ("beam", "best"),
     "budget": ("best",),
 }
+_WHOLE = {  # the least and the most that each may be; more texts or tokens would never come to an end
+    "length": (1, 1 << 24),
+    "samples": (1, 1 << 20),
+    "top_k": (1, 1 << 31),
+    "beams": (1, 1 << 20),
+    "budget": (1, 1 << 31),
+    "seed": (0, (1 << 63) - 1),
+    "top": (0, 1 << 31),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,10 +67,8 @@ class Options:
                     f"{name}={short(getattr(self, name))} is for method={' or '.join(map(repr, methods))}; this is "
                     f"{self.method!r}"
                 )
-        for name, low in (("length", 1), ("samples", 1), ("top_k", 1), ("beams", 1), ("budget", 1), ("seed", 0), ("top", 0)):
-            _whole(name, getattr(self, name), low)
-        if self.seed is not None and self.seed >= 1 << 63:
-            raise InputError(f"seed must be below 2^63, not {self.seed}")
+        for name, (low, high) in _WHOLE.items():
+            _whole(name, getattr(self, name), low, high)
         if self.method == "greedy" and (self.samples or 1) > 1:
             raise InputError(f"greedy grows one text, not {self.samples}: choose method='sample', 'beam' or 'best'")
         stops = (self.stop,) if isinstance(self.stop, str) else tuple(many(self.stop, "texts to stop at"))
@@ -107,8 +114,10 @@ class Options:
         return self.length
 
 
-def _whole(name: str, value: Any, low: int) -> None:
+def _whole(name: str, value: Any, low: int, high: int) -> None:
     if value is None:
         return
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < low:
         raise InputError(f"{name} must be a whole number, {low} or more, not {short(value)}")
+    if value > high:
+        raise InputError(f"{name} must be a whole number up to {high}, not {short(value)}")
