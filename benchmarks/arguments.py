@@ -104,7 +104,9 @@ def value(draw: random.Random, depth: int = 2) -> Any:
     items = [one if draw.random() < 0.6 else value(draw, depth - 1) for _ in range(draw.choice((0, 1, 2, 2, 3, 4)))]
     try:
         return draw.choice(CONTAINERS)(items)
-    except Exception:  # they do not go together
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # they do not go together, which some libraries say in Rust
         return items
 
 
@@ -134,7 +136,9 @@ def outcome(ask: Callable[[Any], Any], given: Any) -> str | None:
             ask(given)
     except ChainruleError as error:
         return f"an error of several lines: {error}" if "\n" in str(error) else ""
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         return f"{type(error).__name__}: {error}"
     return None
 

@@ -11,6 +11,7 @@ What is left is normalised again. Tokens drawn from it have a probability of the
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from chainrule.errors import InputError, short
 
+_LARGEST = sys.float_info.max
 _MANY = 1024  # most probable tokens that nearly always hold the mass top_p asks for; sorting all takes many times as long
 
 
@@ -32,7 +34,7 @@ class Altered:
     min_p: float | None = None
 
     def __post_init__(self) -> None:
-        if not _number(self.temperature) or not 0 < self.temperature < math.inf:
+        if not _number(self.temperature) or not 0 < self.temperature <= _LARGEST:
             raise InputError(
                 f"temperature must be a number above 0, not {short(self.temperature)}; for the most probable token, "
                 "method='greedy'"
@@ -54,7 +56,7 @@ class Altered:
 
     def __call__(self, logprob_V: Tensor) -> tuple[Tensor | None, Tensor]:
         """The tokens that are left (None: all of them, by id), M, and their log probabilities, M in float64."""
-        z, ids = logprob_V / self.temperature, None
+        z, ids = logprob_V / float(self.temperature), None
         if not z.max() > -math.inf:  # so cold that all are beyond what a number can be: the most probable are left
             z = torch.zeros_like(logprob_V).masked_fill(logprob_V < logprob_V.max(), -math.inf)
         if self.top_k is not None and self.top_k < len(z):

@@ -75,7 +75,7 @@ def as_ids(item: Any, index: int | None = None) -> NDArray[np.int64]:
         array = np.asarray(item)
     except (TypeError, ValueError, RuntimeError):  # rows of different lengths, a tensor of a type that NumPy has not
         array = np.array([None])
-    if array.size == 0:
+    if array.shape == (0,):
         return np.zeros(0, np.int64)
     if isinstance(item, list | tuple) and bool in map(type, item):
         array = array.astype(bool)  # NumPy reads [True, 2] as [1, 2]
