@@ -16,7 +16,7 @@ from chainrule.engine.chain import Place
 from chainrule.engine.chains import orderless
 from chainrule.engine.embeddings import embedded
 from chainrule.engine.job import Body, plan
-from chainrule.errors import InputError
+from chainrule.errors import InputError, short
 from chainrule.forest.orders import is_several
 from chainrule.growing import Generated, Options
 from chainrule.scores import Conditional, Explanation, Mixture, Mixtures, PseudoScore, Ranked, Score, Scores
@@ -330,6 +330,8 @@ class LanguageModel(Basis):
         unknown, end_id = options.keys() - {option.name for option in fields(Settings)}, self._resolved_end(end)
         if unknown:
             raise TypeError(f"unknown option: {', '.join(map(repr, sorted(unknown)))}")
+        if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+            raise InputError(f"seed must be a whole number of 0 or more, not {short(seed)}")
         orders = None
         if self.chain is not None and not self.chain.causal and any(request.segments for request in made):
             raise InputError(

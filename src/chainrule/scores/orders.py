@@ -89,8 +89,6 @@ class Orders:
     @classmethod
     def of(cls, made: Sequence[Request], order: Any, seed: int, chain: Callable[[], Chain], ordinary: bool) -> Orders:
         """Raises InputError, naming the item, for what is no order of its tokens."""
-        if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-            raise InputError(f"seed must be a whole number of 0 or more, not {seed!r}")
         found: list[Ints] = []
         for item, request in enumerate(made):
             try:
