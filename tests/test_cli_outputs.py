@@ -18,7 +18,7 @@ import pyarrow.parquet
 import pytest
 
 from chainrule import LanguageModel, OutputError
-from chainrule.cli import stream
+from chainrule.cli import signals, stream
 from chainrule.files import writing
 
 
@@ -205,6 +205,25 @@ def test_a_signal_keeps_what_is_done(start, tmp_path, number):
         err == f"chainrule: interrupted. {len(table)} rows are kept in o.incomplete.parquet: go on with --from {len(table)}\n"
     )
     assert table["index"].to_pylist() == list(range(len(table)))
+
+
+class Swallowing:
+    """Signals itself where no exception comes out."""
+
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+
+def test_an_interrupt_that_is_swallowed_ends_the_command_at_the_next_rows(capsys):
+    """Python prints what is raised in a __del__, and goes on; libraries have such methods."""
+    with signals.interruptible():
+        Swallowing()
+        with pytest.raises(signals.Interrupted) as raised:
+            signals.check()
+    assert raised.value.number == signal.SIGTERM
+    assert capsys.readouterr().err == ""
+    with signals.interruptible():
+        signals.check()  # nothing has come since
 
 
 def test_a_terminal_that_cannot_show_a_character(start):

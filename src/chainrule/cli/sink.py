@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from chainrule.cli.inputs import BadRow
 from chainrule.cli.output import OUT, show
-from chainrule.cli.signals import uninterrupted
+from chainrule.cli.signals import check, uninterrupted
 from chainrule.errors import OutputError
 from chainrule.files.writing import Writer, json_text, write_csv
 
@@ -42,6 +42,7 @@ class Sink:
         after: int = 0,
     ) -> None:
         """Write one shard, behind the ones before it, in one of its forms. after: the number of the row that comes next."""
+        check()
         with nullcontext() if self._writer is None else uninterrupted():
             if self.json:
                 self._lines(objects())
