@@ -123,6 +123,9 @@ def wordpiece() -> Tokenizer:
     backend.decoder = decoders.WordPiece(prefix="##")
     special = ["[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     train(backend, trainers.WordPieceTrainer, vocab_size=250, special_tokens=special)
+    if "quick" in backend.get_vocab():  # of merges that are equally frequent the last is drawn by lot, this one 1 time in 150
+        wordpiece.cache_clear()
+        return wordpiece()
     backend.post_processor = processors.BertProcessing(("[SEP]", 2), ("[CLS]", 1))
     return wrap(backend, unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]", mask_token="[MASK]")
 
