@@ -15,7 +15,7 @@ class ChainruleError(Exception):
     """Base of all errors of this library; the message, one line, says what was wrong, the value, and what to do."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.split("\n")))
+        super().__init__(_in_one_line(message))
 
 
 class InputError(ChainruleError, ValueError):
@@ -26,7 +26,7 @@ class InputError(ChainruleError, ValueError):
 
     def __init__(self, reason: str, item: int | None = None) -> None:
         super().__init__(reason if item is None else f"item {item}: {reason}")
-        self.reason, self.item = " ".join(reason.split("\n")), item
+        self.reason, self.item = _in_one_line(reason), item
 
 
 class ModelError(ChainruleError):
@@ -35,6 +35,10 @@ class ModelError(ChainruleError):
 
 class OutputError(ChainruleError):
     """A result that cannot be written."""
+
+
+def _in_one_line(message: str) -> str:
+    return " ".join(message.split("\n"))
 
 
 def short(value: object) -> str:

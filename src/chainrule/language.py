@@ -299,10 +299,14 @@ class LanguageModel(Basis):
         **options: Any,
     ) -> Scores | Mixtures:
         """`score_batch`, of items with a context each."""
-        reading = Reading.of(special, context_special)
-        made = requests(texts, contexts, self.tokenizer, self.model.head.size, reading)
-        scores = self._score(made, start, order=order, **options)
+        scores = self._score(self._requests(texts, contexts, special, context_special), start, order=order, **options)
         return Mixtures.of(scores, len(texts)) if order is not None and is_several(order) else scores
+
+    def _requests(
+        self, texts: list[Any], contexts: list[Any], special: str | None, context_special: str | None
+    ) -> list[Request]:
+        reading = Reading.of(special, context_special)
+        return requests(texts, contexts, self.tokenizer, self.model.head.size, reading)
 
     def _pseudo(
         self,
@@ -313,8 +317,7 @@ class LanguageModel(Basis):
         context_special: str | None = None,
         **options: Any,
     ) -> list[PseudoScore]:
-        reading = Reading.of(special, context_special)
-        made = requests(texts, contexts, self.tokenizer, self.model.head.size, reading)
+        made = self._requests(texts, contexts, special, context_special)
         return pseudo_scores(orderless(self.any_order), self.tokenizer, made, self.start, **options)
 
     def _score(

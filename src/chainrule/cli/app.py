@@ -75,5 +75,5 @@ def check_output(json: bool, output: str | None) -> None:
 def exclusive(why: str, **options: Any) -> None:
     """Raises InputError for the first of these options that is given. Their names are those on the command line, with "_"."""
     for name, value in options.items():
-        if value not in (None, False):
+        if value is not None and value is not False:
             raise InputError(f"--{name.strip('_').replace('_', '-')} {why}")

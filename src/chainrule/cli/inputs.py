@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from chainrule.cli.app import exclusive
 from chainrule.cli.output import note
 from chainrule.errors import InputError
 from chainrule.files.opened import STDIN, check_encoding, reading
@@ -23,6 +24,11 @@ class Columns:
     text: str | None = None
     context: str | None = None
     pair: str | None = None
+
+    @property
+    def given(self) -> dict[str, str | None]:
+        """By the names of the options."""
+        return {"column": self.text, "context_column": self.context, "pair_column": self.pair}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -134,12 +140,9 @@ class Source:
     def _check_texts(self) -> None:
         if self.files:
             raise InputError("give texts or --file, not both")
-        given = {"column": self.columns.text, "context-column": self.columns.context, "pair-column": self.columns.pair,
-                 "format": self.layout.form, "encoding": self.layout.encoding, "quotes": self.layout.quotes,
-                 "from": self.begin}  # fmt: skip
-        for name, value in given.items():
-            if value is not None:
-                raise InputError(f"--{name} is for --file and standard input, and the texts are given as arguments")
+        layout = {"format": self.layout.form, "encoding": self.layout.encoding, "quotes": self.layout.quotes}
+        why = "is for --file and standard input, and the texts are given as arguments"
+        exclusive(why, **self.columns.given, **layout, from_=self.begin)
         for text in self.texts:
             if os.path.splitext(text)[1] and os.path.isfile(text):
                 raise InputError(
@@ -160,13 +163,8 @@ class Source:
     def _check_form(self, file: str, form: str) -> None:
         what = "standard input" if file == STDIN else file
         if form == "text":
-            columns = {"column": self.columns.text, "context-column": self.columns.context, "pair-column": self.columns.pair}
-            for name, value in columns.items():
-                if value is not None:
-                    raise InputError(
-                        f"--{name} is for tables, and {what} is read as plain lines: say --format csv, tsv, jsonl, json, "
-                        "parquet or arrow"
-                    )
+            tables = "say --format csv, tsv, jsonl, json, parquet or arrow"
+            exclusive(f"is for tables, and {what} is read as plain lines: {tables}", **self.columns.given)
         if self.layout.quotes is not None and form not in ("csv", "tsv"):
             raise InputError(f"--quotes is for CSV and TSV, and {what} is read as {form}")
         if self.layout.encoding is not None and form in ("parquet", "arrow"):

@@ -83,7 +83,8 @@ def score(
     from chainrule.forest.orders import is_several
 
     check_output(json, output)
-    asked, several = orders(order), is_several(orders(order))
+    asked = orders(order)
+    several = is_several(asked)
     _check_seed(seed, order)
     if no_window:
         exclusive("is for windows, and --no-window refuses them", window=window, stride=stride)

@@ -18,8 +18,10 @@ def encoded(backend: Any, text: str) -> Any:
 
 
 @contextmanager
-def answering() -> Iterator[None]:
-    """Whatever a tokenizer fails with, the panics of its Rust code among it, becomes a ModelError."""
+def answering(
+    what: str = "the tokenizer fails on a text", remedy: str = "; it is damaged, or lacks an unknown token"
+) -> Iterator[None]:
+    """Whatever a tokenizer fails with, the panics of its Rust code among it, becomes a ModelError: what, why, remedy."""
     try:
         yield
     except InputError:
@@ -27,13 +29,8 @@ def answering() -> Iterator[None]:
     except BaseException as error:
         if not (isinstance(error, Exception) or type(error).__name__ == "PanicException"):
             raise  # an interrupt
-        raise ModelError(
-            f"the tokenizer fails on a text: {first_line(error)}; it is damaged, or lacks an unknown token"
-        ) from error
-
-
-def first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0][:300] or type(error).__name__
+        first_line = str(error).strip().partition("\n")[0][:300] or type(error).__name__
+        raise ModelError(f"{what}: {first_line}{remedy}") from error
 
 
 def whole(backend: Any) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from chainrule.errors import InputError, ModelError
-from chainrule.text.backends import answering, encoded, first_line, literal, whole, without_first_space
+from chainrule.text.backends import answering, encoded, literal, whole, without_first_space
 from chainrule.text.pieces import Spelling, spelling_of_backend, spelling_of_vocabulary
 from chainrule.text.quiet import quiet
 from chainrule.text.reading import Special, holding, names_of
@@ -89,18 +89,11 @@ class Tokenizer:
         options: dict[str, Any] = {"local_files_only": local_files_only, "trust_remote_code": False}
         if gguf_file is not None:
             options["gguf_file"] = gguf_file
-        try:
-            with quiet():
-                from transformers import AutoTokenizer
+        remedy = " (code that comes with a model is never run). Score token ids instead, or repair the folder."
+        with answering(f"The tokenizer in {path} cannot be read", remedy), quiet():
+            from transformers import AutoTokenizer
 
-                hf: Any = AutoTokenizer.from_pretrained(path, **options)
-        except BaseException as error:  # transformers lets whatever its parsers raise through, panics of Rust among it
-            if not (isinstance(error, Exception) or type(error).__name__ == "PanicException"):
-                raise
-            raise ModelError(
-                f"The tokenizer in {path} cannot be read: {first_line(error)} (code that comes with a model is never run). "
-                "Score token ids instead, or repair the folder."
-            ) from error
+            hf: Any = AutoTokenizer.from_pretrained(path, **options)
         if len(hf.get_vocab()) <= len(hf.added_tokens_decoder):
             raise ModelError(f"The tokenizer in {path} has no vocabulary: is its tokenizer.json or vocabulary file missing?")
         return cls(hf)
