@@ -13,7 +13,7 @@ import pytest
 import torch
 from hypothesis import settings
 from text_zoo import byte_level
-from transformers import LlamaConfig, LlamaForCausalLM
+from tiny_llama import tiny_llama
 from typer.testing import CliRunner
 
 import chainrule
@@ -62,22 +62,8 @@ def abc() -> LanguageModel:
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder as save_pretrained leaves it: a random Llama with a byte-level tokenizer and a context of 64."""
     folder = tmp_path_factory.mktemp("tiny-llama")
-    tokenizer = byte_level()
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=tokenizer.size,
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=64,
-        bos_token_id=tokenizer.bos_id,
-        eos_token_id=tokenizer.eos_id,
-        initializer_range=0.3,
-    )
-    LlamaForCausalLM(config).save_pretrained(folder)
-    tokenizer.hf.save_pretrained(folder)
+    tiny_llama().save_pretrained(folder)
+    byte_level().hf.save_pretrained(folder)
     return folder
 
 

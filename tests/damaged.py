@@ -13,9 +13,8 @@ from random import Random
 from typing import Any
 
 import gguf
-import torch
 from text_zoo import byte_level
-from transformers import LlamaConfig, LlamaForCausalLM
+from tiny_llama import tiny_llama
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 Damage = Callable[[Random, Path, Path], None]  # of a folder, with the one in which nothing may be opened
@@ -84,23 +83,7 @@ class Planted:
 
 def sound(root: Path) -> None:
     """What is damaged: the same model as one file, as several, and as .gguf; and `outside`, where nothing may be opened."""
-    tokenizer = byte_level()
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=tokenizer.size,
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=8,
-        rms_norm_eps=1e-5,
-        max_position_embeddings=64,
-        bos_token_id=tokenizer.bos_id,
-        eos_token_id=tokenizer.eos_id,
-        initializer_range=0.3,
-    )
-    model = LlamaForCausalLM(config)
+    tokenizer, model = byte_level(), tiny_llama(head_dim=8, rms_norm_eps=1e-5)
     for name, most in (("whole", "1GB"), ("shards", "40KB"), ("outside", "1GB")):
         model.save_pretrained(root / name, max_shard_size=most)
         tokenizer.hf.save_pretrained(root / name)
