@@ -28,10 +28,10 @@ from run import default_model, existing
 from texts import book, fortunes
 
 from chainrule import LanguageModel
+from chainrule.engine.attention.native import NativeLayout
 from chainrule.engine.engine import ROWS, Answer, Engine, Question
-from chainrule.engine.invariance import Invariance
-from chainrule.engine.job import Body, plan
-from chainrule.engine.native_attention import NativeLayout
+from chainrule.engine.plan import Body, plan
+from chainrule.engine.selfcheck.invariance import Invariance
 from chainrule.files.writing import write_csv
 from chainrule.forest import chunks
 from chainrule.text import Tokenizer

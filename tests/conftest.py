@@ -19,8 +19,8 @@ from typer.testing import CliRunner
 import chainrule
 from chainrule import LanguageModel, TableModel
 from chainrule.cli.main import app
-from chainrule.models.cache import pulled
-from chainrule.native import build
+from chainrule.models.packaged import pulled
+from chainrule.ops.native import build
 
 DATA = Path(__file__).resolve().parent.parent / "benchmarks" / "data"
 

@@ -13,19 +13,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from chainrule.engine.alphabet import Alphabet, Tokens
-from chainrule.engine.fused_head import read_fused, supports
-from chainrule.engine.paths import Begun, Step, batch_path, forest_path
-from chainrule.engine.readout import Distributions, Factors, read, room
+from chainrule.engine.execution import Begun, Step, batch_path, forest_path
+from chainrule.engine.head.fused import read_fused, supports
+from chainrule.engine.head.readout import Distributions, Factors, read, room
+from chainrule.engine.node_inputs import Alphabet, Tokens
 from chainrule.errors import ModelError
 from chainrule.forest import Forest
 from chainrule.models.base import Model
-from chainrule.models.products import usual_rows
-from chainrule.models.sealed import sealed
-from chainrule.models.transfer import sent
+from chainrule.ops.matmul import usual_rows
+from chainrule.ops.sealed import sealed
+from chainrule.ops.transfer import sent
 
 if TYPE_CHECKING:
-    from chainrule.engine.invariance import Invariance
+    from chainrule.engine.selfcheck.invariance import Invariance
 
 T = TypeVar("T")
 
@@ -84,7 +84,7 @@ class Engine:
 
         It holds for as many threads as there are now, and for what this thread makes of denormal numbers.
         """
-        from chainrule.engine.invariance import check, flushes_denormals
+        from chainrule.engine.selfcheck.invariance import check, flushes_denormals
 
         state = torch.get_num_threads(), flushes_denormals()
         if state not in self._invariances:

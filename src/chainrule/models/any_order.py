@@ -21,8 +21,8 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, Pre
 from transformers.modeling_outputs import CausalLMOutput
 
 from chainrule.errors import InputError, ModelError
-from chainrule.models.network import sharing_weights
-from chainrule.models.pretrained import PretrainedModel, Way
+from chainrule.models.causal import PretrainedModel, Way
+from chainrule.models.transformer import sharing_weights
 
 _SYMBOLS = ("bos_token_id", "eos_token_id", "pad_token_id")
 

@@ -10,11 +10,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule._warnings import outside
 from chainrule.errors import InputError, short
 from chainrule.text.arguments import as_ids, is_missing, kind_of
-from chainrule.text.quiet import outside
+from chainrule.text.continuation import Continuation, Segment, after_batch, pair
 from chainrule.text.reading import LITERAL, Reading, Special
-from chainrule.text.segments import Continuation, Segment, after_batch, pair
 from chainrule.text.tokenizer import Tokenizes, check_text
 
 Ids = NDArray[np.int64]

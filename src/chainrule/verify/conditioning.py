@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.engine.standard import distance
+from chainrule.engine.selfcheck.reference import distance
+from chainrule.verify.references import Floats, Ids, Subject, centred
 from chainrule.verify.report import Finding
-from chainrule.verify.subject import Floats, Ids, Subject, centred
 
 WILD = 0.5  # nats a token: with start symbols that far apart, it matters very much which one is used
 TOP = 5  # tokens of a distribution that are looked at
