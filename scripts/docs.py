@@ -32,6 +32,9 @@ LADDER = (
     "cache_dir.py",
     "_warnings.py",
     "errors.py",
+    "verdict.py",
+    "_checks.py",
+    "_types.py",
 )
 sys.path.insert(0, str(ROOT / "benchmarks"))
 

@@ -41,7 +41,7 @@ def one_thread(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture
 def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """PyTorch's own kernels, as where there is no compiler."""
-    monkeypatch.setattr(build, "status", lambda: build.Status(None, "left out"))
+    monkeypatch.setattr(build, "status", lambda: build.Kernels(False, "left out"))
 
 
 @pytest.fixture(params=["native", "plain"])

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast, overload
 import numpy as np
 import torch
 
+from chainrule._checks import is_whole
 from chainrule.basis import Basis
 from chainrule.engine.embeddings import embedded
 from chainrule.engine.plan import Body, plan
@@ -333,7 +334,7 @@ class LanguageModel(Basis):
         unknown, end_id = options.keys() - {option.name for option in fields(Settings)}, self._resolved_end(end)
         if unknown:
             raise TypeError(f"unknown option: {', '.join(map(repr, sorted(unknown)))}")
-        if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        if not is_whole(seed, 0):
             raise InputError(f"seed must be a whole number of 0 or more, not {short(seed)}")
         orders = None
         if self.chain is not None and not self.chain.causal and any(request.segments for request in made):

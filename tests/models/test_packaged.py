@@ -17,9 +17,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from damaged import write_gguf
+from further_models import llama
 from oracle import factors
 from safetensors import SafetensorError
-from test_load import llama, write_gguf
 from text_zoo import byte_level
 from transformers import PreTrainedModel
 

@@ -6,8 +6,8 @@ import copy
 
 import pytest
 import torch
+from further_models import FURTHER
 from model_zoo import CONFIGS, untouched
-from test_load import FURTHER
 from torch import Tensor, nn
 from transformers.activations import ACT2FN
 

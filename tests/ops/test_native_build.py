@@ -19,7 +19,7 @@ from chainrule.scratch import SUFFIX
 
 pytestmark = pytest.mark.skipif(not build.status(), reason=f"no compiled kernels: {build.status().reason}")
 
-Fresh = Callable[[], build.Status]
+Fresh = Callable[[], build.Kernels]
 
 
 @pytest.fixture
@@ -369,8 +369,8 @@ def test_a_compiler_is_ended_with_all_that_it_started(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("choice", ["2", "avx512", "no"])
 def test_an_unknown_choice_is_told(choice: str, fresh: Fresh, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("CHAINRULE_NATIVE", choice)
-    assert fresh() == build.Status(
-        None, f"CHAINRULE_NATIVE={choice} is none of 0 (no kernels), 1 (as without it) and avx2 (no AVX-512)"
+    assert fresh() == build.Kernels(
+        False, f"CHAINRULE_NATIVE={choice} is none of 0 (no kernels), 1 (as without it) and avx2 (no AVX-512)"
     )
 
 

@@ -276,6 +276,6 @@ def test_products_of_bfloat16_likewise():
 
 
 def test_without_kernels_it_says_so(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(build, "status", lambda: build.Status(None, "left out"))
+    monkeypatch.setattr(build, "status", lambda: build.Kernels(False, "left out"))
     with pytest.raises(RuntimeError, match="no compiled kernels, which supports"):
         native.gate(draw(8), None, 1.0, 0.0)

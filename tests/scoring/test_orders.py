@@ -18,8 +18,8 @@ from text_zoo import byte_level
 from chainrule import InputError, LanguageModel, TableModel
 from chainrule.engine.engine import Answer
 from chainrule.engine.predictors.base import Place, Support
-from chainrule.engine.selfcheck.invariance import Invariance
 from chainrule.forest.permutations import Ordered, is_several, resolve
+from chainrule.verdict import Verdict
 
 LETTERS = "ABC"
 IDS = [3, 50, 7, 11, 12]
@@ -34,7 +34,7 @@ class Sums:
     causal = True
     how = "sums over all texts of the length"
     support = Support(np.zeros(0, np.int64), "all tokens but none")
-    path, reason, invariance = "sums", "", Invariance(False, "sums")
+    path, reason, invariance = "sums", "", Verdict(False, "sums")
 
     @property
     def model(self) -> Any:

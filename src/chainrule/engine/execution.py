@@ -16,15 +16,14 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
+from chainrule._types import Bools, Ints
 from chainrule.engine.attention.layout import Layout, PathCarry, RowsLayout
 from chainrule.forest import Chunk, Forest, chunks
 from chainrule.models.base import Model
 from chainrule.ops.transfer import sent
 
-Ints = NDArray[np.int64]
 Embed = Callable[[Ints], Tensor]  # nodes of the forest → their embeddings
 
 
@@ -48,7 +47,7 @@ class Begun:
 
 
 def forest_path(
-    model: Model, forest: Forest, wanted_N: NDArray[np.bool_], embed: Embed, rows: int, begun: Begun | None = None
+    model: Model, forest: Forest, wanted_N: Bools, embed: Embed, rows: int, begun: Begun | None = None
 ) -> Iterator[Step]:
     """Chunks of `rows` contexts in preorder, with the path carried in between, behind what has `begun`."""
     begun = begun or Begun(PathCarry(int(forest.depth_N.max(initial=0)) + rows), 0)
@@ -72,7 +71,7 @@ def run_rows(model: Model, depth_R: Ints, layout: RowsLayout, inputs_RD: Tensor,
 
 
 def batch_path(
-    model: Model, forest: Forest, wanted_N: NDArray[np.bool_], embed: Embed, rows: int, *, padded: bool = True
+    model: Model, forest: Forest, wanted_N: Bools, embed: Embed, rows: int, *, padded: bool = True
 ) -> Iterator[Step]:
     """Batches of at most `rows` places (or one sequence), longest first; a shared context is read where it comes first."""
     factors = _factors_by_context(forest, wanted_N)
@@ -89,7 +88,7 @@ def batch_path(
         yield Step(hidden.flatten(0, 1), row_F, node_F, node_BT.size, new)
 
 
-def _factors_by_context(forest: Forest, wanted_N: NDArray[np.bool_]) -> dict[int, list[int]]:
+def _factors_by_context(forest: Forest, wanted_N: Bools) -> dict[int, list[int]]:
     found: dict[int, list[int]] = {}
     for node in np.flatnonzero(wanted_N).tolist():
         found.setdefault(int(forest.parent_N[node]), []).append(node)
@@ -113,9 +112,7 @@ def _batches(leaves: list[int], depth_N: Ints, rows: int, padded: bool) -> Itera
         leaves = leaves[count:]
 
 
-def _first_reading(
-    path_B: list[Ints], length: int, seen_N: NDArray[np.bool_], factors: dict[int, list[int]]
-) -> tuple[Ints, Ints, int]:
+def _first_reading(path_B: list[Ints], length: int, seen_N: Bools, factors: dict[int, list[int]]) -> tuple[Ints, Ints, int]:
     row_F, node_F, new = [], [], 0
     for b, path in enumerate(path_B):
         for t in np.flatnonzero(~seen_N[path]).tolist():

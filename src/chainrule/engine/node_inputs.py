@@ -12,16 +12,14 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from chainrule._types import Ints
 from chainrule.models.base import Model
 from chainrule.ops.transfer import sent
 
 if TYPE_CHECKING:
     from chainrule.models.any_order import AnyOrderModel
-
-Ints = NDArray[np.int64]
 
 
 class Alphabet(Protocol):

@@ -14,13 +14,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from chainrule._checks import is_whole
+from chainrule._types import Bools, Ints
 from chainrule.engine.engine import Question
 from chainrule.engine.node_inputs import Alphabet, Given, Tokens
 from chainrule.errors import InputError, short
 from chainrule.forest.forest import Forest, offsets, ranges
 from chainrule.forest.windows import windows
 
-Ints = NDArray[np.int64]
 _NO_START = -1
 _ENDLESS = 1 << 31  # embeddings; no text is as long
 
@@ -116,7 +117,7 @@ class _Table(NamedTuple):
             column_W[long_S[body_W]] = values
         return cuts
 
-    def _check(self, refused_S: NDArray[np.bool_], rows: int | None) -> None:
+    def _check(self, refused_S: Bools, rows: int | None) -> None:
         """Raises InputError for the first body that has no factor, or that is refused because it is longer than `rows`."""
         empty_S = self.first_S >= self.length_S
         wrong = np.flatnonzero(empty_S | refused_S)
@@ -158,13 +159,13 @@ def rows_and_stride(max_rows: int | None, window: int | bool | None, stride: int
         return None, 1
     if rows is None:
         raise InputError("this model has no bound on its context, so a stride needs a window: give both")
-    if isinstance(rows, bool) or not isinstance(rows, int | np.integer) or rows < min(2, max_rows or 2):
+    if not is_whole(rows, min(2, max_rows or 2)):
         raise InputError(f"window must be a whole number of embeddings, 2 or more, not {short(window)}")
     if max_rows is not None and rows > max_rows:
         raise InputError(f"window {rows} is longer than the model's own context of {max_rows} embeddings")
     rows = min(int(rows), _ENDLESS)
     if stride is None:
         return rows, max(1, rows // 2)
-    if isinstance(stride, bool) or not isinstance(stride, int | np.integer) or not 1 <= stride <= rows:
+    if not is_whole(stride, 1, rows):
         raise InputError(f"stride must be from 1 to the window's {rows} embeddings, not {short(stride)}")
     return rows, int(stride)

@@ -12,11 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from chainrule._types import Ints
 from chainrule.errors import InputError
-
-Ints = NDArray[np.int64]
 
 NAMED = ("left-to-right", "right-to-left", "random")
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from chainrule._checks import is_whole
+from chainrule._types import Bools, Ints
 from chainrule.engine.decoding.ordered_tree import ordered_grove
 from chainrule.engine.predictors.base import Chain
 from chainrule.errors import InputError, short
@@ -22,8 +23,6 @@ from chainrule.text.reading import LITERAL, Reading
 from chainrule.text.requests import Request, requests
 from chainrule.text.start_end import Start
 from chainrule.text.tokenizer import Tokenizes, check_text
-
-Ints = NDArray[np.int64]
 
 BLANK = "____"
 _MOST = 1 << 24  # tokens in a blank, more than any model takes
@@ -111,7 +110,7 @@ def _order(order: Any, length: int, seed: int | None) -> Ints:
     return resolve("left-to-right" if order is None else order, length, seed or 0)[0]
 
 
-def _template(template: Any, lengths: Any, tokenizer: Tokenizes | None, reading: Reading) -> tuple[Ints, NDArray[np.bool_]]:
+def _template(template: Any, lengths: Any, tokenizer: Tokenizes | None, reading: Reading) -> tuple[Ints, Bools]:
     """The ids of all places, 0 in those to be filled, and which those are."""
     if isinstance(template, str):
         parts = _parts(template, tokenizer, reading)
@@ -129,7 +128,7 @@ def _template(template: Any, lengths: Any, tokenizer: Tokenizes | None, reading:
         lengths = [1] * (len(parts) - 1)
     else:
         lengths = [lengths] if isinstance(lengths, int | np.integer) else many(lengths, "lengths")
-    whole = all(isinstance(n, int | np.integer) and not isinstance(n, bool) and 1 <= n < _MOST for n in lengths)
+    whole = all(is_whole(n, 1, _MOST - 1) for n in lengths)
     if len(lengths) != len(parts) - 1 or not whole:
         raise InputError(
             f"there are {len(parts) - 1} blanks, and lengths= must give a number of tokens, 1 or more, for each, not "

@@ -7,8 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
+from chainrule._checks import is_whole
 from chainrule.errors import InputError, short
 from chainrule.generation.transform import Altered
 from chainrule.text.arguments import many
@@ -117,7 +116,7 @@ class Options:
 def _whole(name: str, value: Any, low: int, high: int) -> None:
     if value is None:
         return
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < low:
+    if not is_whole(value, low):
         raise InputError(f"{name} must be a whole number, {low} or more, not {short(value)}")
     if value > high:
         raise InputError(f"{name} must be a whole number up to {high}, not {short(value)}")

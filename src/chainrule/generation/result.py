@@ -6,9 +6,7 @@ import math
 from dataclasses import dataclass, fields
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from chainrule._types import Floats
 from chainrule.generation.search import Certificate
 from chainrule.results.conditional import Alternative
 from chainrule.results.score import Score
@@ -51,7 +49,7 @@ class Generated(Score):
 
     method: str
     finish: str  # "end" (the end symbol, the last of `ids`), "stop", "length", or "among" a closed set of texts
-    running_logprobs: NDArray[np.float64]  # the factors as they were seen while it grew; they differ by rounding
+    running_logprobs: Floats  # the factors as they were seen while it grew; they differ by rounding
     altered: str = ""  # how the distribution drawn from departs from the model's; "" where it does not
     altered_logprob: float | None = None  # log probability of having drawn this, under that distribution, nats
     seed: int | None = None  # of the draw: the same seed, and the same text is drawn again

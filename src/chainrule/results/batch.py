@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.engine.selfcheck.invariance import Invariance
+from chainrule._types import Bools, Floats, Ints
 from chainrule.forest.forest import ranges
 from chainrule.results.ordering import Ordering
 from chainrule.results.schema import per_sequence, per_token
@@ -21,6 +21,7 @@ from chainrule.results.tabular import Tabular
 from chainrule.text.requests import Request
 from chainrule.text.start_end import Start
 from chainrule.text.tokenizer import Tokenizes
+from chainrule.verdict import Verdict
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,18 +31,18 @@ class Scores(Tabular):
     requests: list[Request]
     starts: list[Start]
     end: int | None
-    offsets: NDArray[np.int64]  # sequence s has the tokens offsets[s] … offsets[s + 1] − 1 of the columns below
-    ids: NDArray[np.int64]
-    logprobs: NDArray[np.float64]
-    contexts: NDArray[np.int64]
+    offsets: Ints  # sequence s has the tokens offsets[s] … offsets[s + 1] − 1 of the columns below
+    ids: Ints
+    logprobs: Floats
+    contexts: Ints
     ranks: NDArray[np.int32]
-    entropies: NDArray[np.float64]
+    entropies: Floats
     top_ids: NDArray[np.int32]
-    top_logprobs: NDArray[np.float64]
-    windows: NDArray[np.int64]
+    top_logprobs: Floats
+    windows: Ints
     tokenizer: Tokenizes | None
     model: str
-    invariant: Invariance  # whether these numbers have the same bits in any other company
+    invariant: Verdict  # whether these numbers have the same bits in any other company
     rows: int  # contexts the network computed for these scores …
     distinct_contexts: int  # … and how many different ones there are
     orderings: list[Ordering | None]  # in which order each was scored; None: left to right, as causal models do
@@ -82,7 +83,7 @@ class Scores(Tabular):
         )
 
     @cached_property
-    def logprob(self) -> NDArray[np.float64]:
+    def logprob(self) -> Floats:
         """log Pr of every sequence, in nats: the float64 sum of its factors."""
         bounds = pairwise(self.offsets.tolist())
         return np.array([math.fsum(self.logprobs[first:stop].tolist()) for first, stop in bounds], np.float64)
@@ -93,12 +94,12 @@ class Scores(Tabular):
         return [kind(*each) for each in zip(self.requests, self.starts, self.orderings, strict=True)]
 
     @property
-    def tokens(self) -> NDArray[np.int64]:
+    def tokens(self) -> Ints:
         """How many factors every sequence has."""
         return np.diff(self.offsets)
 
     @cached_property
-    def places(self) -> NDArray[np.int64]:
+    def places(self) -> Ints:
         """`Score.places` of every sequence, one after another."""
         place_T = ranges(np.array([len(r.ids) for r in self.requests], np.int64) - self.tokens, self.tokens)
         for s, (ordering, request) in enumerate(zip(self.orderings, self.requests, strict=True)):
@@ -107,12 +108,12 @@ class Scores(Tabular):
         return place_T
 
     @cached_property
-    def least_context(self) -> NDArray[np.int64]:
+    def least_context(self) -> Ints:
         """`Score.least_context` of every sequence."""
         return np.minimum.reduceat(self.contexts, self.offsets[:-1]) if len(self) else np.zeros(0, np.int64)
 
     @cached_property
-    def cut(self) -> NDArray[np.bool_]:
+    def cut(self) -> Bools:
         """`Score.cut` of every sequence."""
         before_S = [len(request.context_ids) for request in self.requests]
         known_T = self.places + np.repeat(np.array(before_S, np.int64), self.tokens)
@@ -142,7 +143,7 @@ class Scores(Tabular):
         return scores_html(self)
 
 
-def within_set(scores: Scores) -> NDArray[np.float64]:
+def within_set(scores: Scores) -> Floats:
     """log Pr of each sequence, given that it is one of these: normalised within the set, nats.
 
     Sequences with the same tokens, context included, are one member of the set. −inf for all where all are impossible.

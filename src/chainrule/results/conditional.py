@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from chainrule._checks import is_whole
+from chainrule._types import Floats
 from chainrule.errors import InputError, short
 from chainrule.text.start_end import Start
 from chainrule.text.tokenizer import Tokenizes, naming
@@ -26,7 +27,7 @@ class Alternative(NamedTuple):
 class Conditional:
     """log Pr(v | context) for every v of the vocabulary (V), in nats; they sum to 1 as probabilities."""
 
-    logprobs: NDArray[np.float64]
+    logprobs: Floats
     context: int  # how many embeddings it is conditioned on, start symbol included
     start: Start
     tokenizer: Tokenizes | None
@@ -40,7 +41,7 @@ class Conditional:
 
     def top(self, count: int = 5) -> list[Alternative]:
         """The `count` most probable tokens, most probable first; ties by id."""
-        if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 1:
+        if not is_whole(count, 1):
             raise InputError(f"top needs a whole number, 1 or more, not {short(count)}")
         return [self._alternative(int(i)) for i in np.argsort(-self.logprobs, kind="stable")[:count]]
 
@@ -78,6 +79,6 @@ class Conditional:
             if len(ids) != 1:
                 raise InputError(f"{token!r} is {len(ids)} tokens, not one; score it with rank(context, [{token!r}])")
             return int(ids[0])
-        if isinstance(token, bool) or not isinstance(token, int | np.integer) or not 0 <= token < len(self.logprobs):
+        if not is_whole(token, 0, len(self.logprobs) - 1):
             raise InputError(f"{short(token)} is no token id from 0 to {len(self.logprobs) - 1}")
         return int(token)

@@ -15,8 +15,8 @@ from functools import cached_property
 from typing import Any, overload
 
 import numpy as np
-from numpy.typing import NDArray
 
+from chainrule._types import Floats, Ints
 from chainrule.results import units
 from chainrule.results.batch import Scores
 from chainrule.results.schema import per_sequence, per_token, typed
@@ -34,7 +34,7 @@ class Mixture:
     scores: list[Score]  # one for each order
 
     @cached_property
-    def logprobs(self) -> NDArray[np.float64]:
+    def logprobs(self) -> Floats:
         """log Pr of the text in each order: K."""
         return np.array([score.logprob for score in self.scores], np.float64)
 
@@ -49,7 +49,7 @@ class Mixture:
         return spread(self.logprobs)
 
     @property
-    def orders(self) -> list[NDArray[np.int64]]:
+    def orders(self) -> list[Ints]:
         """The order of each score: places, first predicted first."""
         return [score.ordering.order for score in self.scores if score.ordering is not None]
 
@@ -134,7 +134,7 @@ def _per_token(mixtures: Mixtures) -> dict[str, Any]:
     return _numbered(mixtures, per_token(scores), np.repeat(np.arange(len(scores)), scores.tokens))
 
 
-def _numbered(mixtures: Mixtures, columns: dict[str, Any], sequence: NDArray[np.int64]) -> dict[str, Any]:
+def _numbered(mixtures: Mixtures, columns: dict[str, Any], sequence: Ints) -> dict[str, Any]:
     """With the number of the text, and which of its orders it is."""
     import pyarrow
 
@@ -159,17 +159,17 @@ class Mixtures(Tabular):
         return cls(scores, len(scores) // max(1, texts))
 
     @cached_property
-    def logprobs(self) -> NDArray[np.float64]:
+    def logprobs(self) -> Floats:
         """log Pr of each text in each order: S × K."""
         return self.scores.logprob.reshape(len(self), -1) if len(self) else np.zeros((0, self.count))
 
     @cached_property
-    def logprob(self) -> NDArray[np.float64]:
+    def logprob(self) -> Floats:
         """The log of the mean probability of each text: S."""
         return np.array([log_mean(row) for row in self.logprobs], np.float64)
 
     @cached_property
-    def spread(self) -> NDArray[np.float64]:
+    def spread(self) -> Floats:
         """`Mixture.spread` of each text: S."""
         return np.array([spread(row) for row in self.logprobs], np.float64)
 
@@ -204,7 +204,7 @@ class Mixtures(Tabular):
         return mixtures_html(self)
 
 
-def log_mean(logprobs: Sequence[float] | NDArray[np.float64]) -> float:
+def log_mean(logprobs: Sequence[float] | Floats) -> float:
     """log of the mean of exp, in float64; −inf where all are."""
     top = float(max(logprobs))
     if top == -math.inf:
@@ -212,7 +212,7 @@ def log_mean(logprobs: Sequence[float] | NDArray[np.float64]) -> float:
     return top + math.log(math.fsum(math.exp(float(each) - top) for each in logprobs) / len(logprobs))
 
 
-def spread(logprobs: Sequence[float] | NDArray[np.float64]) -> float:
+def spread(logprobs: Sequence[float] | Floats) -> float:
     """The largest less the smallest; 0 where all are −inf, which agree."""
     top, low = float(max(logprobs)), float(min(logprobs))
     return 0.0 if top == low else top - low

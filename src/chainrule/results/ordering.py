@@ -12,9 +12,8 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Ints = NDArray[np.int64]
+from chainrule._types import Ints
 
 _MOST = 16  # places written out before a line says …
 

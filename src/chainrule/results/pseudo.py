@@ -18,8 +18,8 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from chainrule._types import Floats, Ints
 from chainrule.engine.engine import Progress
 from chainrule.engine.predictors.base import Orderless, Place
 from chainrule.errors import InputError
@@ -27,8 +27,6 @@ from chainrule.forest.forest import offsets
 from chainrule.text.requests import Request
 from chainrule.text.start_end import Start
 from chainrule.text.tokenizer import Tokenizes, naming
-
-Ints = NDArray[np.int64]
 
 NO_PROBABILITY = "a score, and no probability: its exp does not sum to 1 over all texts"
 
@@ -38,8 +36,8 @@ class PseudoScore:
     """The pseudo-log-likelihood of one text, and every term of it. It is a score and no probability."""
 
     request: Request
-    ids: NDArray[np.int64]
-    terms: NDArray[np.float64]  # log Pr(ids[i] | all other tokens, context included), nats
+    ids: Ints
+    terms: Floats  # log Pr(ids[i] | all other tokens, context included), nats
     within_words: bool  # whether tokens to the right within the same word were hidden as well
     tokenizer: Tokenizes | None
     model: str

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule._types import Ints
 from chainrule.forest.forest import offsets, ranges
 from chainrule.results import units
 from chainrule.text.spans import char_spans, distinct
@@ -171,7 +172,7 @@ def _tokens(scores: Scores, ids_T: NDArray[np.integer]) -> pyarrow.Array:
     return pyarrow.array([name(id) for id in id_U.tolist()], pyarrow.string()).take(pyarrow.array(which_T))
 
 
-def _spans(scores: Scores) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _spans(scores: Scores) -> tuple[Ints, Ints]:
     """`Score.spans.char_spans` of every sequence, one after another; −1 where there are none."""
     begin_T, stop_T = np.full(len(scores.ids), -1), np.full(len(scores.ids), -1)
     texts, bodies, numbers = [], [], []

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.engine.selfcheck.invariance import Invariance
+from chainrule._types import Floats, Ints
 from chainrule.results import units
 from chainrule.results.ordering import Ordering
 from chainrule.text.continuation import Segment
@@ -18,6 +18,7 @@ from chainrule.text.requests import Request
 from chainrule.text.spans import Spans
 from chainrule.text.start_end import Start
 from chainrule.text.tokenizer import Tokenizes, naming
+from chainrule.verdict import Verdict
 
 
 def kind(request: Request, start: Start, ordering: Ordering | None) -> str:
@@ -37,17 +38,17 @@ class Score:
     request: Request
     start: Start
     end: int | None  # the id of the end symbol whose factor is the last one, or None
-    ids: NDArray[np.int64]
-    logprobs: NDArray[np.float64]  # log Pr(ids[i] | the embeddings before it), nats
-    contexts: NDArray[np.int64]  # how many embeddings that were, start symbol included
+    ids: Ints
+    logprobs: Floats  # log Pr(ids[i] | the embeddings before it), nats
+    contexts: Ints  # how many embeddings that were, start symbol included
     ranks: NDArray[np.int32]  # 1: the most probable token
-    entropies: NDArray[np.float64]  # of the conditional distribution, nats
+    entropies: Floats  # of the conditional distribution, nats
     top_ids: NDArray[np.int32]  # T × k: the most probable tokens in each place, where asked for
-    top_logprobs: NDArray[np.float64]
+    top_logprobs: Floats
     windows: int  # more than 1: the text was longer than the model's context, or than the window; see `cut`
     tokenizer: Tokenizes | None
     model: str
-    invariant: Invariance  # whether these numbers have the same bits in any other company
+    invariant: Verdict  # whether these numbers have the same bits in any other company
     ordering: Ordering | None = None  # in which order the factors were taken; None: left to right, as causal models do
 
     @cached_property
@@ -131,13 +132,13 @@ class Score:
         )
 
     @property
-    def places(self) -> NDArray[np.int64]:
+    def places(self) -> Ints:
         """Which token of the text each column is: all, but for one that is given."""
         if self.ordering is not None:
             return self.ordering.places - len(self.request.context_ids)
         return np.arange(len(self.request.ids) - len(self.ids), len(self.request.ids))
 
-    def context_positions(self, column: int) -> NDArray[np.int64]:
+    def context_positions(self, column: int) -> Ints:
         """The places that a factor was conditioned on, in the order in which they became known; a context's come first.
 
         In windows those are the last ones. The start symbol, where there is one, stands before all of them and is no place.
@@ -162,7 +163,7 @@ class Score:
         return units.bits(self.logprob)
 
     @property
-    def surprisals_bits(self) -> NDArray[np.float64]:
+    def surprisals_bits(self) -> Floats:
         """−log2 of each factor."""
         return -self.logprobs / units.LN2
 

@@ -10,12 +10,12 @@ from functools import partial
 import numpy as np
 import torch
 
+from chainrule._checks import is_whole
 from chainrule._warnings import outside
 from chainrule.engine.engine import Engine, Progress
 from chainrule.engine.execution import Begun
 from chainrule.engine.plan import Body, plan
 from chainrule.engine.predictors.base import Chain
-from chainrule.engine.selfcheck.invariance import Invariance
 from chainrule.errors import InputError, short
 from chainrule.forest.forest import offsets
 from chainrule.results.batch import Scores
@@ -24,6 +24,7 @@ from chainrule.scoring.in_order import Found, Orders, in_orders
 from chainrule.text.requests import Request
 from chainrule.text.start_end import Start
 from chainrule.text.tokenizer import Tokenizes, naming
+from chainrule.verdict import Verdict
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Settings:
         """Raises InputError for a number out of range."""
         rows = () if self.rows is None else (("rows", self.rows, 1, 1 << 20),)
         for name, value, low, high in (("top", self.top, 0, vocab_size), *rows):
-            if isinstance(value, bool) or not isinstance(value, int | np.integer) or not low <= value <= high:
+            if not is_whole(value, low, high):
                 raise InputError(f"{name} must be a whole number from {low} to {high}, not {short(value)}")
 
 
@@ -84,7 +85,7 @@ def scores_of(
     found: Found,
     *,
     orderings: Sequence[Ordering | None],
-    invariant: Invariance,
+    invariant: Verdict,
     end: int | None = None,
 ) -> Scores:
     """What was found, as `Scores`."""
@@ -106,7 +107,7 @@ def scores_of(
 
 def _left_to_right(
     engine: Engine | Chain, settings: Settings, begun: Begun | None, made: list[Request], starts: list[Start]
-) -> tuple[Found, Invariance]:
+) -> tuple[Found, Verdict]:
     """The factors of a causal model, as it was trained to give them."""
     assert isinstance(engine, Engine), "all other models are asked in an order"
     bodies = [_body(request, own) for request, own in zip(made, starts, strict=True)]

@@ -10,19 +10,18 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from chainrule._types import Ints
 from chainrule.engine.engine import Answer, Progress
 from chainrule.engine.predictors.base import Chain
-from chainrule.engine.selfcheck.invariance import Invariance
 from chainrule.errors import InputError
 from chainrule.forest.forest import offsets, ranges
 from chainrule.forest.permutations import Ordered, resolve
 from chainrule.results.ordering import Ordering
 from chainrule.text.requests import Request
 from chainrule.text.start_end import Start
+from chainrule.verdict import Verdict
 
-Ints = NDArray[np.int64]
 T = TypeVar("T")
 
 _CAUSAL = "causal: the network looks at the tokens before, and at no others"
@@ -107,13 +106,13 @@ def in_orders(
     made: list[Request],
     starts: list[Start],
     settings: How,
-    ordinary: Callable[[list[Request], list[Start]], tuple[Found, Invariance]],
-) -> tuple[Found, list[Ordering | None], Invariance]:
+    ordinary: Callable[[list[Request], list[Start]], tuple[Found, Verdict]],
+) -> tuple[Found, list[Ordering | None], Verdict]:
     """The factors of every sequence in its order: left to right by `ordinary`, if that can be, all others by the chain."""
     sequences = [_sequence(*each) for each in zip(made, starts, orders.order_S, strict=True)]
     plain_S = np.array([orders.ordinary and _ascending(sequence.fed_L) for sequence in sequences], bool)
     numbers = [np.flatnonzero(plain_S), np.flatnonzero(~plain_S)]
-    parts: list[tuple[Found, Invariance]] = []
+    parts: list[tuple[Found, Verdict]] = []
     hows: dict[bool, tuple[str, str, bool]] = {True: (_CAUSAL, "", True)}
     if len(numbers[0]) or (orders.ordinary and not len(sequences)):
         plain = [made[s] for s in numbers[0]], [starts[s] for s in numbers[0]]

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from chainrule._types import Ints
 from chainrule.errors import ModelError
 from chainrule.text.tokenizer import Tokenizes, naming
 
@@ -24,7 +24,7 @@ class Frame:
     before: int
     behind: int
     mask: int
-    left_out: NDArray[np.int64]  # ids that cannot occur, ascending
+    left_out: Ints  # ids that cannot occur, ascending
     says: str  # which those are, in one line
     token: Callable[[int], str]
 
@@ -61,7 +61,7 @@ def _symbol(
 
 def _impossible(
     tokenizer: Tokenizes | None, config: Mapping[str, int | None], vocab_size: int, used: set[int]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+) -> tuple[Ints, Ints]:
     """The symbols that no text holds, and the ids that stand for nothing; both ascend."""
     kept = config.get("unk") if tokenizer is None else tokenizer.unk_id
     special = {id for id in config.values() if isinstance(id, int)} if tokenizer is None else tokenizer.special_ids
@@ -70,7 +70,7 @@ def _impossible(
     return symbols, np.setdiff1d(np.arange(vocab_size), np.union1d(known, symbols))
 
 
-def _says(symbols: NDArray[np.int64], unknown: NDArray[np.int64], vocab_size: int, token: Callable[[int], str]) -> str:
+def _says(symbols: Ints, unknown: Ints, vocab_size: int, token: Callable[[int], str]) -> str:
     names = ", ".join(token(id) for id in symbols[:_NAMED].tolist()) + ", …" * (len(symbols) > _NAMED)
     beyond = f" and {len(unknown)} ids without a token" if len(unknown) else ""
     left = len(symbols) + len(unknown)

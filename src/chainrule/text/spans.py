@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule._types import Ints
 from chainrule.text.align import Span, match
 
 if TYPE_CHECKING:
     from chainrule.text.tokenizer import Tokenizes
 
-Ints = NDArray[np.int64]
 
 _BLOCK = 4096  # texts whose bytes are looked at together
 

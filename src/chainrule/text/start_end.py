@@ -8,8 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
-
+from chainrule._checks import is_whole
 from chainrule.errors import InputError, short
 
 _CHOICES = "'auto', 'bos', 'eos', 'given', or a token id"
@@ -132,7 +131,7 @@ def _symbol(vocab_size: int, *candidates: int | Sequence[int] | None) -> int | N
 
 
 def _checked_id(requested: object, vocab_size: int, what: str, choices: str) -> int:
-    if isinstance(requested, bool) or not isinstance(requested, (int, np.integer)):
+    if not is_whole(requested):
         raise InputError(f"{what} is not a token id: choose {choices}.")
     if not 0 <= requested < vocab_size:
         raise InputError(f"{what} is out of range: this model has the token ids 0 to {vocab_size - 1}.")

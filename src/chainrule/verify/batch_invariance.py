@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from chainrule._types import Ints
 from chainrule.engine.selfcheck.reference import distance
-from chainrule.verify.references import Ids, Subject, farthest
+from chainrule.verify.references import Subject, farthest
 from chainrule.verify.report import Finding
 
 EQUAL = 16  # tokens of sequences of one length, which need no padding
@@ -84,7 +85,7 @@ def chunk_sizes(s: Subject) -> Finding:
     )
 
 
-def _in_chunks(s: Subject, sequences: list[Ids], sizes: tuple[int, ...]) -> dict[str, float]:
+def _in_chunks(s: Subject, sequences: list[Ints], sizes: tuple[int, ...]) -> dict[str, float]:
     """How far factors move when so many contexts are computed at a time, from the usual number."""
     usual = s.given(sequences)
     return {f"{rows} contexts": farthest(usual, s.given(sequences, rows=rows)) for rows in sizes}

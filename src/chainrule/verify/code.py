@@ -23,8 +23,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from chainrule._types import Floats
 from chainrule.engine.decoding.stepper import Stepper
 from chainrule.engine.plan import rows_and_stride
 from chainrule.errors import InputError
@@ -244,9 +244,7 @@ def _check_fingerprint(made: dict[str, str], here: dict[str, str]) -> None:
         )
 
 
-def _distributions(
-    lm: Language, ids: Sequence[int], first: int, length: int, progress: Progress | None
-) -> Iterator[NDArray[np.float64]]:
+def _distributions(lm: Language, ids: Sequence[int], first: int, length: int, progress: Progress | None) -> Iterator[Floats]:
     """log Pr(· | what stands before) for the places from `first` to `length`, in the windows that the scorer uses.
 
     `ids` is read at each place only after its distribution was taken: a decoder appends it meanwhile. Nothing is made in

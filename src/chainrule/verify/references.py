@@ -12,10 +12,10 @@ from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from chainrule._types import Floats, Ints
 from chainrule.engine.engine import Engine
-from chainrule.engine.selfcheck.invariance import Invariance, experts
+from chainrule.engine.selfcheck.invariance import experts
 from chainrule.engine.selfcheck.reference import distance
 from chainrule.errors import InputError
 from chainrule.models.base import Model
@@ -23,15 +23,13 @@ from chainrule.models.causal import PretrainedModel
 from chainrule.models.dtype import name_of
 from chainrule.models.head import all_logits
 from chainrule.models.table import TableModel
-from chainrule.ops.native.build import Status
+from chainrule.ops.native.build import Kernels
 from chainrule.ops.sealed import sealed
 from chainrule.results.batch import Scores
 from chainrule.results.conditional import Conditional
 from chainrule.text.start_end import Start
 from chainrule.text.tokenizer import Tokenizes
-
-Ids = NDArray[np.int64]
-Floats = NDArray[np.float64]
+from chainrule.verdict import Verdict
 
 TEXTS = (
     "It is raining. I need an umbrella, and you need one too; the capital of France is Paris.",
@@ -62,9 +60,9 @@ class Language(Protocol):
     @property
     def causal(self) -> bool: ...
     @property
-    def invariant(self) -> Invariance: ...
+    def invariant(self) -> Verdict: ...
     @property
-    def kernels(self) -> Status: ...
+    def kernels(self) -> Kernels: ...
     def score_batch(self, texts: Sequence[Any], **options: Any) -> Scores: ...
     def conditional(self, context: Any = None, *, start: str | int | None = None) -> Conditional: ...
     def embed(self, ids: Sequence[int]) -> torch.Tensor: ...
@@ -143,7 +141,7 @@ class Subject:
         return distance(centred(self.own_PV[:, self.asked_K]), centred(self.reference.logprob_PV[:, self.asked_K]))
 
     @cached_property
-    def asked_K(self) -> Ids:
+    def asked_K(self) -> Ints:
         """K tokens that are asked for in every place: those of the text and others, most of them improbable."""
         others = self.draw.integers(0, self.model.head.size, LENGTH)
         return np.unique(np.concatenate([self.ids_T, others]))
@@ -157,7 +155,7 @@ class Subject:
     def found_PK(self) -> Floats:
         """log Pr of the tokens that are asked for, behind each prefix of the text, through the library: one forest."""
         prefixes = [self.ids_T[: p + 1] for p in range(len(self.ids_T) - 1)]
-        sequences: list[Ids] = [np.append(prefix, token) for prefix in prefixes for token in self.asked_K]
+        sequences: list[Ints] = [np.append(prefix, token) for prefix in prefixes for token in self.asked_K]
         return np.array([logprobs[-1] for logprobs in self.given(sequences)]).reshape(len(prefixes), -1)
 
     @cached_property
@@ -200,28 +198,28 @@ class Subject:
             self._trial[1].let_go(cast("PretrainedModel", self.model))
             self._trial = None
 
-    def own(self, ids_T: Ids, dtype: torch.dtype | None = None) -> Floats:
+    def own(self, ids_T: Ints, dtype: torch.dtype | None = None) -> Floats:
         """log Pr(· | ids[:i + 1]) for every i, T × V: the model's own whole forward of this sequence alone, unpadded."""
         return self.own_logits(ids_T, dtype).double().log_softmax(-1).cpu().numpy()
 
     @sealed
-    def own_logits(self, ids_T: Ids, dtype: torch.dtype | None = None) -> torch.Tensor:
+    def own_logits(self, ids_T: Ints, dtype: torch.dtype | None = None) -> torch.Tensor:
         model = self.model
         if isinstance(model, PretrainedModel):
             return (model if dtype is None else self.trial(dtype)).own_logits(torch.from_numpy(ids_T))
         hidden_TH = model.hidden(model.inputs(torch.from_numpy(ids_T))[None])[0]
         return all_logits(model.head, hidden_TH)
 
-    def given(self, sequences: Sequence[Ids], **options: Any) -> list[Floats]:
+    def given(self, sequences: Sequence[Ints], **options: Any) -> list[Floats]:
         """The factors of each sequence, scored together, behind its first token."""
         scores = self.lm.score_batch([ids.tolist() for ids in sequences], start="given", **options)
         return [score.logprobs for score in scores]
 
-    def alone(self, sequences: Sequence[Ids], **options: Any) -> list[Floats]:
+    def alone(self, sequences: Sequence[Ints], **options: Any) -> list[Floats]:
         """The same, one sequence at a time."""
         return [self.given([ids], **options)[0] for ids in sequences]
 
-    def random(self, count: int, length: int) -> list[Ids]:
+    def random(self, count: int, length: int) -> list[Ints]:
         """Sequences of random tokens that fit into the context; the start symbol is none of them."""
         return [np.array(self.stream(min(length, self.longest)), np.int64) for _ in range(count)]
 
@@ -230,12 +228,12 @@ class Subject:
         found = self.draw.integers(0, self.model.head.size, length)
         return np.where(found == self.lm.start.id, (found + 1) % self.model.head.size, found).tolist()
 
-    def others(self, ids: Ids) -> Ids:
+    def others(self, ids: Ints) -> Ints:
         """A different token for each."""
         size = self.model.head.size
         return (ids + self.draw.integers(1, size, len(ids))) % size if size > 1 else ids
 
-    def _encoded(self, texts: Sequence[str] | None) -> tuple[list[str], list[Ids]]:
+    def _encoded(self, texts: Sequence[str] | None) -> tuple[list[str], list[Ints]]:
         tokenizer = self.lm.tokenizer
         if tokenizer is None or (texts is None and not isinstance(self.model, PretrainedModel)):
             if texts is not None:
@@ -251,7 +249,7 @@ class Subject:
             )
         return found, encoded
 
-    def _text(self, encoded: list[Ids]) -> Ids:
+    def _text(self, encoded: list[Ints]) -> Ints:
         """The first tokens of all texts together; random ones where those are too few, or nearly all the same."""
         ids_T = np.concatenate([*encoded, np.zeros(0, np.int64)])[: min(LENGTH, self.longest)]
         if len(ids_T) < 2 or len(np.unique(ids_T)) < len(ids_T) // 3:

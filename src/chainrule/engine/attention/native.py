@@ -13,13 +13,11 @@ from functools import cached_property
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
+from chainrule._types import Ints
 from chainrule.forest.tiles import T, Tiles
 from chainrule.ops import native
-
-Ints = NDArray[np.int64]
 
 
 class NativeLayout:

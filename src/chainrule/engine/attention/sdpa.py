@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from chainrule._types import Ints
 from chainrule.forest.tiles import KEYS, QUERIES, Far, Near, T, Tiles
 from chainrule.ops.transfer import sent
 
@@ -118,7 +118,7 @@ class FarCall:
         return self._mask_11XK
 
 
-def _index(rows: NDArray[np.int64], device: torch.device) -> slice | Tensor:
+def _index(rows: Ints, device: torch.device) -> slice | Tensor:
     """Rows to take: a slice, which copies nothing, where they follow one another."""
     rows = rows.reshape(-1)
     if np.array_equal(rows, np.arange(rows[0], rows[0] + len(rows))):

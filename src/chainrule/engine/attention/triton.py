@@ -18,14 +18,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from chainrule._types import Bools, Ints
 from chainrule.ops.gpu import takes_triton
 from chainrule.ops.transfer import sent
 
-Ints = NDArray[np.int64]
-Blocks = NDArray[np.bool_]
+Blocks = Bools
 
 WIDEST = 512  # heads
 ALIGNED = 4  # numbers of a table are padded to a multiple of this: 16 bytes, as Triton likes pointers

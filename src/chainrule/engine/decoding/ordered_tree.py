@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from chainrule._types import Ints
 from chainrule.engine.decoding.tree import Grove, Grown, PathGrove, grove_of
 from chainrule.engine.predictors.any_order import AnyOrderChain
 from chainrule.engine.predictors.base import Chain, Place
 from chainrule.errors import InputError
 from chainrule.forest.permutations import Ordered
-
-Ints = NDArray[np.int64]
 
 
 def ordered_grove(chain: Chain, ordered: Ordered) -> Grove:

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from chainrule._types import Floats
 from chainrule.engine.attention.layout import Layout, PathCarry
 from chainrule.engine.engine import Engine
 from chainrule.engine.execution import run_chunk
@@ -34,7 +34,7 @@ class Stepper:
         self._room = room(self.model.head, self.model.device)
 
     @sealed
-    def feed(self, ids: Sequence[int]) -> NDArray[np.float64]:
+    def feed(self, ids: Sequence[int]) -> Floats:
         """log Pr(v | all tokens so far, and these) for every v of the vocabulary: V. Raises ModelError where it is NaN."""
         if not ids or len(self.ids) + len(ids) > self.length:
             raise ValueError(f"{len(ids)} tokens do not fit behind {len(self.ids)} of a path of {self.length}")

@@ -19,9 +19,9 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from chainrule._types import Ints
 from chainrule.engine.attention.layout import How, Layout, PathCarry, RowsLayout, with_sink
 from chainrule.engine.attention.native import native_attend
 from chainrule.engine.engine import Engine, refuse_nan
@@ -34,7 +34,6 @@ from chainrule.ops.matmul import usual_rows
 from chainrule.ops.sealed import sealed
 from chainrule.ops.transfer import sent
 
-Ints = NDArray[np.int64]
 MANY = 8  # rows from which it costs less to give them the bits of scoring at once than to score them again
 
 Feed = Callable[[Tensor, Ints], Tensor]  # tokens, and how many stand before each on its path → what the network takes

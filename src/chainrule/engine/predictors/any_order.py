@@ -11,18 +11,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from chainrule._types import Floats, Ints
 from chainrule.engine.engine import Answer, Engine, Progress, Question
 from chainrule.engine.node_inputs import Placed
 from chainrule.engine.predictors.base import Place, Support
-from chainrule.engine.selfcheck.invariance import Invariance
 from chainrule.errors import InputError, ModelError
 from chainrule.forest.forest import Forest, offsets, ranges
 from chainrule.forest.permutations import Ordered
 from chainrule.models.any_order import AnyOrderModel
-
-Ints = NDArray[np.int64]
+from chainrule.verdict import Verdict
 
 
 class AnyOrderChain:
@@ -41,7 +39,7 @@ class AnyOrderChain:
         self.engine, self.model, self.path, self.reason = engine, model, engine.path, engine.reason
 
     @property
-    def invariance(self) -> Invariance:
+    def invariance(self) -> Verdict:
         """Whether a factor has the same bits in any company."""
         return self.engine.invariance
 
@@ -59,7 +57,7 @@ class AnyOrderChain:
         question, node_T = _question(triples, [len(s.order_T) for s in sequences])
         return self.engine.answer(question, rows=rows, top=top, progress=progress).at(node_T)
 
-    def conditionals(self, places: list[Place], *, rows: int | None = None) -> NDArray[np.float64]:
+    def conditionals(self, places: list[Place], *, rows: int | None = None) -> Floats:
         """log Pr(v | seen) for every v of the vocabulary, B × V. Raises InputError as `factors` does."""
         triples = []
         for item, place in enumerate(places):

@@ -10,14 +10,12 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from chainrule._types import Floats, Ints
 from chainrule.engine.engine import Answer, Progress
-from chainrule.engine.selfcheck.invariance import Invariance
 from chainrule.errors import InputError
 from chainrule.forest.permutations import Ordered
-
-Ints = NDArray[np.int64]
+from chainrule.verdict import Verdict
 
 
 class Place(NamedTuple):
@@ -48,7 +46,7 @@ class Chain(Protocol):
     causal: bool  # whether it is an ordinary causal model left to right: no factor depends then on the text's length
 
     @property
-    def invariance(self) -> Invariance: ...
+    def invariance(self) -> Verdict: ...
 
     def factors(
         self, sequences: list[Ordered], *, rows: int | None = ..., top: int = 0, progress: Progress | None = None
@@ -60,7 +58,7 @@ class Chain(Protocol):
         """
         ...
 
-    def conditionals(self, places: list[Place], *, rows: int | None = ...) -> NDArray[np.float64]:
+    def conditionals(self, places: list[Place], *, rows: int | None = ...) -> Floats:
         """log Pr(v | seen) for every v of the vocabulary, B × V; −inf for what is outside the support."""
         ...
 

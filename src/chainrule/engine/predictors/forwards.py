@@ -15,23 +15,20 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from chainrule._types import Floats, Ints
 from chainrule.engine.engine import Answer, Progress, empty_answer, refuse_nan, store
 from chainrule.engine.head.readout import Distributions, block_rows, read, room
-from chainrule.engine.selfcheck.invariance import Invariance
 from chainrule.models.base import Head
 from chainrule.models.head import all_logits
 from chainrule.models.transformer import Network
 from chainrule.ops.matmul import usual_rows
 from chainrule.ops.sealed import sealed
 from chainrule.ops.transfer import sent
+from chainrule.verdict import Verdict
 
-Ints = NDArray[np.int64]
-
-
-NO_PROMISE = Invariance(
+NO_PROMISE = Verdict(
     False, "texts of one length share passes of the model's own attention, whose bits may depend on how many there are"
 )
 
@@ -127,7 +124,7 @@ class Reader:
         return replace(answer, rows=computed)
 
     @sealed
-    def conditionals(self, plan: Plan, *, rows: int | None) -> NDArray[np.float64]:
+    def conditionals(self, plan: Plan, *, rows: int | None) -> Floats:
         """log Pr(v | …) for every v of the vocabulary, N × V. Raises ModelError where it is NaN."""
         found_CV = np.empty((len(plan.pass_C), self.head.size))
         space, count = room(self.head, self.network.device), block_rows(self.head.size)
@@ -140,11 +137,11 @@ class Reader:
         return found_CV[plan.context_N]
 
 
-def logprobs(logits_TV: Tensor) -> NDArray[np.float64]:
+def logprobs(logits_TV: Tensor) -> Floats:
     """log softmax of each row in float64, as one writes it down."""
     return logits_TV.double().log_softmax(-1).cpu().numpy()
 
 
-def head_logprobs(head: Head, hidden_CH: Tensor) -> NDArray[np.float64]:
+def head_logprobs(head: Head, hidden_CH: Tensor) -> Floats:
     """The same of what a head makes of hidden states, C × V: for trials, which are small."""
     return logprobs(all_logits(head, hidden_CH))

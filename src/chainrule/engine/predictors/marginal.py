@@ -16,14 +16,14 @@ from dataclasses import replace
 from itertools import product
 
 import numpy as np
-from numpy.typing import NDArray
 
+from chainrule._types import Floats, Ints
 from chainrule.engine.engine import Answer, Engine, Progress, empty_answer
 from chainrule.engine.plan import Body, plan
-from chainrule.engine.predictors.base import Ints, Place, Steps, Support, check_places
-from chainrule.engine.selfcheck.invariance import Invariance
+from chainrule.engine.predictors.base import Place, Steps, Support, check_places
 from chainrule.errors import InputError
 from chainrule.forest.permutations import Ordered
+from chainrule.verdict import Verdict
 
 MOST = 65_536  # texts of one length that are summed over
 
@@ -39,11 +39,11 @@ class MarginalChain:
 
     def __init__(self, engine: Engine) -> None:
         self.engine, self.model = engine, engine.model
-        self._tables: dict[tuple[int, int | None], NDArray[np.float64]] = {}
+        self._tables: dict[tuple[int, int | None], Floats] = {}
         self._computed = 0
 
     @property
-    def invariance(self) -> Invariance:
+    def invariance(self) -> Verdict:
         return self.engine.invariance  # sums of the same table, each in one order
 
     def factors(
@@ -68,13 +68,13 @@ class MarginalChain:
         self._check_all(places)
         return self._answer(places, token_N, rows, top, progress)
 
-    def conditionals(self, places: list[Place], *, rows: int | None = None) -> NDArray[np.float64]:
+    def conditionals(self, places: list[Place], *, rows: int | None = None) -> Floats:
         """log Pr(v | seen) for every v of the vocabulary, B × V; all −inf where what is seen is impossible."""
         self._check_all(places)
         return np.array([self._conditional(place, rows) for place in places]).reshape(-1, self.model.head.size)
 
     def _answer(self, places: Sequence[Place], token_N: Ints, rows: int | None, top: int, progress: Progress | None) -> Answer:
-        found: dict[tuple[object, ...], NDArray[np.float64]] = {}
+        found: dict[tuple[object, ...], Floats] = {}
         answer, before = empty_answer(len(places), top, 0), self._computed
         for n, place in enumerate(places):
             seen = tuple(sorted((int(p), int(place.ids_L[p])) for p in place.seen))
@@ -86,7 +86,7 @@ class MarginalChain:
                 progress(n + 1, len(places))
         return replace(answer, rows=self._computed - before, contexts=len(found))
 
-    def _conditional(self, place: Place, rows: int | None) -> NDArray[np.float64]:
+    def _conditional(self, place: Place, rows: int | None) -> Floats:
         table = self._table(len(place.ids_L), place.start_id, rows)
         at: list[int | slice] = [slice(None)] * table.ndim
         for p in np.asarray(place.seen).tolist():
@@ -97,7 +97,7 @@ class MarginalChain:
         total = _logsumexp(joint_V[None])[0]
         return joint_V - total if total > -np.inf else joint_V
 
-    def _table(self, length: int, start_id: int | None, rows: int | None) -> NDArray[np.float64]:
+    def _table(self, length: int, start_id: int | None, rows: int | None) -> Floats:
         """log Pr of all texts of this length, V × V × …; without a start symbol given their first token."""
         key = length, start_id
         if key not in self._tables:
@@ -138,7 +138,7 @@ class MarginalChain:
             )
 
 
-def _logsumexp(logs_VK: NDArray[np.float64]) -> NDArray[np.float64]:
+def _logsumexp(logs_VK: Floats) -> Floats:
     """Of each row; −inf where all of it is."""
     top_V = logs_VK.max(1)
     floor_V = np.where(top_V > -np.inf, top_V, 0.0)
@@ -146,7 +146,7 @@ def _logsumexp(logs_VK: NDArray[np.float64]) -> NDArray[np.float64]:
         return floor_V + np.log(np.exp(logs_VK - floor_V[:, None]).sum(1))
 
 
-def _write(answer: Answer, n: int, logprob_V: NDArray[np.float64], token: int, top: int) -> None:
+def _write(answer: Answer, n: int, logprob_V: Floats, token: int, top: int) -> None:
     possible = logprob_V[logprob_V > -np.inf]
     best = np.argsort(-logprob_V, kind="stable")[:top]
     answer.logprob_N[n], answer.rank_N[n] = logprob_V[token], 1 + (logprob_V > logprob_V[token]).sum()

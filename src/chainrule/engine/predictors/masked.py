@@ -14,11 +14,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from chainrule._types import Floats, Ints
 from chainrule.engine.engine import Answer, Progress
-from chainrule.engine.predictors.base import Ints, Place, Steps, Support, check_places
+from chainrule.engine.predictors.base import Place, Steps, Support, check_places
 from chainrule.engine.predictors.forwards import NO_PROMISE, Asked, Plan, Reader, Reading, head_logprobs, logprobs
 from chainrule.engine.selfcheck.probe import check_settled, settings
 from chainrule.engine.selfcheck.reference import LONG, SHARE, SURE, distance, moved, surely_off, tolerance
@@ -80,7 +80,7 @@ class MaskedChain:
             self._check(np.array([token]), np.zeros(1, np.int64), item, place.target)
         return self._answer(places, token_N, rows, top, progress)
 
-    def conditionals(self, places: list[Place], *, rows: int | None = None) -> NDArray[np.float64]:
+    def conditionals(self, places: list[Place], *, rows: int | None = None) -> Floats:
         """log Pr(v | seen) for every v of the vocabulary, B × V; −inf for what cannot occur."""
         self._check_all(places)
         return self._reader.conditionals(self._plan(places), rows=rows)

@@ -16,8 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from chainrule._types import Floats, Ints
 from chainrule.engine.engine import Answer, Progress
-from chainrule.engine.predictors.base import Ints, Place, Steps, Support, check_places
+from chainrule.engine.predictors.base import Place, Steps, Support, check_places
 from chainrule.engine.predictors.forwards import NO_PROMISE, Asked, Plan, Reader, Reading, head_logprobs, logprobs
 from chainrule.engine.selfcheck.probe import check_settled, settings
 from chainrule.engine.selfcheck.reference import SHARE, SURE, distance, moved, surely_off, tolerance
@@ -62,7 +63,7 @@ class TwoStreamChain:
 
         return self._reader.answer(Plan.of(len(steps), ask), steps.token_N, rows=rows, top=top, progress=progress)
 
-    def conditionals(self, places: list[Place], *, rows: int | None = None) -> NDArray[np.float64]:
+    def conditionals(self, places: list[Place], *, rows: int | None = None) -> Floats:
         """log Pr(v | seen) for every v of the vocabulary, B × V; it depends on the order in which `seen` became known."""
         check_places(places)
         for item, place in enumerate(places):
@@ -150,7 +151,7 @@ class TwoStreamChain:
         other_L[order_L[half:]] = (ids_L[order_L[half:]] + 1) % self.model.head.size
         return not np.array_equal(self._whole(trial, ids_L, order_L)[:half], self._whole(trial, other_L, order_L)[:half])
 
-    def _whole(self, trial: TwoStreamModel, ids_L: Ints, order_L: Ints) -> NDArray[np.float64]:
+    def _whole(self, trial: TwoStreamModel, ids_L: Ints, order_L: Ints) -> Floats:
         """log Pr(v | …) of all places but the first one in the order, in one pass: T × V."""
         fed_L, rank_L = _known(ids_L, order_L)
         reading = Reading(fed_L[None], rank_L[None], np.zeros(len(order_L) - 1, np.int64), order_L[1:])

@@ -7,7 +7,6 @@ type, and every kernel is tried with the shapes that the model uses. Where a bit
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -21,21 +20,11 @@ from chainrule.models.base import Model
 from chainrule.models.causal import PretrainedModel
 from chainrule.models.table import TableModel
 from chainrule.ops.sealed import sealed
+from chainrule.verdict import Verdict
 
 LENGTH = 23  # tokens of the sequence that is scored in different company
 SHARED = 9  # how many of them another sequence begins with
 ROWS = 16  # of the chunks in which it is scored alone, so that its path is carried
-
-
-@dataclass(frozen=True)
-class Invariance:
-    """Whether a factor has the same bits alone and in any batch, order, chunk or forest. True or false as it stands."""
-
-    holds: bool
-    reason: str
-
-    def __bool__(self) -> bool:
-        return self.holds
 
 
 def flushes_denormals() -> bool:
@@ -47,32 +36,28 @@ _SMALLEST, _ONE = [5e-324, 1.0]
 
 
 @sealed
-def check(engine: Engine) -> Invariance:
+def check(engine: Engine) -> Verdict:
     """What can be promised of this model on this machine with this number of threads."""
     model = engine.model
     if isinstance(model, TableModel):
-        return Invariance(True, "each row of a table is looked up by itself")
+        return Verdict(True, "each row of a table is looked up by itself")
     if engine.path != "forest":
-        return Invariance(False, f"on the {engine.path} path the model's own forward is used, whose bits move with its batch")
+        return Verdict(False, f"on the {engine.path} path the model's own forward is used, whose bits move with its batch")
     if model.device.type != "cpu":
-        return Invariance(False, f"the order in which kernels add up is not under control on {model.device.type}")
+        return Verdict(False, f"the order in which kernels add up is not under control on {model.device.type}")
     if flushes_denormals():
-        return Invariance(
+        return Verdict(
             False, "this thread takes denormal numbers for 0 (torch.set_flush_denormal), and other threads may not do so"
         )
     if mixture := experts(model):
-        return Invariance(
-            False, f"a mixture of experts ({mixture}) gives an expert as many rows as the batch happens to send it"
-        )
+        return Verdict(False, f"a mixture of experts ({mixture}) gives an expert as many rows as the batch happens to send it")
     unsettled = [kind for kind in _kinds(model) if not settled(kind)]
     if unsettled:
-        return Invariance(False, f"the attention kernel's bits move with the number of queries or keys here: {unsettled[0]}")
+        return Verdict(False, f"the attention kernel's bits move with the number of queries or keys here: {unsettled[0]}")
     differing = _differing(engine)
     if differing:
-        return Invariance(
-            False, f"{differing} of {LENGTH - 1} factors had other bits alone than in company when this was tried"
-        )
-    return Invariance(True, "fixed row counts and keys by depth; tried out, no bit differed alone and in company")
+        return Verdict(False, f"{differing} of {LENGTH - 1} factors had other bits alone than in company when this was tried")
+    return Verdict(True, "fixed row counts and keys by depth; tried out, no bit differed alone and in company")
 
 
 def _differing(engine: Engine) -> int:

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from chainrule._types import Floats, Ints
 from chainrule.engine.attention.layout import NAME
 from chainrule.engine.engine import Engine, Question
 from chainrule.errors import ModelError
@@ -20,8 +20,6 @@ from chainrule.models.double import DoubleModel, in_float64
 from chainrule.models.transformer import Network
 from chainrule.ops.sealed import WeightsWritten, unless_memory
 
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
 N = TypeVar("N", bound=Network)
 
 TOLERANCE = 1e-3  # nats; agreement is 1e-5 and better, a wrong mask or position moves factors by 0.1 and more

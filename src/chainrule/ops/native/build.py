@@ -25,6 +25,7 @@ from chainrule.cache_dir import cache_folder
 from chainrule.errors import ModelError
 from chainrule.ops.native.compiler import CompilerError, compiled, loaded
 from chainrule.ops.native.kept import Kept, kept
+from chainrule.verdict import Verdict
 
 SOURCE = Path(__file__).with_name("kernels.c")
 FLAGS = ("-O3", "-march=native", "-fopenmp", "-fPIC", "-shared", "-fno-math-errno", "-Wno-psabi")
@@ -34,44 +35,41 @@ SECONDS = 60  # a compiler that takes longer is not waited for
 
 
 @dataclass(frozen=True)
-class Status:
-    """The compiled kernels, or none, and why."""
+class Kernels(Verdict):
+    """Whether there are compiled kernels, with the reason, and the library that holds them."""
 
-    library: ctypes.CDLL | None
-    reason: str
+    library: ctypes.CDLL | None = None
     lanes: int = 0  # numbers computed at a time
-    product: bool = False  # whether it has one of bfloat16 factors
-
-    def __bool__(self) -> bool:
-        return self.library is not None
+    product: bool = False  # whether the library has a product of bfloat16 factors
 
 
 @cache
-def status() -> Status:
+def status() -> Kernels:
     """Whether there are compiled kernels here, found out when it is first asked for; true or false, with its `reason`."""
     choice = os.environ.get("CHAINRULE_NATIVE", "")
     if choice == "0":
-        return Status(None, "CHAINRULE_NATIVE=0 leaves the compiled kernels out")
+        return Kernels(False, "CHAINRULE_NATIVE=0 leaves the compiled kernels out")
     if choice not in CHOICES:
-        return Status(None, f"CHAINRULE_NATIVE={choice} is none of 0 (no kernels), 1 (as without it) and avx2 (no AVX-512)")
+        return Kernels(False, f"CHAINRULE_NATIVE={choice} is none of 0 (no kernels), 1 (as without it) and avx2 (no AVX-512)")
     if platform.system() != "Linux" or platform.machine() != "x86_64":
-        return Status(None, f"the kernels are written for Linux on x86-64, not {platform.system()} on {platform.machine()}")
+        return Kernels(False, f"the kernels are written for Linux on x86-64, not {platform.system()} on {platform.machine()}")
     try:
         named = shlex.split(os.environ.get("CC", ""))
     except ValueError as error:
-        return Status(None, f"CC={os.environ['CC']} cannot be read as a command: {error}")
+        return Kernels(False, f"CC={os.environ['CC']} cannot be read as a command: {error}")
     compiler = named or [c for c in map(shutil.which, ("cc", "gcc", "clang")) if c][:1]
     if not compiler:
-        return Status(None, "there is no C compiler (cc, gcc or clang; apt install gcc, for one)")
+        return Kernels(False, "there is no C compiler (cc, gcc or clang; apt install gcc, for one)")
     try:
         library, note = _library(compiler, (*FLAGS, *CHOICES[choice]))
     except (OSError, CompilerError) as error:
-        return Status(None, f"{shlex.join(compiler)} could not compile them: {error}")
+        return Kernels(False, f"{shlex.join(compiler)} could not compile them: {error}")
     lanes = library.lanes()
     if lanes < LANES:
-        return Status(None, "this CPU has neither AVX2 nor AVX-512")
+        return Kernels(False, "this CPU has neither AVX2 nor AVX-512")
     product = hasattr(library, "product_b")
-    return Status(library, f"compiled by {shlex.join(compiler)}, {lanes} numbers at a time{note}", lanes, product)
+    reason = f"compiled by {shlex.join(compiler)}, {lanes} numbers at a time{note}"
+    return Kernels(True, reason, library, lanes, product)
 
 
 def _library(compiler: list[str], flags: tuple[str, ...]) -> tuple[ctypes.CDLL, str]:

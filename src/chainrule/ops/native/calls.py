@@ -12,13 +12,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from chainrule._types import Ints
 from chainrule.ops.native import build
 from chainrule.ops.native.tables import DEEPEST, check
-
-Ints = NDArray[np.int64]
 
 _SUFFIX = {torch.float32: "f", torch.bfloat16: "b"}
 SMALL = 16_384  # numbers below which a second thread costs more than it brings

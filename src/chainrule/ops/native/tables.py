@@ -10,9 +10,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-Ints = NDArray[np.int64]
+from chainrule._types import Bools, Ints
 
 DEEPEST = 2**30  # depths are 32-bit integers in the kernel
 
@@ -71,7 +70,7 @@ def _check_tiles(table_B6: Ints, places: int, rows: int) -> None:
     _refuse("tile {} has its near places {} outside the {}", outside, table_B6, places)
 
 
-def _refuse(message: str, wrong_B: NDArray[np.bool_], table: Ints, bound: int) -> None:
+def _refuse(message: str, wrong_B: Bools, table: Ints, bound: int) -> None:
     if wrong_B.any():
         first = int(wrong_B.argmax())
         raise ValueError(message.format(first, table[first].tolist(), bound) + " there are")
