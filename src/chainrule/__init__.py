@@ -16,7 +16,8 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from chainrule.errors import ChainruleError, InputError, ModelError, OutputError
     from chainrule.generation import Generated, Step
-    from chainrule.language import LanguageModel, load
+    from chainrule.language import LanguageModel
+    from chainrule.loading import load
     from chainrule.models.any_order import AnyOrderConfig, AnyOrderForCausalLM
     from chainrule.models.packaged import pull
     from chainrule.models.table import TableModel
@@ -53,7 +54,7 @@ _HOMES = {
     "Scores": "results",
     "Step": "generation",
     "TableModel": "models.table",
-    "load": "language",
+    "load": "loading",
     "pull": "models.packaged",
 }
 

@@ -54,7 +54,7 @@ def command(name: str | None = None) -> Callable[[Callable[..., None]], Callable
 
 def load(model: str | None, device: str, dtype: str, start: str, threads: int | None) -> LanguageModel:
     """The model that the options name."""
-    from chainrule.language import load as read
+    from chainrule.loading import load as read
 
     try:
         policy: str | int = int(start)

@@ -10,7 +10,7 @@ from chainrule.cli.sink import Sink, table_of
 from chainrule.cli.stream import contexts_of, stream
 
 if TYPE_CHECKING:
-    from chainrule.engine.engine import Progress
+    from chainrule.engine.question import Progress
     from chainrule.language import LanguageModel
     from chainrule.results import PseudoScore
 

@@ -17,7 +17,7 @@ from chainrule.results.mixture import Mixtures
 if TYPE_CHECKING:
     import pyarrow
 
-    from chainrule.engine.engine import Progress
+    from chainrule.engine.question import Progress
     from chainrule.language import LanguageModel
     from chainrule.results import Conditional, Ranked
 

@@ -12,7 +12,7 @@ from chainrule.cli.progress import progress
 from chainrule.errors import InputError
 
 if TYPE_CHECKING:
-    from chainrule.engine.engine import Progress
+    from chainrule.engine.question import Progress
     from chainrule.language import LanguageModel
 
 SHARD = 1000  # texts scored and written at a time, so that memory does not grow with the input

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Callable
 from contextlib import nullcontext, redirect_stderr, suppress
 from io import StringIO
 from pathlib import Path
@@ -13,23 +14,25 @@ import torch
 
 from chainrule._warnings import quiet
 from chainrule.errors import ModelError
-from chainrule.models.causal import PretrainedModel
 from chainrule.models.checkpoint import Checkpoint, read, weight_names
 from chainrule.models.damage import bounded, check_numbers, first_line, refusing
 from chainrule.models.dtype import choose_dtype
 from chainrule.models.gguf_header import read_header
-from chainrule.models.masked import MaskedModel, is_masked
+from chainrule.models.masked import is_masked
 from chainrule.models.packaged import DEFAULT, PACKAGED, fault, folder
 from chainrule.models.threads import choose as choose_threads
-from chainrule.models.two_stream import TwoStreamModel, is_two_stream
+
+Wrap = Callable[[Any, str], Any]
 
 _TEXTS = ("*.json", "*.model", "*.txt", "*.tiktoken", "*.spm", "*.jinja")  # of a repository on the hub: all but weights
 
 
 def load_model(
-    name: str | Path | None, *, dtype: str = "float32", device: str = "cpu", threads: int | None = None
-) -> tuple[PretrainedModel | MaskedModel | TwoStreamModel, Path]:
+    name: str | Path | None, wrap: Wrap, *, dtype: str = "float32", device: str = "cpu", threads: int | None = None
+) -> tuple[Any, Path]:
     """The model called `name`, and where its tokenizer is to be read from. Raises ModelError, with the remedy.
+
+    `wrap` makes a model of a network of transformers and its name (see `engine.predictors.registry`).
 
     `dtype` "auto" is bfloat16 where the device has arithmetic for it, else float32; `dtype_reason` of the model says which,
     and why. `threads` is how many the network runs on (None: see `chainrule.models.threads.choose`).
@@ -45,20 +48,9 @@ def load_model(
             checkpoint = read(source, str(source)) if isinstance(source, Path) else _from_hub(source)
             source, lm = checkpoint.folder, _built(checkpoint, dtype)
         _refuse_nan(lm, name)
-        model = _wrapped(_to_device(lm, device), name)
+        model = wrap(_to_device(lm, device), name)
     model.dtype_reason = reason
     return model, source
-
-
-def _wrapped(lm: Any, name: str) -> PretrainedModel | MaskedModel | TwoStreamModel:
-    """A network as what it is, by its own class and its forward."""
-    from chainrule.models.any_order import AnyOrderForCausalLM, AnyOrderModel
-
-    if isinstance(lm, AnyOrderForCausalLM):
-        return AnyOrderModel(lm, name)
-    if is_two_stream(lm):
-        return TwoStreamModel(lm, name)
-    return MaskedModel(lm, name) if is_masked(lm.config, type(lm).__name__) else PretrainedModel(lm, name)
 
 
 def read_gguf(file: Path, dtype: str) -> Any:
