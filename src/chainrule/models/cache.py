@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from chainrule.errors import ModelError
+from chainrule.errors import ModelError, require
 from chainrule.folders import cache_folder
 from chainrule.scratch import DAY, clear_leftovers, scratch_folder
 
@@ -87,6 +87,7 @@ def pull(name: str, say: Callable[[str], None] = lambda line: None) -> Path:
     _clear(target.parent)
     if pulled(name):
         return target
+    require("gguf", f"converting {name}, which comes as a .gguf file,", ModelError)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with scratch_folder(target.parent, _SCRATCH) as scratch:

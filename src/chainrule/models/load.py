@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from chainrule.errors import ModelError
+from chainrule.errors import ModelError, require
 from chainrule.models.cache import DEFAULT, PACKAGED, fault, folder
 from chainrule.models.checkpoint import Checkpoint, read, weight_names
 from chainrule.models.damage import bounded, check_numbers, first_line, refusing
@@ -63,6 +63,7 @@ def _wrapped(lm: Any, name: str) -> PretrainedModel | MaskedModel | TwoStreamMod
 
 def read_gguf(file: Path, dtype: str) -> Any:
     """A .gguf checkpoint, its weights widened to `dtype`, as an ordinary model that can be saved. Raises ModelError."""
+    require("gguf", f"reading {file}", ModelError)
     from transformers import AutoModelForCausalLM, GgufConfig
 
     with refusing(str(file)):
