@@ -80,6 +80,11 @@ sanitize: $(READY)
 package: $(READY)
 	$(BIN)/python scripts/check_package.py --torch "$(TORCH)"
 
+# Which lines of chainrule the tests run, and the share of them. What runs in other processes does not count.
+coverage: model
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage report
+
 # torch first and by itself: a range would let pip pick another build (see README, Installing).
 $(READY): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -88,4 +93,4 @@ $(READY): pyproject.toml
 	touch $(READY)
 
 clean:
-	rm -rf .venv .bench dist .pytest_cache .hypothesis .ruff_cache .import_linter_cache
+	rm -rf .venv .bench dist .coverage .pytest_cache .hypothesis .ruff_cache .import_linter_cache
