@@ -27,6 +27,8 @@ SDIST = (
     "tests/conftest.py",
     "benchmarks/data/book.txt",
     "docs/architectures.md",
+    ".github/workflows/ci.yml",
+    ".pre-commit-config.yaml",
 )
 USE = """\
 import math
