@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .PHONY: demo test check static format model bench bench-quick floor exactness invariance kernels overhead proof growing
-.PHONY: edges zoo sanitize clean
+.PHONY: edges zoo sanitize package coverage clean
 
 demo: model
 	$(BIN)/python scripts/demo.py
@@ -76,6 +76,15 @@ zoo: $(READY)
 sanitize: $(READY)
 	$(BIN)/python scripts/sanitize.py
 
+# sdist and wheel, in dist/, each installed into an empty environment: 2 minutes.
+package: $(READY)
+	$(BIN)/python scripts/check_package.py --torch "$(TORCH)"
+
+# Which lines of chainrule the tests run, and the share of them. What runs in other processes does not count.
+coverage: model
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage report
+
 # torch first and by itself: a range would let pip pick another build (see README, Installing).
 $(READY): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -84,4 +93,4 @@ $(READY): pyproject.toml
 	touch $(READY)
 
 clean:
-	rm -rf .venv .bench .pytest_cache .hypothesis .ruff_cache .import_linter_cache
+	rm -rf .venv .bench dist .coverage .pytest_cache .hypothesis .ruff_cache .import_linter_cache

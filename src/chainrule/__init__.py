@@ -83,10 +83,12 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'chainrule' has no attribute {name!r}")
-    return getattr(import_module(f"chainrule.{_HOMES[name]}"), name)
+if not TYPE_CHECKING:  # a checker would take any name that it gives for one that is there
+
+    def __getattr__(name: str) -> Any:
+        if name not in _HOMES:
+            raise AttributeError(f"module 'chainrule' has no attribute {name!r}")
+        return getattr(import_module(f"chainrule.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:
