@@ -6,7 +6,7 @@ import ast
 import inspect
 import re
 import sys
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,18 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "src")]
 
 import reference  # noqa: E402
+from sphinx.ext.napoleon import Config, GoogleDocstring  # noqa: E402
 
 import chainrule  # noqa: E402
 
 project = "chainrule"
 release = version = chainrule.__version__
 copyright = "chainrule's authors, Apache-2.0"
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_copybutton"]
 exclude_patterns = ["_static"]
+smartquotes = False  # options begin with two hyphens
 html_theme = "furo"
+pygments_dark_style = "github-dark"
 html_title = f"chainrule {release}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
@@ -40,7 +43,7 @@ python_use_unqualified_type_names = True
 maximum_signature_line_length = 80
 
 GENERATED = {"<!-- commands -->": reference.commands_reference, "<!-- columns -->": reference.columns_reference}
-OUTSIDE = re.compile(r"\]\((?=\.\./)")  # a link to a file that is no page is a file to download
+SECTION = re.compile(r"^(Args|Arguments|Attributes|Returns|Raises|Yields|Examples?|Notes?):\s*$")  # of Google's style
 
 
 def read_page(app: Any, name: str, source: list[str]) -> None:
@@ -53,7 +56,8 @@ def read_page(app: Any, name: str, source: list[str]) -> None:
         whole = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
         whole = re.sub(r"\]\((?!https?:|#)(?:docs/)?", lambda m: "](" if m[0].endswith("docs/") else "](../", whole)
         text = whole
-    source[0] = OUTSIDE.sub("](path:", text)
+    out = "../" * (name.count("/") + 1)
+    source[0] = text.replace(f"]({out}", f"](path:{out}")  # a file that is no page is one to download
 
 
 def as_rst(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
@@ -61,13 +65,9 @@ def as_rst(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[s
 
     A paragraph "name: what it is", with its other lines indented, becomes an entry of a list.
     """
-    if not any(lines) and what == "attribute":
-        lines[:] = [comment_of(name)]
     made, entry, block = [], False, False
-    sections = re.compile(r"^(Args|Arguments|Attributes|Returns|Raises|Yields|Examples?|Notes?):\s*$")
     for line in lines:
-        if sections.match(line):  # napoleon's, to the end
-            block = True
+        block = block or bool(SECTION.match(line))  # to the end
         text = escaped(line)
         found = None if block else re.match(r"^([a-z_]+(?:, [a-z_]+)*): (.*)", line)
         if found:
@@ -78,7 +78,9 @@ def as_rst(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[s
         else:
             made += ([""] if entry else []) + [text]
             entry = False
-    lines[:] = made
+    if block:
+        made = GoogleDocstring(made, Config(napoleon_use_rtype=False), app, "function", name, obj, options).lines()
+    lines[:] = made + (listed(fields_of(obj)) if what == "class" else [])
 
 
 def escaped(line: str) -> str:
@@ -87,29 +89,46 @@ def escaped(line: str) -> str:
     return "".join(f"`{p}`" if i % 2 else re.sub(r"([\\*|]|(?<=\w)_(?=\W|$))", r"\\\1", p) for i, p in enumerate(parts))
 
 
-def comment_of(name: str) -> str:
-    """The comment behind a field of a class, by the field's full name."""
-    _, owner, field = name.rsplit(".", 2)
-    for each in getattr(getattr(chainrule, owner, None), "__mro__", ()):
-        if field in (found := comments(each)):
-            return found[field]
-    return ""
+def listed(fields: dict[str, tuple[str, str]]) -> list[str]:
+    """The fields of a class as a list: name, type as it is written, and the comment."""
+    lines = [
+        f"- **{name}** ({escaped(kind)}){': ' if comment else ''}{escaped(comment)}" for name, (kind, comment) in fields.items()
+    ]
+    return ["", *lines, ""] if lines else []
 
 
 @cache
-def comments(owner: type) -> dict[str, str]:
-    """The comments behind the fields of a class, on the same line."""
-    try:
-        source = inspect.getsource(owner)
-    except (OSError, TypeError):
-        return {}
-    lines = source.splitlines()
-    body = ast.parse(inspect.cleandoc(source) if source[0] == " " else source).body[0]
-    fields = [each for each in getattr(body, "body", []) if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name)]
-    behind = {each.target.id: lines[(each.end_lineno or 1) - 1].partition("  # ")[2] for each in fields}
-    return {name: escaped(text[0].upper() + text[1:]) for name, text in behind.items() if text}
+def fields_of(owner: type) -> dict[str, tuple[str, str]]:
+    """The annotated fields of a class: type, and the comment on the same line."""
+    source = inspect.getsource(owner)
+    lines, body = source.splitlines(), ast.parse(source).body[0]
+    found = [
+        each for each in getattr(body, "body", []) if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name)
+    ]
+    behind = [lines[(each.end_lineno or 1) - 1].partition("  # ")[2] for each in found]
+    return {
+        ast.unparse(f.target): (ast.unparse(f.annotation).replace("np.", ""), text)
+        for f, text in zip(found, behind, strict=True)
+    }
+
+
+def no_signature(app: Any, what: str, name: str, obj: Any, options: Any, signature: str, returns: str) -> Any:
+    """Results and configs are not made by users: their fields are listed in its place."""
+    return ("", None) if what == "class" and fields_of(obj) else None
+
+
+def in_the_list(app: Any, what: str, name: str, obj: Any, skip: bool, options: Any) -> bool | None:
+    """Fields are in the list of their class, and have no entry of their own."""
+    owners = [getattr(chainrule, each) for each in chainrule.__all__ if isinstance(getattr(chainrule, each), type)]
+    return True if any(name in fields_of(owner) for owner in owners) and not callable(obj) and not is_property(obj) else None
+
+
+def is_property(obj: Any) -> bool:
+    return isinstance(obj, property | cached_property)
 
 
 def setup(app: Any) -> None:
     app.connect("source-read", read_page)
-    app.connect("autodoc-process-docstring", as_rst, priority=400)  # before napoleon
+    app.connect("autodoc-process-docstring", as_rst)
+    app.connect("autodoc-process-signature", no_signature)
+    app.connect("autodoc-skip-member", in_the_list)

@@ -1,4 +1,4 @@
-"""Build the documentation into site/, and check it: every link and anchor leads somewhere, and a page loads nothing from elsewhere.
+"""Build the documentation into site/, and check it: links and anchors lead somewhere, and pages load nothing from elsewhere.
 
 python scripts/build_site.py            # make docs
 python scripts/build_site.py --check    # check the site that is there
@@ -42,8 +42,8 @@ class Page(HTMLParser):
 
 def build() -> None:
     """Run Sphinx; a warning, such as a link to nowhere, is an error. Raises SystemExit."""
-    command = [sys.executable, "-m", "sphinx", "--builder", "html", "--fail-on-warning", "--keep-going", "--quiet", "--jobs", "auto"]
-    command += ["--fresh-env", "--doctree-dir", str(SITE / ".doctrees"), str(ROOT / "docs"), str(SITE)]
+    command = [sys.executable, "-m", "sphinx", "--fail-on-warning", "--keep-going", "--quiet", "--fresh-env"]
+    command += ["--doctree-dir", str(SITE / ".doctrees"), str(ROOT / "docs"), str(SITE)]
     if subprocess.run(command, cwd=ROOT, check=False).returncode:
         raise SystemExit("the documentation was not built: see the warnings above")
 

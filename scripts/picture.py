@@ -21,7 +21,8 @@ def main() -> None:
     console.print(f"\n$ chainrule score {TEXT!r}", style="bold")
     console.print(lm.score(TEXT))
     target = Path(__file__).resolve().parent.parent / "docs" / "terminal.svg"
-    svg = re.sub(r"\s*@font-face \{.*?\}\n", "\n", console.export_svg(title="chainrule"), flags=re.DOTALL)  # fonts of another host
+    svg = console.export_svg(title="chainrule")
+    svg = re.sub(r"\s*@font-face \{.*?\}\n", "\n", svg, flags=re.DOTALL)  # which would be fetched from another host
     target.write_text(svg.replace("Fira Code, monospace", "Fira Code, DejaVu Sans Mono, monospace"), encoding="utf-8")
 
 

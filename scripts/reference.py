@@ -111,7 +111,7 @@ def tables() -> dict[str, dict[str, str]]:
 
 
 def _types(table: Any) -> dict[str, str]:
-    return {field.name: re.sub(r"<(\w+): ", "<", str(field.type)).replace("<", " of ").replace(">", "") for field in table.schema}
+    return {f.name: re.sub(r"<(\w+): ", " of ", str(f.type)).replace(">", "") for f in table.schema}
 
 
 def commands_reference() -> str:
@@ -157,28 +157,26 @@ class Parameter:
             name = (info.metavar or parameter.name.upper()).strip("[]") + ("…" if several else "")
             return cls(False, name if required else f"[{name}]", info.help or "")
         given = [each for each in (info.default, *(info.param_decls or ())) if isinstance(each, str)]  # the first is in default
-        names = ", ".join(given or [f"--{parameter.name.replace('_', '-')}"])
-        value = "" if kind is bool else f" {_value(kind)}"
-        return cls(True, names + value, _with_default(info.help or "", parameter.default))
+        long, *short = given or [f"--{parameter.name.replace('_', '-')}"]
+        spelled = "` `".join([long if kind is bool else f"{long} {_value(kind)}", *short])
+        return cls(True, spelled, _with_default((info.help or "") + _choices(kind), parameter.default))
 
     def row(self) -> str:
         """Its line of a table."""
-        return f"| `{_piped(self.spelled)}` | {_escaped(self.help)} |"
+        return f"| `{self.spelled}` | {_escaped(self.help)} |"
 
 
 def _value(kind: Any) -> str:
-    if isinstance(kind, type) and issubclass(kind, Enum):
-        return "|".join(str(member.value) for member in kind)
     return {int: "N", float: "X"}.get(kind, "TEXT")
+
+
+def _choices(kind: Any) -> str:
+    return f" One of {', '.join(str(member.value) for member in kind)}." if issubclass(kind, Enum) else ""
 
 
 def _with_default(text: str, default: Any) -> str:
     plain = isinstance(default, str | int) and not isinstance(default, bool) and "Default" not in text
     return f"{text} Default: {default}." if plain else text
-
-
-def _piped(text: str) -> str:
-    return text.replace("|", "\\|")
 
 
 def _escaped(text: str) -> str:

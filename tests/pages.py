@@ -1,8 +1,8 @@
 """The code of the documents: blocks of Python and of the command line, run in their order, and the output that is shown.
 
-A block of Python is followed by a block of text where its output is shown. A console block holds commands ("$ chainrule …", with "< FILE" at
-most) and, where it is shown, their standard output. In shown output numbers may differ by rounding, and … stands for anything. A block that cannot run
-has a comment before it, <!-- not run: the reason -->.
+A block of Python is followed by a block of text where its output is shown. A console block holds commands ("$ chainrule …",
+with "< FILE" at most) and their standard output where it is shown. There, numbers may differ by rounding, and … is anything.
+A block that cannot run has a comment before it, <!-- not run: the reason -->.
 """
 
 from __future__ import annotations
