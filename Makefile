@@ -82,7 +82,7 @@ zoo: $(READY)
 sanitize: $(READY)
 	$(BIN)/python scripts/sanitize.py
 
-# torch first and by itself: a range would let pip pick another build (see README, Installing).
+# torch first and by itself: a range would let pip pick another build (see docs/install.md).
 $(READY): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -c 'import torch' 2>/dev/null || $(BIN)/pip install --quiet "$(TORCH)"

@@ -25,7 +25,6 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_copybutton"]
 exclude_patterns = ["_static"]
 smartquotes = False  # options begin with two hyphens
 html_theme = "furo"
-pygments_dark_style = "github-dark"
 html_title = f"chainrule {release}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
@@ -105,10 +104,10 @@ def fields_of(owner: type) -> dict[str, tuple[str, str]]:
     found = [
         each for each in getattr(body, "body", []) if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name)
     ]
-    behind = [lines[(each.end_lineno or 1) - 1].partition("  # ")[2] for each in found]
+    after = [lines[(each.end_lineno or 1) - 1].partition("  # ")[2] for each in found]
     return {
         ast.unparse(f.target): (ast.unparse(f.annotation).replace("np.", ""), text)
-        for f, text in zip(found, behind, strict=True)
+        for f, text in zip(found, after, strict=True)
     }
 
 

@@ -174,12 +174,18 @@ def from_docs(page: str, body: str) -> str:
 def broken_links() -> list[str]:
     """Relative links of the documents that lead nowhere."""
     pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
-    links = [(p, target) for p in pages for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", p.read_text(encoding="utf-8"))]
-    return [
-        f"{p.relative_to(ROOT)}: {target} leads nowhere"
-        for p, target in links
-        if "://" not in target and not (p.parent / target).exists()
-    ]
+    links = [(page, link) for page in pages for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8"))]
+    return [f"{page.relative_to(ROOT)}: {link} leads nowhere" for page, link in links if not leads_somewhere(page, link)]
+
+
+def leads_somewhere(page: Path, link: str) -> bool:
+    """Whether there is such a file, and such a heading in it."""
+    path, _, heading = link.partition("#")
+    target = page.parent / path if path else page
+    if "://" in link or not heading or target.suffix != ".md":
+        return "://" in link or target.exists()
+    found = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE) if target.exists() else []
+    return heading in {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in found}
 
 
 def main() -> None:

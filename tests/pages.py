@@ -71,7 +71,7 @@ def commands(code: str) -> Iterator[tuple[str, str]]:
 
 
 def type_in(line: str, command: Command) -> tuple[int, str, str]:
-    """Run what stands behind the prompt."""
+    """Run what stands after the prompt."""
     words, stdin = shlex.split(line), None
     if "<" in words:
         at = words.index("<")
