@@ -28,6 +28,7 @@ html_theme = "furo"
 html_title = f"chainrule {release}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_favicon = "_static/icon.svg"
 html_copy_source = html_show_sourcelink = False
 
 myst_heading_anchors = 3

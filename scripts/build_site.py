@@ -7,8 +7,10 @@ python scripts/build_site.py --check    # check the site that is there
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -42,9 +44,11 @@ class Page(HTMLParser):
 
 def build() -> None:
     """Run Sphinx; a warning, such as a link to nowhere, is an error. Raises SystemExit."""
-    command = [sys.executable, "-m", "sphinx", "--fail-on-warning", "--keep-going", "--quiet", "--fresh-env"]
-    command += ["--doctree-dir", str(SITE / ".doctrees"), str(ROOT / "docs"), str(SITE)]
-    if subprocess.run(command, cwd=ROOT, check=False).returncode:
+    shutil.rmtree(SITE, ignore_errors=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        command = [sys.executable, "-m", "sphinx", "--fail-on-warning", "--keep-going", "--quiet", "--doctree-dir", scratch]
+        done = subprocess.run([*command, str(ROOT / "docs"), str(SITE)], cwd=ROOT, check=False)
+    if done.returncode:
         raise SystemExit("the documentation was not built: see the warnings above")
 
 
