@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from chainrule.cli.app import exclusive
+from chainrule.cli.options import exclusive
 from chainrule.cli.output import note
 from chainrule.errors import InputError
 from chainrule.files.opened import STDIN, check_encoding, reading
