@@ -195,11 +195,12 @@ def test_to_a_file(run, tiny, tmp_path, kind):
 
 
 def test_on_a_terminal(run, tiny, monkeypatch: pytest.MonkeyPatch, capsys):
-    from chainrule.cli.growing import Growing
+    from chainrule.cli.growing import run_generation
+    from chainrule.cli.options import StepOptions
 
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
-    options = {"method": "best", "length": 2, "samples": None, "top": None}
-    Growing(explain=False, json=False, output=None).run(lambda: tiny, lambda lm, **how: lm.generate(CONTEXT, **how), options)
+    options = {"method": "best", "length": 2, "samples": None}
+    run_generation(lambda: tiny, lambda lm, **kwargs: lm.generate(CONTEXT, **kwargs), options, StepOptions())
     out = capsys.readouterr().out
     assert "none is more probable" in out
     assert "log Pr" in out

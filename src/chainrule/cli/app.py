@@ -1,4 +1,4 @@
-"""The application, and how a function becomes one of its commands."""
+"""The Typer application, and the decorator that adds a function to it as a command."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
 
 
 class Once(TyperCommand):
-    """A command that takes no option twice which has one value: the first would be ignored."""
+    """A command that rejects a repeated option unless the option takes several values. Typer would ignore all but the last."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         _, _, given = self.make_parser(ctx).parse_args(list(args))
         for option in set(given):
-            single = option.param_type_name == "option" and not option.multiple and not getattr(option, "is_flag", False)
-            if single and given.count(option) > 1:
+            takes_one = option.param_type_name == "option" and not option.multiple and not getattr(option, "is_flag", False)
+            if takes_one and given.count(option) > 1:
                 note(f"chainrule: {option.opts[0]} is given {given.count(option)} times, and takes one value")
                 raise typer.Exit(2)
         return super().parse_args(ctx, args)
 
 
 def command(name: str | None = None, omit: Collection[str] = ()) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Makes a function a command, under its own name where none is given, without the options of its groups in `omit`."""
+    """Adds a function as a command. name: default: that of the function; omit: options of its groups that it does not take."""
     return lambda function: app.command(name, cls=Once)(guarded(spread(function, omit)))

@@ -1,4 +1,4 @@
-"""The commands that grow texts: generate and infill."""
+"""The commands that generate text: generate and infill."""
 
 # Heavy imports wait until the arguments have been read.
 
@@ -9,7 +9,7 @@ from typing import Annotated
 from typer import Argument, Option
 
 from chainrule.cli.app import command
-from chainrule.cli.options import GrowthOptions, ModelOptions, StepOptions, TextOptions
+from chainrule.cli.options import GenerationOptions, ModelOptions, StepOptions, TextOptions
 
 
 @command(omit=["context", "end", "context_special"])
@@ -20,19 +20,18 @@ def generate(
     stop: Annotated[list[str] | None, Option(help="A text to stop at; may be repeated.")] = None,
     no_end: Annotated[bool, Option("--no-end", help="Do not stop at the end symbol.")] = False,
     among: Annotated[list[str] | None, Option(help="Choose among these texts instead; may be repeated.")] = None,
-    growth: GrowthOptions,
+    generation: GenerationOptions,
     texts: TextOptions,
     outputs: StepOptions,
     model: ModelOptions,
 ) -> None:
     """Grow a text behind a context, token by token, and say how probable it is."""
-    from chainrule.cli.growing import Growing
+    from chainrule.cli.growing import run_generation
 
     outputs.check()
-    options = growth.arguments() | {"length": length, "stop": stop or (), "top": outputs.top}
-    fixed = {"end": False if no_end else None, "among": among, "order": growth.ordering(), "special": texts.special}
-    growing = Growing(outputs.explain, outputs.json, outputs.output)
-    growing.run(model.load, lambda lm, **how: lm.generate(context or None, **fixed, **how), options)
+    options = generation.arguments() | {"length": length, "stop": stop or ()}
+    fixed = {"end": False if no_end else None, "among": among, "order": generation.ordering(), "special": texts.special}
+    run_generation(model.load, lambda lm, **kwargs: lm.generate(context or None, **fixed, **kwargs), options, outputs)
 
 
 @command(omit=["context", "end", "context_special"])
@@ -40,18 +39,17 @@ def infill(
     *,
     template: Annotated[str, Argument(help='A text with blanks: "The ____ sat on the ____".')],
     lengths: Annotated[str | None, Option(help="How many tokens each blank takes, such as 1,2. Default: one each.")] = None,
-    growth: GrowthOptions,
+    generation: GenerationOptions,
     texts: TextOptions,
     outputs: StepOptions,
     model: ModelOptions,
 ) -> None:
     """Fill the blanks of a text, given all the rest, by a model that predicts in any order."""
-    from chainrule.cli.growing import Growing
-    from chainrule.cli.inputs import numbers
+    from chainrule.cli.growing import run_generation
+    from chainrule.cli.inputs import parse_numbers
 
     outputs.check()
-    sizes = None if lengths is None else numbers(lengths, "--lengths")
-    options = growth.arguments() | {"top": outputs.top}
-    fixed = {"order": growth.ordering(), "special": texts.special}
-    growing = Growing(outputs.explain, outputs.json, outputs.output)
-    growing.run(model.load, lambda lm, **how: lm.infill(template, sizes, **fixed, **how), options)
+    sizes = None if lengths is None else parse_numbers(lengths, "--lengths")
+    options = generation.arguments()
+    fixed = {"order": generation.ordering(), "special": texts.special}
+    run_generation(model.load, lambda lm, **kwargs: lm.infill(template, sizes, **fixed, **kwargs), options, outputs)

@@ -1,4 +1,4 @@
-"""The commands about models: verify, pull, models."""
+"""The commands for models: verify, pull and models."""
 
 # Heavy imports wait until the arguments have been read.
 
@@ -10,7 +10,7 @@ from typing import Annotated
 from typer import Argument, Option
 
 from chainrule.cli.app import command
-from chainrule.cli.options import InputOptions, ModelOptions, OutputOptions, exclusive
+from chainrule.cli.options import InputOptions, ModelOptions, OutputOptions, reject
 from chainrule.errors import InputError
 
 
@@ -46,11 +46,11 @@ def verify(
 
 
 def _check_task(inputs: InputOptions, json: bool, code: str | None, decode: str | None, output: str | None) -> None:
-    """Raises InputError for two of the things that verify can do, and for an option of another one."""
+    """Raises InputError for more than one task (--file, --code, --decode), and for an option of another task."""
     if sum(option is not None for option in (inputs.file or None, code, decode)) > 1:
         raise InputError("give one of --file, --code and --decode")
     if not inputs.file:
-        exclusive("is for the texts of --file", **inputs.given())
+        reject("is for the texts of --file", **inputs.table_options())
     if json and decode is not None:
         raise InputError("--json is for reports, and --decode gives a text: leave it out")
     if output is not None and code is None and decode is None:

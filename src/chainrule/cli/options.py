@@ -1,4 +1,4 @@
-"""The options that commands share, in groups: one dataclass a group, one field an option."""
+"""The options that commands share, in groups: a dataclass is a group, and a field is an option."""
 
 # Heavy imports wait until the arguments have been read.
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Form(StrEnum):
-    """How a file is laid out."""
+    """The format of a file of texts."""
 
     text = "text"
     csv = "csv"
@@ -33,14 +33,14 @@ class Form(StrEnum):
 
 
 class Quotes(StrEnum):
-    """What a quote at the beginning of a cell is."""
+    """The meaning of a quote at the start of a cell: CSV quoting, or text."""
 
     csv = "csv"
     text = "text"
 
 
 class Reads(StrEnum):
-    """How the name of a control symbol in a text is read."""
+    """How the name of a control symbol in a text is read: as plain text, or as the symbol."""
 
     text = "text"
     parse = "parse"
@@ -48,7 +48,7 @@ class Reads(StrEnum):
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """The model, and how it computes."""
+    """The model, its start symbol, and how it is computed."""
 
     panel: ClassVar = "Model"
     model: Annotated[
@@ -63,7 +63,7 @@ class ModelOptions:
     threads: Annotated[int | None, Option(min=1, help="Threads to compute with. Default: the cores it may use.")] = None
 
     def load(self) -> LanguageModel:
-        """The model, read from its files. Raises InputError."""
+        """Load the model. Raises InputError."""
         from chainrule.language import load
 
         try:
@@ -78,7 +78,7 @@ class ModelOptions:
 
 @dataclass(frozen=True)
 class TextOptions:
-    """How texts become tokens."""
+    """How texts are tokenised and conditioned."""
 
     panel: ClassVar = "Text"
     context: Annotated[str | None, Option("--context", "-c", help="A text that stands before and is given.")] = None
@@ -90,13 +90,13 @@ class TextOptions:
     context_special: Annotated[Reads | None, Option(help="The same in contexts. Default: as --special.")] = None
 
     def arguments(self) -> dict[str, Any]:
-        """As the library takes them, without the context."""
+        """Keyword arguments of the library, except the context."""
         return {"end": self.end or None, "special": self.special, "context_special": self.context_special}
 
 
 @dataclass(frozen=True)
 class InputOptions:
-    """Files of texts, how they are laid out, and which of their rows are left out."""
+    """Files of texts, their format, and the rows to skip."""
 
     panel: ClassVar = "Input"
     file: Annotated[
@@ -132,29 +132,29 @@ class InputOptions:
         layout = Layout(self.form, self.encoding, self.quotes)
         return Source(texts or [], self.file or [], columns, layout, context, self.skip_empty, self.skip_bad, self.begin)
 
-    def given(self) -> dict[str, Any]:
-        """The options, save --file, by their names on the command line with "_"."""
+    def table_options(self) -> dict[str, Any]:
+        """All options but --file, by their names on the command line, with "_" for "-"."""
         names = {"form": "format", "begin": "from"}
         return {names.get(name, name): value for name, value in asdict(self).items() if name != "file"}
 
 
 @dataclass(frozen=True)
 class OutputOptions:
-    """Where results go."""
+    """Where results are written."""
 
     panel: ClassVar = "Output"
     output: Annotated[str | None, Option("--output", "-o", help="Write a .csv, .jsonl or .parquet file.")] = None
     json: Annotated[bool, Option("--json", help="JSON on standard output.")] = False
 
     def check(self) -> None:
-        """Raises InputError for two places to write to."""
+        """Raises InputError if both are given."""
         if self.json and self.output is not None:
             raise InputError(
                 "give --json or --output, not both: --json goes to standard output, and a file's name says its format"
             )
 
     def sink(self, inputs: Sequence[str] = ()) -> Sink:
-        """The place itself. inputs: files that are read, and must not be written over. Raises OutputError."""
+        """The sink for the results. inputs: files that must not be overwritten. Raises OutputError."""
         from chainrule.cli.sink import Sink
 
         return Sink(self.output, self.json, inputs)
@@ -162,7 +162,7 @@ class OutputOptions:
 
 @dataclass(frozen=True)
 class OrderOptions:
-    """In which order tokens are predicted."""
+    """The orders in which tokens are predicted."""
 
     order: Annotated[
         list[str] | None,
@@ -175,10 +175,10 @@ class OrderOptions:
     seed: Annotated[int | None, Option(min=0, help="Of random orders. Default: 0.")] = None
 
     def arguments(self) -> dict[str, Any]:
-        """As the library takes them. Raises InputError."""
-        from chainrule.cli.inputs import orders
+        """Keyword arguments of the library. Raises InputError."""
+        from chainrule.cli.inputs import parse_orders
 
-        order = orders(self.order)
+        order = parse_orders(self.order)
         if self.seed is not None and not any(each.startswith("random") for each in self.order or []):
             raise InputError("--seed is for random orders: add --order random, or random:8")
         return {"order": order, "seed": self.seed or 0}
@@ -186,22 +186,22 @@ class OrderOptions:
 
 @dataclass(frozen=True)
 class WindowOptions:
-    """How texts are scored that are longer than the model's context."""
+    """How texts longer than the model's context are scored."""
 
     window: Annotated[int | None, Option(help="Score texts longer than this in windows. Default: the model's context.")] = None
     stride: Annotated[int | None, Option(help="Tokens a window moves on by. Default: half a window.")] = None
     no_window: Annotated[bool, Option("--no-window", help="Refuse texts longer than the model's context.")] = False
 
     def arguments(self) -> dict[str, Any]:
-        """As the library takes them. Raises InputError."""
+        """Keyword arguments of the library. Raises InputError."""
         if self.no_window:
-            exclusive("is for windows, and --no-window refuses them", window=self.window, stride=self.stride)
+            reject("is for windows, and --no-window refuses them", window=self.window, stride=self.stride)
         return {"window": False if self.no_window else self.window, "stride": self.stride}
 
 
 @dataclass(frozen=True)
-class GrowthOptions:
-    """How tokens are chosen."""
+class GenerationOptions:
+    """How the tokens of a generated text are chosen."""
 
     method: Annotated[str, Option(help="greedy, sample, beam, or best: exactly the most probable.")] = "greedy"
     samples: Annotated[int | None, Option("--samples", "-n", help="How many texts.")] = None
@@ -215,19 +215,19 @@ class GrowthOptions:
     order: Annotated[str | None, Option("--order", help="Fill the places in this order, as in score.")] = None
 
     def arguments(self) -> dict[str, Any]:
-        """As `Options` of the library takes them: all but the order."""
+        """Keyword arguments of the library, except the order."""
         return {name: value for name, value in asdict(self).items() if name != "order"}
 
     def ordering(self) -> Any:
-        """The order, as the library takes it. Raises InputError."""
-        from chainrule.cli.inputs import orders
+        """The order as the library takes it. Raises InputError."""
+        from chainrule.cli.inputs import parse_orders
 
-        return orders(None if self.order is None else [self.order])
+        return parse_orders(None if self.order is None else [self.order])
 
 
 @dataclass(frozen=True)
 class StepOptions(OutputOptions):
-    """Which steps and alternatives are shown, and where results go."""
+    """Where results are written, and which steps and alternatives are shown."""
 
     explain: Annotated[bool, Option("--explain", help="Show every step as it happens.")] = False
     top: Annotated[
@@ -236,8 +236,8 @@ class StepOptions(OutputOptions):
     ] = None
 
 
-def exclusive(why: str, **options: Any) -> None:
-    """Raises InputError for the first of these options that is given. Their names are those on the command line, with "_"."""
+def reject(why: str, **options: Any) -> None:
+    """Raises InputError for the first of these options that is given. Names as on the command line, with "_" for "-"."""
     for name, value in options.items():
         if value is not None and value is not False:
             raise InputError(f"--{name.strip('_').replace('_', '-')} {why}")

@@ -1,4 +1,4 @@
-"""The commands about texts that are given: score, rank, next, explain, pseudo."""
+"""The commands that score given texts: score, rank, next, explain and pseudo."""
 
 # Heavy imports wait until the arguments have been read.
 
@@ -16,7 +16,7 @@ Texts = Annotated[list[str] | None, Argument(help="Texts; none: standard input, 
 
 
 class Per(StrEnum):
-    """What one row of output stands for."""
+    """What one row of output is."""
 
     sequence = "sequence"
     text = "text"
@@ -95,10 +95,10 @@ def explain(
     model: ModelOptions,
 ) -> None:
     """Every factor written out: Pr(x_2 | e_0, e_1) = 0.083 …, with the running product."""
-    from chainrule.cli.output import tell
+    from chainrule.cli.output import print_result
 
     options = order.arguments() | texts.arguments()
-    tell(model.load().explain(text, context=texts.context, **options), outputs.json)
+    print_result(model.load().explain(text, context=texts.context, **options), outputs.json)
 
 
 @command(omit=["end", "pair_column", "start"])
