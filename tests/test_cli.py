@@ -199,12 +199,12 @@ def test_bad_input_is_one_clear_line_and_exit_code_2(run, files, tmp_path, case)
     assert set(tmp_path.iterdir()) == before  # nothing half-written is left
 
 
-def test_an_empty_line_is_named_and_what_stands_before_it_is_scored(run, files, tiny):
+def test_an_empty_line_is_named_and_the_lines_before_it_are_scored(run, files, tiny):
     code, out, err = run("score", "--file", files["EMPTY"])
     assert (code, [float(row["logprob"]) for row in rows_of(out)]) == (2, [tiny.score("a").logprob])
     assert err == (
-        "chainrule: line 2 of empty.txt is empty, so there is no token to score; --skip-empty leaves such rows out. "
-        "1 row is written: go on with --from 1 (and --skip-bad to leave such rows out)\n"
+        "chainrule: line 2 of empty.txt is empty, so there is no token to score; --skip-empty skips such rows. "
+        "1 row is written: continue with --from 1 (and --skip-bad to skip such rows)\n"
     )
 
 

@@ -1,4 +1,4 @@
-"""Growing texts on the command line: what it prints, step by step where asked, what it writes, and bad input."""
+"""Generation on the command line: what it prints, step by step where asked, what it writes, and bad input."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_without_a_context(run, tiny):
     assert rows_of(out)[0]["kind"] == "joint"
 
 
-def test_the_seed_that_was_drawn_is_told(run):
+def test_the_seed_that_was_drawn_is_reported(run):
     _, out, _ = run("generate", CONTEXT, "--method", "sample", "--length", "12")
     _, again, _ = run("generate", CONTEXT, "--method", "sample", "--length", "12", "--seed", rows_of(out)[0]["seed"])
     assert again == out
@@ -134,8 +134,8 @@ def test_steps_as_they_happen(run, tiny):
         number, context = line.split()[:2]
         assert (int(number), int(context)) == (i, s.contexts[i])
         assert repr(tiny.tokenizer.token(int(s.ids[i]))) in line
-        told = [float(line.split(name)[1].split()[0]) for name in (" log ", " so far ")]
-        assert told == pytest.approx([s.logprobs[i], running], abs=1e-4)
+        shown = [float(line.split(name)[1].split()[0]) for name in (" log ", " so far ")]
+        assert shown == pytest.approx([s.logprobs[i], running], abs=1e-4)
         assert line.endswith("of " + "  ".join(f"{token!r} {math.exp(logprob):.3g}" for token, logprob in s.top(i)))
     assert last == f"{s.text!r}: log Pr = {s.logprob:.6f} nats, 6 tokens, {s.story()}"
 

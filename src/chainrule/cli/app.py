@@ -25,7 +25,7 @@ app = typer.Typer(
 
 
 @app.callback(invoke_without_command=True)
-def root(version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False) -> None:
+def root(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
     """The exact probability of token sequences under neural language models, factor by factor."""
     if version:
         import chainrule
@@ -42,7 +42,7 @@ class Once(TyperCommand):
         for option in set(given):
             takes_one = option.param_type_name == "option" and not option.multiple and not getattr(option, "is_flag", False)
             if takes_one and given.count(option) > 1:
-                note(f"chainrule: {option.opts[0]} is given {given.count(option)} times, and takes one value")
+                note(f"chainrule: {option.opts[0]} is given {given.count(option)} times, but takes one value")
                 raise typer.Exit(2)
         return super().parse_args(ctx, args)
 

@@ -84,7 +84,7 @@ def _watcher(outputs: StepOptions, options: dict[str, Any], steps: list[Step], u
             OUT.write(f"{number}{step}\n")
             OUT.flush()
         elif update is not None:
-            update("growing", step.step + 1, total)
+            update("generating", step.step + 1, total)
 
     return watch
 

@@ -15,17 +15,17 @@ from chainrule.cli.options import GenerationOptions, ModelOptions, StepOptions, 
 @command(omit=["context", "end", "context_special"])
 def generate(
     *,
-    context: Annotated[str, Argument(help="What stands before; may be empty.")] = "",
-    length: Annotated[int | None, Option(help="The most tokens. Default: 64, or what there is room for.")] = None,
+    context: Annotated[str, Argument(help="The text before; may be empty.")] = "",
+    length: Annotated[int | None, Option(help="The maximum number of tokens. Default: 64, or as many as fit.")] = None,
     stop: Annotated[list[str] | None, Option(help="A text to stop at; may be repeated.")] = None,
     no_end: Annotated[bool, Option("--no-end", help="Do not stop at the end symbol.")] = False,
-    among: Annotated[list[str] | None, Option(help="Choose among these texts instead; may be repeated.")] = None,
+    among: Annotated[list[str] | None, Option(help="Choose one of these texts instead; may be repeated.")] = None,
     generation: GenerationOptions,
     texts: TextOptions,
     outputs: StepOptions,
     model: ModelOptions,
 ) -> None:
-    """Grow a text behind a context, token by token, and say how probable it is."""
+    """Generate a text after a context, token by token, with its log-probability."""
     from chainrule.cli.growing import run_generation
 
     outputs.check()
@@ -38,13 +38,13 @@ def generate(
 def infill(
     *,
     template: Annotated[str, Argument(help='A text with blanks: "The ____ sat on the ____".')],
-    lengths: Annotated[str | None, Option(help="How many tokens each blank takes, such as 1,2. Default: one each.")] = None,
+    lengths: Annotated[str | None, Option(help="The number of tokens in each blank, such as 1,2. Default: 1 each.")] = None,
     generation: GenerationOptions,
     texts: TextOptions,
     outputs: StepOptions,
     model: ModelOptions,
 ) -> None:
-    """Fill the blanks of a text, given all the rest, by a model that predicts in any order."""
+    """Fill the blanks of a text, given the rest of it, with a model that predicts in any order."""
     from chainrule.cli.growing import run_generation
     from chainrule.cli.inputs import parse_numbers
 

@@ -97,7 +97,7 @@ class Source:
             else:
                 raise BadRow(problem)
         if self.begin is not None and index < self.begin:
-            raise InputError(f"there is no row {self.begin} to begin from (--from): the input has {index + 1}, counted from 0")
+            raise InputError(f"--from {self.begin} is past the last row: the input has {index + 1} rows, counted from 0")
 
     def skip(self, problem: str) -> None:
         """Count a bad row that is skipped."""
@@ -108,13 +108,13 @@ class Source:
         """Write the number of skipped bad rows to standard error, if there are any."""
         if self.skipped:
             were = "row was" if self.skipped == 1 else "rows were"
-            note(f"chainrule: {self.skipped} {were} left out (--skip-bad); the first: {self.first_bad}")
+            note(f"chainrule: {self.skipped} {were} skipped (--skip-bad); the first: {self.first_bad}")
 
     def empty_error(self, action: str, kind: str = "text") -> InputError:
         """The error for an input without texts. action: what they are for: "score"; kind: what they are called."""
         if self.skipped:
-            return InputError(f"there is nothing to {action}: every row was left out")
-        return InputError(f"there is nothing to {action}: the input holds no {kind}")
+            return InputError(f"there is nothing to {action}: every row was skipped")
+        return InputError(f"there is nothing to {action}: the input has no {kind}")
 
     def _rows(self) -> Iterator[Row]:
         for number, text in enumerate(self.texts, 1):
@@ -130,7 +130,7 @@ class Source:
             return ""
         if self.skip_empty:
             return None
-        return f"{row.where}{empty} is empty, so there is no token to score; --skip-empty leaves such rows out"
+        return f"{row.where}{empty} is empty, so there is no token to score; --skip-empty skips such rows"
 
     def _record(self, row: Row, index: int) -> Record:
         text, context = row.cells[0] or "", self.context
@@ -142,17 +142,17 @@ class Source:
         if self.files:
             raise InputError("give texts or --file, not both")
         layout = {"format": self.layout.form, "encoding": self.layout.encoding, "quotes": self.layout.quotes}
-        why = "is for --file and standard input, and the texts are given as arguments"
+        why = "is for --file and standard input, but the texts are given as arguments"
         reject(why, **self.columns.options, **layout, from_=self.begin)
         for text in self.texts:
             if os.path.splitext(text)[1] and os.path.isfile(text):
                 raise InputError(
-                    f"{text} is a file: --file {text} reads it; to score these words themselves, pipe them in on standard input"
+                    f"{text} is a file: --file {text} reads it; to score its name as a text, give it on standard input"
                 )
 
     def _check_files(self) -> None:
         if self.files.count(STDIN) > 1:
-            raise InputError("--file - is given twice, and standard input can be read once")
+            raise InputError("--file - is given twice, but standard input can be read only once")
         if self.layout.encoding is not None:
             check_encoding(self.layout.encoding)
         for file in self.files:
@@ -164,12 +164,12 @@ class Source:
     def _check_form(self, file: str, form: str) -> None:
         what = "standard input" if file == STDIN else file
         if form == "text":
-            tables = "say --format csv, tsv, jsonl, json, parquet or arrow"
-            reject(f"is for tables, and {what} is read as plain lines: {tables}", **self.columns.options)
+            tables = "give --format csv, tsv, jsonl, json, parquet or arrow"
+            reject(f"is for tables, but {what} is read as plain lines: {tables}", **self.columns.options)
         if self.layout.quotes is not None and form not in ("csv", "tsv"):
-            raise InputError(f"--quotes is for CSV and TSV, and {what} is read as {form}")
+            raise InputError(f"--quotes is for CSV and TSV, but {what} is read as {form}")
         if self.layout.encoding is not None and form in ("parquet", "arrow"):
-            raise InputError(f"--encoding is for text, and {what} is read as {form}, which is UTF-8")
+            raise InputError(f"--encoding is for text, but {what} is read as {form}, which is UTF-8")
 
 
 def parse_numbers(value: str, option: str) -> list[int]:
@@ -177,7 +177,7 @@ def parse_numbers(value: str, option: str) -> list[int]:
     try:
         return [int(each) for each in value.split(",")]
     except ValueError:
-        raise InputError(f"{option} takes whole numbers with commas between them, such as 1,2, not {value[:60]!r}") from None
+        raise InputError(f"{option} takes whole numbers separated by commas, such as 1,2, not {value[:60]!r}") from None
 
 
 def parse_orders(values: list[str] | None) -> Any:

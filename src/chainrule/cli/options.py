@@ -56,11 +56,13 @@ class ModelOptions:
         Option("--model", "-m", help="A packaged model, a model folder, a .gguf file or a hub id. Default: smollm2-135m."),
     ] = None
     start: Annotated[str, Option(help="What x_0 is conditioned on: auto, bos, eos, given, or a token id.")] = "auto"
-    dtype: Annotated[str, Option(help="float32, bfloat16, float16, float64, or auto: bfloat16 where the machine has it.")] = (
+    dtype: Annotated[str, Option(help="float32, bfloat16, float16, float64, or auto: bfloat16 if the machine supports it.")] = (
         "float32"
     )
     device: Annotated[str, Option(help="cpu, cuda, cuda:1 …")] = "cpu"
-    threads: Annotated[int | None, Option(min=1, help="Threads to compute with. Default: the cores it may use.")] = None
+    threads: Annotated[
+        int | None, Option(min=1, help="The number of threads. Default: the cores that this process may use.")
+    ] = None
 
     def load(self) -> LanguageModel:
         """Load the model. Raises InputError."""
@@ -81,13 +83,16 @@ class TextOptions:
     """How texts are tokenised and conditioned."""
 
     panel: ClassVar = "Text"
-    context: Annotated[str | None, Option("--context", "-c", help="A text that stands before and is given.")] = None
+    context: Annotated[str | None, Option("--context", "-c", help="The text before, which is not scored itself.")] = None
     end: Annotated[bool, Option("--end", help="Add the factor of the end symbol.")] = False
     special: Annotated[
         Reads | None,
-        Option(help="Names of control symbols, as <|endoftext|>: plain text (with a warning, if not asked), or the symbols."),
+        Option(
+            help="How names of control symbols, such as <|endoftext|>, are read: as text, or as the symbols (parse). "
+            "Default: as text, with a warning."
+        ),
     ] = None
-    context_special: Annotated[Reads | None, Option(help="The same in contexts. Default: as --special.")] = None
+    context_special: Annotated[Reads | None, Option(help="The same for contexts. Default: that of --special.")] = None
 
     def arguments(self) -> dict[str, Any]:
         """Keyword arguments of the library, except the context."""
@@ -104,24 +109,29 @@ class InputOptions:
         Option(
             "--file",
             "-f",
-            help="One text a line, or a table: .csv .tsv .jsonl .json .parquet .feather; - is stdin. May be repeated.",
+            help="One text per line, or a table: .csv .tsv .jsonl .json .parquet .feather; - is stdin. May be repeated.",
         ),
     ] = None
     column: Annotated[str | None, Option(help="The column that holds the texts. Default: text.")] = None
     context_column: Annotated[str | None, Option(help="A column with each text's context.")] = None
     pair_column: Annotated[str | None, Option(help="A column with each text's second segment ([SEP]).")] = None
-    form: Annotated[Form | None, Option("--format", help="How the input is laid out, where its name does not tell.")] = None
-    encoding: Annotated[str | None, Option(help="Of text that is read. Default: utf-8.")] = None
-    quotes: Annotated[Quotes | None, Option("--quotes", help="CSV and TSV: whether quotes enclose cells, or are text.")] = None
-    skip_empty: Annotated[
-        bool, Option("--skip-empty", help="Leave out empty lines and cells, which are an error otherwise.")
-    ] = False
-    skip_bad: Annotated[bool, Option("--skip-bad", help="Leave out rows that cannot be read or scored, and say how many.")] = (
+    form: Annotated[
+        Form | None, Option("--format", help="The format of the input. Default: by the name of the file, or text.")
+    ] = None
+    encoding: Annotated[str | None, Option(help="The encoding of the input. Default: utf-8.")] = None
+    quotes: Annotated[
+        Quotes | None,
+        Option("--quotes", help="CSV and TSV: whether quotes enclose cells (csv) or are part of the text (text)."),
+    ] = None
+    skip_empty: Annotated[bool, Option("--skip-empty", help="Skip empty lines and cells, which are otherwise an error.")] = (
         False
     )
+    skip_bad: Annotated[
+        bool, Option("--skip-bad", help="Skip rows that cannot be read or scored, and report their number.")
+    ] = False
     begin: Annotated[
         int | None,
-        Option("--from", min=0, help="Begin with this row of the input, counted from 0, to go on after a run that ended."),
+        Option("--from", min=0, help="The first row of the input to read, counted from 0, to continue a run that stopped."),
     ] = None
 
     def source(self, texts: list[str] | None = None, context: str | None = None) -> Source:
@@ -150,7 +160,7 @@ class OutputOptions:
         """Raises InputError if both are given."""
         if self.json and self.output is not None:
             raise InputError(
-                "give --json or --output, not both: --json goes to standard output, and a file's name says its format"
+                "give --json or --output, not both: --json is for standard output; the format of a file is that of its name"
             )
 
     def sink(self, inputs: Sequence[str] = ()) -> Sink:
@@ -168,11 +178,11 @@ class OrderOptions:
         list[str] | None,
         Option(
             "--order",
-            help="Predict the tokens in this order: 0,4,2,1,3, left-to-right, right-to-left, random. Several (random:8, or "
-            "--order again and again) are averaged.",
+            help="Predict the tokens in this order: 0,4,2,1,3, left-to-right, right-to-left, random. Several orders (random:8, "
+            "or --order several times) are averaged.",
         ),
     ] = None
-    seed: Annotated[int | None, Option(min=0, help="Of random orders. Default: 0.")] = None
+    seed: Annotated[int | None, Option(min=0, help="The seed of random orders. Default: 0.")] = None
 
     def arguments(self) -> dict[str, Any]:
         """Keyword arguments of the library. Raises InputError."""
@@ -188,14 +198,18 @@ class OrderOptions:
 class WindowOptions:
     """How texts longer than the model's context are scored."""
 
-    window: Annotated[int | None, Option(help="Score texts longer than this in windows. Default: the model's context.")] = None
-    stride: Annotated[int | None, Option(help="Tokens a window moves on by. Default: half a window.")] = None
+    window: Annotated[
+        int | None, Option(help="The length of a window in tokens, for texts that are longer. Default: the model's context.")
+    ] = None
+    stride: Annotated[
+        int | None, Option(help="Tokens from the start of one window to that of the next. Default: half a window.")
+    ] = None
     no_window: Annotated[bool, Option("--no-window", help="Refuse texts longer than the model's context.")] = False
 
     def arguments(self) -> dict[str, Any]:
         """Keyword arguments of the library. Raises InputError."""
         if self.no_window:
-            reject("is for windows, and --no-window refuses them", window=self.window, stride=self.stride)
+            reject("is for windows, but --no-window is given", window=self.window, stride=self.stride)
         return {"window": False if self.no_window else self.window, "stride": self.stride}
 
 
@@ -204,15 +218,17 @@ class GenerationOptions:
     """How the tokens of a generated text are chosen."""
 
     method: Annotated[str, Option(help="greedy, sample, beam, or best: exactly the most probable.")] = "greedy"
-    samples: Annotated[int | None, Option("--samples", "-n", help="How many texts.")] = None
+    samples: Annotated[int | None, Option("--samples", "-n", help="The number of texts.")] = None
     temperature: Annotated[float | None, Option(help="sample: Pr^(1/T), normalised.")] = None
-    top_k: Annotated[int | None, Option(help="sample: from the K most probable tokens.")] = None
-    top_p: Annotated[float | None, Option(help="sample: from the fewest tokens that reach P together.")] = None
-    min_p: Annotated[float | None, Option(help="sample: from tokens P times as probable as the best.")] = None
-    seed: Annotated[int | None, Option("--seed", help="sample: the same seed, the same texts.")] = None
-    beams: Annotated[int | None, Option(help="beam, best: sequences kept open. Default: 4.")] = None
-    budget: Annotated[int | None, Option(help="best: the most contexts to compute. Default: 2000.")] = None
-    order: Annotated[str | None, Option("--order", help="Fill the places in this order, as in score.")] = None
+    top_k: Annotated[int | None, Option(help="sample: only from the K most probable tokens.")] = None
+    top_p: Annotated[float | None, Option(help="sample: only from the fewest tokens whose probabilities sum to P or more.")] = (
+        None
+    )
+    min_p: Annotated[float | None, Option(help="sample: only from tokens at least P times as probable as the best.")] = None
+    seed: Annotated[int | None, Option("--seed", help="sample: the seed; the same seed gives the same texts.")] = None
+    beams: Annotated[int | None, Option(help="beam, best: the number of sequences kept. Default: 4.")] = None
+    budget: Annotated[int | None, Option(help="best: the maximum number of contexts to compute. Default: 2000.")] = None
+    order: Annotated[str | None, Option("--order", help="Predict the positions in this order, as in score.")] = None
 
     def arguments(self) -> dict[str, Any]:
         """Keyword arguments of the library, except the order."""
@@ -232,7 +248,7 @@ class StepOptions(OutputOptions):
     explain: Annotated[bool, Option("--explain", help="Show every step as it happens.")] = False
     top: Annotated[
         int | None,
-        Option("--top", min=0, help="With --explain or --json: alternatives shown in each place. Default: 3."),
+        Option("--top", min=0, help="With --explain or --json: the number of alternatives at each position. Default: 3."),
     ] = None
 
 

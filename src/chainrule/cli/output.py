@@ -21,7 +21,7 @@ class StandardOutput:
     @property
     def stream(self) -> Any:
         if sys.stdout is None:
-            raise OutputError("standard output is closed: write a file with --output, or leave it open")
+            raise OutputError("standard output is closed: open it, or write a file with --output")
         return sys.stdout
 
     def isatty(self) -> bool:
@@ -64,7 +64,7 @@ class StandardOutput:
         with suppress(OSError, ValueError):  # what is still buffered is discarded
             os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
         if isinstance(error, BrokenPipeError):
-            return OutputError("whoever read standard output stopped reading, so the rest was not written")
+            return OutputError("the reader of standard output stopped reading, so the rest was not written")
         return OutputError(f"cannot write to standard output: {error.strerror or error}")
 
     def __getattr__(self, name: str) -> Any:  # for Rich

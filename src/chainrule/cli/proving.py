@@ -27,7 +27,7 @@ Load = Callable[[], "LanguageModel"]
 def verify_numbers(load: Load, texts: list[str] | None, json: bool) -> None:
     """Check every property. Exits with code 1 if one fails."""
     if texts is not None and not texts:
-        raise InputError("there is nothing to verify on: the input holds no text")
+        raise InputError("there is nothing to verify on: the input has no text")
     lm = load()
     with progress("properties") as update:
         report = lm.verify(texts, progress=update)
@@ -40,14 +40,14 @@ def verify_code(load: Load, file: str, output: str | None, json: bool) -> None:
     if not text:
         raise InputError(f"{name_of(file)} is empty, so there is nothing to code")
     if output is None and file == STDIN:
-        raise InputError("name the file for the code with --output, where the text comes from standard input")
+        raise InputError("give --output for the code: the text comes from standard input")
     target = Path(output or f"{file}.code")
     _check_target(target, file)
     lm = load()
     with progress("tokens") as update:
         code, report = prove(lm, text, update)
     write_bytes(target, code.to_bytes(), inputs=[file])
-    note(f"chainrule: the code is in {target}; chainrule verify --decode {target} gives the text back")
+    note(f"chainrule: the code is in {target}; chainrule verify --decode {target} restores the text")
     _print_report(report, json)
 
 
@@ -84,4 +84,4 @@ def _check_target(target: Path, file: str) -> None:
     """Raises OutputError for a file that cannot be written, or exists and is not a code."""
     Target(target, inputs=[file]).discard()  # raises where it cannot be written
     if target.is_file() and not read_all(str(target)).startswith(MAGIC):
-        raise OutputError(f"{target} is there, and is no code of chainrule: name another file with --output")
+        raise OutputError(f"{target} exists and is not a chainrule code: name another file with --output")

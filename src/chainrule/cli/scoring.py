@@ -43,7 +43,7 @@ def check_per(per: str | None, several: bool) -> None:
     """Raises InputError for a kind of row that one order, or several orders, do not have."""
     rows = (Mixtures if several else Scores).rows_per
     if per not in (None, *rows):
-        raise InputError(f"--per {per} is for {'one order' if several else 'several orders'}; here it is {' or '.join(rows)}")
+        raise InputError(f"--per {per} needs {'one order' if several else 'several orders'}: use --per {' or '.join(rows)}")
 
 
 def score_stream(
@@ -53,7 +53,7 @@ def score_stream(
     detailed = per == "token" or (per is None and source.single)
     if options["top"] and not (detailed and sink.json) and not (per == "token" and not sink.terminal):
         where = "--output, a pipe or --json" if per == "token" else "--per token, or with --json for a single text"
-        raise InputError(f"--top shows the alternatives to each token, and these rows would not: it goes with {where}")
+        raise InputError(f"--top adds alternatives to each token, but these rows cannot show them: use {where}")
 
     def score(lm: LanguageModel, progress: Progress | None, shard: list[Record]) -> Any:
         return lm.score_batch([r.item for r in shard], context=contexts_of(shard), progress=progress, **options)
@@ -102,8 +102,8 @@ def rank_all(load: Callable[[], LanguageModel], context: str, source: Source, si
         sink.write(lambda: table_of(rows, _RANKED), lambda: [rank_table(ranked)])
     if any(r.score.boundary == "apart" for r in ranked):
         note(
-            "chainrule: note: for some candidates, context and candidate tokenise differently together than apart; "
-            "they were scored apart (boundary: apart)"
+            "chainrule: note: for some candidates, context and candidate tokenise differently together than separately; "
+            "they were scored separately (boundary: apart)"
         )
 
 

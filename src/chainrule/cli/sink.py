@@ -1,4 +1,4 @@
-"""Output of rows to a file, as JSON lines, to a terminal, or as CSV. Rows written before an error are kept."""
+"""Output of rows to a file, to a terminal, as JSON lines or as CSV, where rows written before an error are kept."""
 
 from __future__ import annotations
 
@@ -79,9 +79,9 @@ class Sink:
             try:
                 where = f"kept in {self._writer.keep()}"
             except OutputError:
-                return "what was done could not be kept"
-        bad = " (and --skip-bad to leave such rows out)" if isinstance(error, BadRow) else ""
-        return f"{self.rows} row{'s are' if self.rows != 1 else ' is'} {where}: go on with --from {self.next_row}{bad}"
+                return "the rows so far could not be kept"
+        bad = " (and --skip-bad to skip such rows)" if isinstance(error, BadRow) else ""
+        return f"{self.rows} row{'s are' if self.rows != 1 else ' is'} {where}: continue with --from {self.next_row}{bad}"
 
 
 def table_of(rows: list[dict[str, Any]], types: dict[str, str]) -> pyarrow.Table:

@@ -35,7 +35,7 @@ def stream(
         lm = load()
         with progress(unit) as update:
             for shard, error in chain([(first, first_error)], shards):
-                label = f"scoring behind {done} texts" if done else "scoring"
+                label = f"scoring after {done} texts" if done else "scoring"
                 shard_progress = partial(update, label) if update else None
                 scores, scored, bad_row = score_records(source, shard, partial(score, lm, shard_progress))
                 if scored:

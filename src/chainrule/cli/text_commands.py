@@ -12,7 +12,7 @@ from typer import Argument, Option
 from chainrule.cli.app import command
 from chainrule.cli.options import InputOptions, ModelOptions, OrderOptions, OutputOptions, TextOptions, WindowOptions
 
-Texts = Annotated[list[str] | None, Argument(help="Texts; none: standard input, one a line.")]
+Texts = Annotated[list[str] | None, Argument(help="The texts. Default: standard input, one per line.")]
 
 
 class Per(StrEnum):
@@ -29,9 +29,9 @@ def score(
     *,
     text: Texts = None,
     per: Annotated[
-        Per | None, Option(help="One row a sequence or a token; with several orders a text, order or token.")
+        Per | None, Option(help="One row per sequence or token; with several orders, per text, order or token.")
     ] = None,
-    top: Annotated[int, Option(min=0, help="Keep the K most probable tokens in each place.")] = 0,
+    top: Annotated[int, Option(min=0, help="Keep the K most probable tokens at each position.")] = 0,
     order: OrderOptions,
     windows: WindowOptions,
     texts: TextOptions,
@@ -54,14 +54,14 @@ def score(
 @command(omit=["context", "context_column", "pair_column", "begin"])
 def rank(
     *,
-    context: Annotated[str, Argument(help="What stands before.")],
-    candidate: Annotated[list[str] | None, Argument(help="Candidates; none: standard input, one a line.")] = None,
+    context: Annotated[str, Argument(help="The text before.")],
+    candidate: Annotated[list[str] | None, Argument(help="The candidates. Default: standard input, one per line.")] = None,
     texts: TextOptions,
     inputs: InputOptions,
     outputs: OutputOptions,
     model: ModelOptions,
 ) -> None:
-    """Candidates behind a context, best first: log Pr(candidate | context)."""
+    """Candidates after a context, most probable first: log Pr(candidate | context)."""
     from chainrule.cli.scoring import rank_all
 
     outputs.check()
@@ -73,13 +73,13 @@ def rank(
 @command("next", omit=["context", "end", "context_special", "output"])
 def next_(
     *,
-    context: Annotated[str, Argument(help="What stands before; may be empty.")] = "",
-    top: Annotated[int, Option(min=1, help="How many tokens to show.")] = 10,
+    context: Annotated[str, Argument(help="The text before; may be empty.")] = "",
+    top: Annotated[int, Option(min=1, help="The number of tokens to show.")] = 10,
     texts: TextOptions,
     outputs: OutputOptions,
     model: ModelOptions,
 ) -> None:
-    """The distribution of the token that comes next."""
+    """The distribution of the next token."""
     from chainrule.cli.scoring import show_conditional
 
     show_conditional(model.load().conditional(context or None, special=texts.special), top, outputs.json)
@@ -106,14 +106,14 @@ def pseudo(
     *,
     text: Texts = None,
     within_words: Annotated[
-        bool, Option("--within-words", help="Hide the tokens to the right within the same word as well.")
+        bool, Option("--within-words", help="Also mask the tokens to the right within the same word.")
     ] = False,
     texts: TextOptions,
     inputs: InputOptions,
     outputs: OutputOptions,
     model: ModelOptions,
 ) -> None:
-    """Pseudo-log-likelihood: each token given all others, by a masked model. A score, and no probability."""
+    """Pseudo-log-likelihood: each token given all others, by a masked model. A score, not a probability."""
     from chainrule.cli.pseudo import pseudo_stream
 
     outputs.check()
