@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_origin
 
 from typer.models import ArgumentInfo
 
@@ -134,8 +134,7 @@ def _command(name: str, function: Callable[..., Any]) -> str:
 
 
 def _parameters(function: Callable[..., Any]) -> list[tuple[inspect.Parameter, Any]]:
-    hints = get_type_hints(inspect.unwrap(function), include_extras=True)
-    return [(p, hints[name]) for name, p in inspect.signature(function).parameters.items()]
+    return [(p, p.annotation) for p in inspect.signature(function).parameters.values()]
 
 
 @dataclass(frozen=True)
