@@ -240,7 +240,7 @@ def test_a_reader_that_stops_reading(tiny_folder):
     assert "Exception ignored" not in err
 
 
-COMMANDS = ["score", "rank", "next", "explain", "pseudo", "generate", "infill", "verify", "pull", "models"]
+COMMANDS = ["score", "rank", "next", "explain", "pseudo", "generate", "infill", "verify", "pull", "models", "completion"]
 
 
 HEAVY = ("torch", "transformers", "numpy", "pyarrow")

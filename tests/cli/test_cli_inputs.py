@@ -146,7 +146,7 @@ BAD = [
 @pytest.mark.parametrize(("arguments", "says"), BAD, ids=lambda value: " ".join(value)[:50] if isinstance(value, tuple) else "")
 def test_contradictions_are_one_line_before_a_model_is_read(run, command, monkeypatch, arguments, says):
     if "--start" not in arguments:
-        monkeypatch.setattr("chainrule.language.load", lambda *_, **__: pytest.fail("a model was read"))
+        monkeypatch.setattr("chainrule.loading.load", lambda *_, **__: pytest.fail("a model was read"))
     code, out, err = run(*arguments, stdin="hello")
     assert (code, out, err.count("\n")) == (2, "", 1), err
     assert says in err

@@ -36,14 +36,14 @@ def test_as_a_module():
     ],
 )
 def test_the_script_of_a_shell(command: Command, shell: str, line: str):
-    code, out, err = command("--show-completion", shell)
+    code, out, err = command("completion", shell)
     assert (code, err) == (0, "")
     assert line in out
     assert f"_CHAINRULE_COMPLETE=complete_{shell}" in out
 
 
 def test_a_shell_that_there_is_not(command: Command):
-    code, out, err = command("--show-completion", "cmd")
+    code, out, err = command("completion", "cmd")
     assert (code, out) == (2, "")
     assert "'cmd'" in err
 
@@ -64,18 +64,18 @@ def test_what_zsh_and_fish_are_offered():
 def test_completion_is_installed(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     file = tmp_path / ".bash_completions" / "chainrule.sh"
-    code, out, err = command("--install-completion", "bash")
+    code, out, err = command("completion", "bash", "--install")
     assert (code, err) == (0, "")
     assert out == f"completion for bash is installed in {file}; open a new terminal to use it\n"
     assert str(file) in (tmp_path / ".bashrc").read_text()
-    assert f"{file.read_text()}\n" == command("--show-completion", "bash")[1]
+    assert f"{file.read_text()}\n" == command("completion", "bash")[1]
 
 
 def test_completion_that_cannot_be_installed(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / ".bashrc").mkdir()
     monkeypatch.setenv("HOME", str(tmp_path))
-    code, out, err = command("--install-completion", "bash")
+    code, out, err = command("completion", "bash", "--install")
     assert (code, out) == (2, "")
     assert err.startswith("chainrule: cannot install completion for bash: ")
     assert err.count("\n") == 1
-    assert "--show-completion bash" in err
+    assert "chainrule completion bash" in err

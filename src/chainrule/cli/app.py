@@ -6,18 +6,16 @@ from collections.abc import Callable, Collection
 from typing import Annotated, Any
 
 import typer
-from typer.completion import Shells, completion_init, get_completion_script, install
 from typer.core import TyperCommand
 
 from chainrule.cli.guard import guarded
 from chainrule.cli.output import note
 from chainrule.cli.spread import spread
-from chainrule.errors import OutputError
 
 app = typer.Typer(
     help="The exact probability of token sequences under neural language models, factor by factor.",
     no_args_is_help=True,
-    add_completion=False,  # Typer's options take the shell that they find, and none that is named
+    add_completion=False,  # see `completion`
     pretty_exceptions_enable=False,
     context_settings={
         "help_option_names": ["-h", "--help"],
@@ -26,39 +24,14 @@ app = typer.Typer(
 )
 
 
-_NAMES = {"prog_name": "chainrule", "complete_var": "_CHAINRULE_COMPLETE"}
-completion_init()  # the shells that may ask for completions
-
-
 @app.callback(invoke_without_command=True)
-def root(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
-    show_completion: Annotated[Shells | None, typer.Option(help="Print the completion script of this shell and exit.")] = None,
-    install_completion: Annotated[Shells | None, typer.Option(help="Install completion for this shell and exit.")] = None,
-) -> None:
+def root(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
     """The exact probability of token sequences under neural language models, factor by factor."""
     if version:
         import chainrule
 
         typer.echo(chainrule.__version__)
-    elif show_completion:
-        typer.echo(get_completion_script(shell=show_completion, **_NAMES))
-    elif install_completion:
-        guarded(_install_completion)(install_completion)
-    else:
-        return
-    raise typer.Exit
-
-
-def _install_completion(shell: str) -> None:
-    try:
-        _, file = install(shell, **_NAMES)
-    except (OSError, RuntimeError) as error:  # without a home folder, or one that can be written to
-        raise OutputError(
-            f"cannot install completion for {shell}: {error}; print it with --show-completion {shell} and keep it where "
-            f"{shell} reads it"
-        ) from error
-    typer.echo(f"completion for {shell} is installed in {file}; open a new terminal to use it")
+        raise typer.Exit
 
 
 class Once(TyperCommand):

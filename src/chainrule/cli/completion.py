@@ -1,0 +1,35 @@
+"""The command that completes commands and options in a shell."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from typer.completion import Shells, completion_init, get_completion_script, install
+
+from chainrule.cli.app import command
+from chainrule.errors import OutputError
+
+_NAMES = {"prog_name": "chainrule", "complete_var": "_CHAINRULE_COMPLETE"}
+
+completion_init()  # the shells that may ask for completions
+
+
+@command()
+def completion(
+    shell: Annotated[Shells, typer.Argument(help="The shell: bash, zsh, fish, powershell or pwsh.")],
+    install_it: Annotated[bool, typer.Option("--install", help="Install the script for this user.")] = False,
+) -> None:
+    """Print or install the script by which a shell completes commands and options."""
+    name = shell.value
+    if not install_it:
+        typer.echo(get_completion_script(shell=name, **_NAMES))
+        return
+    try:
+        _, file = install(name, **_NAMES)
+    except (OSError, RuntimeError) as error:  # without a home folder, or one that can be written to
+        raise OutputError(
+            f"cannot install completion for {name}: {error}; print it with chainrule completion {name} and keep it where "
+            f"{name} reads it"
+        ) from error
+    typer.echo(f"completion for {name} is installed in {file}; open a new terminal to use it")
