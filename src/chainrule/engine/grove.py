@@ -111,7 +111,8 @@ class ForestGrove:
             tokens = self.given[self._used : self._used + rows]
             chunk = extension(self._used, len(tokens))
             hidden_RH = self._run(Layout(chunk, self._carry, self.model.device), tokens, chunk.depth_R, same_bits=True)
-        assert hidden_RH is not None, "something is given"
+        if hidden_RH is None:
+            raise ValueError("no token is given, and a grove grows from one at least: give ids")
         self._place_N.append(np.arange(self._used))
         return _read(self.model, hidden_RH[-1:], [0], same_bits=True)
 

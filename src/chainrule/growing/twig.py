@@ -55,7 +55,8 @@ class Ends:
 
     def _stopped(self, ids: list[int]) -> bool:
         """Whether the last token completes one of the texts to stop at. Only as many bytes are looked at as may hold it."""
-        assert self.tokenizer is not None, "texts to stop at were refused without one"
+        if self.tokenizer is None:
+            raise ValueError(f"texts to stop at, {self.stops}, need a tokenizer, and there is none")
         wanted = [stop.encode() for stop in self.stops]
         last = self.tokenizer.token_bytes(ids[-1])
         tail, need = last, max(map(len, wanted)) - 1 + len(last)
