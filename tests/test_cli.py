@@ -71,14 +71,17 @@ def test_one_row_a_token(run, tiny):
     assert [int(row["rank"]) for row in rows_of(out)] == score.ranks.tolist()
 
 
-def test_json_lines(run, lines):
+def test_json_lines(run, lines, tiny):
     _, out, _ = run("score", "--file", lines, "--json")
     found = [json.loads(line) for line in out.splitlines()]
     assert [row["text"] for row in found] == TEXTS
-    assert "tokens" not in found[0] or isinstance(found[0]["tokens"], int)
+    assert [row["tokens"] for row in found] == [len(tiny.tokenizer.encode(text)) for text in TEXTS]
+    assert ["factors" in row for row in found] == [False] * len(TEXTS)
     _, out, _ = run("score", TEXTS[0], "--json")
     detailed = json.loads(out)
+    assert [factor["id"] for factor in detailed["factors"]] == tiny.tokenizer.encode(TEXTS[0]).tolist()
     assert sum(t["logprob"] for t in detailed["factors"]) == pytest.approx(detailed["logprob"])
+    assert {**detailed, "factors": None} == {**found[0], "factors": None}
 
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
