@@ -23,8 +23,7 @@ def test_steps_are_the_factors_one_after_another(drawn: list):
     """Each place once, in the order of prediction, behind what was given and what came before it."""
     want = []
     for (ids, order, first), start in drawn:
-        for t in range(first, len(ids)):
-            want.append((ids, list(order[:t]), order[t], start, ids[order[t]]))
+        want += [(ids, list(order[:t]), order[t], start, ids[order[t]]) for t in range(first, len(ids))]
     steps = Steps([ordered(ids, order[n:], order[:n], start) for (ids, order, n), start in drawn])
     found = [
         (place.ids_L.tolist(), place.seen.tolist(), place.target, place.start_id, token)
