@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 import transformers as tf
-from model_zoo import CONFIGS, CONTEXT, tiny
+from model_zoo import CONFIGS, tiny
 from torch import nn
 
 from chainrule.models.trunk import Output, longest_context, reserved_positions, take_outputs, takes, trunk_of, with_output
