@@ -77,7 +77,7 @@ def test_heads_that_share_a_key_are_folded_and_unfolded():
 @pytest.mark.parametrize("window", [None, 1, 128, 150])
 def test_a_layout_shares_calls_and_notes_the_kind(window: int | None):
     """Rows of one path, at 300 depths: near and far put together are the whole path of each."""
-    forest = build(fixed()["path"] * 1)
+    forest = build(fixed()["path"])
     (chunk,) = chunks(forest, forest.depth_N > 0, 512)
     layout, rows = PiecesLayout(chunk.tiles, CPU), len(chunk)
     query, key, value = draw(rows, 4, 8), draw(rows, 2, 8, seed=1), draw(rows, 2, 8, seed=2)

@@ -26,11 +26,20 @@ def test_the_trunk_is_all_but_the_head(name: str):
 
 def test_a_prefix_that_names_nothing():
     """Then it is the one part that holds the embeddings, and the network itself where that is not one part."""
-    whole = nn.Module()
-    whole.base_model, whole.table, whole.inner, whole.head = whole, nn.Embedding(3, 2), nn.Module(), nn.Linear(2, 3)
-    del whole._modules["base_model"]
-    object.__setattr__(whole, "base_model", whole)
-    object.__setattr__(whole, "get_input_embeddings", lambda: whole.table)
+
+    class Whole(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table, self.inner, self.head = nn.Embedding(3, 2), nn.Module(), nn.Linear(2, 3)
+
+        @property
+        def base_model(self) -> nn.Module:
+            return self
+
+        def get_input_embeddings(self) -> nn.Module:
+            return self.table
+
+    whole = Whole()
     assert trunk_of(whole) is whole
     whole.inner.table = whole.table
     assert trunk_of(whole) is whole.inner
