@@ -55,7 +55,7 @@ def test_tiles_below_one_ancestor_share_its_path():
 @pytest.mark.parametrize("share", [1, 2, 3, 5])
 def test_tasks_are_lanes_of_each_tile(share: int):
     """As many lanes as the tile has rows, times the heads of a group, `queries` at a time."""
-    forest = build([list(range(50)), [*range(9), 77, 78], [99] * 40])
+    forest = build([list(range(2 * T + 30)), [*range(9), 777, 778], [999] * 40])  # two tiles are full
     (chunk,) = chunks(forest, forest.depth_N > 0, 1000)
     layout = NativeLayout(chunk.tiles)
     want = [

@@ -47,8 +47,8 @@ def test_distance_is_the_largest_and_nan_agrees_with_nothing(a: list, b: list, w
 
 def test_how_far_a_context_moves_conditionals():
     """The mean over the vocabulary, at the place where it is largest; tokens that cannot occur say nothing."""
-    one, other = np.array([[0.0, 1, 2], [5, 5, -INF]]), np.array([[0.0, 1, 5], [5, 1, -INF]])
-    assert moved(one, other) == 2  # (0 + 4) / 2 in the second place, (0 + 0 + 3) / 3 in the first
+    one, other = np.array([[0.0, 1, 2], [5, 5, -INF]]), np.array([[0.0, 1, 5], [4, 1, -INF]])
+    assert moved(one, other) == 2.5  # (1 + 4) / 2 in the second place, (0 + 0 + 3) / 3 in the first
     assert moved(one[:1], one[:1]) == 0
     assert moved(np.array([[-INF, 0]]), np.array([[0, 0.5]])) == 0.5
     assert moved(np.zeros((0, 3)), np.zeros((0, 3))) == TOLERANCE / standard.SHARE  # nothing is known: as much as counts
