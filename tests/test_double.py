@@ -10,8 +10,9 @@ import torch
 from model_zoo import tiny
 from oracle import conditionals
 
-from chainrule.models.double import DoubleModel, in_double, in_float64
+from chainrule.models.double import DoubleModel, _Double, in_double, in_float64
 from chainrule.models.pretrained import PretrainedModel
+from chainrule.models.sealed import within
 
 IDS = [0, 7, 30, 30, 2, 11, 45]
 ROUNDS = ["llama", "gemma2", "qwen3"]  # norms, rotations or softmaxes name float32 in their code
@@ -33,6 +34,22 @@ def test_float32_in_the_code_of_a_network_is_float64(name: str):
     with torch.no_grad():
         next(double.parameters()).mul_(1 + 1e-12)
     assert 0 < np.abs(conditionals(double, IDS) - want).max() < 1e-10
+
+
+def test_whatever_way_float32_is_asked_for_it_is_float64():
+    third = torch.tensor([1 / 3, 2 / 3], dtype=torch.float64)
+    ways = {
+        "float": lambda: third.float(),
+        "to": lambda: third.to(torch.float32),
+        "type": lambda: third.to(dtype=torch.float32),
+        "softmax": lambda: third.log().softmax(-1, dtype=torch.float32),
+        "new": lambda: torch.ones(2, dtype=torch.float32) * third,
+        "default": lambda: torch.full((2,), 1.0) * third,
+    }
+    for name, way in ways.items():
+        found = within(_Double(), way)
+        assert found.dtype == torch.float64, name
+        assert torch.allclose(found, third, rtol=0, atol=1e-15), name
 
 
 def test_experts_that_know_no_float64_are_run_one_by_one():
