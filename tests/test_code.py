@@ -247,7 +247,7 @@ NAMES = st.sampled_from(["bits", "bytes", "fingerprint", "given", "text_sha256",
 
 @given(values=st.dictionaries(NAMES, JSON | st.integers(0, 300), min_size=1), payload=st.none() | st.binary(max_size=40))
 def test_any_header_is_told_or_decoded(letters, values, payload):
-    """On a model of three letters, whose distributions are as sharp as they come. What is decoded is the text that was coded."""
+    """On a model of three letters, whose distributions are as sharp as they come. Only what was coded is decoded."""
     lm, raw = letters
     begin = time.perf_counter()
     with suppress(InputError):
