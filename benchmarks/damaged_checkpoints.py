@@ -100,7 +100,7 @@ def work(asked: Connection, root: Path) -> None:
 
 def own_folders() -> list[str]:
     """Where Python, its packages, chainrule and what it keeps lie."""
-    from chainrule.folders import cache_folder
+    from chainrule.cache_dir import cache_folder
 
     return [*{str(Path(path).resolve()) for path in (sys.prefix, sys.base_prefix, ROOT / "src")}, str(cache_folder())]
 

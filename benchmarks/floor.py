@@ -31,8 +31,8 @@ from workers.protocol import packages
 from workloads import Workload, build
 
 import chainrule
-from chainrule import native
-from chainrule.scores import Scores
+from chainrule.ops import native
+from chainrule.results import Scores
 
 ROUNDS = {"flat": 3, "candidates": 3}  # one of the others
 BOTH = ("flat", "mixed", "book", "candidates", "questions", "nbest")

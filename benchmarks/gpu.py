@@ -26,11 +26,11 @@ from torch.nn import functional
 
 import chainrule
 from chainrule import LanguageModel
-from chainrule.engine import readout
-from chainrule.engine.fused_head import read_fused
-from chainrule.engine.triton_attention import TritonLayout, triton_attend
+from chainrule.engine.attention.triton import TritonLayout, triton_attend
+from chainrule.engine.head import readout
+from chainrule.engine.head.fused import read_fused
+from chainrule.models.causal import PretrainedModel
 from chainrule.models.head import LinearHead
-from chainrule.models.pretrained import PretrainedModel
 
 Texts = list[list[int]]
 DEVICE, START = torch.device("cuda"), 0

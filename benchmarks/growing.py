@@ -21,7 +21,7 @@ import transformers
 from texts import fortunes
 
 import chainrule
-from chainrule.models.cache import folder
+from chainrule.models.packaged import folder
 
 HERE = Path(__file__).resolve().parent
 CASES = [(prompt, samples) for samples in (1, 16) for prompt in (16, 128, 512)]

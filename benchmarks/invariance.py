@@ -55,7 +55,7 @@ def main() -> None:
 
 def measure(model: Path, dtype: str, arguments: argparse.Namespace) -> dict:
     import chainrule
-    from chainrule import native
+    from chainrule.ops import native
 
     lm = chainrule.load(str(model), dtype=dtype, threads=arguments.threads)
     ids = sequences(lm, arguments.tokens)
@@ -139,12 +139,12 @@ def seconds(lm, ids: list[list[int]]) -> float:
 @contextmanager
 def unpromised() -> Iterator[None]:
     """Plain products and functions, and attention without padding."""
-    from chainrule.engine import pieces
+    from chainrule.engine.attention import sdpa
     from chainrule.forest import tiles
-    from chainrule.models import products
+    from chainrule.ops import matmul
 
-    changes = [(products, "_SAME", {}), (products, "blocks", lambda rows, kind: [rows]), (tiles, "QUERIES", 1),
-               (tiles, "KEYS", 1), (pieces, "QUERIES", 1)]  # fmt: skip
+    changes = [(matmul, "_SAME", {}), (matmul, "blocks", lambda rows, kind: [rows]), (tiles, "QUERIES", 1),
+               (tiles, "KEYS", 1), (sdpa, "QUERIES", 1)]  # fmt: skip
     before = [(module, name, getattr(module, name)) for module, name, _ in changes]
     for change in changes:
         setattr(*change)

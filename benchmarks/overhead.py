@@ -28,14 +28,14 @@ from run import default_model, existing
 from texts import book, fortunes
 
 from chainrule import LanguageModel
+from chainrule.engine.attention.native import NativeLayout
 from chainrule.engine.engine import ROWS, Answer, Engine, Question
-from chainrule.engine.invariance import Invariance
-from chainrule.engine.job import Body, plan
-from chainrule.engine.native_attention import NativeLayout
+from chainrule.engine.plan import Body, plan
 from chainrule.files.writing import write_csv
 from chainrule.forest import chunks
 from chainrule.text import Tokenizer
 from chainrule.text.requests import requests
+from chainrule.verdict import Verdict
 
 SHARE = 0.03  # of the time, at most, is what is aimed at
 SHARD = 1000  # texts whose tables are made at a time, as the command line does
@@ -44,7 +44,7 @@ SHARD = 1000  # texts whose tables are made at a time, as the command line does
 class Instant(Engine):
     """Answers at once: every factor is −3 nats."""
 
-    invariance = Invariance(True, "there is no network")  # which is not tried out
+    invariance = Verdict(True, "there is no network")  # which is not tried out
 
     def answer(self, question: Question, **options: Any) -> Answer:
         nodes, top = len(question.forest), options.get("top", 0)

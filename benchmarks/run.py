@@ -68,7 +68,7 @@ def parse() -> argparse.Namespace:
 
 def default_model() -> Path:
     try:
-        from chainrule.models.cache import folder
+        from chainrule.models.packaged import folder
     except ImportError as error:
         raise SystemExit(f"chainrule can't be imported ({error}): run this with .venv/bin/python") from error
     return Path(folder("smollm2-135m"))

@@ -16,19 +16,25 @@ SOURCE = ROOT / "src" / "chainrule"
 LADDER = (
     "text",
     "forest",
-    "native",
+    "ops",
     "models",
     "engine",
-    "scores",
-    "growing",
+    "results",
+    "display",
+    "scoring",
+    "generation",
     "verify",
     "basis.py",
     "language.py",
     "cli",
     "files",
     "scratch.py",
-    "folders.py",
+    "cache_dir.py",
+    "_warnings.py",
     "errors.py",
+    "verdict.py",
+    "_checks.py",
+    "_types.py",
 )
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
@@ -38,13 +44,20 @@ def tree() -> str:
     lines = ["src/chainrule/"]
     for name in LADDER:
         place = SOURCE / name
-        if place.is_file():
-            lines.append(f"  {name:22} {summary(place)}")
-            continue
-        lines.append(f"  {name + '/':22} {summary(place / '__init__.py')}")
-        modules = sorted(p for p in place.glob("*.py") if p.name != "__init__.py")
-        lines += [f"    {p.name:20} {summary(p)}" for p in modules]
+        lines += [f"  {name:24} {summary(place)}"] if place.is_file() else _branch(place, 1)
     return "```\n" + "\n".join(lines) + "\n```"
+
+
+def _branch(folder: Path, depth: int) -> list[str]:
+    """A package, its modules, and the packages in it."""
+    indent = "  " * depth
+    lines = [f"{indent}{folder.name + '/':{26 - 2 * depth}} {summary(folder / '__init__.py')}"]
+    for path in sorted(folder.iterdir()):
+        if path.suffix == ".py" and path.name != "__init__.py":
+            lines.append(f"{indent}  {path.name:{24 - 2 * depth}} {summary(path)}")
+        elif (path / "__init__.py").exists():
+            lines += _branch(path, depth + 1)
+    return lines
 
 
 def summary(module: Path) -> str:

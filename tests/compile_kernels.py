@@ -17,8 +17,9 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from chainrule.engine import attention_kernel, fused_head, head_kernel
-from chainrule.engine.triton_attention import TILES
+from chainrule.engine.attention.triton import TILES
+from chainrule.engine.head import fused
+from chainrule.ops import attention_triton, head_triton
 
 TYPES = {2: "bf16", 4: "fp32"}
 PRODUCTS = ("wgmma.mma", "mma.sync", "fma.rn.f32")
@@ -47,16 +48,16 @@ def compiled(kernel: Any, itemsize: int, options: dict[str, Any], **constants: A
 
 def head() -> dict[str, Any]:
     """All three kernels with all that a head can have."""
-    made = {"combine": compiled(head_kernel.combine_kernel, 4, {}, TILE=fused_head.COMBINED)}
-    asked = {"moments": (1, 0, True), "best": (1, 5, True), "ranks": (fused_head.TARGETS, 0, False)}
-    for itemsize, tile in fused_head.TILES.items():
+    made = {"combine": compiled(head_triton.combine_kernel, 4, {}, TILE=fused.COMBINED)}
+    asked = {"moments": (1, 0, True), "best": (1, 5, True), "ranks": (fused.TARGETS, 0, False)}
+    for itemsize, tile in fused.TILES.items():
         options = {"num_warps": tile.num_warps, "num_stages": tile.num_stages, "enable_fp_fusion": False}
         shape = {"HAS_BIAS": True, "HAS_SOFTCAP": True, "WIDEN": False, "TILE": tile.size, "DEPTH": tile.depth}
-        made[f"target {TYPES[itemsize]}"] = compiled(head_kernel.target_kernel, itemsize, options, **shape)
+        made[f"target {TYPES[itemsize]}"] = compiled(head_triton.target_kernel, itemsize, options, **shape)
         for name, (targets, top, moments) in asked.items():
             made[f"{name} {TYPES[itemsize]}"] = compiled(
-                head_kernel.sweep_kernel, itemsize, options, T=targets, TOP=top, WIDTH=8 if top else 1, MOMENTS=moments,
-                SPLIT=fused_head.SPLIT, **shape,
+                head_triton.sweep_kernel, itemsize, options, T=targets, TOP=top, WIDTH=8 if top else 1, MOMENTS=moments,
+                SPLIT=fused.SPLIT, **shape,
             )  # fmt: skip
     return {name: needs(kernel) for name, kernel in made.items()}
 
@@ -69,7 +70,7 @@ def attention() -> dict[str, Any]:
         shape = {"ROWS": tiles[0].rows, "KEYS": tiles[0].keys, "WIDEN": False, "SHARE": 3}
         shape |= {"D": width, "E": width, "WIDE_D": width, "WIDE_E": width}
         shape |= dict.fromkeys(("HAS_SINK", "HAS_WINDOW", "HAS_SOFTCAP"), True)
-        kernel = compiled(attention_kernel.attend_kernel, itemsize, options, **shape)
+        kernel = compiled(attention_triton.attend_kernel, itemsize, options, **shape)
         made[f"{itemsize} bytes, {width} wide"] = needs(kernel) | {"estimated": tiles[0].bytes(2 * width, itemsize)}
     return made
 

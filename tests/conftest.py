@@ -19,8 +19,8 @@ from typer.testing import CliRunner
 import chainrule
 from chainrule import LanguageModel, TableModel
 from chainrule.cli.main import app
-from chainrule.models.cache import pulled
-from chainrule.native import build
+from chainrule.models.packaged import pulled
+from chainrule.ops.native import build
 
 DATA = Path(__file__).resolve().parent.parent / "benchmarks" / "data"
 
@@ -41,7 +41,7 @@ def one_thread(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture
 def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """PyTorch's own kernels, as where there is no compiler."""
-    monkeypatch.setattr(build, "status", lambda: build.Status(None, "left out"))
+    monkeypatch.setattr(build, "status", lambda: build.Kernels(False, "left out"))
 
 
 @pytest.fixture(params=["native", "plain"])

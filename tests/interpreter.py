@@ -24,8 +24,8 @@ def interpreted(patch: pytest.MonkeyPatch) -> None:
             if isinstance(function, JITFunction):
                 setattr(module, name, InterpretedFunction(function.fn))
     patch.setenv("TRITON_INTERPRET", "1")
-    import_module("chainrule.engine.head_kernel")
-    import_module("chainrule.engine.attention_kernel")
+    import_module("chainrule.ops.head_triton")
+    import_module("chainrule.ops.attention_triton")
 
 
 def compiled(kernels: str, folder: Path) -> dict[str, dict[str, Any]]:

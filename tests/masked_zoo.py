@@ -14,7 +14,7 @@ import transformers as tf
 from model_zoo import DTYPES
 
 from chainrule import LanguageModel
-from chainrule.forest.orders import Ordered
+from chainrule.forest.permutations import Ordered
 from chainrule.models.masked import MaskedModel
 from chainrule.models.two_stream import TwoStreamModel
 

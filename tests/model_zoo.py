@@ -11,9 +11,9 @@ import torch
 import transformers as tf
 
 from chainrule import LanguageModel
-from chainrule.engine.probe import choose
+from chainrule.engine.selfcheck.probe import choose
 from chainrule.models.any_order import AnyOrderConfig, AnyOrderForCausalLM, AnyOrderModel
-from chainrule.models.pretrained import PretrainedModel
+from chainrule.models.causal import PretrainedModel
 
 V, START, CONTEXT = 61, 0, 128
 

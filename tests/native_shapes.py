@@ -20,8 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from chainrule import native
-from chainrule.native import build, calls
+from chainrule.ops import native
+from chainrule.ops.native import build, calls
 
 ROUNDING = {torch.float32: 2e-6, torch.bfloat16: 2.0**-8}
 Array = TypeVar("Array", Tensor, np.ndarray)

@@ -15,11 +15,11 @@ from model_zoo import tiny
 
 import chainrule
 from chainrule import LanguageModel, TableModel
-from chainrule.engine import triton_attention
-from chainrule.engine.grove import ForestGrove
+from chainrule.engine.attention import triton
+from chainrule.engine.decoding.tree import ForestGrove
 from chainrule.files import csv_rows
-from chainrule.growing.twig import Ends
-from chainrule.verify.subject import Subject
+from chainrule.generation.hypothesis import Ends
+from chainrule.verify.references import Subject
 
 SOURCE = Path(chainrule.__file__).parent
 
@@ -54,10 +54,10 @@ def test_a_stop_without_a_tokenizer():
 
 
 def test_heads_that_no_tile_fits(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(triton_attention, "tile_of", lambda *_: None)
+    monkeypatch.setattr(triton, "tile_of", lambda *_: None)
     layout: Any = None
     with pytest.raises(ValueError, match=r"no tile fits heads 4 and 6 wide of torch\.float32"):
-        triton_attention.triton_attend(layout, torch.zeros(1, 2, 3, 4), torch.zeros(3, 1, 4), torch.zeros(3, 1, 6))
+        triton.triton_attend(layout, torch.zeros(1, 2, 3, 4), torch.zeros(3, 1, 4), torch.zeros(3, 1, 6))
 
 
 def test_a_table_that_polars_makes_no_frame_of(abc: LanguageModel, monkeypatch: pytest.MonkeyPatch):

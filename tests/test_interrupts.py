@@ -12,7 +12,7 @@ from kinds import KINDS, everything, network, same
 from strikes import AtDoor, AtEvent, AtTime, Way, unheard
 from struck import SUBJECTS, Damage, Struck, callbacks, trial
 
-from chainrule.models.sealed import Plain, within
+from chainrule.ops.sealed import Plain, within
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ from text_zoo import t5, wordpiece
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from chainrule import InputError, LanguageModel, ModelError, TableModel
-from chainrule.models.pretrained import PretrainedModel
+from chainrule.models.causal import PretrainedModel
 
 TEXTS = ["The quick brown fox", "Hello world, hello there!", "a", "naïve café 🎉", "The quick brown dog"]
 CONTEXT = 64  # of `tiny`

@@ -30,7 +30,7 @@ SETTERS = {"set_default_dtype", "set_default_device", "set_default_tensor_type",
            "set_float32_matmul_precision", "set_flush_denormal", "use_deterministic_algorithms", "set_autocast_enabled",
            "set_autocast_dtype", "set_grad_enabled", "set_warn_always", "setlocale", "seterr", "setrecursionlimit",
            "setswitchinterval"}  # fmt: skip
-ALLOWED = {("models/threads.py", "set_num_threads"), ("models/sealed.py", "set_autocast_enabled")}
+ALLOWED = {("models/threads.py", "set_num_threads"), ("ops/sealed.py", "set_autocast_enabled")}
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import chainrule
-from chainrule.text.quiet import quiet
+from chainrule._warnings import quiet
 from chainrule.verify import prove
 
 pytestmark = pytest.mark.real
@@ -131,7 +131,7 @@ def test_saved_ids_of_the_real_tokenizer(real):
 def test_a_pulled_folder_is_plain_transformers(real):
     from transformers import AutoModelForCausalLM
 
-    from chainrule.models.cache import folder
+    from chainrule.models.packaged import folder
 
     with quiet():
         lm = AutoModelForCausalLM.from_pretrained(folder("smollm2-135m"))

@@ -15,12 +15,12 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from chainrule.errors import ChainruleError, InputError, ModelError, OutputError
-    from chainrule.growing import Generated, Step
+    from chainrule.generation import Generated, Step
     from chainrule.language import LanguageModel, load
     from chainrule.models.any_order import AnyOrderConfig, AnyOrderForCausalLM
-    from chainrule.models.cache import pull
+    from chainrule.models.packaged import pull
     from chainrule.models.table import TableModel
-    from chainrule.scores import (
+    from chainrule.results import (
         Conditional,
         Explanation,
         Mixture,
@@ -37,24 +37,24 @@ _HOMES = {
     "AnyOrderConfig": "models.any_order",
     "AnyOrderForCausalLM": "models.any_order",
     "ChainruleError": "errors",
-    "Conditional": "scores",
-    "Explanation": "scores",
-    "Generated": "growing",
+    "Conditional": "results",
+    "Explanation": "results",
+    "Generated": "generation",
     "InputError": "errors",
     "LanguageModel": "language",
     "ModelError": "errors",
-    "Mixture": "scores",
-    "Mixtures": "scores",
-    "Ordering": "scores",
+    "Mixture": "results",
+    "Mixtures": "results",
+    "Ordering": "results",
     "OutputError": "errors",
-    "PseudoScore": "scores",
-    "Ranked": "scores",
-    "Score": "scores",
-    "Scores": "scores",
-    "Step": "growing",
+    "PseudoScore": "results",
+    "Ranked": "results",
+    "Score": "results",
+    "Scores": "results",
+    "Step": "generation",
     "TableModel": "models.table",
     "load": "language",
-    "pull": "models.cache",
+    "pull": "models.packaged",
 }
 
 __all__ = [

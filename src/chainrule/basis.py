@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from chainrule import native
-from chainrule.engine.chain import Chain
-from chainrule.engine.chains import chain_for, chain_of, engine_of
 from chainrule.engine.engine import Engine
-from chainrule.engine.invariance import Invariance
-from chainrule.engine.masked import MaskedChain
-from chainrule.engine.two_stream import NEEDS_A_TOKEN, TwoStreamChain
+from chainrule.engine.predictors.base import Chain
+from chainrule.engine.predictors.masked import MaskedChain
+from chainrule.engine.predictors.registry import chain_for, chain_of, engine_of
+from chainrule.engine.predictors.two_stream import NEEDS_A_TOKEN, TwoStreamChain
 from chainrule.errors import InputError
 from chainrule.models.base import Model
-from chainrule.models.precision import name_of
+from chainrule.models.dtype import name_of
 from chainrule.models.table import TableModel
-from chainrule.native.build import Status
+from chainrule.ops import native
+from chainrule.ops.native.build import Kernels
 from chainrule.text.arguments import as_ids, kind_of
-from chainrule.text.policy import Start, framed_start, given_start, resolve_end, resolve_start
 from chainrule.text.reading import Reading
 from chainrule.text.requests import Request, requests
+from chainrule.text.start_end import Start, framed_start, given_start, resolve_end, resolve_start
+from chainrule.text.table_tokenizer import Vocabulary
 from chainrule.text.tokenizer import Tokenizes, naming
-from chainrule.text.vocabulary import Vocabulary
+from chainrule.verdict import Verdict
 
 
 class Basis:
@@ -68,15 +68,15 @@ class Basis:
         return self.chain or self.engine
 
     @property
-    def invariant(self) -> Invariance:
+    def invariant(self) -> Verdict:
         """Whether a factor has the same bits alone, in any batch, order and chunk; true or false, with its `reason`."""
         return self.predictor.invariance
 
     @property
-    def kernels(self) -> Status:
+    def kernels(self) -> Kernels:
         """Whether kernels compiled on this machine run beside PyTorch's; true or false, with its `reason`."""
         if isinstance(self.model, TableModel) or self.model.device.type != "cpu":
-            return Status(None, "the compiled kernels are for networks on the CPU")
+            return Kernels(False, "the compiled kernels are for networks on the CPU")
         return native.status()
 
     @property

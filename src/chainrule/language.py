@@ -11,19 +11,20 @@ from typing import TYPE_CHECKING, Any, cast, overload
 import numpy as np
 import torch
 
+from chainrule._checks import is_whole
 from chainrule.basis import Basis
-from chainrule.engine.chain import Place
-from chainrule.engine.chains import orderless
 from chainrule.engine.embeddings import embedded
-from chainrule.engine.job import Body, plan
+from chainrule.engine.plan import Body, plan
+from chainrule.engine.predictors.base import Place
+from chainrule.engine.predictors.registry import orderless
 from chainrule.errors import InputError, short
-from chainrule.forest.orders import is_several
-from chainrule.growing import Generated, Options
-from chainrule.scores import Conditional, Explanation, Mixture, Mixtures, PseudoScore, Ranked, Score, Scores
-from chainrule.scores.assemble import Settings, score_requests
-from chainrule.scores.orders import Orders
-from chainrule.scores.pseudo import pseudo_scores
-from chainrule.scores.scores import within_set
+from chainrule.forest.permutations import is_several
+from chainrule.generation import Generated, Options
+from chainrule.results import Conditional, Explanation, Mixture, Mixtures, PseudoScore, Ranked, Score, Scores
+from chainrule.results.batch import within_set
+from chainrule.results.pseudo import pseudo_scores
+from chainrule.scoring.assemble import Settings, score_requests
+from chainrule.scoring.in_order import Orders
 from chainrule.text.arguments import as_ids, each, many
 from chainrule.text.reading import Reading
 from chainrule.text.requests import Request, requests
@@ -222,9 +223,9 @@ class LanguageModel(Basis):
         special: how the names of control symbols in the context and in `among` are read, as in `score_batch`.
         Returns `Generated`, each a Score of the raw model with the numbers that `score` gives. Raises InputError.
         """
-        from chainrule.growing.among import choose_among
-        from chainrule.growing.grow import generate
-        from chainrule.growing.ordered import generate_in_order
+        from chainrule.generation.choices import choose_among
+        from chainrule.generation.generate import generate
+        from chainrule.generation.infill import generate_in_order
 
         wanted, given, chosen = Options(**options), self._given(context, special), self._chosen(start)
         Settings(top=wanted.top).check(self.model.head.size)
@@ -257,7 +258,7 @@ class LanguageModel(Basis):
         special: how the names of control symbols in the template are read, as in `score_batch`.
         Options as in `generate`. The result's `text` is the whole text, its factors are those of the blanks. Raises InputError.
         """
-        from chainrule.growing.ordered import infill
+        from chainrule.generation.infill import infill
 
         wanted, chosen = Options(**options), self._chosen(start)
         Settings(top=wanted.top).check(self.model.head.size)
@@ -333,7 +334,7 @@ class LanguageModel(Basis):
         unknown, end_id = options.keys() - {option.name for option in fields(Settings)}, self._resolved_end(end)
         if unknown:
             raise TypeError(f"unknown option: {', '.join(map(repr, sorted(unknown)))}")
-        if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        if not is_whole(seed, 0):
             raise InputError(f"seed must be a whole number of 0 or more, not {short(seed)}")
         orders = None
         if self.chain is not None and not self.chain.causal and any(request.segments for request in made):

@@ -12,7 +12,7 @@ from chainrule.cli.output import OUT, print_json
 from chainrule.cli.progress import progress
 from chainrule.cli.sink import Sink, table_of
 from chainrule.errors import InputError
-from chainrule.growing import Generated, Options, Step
+from chainrule.generation import Generated, Options, Step
 
 if TYPE_CHECKING:
     from chainrule.language import LanguageModel

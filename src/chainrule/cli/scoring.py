@@ -11,15 +11,15 @@ from chainrule.cli.output import OUT, note, print_json
 from chainrule.cli.sink import Sink, table_of
 from chainrule.cli.stream import ask_of, contexts_of, stream
 from chainrule.errors import InputError
-from chainrule.scores.mixture import Mixtures
-from chainrule.scores.scores import Scores
+from chainrule.results.batch import Scores
+from chainrule.results.mixture import Mixtures
 
 if TYPE_CHECKING:
     import pyarrow
 
     from chainrule.engine.engine import Progress
     from chainrule.language import LanguageModel
-    from chainrule.scores import Conditional, Ranked
+    from chainrule.results import Conditional, Ranked
 
 _RANKED = {
     "rank": "int64",
@@ -95,7 +95,7 @@ def rank_all(load: Callable[[], LanguageModel], context: str, source: Source, si
     if sink.json:
         print_json({"context": context, "model": lm.model.name, "candidates": rows})
     else:
-        from chainrule.scores.views import rank_table
+        from chainrule.display.views import rank_table
 
         sink.write(lambda: table_of(rows, _RANKED), lambda: [rank_table(ranked)])
     if any(r.score.boundary == "apart" for r in ranked):

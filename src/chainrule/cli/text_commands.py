@@ -80,7 +80,7 @@ def score(
     from chainrule.cli.inputs import Columns, Layout, Source, orders
     from chainrule.cli.scoring import check_per, score_stream
     from chainrule.cli.sink import Sink
-    from chainrule.forest.orders import is_several
+    from chainrule.forest.permutations import is_several
 
     check_output(json, output)
     asked = orders(order)

@@ -9,7 +9,7 @@ import torch
 
 from chainrule.errors import InputError
 from chainrule.models.base import Model
-from chainrule.models.sealed import sealed
+from chainrule.ops.sealed import sealed
 from chainrule.text.reading import LITERAL, Reading
 from chainrule.text.requests import Request, requests
 from chainrule.text.tokenizer import Tokenizes

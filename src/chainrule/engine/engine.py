@@ -13,19 +13,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from chainrule.engine.alphabet import Alphabet, Tokens
-from chainrule.engine.fused_head import read_fused, supports
-from chainrule.engine.paths import Begun, Step, batch_path, forest_path
-from chainrule.engine.readout import Distributions, Factors, read, room
+from chainrule._types import Bools, Floats, Ints
+from chainrule.engine.execution import Begun, Step, batch_path, forest_path
+from chainrule.engine.head.fused import read_fused, supports
+from chainrule.engine.head.readout import Distributions, Factors, read, room
+from chainrule.engine.node_inputs import Alphabet, Tokens
 from chainrule.errors import ModelError
 from chainrule.forest import Forest
 from chainrule.models.base import Model
-from chainrule.models.products import usual_rows
-from chainrule.models.sealed import sealed
-from chainrule.models.transfer import sent
+from chainrule.ops.matmul import usual_rows
+from chainrule.ops.sealed import sealed
+from chainrule.ops.transfer import sent
 
 if TYPE_CHECKING:
-    from chainrule.engine.invariance import Invariance
+    from chainrule.verdict import Verdict
 
 T = TypeVar("T")
 
@@ -39,11 +40,11 @@ class Question:
     """What to compute: a forest of symbols, the nodes whose factors are wanted, and what the symbols stand for."""
 
     forest: Forest
-    wanted_N: NDArray[np.bool_]
+    wanted_N: Bools
     alphabet: Alphabet = field(default_factory=Tokens)
 
     @property
-    def token_N(self) -> NDArray[np.int64]:
+    def token_N(self) -> Ints:
         """The token id at every node."""
         return self.alphabet.tokens(self.forest.symbol_N)
 
@@ -52,11 +53,11 @@ class Question:
 class Answer:
     """For every node of the forest: its factor and what is known of its conditional; NaN and 0 where none was wanted."""
 
-    logprob_N: NDArray[np.float64]
+    logprob_N: Floats
     rank_N: NDArray[np.int32]
-    entropy_N: NDArray[np.float64]
+    entropy_N: Floats
     top_id_Nk: NDArray[np.int32]
-    top_logprob_Nk: NDArray[np.float64]
+    top_logprob_Nk: Floats
     rows: int  # contexts the network computed
     contexts: int  # distinct contexts there are
 
@@ -65,7 +66,7 @@ class Answer:
         """All that there is of every node, in the order of the fields."""
         return self.logprob_N, self.rank_N, self.entropy_N, self.top_id_Nk, self.top_logprob_Nk
 
-    def at(self, node_T: NDArray[np.int64]) -> Answer:
+    def at(self, node_T: Ints) -> Answer:
         """The same of these nodes alone, in this order."""
         logprob_T, rank_T, entropy_T, top_id_Tk, top_logprob_Tk = (column[node_T] for column in self.columns)
         return Answer(logprob_T, rank_T, entropy_T, top_id_Tk, top_logprob_Tk, self.rows, self.contexts)
@@ -76,15 +77,15 @@ class Engine:
 
     def __init__(self, model: Model, path: str, reason: str = "") -> None:
         self.model, self.path, self.reason = model, path, reason
-        self._invariances: dict[tuple[int, bool], Invariance] = {}
+        self._invariances: dict[tuple[int, bool], Verdict] = {}
 
     @property
-    def invariance(self) -> Invariance:
+    def invariance(self) -> Verdict:
         """Whether a factor has the same bits in any company, and why; tried out when it is first asked for.
 
         It holds for as many threads as there are now, and for what this thread makes of denormal numbers.
         """
-        from chainrule.engine.invariance import check, flushes_denormals
+        from chainrule.engine.selfcheck.invariance import check, flushes_denormals
 
         state = torch.get_num_threads(), flushes_denormals()
         if state not in self._invariances:
@@ -124,8 +125,8 @@ class Engine:
         return replace(answer, rows=computed)
 
     def _answers(
-        self, steps: Iterator[Step], reader: Callable[..., Factors], token_N: NDArray[np.int64], top: int
-    ) -> Iterator[tuple[NDArray[np.int64], Factors, int, int]]:
+        self, steps: Iterator[Step], reader: Callable[..., Factors], token_N: Ints, top: int
+    ) -> Iterator[tuple[Ints, Factors, int, int]]:
         """Of each step: nodes and their factors, and how many contexts were computed for the first time, and in all."""
         for step in steps:
             token_F = sent(token_N[step.node_F], self.model.device)
@@ -133,12 +134,12 @@ class Engine:
             yield step.node_F, found, step.new, step.rows
 
     @sealed
-    def distribution(self, question: Question, node: int, *, rows: int | None = None) -> NDArray[np.float64]:
+    def distribution(self, question: Question, node: int, *, rows: int | None = None) -> Floats:
         """log Pr(v | the path down to `node`) for every v of the vocabulary; `node` must have a wanted child."""
         return self.distributions(question, np.array([node]), rows=rows)[0]
 
     @sealed
-    def distributions(self, question: Question, node_B: NDArray[np.int64], *, rows: int | None = None) -> NDArray[np.float64]:
+    def distributions(self, question: Question, node_B: Ints, *, rows: int | None = None) -> Floats:
         """log Pr(v | the path down to each node) for every v of the vocabulary, B × V; each must have a wanted child."""
         room_MV = room(self.model.head, self.model.device)
         logprob_BV, missing_B = np.empty((len(node_B), self.model.head.size)), np.ones(len(node_B), bool)
@@ -154,7 +155,7 @@ class Engine:
             raise ValueError(f"no factor is wanted behind node {int(node_B[missing_B][0])}")
         return logprob_BV
 
-    def read(self, hidden_MH: Tensor, room_MV: Tensor) -> NDArray[np.float64]:
+    def read(self, hidden_MH: Tensor, room_MV: Tensor) -> Floats:
         """log Pr(v | the context at each row) for every v of the vocabulary: M × V. Raises ModelError where it is NaN."""
         parts = [Distributions.at(self.model.head, part, room_MV).logprobs(len(part)) for part in hidden_MH.split(len(room_MV))]
         logprob_MV = torch.cat(parts).cpu().numpy()
@@ -166,7 +167,7 @@ class Engine:
         asked = self.model, question.forest, question.wanted_N, partial(self._embed, question), rows
         return forest_path(*asked, begun) if begun is not None else PATHS[self.path](*asked)
 
-    def refuse_unfit(self, ids_N: NDArray[np.int64]) -> None:
+    def refuse_unfit(self, ids_N: Ints) -> None:
         """Raises ModelError where one of the ids means something else to the network within a text than a token."""
         if self.model.unfit and (found := np.intersect1d(ids_N, self.model.unfit)).size:
             raise ModelError(
@@ -174,7 +175,7 @@ class Engine:
                 "what stands for an image), so such a text cannot be scored exactly; leave that symbol out"
             )
 
-    def _embed(self, question: Question, node_R: NDArray[np.int64]) -> Tensor:
+    def _embed(self, question: Question, node_R: Ints) -> Tensor:
         symbol_R = question.forest.symbol_N[node_R]
         self.refuse_unfit(question.alphabet.tokens(symbol_R))
         return question.alphabet.inputs(self.model, symbol_R)
@@ -203,13 +204,13 @@ def empty_answer(nodes: int, top: int, contexts: int) -> Answer:
     )
 
 
-def store(answer: Answer, node_F: NDArray[np.int64], found: object) -> None:
+def store(answer: Answer, node_F: Ints, found: object) -> None:
     for target, source in (("logprob_N", "logprob_F"), ("rank_N", "rank_F"), ("entropy_N", "entropy_F"),
                            ("top_id_Nk", "top_id_Fk"), ("top_logprob_Nk", "top_logprob_Fk")):  # fmt: skip
         getattr(answer, target)[node_F] = getattr(found, source).cpu().numpy()
 
 
-def refuse_nan(logprob: NDArray[np.float64], name: str) -> None:
+def refuse_nan(logprob: Floats, name: str) -> None:
     if np.isnan(logprob).any():
         raise ModelError(
             f"{name} gave NaN for {int(np.isnan(logprob).sum())} of {logprob.size} factors: "

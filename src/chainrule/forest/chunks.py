@@ -10,12 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from chainrule._types import Bools, Ints
 from chainrule.forest.forest import Forest
 from chainrule.forest.tiles import Tiles
-
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,7 @@ class Chunk:
         return len(self.node_R)
 
 
-def chunks(forest: Forest, wanted_N: NDArray[np.bool_], rows: int, done: int = 0) -> Iterator[Chunk]:
+def chunks(forest: Forest, wanted_N: Bools, rows: int, done: int = 0) -> Iterator[Chunk]:
     """Cut the contexts of `forest` into chunks of `rows` rows; factors are read for the nodes in `wanted_N`, no root.
 
     done: rows that need not run any more: the first ones, all on one path, behind which nothing is wanted.
@@ -68,7 +66,7 @@ class _Rows:
     node_F: Ints
 
     @classmethod
-    def of(cls, forest: Forest, wanted_N: NDArray[np.bool_]) -> _Rows:
+    def of(cls, forest: Forest, wanted_N: Bools) -> _Rows:
         node_R = np.flatnonzero(forest.end_N > np.arange(len(forest)) + 1)
         row_N1 = np.zeros(len(forest) + 1, np.int64)  # how many contexts come before node n
         row_N1[node_R + 1] = 1

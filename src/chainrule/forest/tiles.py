@@ -18,11 +18,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
+from chainrule._types import Bools, Ints
 from chainrule.forest.forest import ranges
-
-Ints = NDArray[np.int64]
 
 T = 128  # depths of a block: half of it is masked in vain for each row of a long text; a branch gathers at most so many keys
 QUERIES, KEYS = 16, 32  # are padded to multiples of these: other numbers take other kernels, with other bits
@@ -38,7 +36,7 @@ class Near:
     place_BK: Ints  # padded with place 0, which the depths hide
     offset_B: Ints
 
-    def visible(self, window: int | None = None) -> NDArray[np.bool_]:
+    def visible(self, window: int | None = None) -> Bools:
         """visible[b, q, k]: key k is no deeper than query q, and less than `window` positions back where there is one."""
         query_BQ = self.offset_B[:, None] + np.minimum(np.arange(self.row_BQ.shape[1]), self.count_B[:, None] - 1)
         back = query_BQ[:, :, None] - np.arange(self.place_BK.shape[1])
@@ -65,7 +63,7 @@ class Far:
             self, row_Q=self.row_Q[here], depth_Q=self.depth_Q[here], place_K=self.place_K[start - self.start :], start=start
         )
 
-    def visible(self, window: int) -> NDArray[np.bool_]:
+    def visible(self, window: int) -> Bools:
         """visible[q, k] under a sliding window; without one, all are."""
         return self.depth_Q[:, None] - np.arange(self.start, self.start + len(self.place_K)) < window
 

@@ -20,9 +20,10 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutput
 
+from chainrule._checks import is_whole
 from chainrule.errors import InputError, ModelError
-from chainrule.models.network import sharing_weights
-from chainrule.models.pretrained import PretrainedModel, Way
+from chainrule.models.causal import PretrainedModel, Way
+from chainrule.models.transformer import sharing_weights
 
 _SYMBOLS = ("bos_token_id", "eos_token_id", "pad_token_id")
 
@@ -39,7 +40,7 @@ class AnyOrderConfig(PreTrainedConfig):
     def __post_init__(self, **kwargs: Any) -> None:
         if isinstance(self.trunk, dict):
             self.trunk = AutoConfig.for_model(**self.trunk)
-        if isinstance(self.places, bool) or not isinstance(self.places, int) or self.places < 1:
+        if not is_whole(self.places, 1):
             raise ModelError(f"places must be a whole number of 1 or more, not {self.places!r}")
         if self.trunk is not None:
             self.tie_word_embeddings = getattr(self.trunk, "tie_word_embeddings", False)

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from chainrule.models.network import Network, sharing_weights
-from chainrule.models.pretrained import PretrainedModel
-from chainrule.models.sealed import within
+from chainrule.models.causal import PretrainedModel
+from chainrule.models.transformer import Network, sharing_weights
 from chainrule.models.trunk import trunk_of
+from chainrule.ops.sealed import within
 
 N = TypeVar("N", bound=Network)
 

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from chainrule import native
 from chainrule.models.base import Head
-from chainrule.models.products import ROWS, write
-from chainrule.models.rounding import same_but_rounding
+from chainrule.ops import native
+from chainrule.ops.matmul import ROWS, write
+from chainrule.ops.rounding import same_but_rounding
 
 SCALES = (0.01, 1.0, 30.0, 1e3)  # of hidden states that two heads are compared on
 TOLERANCE = 1e-5  # of the largest logit: a few roundings in float32

@@ -11,17 +11,17 @@ from typing import Any
 
 import torch
 
+from chainrule._warnings import quiet
 from chainrule.errors import ModelError
-from chainrule.models.cache import DEFAULT, PACKAGED, fault, folder
+from chainrule.models.causal import PretrainedModel
 from chainrule.models.checkpoint import Checkpoint, read, weight_names
 from chainrule.models.damage import bounded, check_numbers, first_line, refusing
+from chainrule.models.dtype import choose_dtype
 from chainrule.models.gguf_header import read_header
 from chainrule.models.masked import MaskedModel, is_masked
-from chainrule.models.precision import choose_dtype
-from chainrule.models.pretrained import PretrainedModel
+from chainrule.models.packaged import DEFAULT, PACKAGED, fault, folder
 from chainrule.models.threads import choose as choose_threads
 from chainrule.models.two_stream import TwoStreamModel, is_two_stream
-from chainrule.text.quiet import quiet
 
 _TEXTS = ("*.json", "*.model", "*.txt", "*.tiktoken", "*.spm", "*.jinja")  # of a repository on the hub: all but weights
 

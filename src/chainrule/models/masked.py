@@ -2,14 +2,14 @@
 
 The model is transformers' own code, unchanged. Its trunk runs on whole texts of one length, without padding; its head is
 read at the places that are asked about, and nowhere else. Which symbols mask and frame a text, the tokenizer says
-(`chainrule.text.frame`).
+(`chainrule.text.mask_template`).
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from chainrule.models.network import Network
+from chainrule.models.transformer import Network
 
 
 def is_masked(config: Any, architecture: str | None = None) -> bool:

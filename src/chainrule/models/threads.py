@@ -10,9 +10,9 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-import numpy as np
 import torch
 
+from chainrule._checks import is_whole
 from chainrule.errors import ModelError
 
 ROOT = Path("/")
@@ -31,7 +31,7 @@ def choose(requested: int | None = None, root: Path = ROOT) -> int:
     """
     global _chosen
     if requested is not None:
-        if isinstance(requested, bool) or not isinstance(requested, int | np.integer) or requested < 1:
+        if not is_whole(requested, 1):
             raise ModelError(
                 f"threads must be a whole number, 1 or more, not {requested!r}; leave it out for one a core ({available(root)})"
             )

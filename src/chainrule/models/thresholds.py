@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import nn
 
-from chainrule.models.sealed import unless_memory
+from chainrule.ops.sealed import unless_memory
 
 
 def integers_read(network: nn.Module, run: Callable[[], Any], least: int, bound: float) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
-from chainrule.models.sealed import handed_down
+from chainrule.ops.sealed import handed_down
 
 T = TypeVar("T")
 

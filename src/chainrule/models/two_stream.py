@@ -19,8 +19,8 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from chainrule.models.head import LinearHead
-from chainrule.models.network import Network
-from chainrule.models.sealed import sealed, within
+from chainrule.models.transformer import Network
+from chainrule.ops.sealed import sealed, within
 
 
 def is_two_stream(lm: Any) -> bool:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule._types import Ints
 from chainrule.errors import InputError, short
 
 _BYTES = bytes | bytearray | memoryview
@@ -65,7 +66,7 @@ def kind_of(item: Any, index: int | None = None) -> Literal["text", "pair", "ids
     raise InputError(f"a text, token ids (a list, tuple, or array) or a pair of texts is wanted, not {named(item)}", index)
 
 
-def as_ids(item: Any, index: int | None = None) -> NDArray[np.int64]:
+def as_ids(item: Any, index: int | None = None) -> Ints:
     """A list, tuple, NumPy array or tensor of token ids as an array. Raises InputError for anything else in it."""
     if _library(item) == "torch":
         item = item.detach().cpu()

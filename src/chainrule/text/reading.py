@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from chainrule._types import Ints
 from chainrule.errors import InputError, short
 
 Special = Literal["text", "parse"]
@@ -44,7 +44,7 @@ def names_of(symbols: Iterable[str]) -> re.Pattern[str] | None:
     return re.compile("|".join(map(re.escape, names))) if names else None
 
 
-def holding(ids: Sequence[NDArray[np.int64]], controls: NDArray[np.int64]) -> list[int]:
+def holding(ids: Sequence[Ints], controls: Ints) -> list[int]:
     """Which of these sequences hold any of the control symbols."""
     if not len(controls) or not np.isin(np.concatenate([*ids, controls[:0]]), controls).any():
         return []

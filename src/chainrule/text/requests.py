@@ -8,18 +8,16 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from chainrule._types import Ints
+from chainrule._warnings import outside
 from chainrule.errors import InputError, short
 from chainrule.text.arguments import as_ids, is_missing, kind_of
-from chainrule.text.quiet import outside
+from chainrule.text.continuation import Continuation, Segment, after_batch, pair
 from chainrule.text.reading import LITERAL, Reading, Special
-from chainrule.text.segments import Continuation, Segment, after_batch, pair
 from chainrule.text.tokenizer import Tokenizes, check_text
 
-Ids = NDArray[np.int64]
-
-_NONE: Ids = np.zeros(0, np.int64)
+_NONE: Ints = np.zeros(0, np.int64)
 _NONE.flags.writeable = False
 
 
@@ -27,8 +25,8 @@ _NONE.flags.writeable = False
 class Request:
     """One sequence to score: `ids` behind `context_ids`."""
 
-    ids: Ids
-    context_ids: Ids = field(default_factory=lambda: _NONE)
+    ids: Ints
+    context_ids: Ints = field(default_factory=lambda: _NONE)
     text: str | None = None
     context: str | None = None
     boundary: Literal["same", "apart"] | None = None
@@ -180,7 +178,7 @@ def _all_in_range(made: list[Request], vocab_size: int) -> bool:
     return not len(ids) or bool(ids.min() >= 0 and ids.max() < vocab_size)
 
 
-def _check_ids(ids: Ids, vocab_size: int, index: int, what: str) -> None:
+def _check_ids(ids: Ints, vocab_size: int, index: int, what: str) -> None:
     wrong = np.flatnonzero((ids < 0) | (ids >= vocab_size))
     if len(wrong):
         raise InputError(

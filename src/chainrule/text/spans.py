@@ -2,7 +2,7 @@
 
 Most tokenizers are lossless: the bytes of the tokens, joined, spell the text, and the spans are sums of lengths. Where
 a tokenizer changed the text first (case, accents, NFKC, spaces, unknown words), the two are laid side by side by
-`chainrule.text.matching`, and the spans are as good as that match.
+`chainrule.text.align`, and the spans are as good as that match.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.text.matching import Span, match
+from chainrule._types import Ints
+from chainrule.text.align import Span, match
 
 if TYPE_CHECKING:
     from chainrule.text.tokenizer import Tokenizes
 
-Ints = NDArray[np.int64]
 
 _BLOCK = 4096  # texts whose bytes are looked at together
 

@@ -1,7 +1,7 @@
 """A tokenizer: text to token ids and back to bytes, with nothing added, cut off or guessed.
 
 It wraps a tokenizer of transformers, and mostly talks to the Rust backend inside. Everything that depends on how one
-family of tokenizers works stands in `chainrule.text.pieces`.
+family of tokenizers works stands in `chainrule.text.token_bytes`.
 """
 
 import os
@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from chainrule._warnings import quiet
 from chainrule.errors import InputError, ModelError
 from chainrule.text.backends import answering, encoded, literal, whole, without_first_space
-from chainrule.text.pieces import Spelling, spelling_of_backend, spelling_of_vocabulary
-from chainrule.text.quiet import quiet
 from chainrule.text.reading import Special, holding, names_of
-from chainrule.text.settled import NOTHING, Settled, settled, words_alone
 from chainrule.text.spans import Span, Spans, align, spells, words_by_space
+from chainrule.text.stable_prefix import NOTHING, Settled, settled, words_alone
+from chainrule.text.token_bytes import Spelling, spelling_of_backend, spelling_of_vocabulary
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

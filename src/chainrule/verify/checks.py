@@ -15,10 +15,10 @@ from typing import NamedTuple
 import torch
 
 from chainrule.errors import ChainruleError
-from chainrule.models.precision import name_of
-from chainrule.verify import company, conditioning, numbers, process, vocabulary
+from chainrule.models.dtype import name_of
+from chainrule.verify import batch_invariance, conditioning, numbers, process, vocabulary
+from chainrule.verify.references import Language, Subject
 from chainrule.verify.report import Finding, Property, Report, versions
-from chainrule.verify.subject import Language, Subject
 
 Progress = Callable[[str, int, int], None]  # the property that comes next, properties done, properties in all
 
@@ -31,12 +31,12 @@ class Check(NamedTuple):
 
 BASE = ("repeatability", "causality", "batch and order")
 CHECKS = (
-    Check("repeatability", company.repeatability),
+    Check("repeatability", batch_invariance.repeatability),
     Check("causality", conditioning.causality, ("repeatability",)),
-    Check("batch and order", company.batch_and_order, ("repeatability", "causality")),
-    Check("padding", company.padding, BASE),
-    Check("path carry", company.path_carry, BASE),
-    Check("chunk sizes", company.chunk_sizes, (*BASE, "path carry")),
+    Check("batch and order", batch_invariance.batch_and_order, ("repeatability", "causality")),
+    Check("padding", batch_invariance.padding, BASE),
+    Check("path carry", batch_invariance.path_carry, BASE),
+    Check("chunk sizes", batch_invariance.chunk_sizes, (*BASE, "path carry")),
     Check("embeddings = ids", conditioning.embeddings, BASE),
     Check("head", numbers.head),
     Check("shift", conditioning.shift, (*BASE, "padding")),
@@ -44,7 +44,7 @@ CHECKS = (
     Check("normalisation", numbers.normalisation, (*BASE, "padding", "shift", "dtype")),
     Check("sum", numbers.addition),
     Check("start symbol", conditioning.start_symbol, (*BASE, "head", "shift", "dtype", "normalisation")),
-    Check("windows", company.windows, (*BASE, "padding", "path carry", "chunk sizes", "start symbol")),
+    Check("windows", batch_invariance.windows, (*BASE, "padding", "path carry", "chunk sizes", "start symbol")),
     Check("process state", process.state, ("repeatability",)),
     Check("threads", process.threads, ("repeatability",)),
     Check("unreachable vocabulary", vocabulary.unreachable),

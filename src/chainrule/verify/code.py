@@ -23,19 +23,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from chainrule.engine.job import rows_and_stride
-from chainrule.engine.stepper import Stepper
+from chainrule._types import Floats
+from chainrule.engine.decoding.stepper import Stepper
+from chainrule.engine.plan import rows_and_stride
 from chainrule.errors import InputError
 from chainrule.forest.windows import each_window
-from chainrule.models.precision import name_of
-from chainrule.models.pretrained import PretrainedModel
+from chainrule.models.causal import PretrainedModel
+from chainrule.models.dtype import name_of
 from chainrule.text.spans import spells
 from chainrule.text.tokenizer import Tokenizes
 from chainrule.verify.coder import TOTAL, ArithmeticDecoder, ArithmeticEncoder, shares
+from chainrule.verify.references import Language, check_causal
 from chainrule.verify.report import Finding, Property, Report, versions
-from chainrule.verify.subject import Language, check_causal
 
 MAGIC = b"chainrule code 1\n"
 ENDS, A_TOKEN = 2.0, 2e-5  # bits that a code may be longer than −log2 Pr: at its end, and for every token
@@ -244,9 +244,7 @@ def _check_fingerprint(made: dict[str, str], here: dict[str, str]) -> None:
         )
 
 
-def _distributions(
-    lm: Language, ids: Sequence[int], first: int, length: int, progress: Progress | None
-) -> Iterator[NDArray[np.float64]]:
+def _distributions(lm: Language, ids: Sequence[int], first: int, length: int, progress: Progress | None) -> Iterator[Floats]:
     """log Pr(· | what stands before) for the places from `first` to `length`, in the windows that the scorer uses.
 
     `ids` is read at each place only after its distribution was taken: a decoder appends it meanwhile. Nothing is made in

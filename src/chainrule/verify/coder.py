@@ -10,15 +10,15 @@ Source: Witten, Neal and Cleary, "Arithmetic coding for data compression", CACM 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from chainrule._types import Floats, Ints
 from chainrule.errors import InputError
 
 TOTAL = 1 << 32  # what the counts of one distribution sum to
 _WIDE, _LEAST = 1 << 64, 1 << 56
 
 
-def shares(logprob_V: NDArray[np.float64]) -> NDArray[np.int64]:
+def shares(logprob_V: Floats) -> Ints:
     """Where each symbol's share of TOTAL begins, and TOTAL behind the last: V + 1. No share is below 1.
 
     A share is floor(p · (TOTAL − V)) + 1, so a symbol costs at most log2(TOTAL / (TOTAL − V)) bits more than −log2 p. What
@@ -40,7 +40,7 @@ class ArithmeticEncoder:
     def __init__(self) -> None:
         self._low, self._range, self._bytes = 0, _WIDE, bytearray()
 
-    def encode(self, symbol: int, shares_V1: NDArray[np.int64]) -> None:
+    def encode(self, symbol: int, shares_V1: Ints) -> None:
         """Narrow the interval to the symbol's share."""
         begin, end = int(shares_V1[symbol]), int(shares_V1[symbol + 1])
         step = self._range // TOTAL
@@ -84,7 +84,7 @@ class ArithmeticDecoder:
         """How many bits the code of the symbols so far has, as `ArithmeticEncoder.finish` counts them."""
         return 8 * (self._next - 8) + 65 - self._range.bit_length()
 
-    def decode(self, shares_V1: NDArray[np.int64]) -> int:
+    def decode(self, shares_V1: Ints) -> int:
         """The next symbol. Raises InputError where no symbol has this code."""
         step = self._range // TOTAL
         place = self._value // step

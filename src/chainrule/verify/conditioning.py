@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.engine.standard import distance
+from chainrule._types import Floats, Ints
+from chainrule.engine.selfcheck.reference import distance
+from chainrule.verify.references import Subject, centred
 from chainrule.verify.report import Finding
-from chainrule.verify.subject import Floats, Ids, Subject, centred
 
 WILD = 0.5  # nats a token: with start symbols that far apart, it matters very much which one is used
 TOP = 5  # tokens of a distribution that are looked at
@@ -37,7 +38,7 @@ def causality(s: Subject) -> Finding:
     )
 
 
-def _in_each_place(s: Subject, ids: Ids) -> tuple[Floats, Floats, Floats]:
+def _in_each_place(s: Subject, ids: Ints) -> tuple[Floats, Floats, Floats]:
     """The factor, the entropy of its distribution, and the most probable tokens' log probabilities."""
     score = s.lm.score(ids.tolist(), start="given", top=min(TOP, s.model.head.size))
     return score.logprobs, score.entropies, score.top_logprobs
@@ -148,7 +149,7 @@ def _start_symbols(s: Subject) -> dict[str, list[int]]:
     return found
 
 
-def _behind(s: Subject, ids: Ids, symbols: list[int]) -> Floats:
+def _behind(s: Subject, ids: Ints, symbols: list[int]) -> Floats:
     """The factors of the text behind these symbols, by the model's own forward. Without any, x_0 has none: NaN."""
     ids_T = ids if symbols else ids[1:]
     own_TV = s.own(np.array([*symbols, *ids.tolist()], np.int64)[:-1])[-len(ids_T) :]

@@ -13,14 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from chainrule.engine.standard import distance
+from chainrule._types import Floats, Ints
+from chainrule.engine.selfcheck.reference import distance
+from chainrule.models.causal import PretrainedModel
+from chainrule.models.dtype import name_of
 from chainrule.models.head import LinearHead, all_logits
-from chainrule.models.precision import name_of
-from chainrule.models.pretrained import PretrainedModel
-from chainrule.models.sealed import sealed
 from chainrule.models.trunk import trunk_of
+from chainrule.ops.sealed import sealed
+from chainrule.verify.references import Subject, centred
 from chainrule.verify.report import Finding
-from chainrule.verify.subject import Floats, Ids, Subject, centred
 
 NORMALISED = {torch.float64: 1e-12}  # nats; otherwise logits are float32
 WIDE = 1e-5
@@ -82,7 +83,7 @@ def head(s: Subject) -> Finding:
 
 
 @sealed
-def _hidden(model: PretrainedModel, ids_T: Ids) -> Tensor:
+def _hidden(model: PretrainedModel, ids_T: Ints) -> Tensor:
     return model.hidden(model.inputs(torch.from_numpy(ids_T))[None])
 
 

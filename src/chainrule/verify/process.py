@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 import torch
 from torch.overrides import TorchFunctionMode
 
+from chainrule.verify.references import Subject, farthest
 from chainrule.verify.report import Finding
-from chainrule.verify.subject import Subject, farthest
 
 T = TypeVar("T")
 

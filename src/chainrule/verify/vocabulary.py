@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
+from chainrule.verify.references import Subject
 from chainrule.verify.report import Finding
-from chainrule.verify.subject import Subject
 
 MUCH = 0.01  # of the probability: more than this on what no text can be is told
 

@@ -1,0 +1,1 @@
+"""Results to look at: Rich for terminals, HTML for notebooks."""

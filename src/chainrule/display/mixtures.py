@@ -1,0 +1,68 @@
+"""Mixtures to look at: one line an order, and the mean below."""
+
+from __future__ import annotations
+
+import html
+from typing import TYPE_CHECKING
+
+from chainrule.display.views import SHOWN, batch_html, batch_table, label, plain_table, score_html, text_in_colour
+from chainrule.results.ordering import listed
+
+if TYPE_CHECKING:
+    from rich.console import Group
+    from rich.table import Table
+
+    from chainrule.results.mixture import Mixture, Mixtures
+
+
+def mixture_panel(mixture: Mixture) -> Group:
+    """One line an order: its log probability, and the text with each token in its colour."""
+    from rich.console import Group
+    from rich.text import Text
+
+    table = plain_table("order", right=("log Pr (nats)",))
+    table.add_column("text", no_wrap=True, overflow="ellipsis", ratio=1)
+    for score, order in list(zip(mixture, mixture.orders, strict=True))[:SHOWN]:
+        table.add_row(listed(order), f"{score.logprob:.6f}", text_in_colour(score))
+    if len(mixture) > SHOWN:
+        table.caption = f"{SHOWN} of {len(mixture)} orders"
+    return Group(table, Text(_numbers(mixture), style="bold"), Text(_head(mixture), style="dim"))
+
+
+_MIXTURES = ("log Pr (nats)", "spread", "orders", "tokens")
+
+
+def mixtures_table(mixtures: Mixtures) -> Table:
+    """One line a text."""
+    return batch_table(_MIXTURES, _lines(mixtures), len(mixtures), "texts")
+
+
+def mixture_html(mixture: Mixture) -> str:
+    """Each order with the text coloured by it, and the mean."""
+    parts = [f"<div>{html.escape(listed(order))}</div>{score_html(score)}"
+             for score, order in list(zip(mixture, mixture.orders, strict=True))[:SHOWN]]  # fmt: skip
+    more = f"<div>{SHOWN} of {len(mixture)} orders</div>" if len(mixture) > SHOWN else ""
+    return f"<div>{''.join(parts)}{more}<b>{html.escape(_numbers(mixture))}</b></div>"
+
+
+def mixtures_html(mixtures: Mixtures) -> str:
+    return batch_html(_MIXTURES, _lines(mixtures), repr(mixtures))
+
+
+def _lines(mixtures: Mixtures) -> list[tuple[list[str], str]]:
+    return [(_cells(mixture), label(mixture[0])) for mixture in mixtures[:SHOWN]]
+
+
+def _numbers(mixture: Mixture) -> str:
+    what = "log Pr" if mixture.kind == "joint" else "log Pr given what stands before"
+    return f"{what} = {mixture.logprob:.6f} nats, the mean over {len(mixture)} orders · spread {mixture.spread:.3g} nats"
+
+
+def _head(mixture: Mixture) -> str:
+    ordering = mixture[0].ordering
+    length = f"; the length ({ordering.length} tokens) is given; {ordering.how}" if ordering is not None else ""
+    return mixture[0].start.describe() + length
+
+
+def _cells(mixture: Mixture) -> list[str]:
+    return [f"{mixture.logprob:.6f}", f"{mixture.spread:.3g}", str(len(mixture)), str(len(mixture[0]))]

@@ -1,0 +1,186 @@
+"""Scores to look at: Rich for terminals, HTML for notebooks. Colour is surprisal: the redder, the less expected."""
+
+from __future__ import annotations
+
+import html
+import math
+from typing import TYPE_CHECKING
+
+from chainrule.results import units
+
+if TYPE_CHECKING:
+    from rich.console import Group, RenderableType
+    from rich.table import Table
+    from rich.text import Text
+
+    from chainrule.results.batch import Scores
+    from chainrule.results.explanation import Explanation
+    from chainrule.results.pseudo import PseudoScore
+    from chainrule.results.score import Score
+
+_FULL = 16.0  # bits: from here on a token is as red as it gets
+SHOWN = 20  # sequences shown of a batch
+
+
+def explanation_table(explanation: Explanation) -> Group:
+    """One line a factor: formula, probability with its bar, token, running log probability."""
+    from rich.bar import Bar
+    from rich.console import Group
+    from rich.text import Text
+
+    table = plain_table("factor", "token", right=("probability", "log Pr", "running"))
+    table.add_column("", ratio=1)  # the bar takes what is left of the line
+    for f in explanation.factors:
+        token, colour = Text(repr(f.token), style=_colour(f.logprob)), _colour(f.logprob)
+        numbers = f"{f.probability:.6g}", f"{f.logprob:.6f}", f"{f.running_logprob:.6f}"
+        table.add_row(f.formula, token, *numbers, Bar(1.0, 0.0, f.probability, color=colour))
+    below = [*explanation.product(), explanation.total()]
+    return Group(Text(explanation.head(), style="dim"), table, *(Text(line, style="bold") for line in below))
+
+
+def plain_table(*left: str, right: tuple[str, ...] = ()) -> Table:
+    """A plain table, whose columns never cut a number short."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", expand=True)
+    for name in left:
+        table.add_column(name, overflow="fold")  # these give way on a narrow terminal
+    for name in right:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def score_panel(score: Score) -> Group:
+    """The text with each token in its colour, and the numbers below."""
+    from rich.console import Group
+    from rich.text import Text
+
+    below = [score.start.describe(), *([score.ordering.describe()] if score.ordering is not None else []), *score.remarks]
+    numbers = Text(_numbers(score), style="bold")
+    return Group(text_in_colour(score), numbers, *(Text(line, style="dim") for line in below))
+
+
+def text_in_colour(score: Score) -> Text:
+    """The context, dim, and each token in its colour; dim as well what is given between them."""
+    from rich.text import Text
+
+    body = Text(score.context or "", style="dim")
+    if score.ordering is None or score.spans is None or len(score.ordering.given) == len(score.request.context_ids):
+        for token, logprob in zip(score.tokens, score.logprobs, strict=True):
+            body.append(token, style=_colour(logprob))
+        return body
+    text, end = score.text or "", 0
+    for (a, b), logprob in zip(score.spans.char_spans, score.logprobs, strict=True):
+        a = max(a, end)  # two tokens may be parts of one character
+        body.append(text[end:a], style="dim")
+        body.append(text[a:b], style=_colour(logprob))
+        end = max(a, b)
+    return body.append(text[end:], style="dim")
+
+
+def with_note(panel: RenderableType, note: str) -> Group:
+    """A panel with one more line below."""
+    from rich.console import Group
+    from rich.text import Text
+
+    return Group(panel, Text(note, style="dim"))
+
+
+def pseudo_panel(score: PseudoScore) -> Group:
+    """The text with each token in its colour, and what the sum is, and is not."""
+    from rich.console import Group
+    from rich.text import Text
+
+    body = Text(score.context or "", style="dim")
+    for token, term in zip(score.tokens, score.terms.tolist(), strict=True):
+        body.append(token, style=_colour(term))
+    return Group(body, Text(score.describe(), style="bold"))
+
+
+_SCORES = ("log Pr (nats)", "tokens", "perplexity", "bits/byte")
+
+
+def scores_table(scores: Scores) -> Table:
+    """One line a sequence."""
+    return batch_table(_SCORES, [(_cells(score), label(score)) for score in scores[:SHOWN]], len(scores), "sequences")
+
+
+def batch_table(names: tuple[str, ...], lines: list[tuple[list[str], str]], many: int, what: str) -> Table:
+    """Lines of numbers, each with its text, and how many more there are."""
+    from rich.text import Text
+
+    table = plain_table(right=names)
+    table.add_column("text", no_wrap=True, overflow="ellipsis", ratio=1)
+    for cells, text in lines:
+        table.add_row(*cells, Text(text))
+    if many > len(lines):
+        table.caption = f"{len(lines)} of {many} {what}"
+    return table
+
+
+def score_html(score: Score) -> str:
+    """The text with each token in its colour; hovering shows its numbers."""
+    pieces = [
+        f'<span style="background:rgba(214,40,40,{_heat(logprob):.2f})" title="{html.escape(_hover(score, i))}">'
+        f"{html.escape(token)}</span>"
+        for i, (token, logprob) in enumerate(zip(score.tokens, score.logprobs, strict=True))
+    ]
+    context = f'<span style="opacity:.5">{html.escape(score.context)}</span>' if score.context else ""
+    below = "<br>".join(map(html.escape, [_numbers(score), *score.remarks]))
+    return f'<div style="white-space:pre-wrap">{context}{"".join(pieces)}</div><small>{below}</small>'
+
+
+def scores_html(scores: Scores) -> str:
+    return batch_html(_SCORES, [(_cells(score), label(score)) for score in scores[:SHOWN]], repr(scores))
+
+
+def batch_html(names: tuple[str, ...], lines: list[tuple[list[str], str]], below: str) -> str:
+    """The same for notebooks."""
+    rows = "".join(f"<tr>{''.join(f'<td>{c}</td>' for c in cells)}<td>{html.escape(text)}</td></tr>" for cells, text in lines)
+    head = "".join(f"<th>{name}</th>" for name in (*names, "text"))
+    return f"<table><tr>{head}</tr>{rows}</table><small>{html.escape(below)}</small>"
+
+
+def rank_table(ranked: list) -> RenderableType:
+    """Candidates, best first."""
+    from rich.text import Text
+
+    table = plain_table(right=("", "log Pr (nats)", "within the set", "tokens"))
+    table.add_column("candidate", ratio=1)
+    for place, r in enumerate(ranked, 1):
+        table.add_row(str(place), f"{r.logprob:.6f}", f"{math.exp(r.within_set):.2%}", str(len(r.score)), Text(str(r.text)))
+    return table
+
+
+def _colour(logprob: float) -> str:
+    other = round(255 - 175 * _heat(logprob))
+    return f"rgb(255,{other},{other})"
+
+
+def _heat(logprob: float) -> float:
+    return min(1.0, units.bits(float(logprob)) / _FULL) if math.isfinite(logprob) else 1.0
+
+
+def _hover(score: Score, place: int) -> str:
+    logprob = float(score.logprobs[place])
+    return (
+        f"Pr = {math.exp(logprob):.4g}, {units.bits(logprob):.2f} bits, rank {score.ranks[place]}, "
+        f"context {score.contexts[place]}"
+    )
+
+
+def _numbers(score: Score) -> str:
+    per_byte = "" if score.bits_per_byte is None else f" · {score.bits_per_byte:.4f} bits per byte"
+    what = "log Pr" if score.kind == "joint" else "log Pr given what stands before"
+    return f"{what} = {score.logprob:.6f} nats · {len(score)} tokens · perplexity {score.perplexity:.4g}{per_byte}"
+
+
+def _cells(score: Score) -> list[str]:
+    per_byte = "" if score.bits_per_byte is None else f"{score.bits_per_byte:.4f}"
+    return [f"{score.logprob:.6f}", str(len(score)), f"{score.perplexity:.4g}", per_byte]
+
+
+def label(score: Score) -> str:
+    """A line that tells which text it is."""
+    text = score.text if score.text is not None else " ".join(map(str, score.ids[:12]))
+    return " ".join(text.split())[:120]

@@ -1,0 +1,76 @@
+"""Attention over a chunk of a forest by the compiled kernel: each tile's rows against the places of their whole path.
+
+Keys come by depth from depth 0, 64 at a time, in every company: the bits of a row depend on its path alone. Nothing is gathered
+or padded; queries, keys and values are read where they lie.
+
+Shapes: R rows of the chunk, K places (the carried path and the chunk's rows), B tiles, A tasks, H heads, G key-value heads,
+D width of a head.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+from torch import Tensor
+
+from chainrule._types import Ints
+from chainrule.forest.tiles import T, Tiles
+from chainrule.ops import native
+
+
+class NativeLayout:
+    """What the kernel needs to know of a chunk, for all layers to share; each part is made when it is first asked for."""
+
+    def __init__(self, tiles: Tiles) -> None:
+        self._tiles = tiles
+        self._tasks: dict[int, Ints] = {}
+
+    @cached_property
+    def tables(self) -> tuple[Ints, Ints]:
+        """Each tile's first row, rows, depth, and where in the second table the places far and near begin; the places."""
+        tiles, parts, far_of, length = self._tiles, [], {-1: 0}, 0
+        for above in dict.fromkeys(tiles.above_B[tiles.above_B >= 0].tolist()):  # tiles below one ancestor share its path
+            parts.append(tiles.down_to(above))
+            far_of[above], length = length, length + len(parts[-1])
+        first_B = tiles.bound_B1[:-1]
+        depth_B = tiles.depth_R[first_B]
+        far_B = np.array([far_of[above] for above in tiles.above_B.tolist()], np.int64)
+        near_B = length + np.arange(len(first_B)) * T
+        table_B6 = np.stack([first_B, np.diff(tiles.bound_B1), depth_B, far_B, depth_B // T * T, near_B], 1)
+        return table_B6, np.concatenate([*parts, tiles.place_BT.reshape(-1)])
+
+    def tasks(self, share: int) -> Ints:
+        """Tile and first lane of each task, A × 2; a lane is a row of one of the `share` heads of a group."""
+        if share not in self._tasks:
+            lanes_B = np.diff(self._tiles.bound_B1) * share
+            tasks_B = -(-lanes_B // native.queries())
+            tile_A = np.repeat(np.arange(len(lanes_B)), tasks_B)
+            before_A = np.repeat(np.cumsum(tasks_B) - tasks_B, tasks_B)
+            self._tasks[share] = np.stack([tile_A, (np.arange(len(tile_A)) - before_A) * native.queries()], 1)
+        return self._tasks[share]
+
+
+class Tables(Protocol):
+    """What the kernel asks of a layout; see `NativeLayout`."""
+
+    @property
+    def tables(self) -> tuple[Ints, Ints]: ...
+    def tasks(self, share: int) -> Ints: ...
+
+
+def native_attend(
+    layout: Tables,
+    query_HRD: Tensor,
+    key_KGD: Tensor,
+    value_KGD: Tensor,
+    scaling: float | None,
+    window: int | None,
+    softcap: float | None,
+) -> tuple[Tensor, Tensor]:
+    """What each row gathers from its path, R × H × D, and its scores' log-sum-exp, R × H in float32."""
+    table_B6, place = layout.tables
+    task_A2 = layout.tasks(query_HRD.shape[0] // key_KGD.shape[1])
+    scaling = query_HRD.shape[-1] ** -0.5 if scaling is None else scaling
+    return native.attention(query_HRD, key_KGD, value_KGD, table_B6, task_A2, place, scaling, window or 0, softcap or 0.0)

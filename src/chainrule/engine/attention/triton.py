@@ -1,0 +1,187 @@
+"""Attention over a chunk of a forest on a GPU: one Triton kernel for any shape of forest, and no mask in memory.
+
+    key k is visible to query q   ⇔   k ≤ q < end[k]          (sliding window: and depth[q] − depth[k] < W)
+
+The keys are those of the carried path, all above the chunk's first row, followed by those of its own rows. A block of rows is
+given the blocks of keys in which it sees everything, where the rule is not asked, and those in which it may see something.
+
+Shapes: R rows of the chunk, P rows of the path carried into it, K = P + R keys, Q blocks of rows, B blocks of keys, H heads,
+G key-value heads, D and E width of a head's keys and values.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cache
+from math import log
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from chainrule._types import Bools, Ints
+from chainrule.ops.gpu import takes_triton
+from chainrule.ops.transfer import sent
+
+Blocks = Bools
+
+WIDEST = 512  # heads
+ALIGNED = 4  # numbers of a table are padded to a multiple of this: 16 bytes, as Triton likes pointers
+LOG2E = 1 / log(2)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Rows and keys that are multiplied at a time."""
+
+    rows: int
+    keys: int
+    num_warps: int
+    num_stages: int
+
+    def bytes(self, width: int, itemsize: int) -> int:
+        """The shared memory it takes, with keys and values so wide together."""
+        return itemsize * width * (self.rows // 2 + self.keys * self.num_stages) + (2 << 10)
+
+
+# By bytes of a number and width of a head, the first that fits into a GPU's shared memory; measured on an H100 (LOG.md).
+TILES = {
+    (2, 64): (Tile(64, 64, 4, 3), Tile(32, 32, 4, 1)),
+    (2, 128): (Tile(128, 64, 8, 3), Tile(64, 64, 4, 2), Tile(64, 32, 4, 2), Tile(32, 32, 4, 1)),
+    (2, 256): (Tile(128, 32, 8, 2), Tile(64, 32, 4, 2), Tile(32, 32, 4, 1)),
+    (2, 512): (Tile(64, 16, 8, 2), Tile(32, 16, 4, 2), Tile(16, 16, 4, 1)),
+    (4, 64): (Tile(32, 32, 4, 2), Tile(32, 32, 4, 1)),
+    (4, 128): (Tile(32, 16, 4, 2), Tile(16, 16, 4, 1)),
+    (4, 256): (Tile(64, 16, 8, 2), Tile(32, 16, 8, 2), Tile(16, 16, 4, 1)),
+    (4, 512): (Tile(32, 16, 8, 2), Tile(16, 16, 8, 2), Tile(16, 16, 4, 1)),
+}
+
+
+@dataclass(frozen=True)
+class TritonLayout:
+    """What can be seen in a chunk, for the layers of a model to share."""
+
+    path: int  # P: keys of the carried path
+    end_K: Ints  # one past the key's last descendant row, in rows of the chunk; beyond R for what goes on in the next one
+    depth_R: Ints
+    _tables: dict[Any, list[Tensor]] = field(default_factory=dict, repr=False, compare=False)
+
+    def tables(self, window: int | None, rows: int, keys: int, device: torch.device) -> list[Tensor]:
+        """The rule, and lists of blocks of so many rows and keys, as `attend_kernel` takes them; made once for all layers.
+
+        first_K, end_K, limit_K and depth_R say what is visible: rows from first to before end, less deep than limit. Then for
+        each block of rows, Q, how many blocks of keys are full and how many are in part, and which: Q × B, those first.
+        """
+        key = window, rows, keys, device
+        if key not in self._tables:
+            some_QB, all_QB = self.blocks(window, rows, keys)
+            counts, lists = zip(*(_listed(blocks_QB) for blocks_QB in (all_QB, some_QB & ~all_QB)), strict=True)
+            limit_K = self.depth_K + (window or 0)
+            self._tables[key] = _sent([self.first_K, self.end_K, limit_K, self.depth_R, *counts, *lists], device)
+        return self._tables[key]
+
+    @property
+    def first_K(self) -> Ints:
+        """The first row that may see the key: −1 for the path, which all rows are below."""
+        return np.concatenate([np.full(self.path, -1), np.arange(len(self.depth_R))])
+
+    @property
+    def depth_K(self) -> Ints:
+        return np.concatenate([np.arange(self.path), self.depth_R])
+
+    def blocks(self, window: int | None, rows: int, keys: int) -> tuple[Blocks, Blocks]:
+        """Q × B: where some pair of query and key may be visible, and where all pairs are.
+
+        The first leaves out what the keys' ranges of rows, and of depths, leave no room for.
+        """
+        first_K, start_Q = self.first_K, np.arange(0, len(self.depth_R), rows)
+        stop_Q = np.minimum(start_Q + rows, len(self.depth_R))
+        start_B = np.arange(0, len(self.end_K), keys)
+        whole_B = start_B + keys <= len(self.end_K)
+
+        def least(x_K: Ints) -> Ints:
+            return np.minimum.reduceat(x_K, start_B)
+
+        def most(x_K: Ints) -> Ints:
+            return np.maximum.reduceat(x_K, start_B)
+
+        some_QB = (least(first_K) < stop_Q[:, None]) & (most(self.end_K) > start_Q[:, None])
+        all_QB = (most(first_K) <= start_Q[:, None]) & (least(self.end_K) >= stop_Q[:, None]) & whole_B
+        if window is not None:
+            limit_K = self.depth_K + window
+            some_QB &= np.minimum.reduceat(self.depth_R, start_Q)[:, None] < most(limit_K)
+            all_QB &= np.maximum.reduceat(self.depth_R, start_Q)[:, None] < least(limit_K)
+        return some_QB, all_QB
+
+
+def supports(query_1HRD: Tensor, value_KGE: Tensor) -> bool:
+    """Whether there is a kernel for these: on a GPU with Triton, in no more than 32 bits, heads not too wide."""
+    narrow = max(query_1HRD.shape[-1], value_KGE.shape[-1]) <= WIDEST and query_1HRD.dtype.itemsize in (2, 4)
+    if not (narrow and takes_triton(query_1HRD)):
+        return False
+    widths = _wide(query_1HRD.shape[-1]), _wide(value_KGE.shape[-1])
+    return tile_of(query_1HRD.dtype, *widths, query_1HRD.device) is not None
+
+
+def triton_attend(
+    layout: TritonLayout,
+    query_1HRD: Tensor,
+    key_KGD: Tensor,
+    value_KGE: Tensor,
+    scaling: float | None = None,
+    window: int | None = None,
+    softcap: float | None = None,
+    sink_H: Tensor | None = None,
+) -> Tensor:
+    """What every row gathers from the keys it sees, R × H × E. A sink takes its share of the weights and gives nothing."""
+    from chainrule.ops.attention_triton import attend_kernel  # imports Triton
+
+    query_HRD, key_KGD, value_KGE = (x if x.stride(-1) == 1 else x.contiguous() for x in (query_1HRD[0], key_KGD, value_KGE))
+    (heads, rows, width), (keys, shared, value_width) = query_HRD.shape, value_KGE.shape
+    wide = _wide(width), _wide(value_width)
+    tile = tile_of(query_HRD.dtype, *wide, query_HRD.device)
+    if tile is None:
+        raise ValueError(f"no tile fits heads {width} and {value_width} wide of {query_HRD.dtype}: ask supports() first")
+    tables = layout.tables(window, tile.rows, tile.keys, query_HRD.device)
+    out_RHE = torch.empty(rows, heads, value_width, dtype=query_HRD.dtype, device=query_HRD.device)
+    scale = width**-0.5 if scaling is None else scaling
+    kernel: Any = attend_kernel
+    with torch.cuda.device_of(query_HRD):  # Triton launches on the current device
+        kernel[heads, -(-rows // tile.rows)](
+            query_HRD, key_KGD, value_KGE, out_RHE, query_HRD if sink_H is None else sink_H, *tables,
+            rows, keys, tables[-1].shape[1], *query_HRD.stride()[:2], *key_KGD.stride()[:2], *value_KGE.stride()[:2],
+            *out_RHE.stride()[:2], float(scale if softcap else scale * LOG2E), float(softcap or 1.0),
+            SHARE=heads // shared, HAS_SINK=sink_H is not None, HAS_WINDOW=window is not None, HAS_SOFTCAP=bool(softcap),
+            WIDEN=not query_HRD.is_cuda, ROWS=tile.rows, KEYS=tile.keys, D=width, E=value_width, WIDE_D=wide[0], WIDE_E=wide[1],
+            num_warps=tile.num_warps, num_stages=tile.num_stages,
+        )  # fmt: skip
+    return out_RHE
+
+
+def _wide(width: int) -> int:
+    """What Triton multiplies in place of so many columns: a power of 2, 16 at least."""
+    return max(16, 1 << (width - 1).bit_length())
+
+
+@cache
+def tile_of(dtype: torch.dtype, wide_keys: int, wide_values: int, device: torch.device) -> Tile | None:
+    """The first tile for heads so wide that fits into the device's shared memory; None where there is none."""
+    tiles = TILES[dtype.itemsize, max(64, wide_keys, wide_values)]
+    if device.type == "cpu":
+        return tiles[-1]
+    there = getattr(torch.cuda.get_device_properties(device), "shared_memory_per_block_optin", 48 << 10)
+    return next((tile for tile in tiles if tile.bytes(wide_keys + wide_values, dtype.itemsize) <= there), None)
+
+
+def _listed(blocks_QB: Blocks) -> tuple[Ints, Ints]:
+    """How many blocks each row of blocks has, Q, and which: those first, in ascending order, Q × B."""
+    return blocks_QB.sum(1), np.argsort(~blocks_QB, axis=1, kind="stable")
+
+
+def _sent(arrays: list[Ints], device: torch.device) -> list[Tensor]:
+    """Arrays of whole numbers on the device, by one copy."""
+    padded = [np.pad(x.reshape(-1), (0, -x.size % ALIGNED)) for x in arrays]
+    numbers = sent(np.concatenate(padded).astype(np.int32), device)
+    parts = numbers.split([len(x) for x in padded])
+    return [part[: x.size].view(x.shape) for part, x in zip(parts, arrays, strict=True)]

@@ -1,0 +1,1 @@
+"""Distributions of next tokens while texts grow."""

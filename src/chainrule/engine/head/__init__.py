@@ -1,0 +1,1 @@
+"""Factors off hidden states: log-sum-exp, entropy, ranks and alternatives."""

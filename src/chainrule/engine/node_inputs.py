@@ -1,0 +1,82 @@
+"""What the symbols of a forest stand for: which token each is scored as, and what a network is fed with for it.
+
+A forest only asks whether two symbols are equal, so whatever tells two contexts apart has to be in its symbols.
+
+Shapes: N symbols, D width of an embedding, M embeddings that were given, U distinct triples.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from chainrule._types import Ints
+from chainrule.models.base import Model
+from chainrule.ops.transfer import sent
+
+if TYPE_CHECKING:
+    from chainrule.models.any_order import AnyOrderModel
+
+
+class Alphabet(Protocol):
+    """The meaning of symbols, which are any int32."""
+
+    def tokens(self, symbol_N: Ints) -> Ints:
+        """The token ids that they are scored as."""
+        ...
+
+    def inputs(self, model: Model, symbol_N: Ints) -> Tensor:
+        """What `model.hidden` takes for them, on the model's device: N × D, or N token ids."""
+        ...
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Every symbol is a token id."""
+
+    def tokens(self, symbol_N: Ints) -> Ints:
+        return symbol_N
+
+    def inputs(self, model: Model, symbol_N: Ints) -> Tensor:
+        return model.inputs(sent(symbol_N, model.device))
+
+
+@dataclass(frozen=True)
+class Given:
+    """A symbol ≥ 0 is a token id. One < 0 stands for row −1 − symbol of embeddings given in place of ids."""
+
+    embedding_MD: Tensor
+    id_M: Ints  # what they are scored as
+
+    def tokens(self, symbol_N: Ints) -> Ints:
+        return np.where(symbol_N >= 0, symbol_N, self.id_M[np.maximum(-1 - symbol_N, 0) % len(self.id_M)])
+
+    def inputs(self, model: Model, symbol_N: Ints) -> Tensor:
+        symbol_R = sent(symbol_N, model.device)
+        embedding_RD = model.inputs(symbol_R.clamp_min(0))
+        given = symbol_R < 0
+        embedding_RD[given] = self.embedding_MD[-1 - symbol_R[given]].to(embedding_RD)
+        return embedding_RD
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A symbol is a row of a table of triples: a token, the place it stands in, the place asked about (−1: none)."""
+
+    triple_U3: Ints
+
+    @classmethod
+    def of(cls, triple_N3: Ints) -> tuple[Placed, Ints]:
+        """The alphabet of these triples, and their symbols."""
+        triple_U3, symbol_N = np.unique(triple_N3.reshape(-1, 3), axis=0, return_inverse=True)
+        return cls(triple_U3), symbol_N.reshape(-1)
+
+    def tokens(self, symbol_N: Ints) -> Ints:
+        return self.triple_U3[symbol_N, 0]
+
+    def inputs(self, model: Model, symbol_N: Ints) -> Tensor:
+        return cast("AnyOrderModel", model).placed(*torch.from_numpy(self.triple_U3[symbol_N]).unbind(-1))

@@ -1,0 +1,109 @@
+"""A model that predicts in any order, on the forest engine: a context is a path of tokens with their places.
+
+What a row is computed from is (token, place, place asked about), so those triples are the symbols of the forest. Texts and
+orders that begin alike share rows, and what comes later in an order is below, where nothing looks.
+
+Shapes: L places of a sequence, G of them given, N triples or nodes, T factors, B questions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from chainrule._types import Floats, Ints
+from chainrule.engine.engine import Answer, Engine, Progress, Question
+from chainrule.engine.node_inputs import Placed
+from chainrule.engine.predictors.base import Place, Support
+from chainrule.errors import InputError, ModelError
+from chainrule.forest.forest import Forest, offsets, ranges
+from chainrule.forest.permutations import Ordered
+from chainrule.models.any_order import AnyOrderModel
+from chainrule.verdict import Verdict
+
+
+class AnyOrderChain:
+    """Factors in any order under an any-order model. Left to right it is an ordinary causal model."""
+
+    causal = True  # left to right no factor depends on the length of the text
+    how = "the model is told each token's place and the place asked about, and is fed with what is known alone"
+    support = Support(np.zeros(0, np.int64), "")
+
+    def __init__(self, engine: Engine) -> None:
+        model = engine.model
+        if not isinstance(model, AnyOrderModel):
+            raise ModelError(f"{model.name} is no any-order model: its places cannot be told to it")
+        if model.by_ids:
+            raise ModelError(f"the trunk of {model.name} looks tokens up in several tables, so no places can be added to them")
+        self.engine, self.model, self.path, self.reason = engine, model, engine.path, engine.reason
+
+    @property
+    def invariance(self) -> Verdict:
+        """Whether a factor has the same bits in any company."""
+        return self.engine.invariance
+
+    def factors(
+        self, sequences: list[Ordered], *, rows: int | None = None, top: int = 0, progress: Progress | None = None
+    ) -> Answer:
+        """Every factor of every sequence, in the order of prediction, one sequence after another.
+
+        Raises InputError, with the item, for one that does not fit into the model's places or context, or that has no
+        first token to begin from.
+        """
+        for item, sequence in enumerate(sequences):
+            self.check(sequence.fed_L, len(sequence.fed_L), sequence.start_id, len(sequence.given_G), item)
+        triples = [_triples(s.ids_L, s.fed_L, s.start_id) for s in sequences]
+        question, node_T = _question(triples, [len(s.order_T) for s in sequences])
+        return self.engine.answer(question, rows=rows, top=top, progress=progress).at(node_T)
+
+    def conditionals(self, places: list[Place], *, rows: int | None = None) -> Floats:
+        """log Pr(v | seen) for every v of the vocabulary, B × V. Raises InputError as `factors` does."""
+        triples = []
+        for item, place in enumerate(places):
+            fed = np.append(place.seen, place.target)
+            if len(np.unique(fed)) < len(fed):
+                raise InputError(f"place {place.target} behind the places {place.seen.tolist()}: one is named twice", item)
+            self.check(fed, len(place.ids_L), place.start_id, len(place.seen), item)
+            triples.append(_triples(np.append(place.ids_L, 0), fed, place.start_id))
+        question, node_B = _question(triples, [1] * len(places))
+        return self.engine.distributions(question, question.forest.parent_N[node_B], rows=rows)
+
+    def check(self, fed: Ints, length: int, start_id: int | None, given: int, item: int | None) -> None:
+        """Raises InputError for a text that does not fit, or that has nothing to begin from."""
+        if max(length, int(fed.max(initial=0)) + 1) > self.model.places:
+            raise InputError(
+                f"it has {max(length, int(fed.max(initial=0)) + 1)} tokens, and the model has {self.model.places} places; "
+                "shorten it (windows are for causal models: a place in one is another place in the next)",
+                item,
+            )
+        seen, most = len(fed) - 1 + (start_id is not None), self.model.max_rows
+        if most is not None and seen > most:
+            raise InputError(
+                f"its last factor has a context of {seen} embeddings, and the model takes {most}: shorten it", item
+            )
+        if start_id is None and not given:
+            raise InputError(
+                "without a start symbol the first factor has no context: give the token that comes first in the order, or use "
+                "a start symbol (start='bos', 'eos' or a token id)",
+                item,
+            )
+
+
+def _triples(ids_L: Ints, fed: Ints, start_id: int | None) -> Ints:
+    """(token, its place, the place asked about) of every row, and of the last token, which no place comes behind: N × 3."""
+    start = [] if start_id is None else [start_id]
+    token_N = np.concatenate([np.array(start, np.int64), ids_L[fed]])
+    position_N = np.concatenate([np.full(len(start), -1), fed])
+    return np.stack([token_N, position_N, np.append(position_N[1:], -1)], -1)
+
+
+def _question(triples: Sequence[Ints], own: Sequence[int]) -> tuple[Question, Ints]:
+    """One forest of all of them, and the nodes of the last `own` factors of each."""
+    alphabet, symbol_N = Placed.of(np.concatenate([np.zeros((0, 3), np.int64), *triples]))
+    offset_S1, own_S = offsets([len(each) for each in triples]), np.array(own, np.int64)
+    forest = Forest.lay_out(symbol_N, offset_S1)
+    node_T = forest.path_T[ranges(offset_S1[1:] - own_S, own_S)]
+    wanted_N = np.zeros(len(forest), bool)
+    wanted_N[node_T] = True
+    return Question(forest, wanted_N, alphabet), node_T

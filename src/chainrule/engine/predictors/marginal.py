@@ -1,0 +1,154 @@
+"""Factors in any order by a causal model, on tiny vocabularies: sums over all texts of a length.
+
+    Pr(x_t | x_S) = Σ Pr(all texts that agree with x_S and x_t) / Σ Pr(all texts that agree with x_S)
+
+A causal model knows Pr of a token given those before it, and nothing else. All V^L texts of L tokens are scored once, as one
+forest; every other conditional is a ratio of sums of them. Where what is seen is impossible the ratio is 0/0: no token is then
+possible (−inf each, entropy 0), so that a product over an impossible text is −inf, and never NaN.
+
+Shapes: L places of a text, N factors, B questions, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+
+from chainrule._types import Floats, Ints
+from chainrule.engine.engine import Answer, Engine, Progress, empty_answer
+from chainrule.engine.plan import Body, plan
+from chainrule.engine.predictors.base import Place, Steps, Support, check_places
+from chainrule.errors import InputError
+from chainrule.forest.permutations import Ordered
+from chainrule.verdict import Verdict
+
+MOST = 65_536  # texts of one length that are summed over
+
+
+class MarginalChain:
+    """The chain rule in any order, by a causal model whose texts can all be listed."""
+
+    path = "marginal"
+    causal = True  # left to right it is the causal model
+    reason = "a causal model knows a token given those before it; any other conditional is a sum over all texts"
+    how = "all texts of the length are scored, and the probabilities of those that agree with what is seen are summed"
+    support = Support(np.zeros(0, np.int64), "")
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine, self.model = engine, engine.model
+        self._tables: dict[tuple[int, int | None], Floats] = {}
+        self._computed = 0
+
+    @property
+    def invariance(self) -> Verdict:
+        return self.engine.invariance  # sums of the same table, each in one order
+
+    def factors(
+        self, sequences: list[Ordered], *, rows: int | None = None, top: int = 0, progress: Progress | None = None
+    ) -> Answer:
+        """Every factor of every sequence, in the order of prediction; see `Chain`."""
+        steps = Steps(sequences)
+        for item, ordered in enumerate(sequences):
+            self._check(Place(ordered.ids_L, ordered.given_G, 0, ordered.start_id), ordered.fed_L, item)
+        return self._answer(steps, steps.token_N, rows, top, progress)
+
+    def answer(
+        self,
+        places: Sequence[Place],
+        token_N: Ints,
+        *,
+        rows: int | None = None,
+        top: int = 0,
+        progress: Progress | None = None,
+    ) -> Answer:
+        """The factors of single tokens at single places; see `Orderless`."""
+        self._check_all(places)
+        return self._answer(places, token_N, rows, top, progress)
+
+    def conditionals(self, places: list[Place], *, rows: int | None = None) -> Floats:
+        """log Pr(v | seen) for every v of the vocabulary, B × V; all −inf where what is seen is impossible."""
+        self._check_all(places)
+        return np.array([self._conditional(place, rows) for place in places]).reshape(-1, self.model.head.size)
+
+    def _answer(self, places: Sequence[Place], token_N: Ints, rows: int | None, top: int, progress: Progress | None) -> Answer:
+        found: dict[tuple[object, ...], Floats] = {}
+        answer, before = empty_answer(len(places), top, 0), self._computed
+        for n, place in enumerate(places):
+            seen = tuple(sorted((int(p), int(place.ids_L[p])) for p in place.seen))
+            key = (len(place.ids_L), place.start_id, seen, place.target)
+            if key not in found:
+                found[key] = self._conditional(place, rows)
+            _write(answer, n, found[key], int(token_N[n]), top)
+            if progress is not None:
+                progress(n + 1, len(places))
+        return replace(answer, rows=self._computed - before, contexts=len(found))
+
+    def _conditional(self, place: Place, rows: int | None) -> Floats:
+        table = self._table(len(place.ids_L), place.start_id, rows)
+        at: list[int | slice] = [slice(None)] * table.ndim
+        for p in np.asarray(place.seen).tolist():
+            at[p] = int(place.ids_L[p])
+        axis = place.target - sum(1 for p in place.seen if p < place.target)
+        free_VK = np.moveaxis(table[tuple(at)], axis, 0).reshape(self.model.head.size, -1)
+        joint_V = _logsumexp(free_VK)
+        total = _logsumexp(joint_V[None])[0]
+        return joint_V - total if total > -np.inf else joint_V
+
+    def _table(self, length: int, start_id: int | None, rows: int | None) -> Floats:
+        """log Pr of all texts of this length, V × V × …; without a start symbol given their first token."""
+        key = length, start_id
+        if key not in self._tables:
+            texts = list(product(range(self.model.head.size), repeat=length))
+            table_L = np.zeros(len(texts))
+            if length > 1 or start_id is not None:
+                job = plan([Body(np.array(text), 0, start_id) for text in texts], self.model.max_rows, False, None)
+                answer = self.engine.answer(job.question, rows=rows)
+                self._computed += answer.rows
+                table_L = answer.logprob_N[job.node_T].reshape(len(texts), -1).sum(1)
+            self._tables[key] = table_L.reshape((self.model.head.size,) * length)
+        return self._tables[key]
+
+    def _check_all(self, places: Sequence[Place]) -> None:
+        check_places(places)
+        for item, place in enumerate(places):
+            self._check(place, np.asarray(place.seen), item)
+
+    def _check(self, place: Place, looked_at: Ints, item: int) -> None:
+        size, length = self.model.head.size, len(place.ids_L)
+        if size**length > MOST:
+            raise InputError(
+                f"{self.model.name} is a causal model: it knows Pr of a token given those before it, and no other conditional, "
+                f"short of a sum over all {size}^{length} texts of {length} tokens (done up to {MOST:,} of them). Score from "
+                "left to right, or use a model that predicts in any order",
+                item,
+            )
+        if place.start_id is None and 0 not in place.seen:
+            raise InputError(
+                "without a start symbol a causal model knows nothing of the first token, so it must be given, or first in the "
+                "order; use a start symbol (start='bos', 'eos' or a token id) for any other order",
+                item,
+            )
+        ids = place.ids_L[looked_at]
+        if ((ids < 0) | (ids >= size)).any():
+            raise InputError(
+                f"token id {ids[(ids < 0) | (ids >= size)][0]} is out of range; the model's ids are 0 … {size - 1}", item
+            )
+
+
+def _logsumexp(logs_VK: Floats) -> Floats:
+    """Of each row; −inf where all of it is."""
+    top_V = logs_VK.max(1)
+    floor_V = np.where(top_V > -np.inf, top_V, 0.0)
+    with np.errstate(divide="ignore"):
+        return floor_V + np.log(np.exp(logs_VK - floor_V[:, None]).sum(1))
+
+
+def _write(answer: Answer, n: int, logprob_V: Floats, token: int, top: int) -> None:
+    possible = logprob_V[logprob_V > -np.inf]
+    best = np.argsort(-logprob_V, kind="stable")[:top]
+    answer.logprob_N[n], answer.rank_N[n] = logprob_V[token], 1 + (logprob_V > logprob_V[token]).sum()
+    answer.entropy_N[n] = max(0.0, -float(np.dot(np.exp(possible), possible)))
+    answer.top_id_Nk[n], answer.top_logprob_Nk[n] = best, logprob_V[best]

@@ -1,0 +1,189 @@
+"""Factors in any order by a masked model: each is read at the mask symbol in its place, with all later places masked too.
+
+    Pr(x_σt | e_σ0 … e_σt−1) = softmax of z at place σt of  [CLS] … x_σ0 … [MASK] … x_σ1 … [MASK] … [SEP]
+
+One pass gives one factor: what is not yet predicted must stay out of view, so a text of L tokens takes L passes, which run
+together. Tokens that cannot occur (the mask symbol and the frame among them) are left out before the log-sum-exp.
+
+Shapes: B texts, L places of a text, C conditionals, M rows, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from chainrule._types import Floats, Ints
+from chainrule.engine.engine import Answer, Progress
+from chainrule.engine.predictors.base import Place, Steps, Support, check_places
+from chainrule.engine.predictors.forwards import NO_PROMISE, Asked, Plan, Reader, Reading, head_logprobs, logprobs
+from chainrule.engine.selfcheck.probe import check_settled, settings
+from chainrule.engine.selfcheck.reference import LONG, SHARE, SURE, distance, moved, surely_off, tolerance
+from chainrule.errors import InputError, ModelError
+from chainrule.forest.permutations import Ordered
+from chainrule.models.base import Head
+from chainrule.models.masked import MaskedModel
+from chainrule.ops.matmul import ROWS
+from chainrule.ops.sealed import sealed
+from chainrule.text.mask_template import Frame
+
+TEXTS, LENGTH = 3, 14  # that a model is tried out on, as well as longer ones
+
+
+class MaskedChain:
+    """The chain rule in any order, by a masked model. The start symbol is the frame's own: `start_id` is not looked at."""
+
+    path = "masked"
+    causal = False
+    invariance = NO_PROMISE
+
+    def __init__(self, model: MaskedModel, frame: Frame) -> None:
+        self.model, self.frame = model, frame
+        self.support = Support(frame.left_out, frame.says)
+        if len(frame.left_out) >= model.head.size:
+            raise ModelError(f"{model.name} has no token that can occur: {frame.says}")
+        name = frame.token
+        self.how = (
+            f"places not yet predicted are masked ({name(frame.mask)}, id {frame.mask}), between {name(frame.before)} and "
+            f"{name(frame.behind)}"
+        )
+        self._reader = Reader(model, Supported(model.head, frame.left_out), self._run, self._width)
+        self._allowed = np.ones(max(model.embeddings, model.head.size), bool)
+        self._allowed[frame.left_out] = False
+        self._allowed[model.head.size :] = False
+        self.reason = f"agrees with the model's own forward to {self._check_model():.1e} nats"
+
+    def factors(
+        self, sequences: list[Ordered], *, rows: int | None = None, top: int = 0, progress: Progress | None = None
+    ) -> Answer:
+        """Every factor of every sequence, in the order of prediction; see `Chain`."""
+        for item, ordered in enumerate(sequences):
+            self._check(ordered.ids_L, ordered.fed_L, item)
+        steps = Steps(sequences)
+        return self._answer(steps, steps.token_N, rows, top, progress)
+
+    def answer(
+        self,
+        places: Sequence[Place],
+        token_N: Ints,
+        *,
+        rows: int | None = None,
+        top: int = 0,
+        progress: Progress | None = None,
+    ) -> Answer:
+        """The factors of single tokens at single places; see `Orderless`."""
+        self._check_all(places)
+        for item, (place, token) in enumerate(zip(places, token_N, strict=True)):
+            self._check(np.array([token]), np.zeros(1, np.int64), item, place.target)
+        return self._answer(places, token_N, rows, top, progress)
+
+    def conditionals(self, places: list[Place], *, rows: int | None = None) -> Floats:
+        """log Pr(v | seen) for every v of the vocabulary, B × V; −inf for what cannot occur."""
+        self._check_all(places)
+        return self._reader.conditionals(self._plan(places), rows=rows)
+
+    def _answer(self, places: Sequence[Place], token_N: Ints, rows: int | None, top: int, progress: Progress | None) -> Answer:
+        return self._reader.answer(self._plan(places), token_N, rows=rows, top=top, progress=progress)
+
+    def _plan(self, places: Sequence[Place]) -> Plan:
+        return Plan.of(len(places), lambda n: self._asked(places[n]))
+
+    def _asked(self, place: Place) -> Asked:
+        fed_L = np.full(len(place.ids_L), self.frame.mask, np.int64)
+        fed_L[place.seen] = place.ids_L[place.seen]
+        return Asked(fed_L, np.zeros(0, np.int64), place.target)
+
+    def _run(self, reading: Reading, model: MaskedModel | None = None) -> Tensor:
+        hidden_BTH = (model or self.model).hidden(torch.from_numpy(self._framed(reading.fed_BL)))
+        return hidden_BTH[torch.from_numpy(reading.pass_C), torch.from_numpy(reading.target_C + 1)]
+
+    def _framed(self, fed_BL: Ints) -> Ints:
+        edge = lambda id: np.full((len(fed_BL), 1), id)  # noqa: E731
+        return np.concatenate([edge(self.frame.before), fed_BL, edge(self.frame.behind)], 1)
+
+    def _width(self, length: int) -> int:
+        return length + 2
+
+    def _check_all(self, places: Sequence[Place]) -> None:
+        check_places(places)
+        for item, place in enumerate(places):
+            self._check(place.ids_L, place.seen, item)
+
+    def _check(self, ids_L: Ints, looked_at: Ints, item: int, place: int | None = None) -> None:
+        """Raises InputError for a text that is too long, or a token in it that cannot occur."""
+        most = self.model.max_rows
+        if most is not None and self._width(len(ids_L)) > most:
+            raise InputError(
+                f"the text has {len(ids_L)} tokens, {self._width(len(ids_L))} with {self.frame.token(self.frame.before)} and "
+                f"{self.frame.token(self.frame.behind)}, and the model takes {most}: shorten it, or score it in parts",
+                item,
+            )
+        ids = ids_L[looked_at]
+        wrong = np.flatnonzero(
+            (ids < 0) | (ids >= len(self._allowed)) | ~self._allowed[np.clip(ids, 0, len(self._allowed) - 1)]
+        )
+        if len(wrong):
+            at, id = int(looked_at[wrong[0]]) if place is None else place, int(ids[wrong[0]])
+            raise InputError(
+                f"token {self.frame.token(id)!r} (id {id}) at place {at} cannot occur in a text of this model; leave it out "
+                f"({self.support.says})",
+                item,
+            )
+
+    @sealed
+    def _check_model(self) -> float:
+        """How far factors are off from the model's own forward, at most. Raises ModelError where they are not its own.
+
+        On short texts, and on longer ones: some look at parts of those only (Reformer), and at random ones at that.
+        """
+        with self.model.on_trial() as trial:
+            return self._tried(trial)
+
+    def _tried(self, trial: MaskedModel) -> float:
+        model, draw, worst = self.model, np.random.default_rng(0), 0.0
+        before = settings(trial)
+        longest = (model.max_rows or LONG + 2) - 2
+        for texts, length in dict.fromkeys((texts, min(length, longest)) for texts, length in ((TEXTS, LENGTH), (2, LONG))):
+            fed_BL = draw.choice(np.flatnonzero(self._allowed[: model.head.size]), (texts, length))
+            fed_BL[draw.random(fed_BL.shape) < 0.5] = self.frame.mask
+            error, sure, most = self._off(trial, fed_BL)
+            if (off := surely_off(model, error, sure, most, lambda model, fed_BL=fed_BL: self._off(model, fed_BL)[0])) > 0:
+                raise ModelError(
+                    f"{model.title} cannot be scored exactly here: its trunk on several texts and "
+                    f"its head on single places are off by {off:.2g} nats from its own forward of one text of {length} tokens"
+                )
+            worst = max(worst, error)
+        check_settled(trial, before)
+        return worst
+
+    def _off(self, trial: MaskedModel, fed_BL: Ints) -> tuple[float, float, float]:
+        """How far factors of these texts are off, and up to where rounding explains that, and may explain it; nats."""
+        texts, length = fed_BL.shape
+        pass_C, target_C = np.divmod(np.arange(fed_BL.size), length)
+        try:
+            own_CV = np.concatenate(
+                [logprobs(trial.own_logits(torch.from_numpy(row_T))[1:-1]) for row_T in self._framed(fed_BL)]
+            )
+            found_CV = head_logprobs(trial.head, self._run(Reading(fed_BL, fed_BL, pass_C, target_C), trial))
+        except Exception as error:
+            raise self.model.failed("does not run on token ids alone", error) from error
+        own_BTV = own_CV.reshape(texts, length, -1)
+        by_context = max(moved(own_BTV[0], other_TV) for other_TV in own_BTV[1:])
+        sure, most = (tolerance(share, by_context, own_CV) for share in (SURE, SHARE))
+        return distance(found_CV, own_CV), sure, most
+
+
+class Supported:
+    """A head whose logits are −inf for tokens that cannot occur, so that the others' probabilities sum to 1."""
+
+    def __init__(self, head: Head, left_out: Ints) -> None:
+        self.head, self.left_out = head, torch.from_numpy(left_out)
+        self.size, self.tile, self.dtype = head.size, head.tile, head.dtype
+
+    def write(self, hidden_MH: Tensor, first: int, logits_MV: Tensor, rows: int = ROWS) -> None:
+        self.head.write(hidden_MH, first, logits_MV, rows)
+        here = self.left_out[(self.left_out >= first) & (self.left_out < first + logits_MV.shape[1])] - first
+        logits_MV[:, here] = -torch.inf

@@ -1,0 +1,6 @@
+"""Growing a sequence, factor by factor: greedy, sampling, beam search, exact search, and choice among a closed set."""
+
+from chainrule.generation.options import Options
+from chainrule.generation.result import Generated, Step
+
+__all__ = ["Generated", "Options", "Step"]

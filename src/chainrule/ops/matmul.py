@@ -1,0 +1,156 @@
+"""Matrix products whose rows have the same bits whatever stands beside them.
+
+A kernel adds up the K terms of a dot product in an order that may depend on how many rows it is given. So a product is
+computed in blocks of ROWS rows, and what is left over in the cheapest numbers of rows that give the same bits as ROWS rows
+do, padded up to them. Which numbers do is tried out on this machine, once for each shape, with sums that cancel out, so
+that what is left of them is rounding alone.
+
+Shapes: N rows, K terms, M columns of a product; S rows of the sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from chainrule.ops.elementwise import evenly
+from chainrule.ops.sealed import FACTORIES
+
+ROWS = 768  # weights are read once for so many rows, and their activations still fit into cache
+ON_GPU = 1 << 24  # numbers of an activation at a time on a GPU, in 1,024 rows at least: a chunk costs 600 calls of a kernel
+STEPS = (16, 32, 48, 64, 96, 128, 192, 256, 384, 512)  # fewer rows that are worth trying
+CALL = 32  # what one more product costs, in rows
+SAMPLE, COLUMNS = 16, 64  # different rows of x and columns of w in a trial: all others repeat them
+
+
+def usual_rows(model: Any) -> int:
+    """How many contexts a `Model` computes at a time where nobody says."""
+    return ROWS if model.device.type == "cpu" else min(32 * 1024, max(1024, ON_GPU // model.width // 1024 * 1024))
+
+
+class SameBits(TorchFunctionMode):
+    """Within it, the bits of a row do not depend on the rows beside it, on their number, nor on torch's default dtype."""
+
+    def __torch_function__(self, func: Callable, types: Any, args: tuple = (), kwargs: Mapping[str, Any] | None = None) -> Any:
+        return SAME.get(func, func)(*args, **(kwargs or {}))
+
+
+def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    return rowwise(input, weight.T, bias)
+
+
+def _addmm(input: Tensor, mat1: Tensor, mat2: Tensor, **others: Any) -> Tensor:
+    """As GPT-2's Conv1D calls it; a matrix in place of the bias, or scales, are none of a layer's weights."""
+    return torch.addmm(input, mat1, mat2, **others) if others or input.ndim > 1 else rowwise(mat1, mat2, input)
+
+
+_POINTWISE = (nn.functional.silu, nn.functional.softplus, nn.functional.gelu, torch.sigmoid, Tensor.sigmoid, torch.rsqrt)
+CHANGED: dict[Any, Callable] = {nn.functional.linear: _linear, torch.addmm: _addmm} | {f: evenly(f) for f in _POINTWISE}
+SAME = FACTORIES | CHANGED
+
+
+@dataclass(frozen=True)
+class Kind:
+    """All that may decide how a product x · w + b is computed, but for its number of rows."""
+
+    terms: int
+    columns: int
+    dtype: torch.dtype
+    bias: bool
+    transposed: bool  # whether the weight is stored by columns
+    rows: int  # of a whole block
+    threads: int
+
+    @classmethod
+    def of(cls, weight_KM: Tensor, bias: bool, rows: int = ROWS) -> Kind:
+        (terms, columns), transposed = weight_KM.shape, weight_KM.stride(0) == 1
+        return cls(terms, columns, weight_KM.dtype, bias, transposed, rows, torch.get_num_threads())
+
+
+def rowwise(x: Tensor, weight_KM: Tensor, bias_M: Tensor | None = None) -> Tensor:
+    """x · weight + bias for x of shape … × K; the bits of a row depend on nothing but the row."""
+    out = x.new_empty(*x.shape[:-1], weight_KM.shape[1])
+    write(out.view(-1, out.shape[-1]), x.reshape(-1, x.shape[-1]), weight_KM, bias_M)
+    return out
+
+
+def write(out_NM: Tensor, x_NK: Tensor, weight_KM: Tensor, bias_M: Tensor | None = None, rows: int = ROWS) -> None:
+    """The same, in blocks of `rows`, into `out_NM`, whose rows may lie apart."""
+    whole = x_NK.device.type != "cpu" or len(x_NK) == rows
+    first = 0
+    for block in [len(x_NK)] if whole else blocks(len(x_NK), Kind.of(weight_KM, bias_M is not None, rows)):
+        some_NK, some_NM = x_NK[first : first + block], out_NM[first : first + block]
+        if len(some_NK) == block:
+            _product(some_NK, weight_KM, bias_M, some_NM)
+        else:
+            padded_NK = nn.functional.pad(some_NK, (0, 0, 0, block - len(some_NK)))
+            some_NM.copy_(_product(padded_NK, weight_KM, bias_M)[: len(some_NK)])
+        first += block
+
+
+def blocks(rows: int, kind: Kind) -> list[int]:
+    """Numbers of rows to compute one after another, so that `rows` get the bits that they have in a block of `kind.rows`."""
+    whole, rest = divmod(rows, kind.rows)
+    return [kind.rows] * whole + _least(rest, kind)
+
+
+def settled(kind: Kind) -> bool:
+    """Whether rows have the same bits wherever they stand in a block, on this machine."""
+    return _trial(kind.rows, kind) is not None
+
+
+@cache
+def _least(rows: int, kind: Kind) -> list[int]:
+    """The blocks that cost least for fewer rows than a whole block has."""
+    if not rows:
+        return []
+    steps = [step for step in STEPS if step < kind.rows]
+    fitting = next((step for step in steps if step >= rows), None)
+    if fitting and fitting <= rows + CALL and _agrees(fitting, kind):
+        return [fitting]  # nothing else could be cheaper
+    agreeing = [kind.rows, *(step for step in steps if _agrees(step, kind))]
+    ways = [[step, *_least(rows - min(step, rows), kind)] for step in agreeing]
+    return min(ways, key=lambda way: sum(way) + CALL * len(way))
+
+
+@cache
+def _agrees(rows: int, kind: Kind) -> bool:
+    few, many = _trial(rows, kind), _trial(kind.rows, kind)
+    return few is not None and many is not None and torch.equal(few, many)
+
+
+@cache
+def _trial(rows: int, kind: Kind) -> Tensor | None:
+    """The product of the sample in `rows` rows; None where its copies differ."""
+    x_SK, weight_KM, bias_M = _sample(kind)
+    copies = -(-rows // SAMPLE)
+    y_NM = _product(x_SK.repeat(copies, 1)[:rows], weight_KM, bias_M)
+    y_SM = y_NM[:SAMPLE].clone()
+    return y_SM if torch.equal(y_NM, y_SM.repeat(copies, 1)[:rows]) else None
+
+
+def _product(x_NK: Tensor, weight_KM: Tensor, bias_M: Tensor | None, out_NM: Tensor | None = None) -> Tensor:
+    if bias_M is None:
+        return torch.mm(x_NK, weight_KM, out=out_NM)
+    return torch.addmm(bias_M, x_NK, weight_KM, out=out_NM)
+
+
+def _sample(kind: Kind) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Sums whose halves cancel: their terms stand in random places, so any other order of adding leaves another rest."""
+    draw = torch.Generator().manual_seed(0)
+    normal = partial(torch.randn, generator=draw, dtype=torch.float32, device="cpu")
+    place_K, half = torch.randperm(kind.terms, generator=draw, dtype=torch.int64, device="cpu"), kind.terms // 2
+    x_SK, weight_MK = normal(SAMPLE, kind.terms), normal(min(kind.columns, COLUMNS), kind.terms)
+    x_SK[:, place_K[half : 2 * half]] = x_SK[:, place_K[:half]]
+    weight_MK[:, place_K[half : 2 * half]] = -weight_MK[:, place_K[:half]]
+    weight_MK = weight_MK.repeat(-(-kind.columns // COLUMNS), 1)[: kind.columns]
+    x_SK, weight_MK = x_SK.to(kind.dtype), weight_MK.to(kind.dtype)
+    weight_KM = weight_MK.T if kind.transposed else weight_MK.T.contiguous()
+    bias_M = torch.zeros(kind.columns, dtype=kind.dtype, device="cpu") if kind.bias else None
+    return x_SK, weight_KM, bias_M

@@ -1,0 +1,152 @@
+"""Modules of a network that a compiled kernel computes in one pass over memory, where PyTorch takes three to eight.
+
+    RMS norms                    x / √(mean x² + eps) · (weight + offset)
+    activations                  x · σ(linear · x + cubic · x³)
+    gated feed-forward layers    down(activation(gate(x)) · up(x))
+
+No list of architectures: a module of the right outline is tried out against its own forward, and replaced where the two agree
+to rounding. Modules are replaced in a copy of the network (`models.transformer`), not in the one that was handed over.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from chainrule.ops import native
+from chainrule.ops.rounding import same_but_rounding
+from chainrule.ops.sealed import sealed, unless_memory
+
+Forward = Callable[..., Any]
+
+GELU = 2 * math.sqrt(2 / math.pi)
+ACTIVATIONS = ((1.0, 0.0), (GELU, GELU * 0.044715), (1.702, 0.0))  # linear and cubic of SiLU, GELU by tanh, quick GELU
+_PLAIN = (int, float, str, torch.dtype, type(None))
+ROWS = 3  # of a trial
+SCALES = (1e-4, 1e-2, 1.0, 30.0, 1e3, 1e4)  # of its numbers: a clamp shows in large ones alone, an eps in small ones
+TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2.0**-6}  # of the largest number: a few roundings
+
+
+def stand_in(trunk: nn.Module) -> list[nn.Module]:
+    """Replace what can be, in a trunk that nobody else runs; returns the modules that were."""
+    found: list[tuple[nn.Module, Forward]] = []
+    if native.supports(torch.zeros(1, dtype=torch.float32, device="cpu")):
+        tried: dict[Any, int | None] = {}
+        found = [(module, forward) for module in trunk.modules() if (forward := _stand_in(module, tried))]
+    for module, forward in found:  # at the end: a layer is tried out with its own parts
+        module.forward = forward
+    return [module for module, _ in found]
+
+
+@sealed
+def _stand_in(module: nn.Module, tried: dict[Any, int | None]) -> Forward | None:
+    """The forward of what this module can be seen to be, where it agrees with the module's own.
+
+    One of each kind is tried out: layers differ in their weights, not in what they do with them.
+    """
+    if "forward" in module.__dict__:  # somebody else has replaced it already
+        return None
+    candidates = list(_candidates(module))
+    if not candidates:
+        return None
+    if (kind := _kind(module)) not in tried:
+        agreeing = (at for at, (forward, width) in enumerate(candidates) if _agrees(module, forward, width))
+        tried[kind] = next(agreeing, None)
+    at = tried[kind]
+    return None if at is None else candidates[at][0]
+
+
+def _kind(module: nn.Module) -> Any:
+    """All that may decide what a module does, but for the numbers in its weights."""
+    settings = [
+        (name, value if isinstance(value, _PLAIN) else id(value)) for name, value in vars(module).items() if name[0] != "_"
+    ]
+    weights = [(name, p.shape, p.dtype) for name, p in module.named_parameters(recurse=False)]
+    return type(module), *settings, *weights, *((name, _kind(child)) for name, child in module.named_children())
+
+
+def _candidates(module: nn.Module) -> Iterator[tuple[Forward, int]]:
+    """What the module may be by its outline, each with the width of its input."""
+    parameters, children = dict(module.named_parameters(recurse=False)), dict(module.named_children())
+    if not children and parameters.keys() == {"weight"} and parameters["weight"].ndim == 1:
+        eps = [e for name in ("variance_epsilon", "eps", "epsilon") if isinstance(e := getattr(module, name, None), float)]
+        for offset in (0.0, 1.0) if eps else ():
+            yield _norm(module, eps[0], offset), len(parameters["weight"])
+    elif constants := _activation_of(module):
+        yield _activation(module, *constants), 64
+    elif children.keys() >= {"gate_proj", "up_proj", "down_proj", "act_fn"} and not parameters:
+        constants, gate = _activation_of(children["act_fn"]), children["gate_proj"]
+        if constants and isinstance(gate, nn.Linear):
+            yield _gated(module, *constants), gate.in_features
+
+
+def _norm(module: nn.Module, eps: float, offset: float) -> Forward:
+    own = module.forward
+
+    def forward(x: Tensor, *others: Any, **more: Any) -> Any:
+        weight: Any = module.weight
+        if others or more or not native.supports(x, weight):
+            return own(x, *others, **more)
+        return native.rms_norm(x, weight, eps, offset)
+
+    return forward
+
+
+def _activation(module: nn.Module, linear: float, cubic: float) -> Forward:
+    own = module.forward
+
+    def forward(x: Tensor) -> Tensor:
+        return native.gate(x, None, linear, cubic) if native.supports(x) else own(x)
+
+    return forward
+
+
+def _gated(module: Any, linear: float, cubic: float) -> Forward:
+    own = module.forward
+
+    def forward(x: Tensor, *others: Any, **more: Any) -> Any:
+        if others or more or not native.supports(x):
+            return own(x, *others, **more)
+        gate, up = module.gate_proj(x), module.up_proj(x)
+        if not native.supports(gate, up):
+            return own(x)
+        return module.down_proj(native.gate(gate, up, linear, cubic, out=gate))
+
+    return forward
+
+
+def _activation_of(module: nn.Module) -> tuple[float, float] | None:
+    """Its two constants, where it is x · σ(linear · x + cubic · x³). float32 tells the kinds of GELU apart."""
+    if type(module).__module__ not in ("transformers.activations", "torch.nn.modules.activation"):
+        return None
+    x = torch.linspace(-9, 9, 64, dtype=torch.float32, device="cpu")
+    try:
+        own = module(x)
+    except Exception as error:  # it takes more than one tensor
+        unless_memory(error)
+        return None
+    return next((c for c in ACTIVATIONS if _close(native.gate(x, None, *c), own)), None)
+
+
+def _agrees(module: nn.Module, forward: Forward, width: int) -> bool:
+    """Whether it does what the module does, of numbers of all sizes, and within more than one dimension."""
+    dtype = next((p.dtype for p in module.parameters()), torch.float32)
+    draw = torch.Generator().manual_seed(0)
+    x = torch.randn(ROWS, 1, width, generator=draw, dtype=torch.float32, device="cpu")
+    x = (x * torch.tensor(SCALES, dtype=torch.float32, device="cpu")[:, None]).to(dtype)  # one call for all of them
+    try:
+        return _close(forward(x), module(x))
+    except Exception as error:  # whatever a module of this outline asks for besides
+        unless_memory(error)
+        return False
+
+
+def _close(found: Any, own: Any) -> bool:
+    """Whether they agree to rounding, in each column of rows by itself, and are infinite in the same places."""
+    if not isinstance(own, Tensor) or own.dtype not in TOLERANCE or (found.dtype, found.shape) != (own.dtype, own.shape):
+        return False
+    return same_but_rounding(found.float(), own.float(), TOLERANCE[own.dtype], (0, -1) if own.ndim > 1 else (0,))

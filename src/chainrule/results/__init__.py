@@ -1,0 +1,11 @@
+"""What comes back: sums along paths in float64, units, tables and views."""
+
+from chainrule.results.batch import Ranked, Scores
+from chainrule.results.conditional import Conditional
+from chainrule.results.explanation import Explanation
+from chainrule.results.mixture import Mixture, Mixtures
+from chainrule.results.ordering import Ordering
+from chainrule.results.pseudo import PseudoScore
+from chainrule.results.score import Score
+
+__all__ = ["Conditional", "Explanation", "Mixture", "Mixtures", "Ordering", "PseudoScore", "Ranked", "Score", "Scores"]

@@ -1,0 +1,163 @@
+"""Many scored sequences, column by column, in the order in which they were given."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Any, NamedTuple, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule._types import Bools, Floats, Ints
+from chainrule.forest.forest import ranges
+from chainrule.results.ordering import Ordering
+from chainrule.results.schema import per_sequence, per_token
+from chainrule.results.score import Score, kind
+from chainrule.results.tabular import Tabular
+from chainrule.text.requests import Request
+from chainrule.text.start_end import Start
+from chainrule.text.tokenizer import Tokenizes
+from chainrule.verdict import Verdict
+
+
+@dataclass(frozen=True, eq=False)
+class Scores(Tabular):
+    """Columnar scores of S sequences with T tokens in all; S[i] is a Score. Logs are natural, float64."""
+
+    requests: list[Request]
+    starts: list[Start]
+    end: int | None
+    offsets: Ints  # sequence s has the tokens offsets[s] … offsets[s + 1] − 1 of the columns below
+    ids: Ints
+    logprobs: Floats
+    contexts: Ints
+    ranks: NDArray[np.int32]
+    entropies: Floats
+    top_ids: NDArray[np.int32]
+    top_logprobs: Floats
+    windows: Ints
+    tokenizer: Tokenizes | None
+    model: str
+    invariant: Verdict  # whether these numbers have the same bits in any other company
+    rows: int  # contexts the network computed for these scores …
+    distinct_contexts: int  # … and how many different ones there are
+    orderings: list[Ordering | None]  # in which order each was scored; None: left to right, as causal models do
+
+    rows_per = {"sequence": per_sequence, "token": per_token}  # noqa: RUF012 (never written to)
+
+    def __len__(self) -> int:
+        return len(self.requests)
+
+    def __iter__(self) -> Iterator[Score]:
+        return (self[i] for i in range(len(self)))
+
+    @overload
+    def __getitem__(self, item: int) -> Score: ...
+    @overload
+    def __getitem__(self, item: slice) -> list[Score]: ...
+    def __getitem__(self, item: int | slice) -> Score | list[Score]:
+        if isinstance(item, slice):
+            return [self[i] for i in range(*item.indices(len(self)))]
+        i = range(len(self))[item]
+        t = slice(self.offsets[i], self.offsets[i + 1])
+        return Score(
+            request=self.requests[i],
+            start=self.starts[i],
+            end=self.end,
+            ids=self.ids[t],
+            logprobs=self.logprobs[t],
+            contexts=self.contexts[t],
+            ranks=self.ranks[t],
+            entropies=self.entropies[t],
+            top_ids=self.top_ids[t],
+            top_logprobs=self.top_logprobs[t],
+            windows=int(self.windows[i]),
+            tokenizer=self.tokenizer,
+            model=self.model,
+            invariant=self.invariant,
+            ordering=self.orderings[i],
+        )
+
+    @cached_property
+    def logprob(self) -> Floats:
+        """log Pr of every sequence, in nats: the float64 sum of its factors."""
+        bounds = pairwise(self.offsets.tolist())
+        return np.array([math.fsum(self.logprobs[first:stop].tolist()) for first, stop in bounds], np.float64)
+
+    @property
+    def kinds(self) -> list[str]:
+        """The `kind` of every score: "joint" or "conditional"."""
+        return [kind(*each) for each in zip(self.requests, self.starts, self.orderings, strict=True)]
+
+    @property
+    def tokens(self) -> Ints:
+        """How many factors every sequence has."""
+        return np.diff(self.offsets)
+
+    @cached_property
+    def places(self) -> Ints:
+        """`Score.places` of every sequence, one after another."""
+        place_T = ranges(np.array([len(r.ids) for r in self.requests], np.int64) - self.tokens, self.tokens)
+        for s, (ordering, request) in enumerate(zip(self.orderings, self.requests, strict=True)):
+            if ordering is not None:
+                place_T[self.offsets[s] : self.offsets[s + 1]] = ordering.places - len(request.context_ids)
+        return place_T
+
+    @cached_property
+    def least_context(self) -> Ints:
+        """`Score.least_context` of every sequence."""
+        return np.minimum.reduceat(self.contexts, self.offsets[:-1]) if len(self) else np.zeros(0, np.int64)
+
+    @cached_property
+    def cut(self) -> Bools:
+        """`Score.cut` of every sequence."""
+        before_S = [len(request.context_ids) for request in self.requests]
+        known_T = self.places + np.repeat(np.array(before_S, np.int64), self.tokens)
+        for s, ordering in enumerate(self.orderings):
+            if ordering is not None:
+                known_T[self.offsets[s] : self.offsets[s + 1]] = ordering.known
+        known_T += np.repeat(np.array([start.id is not None for start in self.starts], bool), self.tokens)
+        return np.logical_or.reduceat(self.contexts < known_T, self.offsets[:-1]) if len(self) else np.zeros(0, bool)
+
+    @property
+    def perplexity(self) -> float:
+        """Of all the tokens together: exp of the mean negative log factor of the corpus."""
+        with np.errstate(over="ignore"):
+            return float(np.exp(-self.logprob.sum() / max(1, self.tokens.sum())))
+
+    def __repr__(self) -> str:
+        return f"Scores({len(self)} sequences, {int(self.tokens.sum())} tokens, perplexity {self.perplexity:.4g})"
+
+    def __rich__(self) -> Any:
+        from chainrule.display.views import scores_table
+
+        return scores_table(self)
+
+    def _repr_html_(self) -> str:
+        from chainrule.display.views import scores_html
+
+        return scores_html(self)
+
+
+def within_set(scores: Scores) -> Floats:
+    """log Pr of each sequence, given that it is one of these: normalised within the set, nats.
+
+    Sequences with the same tokens, context included, are one member of the set. −inf for all where all are impossible.
+    """
+    members = {request.key: i for i, request in enumerate(scores.requests)}
+    total = np.logaddexp.reduce(scores.logprob[list(members.values())])
+    return scores.logprob - total if total > -np.inf else np.full(len(scores), -np.inf)
+
+
+class Ranked(NamedTuple):
+    """A candidate behind a context."""
+
+    index: int  # its place among the candidates given
+    text: Any
+    logprob: float  # log Pr(candidate | context), nats
+    score: Score
+    within_set: float  # the same, given besides that it is one of these candidates: exp of them sums to 1 over the set

@@ -1,0 +1,84 @@
+"""The next-token distribution Pr(· | e_0 … e_{i−1})."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from chainrule._checks import is_whole
+from chainrule._types import Floats
+from chainrule.errors import InputError, short
+from chainrule.text.start_end import Start
+from chainrule.text.tokenizer import Tokenizes, naming
+
+
+class Alternative(NamedTuple):
+    """One token that could come next."""
+
+    token: str
+    id: int
+    logprob: float  # nats
+
+
+@dataclass(frozen=True, eq=False)
+class Conditional:
+    """log Pr(v | context) for every v of the vocabulary (V), in nats; they sum to 1 as probabilities."""
+
+    logprobs: Floats
+    context: int  # how many embeddings it is conditioned on, start symbol included
+    start: Start
+    tokenizer: Tokenizes | None
+    model: str
+
+    @property
+    def entropy(self) -> float:
+        """In nats."""
+        p = np.exp(self.logprobs)
+        return max(0.0, float(-np.dot(p[p > 0], self.logprobs[p > 0])))
+
+    def top(self, count: int = 5) -> list[Alternative]:
+        """The `count` most probable tokens, most probable first; ties by id."""
+        if not is_whole(count, 1):
+            raise InputError(f"top needs a whole number, 1 or more, not {short(count)}")
+        return [self._alternative(int(i)) for i in np.argsort(-self.logprobs, kind="stable")[:count]]
+
+    def logprob(self, token: str | int) -> float:
+        """log Pr(token | context): an id, or a text that is a single token."""
+        return float(self.logprobs[self._id(token)])
+
+    def rank(self, token: str | int) -> int:
+        """1 for the most probable token: one more than the number of more probable ones."""
+        return int((self.logprobs > self.logprobs[self._id(token)]).sum()) + 1
+
+    def to_dict(self, top: int = 10) -> dict[str, Any]:
+        return {
+            "context": self.context,
+            "start": self.start.policy,
+            "start_id": self.start.id,
+            "entropy": self.entropy,
+            "top": [a._asdict() | {"probability": math.exp(a.logprob)} for a in self.top(top)],
+            "model": self.model,
+        }
+
+    def __repr__(self) -> str:
+        best = ", ".join(f"{a.token!r} {math.exp(a.logprob):.3g}" for a in self.top(3))
+        return f"Conditional(of {self.context} embeddings, entropy {self.entropy:.4g} nats: {best} …)"
+
+    def _alternative(self, id: int) -> Alternative:
+        token = naming(self.tokenizer)(id)
+        return Alternative(token, id, float(self.logprobs[id]))
+
+    def _id(self, token: str | int) -> int:
+        if isinstance(token, str):
+            if self.tokenizer is None:
+                raise InputError("this model came without a tokenizer; give a token id")
+            ids = self.tokenizer.encode_behind([token], "parse")[0]  # a symbol by its name as well
+            if len(ids) != 1:
+                raise InputError(f"{token!r} is {len(ids)} tokens, not one; score it with rank(context, [{token!r}])")
+            return int(ids[0])
+        if not is_whole(token, 0, len(self.logprobs) - 1):
+            raise InputError(f"{short(token)} is no token id from 0 to {len(self.logprobs) - 1}")
+        return int(token)

@@ -1,0 +1,128 @@
+"""The chain rule of one text, written out: Pr(x_2 | e_0, e_1) = 0.083 …"""
+
+from __future__ import annotations
+
+import html
+import math
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+
+from chainrule.results.score import Score
+
+_MOST_NAMED = 3  # embeddings written out before the formula says … left to right
+_MOST_IN_ORDER = 8  # in any other order, which cannot be guessed from the first and the last
+_MOST_FACTORS = 8  # in the line of the whole formula
+
+
+@dataclass(frozen=True)
+class Factor:
+    """One line: Pr(x_i | e_…) of a token, and the product so far."""
+
+    formula: str
+    token: str
+    logprob: float
+    running_logprob: float
+    context: int
+
+    @property
+    def probability(self) -> float:
+        return math.exp(self.logprob)
+
+
+class Explanation:
+    """Each factor of a score written out, with the running product. `str()` gives the lines, `rich` draws bars."""
+
+    def __init__(self, score: Score) -> None:
+        self.score = score
+        columns = np.arange(len(score)) if score.ordering is None else np.argsort(score.ordering.steps)
+        running = accumulate(score.logprobs[columns].tolist())
+        self.factors = [
+            Factor(formula(score, i), score.tokens[i], float(score.logprobs[i]), total, int(score.contexts[i]))
+            for i, total in zip(columns.tolist(), running, strict=True)
+        ]
+
+    def __str__(self) -> str:
+        wide = max(len(f.formula) for f in self.factors)
+        name = max(len(repr(f.token)) for f in self.factors)
+        lines = [
+            f"{f.formula:<{wide}} = {f.probability:<11.6g} {f.token!r:<{name}}"
+            f"  log {f.logprob:>11.6f}   so far {f.running_logprob:>12.6f}"
+            for f in self.factors
+        ]
+        return "\n".join([self.head(), *lines, *self.product(), self.total()])
+
+    def head(self) -> str:
+        """What the first factor is conditioned on, the order, where one was asked for, and what else should be known."""
+        return "\n".join([self._begins(), *self.score.remarks])
+
+    def _begins(self) -> str:
+        start, ordering = self.score.start, self.score.ordering
+        if ordering is not None and self._filled:
+            return f"conditional: the tokens in the other places are given\n{ordering.describe()}"
+        if ordering is None or ordering.left_to_right:
+            return start.describe() if ordering is None else f"{start.describe()}\n{ordering.describe()}"
+        if start.id is None and not self.score.request.context_ids.size:
+            return f"conditional: the token that comes first in the order is given, and has no factor\n{ordering.describe()}"
+        return f"{start.describe().replace('the first token', 'the first one in the order')}\n{ordering.describe()}"
+
+    def product(self) -> list[str]:
+        """The whole formula in one line, Pr(x) = Pr(x_0 | s) · … = 0.2 · …, of a short text in an order; else no line."""
+        ordering = self.score.ordering
+        if ordering is None or ordering.left_to_right or len(self.factors) > _MOST_FACTORS:
+            return []
+        names = " · ".join(f.formula for f in self.factors)
+        return [f"{self._whole()} = {names} = {' · '.join(f'{f.probability:.6g}' for f in self.factors)}"]
+
+    def total(self) -> str:
+        """The sum, and the product where a float can hold it."""
+        logprob = self.score.logprob
+        product = (
+            f" = {math.exp(logprob):.6g}" if logprob > -700 or logprob == -math.inf else f" = 10^{logprob / math.log(10):.2f}"
+        )
+        return f"{self._whole()} = exp({logprob:.6f}){product}"
+
+    @property
+    def _filled(self) -> bool:
+        """Whether places of the text itself are given, more than the first one in the order where no start symbol is."""
+        ordering, request = self.score.ordering, self.score.request
+        return ordering is not None and len(ordering.given) > len(request.context_ids) + (self.score.start.id is None)
+
+    def _whole(self) -> str:
+        if self.score.kind == "joint":
+            return "Pr(x)"
+        if self._filled:
+            return "Pr(x) given the other places"
+        ordering = self.score.ordering
+        in_order = ordering is not None and not ordering.left_to_right and not len(self.score.request.context_ids)
+        return "Pr(x) given the first in the order" if in_order else "Pr(x) given what stands before"
+
+    def to_dict(self) -> dict[str, Any]:
+        factors = [vars(f) | {"probability": f.probability} for f in self.factors]
+        start = self.score.start.to_dict()
+        ordering = {} if self.score.ordering is None else {"ordering": self.score.ordering.to_dict()}
+        names = ("logprob", "least_context", "cut", "special", "context_special")
+        whole = {name: getattr(self.score, name) for name in names}
+        return {"start": start, "end_id": self.score.end, **ordering, "factors": factors, **whole}
+
+    def __rich__(self) -> Any:
+        from chainrule.display.views import explanation_table
+
+        return explanation_table(self)
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(str(self))}</pre>"
+
+
+def formula(score: Score, column: int) -> str:
+    """Pr(x_4 | s, e_0, …), in the order of becoming known: s is the start symbol; tokens, a context's first, count from 0."""
+    seen = score.context_positions(column).tolist()
+    token = len(score.request.context_ids) + int(score.places[column])
+    ascending = seen == list(range(token - len(seen), token))
+    names = [f"e_{i}" for i in seen]
+    if len(names) > (_MOST_NAMED if ascending else _MOST_IN_ORDER):
+        names = [names[0], "…", names[-1]] if ascending else [*names[: _MOST_IN_ORDER - 1], "…", names[-1]]
+    start = ["s"] if score.start.id is not None else []
+    return f"Pr(x_{token} | {', '.join(start + names)})"

@@ -1,0 +1,218 @@
+"""One text in several orders: log Pr in each, how far they differ, and their mean, which is a probability too.
+
+If the factors of each order multiply to a distribution over all texts of a length, so does the mean of their products. Orders
+of one coherent joint all give the same; the spread tells how far a model is from that.
+
+Shapes: S texts, K orders of each.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, overload
+
+import numpy as np
+
+from chainrule._types import Floats, Ints
+from chainrule.results import units
+from chainrule.results.batch import Scores
+from chainrule.results.schema import per_sequence, per_token, typed
+from chainrule.results.score import Score
+from chainrule.results.tabular import Tabular
+
+_ALIKE = ("text", "context_text", "tokens", "bytes", "kind", "start", "start_id", "end_id", "boundary", "special")
+_ALIKE += ("context_special", "model", "invariant")
+
+
+@dataclass(frozen=True, eq=False)
+class Mixture:
+    """One text in K orders. Logs are natural, in float64."""
+
+    scores: list[Score]  # one for each order
+
+    @cached_property
+    def logprobs(self) -> Floats:
+        """log Pr of the text in each order: K."""
+        return np.array([score.logprob for score in self.scores], np.float64)
+
+    @cached_property
+    def logprob(self) -> float:
+        """The log of the mean of the K probabilities."""
+        return log_mean(self.logprobs)
+
+    @cached_property
+    def spread(self) -> float:
+        """The largest of `logprobs` less the smallest, in nats; infinite where the text is impossible in some orders alone."""
+        return spread(self.logprobs)
+
+    @property
+    def orders(self) -> list[Ints]:
+        """The order of each score: places, first predicted first."""
+        return [score.ordering.order for score in self.scores if score.ordering is not None]
+
+    @property
+    def text(self) -> str | None:
+        return self.scores[0].text
+
+    @property
+    def kind(self) -> str:
+        """ "joint" or "conditional", as of each score."""
+        return self.scores[0].kind
+
+    @property
+    def bits(self) -> float:
+        """−log2 of the mean."""
+        return units.bits(self.logprob)
+
+    def summary(self) -> dict[str, Any]:
+        """Without its tokens, in plain Python."""
+        alike = self.scores[0].summary()
+        return {name: alike[name] for name in _ALIKE} | {
+            "logprob": self.logprob,
+            "bits": self.bits,
+            "spread": self.spread,
+            "logprobs": self.logprobs.tolist(),
+            "orders": [order.tolist() for order in self.orders],
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, as JSON takes it (infinities stay floats)."""
+        return self.summary() | {"scores": [score.to_dict() for score in self.scores]}
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def __iter__(self) -> Iterator[Score]:
+        return iter(self.scores)
+
+    def __getitem__(self, item: int) -> Score:
+        return self.scores[item]
+
+    def __repr__(self) -> str:
+        what = "Pr" if self.kind == "joint" else "Pr given its context"
+        return f"Mixture(log {what} = {self.logprob:.6f} nats over {len(self)} orders, spread {self.spread:.3g} nats)"
+
+    def __rich__(self) -> Any:
+        from chainrule.display.mixtures import mixture_panel
+
+        return mixture_panel(self)
+
+    def _repr_html_(self) -> str:
+        from chainrule.display.mixtures import mixture_html
+
+        return mixture_html(self)
+
+
+def _per_text(mixtures: Mixtures) -> dict[str, Any]:
+    """One row a text: the mean over its orders, and each of them in lists."""
+    import pyarrow
+
+    first = per_sequence(mixtures.scores)
+    alike = {name: first[name].take(pyarrow.array(np.arange(len(mixtures)) * mixtures.count)) for name in _ALIKE}
+    orders = [mixture.orders for mixture in mixtures]
+    columns = {
+        "logprob": mixtures.logprob,
+        "bits": [units.bits(logprob) for logprob in mixtures.logprob.tolist()],
+        "spread": mixtures.spread,
+        "logprobs": pyarrow.array(mixtures.logprobs.tolist(), pyarrow.list_(pyarrow.float64())),
+        "orders": pyarrow.array([[o.tolist() for o in each] for each in orders], pyarrow.list_(pyarrow.list_(pyarrow.int32()))),
+    }
+    return {"index": pyarrow.array(np.arange(len(mixtures)))} | alike | typed(columns)
+
+
+def _per_order(mixtures: Mixtures) -> dict[str, Any]:
+    """One row an order of a text."""
+    return _numbered(mixtures, per_sequence(mixtures.scores), np.arange(len(mixtures.scores)))
+
+
+def _per_token(mixtures: Mixtures) -> dict[str, Any]:
+    """One row a token in an order of a text."""
+    scores = mixtures.scores
+    return _numbered(mixtures, per_token(scores), np.repeat(np.arange(len(scores)), scores.tokens))
+
+
+def _numbered(mixtures: Mixtures, columns: dict[str, Any], sequence: Ints) -> dict[str, Any]:
+    """With the number of the text, and which of its orders it is."""
+    import pyarrow
+
+    number, which = sequence // max(1, mixtures.count), sequence % max(1, mixtures.count)
+    return {"index": pyarrow.array(number), "nth_order": pyarrow.array(which)} | {
+        k: v for k, v in columns.items() if k != "index"
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class Mixtures(Tabular):
+    """S texts, each in K orders; M[i] is the `Mixture` of one text."""
+
+    scores: Scores  # S × K, the orders of a text next to each other
+    count: int  # K
+
+    rows_per = {"text": _per_text, "order": _per_order, "token": _per_token}  # noqa: RUF012 (never written to)
+
+    @classmethod
+    def of(cls, scores: Scores, texts: int) -> Mixtures:
+        """The scores of this many texts, each in as many orders."""
+        return cls(scores, len(scores) // max(1, texts))
+
+    @cached_property
+    def logprobs(self) -> Floats:
+        """log Pr of each text in each order: S × K."""
+        return self.scores.logprob.reshape(len(self), -1) if len(self) else np.zeros((0, self.count))
+
+    @cached_property
+    def logprob(self) -> Floats:
+        """The log of the mean probability of each text: S."""
+        return np.array([log_mean(row) for row in self.logprobs], np.float64)
+
+    @cached_property
+    def spread(self) -> Floats:
+        """`Mixture.spread` of each text: S."""
+        return np.array([spread(row) for row in self.logprobs], np.float64)
+
+    def __len__(self) -> int:
+        return len(self.scores) // max(1, self.count)
+
+    def __iter__(self) -> Iterator[Mixture]:
+        return (self[i] for i in range(len(self)))
+
+    @overload
+    def __getitem__(self, item: int) -> Mixture: ...
+    @overload
+    def __getitem__(self, item: slice) -> list[Mixture]: ...
+    def __getitem__(self, item: int | slice) -> Mixture | list[Mixture]:
+        if isinstance(item, slice):
+            return [self[i] for i in range(*item.indices(len(self)))]
+        first = range(len(self))[item] * self.count
+        return Mixture(self.scores[first : first + self.count])
+
+    def __repr__(self) -> str:
+        largest = float(self.spread.max(initial=0.0))
+        return f"Mixtures({len(self)} texts in {self.count} orders each, spread up to {largest:.3g} nats)"
+
+    def __rich__(self) -> Any:
+        from chainrule.display.mixtures import mixtures_table
+
+        return mixtures_table(self)
+
+    def _repr_html_(self) -> str:
+        from chainrule.display.mixtures import mixtures_html
+
+        return mixtures_html(self)
+
+
+def log_mean(logprobs: Sequence[float] | Floats) -> float:
+    """log of the mean of exp, in float64; −inf where all are."""
+    top = float(max(logprobs))
+    if top == -math.inf:
+        return top
+    return top + math.log(math.fsum(math.exp(float(each) - top) for each in logprobs) / len(logprobs))
+
+
+def spread(logprobs: Sequence[float] | Floats) -> float:
+    """The largest less the smallest; 0 where all are −inf, which agree."""
+    top, low = float(max(logprobs)), float(min(logprobs))
+    return 0.0 if top == low else top - low

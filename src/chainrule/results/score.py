@@ -1,0 +1,228 @@
+"""One scored sequence: its factors, and what follows from them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule._types import Floats, Ints
+from chainrule.results import units
+from chainrule.results.ordering import Ordering
+from chainrule.text.continuation import Segment
+from chainrule.text.requests import Request
+from chainrule.text.spans import Spans
+from chainrule.text.start_end import Start
+from chainrule.text.tokenizer import Tokenizes, naming
+from chainrule.verdict import Verdict
+
+
+def kind(request: Request, start: Start, ordering: Ordering | None) -> str:
+    """See `Score.kind`."""
+    given = len(request.context_ids) or (ordering is not None and len(ordering.given))
+    return "conditional" if given else start.kind
+
+
+@dataclass(frozen=True, eq=False)
+class Score:
+    """log Pr of one sequence, and every factor of it. Arrays have one entry for each token scored (T).
+
+    A given start symbol is in none of them; with start "given" neither is the first token. `kind` says whether the
+    product of the factors is a joint probability or a conditional one.
+    """
+
+    request: Request
+    start: Start
+    end: int | None  # the id of the end symbol whose factor is the last one, or None
+    ids: Ints
+    logprobs: Floats  # log Pr(ids[i] | the embeddings before it), nats
+    contexts: Ints  # how many embeddings that were, start symbol included
+    ranks: NDArray[np.int32]  # 1: the most probable token
+    entropies: Floats  # of the conditional distribution, nats
+    top_ids: NDArray[np.int32]  # T × k: the most probable tokens in each place, where asked for
+    top_logprobs: Floats
+    windows: int  # more than 1: the text was longer than the model's context, or than the window; see `cut`
+    tokenizer: Tokenizes | None
+    model: str
+    invariant: Verdict  # whether these numbers have the same bits in any other company
+    ordering: Ordering | None = None  # in which order the factors were taken; None: left to right, as causal models do
+
+    @cached_property
+    def logprob(self) -> float:
+        """The sum of the factors in float64, in nats: log Pr of the sequence; −inf where it is impossible."""
+        return math.fsum(self.logprobs.tolist())
+
+    @property
+    def kind(self) -> str:
+        """ "joint" (every token has a factor) or "conditional" (on a context, or on other tokens that are given)."""
+        return kind(self.request, self.start, self.ordering)
+
+    @property
+    def least_context(self) -> int:
+        """The fewest embeddings that a factor was conditioned on, start symbol included."""
+        return int(self.contexts.min())
+
+    @property
+    def cut(self) -> bool:
+        """Whether a factor saw fewer embeddings than are known before it, since they did not fit into a window."""
+        known = self.places + len(self.request.context_ids) if self.ordering is None else self.ordering.known
+        return bool((self.contexts < known + (self.start.id is not None)).any())
+
+    @property
+    def remarks(self) -> list[str]:
+        """What a reader of these numbers should know besides, one line each: what was cut, and how symbols were read."""
+        found = []
+        if self.cut:
+            found.append(f"a window cut what some factors see: {self.least_context} embeddings at the least")
+        for where, special in (("text", self.special), ("context", self.context_special)):
+            if special is not None:
+                how = "plain text" if special == "text" else "the symbols"
+                found.append(f"the names of control symbols in the {where} were read as {how}")
+        return found
+
+    @property
+    def text(self) -> str | None:
+        return self.request.text
+
+    @property
+    def context(self) -> str | None:
+        return self.request.context
+
+    @property
+    def special(self) -> str | None:
+        """How the names of control symbols in the text were read: "text" or "parse"; None where it names none."""
+        return self.request.special
+
+    @property
+    def context_special(self) -> str | None:
+        """The same of the context."""
+        return self.request.context_special
+
+    @property
+    def boundary(self) -> str | None:
+        """ "same": context and text tokenise together as they do apart; "apart": they do not. None without a context."""
+        return self.request.boundary
+
+    @cached_property
+    def tokens(self) -> list[str]:
+        """The tokens to read; a part of a character is written as bytes (\\xe2)."""
+        return list(map(naming(self.tokenizer), self.ids.tolist()))
+
+    @cached_property
+    def token_bytes(self) -> list[bytes]:
+        return [self.tokenizer.token_bytes(int(i)) if self.tokenizer else b"" for i in self.ids]
+
+    @cached_property
+    def spans(self) -> Spans | None:
+        """Where each token lies in `text`; None for token ids, embeddings and pairs. The end symbol lies behind it."""
+        if self.request.text is None or self.tokenizer is None or self.request.segments:
+            return None
+        behind = self.end is not None
+        found = self.tokenizer.spans(self.request.text, self.request.ids[: len(self.request.ids) - behind])
+        own = self.places[: len(self.ids) - behind].tolist()
+        size, length = len(self.request.text.encode()), len(self.request.text)
+        return Spans(
+            [found.byte_spans[i] for i in own] + [(size, size)] * behind,
+            [found.char_spans[i] for i in own] + [(length, length)] * behind,
+            found.exact,
+        )
+
+    @property
+    def places(self) -> Ints:
+        """Which token of the text each column is: all, but for one that is given."""
+        if self.ordering is not None:
+            return self.ordering.places - len(self.request.context_ids)
+        return np.arange(len(self.request.ids) - len(self.ids), len(self.request.ids))
+
+    def context_positions(self, column: int) -> Ints:
+        """The places that a factor was conditioned on, in the order in which they became known; a context's come first.
+
+        In windows those are the last ones. The start symbol, where there is one, stands before all of them and is no place.
+        """
+        place = len(self.request.context_ids) + int(self.places[column])
+        known = np.arange(place) if self.ordering is None else self.ordering.contexts_of(column)
+        return known[len(known) - (int(self.contexts[column]) - (self.start.id is not None)) :]
+
+    @cached_property
+    def bytes(self) -> int:
+        """UTF-8 bytes of the text that was scored (not of its context, nor of a first token that is given)."""
+        if self.request.text is None or self.request.segments:
+            return sum(map(len, self.token_bytes[: len(self.ids) - (self.end is not None)]))
+        given = np.setdiff1d(np.arange(len(self.request.ids)), self.places).tolist()
+        if len(given) > 1:
+            return sum(map(len, self.token_bytes))
+        return len(self.request.text.encode()) - (self._bytes_of(given[0]) if given and self.spans else 0)
+
+    @property
+    def bits(self) -> float:
+        """−log2 Pr: the surprisal of the whole sequence."""
+        return units.bits(self.logprob)
+
+    @property
+    def surprisals_bits(self) -> Floats:
+        """−log2 of each factor."""
+        return -self.logprobs / units.LN2
+
+    @property
+    def perplexity(self) -> float:
+        """exp of the mean negative log factor."""
+        return units.perplexity(self.logprob, len(self.ids))
+
+    @property
+    def bits_per_byte(self) -> float | None:
+        return units.bits_per_byte(self.logprob, self.bytes)
+
+    @property
+    def segments(self) -> dict[str, float]:
+        """For a pair [CLS] A [SEP] B [SEP]: the sum over each segment, in nats; together they are `logprob`."""
+        return {s.name: math.fsum(self.logprobs[s.start : s.stop].tolist()) for s in self._all_segments()}
+
+    def top(self, place: int) -> list[tuple[str, float]]:
+        """The most probable tokens in the place of token `place`, with their log probabilities (top= asks for them)."""
+        name = naming(self.tokenizer)
+        pairs = zip(self.top_ids[place].tolist(), self.top_logprobs[place].tolist(), strict=True)
+        return [(name(id), logprob) for id, logprob in pairs]
+
+    def summary(self) -> dict[str, Any]:
+        """Without its tokens, in plain Python."""
+        from chainrule.results.tables import score_summary
+
+        return score_summary(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, as JSON takes it (infinities stay floats)."""
+        from chainrule.results.tables import score_dict
+
+        return score_dict(self)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __repr__(self) -> str:
+        shown = repr(self.text) if self.text is not None else f"{len(self.ids)} token ids"
+        what = "Pr" if self.kind == "joint" else "Pr given its context"
+        short = shown if len(shown) < 60 else shown[:57] + "..."
+        return f"{type(self).__name__}(log {what} = {self.logprob:.6f} nats, {len(self)} tokens, {short})"
+
+    def __rich__(self) -> Any:
+        from chainrule.display.views import score_panel
+
+        return score_panel(self)
+
+    def _repr_html_(self) -> str:
+        from chainrule.display.views import score_html
+
+        return score_html(self)
+
+    def _bytes_of(self, given: int) -> int:
+        """UTF-8 bytes of the text that lie before, between or behind the tokens scored, since token `given` is not."""
+        spans, size = (self.spans.byte_spans if self.spans else []), len((self.text or "").encode())
+        return (spans[given][0] if given < len(spans) else size) - (spans[given - 1][1] if given else 0)
+
+    def _all_segments(self) -> list[Segment]:
+        found = self.request.segments
+        return [*found, Segment("end", len(self.ids) - 1, len(self.ids))] if found and self.end is not None else found

@@ -1,0 +1,1 @@
+"""From requests, through an engine, to results."""

@@ -1,0 +1,134 @@
+"""Texts that stand behind other texts: a continuation of a context, and the pair format of encoders.
+
+Tokens need not break where a context ends: "Hello wor" + "ld" has one token across the boundary. A continuation says
+whether its tokens are those of the joined text.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from chainrule.errors import InputError
+from chainrule.text.reading import LITERAL, Reading
+from chainrule.text.stable_prefix import NOTHING
+from chainrule.text.tokenizer import Tokenizes
+
+_CHUNK = 1024  # joined texts encoded at a time
+_LONG = 256  # characters of a context that is worth asking how much of it is settled
+
+
+class Segment(NamedTuple):
+    """A named slice [start, stop) of a sequence of ids."""
+
+    name: str
+    start: int
+    stop: int
+
+
+class Pair(NamedTuple):
+    """Two texts in one sequence; the start symbol is not in `ids`, and the segments cover `ids` in order."""
+
+    start_id: int
+    ids: np.ndarray
+    segments: list[Segment]
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """The tokens of a text behind a context.
+
+    boundary: "same" when context_ids + ids are the very tokens of the joined text; "apart" when a token would reach
+    over the boundary, so that the two were tokenised one by one. They still spell the joined text if the tokenizer is
+    lossless, but it would have written it with other tokens.
+    """
+
+    context_ids: np.ndarray
+    ids: np.ndarray
+    boundary: Literal["same", "apart"]
+
+
+def pair(tokenizer: Tokenizes, a: str, b: str, reading: Reading = LITERAL) -> Pair:
+    """The pair format of BERT: [CLS] A [SEP] B [SEP], as the segments A, sep_A, B, sep_B behind the start symbol [CLS].
+
+    Raises InputError where the tokenizer has no [CLS] or no [SEP].
+    """
+    start_id, sep_id = tokenizer.cls_id, tokenizer.sep_id
+    if start_id is None or sep_id is None:
+        raise InputError(
+            "This tokenizer has no [CLS] and [SEP] symbols, so its model knows no pairs of texts: "
+            "to score a text behind another, give the other as context=."
+        )
+    sep = np.array([sep_id], np.int64)
+    ids_a, ids_b = tokenizer.encode_batch([a, b], reading.text)
+    parts = {"A": ids_a, "sep_A": sep, "B": ids_b, "sep_B": sep}
+    stops = np.cumsum([len(part) for part in parts.values()]).tolist()
+    segments = [Segment(name, stop - len(part), stop) for (name, part), stop in zip(parts.items(), stops, strict=True)]
+    return Pair(start_id, np.concatenate(list(parts.values())), segments)
+
+
+def after(tokenizer: Tokenizes, context: str, text: str, reading: Reading = LITERAL) -> Continuation:
+    """The tokens of a context, and those of a text behind it."""
+    return after_batch(tokenizer, [context], [text], reading)[0]
+
+
+def after_batch(
+    tokenizer: Tokenizes, contexts: Sequence[str], texts: Sequence[str], reading: Reading = LITERAL
+) -> list[Continuation]:
+    """`after` for many: text i behind context i. Texts behind the same context share one `context_ids` array."""
+    distinct = list(dict.fromkeys(contexts))
+    ids_of = dict(zip(distinct, tokenizer.encode_batch(distinct, reading.context), strict=True))
+    context_ids = [ids_of[context] for context in contexts]
+    rests = list(_rests(tokenizer, contexts, texts, context_ids, reading))
+    cut = [text for text, rest in zip(texts, rests, strict=True) if rest is None]
+    apart = iter(tokenizer.encode_behind(cut, reading.text))
+    return [
+        Continuation(ids, next(apart), "apart") if rest is None else Continuation(ids, rest, "same")
+        for ids, rest in zip(context_ids, rests, strict=True)
+    ]
+
+
+def _rests(
+    tokenizer: Tokenizes,
+    contexts: Sequence[str],
+    texts: Sequence[str],
+    context_ids: Sequence[np.ndarray],
+    reading: Reading,
+) -> Iterator[np.ndarray | None]:
+    """What follows the context's own tokens in the tokens of the joined text; None where those are others."""
+    if reading.text != reading.context:
+        yield from _read_in_two_ways(tokenizer, contexts, texts, context_ids, reading)
+        return
+    shared = [context for context, count in Counter(contexts).items() if count > 1 and len(context) > _LONG]
+    parsed = reading.context == "parse"
+    plain = [parsed or symbol is None for symbol in tokenizer.symbols(shared)]
+    settled = {context: tokenizer.settled(context) for context, settles in zip(shared, plain, strict=True) if settles}
+    known = [settled.get(context, NOTHING) for context in contexts]
+    for start in range(0, len(texts), _CHUNK):
+        chunk = slice(start, start + _CHUNK)
+        joined = [c[k.chars :] + text for c, text, k in zip(contexts[chunk], texts[chunk], known[chunk], strict=True)]
+        found = tokenizer.encode_batch(joined, reading.text)
+        for ids, all_ids, k in zip(context_ids[chunk], found, known[chunk], strict=True):
+            last = ids[k.tokens :]
+            yield all_ids[len(last) :] if np.array_equal(all_ids[: len(last)], last) else None
+
+
+def _read_in_two_ways(
+    tokenizer: Tokenizes,
+    contexts: Sequence[str],
+    texts: Sequence[str],
+    context_ids: Sequence[np.ndarray],
+    reading: Reading,
+) -> Iterator[np.ndarray | None]:
+    """`_rests` where text and context are read in two ways: as the one of the two that names a symbol is; apart if both do."""
+    in_text, in_context = tokenizer.symbols(texts), tokenizer.symbols(contexts)
+    ways = [None if a and b else reading.text if a else reading.context for a, b in zip(in_text, in_context, strict=True)]
+    rests: list[np.ndarray | None] = [None] * len(texts)
+    for way in ("text", "parse"):
+        where = [i for i, own in enumerate(ways) if own == way]
+        before, after, ids = [contexts[i] for i in where], [texts[i] for i in where], [context_ids[i] for i in where]
+        for i, rest in zip(where, _rests(tokenizer, before, after, ids, Reading(way, way)), strict=True):
+            rests[i] = rest
+    yield from rests

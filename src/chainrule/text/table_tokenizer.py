@@ -1,0 +1,61 @@
+"""The tokenizer of a table model: its vocabulary, character by character, or word by word."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from chainrule.errors import InputError
+from chainrule.text.reading import Special
+from chainrule.text.spans import Spans, align, words_by_space
+from chainrule.text.stable_prefix import NOTHING, Settled
+
+
+class Vocabulary:
+    """Token i is tokens[i]. Texts are cut into characters where all tokens are single ones, else at white space."""
+
+    bos_id: int | None = None
+    eos_id: int | None = None
+    cls_id: int | None = None
+    sep_id: int | None = None
+    unk_id: int | None = None
+    mask_id: int | None = None
+    special_ids: frozenset[int] = frozenset()
+
+    def __init__(self, tokens: Sequence[str]) -> None:
+        self.tokens = list(tokens)
+        self.size = len(self.tokens)
+        self.known_ids = np.arange(self.size)
+        self._ids = {token: i for i, token in enumerate(self.tokens)}
+        self._single = all(len(token) == 1 for token in self.tokens)
+
+    def encode(self, text: str, special: Special = "text") -> np.ndarray:
+        parts = list(text) if self._single else text.split()
+        unknown = [part for part in parts if part not in self._ids]
+        if unknown:
+            raise InputError(f"{unknown[0]!r} is not in the vocabulary {self.tokens}")
+        return np.array([self._ids[part] for part in parts], np.int64)
+
+    def encode_batch(self, texts: Sequence[str], special: Special = "text") -> list[np.ndarray]:
+        return [self.encode(text) for text in texts]
+
+    encode_behind = encode_batch
+
+    def symbols(self, texts: Sequence[str]) -> list[str | None]:
+        return [None] * len(texts)
+
+    def settled(self, text: str) -> Settled:
+        return NOTHING
+
+    def token_bytes(self, id: int) -> bytes:
+        return self.tokens[id].encode() if 0 <= id < self.size else b""
+
+    def token(self, id: int) -> str:
+        return self.tokens[id] if 0 <= id < self.size else "<start>" if id == self.size else f"<{id}>"
+
+    def spans(self, text: str, ids: Sequence[int] | np.ndarray) -> Spans:
+        return align(text, [self.token_bytes(int(id)) for id in ids])
+
+    def words(self, text: str, ids: Sequence[int] | np.ndarray) -> np.ndarray:
+        return words_by_space(text, self.spans(text, ids))

@@ -1,0 +1,149 @@
+"""Scores to look at: in a terminal, and in a notebook."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+from rich.console import Console
+from text_zoo import wordpiece
+
+from chainrule import LanguageModel, TableModel
+from chainrule.display import views
+
+NASTY = "<script>alert(\"x\")</script> & [bold]'markup'[/bold]"
+
+
+@pytest.fixture(scope="module")
+def letters() -> LanguageModel:
+    return LanguageModel(TableModel("AB", {"": [1, 0]}, probabilities=True, back_off=True))
+
+
+def shown(what: object, width: int = 200) -> str:
+    console = Console(width=width, color_system="truecolor", force_terminal=True, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console.print(what)
+    return console.export_text()
+
+
+class Page(HTMLParser):
+    """The tags and the text of a page, and whether all tags are closed."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.open: list[str] = []
+        self.words = ""
+        self.titles: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list) -> None:
+        self.tags.add(tag)
+        self.open.append(tag)
+        self.titles += [value for name, value in attrs if name == "title"]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words += data
+
+
+def test_html_of_a_score_shows_the_text_as_it_is(tiny: LanguageModel):
+    score = tiny.score(NASTY, context="<b>bold</b> & ")
+    page = Page(score._repr_html_())
+    assert page.tags == {"div", "span", "small"}
+    assert page.open == []
+    assert ("<b>bold</b> & " + NASTY) in page.words
+    assert f"{score.logprob:.6f} nats" in page.words
+    assert "log Pr given what stands before" in page.words
+    assert len(page.titles) == len(score)
+    assert all(re.match(r"Pr = .*, .* bits, rank \d+, context \d+$", title) for title in page.titles)
+
+
+def test_html_of_many_scores(tiny: LanguageModel):
+    page = Page(tiny.score_batch([NASTY, "a"])._repr_html_())
+    assert page.tags == {"table", "tr", "th", "td", "small"}
+    assert page.open == []
+    assert NASTY in page.words
+    assert "Scores(2 sequences" in page.words
+
+
+def test_tokens_that_are_markup_are_escaped():
+    lm = LanguageModel(TableModel(['<i title="', "&lt;"], {(): [0, 0]}, back_off=True))
+    page = Page(lm.score([0, 1])._repr_html_())
+    assert page.tags == {"div", "span", "small"}
+    assert '<i title="&lt;' in page.words
+
+
+def test_colour_is_surprisal(letters: LanguageModel):
+    html = letters.score("AB")._repr_html_()
+    assert re.findall(r"rgba\(214,40,40,(.*?)\)", html) == ["0.00", "1.00"]
+    assert (views._colour(0.0), views._colour(float("-inf"))) == ("rgb(255,255,255)", "rgb(255,80,80)")
+    assert views._heat(-8 * 0.6931471805599453) == pytest.approx(0.5)
+
+
+def test_a_score_in_a_terminal(tiny: LanguageModel):
+    score = tiny.score(NASTY, context="[red]before[/red] ")
+    said = shown(score)
+    assert ("[red]before[/red] " + NASTY) in said
+    assert f"log Pr given what stands before = {score.logprob:.6f} nats · {len(score)} tokens" in said
+    assert f"{score.bits_per_byte:.4f} bits per byte" in said
+    assert score.start.describe() in said
+    assert "log Pr = " in shown(tiny.score("a"))
+
+
+def test_scores_in_a_terminal(tiny: LanguageModel):
+    scores = tiny.score_batch(["[bold]a[/bold]", "two\nlines", [5, 6, 7]])
+    said = shown(scores)
+    assert "[bold]a[/bold]" in said
+    assert "two lines" in said
+    assert "5 6 7" in said
+    assert all(f"{score.logprob:.6f}" in said for score in scores)
+    assert "sequences" not in said
+
+
+def test_many_scores_are_shown_in_part(tiny: LanguageModel):
+    scores = tiny.score_batch([f"text {i}" for i in range(25)])
+    said = shown(scores)
+    assert "20 of 25 sequences" in said
+    assert "text 19" in said
+    assert "text 20" not in said
+    assert Page(scores._repr_html_()).words.count("text ") == 20
+
+
+def test_an_explanation_in_a_terminal():
+    rows = {"": [1, 0], "A": [0.5, 0.5], "AA": [1, 0]}
+    lm = LanguageModel(TableModel("AB", rows, probabilities=True))
+    said = shown(lm.explain("AAB"))
+    lines = [line for line in said.splitlines() if line.startswith("Pr(x_")]
+    assert lines[0].split()[:5] == ["Pr(x_0", "|", "s)", "'A'", "1"]
+    assert lines[1].split()[4:7] == ["'A'", "0.5", "-0.693147"]
+    assert lines[2].split()[-3:] == ["0", "-inf", "-inf"]
+    bars = [line.count("█") for line in lines]
+    assert bars[0] > 20
+    assert abs(bars[1] - bars[0] / 2) <= 1  # bars are as long as probabilities are great
+    assert bars[2] == 0
+    assert "Pr(x) = exp(-inf) = 0" in said
+
+
+def test_a_ranking_in_a_terminal(tiny: LanguageModel):
+    ranked = tiny.rank("The quick", [" [bold]fox[/bold]", " brown"])
+    said = shown(views.rank_table(ranked)).splitlines()
+    assert [line.split()[0] for line in said[1:]] == ["1", "2"]
+    assert all(f"{r.logprob:.6f}" in line and r.text in line for r, line in zip(ranked, said[1:], strict=True))
+
+
+def test_what_has_no_text_is_shown_too(tiny: LanguageModel):
+    bare = LanguageModel(tiny.model, engine=tiny.engine)
+    assert "<5><6>" in shown(bare.score([5, 6]))
+    assert "&lt;5&gt;" in bare.score([5, 6])._repr_html_()
+    assert "bits per byte" not in shown(bare.score([5, 6]))
+    wordy = LanguageModel(tiny.model, wordpiece(), engine=tiny.engine)
+    assert "[SEP]" in shown(wordy.score(("a", "b")))
+    assert "the symbol [CLS] (id 1)" in shown(wordy.score(("a", "b")))
+
+
+def test_no_scores(tiny: LanguageModel):
+    assert "log Pr (nats)" in shown(tiny.score_batch([]))
+    assert Page(tiny.score_batch([])._repr_html_()).open == []

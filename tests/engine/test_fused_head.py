@@ -1,0 +1,246 @@
+"""The fused head against the definition in float64. Without a GPU its kernels run in Triton's interpreter, on tiny tiles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from interpreter import compiled, interpreted
+from oracle import entropy, log_softmax, rank
+from torch import Tensor, nn
+
+from chainrule.engine.head import fused
+from chainrule.engine.head.fused import Tile, read_fused, supports
+from chainrule.engine.head.readout import Factors, read
+from chainrule.models.head import IdentityHead, LinearHead
+from chainrule.ops import gpu
+
+pytest.importorskip("triton", reason="the fused head needs Triton")
+CUDA = torch.cuda.is_available()
+DEVICE = "cuda" if CUDA else "cpu"
+needs_cuda = pytest.mark.skipif(not CUDA, reason="needs a CUDA device")
+pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning:triton")  # the interpreter computes what is then masked out
+
+
+class OneOrder:
+    """NumPy, as the interpreter uses it, with products that add up term by term.
+
+    Those of its BLAS have other bits in other rows and columns on some processors, and would hide whether the kernels' own do.
+    """
+
+    def __getattr__(self, name: str):
+        return getattr(np, name)
+
+    @staticmethod
+    def matmul(a_MK: np.ndarray, b_KN: np.ndarray, dtype: np.dtype) -> np.ndarray:
+        return (a_MK.astype(dtype)[:, :, None] * b_KN.astype(dtype)[None]).sum(1)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def tiny_tiles():
+    """Without a GPU: the interpreter for this module alone, and tiles and splits that small matrices have several of."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not CUDA:
+            interpreted(patch)
+            patch.setattr("triton.runtime.interpreter.np", OneOrder())
+            patch.setattr(fused, "TILES", dict.fromkeys((2, 4), Tile(16, 16, 1, 1)))
+            patch.setattr(fused, "SPLIT", 32)
+            patch.setattr(fused, "TARGETS", 2)
+        yield
+
+
+@dataclass
+class Case:
+    """A head, hidden states, and what is read off them."""
+
+    head: LinearHead
+    hidden_RH: Tensor
+    row_F: Tensor
+    token_F: Tensor
+
+    def read(self, top: int = 0, some: Tensor | None = None) -> Factors:
+        row_F, token_F = (self.row_F, self.token_F) if some is None else (self.row_F[some], self.token_F[some])
+        return read_fused(self.head, self.hidden_RH, row_F, token_F, top)
+
+    def logits(self) -> np.ndarray:
+        """R × V, in float64."""
+        head = self.head
+        logits_RV = self.hidden_RH.double() @ head.linear.weight.double().T
+        if head.linear.bias is not None:
+            logits_RV = logits_RV + head.linear.bias.double()
+        logits_RV = logits_RV * head.scale
+        if head.softcap is not None:
+            logits_RV = torch.tanh(logits_RV / head.softcap) * head.softcap
+        return logits_RV.detach().cpu().numpy()
+
+
+def case(
+    rows: int, size: int, width: int, factors: int, dtype: torch.dtype = torch.float32, whole: bool = False,
+    impossible: float = 0, scale: float = 1.0, softcap: float | None = None, seed: int = 0,
+) -> Case:  # fmt: skip
+    """`whole`: of small whole numbers, so that logits are exact, and many are equal."""
+    random = np.random.default_rng(seed)
+    draw = (lambda *shape: random.integers(-1, 2, shape)) if whole else (lambda *shape: random.normal(0, 1, shape))
+    linear = nn.Linear(width, size, bias=impossible > 0)
+    linear.weight.data = torch.from_numpy(draw(size, width) * 1.0).to(dtype)
+    if impossible:
+        bias_V = draw(size) * 1.0
+        bias_V[random.random(size) < impossible] = -np.inf
+        bias_V[random.integers(size)] = 0
+        linear.bias.data = torch.from_numpy(bias_V).to(dtype)
+    hidden_RH = torch.from_numpy(draw(rows, width) * 1.0).to(DEVICE, dtype)
+    row_F = torch.from_numpy(np.sort(random.integers(0, rows, factors))).to(DEVICE)
+    token_F = torch.from_numpy(random.integers(0, size, factors)).to(DEVICE)
+    return Case(LinearHead(linear.to(DEVICE), scale, softcap), hidden_RH, row_F, token_F)
+
+
+def check(this: Case, found: Factors, top: int, atol: float) -> None:
+    logits_RV = this.logits()
+    for f, (row, token) in enumerate(zip(this.row_F.tolist(), this.token_F.tolist(), strict=True)):
+        want_V = log_softmax(logits_RV[row])
+        np.testing.assert_allclose(found.logprob_F[f].item(), want_V[token], rtol=0, atol=atol)
+        np.testing.assert_allclose(found.entropy_F[f].item(), entropy(want_V), rtol=0, atol=10 * atol)
+        assert found.rank_F[f].item() == rank(logits_RV[row], token)
+        ids = found.top_id_Fk[f].tolist()
+        assert len(set(ids)) == len(ids) == top
+        np.testing.assert_allclose(found.top_logprob_Fk[f].cpu(), want_V[ids], rtol=0, atol=atol)
+        np.testing.assert_array_equal(logits_RV[row][ids], np.sort(logits_RV[row])[::-1][:top])
+
+
+DTYPES = st.sampled_from([torch.float32, torch.bfloat16, torch.float16])
+
+
+@settings(max_examples=80)
+@given(st.data())
+def test_any_head(data: st.DataObject):
+    """With equal logits, impossible tokens and whole splits of them, and several factors a row."""
+    size = data.draw(st.integers(1, 80), "size")
+    top = data.draw(st.integers(0, min(3, size)), "top")
+    this = case(
+        data.draw(st.integers(1, 20), "rows"), size, data.draw(st.integers(1, 35), "width"),
+        data.draw(st.integers(1, 30), "factors"), data.draw(DTYPES, "dtype"), True,
+        data.draw(st.sampled_from([0, 0.1, 0.9, 1]), "impossible"), data.draw(st.sampled_from([1.0, 0.5, 3.0]), "scale"),
+        data.draw(st.sampled_from([None, 16.0]), "softcap"), data.draw(st.integers(0, 99), "seed"),
+    )  # fmt: skip
+    check(this, this.read(top), top, 2e-6 * max(1, np.nanmax(np.abs(np.nan_to_num(this.logits(), neginf=0)))))
+
+
+@pytest.mark.parametrize("softcap", [None, 30.0])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_real_numbers(dtype: torch.dtype, softcap: float | None):
+    """As good as the plain path; a softcap keeps small logits exact too."""
+    this = case(20, 75, 33, 30, dtype, softcap=softcap, scale=0.3)
+    check(this, this.read(3), 3, 2e-6)
+    plain, found = read(this.head, this.hidden_RH, this.row_F, this.token_F, 3), this.read(3)
+    for name, want in vars(plain).items():
+        np.testing.assert_allclose(getattr(found, name).cpu(), want.cpu(), rtol=0, atol=1e-5, err_msg=name)
+
+
+def test_small_logits_under_a_softcap_keep_their_digits():
+    """A tanh by the quotient alone is off by 30 · 6e-8 here, which is all there is of these logits."""
+    this = case(3, 40, 8, 12, scale=1e-5, softcap=30.0)
+    found, logits_RV = this.read(), this.logits()
+    row_F, token_F = this.row_F.cpu(), this.token_F.cpu()
+    want_F = np.stack([log_softmax(z) for z in logits_RV])[row_F, token_F]
+    np.testing.assert_allclose(found.logprob_F.cpu(), want_F, rtol=0, atol=2e-7)
+    assert found.rank_F.tolist() == [rank(logits_RV[r], t) for r, t in zip(row_F.tolist(), token_F.tolist(), strict=True)]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_bits_of_a_row_do_not_depend_on_other_rows(dtype: torch.dtype):
+    this = case(40, 75, 33, 60, dtype, softcap=20.0)
+    found = this.read(2)
+    for row in this.row_F.unique().tolist():
+        some = this.row_F == row
+        for name, alone in vars(this.read(2, some)).items():
+            assert torch.equal(alone, getattr(found, name)[some]), name
+
+
+def test_the_bits_do_not_depend_on_how_the_rows_are_cut_up(monkeypatch: pytest.MonkeyPatch):
+    this = case(40, 75, 33, 60)
+    found = this.read(2)
+    monkeypatch.setattr(fused, "PARTIALS", 1)
+    for name, again in vars(this.read(2)).items():
+        assert torch.equal(again, getattr(found, name)), name
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_target_has_the_bits_that_it_has_in_the_sweep(dtype: torch.dtype):
+    """The best token's logit is read off a tile in the sweep, a factor's from the diagonal: equal to the last bit."""
+    this = case(40, 75, 33, 1, dtype, softcap=20.0)
+    rows = torch.arange(40, device=DEVICE)
+    best_R = read_fused(this.head, this.hidden_RH, rows, torch.zeros_like(rows), 1).top_id_Fk[:, 0]
+    found = read_fused(this.head, this.hidden_RH, rows, best_R, 1)
+    assert found.top_id_Fk[:, 0].equal(best_R)
+    assert found.logprob_F.equal(found.top_logprob_Fk[:, 0])
+    assert found.rank_F.eq(1).all()
+
+
+def test_tokens_with_equal_weights_share_a_rank():
+    this = case(6, 70, 33, 1)
+    this.head.linear.weight.data[35:] = this.head.linear.weight.data[:35]
+    row_F = torch.arange(6, device=DEVICE).repeat_interleave(70)
+    rank_RV = read_fused(this.head, this.hidden_RH, row_F, torch.arange(70, device=DEVICE).repeat(6)).rank_F.view(6, 70)
+    assert rank_RV[:, :35].equal(rank_RV[:, 35:])
+    assert rank_RV[:, :35].sort().values.tolist() == [list(range(1, 71, 2))] * 6
+
+
+def test_nan_stays_in_its_row():
+    this = case(4, 40, 8, 12)
+    this.hidden_RH[2] = torch.nan
+    found = this.read()
+    assert found.logprob_F.isnan().equal(this.row_F == 2)
+
+
+def test_no_factors():
+    this = case(2, 5, 3, 0)
+    found = this.read(2)
+    assert len(found.logprob_F) == len(found.rank_F) == 0
+    assert found.top_id_Fk.shape == found.top_logprob_Fk.shape == (0, 2)
+
+
+def test_what_it_cannot_read(monkeypatch: pytest.MonkeyPatch):
+    head = case(1, 40, 8, 1).head
+    assert supports(head)
+    assert supports(head, fused.MOST_TOP)
+    assert not supports(head, fused.MOST_TOP + 1)
+    assert not supports(case(1, 5, 8, 1).head, 6)
+    assert not supports(case(1, 40, 8, 1, torch.float64).head)
+    assert not supports(IdentityHead(40, torch.float32))
+    monkeypatch.setattr(gpu, "find_spec", lambda name: None)
+    assert not supports(head)
+
+
+@pytest.mark.skipif(CUDA, reason="a GPU reads them")
+def test_tensors_of_the_cpu_are_for_the_interpreter_only(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("TRITON_INTERPRET")
+    assert not supports(case(1, 40, 8, 1).head)
+
+
+def test_the_kernels_compile_for_an_h100(tmp_path: Path):
+    """Without a GPU: within its shared memory, with one and the same product instruction in all kernels of a type."""
+    sizes = compiled("head", tmp_path)
+    assert len(sizes) == 9
+    assert all(size["shared"] <= 227 * 1024 for size in sizes.values())
+    for dtype, products in {"bf16": "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16", "fp32": "fma.rn.f32"}.items():
+        assert [size["products"] for name, size in sizes.items() if name.endswith(dtype)] == [[products]] * 4
+
+
+@needs_cuda
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_real_vocabulary_on_cuda(dtype: torch.dtype):
+    this = case(300, 50_257, 768, 500, dtype, scale=0.1)
+    found, plain = this.read(5), read(this.head, this.hidden_RH, this.row_F, this.token_F, 5)
+    np.testing.assert_allclose(found.logprob_F.cpu(), plain.logprob_F.cpu(), rtol=0, atol=1e-4)
+    np.testing.assert_allclose(found.entropy_F.cpu(), plain.entropy_F.cpu(), rtol=0, atol=1e-3)
+    np.testing.assert_allclose(found.top_logprob_Fk.cpu(), plain.top_logprob_Fk.cpu(), rtol=0, atol=1e-4)
+    # Logits differ in their last bits, so a few neighbours change places.
+    assert (found.rank_F - plain.rank_F).abs().max() <= 20
+    some = this.row_F == this.row_F[100]
+    for name, alone in vars(this.read(5, some)).items():
+        assert torch.equal(alone, getattr(found, name)[some]), name

@@ -1,0 +1,336 @@
+"""Any order by masked models, against their own forward of one masked text at a time."""
+
+from __future__ import annotations
+
+import copy
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import oracle
+import pytest
+import torch
+import transformers as tf
+from masked_zoo import (
+    CLS,
+    MASK,
+    MASKED,
+    MOST,
+    PAD,
+    SEP,
+    TOKENS,
+    Tiny,
+    masked,
+    ordered,
+    strong,
+    two_stream,
+    untouched,
+    whole_space,
+)
+from text_zoo import wordpiece
+
+import chainrule
+from chainrule import InputError, LanguageModel, ModelError, TableModel
+from chainrule.engine.predictors.base import Place
+from chainrule.engine.predictors.masked import MaskedChain
+from chainrule.models.masked import MaskedModel
+from chainrule.text.mask_template import resolve_frame
+
+TABLE = LanguageModel(TableModel(["A", "B"], {"": [0, 0]}, back_off=True))
+FRAME = (CLS, SEP, MASK)
+SUMS = {"float32": 1e-6, "float64": 1e-12}
+CLOSE = {"float32": 1e-5, "float64": 1e-12}
+MIXED = [
+    ordered([4, 5, 6, 7], [2, 0, 3, 1]),
+    ordered([7, 7], [1, 0]),
+    ordered([4, 5, 6, 7, 5], [4, 1], [0, 3, 2]),
+    ordered([6], [0]),
+]
+
+
+def want(tiny: Tiny, sequences: list[Any]) -> np.ndarray:
+    """The oracle's distributions, one a factor."""
+    return np.stack(
+        [
+            oracle.masked_conditional(tiny.own, o.ids_L, o.seen(t), int(o.order_T[t]), FRAME, TOKENS)
+            for o in sequences
+            for t in range(len(o.order_T))
+        ]
+    )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", MASKED)
+def test_in_every_order_all_texts_of_one_length_sum_to_one(name: str, dtype: str):
+    chain = masked(name, dtype).lm.chain
+    space = whole_space(TOKENS, 4)
+    logprobs = chain.factors([o for texts in space.values() for o in texts]).logprob_N.reshape(len(space), -1, 4)
+    assert len(space) == 24
+    assert np.abs(np.exp(logprobs.sum(-1)).sum(-1) - 1).max() < SUMS[dtype]
+    assert np.ptp(logprobs.sum(-1), 0).max() > 0.01  # the orders do not agree about any one text, and need not
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", MASKED)
+def test_factors_are_those_of_one_masked_text_at_a_time(name: str, dtype: str):
+    tiny = masked(name, dtype)
+    answer, wanted = tiny.lm.chain.factors(MIXED, top=2), want(tiny, MIXED)
+    tokens = np.concatenate([o.ids_L[o.order_T] for o in MIXED])
+    assert np.abs(answer.logprob_N - wanted[np.arange(len(tokens)), tokens]).max() < CLOSE[dtype]
+    assert answer.rank_N.tolist() == [oracle.rank(row, token) for row, token in zip(wanted, tokens, strict=True)]
+    assert answer.entropy_N == pytest.approx([oracle.entropy(row) for row in wanted], abs=CLOSE[dtype])
+    assert answer.top_id_Nk.tolist() == np.argsort(-wanted)[:, :2].tolist()
+    assert answer.top_logprob_Nk == pytest.approx(-np.sort(-wanted)[:, :2], abs=CLOSE[dtype])
+
+
+def test_distributions_are_over_what_can_occur():
+    tiny = masked("bert")
+    places = [Place(o.ids_L, o.seen(t), int(o.order_T[t])) for o in MIXED for t in range(len(o.order_T))]
+    found = tiny.lm.chain.conditionals(places)
+    assert found[:, [PAD, CLS, SEP, MASK]].max() == -math.inf
+    assert found[:, list(TOKENS)] == pytest.approx(want(tiny, MIXED)[:, list(TOKENS)], abs=1e-5)
+    assert tiny.lm.chain.factors(MIXED).logprob_N == pytest.approx(
+        [row[place.ids_L[place.target]] for row, place in zip(found, places, strict=True)], abs=1e-6
+    )
+
+
+@pytest.mark.parametrize("name", MASKED)
+def test_tokens_later_in_the_order_have_no_effect_at_all(name: str):
+    chain = masked(name).lm.chain
+    a = chain.factors([ordered([4, 5, 6, 7, 4], [3, 0, 4, 1, 2])])
+    b = chain.factors([ordered([4, 7, 4, 7, 4], [3, 0, 4, 1, 2])])  # others in the places 1 and 2, which come last
+    assert np.array_equal(a.logprob_N[:3], b.logprob_N[:3])
+    assert np.array_equal(a.entropy_N[:4], b.entropy_N[:4])
+    assert a.logprob_N[4] != b.logprob_N[4]
+
+
+def test_each_masked_text_runs_once_and_none_is_padded(monkeypatch: pytest.MonkeyPatch):
+    tiny, seen = masked("bert"), []
+    run = MaskedModel.hidden
+    monkeypatch.setattr(MaskedModel, "hidden", lambda self, ids: (seen.append(ids.clone()), run(self, ids))[1])
+    texts = [
+        ordered([4, 5, 6], [0, 1, 2]),
+        ordered([4, 5, 7], [0, 1, 2]),
+        ordered([4, 7, 7], [0, 2, 1]),
+        ordered([5, 5], [1, 0]),
+    ]
+    answer = tiny.lm.chain.factors(texts, rows=10)
+    shapes = [tuple(ids.shape) for ids in seen]
+    rows = [tuple(row) for ids in seen for row in ids.tolist()]
+    assert shapes == [(2, 4), (2, 5), (2, 5)]  # two texts of 2 tokens; ???, 4??, 45?, 4?7 of 3
+    assert len(set(rows)) == len(rows) == 6
+    assert answer.rows == 2 * 4 + 4 * 5
+    assert answer.contexts == 2 + 5  # 4?? is read in two places
+    assert np.array_equal(answer.logprob_N, tiny.lm.chain.factors(texts, rows=10).logprob_N)
+
+
+def test_nothing_asked_is_nothing_answered():
+    for chain in (masked("bert").lm.chain, two_stream().lm.chain, TABLE.any_order):
+        assert chain.factors([]).logprob_N.shape == (0,)
+        assert chain.conditionals([]).shape == (0, chain.model.head.size)
+    assert masked("bert").lm.pseudo_log_likelihoods([]) == []
+
+
+def test_the_trunk_is_left_as_it_was():
+    own = untouched("deberta_v3")
+    own.deberta.forward = kept = own.deberta.forward  # as hooks of other libraries do
+    chain = LanguageModel(MaskedModel(own, "hooked")).chain
+    chain.factors(MIXED)
+    assert own.deberta.forward is kept
+    assert "forward" not in vars(masked("bert").lm.model.lm.bert)
+
+
+def test_progress_counts_conditionals():
+    said: list[tuple[int, int]] = []
+    masked("bert").lm.chain.factors(MIXED, rows=1, progress=lambda done, total: said.append((done, total)))
+    assert said[-1] == (9, 9)
+    assert [done for done, _ in said] == sorted(done for done, _ in said)
+
+
+@pytest.mark.parametrize(
+    ("ids", "order", "says"),
+    [
+        ([4, MASK, 5], [0, 1, 2], r"item 1: token '<3>' \(id 3\) at place 1 cannot occur.*4 of 8 ids.*<0>, <1>, <2>, <3>"),
+        ([4, 5, 8], [0, 1, 2], r"token '<8>' \(id 8\) at place 2 cannot occur"),
+        ([-1, 5], [0, 1], r"id -1\) at place 0"),
+        ([4] * (MOST - 1), range(MOST - 1), rf"{MOST - 1} tokens, {MOST + 1} with <1> and <2>, and the model takes {MOST}"),
+    ],
+)
+def test_texts_that_cannot_be_scored(ids: list[int], order: Any, says: str):
+    with pytest.raises(InputError, match=says):
+        masked("bert").lm.chain.factors([ordered([4], [0]), ordered(ids, order)])
+
+
+def test_questions_that_make_no_sense():
+    chain, ids = masked("bert").lm.chain, np.array([4, 5, 6])
+    for place, says in ((Place(ids, np.array([0]), 3), "place 3 is none of the 3 places"),
+                        (Place(ids, np.array([0, 1]), 1), "place 1 is seen"),
+                        (Place(np.array([MASK, 5]), np.array([0]), 1), "cannot occur")):  # fmt: skip
+        with pytest.raises(InputError, match=says):
+            chain.conditionals([Place(ids, np.array([0]), 1), place])
+    with pytest.raises(InputError, match="item 0: token '<2>'"):
+        chain.answer([Place(ids, np.array([0]), 1)], np.array([SEP]))
+    chain.conditionals([Place(np.array([4, MASK, 999]), np.array([0]), 1)])  # what is not seen is not looked at
+
+
+def test_reserved_positions_are_counted():
+    assert masked("bert").lm.model.max_rows == MOST
+    assert masked("roberta").lm.model.max_rows == MOST - PAD - 1
+    masked("roberta").lm.chain.factors([ordered([4] * (MOST - 3), range(MOST - 3))])
+    with pytest.raises(InputError, match=f"takes {MOST - 1}"):
+        masked("roberta").lm.chain.factors([ordered([4] * (MOST - 2), range(MOST - 2))])
+
+
+def wordy(**options: Any) -> LanguageModel:
+    tokenizer = wordpiece()
+    config = tf.BertConfig(vocab_size=tokenizer.size + 3, hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
+                           intermediate_size=24, max_position_embeddings=32)  # fmt: skip
+    torch.manual_seed(0)
+    return LanguageModel(MaskedModel(strong(tf.BertForMaskedLM(config)), "wordy"), tokenizer, **options)
+
+
+def test_the_tokenizer_says_what_can_occur():
+    lm, tokenizer = wordy(), wordpiece()
+    assert lm.chain.support.left_out.tolist() == [1, 2, 3, *range(tokenizer.size, tokenizer.size + 3)]  # and not [UNK]
+    assert "3 symbols ([CLS], [SEP], [MASK]) and 3 ids without a token" in lm.chain.support.says
+    assert lm.chain.how == "places not yet predicted are masked ([MASK], id 3), between [CLS] and [SEP]"
+    assert (lm.chain.path, bool(lm.invariant)) == ("masked", False)
+    assert "masked path, start cls" in repr(lm)
+
+
+def test_the_start_of_a_masked_model_is_its_frame():
+    assert wordy().start.to_dict() == {"kind": "joint", "policy": "cls", "id": 1, "token": "[CLS]"}
+    assert wordy(start="cls").start.policy == "cls"
+    assert wordy(start="given").start.kind == "conditional"
+    for start in ("bos", "eos", 5):
+        with pytest.raises(InputError, match=r"stand behind \[CLS\] \(id 1\)"):
+            wordy(start=start)
+
+
+def test_what_needs_a_next_token_is_refused():
+    lm = wordy()
+    for ask in (lambda: lm.conditional("hello"), lambda: lm.verify(), lambda: lm.embed([5]), lambda: lm.engine,
+                lambda: lm.score(embeddings=torch.zeros(2, 16))):  # fmt: skip
+        with pytest.raises(InputError, match=r"wordy is no causal model \(masked\)"):
+            ask()
+
+
+def test_symbols_by_the_tokenizer_first_and_by_the_config_else():
+    config = {"mask": 5, "cls": 6, "sep": None, "eos": 7, "unk": 6, "pad": 4}
+    sizes = {"vocab_size": 250, "embeddings": 250, "model": "m"}
+    with_it, without = resolve_frame(wordpiece(), config, **sizes), resolve_frame(None, config, **sizes)
+    assert (with_it.before, with_it.behind, with_it.mask) == (1, 2, 3)
+    assert (without.before, without.behind, without.mask) == (6, 7, 5)
+    assert without.left_out.tolist() == [4, 5, 6, 7]
+    for lacking, says in (("mask", "mask_token"), ("cls", "cls_token or bos_token"), ("eos", "sep_token or eos_token")):
+        with pytest.raises(ModelError, match=f"m is a masked model.*names a {says} among its 250 ids"):
+            resolve_frame(None, config | {lacking: None}, **sizes)
+        with pytest.raises(ModelError, match=says):
+            resolve_frame(None, config | {lacking: 250}, **sizes)
+
+
+class Neighbourly(tf.BertForMaskedLM):
+    """A head that looks at the place before, so that it cannot be read at single places."""
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        output = super().forward(*args, **kwargs)
+        output.logits = output.logits + output.logits.roll(1, 1)
+        return output
+
+
+class Slightly(tf.BertForMaskedLM):
+    """The same by so little that weak weights hide it: a tenth of what the context moves."""
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        output = super().forward(*args, **kwargs)
+        output.logits = output.logits + 0.1 * (output.logits.roll(1, 1) - output.logits).clamp(-0.005, 0.005)
+        return output
+
+
+class Moody(tf.BertForMaskedLM):
+    """Sets itself to something else as it runs."""
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        self.mood = "worse"
+        return super().forward(*args, **kwargs)
+
+
+def refused(own: Any, says: str) -> None:
+    with pytest.raises(ModelError, match=says):
+        LanguageModel(MaskedModel(own, "odd"))
+
+
+def test_models_that_do_not_agree_with_their_own_forward_are_refused():
+    refused(strong(Neighbourly(MASKED["bert"]())), "odd .Neighbourly. cannot be scored exactly here.*off by")
+    refused(Slightly(MASKED["bert"]()), "odd .Slightly. cannot be scored exactly here.*off by")
+    refused(strong(Moody(MASKED["bert"]())), "changes itself as it runs")
+
+
+def test_nan_is_an_error_that_names_the_model():
+    own = copy.deepcopy(untouched("bert"))
+    lm = LanguageModel(MaskedModel(own, "damaged"))
+    own.cls.predictions.bias.data[5] = math.nan
+    with pytest.raises(ModelError, match="damaged gave NaN"):
+        lm.chain.factors([ordered([4, 5], [0, 1])])
+    refused(own, "off by inf")
+
+
+def save(folder: Path, own: Any) -> None:
+    own.save_pretrained(folder)
+    wordpiece().hf.save_pretrained(folder)
+
+
+def small(kind: type, **options: Any) -> Any:
+    widths = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 24}
+    return kind(vocab_size=wordpiece().size, max_position_embeddings=32, **widths, **options)
+
+
+@pytest.mark.parametrize(
+    "own",
+    [lambda: tf.BertForMaskedLM(small(tf.BertConfig)), lambda: tf.BertForPreTraining(small(tf.BertConfig)),
+     lambda: tf.AlbertForPreTraining(small(tf.AlbertConfig, embedding_size=8)),
+     lambda: tf.ElectraForMaskedLM(small(tf.ElectraConfig, embedding_size=8))],
+)  # fmt: skip
+def test_loaded_by_what_the_config_says(tmp_path: Path, own: Any):
+    save(tmp_path, own())
+    lm = chainrule.load(tmp_path)
+    assert isinstance(lm.chain, MaskedChain)
+    assert lm.start.token == "[CLS]"
+    assert np.isfinite(lm.pseudo_log_likelihood("Hello there").pll)
+
+
+def test_a_discriminator_has_no_head(tmp_path: Path):
+    save(tmp_path, tf.ElectraForPreTraining(small(tf.ElectraConfig, embedding_size=8)))
+    with pytest.raises(ModelError, match="is no whole language model: ElectraForMaskedLM"):
+        chainrule.load(tmp_path)
+
+
+def test_a_decoder_stays_causal(tmp_path: Path):
+    save(tmp_path, tf.BertLMHeadModel(small(tf.BertConfig, is_decoder=True)))
+    lm = chainrule.load(tmp_path)
+    assert lm.chain is None
+    assert lm.any_order.path == "marginal"
+
+
+SPECIAL = {"pad_token_id": PAD, "cls_token_id": CLS, "sep_token_id": SEP, "mask_token_id": MASK}
+WIDTHS = {"vocab_size": 40, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+HASHING = {
+    **{"axial_pos_embds_dim": [16, 16], "axial_pos_shape": [16, 16], "attn_layers": ["local", "lsh"], "attention_head_size": 8},
+    **{"feed_forward_size": 48, "is_decoder": False, "max_position_embeddings": 256},
+}
+
+
+@pytest.mark.parametrize(
+    ("config", "tokens"),
+    [
+        (tf.ReformerConfig(**WIDTHS, **SPECIAL, **HASHING), 161),  # it hashes at random, in texts of several chunks
+        (tf.NystromformerConfig(**WIDTHS, **SPECIAL, segment_means_seq_len=16, num_landmarks=8), 14),
+    ],
+    ids=["random", "depends on its company"],
+)
+def test_what_it_says_of_a_text_must_be_its_own(config: Any, tokens: int):
+    torch.manual_seed(0)
+    own = tf.AutoModelForMaskedLM.from_config(config)
+    with pytest.raises(ModelError, match=f"cannot be scored exactly here.* one text of {tokens} tokens"):
+        LanguageModel(MaskedModel(strong(own), "tiny"))

@@ -1,0 +1,307 @@
+"""Which path is chosen, and what is refused: a path that gives wrong numbers must never be taken."""
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import transformers as tf
+from model_zoo import CONFIGS, FOREST, START, V, tiny, untouched, wrap
+from oracle import factors
+from transformers import AttentionInterface
+
+from chainrule import ModelError
+from chainrule.engine import engine
+from chainrule.engine.attention import layout
+from chainrule.engine.selfcheck import probe
+from chainrule.engine.selfcheck.probe import choose
+from chainrule.models.causal import PretrainedModel
+from chainrule.models.head import LinearHead, OwnHead
+
+FLOAT32 = 2e-5
+TEXT = np.random.default_rng(4).integers(1, V, 60).tolist()
+
+
+def agrees(own: Any, lm: Any) -> bool:
+    return bool(np.abs(lm.score(TEXT).logprobs - factors(own, [START, *TEXT])).max() < FLOAT32)
+
+
+@pytest.fixture
+def llama() -> Any:
+    return untouched(FOREST["llama"]())
+
+
+@pytest.fixture
+def replaced(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Puts another function in the place of the forest's attention."""
+    yield lambda function: AttentionInterface.register(layout.NAME, function)
+    AttentionInterface.register(layout.NAME, layout.forest_attention)
+
+
+def everyone_sees_everything(module: Any, query: Any, key: Any, value: Any, mask: Any, *, scaling: float, **_: Any):
+    repeat = query.shape[1] // key.shape[1]
+    key, value = key.repeat_interleave(repeat, 1), value.repeat_interleave(repeat, 1)
+    attended = torch.nn.functional.scaled_dot_product_attention(query, key, value, scale=scaling)
+    return attended.transpose(1, 2), None
+
+
+def test_an_attention_that_ignores_the_mask_is_not_taken(llama: Any, replaced: Any):
+    replaced(everyone_sees_everything)
+    lm = wrap(llama)
+    assert lm.engine.path == "batch"
+    assert "forest: off by" in lm.engine.reason
+    assert agrees(llama, lm)
+
+
+def test_a_path_that_is_not_carried_is_not_taken(llama: Any, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(layout.PathCarry, "settle", lambda self, chunk: None)
+    assert wrap(llama).engine.path == "batch"
+
+
+def test_positions_of_the_chunk_instead_of_the_path_are_not_taken(llama: Any, monkeypatch: pytest.MonkeyPatch):
+    hidden = PretrainedModel.hidden
+
+    def counted(self: Any, embeddings: Any, **layout: Any) -> Any:
+        if "position_ids" in layout:
+            layout["position_ids"] = torch.arange(embeddings.shape[1])[None]
+        return hidden(self, embeddings, **layout)
+
+    monkeypatch.setattr(PretrainedModel, "hidden", counted)
+    assert wrap(llama).engine.path == "batch"
+
+
+def test_a_path_that_fails_is_not_taken_and_says_why(llama: Any, replaced: Any):
+    def broken(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("no such kernel\nand more")
+
+    replaced(broken)
+    lm = wrap(llama)
+    assert (lm.engine.path, lm.engine.reason) == ("batch", "forest: RuntimeError: no such kernel")
+
+
+def test_a_window_that_the_attention_is_not_told_of_is_seen(replaced: Any):
+    """Phi-3.5-MoE leaves its sliding window to the mask, and 40 places are more than the probe's sequences have."""
+    config = tf.PhimoeConfig(
+        vocab_size=V, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+        num_local_experts=4, max_position_embeddings=128, sliding_window=40, bos_token_id=START,
+    )  # fmt: skip
+    own = untouched(config)
+    lm = wrap(own)
+    assert lm.engine.path == "batch"
+    assert "beyond its sliding window" in lm.engine.reason
+    assert agrees(own, lm)
+    assert lm.model.lm.config.sliding_window == own.config.sliding_window == 40
+
+
+@pytest.mark.parametrize("window", [5, 40])
+def test_a_window_that_the_attention_is_told_of_is_taken(window: int):
+    config = FOREST["mistral"]()
+    config.sliding_window = window
+    own = untouched(config)
+    lm = wrap(own)
+    assert lm.engine.path == "forest"
+    assert agrees(own, lm)
+    assert lm.model.lm.config.sliding_window == window
+
+
+def test_padding_that_disturbs_leaves_one_sequence_at_a_time(llama: Any, replaced: Any, monkeypatch: pytest.MonkeyPatch):
+    replaced(everyone_sees_everything)
+    hidden = PretrainedModel.hidden
+
+    def disturbed(self: Any, embeddings: Any, attention_mask: Any = None, **layout: Any) -> Any:
+        return hidden(self, embeddings, **layout) + (attention_mask is not None)
+
+    monkeypatch.setattr(PretrainedModel, "hidden", disturbed)
+    lm = wrap(llama)
+    assert lm.engine.path == "single"
+    assert agrees(llama, lm)
+
+
+def test_a_model_that_agrees_with_itself_on_no_path_is_refused(llama: Any, monkeypatch: pytest.MonkeyPatch):
+    hidden = PretrainedModel.hidden
+    monkeypatch.setattr(PretrainedModel, "hidden", lambda self, e, **layout: hidden(self, e, **layout).roll(1, 0).flip(-1))
+    with pytest.raises(ModelError, match=r"tiny \(LlamaForCausalLM\) cannot be scored exactly.*forest: off by.*single: off by"):
+        wrap(llama)
+
+
+def test_a_model_that_sees_what_comes_after_is_refused():
+    config = CONFIGS["bert_decoder"]()
+    config.is_decoder = False
+    with pytest.raises(ModelError, match=r"tiny \(BertLMHeadModel\) is not causal.*no conditional probabilities"):
+        wrap(untouched(config))
+
+
+def test_a_model_that_changes_itself_is_refused():
+    """On a short text BigBird gives up its sparse attention for good; on a long one it would not be causal."""
+    config = tf.BigBirdConfig(vocab_size=V, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+                              max_position_embeddings=64, is_decoder=True, bos_token_id=START)  # fmt: skip
+    with pytest.raises(ModelError, match="changes itself as it runs \\(attention_type from 'block_sparse' to 'original_full'"):
+        wrap(untouched(config))
+    config.attention_type = "original_full"
+    own = untouched(config)
+    assert agrees(own, wrap(own))
+
+
+def test_a_model_that_rescales_its_weights_as_it_first_runs_gets_its_own():
+    """RWKV does. Its copies here would do so again and again, all of them on the same weights."""
+    config = tf.RwkvConfig(vocab_size=V, hidden_size=32, attention_hidden_size=32, num_hidden_layers=4, context_length=64,
+                           rescale_every=1, bos_token_id=START)  # fmt: skip
+    own = untouched(config)
+    before = copy.deepcopy(own.state_dict())
+    lms = [wrap(own), wrap(own)]
+    assert all(torch.equal(before[name], tensor) for name, tensor in own.state_dict().items())
+    assert all(agrees(own, lm) for lm in lms)  # where the oracle runs it, and so rescales
+    assert all(agrees(own, lm) for lm in lms)
+    assert not any(p.is_inference() for p in lms[0].model.lm.parameters())
+
+
+class Learning(tf.LlamaForCausalLM):
+    """Changes its weights whenever it runs."""
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        self.lm_head.weight.mul_(1.01)
+        return super().forward(*args, **kwargs)
+
+
+def test_a_model_that_changes_its_numbers_whenever_it_runs_is_refused():
+    own = Learning(FOREST["llama"]()).eval()
+    before = own.lm_head.weight.detach().clone()
+    with torch.no_grad(), pytest.raises(ModelError, match=r"cannot be scored: its forward changes its own weights \(mul_\)"):
+        choose(PretrainedModel(own, "tiny"))
+    assert torch.equal(own.lm_head.weight, before)
+
+
+WRITES = {
+    "view": lambda weight: weight.view(-1).mul_(1.01),
+    "data": lambda weight: weight.data.mul_(1.01),
+    "set": lambda weight: setattr(weight, "data", weight.data * 1.01),
+    "out": lambda weight: torch.mul(weight, 1.01, out=weight),
+    "foreach": lambda weight: torch._foreach_mul_([weight], 1.01),
+    "renormalised": lambda weight: torch.nn.functional.embedding(torch.arange(5), weight, max_norm=0.1),
+}
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_however_it_changes_them(name: str):
+    class Writing(tf.LlamaForCausalLM):
+        def forward(self, *args: Any, **kwargs: Any) -> Any:
+            WRITES[name](self.lm_head.weight)
+            return super().forward(*args, **kwargs)
+
+    own = Writing(FOREST["llama"]()).eval()
+    before = own.lm_head.weight.detach().clone()
+    with torch.no_grad(), pytest.raises(ModelError, match="cannot be scored: its forward changes its own weights"):
+        choose(PretrainedModel(own, "tiny"))
+    assert torch.equal(own.lm_head.weight, before)
+
+
+def test_weights_that_change_while_texts_are_scored_are_noticed(llama: Any):
+    class Wearing(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            lm.engine.model.lm.model.norm.weight.mul_(0.99)
+            return x
+
+    lm = wrap(llama)
+    trunk = lm.engine.model.trunk
+    trunk.norm = torch.nn.Sequential(trunk.norm, Wearing())
+    with torch.no_grad(), pytest.raises(ModelError, match="were changed while it ran"):
+        lm.score(TEXT)
+
+
+def test_a_network_that_does_not_run_on_a_text_says_so(llama: Any):
+    class Short(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.view(-1, 20, x.shape[-1]) if x.shape[1] > 25 else x
+
+    lm = wrap(llama)
+    trunk = lm.engine.model.trunk
+    trunk.norm = torch.nn.Sequential(trunk.norm, Short())
+    with pytest.raises(ModelError, match=r"tiny \(LlamaForCausalLM\) does not run on .* tokens: RuntimeError: shape"):
+        lm.score([*TEXT[:60], 3])
+
+
+def test_a_model_that_says_nan_is_refused_as_that(llama: Any):
+    with torch.no_grad():
+        llama.model.layers[0].mlp.down_proj.weight[:] = torch.inf
+    with pytest.raises(ModelError, match=r"tiny \(LlamaForCausalLM\) gives NaN in its own forward"):
+        wrap(llama)
+
+
+def test_a_model_that_wants_more_than_token_ids_is_refused_as_that(llama: Any, monkeypatch: pytest.MonkeyPatch):
+    def asks_for_more(self: Any, ids: Any) -> Any:
+        raise ValueError("`pixel_values` must be given")
+
+    monkeypatch.setattr(PretrainedModel, "own_logits", asks_for_more)
+    with pytest.raises(ModelError, match=r"does not run on token ids alone: ValueError: `pixel_values` must be given"):
+        wrap(llama)
+
+
+def test_a_scale_that_only_the_config_knows_of_leaves_the_head_to_the_model(llama: Any):
+    """Llama has no logit scale, whatever its config says; the linear head believes it, and the probe does not."""
+    llama.config.logit_scale = 3.0
+    lm = wrap(llama)
+    assert lm.model.way.own_head
+    assert isinstance(lm.model.head, OwnHead)
+    assert lm.engine.path == "forest"
+    assert agrees(llama, lm)
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma2", "granite"])
+def test_a_head_that_can_be_fused_is(name: str):
+    model = tiny(name).lm.model
+    assert isinstance(model.head, LinearHead)
+
+
+@pytest.mark.parametrize("longest", [2, 3, 8, 22])
+def test_a_model_with_a_very_short_context(longest: int):
+    config = FOREST["gpt2"]()
+    config.n_positions = longest
+    own = untouched(config)
+    lm = wrap(own)
+    assert lm.engine.path == "forest"
+    ids = TEXT[:longest]
+    assert np.abs(lm.score(ids).logprobs - factors(own, [START, *ids])).max() < FLOAT32
+
+
+@pytest.mark.parametrize("name", ["llama", "mamba"])
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+def test_the_weights_are_as_they_were(name: str, dtype: str):
+    own = untouched(CONFIGS[name](), dtype)
+    model = wrap(own).model
+    for (_, before), (key, after) in zip(own.state_dict().items(), model.lm.state_dict().items(), strict=True):
+        assert after.dtype == before.dtype
+        assert torch.equal(before, after), key
+
+
+def test_only_the_forest_takes_the_attention_over():
+    for name in ("llama", "bloom"):
+        own, model = tiny(name).own.config._attn_implementation, tiny(name).lm.model
+        assert model.lm.config._attn_implementation == model.reference.config._attn_implementation == own
+        assert model.runner.config._attn_implementation == (layout.NAME if name == "llama" else own)
+
+
+def test_the_tolerance_tells_right_from_wrong():
+    """Of the tiny models, which are right to 1e-5, and of a forest without its mask, which is off by nats."""
+    assert FLOAT32 < probe.TOLERANCE < 0.1
+    model = PretrainedModel(untouched(FOREST["llama"]()), "tiny")
+    assert choose(model).reason.startswith("agrees with the model's own forward to ")
+    assert set(engine.PATHS) == set(probe.ROWS) == {"forest", "batch", "single"}
+
+
+def test_a_symbol_that_is_no_token_within_a_text_is_refused():
+    """RoBERTa's positions pass over padding, so a text with the padding's id in it has others than the forest gives it."""
+    config = tf.RobertaConfig(
+        vocab_size=V, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+        max_position_embeddings=64, is_decoder=True, pad_token_id=1, bos_token_id=START, eos_token_id=2,
+    )  # fmt: skip
+    own = untouched(config)
+    lm = wrap(own)
+    text = [5, 9, 1, 7, 8]
+    for ask in (lambda: lm.score(text), lambda: lm.conditional(text), lambda: lm.generate(text, length=2)):
+        with pytest.raises(ModelError, match="treats the symbol of id 1 within a text as none of its tokens"):
+            ask()
+    assert (
+        np.abs(lm.score([5, 9, 7, 8, 1]).logprobs - factors(own, [START, 5, 9, 7, 8, 1])).max() < FLOAT32
+    )  # conditions nothing

@@ -1,0 +1,91 @@
+"""Linear layers by another product: few rows against float64, and the bits of `SameBits` without its mode."""
+
+from __future__ import annotations
+
+import copy
+import threading
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from model_zoo import tiny
+from torch import nn
+
+from chainrule.ops import native
+from chainrule.ops.linear import FEW, Linears, few_rows, same_bits
+from chainrule.ops.matmul import SameBits
+
+needs_kernels = pytest.mark.skipif(not native.status(), reason=f"no compiled kernels: {native.status().reason}")
+
+
+@needs_kernels
+@given(st.integers(1, FEW), st.integers(4, 70), st.integers(1, 70), st.integers(0, 3), st.integers(0, 2**31))
+def test_few_rows_against_float64(rows, columns, terms, gap, seed):
+    draw = torch.Generator().manual_seed(seed)
+    x, weight = torch.randn(rows, terms, generator=draw), torch.randn(columns, terms, generator=draw)
+    out = torch.full((rows, columns + gap), torch.nan)
+    native.few_rows(x, weight, out[:, :columns])
+    wanted = x.double() @ weight.double().T
+    torch.testing.assert_close(out[:, :columns].double(), wanted, atol=1e-5 * terms**0.5, rtol=0)
+    assert out[:, columns:].isnan().all()
+    alone = torch.empty(1, columns)
+    native.few_rows(x[-1:].contiguous(), weight, alone)
+    assert torch.equal(alone[0], out[-1, :columns])
+
+
+@needs_kernels
+def test_what_is_no_case_of_few_rows():
+    x, weight = torch.randn(3, 8), torch.randn(5, 8)
+    assert native.supports_few(x, weight)
+    assert not native.supports_few(torch.randn(FEW + 1, 8), weight)
+    assert not native.supports_few(x, weight[:3])
+    assert not native.supports_few(x.double(), weight.double())
+    assert not native.supports_few(x.T.contiguous().T, weight)
+    assert not native.supports_few(x, weight.clone().requires_grad_())
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_layers_are_replaced_only_where_that_is_asked_for(bias, way):
+    layer = nn.Linear(96, 40, bias=bias)
+    linears, x = Linears(nn.Sequential(layer)), torch.randn(1, 5, 96)
+    own = nn.functional.linear(x, layer.weight, layer.bias)
+    with torch.inference_mode():
+        few, same = linears.by(few_rows, lambda: layer(x)), linears.by(same_bits, lambda: layer(x))
+    with torch.inference_mode(), SameBits():
+        assert torch.equal(same, layer(x))
+    torch.testing.assert_close(few, own, atol=1e-5, rtol=0)
+    assert torch.equal(layer(x), own)
+    (layer(x).sum()).backward()
+    assert layer.weight.grad is not None
+
+
+@needs_kernels
+def test_another_thread_keeps_its_own_products():
+    """A text that is scored while another grows: the layers are replaced for both, their products for one."""
+    layer = nn.Linear(96, 40, bias=False)
+    linears, x, found = Linears(nn.Sequential(layer)), torch.randn(1, 96), []
+    with torch.inference_mode():
+        own = layer(x)
+
+        def run() -> torch.Tensor:
+            thread = threading.Thread(target=lambda: found.append(layer(x)))
+            thread.start()
+            thread.join()
+            return layer(x)
+
+        assert not linears.by(lambda x, weight, bias: x.new_zeros(1, 40), run).any()
+    assert torch.equal(found[0], own)
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt2", "gemma2", "gpt_neox"])
+def test_few_rows_have_the_bits_of_the_mode(name, way):
+    """With the layers replaced, or, where more would have to change (GPT-2's products), within the mode as before."""
+    model = copy.deepcopy(tiny(name).lm.model)
+    x, places = model.embed(torch.arange(11)), torch.arange(11)[None]
+    with torch.inference_mode():
+        with SameBits():
+            wanted = model.trunk(inputs_embeds=x[None], use_cache=False, position_ids=places)[0]
+        for _ in range(3):
+            assert torch.equal(model.hidden(x[None], position_ids=places), wanted)
+    assert model.linears._all == {way == "native" and bool(native.status()): way == "native" and name in ("llama", "gemma2")}

@@ -1,0 +1,89 @@
+"""Products whose rows do not depend on their number: held against one product of a whole block."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from chainrule.ops import matmul
+from chainrule.ops.matmul import ROWS, STEPS, Kind, SameBits, blocks, rowwise, settled
+
+TYPES = (torch.float32, torch.bfloat16, torch.float64)
+
+
+def weights(dtype: torch.dtype, bias: bool, terms: int = 96, columns: int = 40) -> tuple[torch.Tensor, torch.Tensor | None]:
+    draw = torch.Generator().manual_seed(3)
+    weight_MK = torch.randn(columns, terms, generator=draw).to(dtype)
+    return weight_MK.T, torch.randn(columns, generator=draw).to(dtype) if bias else None
+
+
+@given(st.integers(1, 2 * ROWS + 50), st.sampled_from(TYPES), st.booleans(), st.randoms(use_true_random=False))
+def test_a_row_has_the_same_bits_in_any_company(rows: int, dtype: torch.dtype, bias: bool, random):
+    weight_KM, bias_M = weights(dtype, bias)
+    x_NK = torch.randn(rows, 96, generator=torch.Generator().manual_seed(random.randrange(99))).to(dtype)
+    all_NM = rowwise(x_NK, weight_KM, bias_M)
+    row = random.randrange(rows)
+    few = slice(row, row + random.randrange(1, 70))
+    assert torch.equal(rowwise(x_NK[few], weight_KM, bias_M), all_NM[few])
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+def test_the_values_are_those_of_the_product(dtype: torch.dtype):
+    weight_KM, bias_M = weights(dtype, bias=True)
+    x_NK = torch.randn(2, 71, 96).to(dtype)
+    torch.testing.assert_close(rowwise(x_NK, weight_KM, bias_M), nn.functional.linear(x_NK, weight_KM.T, bias_M))
+
+
+def test_blocks_hold_all_rows_and_waste_few(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(matmul, "_agrees", lambda rows, kind: rows in (16, 32, 256))
+    kind = Kind(8, 8, torch.float32, False, True, ROWS, 77)
+    for rows in range(1, 2 * ROWS + 1):
+        found = blocks(rows, kind)
+        assert set(found) <= {16, 32, 256, ROWS}
+        assert sum(found) >= rows > sum(found) - max(found)  # no block is without a row
+    assert blocks(45, kind) == [16, 32]
+    assert blocks(ROWS + 250, kind) == [ROWS, 256]
+
+
+def test_where_no_number_agrees_blocks_are_whole(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(matmul, "_agrees", lambda rows, kind: False)
+    assert blocks(5, Kind(8, 8, torch.float32, False, True, ROWS, 78)) == [ROWS]
+
+
+def test_a_trial_notices_another_order_of_adding(monkeypatch: pytest.MonkeyPatch):
+    """A kernel that adds in two halves when it is given few rows."""
+
+    def halves(x_NK, weight_KM, bias_M, out_NM=None):
+        if len(x_NK) > 64:
+            return x_NK @ weight_KM
+        half = x_NK.shape[1] // 2
+        return x_NK[:, :half] @ weight_KM[:half] + x_NK[:, half:] @ weight_KM[half:]
+
+    monkeypatch.setattr(matmul, "_product", halves)
+    for dtype in (torch.float32, torch.bfloat16):
+        kind = Kind(96, 40, dtype, False, True, ROWS, 79)
+        assert [step for step in STEPS if matmul._agrees(step, kind)][:1] > [64]
+
+
+def test_a_trial_notices_that_the_place_in_the_block_matters(monkeypatch: pytest.MonkeyPatch):
+    def uneven(x_NK, weight_KM, bias_M, out_NM=None):
+        y_NM = x_NK @ weight_KM
+        y_NM[20::7] += 1e-6
+        return y_NM
+
+    monkeypatch.setattr(matmul, "_product", uneven)
+    assert not settled(Kind(96, 40, torch.float32, False, True, ROWS, 80))
+
+
+def test_layers_are_caught_whatever_way_they_are_called():
+    layer, x_NK = nn.Linear(96, 40), torch.randn(100, 96)
+    conv = torch.randn(96, 40)
+    with torch.inference_mode(), SameBits():
+        whole = layer(x_NK), nn.functional.linear(input=x_NK, weight=layer.weight), torch.addmm(layer.bias, x_NK, conv)
+        one = (
+            layer(x_NK[:3]),
+            nn.functional.linear(input=x_NK[:3], weight=layer.weight),
+            torch.addmm(layer.bias, x_NK[:3], conv),
+        )
+    assert all(torch.equal(a[:3], b) for a, b in zip(whole, one, strict=True))

@@ -1,0 +1,281 @@
+"""What the compiled kernels are given: they look at nothing themselves, so all of it is looked at before."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from chainrule.ops import native
+from chainrule.ops.native import build, tables
+
+pytestmark = pytest.mark.skipif(not native.status(), reason=f"no compiled kernels: {native.status().reason}")
+
+
+def draw(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float32)
+
+
+def path(rows: int = 3, share: int = 2) -> dict[str, Any]:
+    """Rows of one path, in two groups of heads: arguments of `native.attention`."""
+    return {
+        "query_HRD": draw(2 * share, rows, 8),
+        "key_KGD": draw(rows, 2, 8, seed=1),
+        "value_KGD": draw(rows, 2, 8, seed=2),
+        "table_B6": np.array([[0, rows, 0, 0, 0, 0]]),
+        "task_A2": np.array([[0, lane] for lane in range(0, rows * share, native.queries())]),
+        "place": np.arange(rows),
+        "scaling": 0.5,
+        "window": 0,
+        "softcap": 0.0,
+    }
+
+
+@pytest.fixture(params=[torch.float64, torch.bfloat16])
+def other_default(request: pytest.FixtureRequest) -> Iterator[None]:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(request.param)
+    yield
+    torch.set_default_dtype(before)
+
+
+def all_of_them() -> list[Tensor]:
+    logits, out = draw(5, 70), torch.zeros(3, 9, dtype=torch.float32)
+    native.few_rows(draw(3, 8), draw(9, 8, seed=1), out)
+    return [
+        *native.moments(logits),
+        native.count_greater(logits, logits[:, 3]),
+        *native.attention(**path(40)),
+        native.rms_norm(logits, draw(70), 1e-6),
+        native.gate(logits, None, 1.0, 0.0),
+        out,
+    ]
+
+
+@pytest.mark.usefixtures("other_default")
+def test_the_default_type_and_device_of_torch_change_nothing():
+    now = torch.get_default_dtype()
+    with torch.device("meta"):
+        found = [*native.moments(draw_on_cpu(5, 70)), native.attention(**on_cpu(path))[1]]
+    assert [(x.dtype, x.device.type) for x in found] == [(torch.float32, "cpu")] * 4
+    found = all_of_them()
+    torch.set_default_dtype(torch.float32)
+    assert all(map(torch.equal, found, all_of_them()))
+    torch.set_default_dtype(now)
+
+
+def draw_on_cpu(*shape: int) -> Tensor:
+    with torch.device("cpu"):
+        return draw(*shape)
+
+
+def on_cpu(make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    with torch.device("cpu"):
+        return make()
+
+
+class Scaled(Tensor):
+    """What its memory holds is not its value."""
+
+
+NOT_PLAIN = {
+    "a subclass": lambda x: x.as_subclass(Scaled),
+    "sparse": lambda x: x.to_sparse(),
+    "on another device": lambda x: x.to("meta"),
+    "negated in the eye of the beholder": lambda x: torch._neg_view(x),
+    "of mkldnn": lambda x: x.to_mkldnn(),
+    "wanting gradients": lambda x: x.requires_grad_(),
+}
+
+
+@pytest.mark.parametrize("name", NOT_PLAIN)
+def test_only_plain_tensors_are_supported(name: str):
+    x, y, made = draw(8, 8), draw(8, 8), NOT_PLAIN[name](draw(8, 8))
+    assert native.supports(x, y) == native.supports_rows(x) == native.supports_few(x, y) is True
+    assert not native.supports(made)
+    assert not native.supports(x, made)
+    assert not native.supports_rows(made)
+    assert not native.supports_few(made, y)
+    assert not native.supports_few(x, made)
+    with pytest.raises(ValueError, match=r"plain, contiguous torch.float32 tensor on the CPU"):
+        native.gate(made, None, 1.0, 0.0)
+    with pytest.raises(ValueError, match="logits_MV must be a plain float32 matrix"):
+        native.moments(made)
+    with pytest.raises(ValueError, match="out_MN must be a plain float32 matrix"):
+        native.few_rows(x, y, made)
+
+
+def test_parameters_are_plain():
+    with torch.no_grad():
+        assert native.supports(nn.Parameter(draw(8, 8)), draw(8, 8))
+
+
+@pytest.mark.skipif(native.status().lanes < 16, reason="the attention kernel needs AVX-512")
+@pytest.mark.parametrize("name", NOT_PLAIN)
+@pytest.mark.parametrize("which", ["query_HRD", "key_KGD", "value_KGD"])
+def test_attention_is_for_plain_tensors(name: str, which: str):
+    given = path()
+    qkv = [given["query_HRD"], given["key_KGD"], given["value_KGD"]]
+    assert native.supports_attention(*qkv)
+    given[which] = NOT_PLAIN[name](given[which])
+    assert not native.supports_attention(given["query_HRD"], given["key_KGD"], given["value_KGD"])
+
+
+def test_attention_of_one_path_is_right():
+    for rows in (1, 3, 100):
+        given = path(rows)
+        out, lse = native.attention(**given)
+        key, value = (given[name].double().repeat_interleave(2, 1).transpose(0, 1) for name in ("key_KGD", "value_KGD"))
+        score = (given["query_HRD"].double() @ key.mT * 0.5).masked_fill(torch.ones(rows, rows).triu(1).bool(), -torch.inf)
+        torch.testing.assert_close(out.double(), (score.softmax(-1) @ value).transpose(0, 1), rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(lse.double(), score.logsumexp(-1).T, rtol=1e-5, atol=1e-6)
+
+
+def test_a_window_longer_than_any_path_hides_nothing():
+    for window in (2**30, 2**31, 2**32 + 1, 2**40):  # depths are 32-bit integers in the kernel
+        assert torch.equal(native.attention(**path(100) | {"window": window})[0], native.attention(**path(100))[0])
+
+
+WRONG = {
+    "heads": ({"query_HRD": draw(3, 3, 8)}, "H a multiple of G"),
+    "width of a query": ({"query_HRD": draw(4, 3, 9)}, "must be H × R × D"),
+    "rows of values": ({"value_KGD": draw(2, 2, 8)}, "must be H × R × D"),
+    "groups of values": ({"value_KGD": draw(3, 1, 8)}, "must be H × R × D"),
+    "width of values": ({"value_KGD": draw(3, 2, 7)}, "multiple of 8"),
+    "width of heads": ({"query_HRD": draw(4, 3, 257), "key_KGD": draw(3, 2, 257)}, "1 to 256 wide"),
+    "dimensions": ({"key_KGD": draw(3, 16)}, "three dimensions"),
+    "type": ({"key_KGD": draw(3, 2, 8).bfloat16()}, "key_KGD must be a plain, contiguous torch.float32"),
+    "double": ({"query_HRD": draw(4, 3, 8).double()}, "not of torch.float64"),
+    "gaps": ({"key_KGD": draw(3, 2, 16)[..., :8]}, "key_KGD must be a plain, contiguous"),
+    "gaps in a query": ({"query_HRD": draw(4, 8, 3).mT}, "queries, keys and values must be plain"),
+    "window": ({"window": -1}, "a window is 0"),
+    "rows outside": ({"table_B6": np.array([[0, 4, 0, 0, 0, 0]])}, "tile 0 has its rows"),
+    "first row outside": ({"table_B6": np.array([[-1, 3, 0, 0, 0, 0]])}, "tile 0 has its rows"),
+    "no rows": ({"table_B6": np.array([[0, 0, 0, 0, 0, 0]])}, "tile 0 has its rows"),
+    "rows beyond counting": ({"table_B6": np.array([[2**62, 2**62, 0, 0, 0, 0]])}, "tile 0 has its rows"),
+    "depth": ({"table_B6": np.array([[0, 3, -1, 0, 0, 0]])}, "tile 0 has its depth"),
+    "depth beyond counting": ({"table_B6": np.array([[0, 3, 2**40, 0, 0, 0]])}, "tile 0 has its depth"),
+    "far": ({"table_B6": np.array([[0, 3, 0, 2, 2, 0]])}, "tile 0 has its far places"),
+    "far before": ({"table_B6": np.array([[0, 3, 0, -1, 1, 0]])}, "tile 0 has its far places"),
+    "near": ({"table_B6": np.array([[0, 3, 0, 0, 0, 1]])}, "tile 0 has its near places"),
+    "near by depth": ({"table_B6": np.array([[0, 3, 1, 0, 0, 0]])}, "tile 0 has its near places"),
+    "near before": ({"table_B6": np.array([[0, 3, 0, 0, 0, -1]])}, "tile 0 has its near places"),
+    "columns of the table": ({"table_B6": np.array([[0, 3, 0, 0, 0]])}, "table_B6 must be int64"),
+    "tile of a task": ({"task_A2": np.array([[1, 0]])}, "task 0 has its tile"),
+    "lane of a task": ({"task_A2": np.array([[0, 6]])}, "task 0 has its first lane"),
+    "lane before": ({"task_A2": np.array([[0, -1]])}, "task 0 has its first lane"),
+    "a row left out": ({"task_A2": np.array([[0, 2]])}, "row 0 is computed 0 times"),
+    "no task": ({"task_A2": np.zeros((0, 2), np.int64)}, "row 0 is computed 0 times"),
+    "a row twice": ({"task_A2": np.array([[0, 0], [0, 2]])}, "row 1 is computed 2 times"),
+    "place": ({"place": np.array([0, 1, 3])}, "place names the key 3, and there are 3"),
+    "place before": ({"place": np.array([0, -1, 2])}, "place has -1"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_attention_reads_and_writes_nowhere_else(name: str):
+    change, message = WRONG[name]
+    native.attention(**path())
+    with pytest.raises(ValueError, match=re.escape(message)):
+        native.attention(**path() | change)
+
+
+def test_tables_are_checked_once_for_all_layers(monkeypatch: pytest.MonkeyPatch):
+    given, checked = path(), []
+    monkeypatch.setattr(tables, "_check_tiles", lambda *_: checked.append(1))
+    native.attention(**given)
+    native.attention(**given | {"task_A2": given["task_A2"].copy()})
+    assert checked == [1]
+    with pytest.raises(ValueError, match="place names the key 2"):  # what differs from layer to layer is always looked at
+        native.attention(**given | {"key_KGD": draw(2, 2, 8), "value_KGD": draw(2, 2, 8)})
+    native.attention(**given | {"table_B6": given["table_B6"].copy()})
+    assert checked == [1, 1]
+
+
+def test_what_pads_the_places_is_not_read():
+    padded = path() | {"place": np.array([0, 1, 2, 99, -5])}
+    assert torch.equal(native.attention(**padded)[0], native.attention(**path())[0])
+
+
+def resident() -> int:
+    """Bytes of memory in use."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_short_lived_threads_leave_no_memory_behind():
+    given = path(70) | {"query_HRD": draw(4, 70, 256), "key_KGD": draw(70, 2, 256), "value_KGD": draw(70, 2, 256)}
+
+    def attend_in_threads(count: int) -> None:
+        for _ in range(count):
+            thread = threading.Thread(target=native.attention, kwargs=given)
+            thread.start()
+            thread.join()
+
+    attend_in_threads(30)
+    before = resident()
+    attend_in_threads(150)  # 100 KB each, where they keep it
+    assert resident() - before < 150 * 30_000
+
+
+def refused(message: str, function: Callable[..., Any], *arguments: Any) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        function(*arguments)
+
+
+def test_norms_want_a_weight_for_each_number():
+    refused("a weight for each number", native.rms_norm, draw(2, 8), draw(7), 1e-6)
+    refused("a weight for each number", native.rms_norm, draw(2, 8), draw(1, 8), 1e-6)
+    refused("a weight for each number", native.rms_norm, draw(2, 0), draw(0), 1e-6)
+    refused("weight_D must be", native.rms_norm, draw(2, 8), draw(8).bfloat16(), 1e-6)
+
+
+def test_gates_want_one_shape():
+    refused("one shape", native.gate, draw(2, 8), draw(2, 7), 1.0, 0.0)
+    refused("one shape", native.gate, draw(2, 8), None, 1.0, 0.0, draw(8))
+    refused("out must be", native.gate, draw(2, 8), None, 1.0, 0.0, draw(2, 8).double())
+    refused("out must be", native.gate, draw(2, 8), None, 1.0, 0.0, draw(8, 2).T)
+    refused("out must be", native.gate, draw(2, 8), None, 1.0, 0.0, draw(1, 8).expand(2, 8))
+
+
+def test_counts_want_a_number_for_each_row():
+    logits = draw(3, 8)
+    refused("a number for each of 3 rows", native.count_greater, logits, draw(2))
+    refused("a number for each of 3 rows", native.count_greater, logits, draw(3, 1))
+    refused("than_M must be", native.count_greater, logits, draw(3).double())
+    refused("its rows whole", native.count_greater, draw(8, 3).T, draw(3))
+    refused("its rows whole", native.moments, draw(8, 3).T)
+
+
+def test_products_want_room_for_what_they_write():
+    x, weight = draw(3, 8), draw(9, 8)
+    for out in (draw(3, 8), draw(2, 9), draw(9), draw(1, 3, 9)):
+        with pytest.raises(ValueError, match="must be"):
+            native.few_rows(x, weight, out)
+    refused("out_MN must be", native.few_rows, x, weight, draw(3, 9).double())
+    refused("out_MN must be", native.few_rows, x, weight, draw(9, 3).T)
+    refused("the rows of out overlap", native.few_rows, x, weight, draw(1, 9).expand(3, 9))
+    refused("M × K, N × K", native.few_rows, x, draw(9, 7), draw(3, 9))
+    refused("at least 4 rows", native.few_rows, x, draw(3, 8), draw(3, 3))
+
+
+@pytest.mark.skipif(not native.status().product, reason="no product of bfloat16 factors here")
+def test_products_of_bfloat16_likewise():
+    x, weight = draw(6, 8).bfloat16(), draw(9, 8).bfloat16()
+    refused("out_MN must be", native.product, x, weight, draw(6, 9).bfloat16())
+    refused("M × K, N × K", native.product, x, weight, draw(6, 8))
+    refused("at least 6 rows", native.product, x[:5], weight, draw(5, 9))
+    refused("an even number of terms", native.product, x[:, :7].contiguous(), weight[:, :7].contiguous(), draw(6, 9))
+
+
+def test_without_kernels_it_says_so(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(build, "status", lambda: build.Kernels(False, "left out"))
+    with pytest.raises(RuntimeError, match="no compiled kernels, which supports"):
+        native.gate(draw(8), None, 1.0, 0.0)

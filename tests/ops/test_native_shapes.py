@@ -1,0 +1,57 @@
+"""Every kernel on random shapes against float64, in processes of their own: as compiled for older processors, by clang, and
+beside pages that cannot be touched."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from chainrule.ops import native
+
+pytestmark = pytest.mark.skipif(not native.status(), reason=f"no compiled kernels: {native.status().reason}")
+
+SCRIPT = Path(__file__).resolve().parents[1] / "native_shapes.py"
+
+
+def on_random_shapes(*options: str, **environment: str) -> str:
+    command = [sys.executable, str(SCRIPT), *options]
+    ran = subprocess.run(command, capture_output=True, text=True, env=os.environ | environment)
+    assert ran.returncode == 0, f"ended by {ran.returncode}: {ran.stdout}{ran.stderr[-3000:]}"
+    return ran.stdout
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_kernels_for_avx2(threads: str):
+    """Attention and bfloat16 too, which are left to PyTorch there."""
+    said = on_random_shapes("--count", "40", "--threads", threads, CHAINRULE_NATIVE="avx2")
+    assert said == "8 lanes, 40 shapes of each kernel: right\n"
+
+
+@pytest.mark.parametrize("choice", ["1", "avx2"])
+@pytest.mark.parametrize("seed", ["0", "1000"])
+def test_no_kernel_touches_what_lies_beside(choice: str, seed: str):
+    lanes = 8 if choice == "avx2" else native.status().lanes
+    said = on_random_shapes("--count", "30", "--guard", "--seed", seed, CHAINRULE_NATIVE=choice)
+    assert said == f"{lanes} lanes, 30 shapes of each kernel: right\n"
+
+
+@pytest.mark.skipif(shutil.which("clang") is None, reason="there is no clang")
+@pytest.mark.parametrize("choice", ["1", "avx2"])
+def test_kernels_compiled_by_clang(choice: str):
+    assert "shapes of each kernel: right" in on_random_shapes("--guard", CC="clang", CHAINRULE_NATIVE=choice)
+
+
+def test_what_a_guard_finds_ends_the_process():
+    """As it would a kernel that reads one number too many."""
+    code = (
+        "import ctypes, torch; from native_shapes import Guarded\n"
+        "x = Guarded(at_end=True)(torch.zeros(3)); print(ctypes.c_float.from_address(x.data_ptr() + 8).value, flush=True)\n"
+        "ctypes.c_float.from_address(x.data_ptr() + 12).value"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=SCRIPT.parent)
+    assert (ran.stdout, ran.returncode) == ("0.0\n", -11)

@@ -1,0 +1,152 @@
+"""Several orders of one text: their mean, their spread, and how they are told."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from pathlib import Path
+
+import polars
+import pyarrow.parquet
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from model_zoo import tiny_any_order
+from rich.console import Console
+
+from chainrule import InputError, LanguageModel, Mixture, Mixtures
+from chainrule.results.mixture import log_mean, spread
+
+TEXTS = [[3, 50, 7], [11, 12], [9, 9, 9]]
+ORDERS = ["left-to-right", "random:2", "right-to-left"]
+
+
+@pytest.fixture(scope="module")
+def lm() -> LanguageModel:
+    return tiny_any_order("llama").lm
+
+
+@pytest.fixture(scope="module")
+def mixtures(lm: LanguageModel) -> Mixtures:
+    found = lm.score_batch(TEXTS, order=ORDERS, seed=4)
+    assert isinstance(found, Mixtures)
+    return found
+
+
+def shown(what: object) -> str:
+    console = Console(width=200, force_terminal=True, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console.print(what)
+    return console.export_text()
+
+
+@given(st.lists(st.floats(-700, 0), min_size=1, max_size=9))
+def test_the_mean_is_that_of_the_probabilities(logprobs: list[float]):
+    assert log_mean(logprobs) == pytest.approx(math.log(math.fsum(map(math.exp, logprobs)) / len(logprobs)), abs=1e-12)
+    assert spread(logprobs) == max(logprobs) - min(logprobs)
+    assert min(logprobs) <= log_mean(logprobs) + 1e-12
+    assert log_mean(logprobs) <= max(logprobs)
+    assert log_mean(logprobs[:1] * 7) == logprobs[0]  # to the bit, where all agree
+    assert log_mean([p - 1e6 for p in logprobs]) == pytest.approx(log_mean(logprobs) - 1e6, abs=1e-9)  # no underflow
+
+
+def test_impossible_texts():
+    assert (log_mean([-math.inf] * 2), spread([-math.inf] * 2)) == (-math.inf, 0.0)  # the orders agree
+    assert log_mean([-math.inf, -1.0]) == pytest.approx(-1 - math.log(2), abs=1e-15)
+    assert spread([-math.inf, -1.0]) == math.inf
+
+
+def test_a_mixture_is_its_scores(lm: LanguageModel, mixtures: Mixtures):
+    assert (len(mixtures), mixtures.count, mixtures.logprobs.shape) == (3, 4, (3, 4))
+    for i, mixture in enumerate(mixtures):
+        assert [score.ids.tolist() for score in mixture] == [TEXTS[i]] * 4
+        assert [lm.score(TEXTS[i], order=order).logprob for order in mixture.orders] == mixture.logprobs.tolist()
+        assert mixture.logprobs.tolist() == mixtures.logprobs[i].tolist()
+        assert (mixture.logprob, mixture.spread) == (mixtures.logprob[i], mixtures.spread[i])
+        assert mixture.logprob == log_mean(mixture.logprobs)
+        alone = lm.score(TEXTS[i], order=ORDERS, seed=4)
+        assert isinstance(alone, Mixture)
+        assert alone.logprobs.tolist() == mixture.logprobs.tolist()
+    assert [o.tolist() for o in mixtures[0].orders[::3]] == [[0, 1, 2], [2, 1, 0]]
+    assert len(mixtures[-1]) == 4
+    assert [m.logprob for m in mixtures[1:]] == mixtures.logprob[1:].tolist()
+    with pytest.raises(IndexError):
+        mixtures[3]
+
+
+def test_one_order_in_a_list_is_a_mixture_of_one(lm: LanguageModel):
+    found = lm.score(TEXTS[0], order=[(2, 0, 1)])
+    assert isinstance(found, Mixture)
+    assert (found.logprob, found.spread) == (lm.score(TEXTS[0], order=(2, 0, 1)).logprob, 0.0)
+
+
+def test_orders_of_one_token_are_the_same(lm: LanguageModel):
+    found = lm.score([7], order="random:5")
+    assert (len(found), found.spread, found.logprob) == (5, 0.0, lm.score([7]).logprob)
+
+
+def test_no_texts(lm: LanguageModel):
+    none = lm.score_batch([], order="random:2")
+    assert (len(none), none.logprob.tolist(), list(none), none.to_json()) == (0, [], [], "[]")
+    assert none.to_arrow().num_rows == 0
+    assert "Mixtures(0 texts" in repr(none)
+
+
+def test_tables(mixtures: Mixtures):
+    rows = mixtures.to_dicts()
+    assert [row["index"] for row in rows] == [0, 1, 2]
+    for row, mixture in zip(rows, mixtures, strict=True):
+        assert (row["logprob"], row["spread"], row["bits"]) == (mixture.logprob, mixture.spread, mixture.bits)
+        assert row["logprobs"] == mixture.logprobs.tolist()
+        assert row["orders"] == [order.tolist() for order in mixture.orders]
+        assert (row["tokens"], row["kind"], row["start_id"], row["end_id"]) == (len(mixture[0]), "joint", 0, None)
+    orders = mixtures.to_dicts("order")
+    assert [(row["index"], row["nth_order"]) for row in orders] == [(i, k) for i in range(3) for k in range(4)]
+    assert [row["logprob"] for row in orders] == mixtures.logprobs.ravel().tolist()
+    tokens = mixtures.to_dicts("token")
+    want = [(i, k, place) for i, m in enumerate(mixtures) for k, score in enumerate(m) for place in range(len(score))]
+    assert [(row["index"], row["nth_order"], row["place"]) for row in tokens] == want
+    assert [row["logprob"] for row in tokens] == mixtures.scores.logprobs.tolist()
+    with pytest.raises(InputError, match="per must be one of 'text', 'order', 'token', not 'sequence'"):
+        mixtures.to_arrow("sequence")
+
+
+@pytest.mark.parametrize("per", ["text", "order", "token"])
+def test_files_and_frames(mixtures: Mixtures, tmp_path: Path, per: str):
+    want = mixtures.to_arrow(per)
+    mixtures.write(str(tmp_path / "m.parquet"), per)
+    assert pyarrow.parquet.read_table(tmp_path / "m.parquet").equals(want)
+    mixtures.write(str(tmp_path / "m.csv"), per)
+    with (tmp_path / "m.csv").open() as stream:
+        assert [float(row["logprob"]) for row in csv.DictReader(stream)] == want["logprob"].to_pylist()
+    mixtures.write(str(tmp_path / "m.jsonl"), per)
+    assert [json.loads(line) for line in (tmp_path / "m.jsonl").read_text().splitlines()] == want.to_pylist()
+    assert mixtures.to_polars(per).to_arrow().to_pydict() == want.to_pydict()
+    assert mixtures.to_pandas(per).columns.tolist() == want.column_names
+    assert polars.DataFrame(mixtures)["logprob"].to_list() == mixtures.logprob.tolist()
+
+
+def test_as_json(mixtures: Mixtures):
+    said = json.loads(mixtures.to_json(), parse_constant=pytest.fail)
+    for mixture, one in zip(mixtures, said, strict=True):
+        assert (one["logprob"], one["spread"]) == (mixture.logprob, mixture.spread)
+        assert [score["logprob"] for score in one["scores"]] == one["logprobs"] == mixture.logprobs.tolist()
+        assert "scores" not in mixture.summary()
+
+
+def test_to_look_at(lm: LanguageModel, mixtures: Mixtures):
+    mixture = mixtures[0]
+    assert repr(mixture) == f"Mixture(log Pr = {mixture.logprob:.6f} nats over 4 orders, spread {mixture.spread:.3g} nats)"
+    assert repr(mixtures) == f"Mixtures(3 texts in 4 orders each, spread up to {mixtures.spread.max():.3g} nats)"
+    said = shown(mixture)
+    assert all(f"{score.logprob:.6f}" in said for score in mixture)
+    assert "0, 1, 2" in said
+    assert f"log Pr = {mixture.logprob:.6f} nats, the mean over 4 orders" in said
+    assert "the length (3 tokens) is given" in said
+    assert all(f"{m.logprob:.6f}" in shown(mixtures) and f"{m.logprob:.6f}" in mixtures._repr_html_() for m in mixtures)
+    assert "the mean over 4 orders" in mixture._repr_html_()
+    many = lm.score([7, 8, 9], order="random:25")
+    assert "20 of 25 orders" in shown(many)
+    assert "20 of 25 orders" in many._repr_html_()
+    assert "20 of 21 texts" in shown(lm.score_batch([[7, 8]] * 21, order="random:2"))
+    assert "order 2, 1, 0" in shown(mixture[3])

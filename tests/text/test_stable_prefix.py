@@ -1,0 +1,118 @@
+"""A long context is not read again for every text behind it, and nobody can tell."""
+
+from functools import cache
+
+import pytest
+import text_zoo
+from hypothesis import example, given
+from hypothesis import strategies as st
+from tokenizers import Regex, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Tokenizer as Backend
+from unicode_texts import PLAIN_TEXTS
+
+from chainrule.text import Tokenizer, after_batch
+from chainrule.text.stable_prefix import NOTHING, looks_near, words_alone
+
+GPT4 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+O200K = (
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+    r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+PRE = {
+    "gpt2": pre_tokenizers.ByteLevel(add_prefix_space=False),
+    "smollm": pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    ),
+    "llama3": pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(GPT4), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    ),
+    "o200k": pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(O200K), "removed", invert=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    ),
+}
+WORDS = st.sampled_from(
+    ["The", "quick", "brown fox", "  ", "\n", "jumps.", "12345", "it's", "I'll", "naïve", "日本", "<s>", "x = 1;\n\t"]
+)
+CONTEXTS = st.lists(WORDS, min_size=40, max_size=120).map(" ".join)
+
+
+@cache
+def tokenizer(name: str) -> Tokenizer:
+    backend = Backend(models.BPE())
+    backend.pre_tokenizer = PRE[name]
+    if name == "llama3":
+        backend.normalizer = normalizers.NFC()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    text_zoo.train(backend, trainers.BpeTrainer, special_tokens=["<s>", "</s>"], initial_alphabet=alphabet)
+    return text_zoo.wrap(backend, bos_token="<s>", eos_token="</s>")
+
+
+@pytest.mark.parametrize("name", PRE)
+@given(context=CONTEXTS, ending=PLAIN_TEXTS, texts=st.lists(PLAIN_TEXTS, min_size=1, max_size=4))
+@example(context="the quick brown fox " * 30, ending="", texts=["", "jumps", " jumps", "\u0301", "<s>", "s>"])
+@example(context="the quick brown fox " * 30, ending="  \n\n  ", texts=[" ", "\n", "x", "1", "'s"])
+@example(context="the quick brown fox " * 30, ending="<", texts=["s>", "/s>"])
+@example(context="the quick brown fox " * 30, ending="12", texts=["3", "34", "345"])
+def test_texts_behind_a_shared_context_have_the_tokens_of_the_whole(name: str, context: str, ending: str, texts: list[str]):
+    tok = tokenizer(name)
+    context, texts = context + ending, [*texts, *texts]
+    ids = tok.encode(context).tolist()
+    for text, found in zip(texts, after_batch(tok, [context] * len(texts), texts), strict=True):
+        whole = tok.encode(context + text).tolist()
+        same = whole[: len(ids)] == ids
+        want = whole[len(ids) :] if same else tok.encode_behind([text])[0].tolist()
+        assert found.context_ids.tolist() == ids
+        assert (found.boundary, found.ids.tolist()) == ("same" if same else "apart", want)
+
+
+@pytest.mark.parametrize("name", PRE)
+def test_all_but_the_last_words_are_settled(name: str):
+    context = "The quick brown fox jumps over the lazy dog. " * 30
+    found = tokenizer(name).settled(context)
+    assert len(context) - 90 < found.chars < len(context) - 64
+    assert context[found.chars] == " "
+    assert tokenizer(name).encode(context[: found.chars]).tolist() == tokenizer(name).encode(context).tolist()[: found.tokens]
+
+
+@pytest.mark.parametrize("context", ["", "short", "日本語のテキスト" * 100, "1 2 3 4 5 6 7 8 9 " * 30])
+def test_where_there_is_no_place_to_cut_nothing_is_settled(context: str):
+    assert tokenizer("gpt2").settled(context) == NOTHING
+
+
+@pytest.mark.parametrize("name", ["byte_level_prefix", "llama", "unigram", "byt5", "t5", "wordpiece", "word_end", "words"])
+def test_tokenizers_that_may_look_further_than_a_word_are_read_whole(name: str):
+    tok = (text_zoo.LOSSLESS | text_zoo.LOSSY)[name]()
+    assert tok.settled("the quick brown fox jumps over the lazy dog " * 30) == NOTHING
+
+
+def test_tokens_drawn_by_chance_are_not_settled():
+    backend = Backend(models.BPE(dropout=0.5))
+    backend.pre_tokenizer = PRE["gpt2"]
+    assert not words_alone(backend)
+
+
+def test_normalizers_that_reach_over_words_are_not_taken():
+    for normalizer in (normalizers.Lowercase(), normalizers.Strip(), normalizers.Replace("e q", "z")):
+        backend = Backend(models.BPE())
+        backend.pre_tokenizer = PRE["gpt2"]
+        assert words_alone(backend)
+        backend.normalizer = normalizer
+        assert not words_alone(backend)
+
+
+@pytest.mark.parametrize("pattern", [GPT4, O200K, r" ?\p{L}+|[^a-z.$]+|\s+(?!\S)", r"\p{N}{1,3}+", r"[.^$]", r"(?:a|b)|\."])
+def test_expressions_that_look_near(pattern: str):
+    assert looks_near(pattern)
+
+
+@pytest.mark.parametrize(
+    "pattern", [r"(?<=a)b", r"(?<!a)b", r"a.*b", r"^a", r"a$", r"\bword\b", r"\Ga", r"(a)\1", r"(?>a)b", r"x\z"]
+)
+def test_expressions_that_may_look_far(pattern: str):
+    assert not looks_near(pattern)

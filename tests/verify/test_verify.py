@@ -1,0 +1,420 @@
+"""verify: every property holds on sound models, and of each named bug exactly the right property fails."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from model_zoo import BATCH, CONFIGS, FOREST, tiny, untouched, wrap
+from rich.console import Console
+from text_zoo import wordpiece
+from transformers import GPT2Config, GPT2LMHeadModel
+
+import chainrule
+from chainrule import InputError, LanguageModel, TableModel
+from chainrule.engine import engine as engine_module
+from chainrule.engine import plan
+from chainrule.engine.attention.layout import PathCarry
+from chainrule.engine.engine import Engine, Question
+from chainrule.engine.execution import Step, batch_path
+from chainrule.engine.head.readout import Distributions
+from chainrule.forest.windows import windows
+from chainrule.models.causal import PretrainedModel
+from chainrule.ops import sealed
+from chainrule.results import Score, Scores
+from chainrule.scoring import assemble
+from chainrule.text import Tokenizer
+from chainrule.verify import references
+from chainrule.verify.references import Subject
+
+Patch = pytest.MonkeyPatch
+
+
+@pytest.fixture
+def forest(tiny_folder) -> LanguageModel:
+    """A fresh one, to be broken."""
+    return chainrule.load(tiny_folder)
+
+
+@pytest.fixture
+def batch(tiny_folder) -> LanguageModel:
+    """The same through its own forward, in padded batches."""
+    lm = chainrule.load(tiny_folder)
+    lm.model.set_attention("sdpa")
+    lm.engine = Engine(lm.model, "batch")
+    return lm
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_sound_model_has_every_property(name):
+    report, own = tiny(name).lm.verify(), tiny(name).own
+    tied = own.get_output_embeddings().weight is own.get_input_embeddings().weight
+    assert report.passed, str(report)
+    assert {p.name for p in report if p.status == "skip"} == {
+        *("tokenizer", "unreachable vocabulary"),
+        *(() if tied else ("tied weights",)),
+        *(("path carry",) if name in BATCH else ()),
+    }
+
+
+@pytest.mark.parametrize("dtype", ["float64", "bfloat16"])
+@pytest.mark.parametrize("name", ["llama", "gemma2", "granite", "mamba"])
+def test_so_has_one_in_another_type(name, dtype):
+    report = tiny(name, dtype).lm.verify()
+    assert report.passed, str(report)
+    assert dtype in report["dtype"].checked
+
+
+def test_with_a_tokenizer_and_without(tiny):
+    with_it, without = tiny.verify(), LanguageModel(tiny.model, engine=tiny.engine).verify()
+    assert with_it.passed
+    assert without.passed
+    assert {p.name for p in without if p.status == "skip"} - {p.name for p in with_it if p.status == "skip"} == {
+        *("tokenizer", "unreachable vocabulary"),
+    }
+
+
+def test_on_tables(abc):
+    assert abc.verify().passed
+    bigrams = {"": [10, 9, 0], "A": [0, 0, 0], "B": [8, 7, 0], "C": [1, 2, -math.inf]}
+    report = LanguageModel(TableModel(["A", "B", "C"], bigrams, back_off=True)).verify()
+    assert report.passed, str(report)
+    assert report["normalisation"].details["length"] == 9  # all 3⁹ sequences
+
+
+def test_on_texts_of_ones_own(tiny):
+    report = tiny.verify(texts=["Hello world, hello there!", "How are you today?"])
+    assert report.passed
+    assert report["tokenizer"].checked.startswith("2 texts")
+    with pytest.raises(InputError, match="a list of texts"):
+        tiny.verify(texts="Hello")
+    with pytest.raises(InputError, match="no text to verify on"):
+        tiny.verify(texts=[])
+    assert tiny.verify(texts=["a"]).passed  # a single token: random ones take its place
+    with pytest.raises(InputError, match="half of a surrogate pair"):
+        tiny.verify(texts=["\ud800"])
+    with pytest.raises(InputError, match="without a tokenizer"):
+        LanguageModel(tiny.model, engine=tiny.engine).verify(texts=["Hello"])
+
+
+# Each bug, by the property that it is for. A patch takes a sound model and breaks it, or the library below it.
+
+BUGS: dict[str, tuple[str, str, Callable[[LanguageModel, Patch], None]]] = {}
+
+
+def bug(name: str, prop: str, path: str = "forest") -> Callable:
+    def register(patch: Callable[[LanguageModel, Patch], None]) -> None:
+        BUGS[name] = (prop, path, patch)
+
+    return register
+
+
+def hidden(change: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> Callable[[LanguageModel, Patch], None]:
+    """Hidden states (B × T × D) changed by a function of themselves and of the embeddings."""
+
+    def patch(lm: LanguageModel, monkeypatch: Patch) -> None:
+        own = PretrainedModel.hidden
+        monkeypatch.setattr(PretrainedModel, "hidden", lambda self, e_BTD, **layout: change(own(self, e_BTD, **layout), e_BTD))
+
+    return patch
+
+
+def factors(change: Callable[[Distributions, Any, torch.Tensor], torch.Tensor]) -> Callable[[LanguageModel, Patch], None]:
+    """log Pr of factors changed, just as they are read."""
+
+    def patch(lm: LanguageModel, monkeypatch: Patch) -> None:
+        own = Distributions.factors
+
+        def broken(self: Distributions, row_F: torch.Tensor, token_F: torch.Tensor, top: int) -> Any:
+            found = own(self, row_F, token_F, top)
+            return replace(found, logprob_F=change(self, found, row_F))
+
+        monkeypatch.setattr(Distributions, "factors", broken)
+
+    return patch
+
+
+bug("a dropout left on", "repeatability")(hidden(lambda h, e: h + 1e-3 * torch.randn_like(h)))
+bug("a leak of the next token", "causality")(hidden(lambda h, e: h + 0.5 * torch.nn.functional.pad(e[:, 1:], (0, 0, 0, 1))))
+bug("a leak of the next token, in batches", "causality", "batch")(
+    hidden(lambda h, e: h + 0.5 * torch.nn.functional.pad(e[:, 1:], (0, 0, 0, 1)))
+)
+bug("a neighbour's state", "batch and order", "batch")(
+    hidden(lambda h, e: h + 0.1 * torch.nn.functional.pad(h[:-1], (0, 0, 0, 0, 1, 0)))
+)
+bug("a trunk in bfloat16", "dtype")(hidden(lambda h, e: h.bfloat16().float()))
+bug("a log-softmax in bfloat16", "dtype")(factors(lambda at, found, row_F: found.logprob_F.bfloat16().double()))
+bug("raw logits added", "normalisation")(factors(lambda at, found, row_F: found.logprob_F + at.logsumexp_M[row_F]))
+
+
+@bug("a shortlist normaliser", "normalisation")
+def _(lm: LanguageModel, monkeypatch: Patch) -> None:
+    own = Distributions.at
+
+    def shortlisted(*args: Any) -> Distributions:
+        at = own(*args)
+        return replace(at, logsumexp_M=at.logits_MV[:, : at.logits_MV.shape[1] // 2].double().logsumexp(-1))
+
+    monkeypatch.setattr(Distributions, "at", shortlisted)
+
+
+@bug("shifted targets", "shift")
+def _(lm: LanguageModel, monkeypatch: Patch) -> None:
+    class Shifted(Question):
+        @property
+        def token_N(self):
+            return super().token_N[np.maximum(self.forest.parent_N, 0)]
+
+    own = Engine.answer
+    monkeypatch.setattr(Engine, "answer", lambda self, question, **options: own(self, Shifted(**vars(question)), **options))
+
+
+@bug("rows read one place early", "shift", "batch")
+def _(lm: LanguageModel, monkeypatch: Patch) -> None:
+    def early(*args: Any, **options: Any):
+        for step in batch_path(*args, **options):
+            yield Step(torch.cat([step.hidden_RH[:1], step.hidden_RH[:-1]]), step.row_F, step.node_F, step.rows, step.new)
+
+    lm.engine = Engine(lm.model, "single")  # so that the row before is one of the same sequence
+    monkeypatch.setitem(engine_module.PATHS, "single", lambda *args: early(*args, padded=False))
+
+
+@bug("left padding without positions", "padding", "gpt2")
+def _(lm: LanguageModel, monkeypatch: Patch) -> None:
+    lm.model.set_attention("sdpa")
+    lm.engine = Engine(lm.model, "batch")
+    own = PretrainedModel.hidden
+
+    def left(self: Any, e_BTD: torch.Tensor, *, attention_mask: torch.Tensor | None = None, **layout: Any) -> torch.Tensor:
+        if attention_mask is None:
+            return own(self, e_BTD, **layout)
+        gaps = (attention_mask == 0).sum(-1).tolist()
+        moved_BTD = torch.stack([e_TD.roll(gap, 0) for e_TD, gap in zip(e_BTD, gaps, strict=True)])
+        mask = torch.stack([m.roll(gap) for m, gap in zip(attention_mask, gaps, strict=True)])
+        positions = torch.arange(e_BTD.shape[1]).expand(len(e_BTD), -1)
+        h_BTH = own(self, moved_BTD, attention_mask=mask, position_ids=positions, **layout)
+        return torch.stack([h_TH.roll(-gap, 0) for h_TH, gap in zip(h_BTH, gaps, strict=True)])
+
+    monkeypatch.setattr(PretrainedModel, "hidden", left)
+
+
+@bug("a head without its scale", "head", "granite")
+def _(lm: LanguageModel, monkeypatch: Patch) -> None:
+    assert lm.model.head.scale == 2.0
+    lm.model.head.scale = 1.0
+
+
+@bug("a head without its softcap", "head", "gemma2")
+def _(lm: LanguageModel, monkeypatch: Patch) -> None:
+    lm.model.head.softcap = None
+
+
+def body(change: Callable[[LanguageModel, plan.Body], plan.Body]) -> Callable[[LanguageModel, Patch], None]:
+    """What is scored behind a start symbol changed; with x_0 given it stays."""
+
+    def patch(lm: LanguageModel, monkeypatch: Patch) -> None:
+        own = assemble._body
+
+        def broken(request: Any, start: Any) -> plan.Body:
+            made = own(request, start)
+            return made if made.start_id is None else change(lm, made)
+
+        monkeypatch.setattr(assemble, "_body", broken)
+
+    return patch
+
+
+bug("a doubled start", "start symbol")(body(lambda lm, b: plan.Body(np.append(b.start_id, b.ids), b.given + 1, b.start_id)))
+bug("EOS for BOS", "start symbol")(body(lambda lm, b: plan.Body(b.ids, b.given, lm.tokenizer.eos_id)))
+
+
+@bug("a dropped start", "start symbol")
+def _(lm: LanguageModel, monkeypatch: Patch) -> None:
+    own = LanguageModel._chosen
+
+    def dropped(self: LanguageModel, start: Any) -> Any:
+        return own(self, "given" if start is None else start)
+
+    monkeypatch.setattr(LanguageModel, "_chosen", dropped)
+
+
+@bug("a product in place of a sum", "sum")
+def _(lm: LanguageModel, monkeypatch: Patch) -> None:
+    def product(logprobs: np.ndarray) -> float:
+        with np.errstate(divide="ignore", under="ignore"):
+            return float(np.log(np.prod(np.exp(logprobs))))
+
+    monkeypatch.setattr(Score, "logprob", property(lambda self: product(self.logprobs)))
+    monkeypatch.setattr(Scores, "logprob", property(lambda self: np.array([product(s.logprobs) for s in self])))
+
+
+@bug("a key lost between chunks", "path carry")
+def _(lm: LanguageModel, monkeypatch: Patch) -> None:
+    own = PathCarry.extend
+
+    def lossy(self: PathCarry, layer: Any, key: torch.Tensor, value: torch.Tensor, path: int) -> Any:
+        keys, values = own(self, layer, key, value, path)
+        values[:1] *= path == 0
+        return keys, values
+
+    monkeypatch.setattr(PathCarry, "extend", lossy)
+
+
+@bug("a branch that sees another's path", "chunk sizes")
+def _(lm: LanguageModel, monkeypatch: Patch) -> None:
+    monkeypatch.setattr(PathCarry, "settle", lambda self, chunk: self._count.clear())
+
+
+@bug("autocast that reaches the network", "process state")
+def _(lm: LanguageModel, monkeypatch: Patch) -> None:
+    monkeypatch.setattr(sealed, "_DEVICES", ())
+
+
+@bug("a text kept for all threads", "threads")
+def _(lm: LanguageModel, monkeypatch: Patch) -> None:
+    own, last = LanguageModel.score_batch, []
+
+    def kept(self: LanguageModel, texts: Any, **options: Any) -> Any:
+        last[:] = [texts]
+        if threading.current_thread() is not threading.main_thread():
+            time.sleep(0.002)
+        return own(self, last[0], **options)
+
+    monkeypatch.setattr(LanguageModel, "score_batch", kept)
+
+
+@bug("windows that lose a token", "windows")
+def _(lm: LanguageModel, monkeypatch: Patch) -> None:
+    monkeypatch.setattr(plan, "windows", lambda *args: [w._replace(begin=w.begin + (w.begin > 0)) for w in windows(*args)])
+
+
+@bug("embeddings scaled", "embeddings = ids")
+def _(lm: LanguageModel, monkeypatch: Patch) -> None:
+    own = LanguageModel.embed
+    monkeypatch.setattr(LanguageModel, "embed", lambda self, ids: 1.05 * own(self, ids))
+
+
+@bug("a tokenizer whose bytes are wrong", "tokenizer")
+def _(lm: LanguageModel, monkeypatch: Patch) -> None:
+    own = Tokenizer._piece
+    lm.tokenizer._pieces.clear()
+    monkeypatch.setattr(Tokenizer, "_piece", lambda self, id: own(self, id).replace(b" ", b"_"))
+
+
+@bug("weights that are tied no more", "tied weights", "gemma2")
+def _(lm: LanguageModel, monkeypatch: Patch) -> None:
+    table, output = lm.model.tables
+    assert table.weight.data_ptr() == output.weight.data_ptr()
+    output.weight = torch.nn.Parameter(output.weight + 0.01)
+
+
+SAYS = {
+    "a doubled start": "those with the start symbol doubled",
+    "a dropped start": "those with the start symbol absent",
+    "EOS for BOS": "those with the start symbol EOS in its place",
+    "rows read one place early": "the prefix that is 1 token shorter: targets are shifted",
+    "raw logits added": "logits are summed in place of their log-softmax",
+    "a shortlist normaliser": "leaves out a part of the vocabulary",
+    "left padding without positions": "left padding without position ids",
+    "a neighbour's state": "a row sees the state of its neighbour",
+}
+
+
+@pytest.mark.parametrize("name", BUGS)
+def test_a_bug_fails_the_property_it_is_for(name, request, monkeypatch):
+    prop, kind, patch = BUGS[name]
+    lm = request.getfixturevalue(kind) if kind in ("forest", "batch") else wrap(untouched(FOREST[kind]()))
+    assert lm.verify().passed
+    patch(lm, monkeypatch)
+    report = lm.verify()
+    assert report.failed == [prop], str(report)
+    assert not report.passed
+    assert report[prop].error > report[prop].tolerance
+    assert SAYS.get(name, " ") in report[prop].says
+
+
+def test_probability_that_no_text_can_have(tiny_folder):
+    """Rows beyond the tokenizer's that the model likes, and a special token."""
+    lm = chainrule.load(tiny_folder)
+    own, rows = untouched(FOREST["llama"]()), lm.tokenizer.size + 5
+    own.resize_token_embeddings(rows, mean_resizing=False)
+    report = LanguageModel((wrapped := wrap(own)).model, lm.tokenizer, engine=wrapped.engine).verify()
+    assert report.passed, str(report)
+    found = report["unreachable vocabulary"]
+    assert found.status == "warn"
+    assert "on the 5 ids that the tokenizer cannot produce" in found.checked
+    exact = np.mean([np.exp(p)[-5:].sum() for p in Subject(LanguageModel(wrapped.model, lm.tokenizer)).distributions])
+    assert found.details["beyond the tokenizer"] == pytest.approx(exact)
+    assert found.details["special tokens"] > 0
+
+
+def test_start_symbols_that_disagree_wildly():
+    own = untouched(FOREST["gpt2"]())
+    own.transformer.wte.weight.data[1] *= 50  # EOS, which is seen from everywhere
+    report = wrap(own).verify()
+    assert report.passed, str(report)
+    assert report["start symbol"].status == "warn"
+    moved = report["start symbol"].details["moved"]
+    assert abs(moved["EOS in its place"]) > 12
+    assert f"moves 23 factors by many nats (absent {moved['absent']:+.1f}, doubled" in report["start symbol"].says
+
+
+def test_texts_that_the_tokenizer_changes():
+    own = untouched(FOREST["llama"]())
+    own.resize_token_embeddings(wordpiece().size, mean_resizing=False)
+    lm = wrap(own)
+    report = LanguageModel(lm.model, wordpiece(), engine=lm.engine).verify(texts=["a quick FOX", "lazy dog"])
+    assert report["tokenizer"].status == "warn"
+    assert "1 of them are changed by the tokenizer" in report["tokenizer"].says
+    small = tiny("llama").lm
+    with pytest.raises(InputError, match=r"ids up to \d+, and the model knows those below 61"):
+        LanguageModel(small.model, wordpiece(), engine=small.engine).verify()
+
+
+def test_without_memory_for_float64(monkeypatch):
+    monkeypatch.setattr(references, "_memory", lambda device: 1000)
+    report = tiny("llama").lm.verify()
+    assert report.passed
+    assert "in float32, for want of float64 (it needs 0.0 GiB, and 0.0 are free)" in report["dtype"].checked
+
+
+def test_the_report_for_people_and_for_programs(tiny):
+    report = tiny.verify()
+    assert json.loads(report.to_json())["properties"][1]["property"] == "causality"
+    assert len(report) == len(list(report)) == 19
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(report)
+    assert "19 properties" not in (shown := console.export_text())
+    assert "18 of 18 properties hold; 1 do not apply" in shown
+    assert repr(report).startswith("Report(")
+    with pytest.raises(KeyError, match="there is no property 'shifts'"):
+        report["shifts"]
+
+
+def test_a_model_that_gives_nan_fails_and_says_so(forest, monkeypatch):
+    hidden(lambda h, e: h * float("nan"))(forest, monkeypatch)
+    report = forest.verify()
+    assert not report.passed
+    assert "gave NaN for" in report["repeatability"].says
+
+
+@pytest.mark.parametrize("context", [4, 13])
+def test_models_with_a_short_context(context: int):
+    """The doubled start symbol, which is tried beside the one that is named, has to fit as well."""
+    config = GPT2Config(vocab_size=50, n_positions=context, n_embd=8, n_layer=1, n_head=1, bos_token_id=0, eos_token_id=1)
+    assert LanguageModel(PretrainedModel(GPT2LMHeadModel(config).eval(), "short")).verify().passed
+
+
+def test_a_context_too_short_for_the_properties():
+    config = GPT2Config(vocab_size=50, n_positions=3, n_embd=8, n_layer=1, n_head=1, bos_token_id=0, eos_token_id=1)
+    with pytest.raises(InputError, match="takes 3 embeddings at a time; the properties need a context of 4"):
+        LanguageModel(PretrainedModel(GPT2LMHeadModel(config).eval(), "short")).verify()
