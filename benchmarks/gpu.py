@@ -97,7 +97,7 @@ def measured(name: str, arguments: argparse.Namespace) -> list[dict[str, Any]]:
     begin = time.perf_counter()
     lm = LanguageModel(PretrainedModel(own, name))
     lm.score([5, 6, 7], start=START)
-    print(f"{name}: tried in {time.perf_counter() - begin:.1f} s, {lm.engine.path} path; {lm.engine.reason}", flush=True)
+    print(f"{name}: tried in {time.perf_counter() - begin:.1f} s, {lm.engine.strategy} path; {lm.engine.reason}", flush=True)
     work = workloads(SHAPES[name]["vocab_size"])
     for kind, texts in work.items():
         tokens = sum(map(len, texts))

@@ -36,7 +36,7 @@ COMPILE = [sys.executable, "-c", "from chainrule.ops.native.build import status;
 EARLIER = b"chainrule code 1\nand more of an earlier result\n"  # verify writes over its own kind only
 
 
-class Place:
+class Cloze:
     """The folders that a run may write to."""
 
     def __init__(self, root: Path, shared: Path) -> None:
@@ -102,11 +102,11 @@ class Kind:
             return [*text, "-o", "out/code", *model], "out/code", plain
         return (COMPILE if self.name == "compile" else [*CHAINRULE, "pull"]), None, {}
 
-    def place(self) -> Place:
+    def place(self) -> Cloze:
         self.tries += 1
-        return Place(self.shared / f"{self.name}-{self.tries}", self.shared)
+        return Cloze(self.shared / f"{self.name}-{self.tries}", self.shared)
 
-    def kill(self, place: Place) -> bool:
+    def kill(self, place: Cloze) -> bool:
         """Start it, kill it at a random moment; whether it was still running. The first fifth is Python's own start."""
         process = place.start(self.command, **self.more)
         time.sleep(self.seconds * random.uniform(0.2, 1))
@@ -129,7 +129,7 @@ class Kind:
         yield from self.differences(place)
         shutil.rmtree(place.root)
 
-    def differences(self, place: Place) -> Iterator[str]:
+    def differences(self, place: Cloze) -> Iterator[str]:
         found = place.files()
         for name in sorted(found.keys() | self.expected.keys()):
             if found.get(name) != self.expected.get(name):

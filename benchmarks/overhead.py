@@ -29,8 +29,9 @@ from texts import book, fortunes
 
 from chainrule import LanguageModel
 from chainrule.engine.attention.native import NativeLayout
-from chainrule.engine.engine import ROWS, Answer, Engine, Question
-from chainrule.engine.plan import Body, plan
+from chainrule.engine.engine import ROWS, Engine
+from chainrule.engine.plan import plan
+from chainrule.engine.question import Answer, Item, Question
 from chainrule.files.writing import write_csv
 from chainrule.forest import chunks
 from chainrule.text import Tokenizer
@@ -122,7 +123,7 @@ def stages(lm: LanguageModel, texts: list[str], rounds: int) -> dict[str, float]
     """CPU seconds of each stage over all texts."""
     tokenizer: Any = lm.tokenizer
     ids = tokenizer.encode_batch(texts)
-    bodies = [Body(each, 0, lm.start.id) for each in ids]
+    bodies = [Item(each, 0, lm.start.id) for each in ids]
     question = plan(bodies, lm.model.max_rows, None, None).question
     scores = lm.score_batch(texts[:SHARD])
     times = len(texts) / len(scores)

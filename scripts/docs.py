@@ -1,4 +1,4 @@
-"""Keep README.md true: its annotated tree and its benchmark tables are generated, and its links must lead somewhere.
+"""Keep the documents true: the annotated tree and the tables of runs are generated, and links must lead somewhere.
 
 python scripts/docs.py            # write
 python scripts/docs.py --check    # exit 1 when something has drifted
@@ -24,8 +24,8 @@ LADDER = (
     "scoring",
     "generation",
     "verify",
-    "basis.py",
     "language.py",
+    "loading.py",
     "cli",
     "files",
     "scratch.py",
@@ -67,10 +67,10 @@ def summary(module: Path) -> str:
     return text.split("\n")[0].split(". ")[0].rstrip(".")
 
 
-def replace(text: str, name: str, body: str) -> str:
+def replace(page: str, text: str, name: str, body: str) -> str:
     begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
     if text.count(begin) != 1 or text.count(end) != 1:
-        raise SystemExit(f"README.md needs one line {begin} and one line {end}")
+        raise SystemExit(f"{page} needs one line {begin} and one line {end}")
     head, rest = text.split(begin)
     return f"{head}{begin}\n{body.strip()}\n{end}{rest.split(end)[1]}"
 
@@ -86,6 +86,21 @@ def benchmark() -> str | None:
     if (found := newest("floor-????-??-??.json")) is not None:
         parts += [render_floor(found[1]), render_floor_origin(found[1])]
     return "\n\n".join(parts) or None
+
+
+def headline() -> str | None:
+    """The first line of the comparison with peers, and where it was measured."""
+    from report import newest, render_overview
+
+    if (found := newest()) is None:
+        return None
+    head, rule, first = render_overview(found[1], found[0]).splitlines()[:3]
+    rows = ["|".join(re.split(r"(?<!\\)\|", line)[:-2]) + "|" for line in (head, rule, first)]  # without the differences
+    machine, date = found[1]["machine"], found[0].stem
+    return "\n".join(rows) + (
+        f"\n\nHow many times as fast as each peer, in the peer's fastest way: {found[1]['model']['name']}, float32, "
+        f"{machine['cpu']}, {date}\n([all of it](benchmarks/results/{date}.md))."
+    )
 
 
 def verification() -> str | None:
@@ -150,24 +165,55 @@ def zoo() -> str:
     )
 
 
+def blocks() -> dict[str, dict[str, str | None]]:
+    """The generated blocks of each document; None where nothing has been measured."""
+    return {
+        "README.md": {"benchmark": headline()},
+        "ARCHITECTURE.md": {"tree": tree()},
+        "docs/benchmarks.md": {"benchmark": benchmark()},
+        "docs/generation.md": {"growing": growing()},
+        "docs/models.md": {"zoo": zoo()},
+        "docs/verify.md": {"verify": verification()},
+    }
+
+
+def from_docs(page: str, body: str) -> str:
+    """A body whose links start at the root, for a page that may lie in docs/."""
+    if not page.startswith("docs/"):
+        return body
+    return body.replace("](docs/", "](").replace("](benchmarks/", "](../benchmarks/")
+
+
 def broken_links() -> list[str]:
     """Relative links of the documents that lead nowhere."""
-    links = [(p, target) for p in ROOT.glob("*.md") for target in re.findall(r"\]\(([^)#]+)\)", p.read_text(encoding="utf-8"))]
-    return [f"{p.name}: {target}" for p, target in links if "://" not in target and not (ROOT / target).exists()]
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    links = [(page, link) for page in pages for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8"))]
+    return [f"{page.relative_to(ROOT)}: {link} leads nowhere" for page, link in links if not leads_somewhere(page, link)]
+
+
+def leads_somewhere(page: Path, link: str) -> bool:
+    """Whether there is such a file, and such a heading in it."""
+    path, _, heading = link.partition("#")
+    target = page.parent / path if path else page
+    if "://" in link or not heading or target.suffix != ".md":
+        return "://" in link or target.exists()
+    found = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE) if target.exists() else []
+    return heading in {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in found}
 
 
 def main() -> None:
-    readme = ROOT / "README.md"
-    before = readme.read_text(encoding="utf-8")
-    after = replace(before, "tree", tree())
-    for name, body in (("benchmark", benchmark()), ("verify", verification()), ("growing", growing()), ("zoo", zoo())):
-        if body is not None:
-            after = replace(after, name, body)
-    problems = broken_links()
-    if "--check" not in sys.argv:
-        readme.write_text(after, encoding="utf-8")
-    elif after != before:
-        problems.append("README.md differs from the code or the newest benchmark: run python scripts/docs.py")
+    drifted = []
+    for page, bodies in blocks().items():
+        before = after = (ROOT / page).read_text(encoding="utf-8")
+        for name, body in bodies.items():
+            if body is not None:
+                after = replace(page, after, name, from_docs(page, body))
+        if after == before:
+            continue
+        drifted.append(f"{page} differs from the code or the newest measurement: run python scripts/docs.py")
+        if "--check" not in sys.argv:
+            (ROOT / page).write_text(after, encoding="utf-8")
+    problems = broken_links() + (drifted if "--check" in sys.argv else [])
     if problems:
         raise SystemExit("\n".join(problems))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 
 from rich.console import Console
@@ -20,7 +21,9 @@ def main() -> None:
     console.print(f"\n$ chainrule score {TEXT!r}", style="bold")
     console.print(lm.score(TEXT))
     target = Path(__file__).resolve().parent.parent / "docs" / "terminal.svg"
-    target.write_text(console.export_svg(title="chainrule"), encoding="utf-8")
+    svg = console.export_svg(title="chainrule")
+    svg = re.sub(r"\s*@font-face \{.*?\}\n", "\n", svg, flags=re.DOTALL)  # which would be fetched from another host
+    target.write_text(svg.replace("Fira Code, monospace", "Fira Code, DejaVu Sans Mono, monospace"), encoding="utf-8")
 
 
 if __name__ == "__main__":

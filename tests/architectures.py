@@ -150,11 +150,11 @@ def attempt(model_type: str, variant: Variant, device: str = "cpu") -> Trial:
         try:
             trial = _held_against(lm, own, variant, folder)
         except OwnRaised as error:
-            return ended("wrong", path=lm.engine.path, reason=f"{said}; {error}")
+            return ended("wrong", path=lm.engine.strategy, reason=f"{said}; {error}")
         except ModelError as error:
             return ended("refused", reason=str(error).replace(folder, model_type))
         except Exception as error:  # loaded, and then not scored
-            return ended("wrong", path=lm.engine.path, reason=f"{said}; {_first_line(error)}")
+            return ended("wrong", path=lm.engine.strategy, reason=f"{said}; {_first_line(error)}")
     return trial
 
 
@@ -164,7 +164,7 @@ def _held_against(lm: LanguageModel, own: Any, variant: Variant, folder: str) ->
     tolerance = max(TOLERANCE * min(1.0, spread), LEAST)
     if error > tolerance:
         error, note = in_float64(folder, variant, found, want, str(lm.model.device))
-    path = lm.engine.path
+    path = lm.engine.strategy
     reason = "; ".join(filter(None, (lm.engine.reason.replace(folder, lm.model.name), note)))
     outcome, bends = path if error <= tolerance else "wrong", tuple(thresholds(own.config))
     return Trial(variant.name, variant.family, outcome, error, spread, found.size, _head(lm), bends, path, reason)

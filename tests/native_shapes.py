@@ -25,7 +25,7 @@ from chainrule.ops.native import build, calls
 
 ROUNDING = {torch.float32: 2e-6, torch.bfloat16: 2.0**-8}
 Array = TypeVar("Array", Tensor, np.ndarray)
-Place = Callable[[Array], Array]
+Cloze = Callable[[Array], Array]
 
 _C = ctypes.CDLL(None, use_errno=True)
 _C.mmap.restype, _C.mmap.argtypes = c_void_p, [c_void_p, c_size_t, c_int, c_int, c_int, c_long]
@@ -78,7 +78,7 @@ def compare(what: str, found: Tensor, want: Tensor, rounding: float | None = Non
 class Shapes:
     """One random call of each kernel after the other."""
 
-    def __init__(self, seed: int, place: Place) -> None:
+    def __init__(self, seed: int, place: Cloze) -> None:
         self.random, self.place = random.Random(seed), place
         self.generator = torch.Generator().manual_seed(seed)
 
@@ -181,7 +181,7 @@ KERNELS = (
 )
 
 
-def run(count: int, seed: int, place: Place) -> None:
+def run(count: int, seed: int, place: Cloze) -> None:
     for i in range(count):
         shapes = Shapes(seed + i, place)
         for kernel in KERNELS:

@@ -16,9 +16,8 @@ from model_zoo import tiny
 import chainrule
 from chainrule import LanguageModel, TableModel
 from chainrule.engine.attention import triton
-from chainrule.engine.decoding.tree import ForestGrove
+from chainrule.engine.decoding.tree import ForestTree, token_feed
 from chainrule.files import csv_rows
-from chainrule.generation.hypothesis import Ends
 from chainrule.verify.references import Subject
 
 SOURCE = Path(chainrule.__file__).parent
@@ -39,18 +38,10 @@ def test_the_source_has_no_assert():
     assert found == []
 
 
-def test_a_grove_without_a_beginning():
+def test_a_tree_without_a_prefix():
     engine = tiny("llama").lm.engine
-    grove = ForestGrove(engine, [], lambda token_B, _: engine.model.inputs(token_B))
-    with pytest.raises(ValueError, match="no token is given"):
-        grove.begin()
-
-
-def test_a_stop_without_a_tokenizer():
-    ends = Ends(5, None, ("stop",), None)
-    with pytest.raises(ValueError, match=r"\('stop',\), need a tokenizer"):
-        ends.finish([1])
-    assert Ends(5, None, (), None).finish([1]) is None
+    with pytest.raises(ValueError, match="a prefix holds one token at least"):
+        ForestTree(engine, [], token_feed(engine)).root()
 
 
 def test_heads_that_no_tile_fits(monkeypatch: pytest.MonkeyPatch):

@@ -1,27 +1,82 @@
-"""README's promises: the lines that assert do so."""
+"""The promises of README.md and of the pages in docs/: the code runs, and shows what it says it shows."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
+import pages
 import pytest
+from pages import PAGES, ROOT
 
-README = Path(__file__).resolve().parent.parent / "README.md"
+import chainrule
+
+README = ROOT / "README.md"
+NOT_RUN = 8  # blocks that cannot run; one more is a decision
+
+
+@pytest.fixture
+def page_models(real, monkeypatch, tmp_path):
+    """`load` and the command line give the small model that was loaded once, and files lie in a folder of their own."""
+    read = chainrule.load
+
+    def load(name=None, *, start="auto", **options):
+        if name not in (None, "smollm2-135m"):
+            return read(name, start=start, **options)
+        return real if start == "auto" else chainrule.LanguageModel(real.model, real.tokenizer, start=start, engine=real.engine)
+
+    monkeypatch.setattr("chainrule.load", load, raising=False)
+    monkeypatch.setattr("chainrule.language.load", load)
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.mark.real
-def test_the_lines_that_assert(real, monkeypatch):
-    code = re.search(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)[1]
-    assert code.count("assert ") == 5
-    monkeypatch.setattr("chainrule.load", lambda name: real, raising=False)
-    exec(compile(code, "README.md", "exec"), {})
+@pytest.mark.parametrize("page", [p for p in PAGES if any(b.kind in pages.RUN for b in pages.blocks(p))], ids=lambda p: p.stem)
+def test_the_code_runs_and_shows_what_it_says(page, page_models, command):
+    pages.run(page, command)
+
+
+def test_every_block_is_run_or_marked():
+    found = [(p, block) for p in PAGES for block in pages.blocks(p)]
+    known = {*pages.RUN, "text", "{toctree}", "{eval-rst}"}
+    assert [f"{p.name}:{block.line} {block.kind}" for p, block in found if block.kind not in known] == []
+    assert sum(block.why is not None for _, block in found) == NOT_RUN
+    assert sum(p.read_text(encoding="utf-8").count("```") for p in PAGES) == 2 * len(found)
+    assert sum(p.read_text(encoding="utf-8").count("<!-- not run") for p in PAGES) == NOT_RUN
+    indented = [
+        line.strip() for p in PAGES for line in re.findall(r"^\n {4}\S.*$", p.read_text(encoding="utf-8"), re.MULTILINE)
+    ]
+    assert {line for line in indented if not line.startswith("log Pr(x) =")} == set()
+
+
+def test_no_shown_output_is_empty():
+    assert [f"{p.name}:{b.line}" for p in PAGES for b in pages.blocks(p) if b.kind == "text" and not b.code.strip()] == []
+
+
+def test_other_output_is_seen():
+    pages.assert_shown("log -1.2345  'a…c'\n", "log  -1.2344 'abc'", "here")
+    for came in ("log -1.3 'abc'", "log -1.2345 'abd'", "log -1.2345"):
+        with pytest.raises(AssertionError):
+            pages.assert_shown("log -1.2345 'a…c'", came, "here")
+
+
+def test_readme_is_short():
+    text = README.read_text(encoding="utf-8")
+    assert len(text.encode()) <= 8000
+    assert re.search(r"```python\n(.*?)```", text, re.DOTALL)[1].count("assert ") == 5
 
 
 def test_every_command_is_shown():
     from chainrule.cli.main import app
 
-    text = README.read_text(encoding="utf-8")
+    text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
     names = [command.name or command.callback.__name__ for command in app.registered_commands]
     assert {"score", "rank", "next", "generate", "infill", "explain", "pseudo", "verify", "pull", "models"} == set(names)
-    assert [name for name in names if f"chainrule {name}" not in text and name != "models"] == []
+    assert [name for name in names if f"chainrule {name}" not in text] == []
+
+
+def test_every_page_is_in_the_contents():
+    contents = Path(ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    trees = "".join(re.findall(r"```\{toctree\}\n(.*?)```", contents, re.DOTALL))
+    listed = set(re.findall(r"^([a-z/-]+)$", trees, re.MULTILINE))
+    assert listed == {p.relative_to(ROOT / "docs").with_suffix("").as_posix() for p in PAGES[1:]} - {"index"}

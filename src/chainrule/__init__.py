@@ -16,7 +16,8 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from chainrule.errors import ChainruleError, InputError, ModelError, OutputError
     from chainrule.generation import Generated, Step
-    from chainrule.language import LanguageModel, load
+    from chainrule.language import LanguageModel
+    from chainrule.loading import load
     from chainrule.models.any_order import AnyOrderConfig, AnyOrderForCausalLM
     from chainrule.models.packaged import pull
     from chainrule.models.table import TableModel
@@ -53,7 +54,7 @@ _HOMES = {
     "Scores": "results",
     "Step": "generation",
     "TableModel": "models.table",
-    "load": "language",
+    "load": "loading",
     "pull": "models.packaged",
 }
 
@@ -82,10 +83,12 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'chainrule' has no attribute {name!r}")
-    return getattr(import_module(f"chainrule.{_HOMES[name]}"), name)
+if not TYPE_CHECKING:  # a checker would take any name that it gives for one that is there
+
+    def __getattr__(name: str) -> Any:
+        if name not in _HOMES:
+            raise AttributeError(f"module 'chainrule' has no attribute {name!r}")
+        return getattr(import_module(f"chainrule.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -10,6 +10,10 @@ The command line prints the message of each and exits with code 2.
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
+EXTRAS = {"gguf": ("gguf", "accelerate"), "pandas": ("pandas",), "polars": ("polars",)}  # as pyproject.toml has them
+
 
 class ChainruleError(Exception):
     """Base of all errors of this library; the message, one line, says what was wrong, the value, and what to do."""
@@ -35,6 +39,13 @@ class ModelError(ChainruleError):
 
 class OutputError(ChainruleError):
     """A result that cannot be written."""
+
+
+def require(extra: str, purpose: str, error: type[ChainruleError]) -> None:
+    """Raises `error`, with the command that installs it, for a package of this extra that is missing."""
+    for name in EXTRAS[extra]:
+        if find_spec(name) is None:
+            raise error(f"{purpose} needs {name}, which is not installed; run: pip install 'chainrule[{extra}]'")
 
 
 def _in_one_line(message: str) -> str:

@@ -1,69 +1,91 @@
-"""The façade people hold: load a model, score in any order, rank, ask for a conditional, explain, grow and fill in."""
+"""The façade: score in any order, rank, ask for a conditional, explain, generate, fill in and verify."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields
-from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, overload
 
 import numpy as np
 import torch
 
 from chainrule._checks import is_whole
-from chainrule.basis import Basis
 from chainrule.engine.embeddings import embedded
-from chainrule.engine.plan import Body, plan
-from chainrule.engine.predictors.base import Place
-from chainrule.engine.predictors.registry import orderless
+from chainrule.engine.engine import Engine
+from chainrule.engine.predictors.base import Predictor
+from chainrule.engine.predictors.registry import kind_of, predictor_of
+from chainrule.engine.question import Item, Settings
 from chainrule.errors import InputError, short
 from chainrule.forest.permutations import is_several
 from chainrule.generation import Generated, Options
+from chainrule.models.base import Model
+from chainrule.models.dtype import name_of
+from chainrule.ops import native
+from chainrule.ops.native.build import Kernels
 from chainrule.results import Conditional, Explanation, Mixture, Mixtures, PseudoScore, Ranked, Score, Scores
 from chainrule.results.batch import within_set
 from chainrule.results.pseudo import pseudo_scores
-from chainrule.scoring.assemble import Settings, score_requests
-from chainrule.scoring.in_order import Orders
-from chainrule.text.arguments import as_ids, each, many
+from chainrule.scoring.assemble import score_requests
+from chainrule.text.arguments import as_ids, each, is_empty, many
 from chainrule.text.reading import Reading
 from chainrule.text.requests import Request, requests
+from chainrule.text.start_end import Start, resolve_end
+from chainrule.text.tokenizer import Tokenizes
+from chainrule.verdict import Verdict
 
 if TYPE_CHECKING:
     from chainrule.verify import Report
 
 
-def load(
-    name: str | Path | None = None,
-    *,
-    device: str = "cpu",
-    dtype: str = "float32",
-    start: str | int = "auto",
-    threads: int | None = None,
-) -> LanguageModel:
-    """Load a language model: a packaged one ("smollm2-135m", the default), a folder, a .gguf file, or a hub id.
-
-    `dtype` is float32, bfloat16, float16, float64, or "auto": bfloat16 where the machine computes in it, else float32.
-    `start` is "auto", "bos", "eos", "given" or a token id. `threads`: how many to compute with (default: the cores that
-    this process may use). Only safetensors and GGUF are read, and no code that comes with a checkpoint is run. On load a
-    probe finds the fastest way through the network that agrees with its own forward. A checkpoint may be of a causal model, a
-    masked one (BERT …), a two-stream one (XLNet), or an any-order model. Raises ModelError with the remedy.
-    """
-    from chainrule.models.damage import refusing
-    from chainrule.models.load import load_model
-    from chainrule.text.tokenizer import Tokenizer
-
-    model, source = load_model(name, dtype=dtype, device=device, threads=threads)
-    if source.is_file():
-        tokenizer = Tokenizer.load(str(source.parent), gguf_file=source.name)
-    else:
-        tokenizer = Tokenizer.load(str(source))
-    with refusing(str(name or source)):  # the trial is the first to run it
-        return LanguageModel(model, tokenizer, start=start)
-
-
-class LanguageModel(Basis):
+class LanguageModel:
     """A model, its tokenizer and its start policy. Everything it returns is in nats unless a name says otherwise."""
+
+    def __init__(
+        self,
+        model: Model,
+        tokenizer: Tokenizes | None = None,
+        *,
+        start: str | int = "auto",
+        engine: Engine | None = None,
+    ) -> None:
+        self.tokenizer = kind_of(model).own_tokenizer(model) if tokenizer is None else tokenizer
+        self.predictor: Predictor = predictor_of(model, self.tokenizer, engine)
+        self.start = self._start(start)
+
+    @property
+    def model(self) -> Any:
+        """The network or table, x → e → h → z."""
+        return self.predictor.model
+
+    @property
+    def engine(self) -> Engine:
+        """What scores forests. Raises InputError for a model without a next token, which has none."""
+        if not (accepted := self.predictor.accepts.engine):
+            raise InputError(accepted.reason)
+        return cast("Any", self.predictor).engine
+
+    @engine.setter
+    def engine(self, engine: Engine) -> None:
+        self.predictor = predictor_of(self.model, self.tokenizer, engine)
+
+    @property
+    def invariant(self) -> Verdict:
+        """Whether a factor has the same bits alone, in any batch, order and chunk; true or false, with its `reason`."""
+        return self.predictor.invariance
+
+    @property
+    def kernels(self) -> Kernels:
+        """Whether kernels compiled on this machine run beside PyTorch's; true or false, with its `reason`."""
+        if not kind_of(self.model).network or self.model.device.type != "cpu":
+            return Kernels(False, "the compiled kernels are for networks on the CPU")
+        return native.status()
+
+    def __repr__(self) -> str:
+        network = getattr(self.model, "own", getattr(self.model, "lm", self.model))
+        return (
+            f"LanguageModel({self.model.name!r}: {type(network).__name__}, {name_of(self.model.dtype)} on "
+            f"{self.model.device}, {self.predictor.strategy} path, start {self.start.policy})"
+        )
 
     @overload
     def score(self, text: Any = ..., *, order: None = None, **options: Any) -> Score: ...
@@ -91,13 +113,13 @@ class LanguageModel(Basis):
             if text is None:
                 raise InputError("there is nothing to score: give a text, token ids, or embeddings")
             return self._scored([text], [context], start=start, **options)[0]
-        if self._engine is None:
-            raise InputError(f"{self._no_next_token()}; it takes token ids and masks, and no embeddings: give token ids")
-        if options.get("order") is not None or not self.causal:
+        if not (accepted := self.predictor.accepts.embeddings):
+            raise InputError(accepted.reason)
+        if options.get("order") is not None:
             raise InputError("embeddings are scored left to right under causal models: give token ids for any other order")
         reading = Reading.of(options.pop("special", None), options.pop("context_special", None))
         request = embedded(self.model, self.tokenizer, text, context, embeddings, reading)
-        return self._score([request], start, **options)[0]
+        return self._score([request], start=start, **options)[0]
 
     @overload
     def score_batch(self, texts: Any, *, order: None = None, **options: Any) -> Scores: ...
@@ -145,12 +167,9 @@ class LanguageModel(Basis):
 
         special: how the names of control symbols in the context are read, as in `score_batch`.
         """
-        if self._engine is None:
-            raise InputError(
-                f"{self._no_next_token()}, and conditional() has none to give: ask for factors with score(), or for a text's "
-                "pseudo-log-likelihood"
-            )
-        chosen, request = self._chosen(start), self._given(context, special)
+        if not (accepted := self.predictor.accepts.next_token):
+            raise InputError(accepted.reason)
+        chosen, request = self._chosen(start), self._context(context, special)
         ids = np.zeros(0, np.int64) if request is None else request.ids
         if chosen.id is None and not len(ids):
             raise InputError("with a given start, the next token needs a context of one token at least")
@@ -159,14 +178,8 @@ class LanguageModel(Basis):
             raise InputError(
                 f"the context has {seen} embeddings, start symbol included, and the model takes {most}: shorten it"
             )
-        if self.chain is not None:
-            place = Place(np.append(ids, 0), np.arange(len(ids)), len(ids), chosen.id)
-            return Conditional(self.chain.conditionals([place])[0], seen, chosen, self.tokenizer, self.model.name)
-        body = Body(np.append(ids, 0), len(ids), chosen.id)  # the last token only marks the place that is asked about
-        job = plan([body], self.model.max_rows, False, None)
-        node = int(job.question.forest.parent_N[job.node_T[0]])
-        logprobs = self.engine.distribution(job.question, node)
-        return Conditional(logprobs, int(job.context_T[0]), chosen, self.tokenizer, self.model.name)
+        [logprob_V] = self.predictor.next_token([Item(ids, 0, chosen.id)])
+        return Conditional(logprob_V, seen, chosen, self.tokenizer, self.model.name)
 
     def pseudo_log_likelihood(self, text: Any, *, context: Any = None, **options: Any) -> PseudoScore:
         """Σ log Pr(x_i | all other tokens) of one text: a score, and no probability. See `pseudo_log_likelihoods`."""
@@ -225,20 +238,16 @@ class LanguageModel(Basis):
         """
         from chainrule.generation.choices import choose_among
         from chainrule.generation.generate import generate
-        from chainrule.generation.infill import generate_in_order
 
-        wanted, given, chosen = Options(**options), self._given(context, special), self._chosen(start)
-        Settings(top=wanted.top).check(self.model.head.size)
+        chosen, how = self._chosen(start), Options(**options)
+        request = self._context(context, special)
+        Settings(top=how.top).check(self.model.head.size)
         if among is not None:
-            asked = {"start": start, "end": end, "order": order, "top": wanted.top, "special": special}
-            made = choose_among(self.rank(context, among, **asked), wanted)
-        elif self.causal and (order is None or (isinstance(order, str) and order == "left-to-right")):
-            made = generate(self.engine, self.tokenizer, given, chosen, self._end(end), wanted)
-        elif end is not None and end is not False:
-            raise InputError("in an order the length of the text is given, so no end symbol is predicted: leave end= out")
+            ranked = self.rank(context, among, start=start, end=end, order=order, top=how.top, special=special)
+            texts = choose_among(ranked, how)
         else:
-            made = generate_in_order(self.any_order, self.tokenizer, given, chosen, order, wanted)
-        return made if options.get("samples") is not None else made[0]
+            texts = generate(self.predictor, self.tokenizer, request, chosen, end, order, how)
+        return texts if options.get("samples") is not None else texts[0]
 
     def infill(
         self,
@@ -260,11 +269,10 @@ class LanguageModel(Basis):
         """
         from chainrule.generation.infill import infill
 
-        wanted, chosen = Options(**options), self._chosen(start)
-        Settings(top=wanted.top).check(self.model.head.size)
-        reading = Reading.of(special)
-        made = infill(self.any_order, self.tokenizer, template, lengths, chosen, order, wanted, reading)
-        return made if options.get("samples") is not None else made[0]
+        how, chosen, reading = Options(**options), self._chosen(start), Reading.of(special)
+        Settings(top=how.top).check(self.model.head.size)
+        texts = infill(self.predictor.any_order, self.tokenizer, template, lengths, chosen, order, how, reading)
+        return texts if options.get("samples") is not None else texts[0]
 
     def verify(self, texts: Any = None, *, progress: Callable[[str, int, int], None] | None = None) -> Report:
         """Try on this model and machine, property by property, that the numbers are right; print it, or ask `passed`.
@@ -276,14 +284,14 @@ class LanguageModel(Basis):
         """
         from chainrule.verify import verify
 
-        if self._engine is None:
-            raise InputError(f"{self._no_next_token()}; the properties that verify tries are those of causal models")
+        if not (accepted := self.predictor.accepts.left_to_right):
+            raise InputError(accepted.reason)
         return verify(self, texts if texts is None or isinstance(texts, str) else many(texts), progress)
 
     def embed(self, ids: Any) -> torch.Tensor:
         """The token embeddings of `ids`, T × D, as `score(embeddings=...)` takes them."""
-        if self._engine is None:
-            raise InputError(f"{self._no_next_token()}; it takes token ids and masks, so its embeddings serve for nothing here")
+        if not (accepted := self.predictor.accepts.embed):
+            raise InputError(accepted.reason)
         request = requests([as_ids(ids)], None, None, self.model.embeddings)[0]
         embedding_TD = self.model.embed(torch.from_numpy(request.ids).to(self.model.device))
         return embedding_TD.detach().clone()  # not made in inference mode: what comes back may be written to
@@ -293,21 +301,38 @@ class LanguageModel(Basis):
         texts: list[Any],
         contexts: list[Any],
         *,
-        start: str | int | None = None,
-        order: Any = None,
         special: str | None = None,
         context_special: str | None = None,
         **options: Any,
     ) -> Scores | Mixtures:
         """`score_batch`, of items with a context each."""
-        scores = self._score(self._requests(texts, contexts, special, context_special), start, order=order, **options)
-        return Mixtures.of(scores, len(texts)) if order is not None and is_several(order) else scores
+        scores = self._score(self._requests(texts, contexts, special, context_special), **options)
+        return Mixtures.of(scores, len(texts)) if is_several(options.get("order")) else scores
 
-    def _requests(
-        self, texts: list[Any], contexts: list[Any], special: str | None, context_special: str | None
-    ) -> list[Request]:
-        reading = Reading.of(special, context_special)
-        return requests(texts, contexts, self.tokenizer, self.model.head.size, reading)
+    def _score(
+        self,
+        requests: list[Request],
+        *,
+        start: str | int | None = None,
+        end: bool | int | None = None,
+        order: Any = None,
+        seed: int = 0,
+        **options: Any,
+    ) -> Scores:
+        unknown, end_id = options.keys() - {option.name for option in fields(Settings)}, self._end(end)
+        if unknown:
+            raise TypeError(f"unknown option: {', '.join(map(repr, sorted(unknown)))}")
+        if not is_whole(seed, 0):
+            raise InputError(f"seed must be a whole number of 0 or more, not {short(seed)}")
+        accepts = self.predictor.accepts
+        if not accepts.pairs and any(request.segments for request in requests):
+            raise InputError(accepts.pairs.reason)
+        if end_id is not None and (order is not None or not accepts.end_symbol):
+            raise InputError(
+                "in an order the length of the text is given, so no end symbol is predicted: leave end= or order= out"
+            )
+        settings, chosen = Settings(**options), self._chosen(start)
+        return score_requests(self.predictor, self.tokenizer, requests, chosen, end_id, settings, order=order, seed=seed)
 
     def _pseudo(
         self,
@@ -319,33 +344,32 @@ class LanguageModel(Basis):
         **options: Any,
     ) -> list[PseudoScore]:
         made = self._requests(texts, contexts, special, context_special)
-        return pseudo_scores(orderless(self.any_order), self.tokenizer, made, self.start, **options)
+        if not (accepted := self.predictor.accepts.pseudo):
+            raise InputError(accepted.reason)
+        return pseudo_scores(self.predictor.any_order, self.tokenizer, made, self.start, **options)
 
-    def _score(
-        self,
-        made: list[Request],
-        start: str | int | None,
-        *,
-        end: bool | int | None = None,
-        order: Any = None,
-        seed: int = 0,
-        **options: Any,
-    ) -> Scores:
-        unknown, end_id = options.keys() - {option.name for option in fields(Settings)}, self._resolved_end(end)
-        if unknown:
-            raise TypeError(f"unknown option: {', '.join(map(repr, sorted(unknown)))}")
-        if not is_whole(seed, 0):
-            raise InputError(f"seed must be a whole number of 0 or more, not {short(seed)}")
-        orders = None
-        if self.chain is not None and not self.chain.causal and any(request.segments for request in made):
-            raise InputError(
-                f"pairs of texts are for causal models, not for {self.model.name}: give one of the two as context="
-            )
-        if order is not None or not self.causal:
-            if end_id is not None and (order is not None or not (self.chain and self.chain.causal)):
-                raise InputError(
-                    "in an order the length of the text is given, so no end symbol is predicted: leave end= or order= out"
-                )
-            asked = "left-to-right" if order is None else order
-            orders = partial(Orders.of, order=asked, seed=seed, chain=lambda: self.any_order, ordinary=self.causal)
-        return score_requests(self.predictor, self.tokenizer, made, self._chosen(start), end_id, Settings(**options), orders)
+    def _requests(
+        self, texts: list[Any], contexts: list[Any], special: str | None, context_special: str | None
+    ) -> list[Request]:
+        reading = Reading.of(special, context_special)
+        return requests(texts, contexts, self.tokenizer, self.model.head.size, reading)
+
+    def _context(self, context: Any, special: str | None) -> Request | None:
+        """One text or one sequence of token ids before what is asked for; None for none."""
+        reading = Reading.of(special)
+        if is_empty(context):
+            return None
+        request = requests([context], None, self.tokenizer, self.model.head.size, reading)[0]
+        if request.segments:
+            raise InputError("what stands before is one text or one sequence of token ids, not a pair of texts")
+        return request
+
+    def _start(self, requested: str | int) -> Start:
+        return self.predictor.start(requested, self.tokenizer)
+
+    def _chosen(self, start: str | int | None) -> Start:
+        return self.start if start is None else self._start(start)
+
+    def _end(self, requested: bool | int | None) -> int | None:
+        eos = self.tokenizer.eos_id if self.tokenizer else None
+        return resolve_end(requested, vocab_size=self.model.head.size, tokenizer_eos=eos, config_eos=self.model.eos_id)

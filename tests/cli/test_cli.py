@@ -7,13 +7,20 @@ import io
 import json
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, ClassVar
 
 import pyarrow
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
 import torch
+import typer
+from typer.testing import CliRunner
+
+from chainrule.cli.main import app
+from chainrule.cli.spread import spread
 
 TEXTS = ["The quick brown fox", "Hello world, hello there!", "a", "naïve café 🎉"]
 
@@ -195,12 +202,12 @@ def test_bad_input_is_one_clear_line_and_exit_code_2(run, files, tmp_path, case)
     assert set(tmp_path.iterdir()) == before  # nothing half-written is left
 
 
-def test_an_empty_line_is_named_and_what_stands_before_it_is_scored(run, files, tiny):
+def test_an_empty_line_is_named_and_the_lines_before_it_are_scored(run, files, tiny):
     code, out, err = run("score", "--file", files["EMPTY"])
     assert (code, [float(row["logprob"]) for row in rows_of(out)]) == (2, [tiny.score("a").logprob])
     assert err == (
-        "chainrule: line 2 of empty.txt is empty, so there is no token to score; --skip-empty leaves such rows out. "
-        "1 row is written: go on with --from 1 (and --skip-bad to leave such rows out)\n"
+        "chainrule: line 2 of empty.txt is empty, so there is no token to score; --skip-empty skips such rows. "
+        "1 row is written: continue with --from 1 (and --skip-bad to skip such rows)\n"
     )
 
 
@@ -236,11 +243,72 @@ def test_a_reader_that_stops_reading(tiny_folder):
     assert "Exception ignored" not in err
 
 
+COMMANDS = ["score", "rank", "next", "explain", "pseudo", "generate", "infill", "verify", "pull", "models"]
+
+
+HEAVY = ("torch", "transformers", "numpy", "pyarrow")
+
+
 def test_help_imports_nothing_heavy():
-    code = (
-        "import sys, chainrule.cli.main; sys.exit(any(m in sys.modules for m in ('torch', 'transformers', 'numpy', 'pyarrow')))"
-    )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    code = f"""
+import sys, typer
+from chainrule.cli.main import app
+command = typer.main.get_command(app)
+for line in sys.stdin:
+    command.main(line.split(), standalone_mode=False)
+print(sorted({{"pydantic", *{HEAVY}}} & set(sys.modules)), file=sys.stderr)
+"""
+    pages = "\n".join(["--help", *(f"{name} -h" for name in COMMANDS)])
+    result = subprocess.run([sys.executable, "-c", code], input=pages, capture_output=True, text=True, check=True)
+    assert result.stderr == "[]\n"
+    assert result.stdout.count("Usage: ") == 1 + len(COMMANDS)
+
+
+@pytest.mark.parametrize("line", ["score --nope", "rank", "score a --threads x", "score a --end --dtype a --dtype b", "none"])
+def test_bad_arguments_import_nothing_heavy(line):
+    code = f"""
+import sys, chainrule.cli.main as main
+sys.argv[1:] = {line.split()}
+try:
+    main.main()
+except SystemExit as exit:
+    print(exit.code, [name for name in {HEAVY} if name in sys.modules])
+"""
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "2 []\n"
+
+
+def test_every_option_has_a_help_text():
+    found = typer.main.get_command(app).commands
+    assert sorted(found) == sorted(COMMANDS)
+    assert [(name, p.name) for name, command in found.items() for p in command.params if not p.help] == []
+
+
+@dataclass(frozen=True)
+class Size:
+    """Two options in a group."""
+
+    panel: ClassVar = "Size"
+    width: Annotated[int, typer.Option(help="Its width.")] = 3
+    height: Annotated[int, typer.Option(help="Its height.")] = 2
+
+
+def paint(*, name: Annotated[str, typer.Argument(help="What.")], size: Size) -> None:
+    typer.echo(f"{name} {size.width} {size.height}")
+
+
+def test_a_group_is_spread_over_options():
+    tree = typer.Typer()
+    tree.command()(spread(paint))
+    runner = CliRunner()
+    assert runner.invoke(tree, ["a", "--height", "5"]).stdout == "a 3 5\n"
+    assert runner.invoke(tree, ["a"]).stdout == "a 3 2\n"
+    assert "─ Size ─" in runner.invoke(tree, ["--help"]).stdout
+    smaller = typer.Typer()
+    smaller.command()(spread(paint, omit=["height"]))
+    assert runner.invoke(smaller, ["a", "--height", "5"]).exit_code == 2
+    assert runner.invoke(smaller, ["a", "--width", "7"]).stdout == "a 7 2\n"
+    with pytest.raises(ValueError, match="no group of paint has depth"):
+        spread(paint, omit=["depth"])
 
 
 def test_threads_are_set_and_dtype_auto_says_why(run, monkeypatch):

@@ -1,4 +1,4 @@
-"""Growing texts on the command line: what it prints, step by step where asked, what it writes, and bad input."""
+"""Generation on the command line: what it prints, step by step where asked, what it writes, and bad input."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_without_a_context(run, tiny):
     assert rows_of(out)[0]["kind"] == "joint"
 
 
-def test_the_seed_that_was_drawn_is_told(run):
+def test_the_seed_that_was_drawn_is_reported(run):
     _, out, _ = run("generate", CONTEXT, "--method", "sample", "--length", "12")
     _, again, _ = run("generate", CONTEXT, "--method", "sample", "--length", "12", "--seed", rows_of(out)[0]["seed"])
     assert again == out
@@ -134,8 +134,8 @@ def test_steps_as_they_happen(run, tiny):
         number, context = line.split()[:2]
         assert (int(number), int(context)) == (i, s.contexts[i])
         assert repr(tiny.tokenizer.token(int(s.ids[i]))) in line
-        told = [float(line.split(name)[1].split()[0]) for name in (" log ", " so far ")]
-        assert told == pytest.approx([s.logprobs[i], running], abs=2e-5)
+        shown = [float(line.split(name)[1].split()[0]) for name in (" log ", " so far ")]
+        assert shown == pytest.approx([s.logprobs[i], running], abs=2e-5)
         assert line.endswith("of " + "  ".join(f"{token!r} {math.exp(logprob):.3g}" for token, logprob in s.top(i)))
     assert last == f"{s.text!r}: log Pr = {s.logprob:.6f} nats, 6 tokens, {s.story()}"
 
@@ -195,11 +195,12 @@ def test_to_a_file(run, tiny, tmp_path, kind):
 
 
 def test_on_a_terminal(run, tiny, monkeypatch: pytest.MonkeyPatch, capsys):
-    from chainrule.cli.growing import Growing
+    from chainrule.cli.growing import run_generation
+    from chainrule.cli.options import StepOptions
 
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
-    options = {"method": "best", "length": 2, "samples": None, "top": None}
-    Growing(explain=False, json=False, output=None).run(lambda: tiny, lambda lm, **how: lm.generate(CONTEXT, **how), options)
+    options = {"method": "best", "length": 2, "samples": None}
+    run_generation(lambda: tiny, lambda lm, **kwargs: lm.generate(CONTEXT, **kwargs), options, StepOptions())
     out = capsys.readouterr().out
     assert "none is more probable" in out
     assert "log Pr" in out

@@ -80,15 +80,15 @@ def test_bad_rows_are_left_out_and_counted(run):
     code, out, err = run("score", "--file", "a.txt", "--file", "j.jsonl", "--skip-bad", "--no-window")
     assert (code, indexed(out)) == (0, [(0, "a"), (2, "b"), (3, "f"), (7, "g")])
     assert err == (
-        "chainrule: 4 rows were left out (--skip-bad); the first: line 2 of a.txt is empty, so there is no token to score; "
-        "--skip-empty leaves such rows out\n"
+        "chainrule: 4 rows were skipped (--skip-bad); the first: line 2 of a.txt is empty, so there is no token to score; "
+        "--skip-empty skips such rows\n"
     )
     _, out, err = run("rank", "The", "--file", "j.jsonl", "--skip-bad", "--skip-empty")
     assert {index for index, _ in indexed(out, "candidate")} == {0, 2, 4}
-    assert "1 row was left out (--skip-bad); the first: line 2 of j.jsonl: column 'text' holds 5" in err
+    assert "1 row was skipped (--skip-bad); the first: line 2 of j.jsonl: column 'text' holds 5" in err
     code, out, err = run("score", "--skip-bad", stdin="\n\n")
     assert (code, out) == (2, "")
-    assert "there is nothing to score: every row was left out" in err
+    assert "there is nothing to score: every row was skipped" in err
 
 
 def test_without_it_the_first_bad_row_ends_the_run(run):
@@ -98,7 +98,7 @@ def test_without_it_the_first_bad_row_ends_the_run(run):
     code, out, err = run("score", "--file", "j.jsonl")
     assert (code, indexed(out)) == (2, [(0, "f")])
     assert err.endswith(
-        "holds 5, which is no text. 1 row is written: go on with --from 1 (and --skip-bad to leave such rows out)\n"
+        "holds 5, which is no text. 1 row is written: continue with --from 1 (and --skip-bad to skip such rows)\n"
     )
 
 
@@ -109,37 +109,37 @@ def test_compressed_standard_input_and_other_encodings(run):
 
 
 BAD = [
-    (("score", "hi", "--dtype", "float32", "--dtype", "float32"), "--dtype is given 2 times, and takes one value"),
+    (("score", "hi", "--dtype", "float32", "--dtype", "float32"), "--dtype is given 2 times, but takes one value"),
     (("score", "hi", "-o", "x.csv", "--output", "y.csv"), "--output is given 2 times"),
-    (("score", "c.csv"), "c.csv is a file: --file c.csv reads it; to score these words themselves, pipe them in"),
+    (("score", "c.csv"), "c.csv is a file: --file c.csv reads it; to score its name as a text, give it on standard input"),
     (("pseudo", "c.csv"), "c.csv is a file"),
     (("rank", "hi", "c.csv", "b"), "c.csv is a file"),
     *((("score", "hi", option, value), f"{option} is for --file and standard input") for option, value in (
         ("--column", "text"), ("--context-column", "x"), ("--pair-column", "x"), ("--format", "csv"), ("--encoding", "utf-8"),
         ("--quotes", "csv"), ("--from", "0"))),
-    (("score", "--file", "a.txt", "--column", "text"), "--column is for tables, and a.txt is read as plain lines: say"),
-    (("score", "--file", "a.txt", "--quotes", "csv"), "--quotes is for CSV and TSV, and a.txt is read as text"),
+    (("score", "--file", "a.txt", "--column", "text"), "--column is for tables, but a.txt is read as plain lines: give"),
+    (("score", "--file", "a.txt", "--quotes", "csv"), "--quotes is for CSV and TSV, but a.txt is read as text"),
     (("score", "--file", "c.csv", "--encoding", "klingon"), "--encoding 'klingon' is no encoding"),
     (("score", "--file", "c.csv", "--encoding", "rot13"), "--encoding 'rot13' is no encoding"),
-    (("score", "--format", "parquet", "--encoding", "utf-8"), "--encoding is for text, and standard input is read as parquet"),
+    (("score", "--format", "parquet", "--encoding", "utf-8"), "--encoding is for text, but standard input is read as parquet"),
     (("score", "-f", "-", "-f", "-"), "--file - is given twice"),
     (("score", "-f", "a.txt", "-f", "none.txt"), "cannot read none.txt"),
     (("score", "hi", "--json", "-o", "x.csv"), "give --json or --output, not both"),
     (("rank", "hi", "a", "--json", "-o", "x.csv"), "give --json or --output, not both"),
     (("pseudo", "hi", "--json", "-o", "x.csv"), "give --json or --output, not both"),
-    (("score", "hi", "--no-window", "--stride", "3"), "--stride is for windows, and --no-window refuses them"),
+    (("score", "hi", "--no-window", "--stride", "3"), "--stride is for windows, but --no-window is given"),
     (("score", "hi", "--no-window", "--window", "3"), "--window is for windows"),
-    (("score", "hi", "--top", "3"), "it goes with --per token, or with --json for a single text"),
-    (("score", "--file", "a.txt", "--json", "--top", "3"), "it goes with --per token"),
+    (("score", "hi", "--top", "3"), "use --per token, or with --json for a single text"),
+    (("score", "--file", "a.txt", "--json", "--top", "3"), "use --per token"),
     (("score", "hi", "--seed", "3"), "--seed is for random orders"),
     (("score", "hi", "--start", "9" * 5000), "start="),
     (("score", "hi", "--start", "²"), "start='²'"),
     (("score", "hi", "--order", "9" * 5000), "--order takes whole numbers"),
-    (("score", "--file", "a.txt", "--from", "3"), "there is no row 3 to begin from (--from): the input has 3, counted from 0"),
+    (("score", "--file", "a.txt", "--from", "3"), "--from 3 is past the last row: the input has 3 rows, counted from 0"),
     *((("verify", option, *value), f"{option} is for the texts of --file") for option, value in (
         ("--column", ["x"]), ("--format", ["csv"]), ("--encoding", ["utf-8"]), ("--quotes", ["csv"]), ("--skip-empty", []))),
     (("verify", "--decode", "x", "--json"), "--json is for reports"),
-    (("verify", "--code", "-"), "name the file for the code with --output"),
+    (("verify", "--code", "-"), "give --output for the code"),
 ]  # fmt: skip
 
 

@@ -44,8 +44,8 @@ def test_what_was_done_before_a_bad_row_stays(run, kind):
     code, out, err = run("score", "--file", "a.txt", "-o", f"o.{kind}")
     assert (code, out) == (2, "")
     assert err == (
-        "chainrule: line 6 of a.txt is empty, so there is no token to score; --skip-empty leaves such rows out. "
-        f"5 rows are kept in o.incomplete.{kind}: go on with --from 5 (and --skip-bad to leave such rows out)\n"
+        "chainrule: line 6 of a.txt is empty, so there is no token to score; --skip-empty skips such rows. "
+        f"5 rows are kept in o.incomplete.{kind}: continue with --from 5 (and --skip-bad to skip such rows)\n"
     )
     assert Path(f"o.{kind}").read_text() == "before"
     assert texts_in(f"o.incomplete.{kind}") == [f"text {i}" for i in range(5)]
@@ -56,7 +56,7 @@ def test_what_was_done_before_a_bad_row_stays(run, kind):
     assert len(os.listdir()) == 4  # the one kept before is there as well
 
 
-@pytest.mark.parametrize(("rows", "kept"), [(4, "3 rows are kept in o.incomplete.csv: go on with --from 3"), (2, None)])
+@pytest.mark.parametrize(("rows", "kept"), [(4, "3 rows are kept in o.incomplete.csv: continue with --from 3"), (2, None)])
 def test_an_interrupt(run, monkeypatch, rows, kept):
     """Ctrl-C in the second shard, or in the first."""
     ask, asked = LanguageModel.score_batch, []
@@ -170,7 +170,7 @@ def start(tiny_folder: Path, tmp_path: Path):
 @pytest.mark.parametrize(
     ("line", "code", "out", "says"),
     [
-        ("score hi MODEL >&-", 2, "", "standard output is closed: write a file with --output, or leave it open"),
+        ("score hi MODEL >&-", 2, "", "standard output is closed: open it, or write a file with --output"),
         ("score MODEL <&-", 2, "", "standard input is closed: give texts, or --file"),
         ("score hi MODEL >/dev/full", 2, "", "cannot write to standard output: No space left on device"),
         ("models --json >/dev/full", 2, "", "cannot write to standard output: No space left on device"),
@@ -202,7 +202,8 @@ def test_a_signal_keeps_what_is_done(start, tmp_path, number):
     table = pyarrow.parquet.read_table(tmp_path / "o.incomplete.parquet")
     assert process.returncode == 128 + number
     assert (
-        err == f"chainrule: interrupted. {len(table)} rows are kept in o.incomplete.parquet: go on with --from {len(table)}\n"
+        err
+        == f"chainrule: interrupted. {len(table)} rows are kept in o.incomplete.parquet: continue with --from {len(table)}\n"
     )
     assert table["index"].to_pylist() == list(range(len(table)))
 

@@ -69,7 +69,7 @@ def test_texts_of_ones_own(run, tmp_path):
     assert run("--file", "-", stdin="Hello world\n")[0] == 0
     assert "line 2 of standard input is empty" in run("--file", "-", stdin="Hello\n\nworld\n")[2]
     assert "2 texts to tokens" in run("--file", "-", "--skip-empty", stdin="Hello\n\nworld\n")[1]
-    assert run("--file", "-", stdin="")[2] == "chainrule: there is nothing to verify on: the input holds no text\n"
+    assert run("--file", "-", stdin="")[2] == "chainrule: there is nothing to verify on: the input has no text\n"
 
 
 def test_a_text_is_coded_and_brought_back(run, tmp_path):
@@ -78,7 +78,7 @@ def test_a_text_is_coded_and_brought_back(run, tmp_path):
     code, out, err = run("--code", str(file))
     assert code == 0
     assert "round trip" in out
-    assert err == f"chainrule: the code is in {file}.code; chainrule verify --decode {file}.code gives the text back\n"
+    assert err == f"chainrule: the code is in {file}.code; chainrule verify --decode {file}.code restores the text\n"
     assert run("--decode", f"{file}.code", "-o", str(back))[:2] == (0, "")
     assert back.read_bytes() == TEXT.encode()
     assert run("--decode", f"{file}.code")[1] == TEXT.replace("\r\n", "\n")  # as the runner reads it
@@ -99,14 +99,14 @@ def test_bad_input(run, tmp_path, tiny_folder):
         (("--code", str(tmp_path / "none")), "cannot read"),
         (("--code", str(binary)), "is not UTF-8: byte 0xff at its byte 3"),
         (("--code", str(empty)), "is empty, so there is nothing to code"),
-        (("--code", str(text), "-o", str(binary)), "is there, and is no code of chainrule"),
+        (("--code", str(text), "-o", str(binary)), "exists and is not a chainrule code"),
         (("--code", str(text), "-o", str(tmp_path / "no" / "where")), "cannot write"),
         (("--decode", str(text)), "this is no code of chainrule: it begins with b'Hello world'"),
         (("--decode", str(cut)), "the code is cut short"),
         (("--decode", f"{text}.code", "--dtype", "float64"), "dtype: float32 then, float64 now"),
         (("--decode", f"{text}.code", "-o", str(tmp_path / "no" / "where")), "cannot write"),
         (("--code", str(text), "--decode", str(text)), "give one of --file, --code and --decode"),
-        (("-o", "x"), "--output goes with --code or --decode"),
+        (("-o", "x"), "--output needs --code or --decode"),
         ((str(tiny_folder), "--model", str(tiny_folder)), "name one model, not two"),
         (("--model", "no/such/model"), "no/such/model"),
     ]:

@@ -16,8 +16,8 @@ from text_zoo import byte_level
 
 import chainrule
 from chainrule import AnyOrderConfig, AnyOrderForCausalLM, InputError, LanguageModel, ModelError
-from chainrule.engine.predictors.any_order import AnyOrderChain
-from chainrule.engine.predictors.base import Place
+from chainrule.engine.predictors.any_order import AnyOrderPredictor
+from chainrule.engine.predictors.base import Cloze
 from chainrule.engine.selfcheck.probe import choose
 from chainrule.forest.permutations import Ordered
 from chainrule.models.any_order import AnyOrderModel
@@ -43,7 +43,7 @@ def test_factors_are_those_of_its_own_forward(name: str, ids: list[int], data: s
     lm, own = tiny_any_order(name, dtype="float64").lm, tiny_any_order(name, dtype="float64").own
     order = data.draw(st.permutations(range(len(ids))))
     score = lm.score(ids, order=order)
-    assert lm.engine.path == "forest"
+    assert lm.engine.strategy == "forest"
     assert np.abs(score.logprobs - factors_in_order(own, ids, order, START)).max() < 1e-12
     assert score.ids.tolist() == ids
     assert score.contexts.tolist() == [1 + order.index(place) for place in range(len(ids))]
@@ -90,9 +90,9 @@ def test_what_comes_later_in_the_order_has_no_effect_at_all(name: str):
 def test_where_a_known_token_stands_has_an_effect(name: str):
     """The same tokens in the same steps, in other places; and the same tokens known, another place asked about."""
     lm = tiny_any_order(name).lm
-    [ab] = lm.chain.conditionals([Place(np.array([5, 9, 0, 0]), np.array([0, 1]), 2, START)])
-    [ba] = lm.chain.conditionals([Place(np.array([9, 5, 0, 0]), np.array([1, 0]), 2, START)])
-    [later] = lm.chain.conditionals([Place(np.array([5, 9, 0, 0]), np.array([0, 1]), 3, START)])
+    [ab] = lm.predictor.conditionals([Cloze(np.array([5, 9, 0, 0]), np.array([0, 1]), 2, START)])
+    [ba] = lm.predictor.conditionals([Cloze(np.array([9, 5, 0, 0]), np.array([1, 0]), 2, START)])
+    [later] = lm.predictor.conditionals([Cloze(np.array([5, 9, 0, 0]), np.array([0, 1]), 3, START)])
     assert np.abs(ab - ba).max() > 0.01
     assert np.abs(ab - later).max() > 0.01
 
@@ -102,10 +102,10 @@ def test_one_pass_is_step_by_step(name: str):
     lm, order = tiny_any_order(name).lm, [3, 1, 4, 0, 2, 5]
     ids = np.array(IDS)
     score = lm.score(IDS, order=order)
-    places = [Place(ids, np.array(order[:step], np.int64), order[step], START) for step in range(6)]
-    together = lm.chain.conditionals(places)
+    places = [Cloze(ids, np.array(order[:step], np.int64), order[step], START) for step in range(6)]
+    together = lm.predictor.conditionals(places)
     for step, place in enumerate(places):
-        [alone] = lm.chain.conditionals([place])
+        [alone] = lm.predictor.conditionals([place])
         assert alone.tolist() == together[step].tolist()
         assert alone[IDS[order[step]]] == score.logprobs[order[step]]
         assert abs(np.exp(alone).sum() - 1) < 1e-6
@@ -113,8 +113,8 @@ def test_one_pass_is_step_by_step(name: str):
 
 
 def test_places_not_seen_are_not_looked_at():
-    chain = tiny_any_order("llama").lm.chain
-    a, b = (Place(np.array([5, x, 9, x]), np.array([2, 0]), 1, START) for x in (1, 2))
+    chain = tiny_any_order("llama").lm.predictor
+    a, b = (Cloze(np.array([5, x, 9, x]), np.array([2, 0]), 1, START) for x in (1, 2))
     assert chain.conditionals([a]).tolist() == chain.conditionals([b]).tolist()
     assert chain.conditionals([]).shape == (0, V)
 
@@ -168,9 +168,9 @@ def test_chunks_do_not_change_a_bit(rows: int):
 @pytest.mark.parametrize("start", [None, START, 9])
 def test_given_places_come_first(start: int | None):
     lm, own = tiny_any_order("llama").lm, tiny_any_order("llama").own
-    answer = lm.chain.factors([ordered(IDS, [5, 0, 1], [4, 2, 3], start)])
+    answer = lm.predictor.answer_in_order([ordered(IDS, [5, 0, 1], [4, 2, 3], start)])
     if start is None:
-        want = lm.chain.conditionals([Place(np.array(IDS), np.array([4, 2, 3]), 5)])[0][IDS[5]]
+        want = lm.predictor.conditionals([Cloze(np.array(IDS), np.array([4, 2, 3]), 5)])[0][IDS[5]]
         assert answer.logprob_N[0] == want
     else:
         order = [4, 2, 3, 5, 0, 1]
@@ -279,15 +279,15 @@ def test_embeddings_are_refused():
 
 
 def test_a_chain_names_what_it_cannot_do():
-    chain = tiny_any_order("llama").lm.chain
+    chain = tiny_any_order("llama").lm.predictor
     with pytest.raises(InputError, match="item 1: without a start symbol the first factor has no context"):
-        chain.factors([ordered(IDS, [0, 1, 2, 3, 4, 5]), ordered(IDS, [0, 1, 2, 3, 4, 5], start=None)])
+        chain.answer_in_order([ordered(IDS, [0, 1, 2, 3, 4, 5]), ordered(IDS, [0, 1, 2, 3, 4, 5], start=None)])
     with pytest.raises(InputError, match=r"place 2 behind the places \[0, 2\]: one is named twice"):
-        chain.conditionals([Place(np.array(IDS), np.array([0, 2]), 2, START)])
+        chain.conditionals([Cloze(np.array(IDS), np.array([0, 2]), 2, START)])
     with pytest.raises(InputError, match="item 0: it has 10 tokens, and the model has 9 places"):
-        chain.conditionals([Place(np.zeros(10, np.int64), np.array([0, 2]), 1, START)])
+        chain.conditionals([Cloze(np.zeros(10, np.int64), np.array([0, 2]), 1, START)])
     with pytest.raises(ModelError, match="no any-order model"):
-        AnyOrderChain(tiny("llama").lm.engine)
+        AnyOrderPredictor(tiny("llama").lm.engine)
 
 
 @pytest.mark.parametrize("order", [[[0, 1, 2, 3, 4, 4]], [[0, 1, 2]], [[1, 2, 3, 4, 5, 6]], [[-1, 0, 1, 2, 3, 4]]])
@@ -312,7 +312,7 @@ def test_places_that_are_no_number_are_refused(places: object):
 def test_other_trunks_take_the_path_that_they_can():
     """Relative biases are the batch path's: rows are not carried, and the numbers are the same."""
     lm, own = tiny_any_order("bloom").lm, tiny_any_order("bloom").own
-    assert lm.engine.path == "batch"
+    assert lm.engine.strategy == "batch"
     orders = [list(order) for order in ORDERS[::5]]
     for score, order in zip(lm.score(IDS[:4], order=orders), orders, strict=True):
         assert np.abs(score.logprobs - factors_in_order(own, IDS[:4], order, START)).max() < FLOAT32
@@ -320,4 +320,4 @@ def test_other_trunks_take_the_path_that_they_can():
 
 def test_the_engine_is_probed_as_any_other():
     model = AnyOrderModel(untouched_any_order("llama", 6), "tiny")
-    assert isinstance(LanguageModel(model, engine=choose(model)).chain, AnyOrderChain)
+    assert isinstance(LanguageModel(model, engine=choose(model)).predictor, AnyOrderPredictor)

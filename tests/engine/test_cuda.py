@@ -104,7 +104,7 @@ def test_as_on_the_cpu(kind: str):
 def test_wide_heads_against_float64(name: str):
     own = strong(WIDE[name]())
     lm, want = on_gpu(own), exact(own)
-    assert lm.engine.path == "forest", lm.engine.reason
+    assert lm.engine.strategy == "forest", lm.engine.reason
     for rows in (16, 200, 768, 4096):
         assert off(lm.score_batch(texts(), start=0, rows=rows), want) <= ROUNDING, rows
     top = lm.score_batch(texts(), start=0, top=3)

@@ -46,7 +46,7 @@ def test_factors_are_those_of_the_models_own_forward(name: str, way: str):
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_the_path_is_the_fastest_that_is_right(name: str):
-    assert tiny(name).lm.engine.path == ("forest" if name in FOREST else "batch")
+    assert tiny(name).lm.engine.strategy == ("forest" if name in FOREST else "batch")
 
 
 @settings(max_examples=25)

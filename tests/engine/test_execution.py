@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import lineage, prefix_of
 
-from chainrule.engine.engine import PATHS
+from chainrule.engine.engine import STRATEGIES
 from chainrule.forest import Forest
 
 
@@ -44,7 +44,7 @@ def steps(forest: Forest, path: str, rows: int, wanted_N: np.ndarray | None = No
     model = Echo()
     embed = lambda node_R: torch.from_numpy(forest.symbol_N[node_R]).double()[:, None]  # noqa: E731
     wanted_N = forest.depth_N > 0 if wanted_N is None else wanted_N
-    return model, list(PATHS[path](model, forest, wanted_N, embed, rows))
+    return model, list(STRATEGIES[path](model, forest, wanted_N, embed, rows))
 
 
 @settings(max_examples=40)

@@ -13,9 +13,8 @@ from masked_zoo import NO_PLACES, ordered, whole_space
 from model_zoo import untouched, wrap
 
 from chainrule import InputError, LanguageModel, TableModel
-from chainrule.engine.predictors.base import Place
-from chainrule.engine.predictors.marginal import MOST, MarginalChain
-from chainrule.engine.predictors.registry import chain_for, orderless
+from chainrule.engine.predictors.base import Cloze
+from chainrule.engine.predictors.marginal import MOST, MarginalPredictor
 
 
 @pytest.fixture(scope="module")
@@ -32,18 +31,18 @@ def joint(lm: LanguageModel, length: int) -> dict[tuple[int, ...], float]:
 
 
 def test_in_every_order_each_text_has_the_same_probability_and_they_sum_to_one(noisy: LanguageModel):
-    chain = chain_for(noisy.engine)
+    chain = MarginalPredictor(noisy.engine)
     left_to_right = np.log(list(joint(noisy, 4).values()))
     for texts in whole_space(range(3), 4, start_id=noisy.start.id).values():
-        logprobs = chain.factors(texts).logprob_N.reshape(-1, 4).sum(1)
+        logprobs = chain.answer_in_order(texts).logprob_N.reshape(-1, 4).sum(1)
         assert logprobs == pytest.approx(left_to_right, abs=1e-12)
         assert np.exp(logprobs).sum() == pytest.approx(1, abs=1e-12)
 
 
 def test_conditionals_are_ratios_of_sums(noisy: LanguageModel):
-    chain, p = noisy.any_order, joint(noisy, 4)
+    chain, p = noisy.predictor.any_order, joint(noisy, 4)
     ids, start = np.array([1, 2, 0, 1]), noisy.start.id
-    places = [Place(ids, np.array(seen), t, start) for t in range(4) for n in range(4)
+    places = [Cloze(ids, np.array(seen), t, start) for t in range(4) for n in range(4)
               for seen in permutations([s for s in range(4) if s != t], n)]  # fmt: skip
     wanted = np.stack([oracle.marginal_conditional(p, ids, place.seen.astype(int), place.target)
                        for place in (q._replace(seen=q.seen.astype(np.int64)) for q in places)])  # fmt: skip
@@ -52,9 +51,9 @@ def test_conditionals_are_ratios_of_sums(noisy: LanguageModel):
 
 
 def test_what_is_known_of_a_factor(noisy: LanguageModel):
-    answer = noisy.any_order.factors([ordered([1, 2, 0], [2, 0, 1], start_id=3)], top=2)
-    wanted = noisy.any_order.conditionals(
-        [Place(np.array([1, 2, 0]), np.array(seen, np.int64), t, 3) for seen, t in (([], 2), ([2], 0), ([2, 0], 1))]
+    answer = noisy.predictor.any_order.answer_in_order([ordered([1, 2, 0], [2, 0, 1], start_id=3)], top=2)
+    wanted = noisy.predictor.any_order.conditionals(
+        [Cloze(np.array([1, 2, 0]), np.array(seen, np.int64), t, 3) for seen, t in (([], 2), ([2], 0), ([2, 0], 1))]
     )
     assert answer.logprob_N.tolist() == wanted[[0, 1, 2], [0, 1, 2]].tolist()
     assert answer.rank_N.tolist() == [oracle.rank(row, token) for row, token in zip(wanted, [0, 1, 2], strict=True)]
@@ -69,42 +68,42 @@ def test_a_network_too():
                                    num_attention_heads=2, bos_token_id=4, eos_token_id=1))  # fmt: skip
     lm = wrap(own)
     for order, texts in whole_space(range(5), 3, start_id=lm.start.id).items():
-        logprobs = lm.any_order.factors(texts).logprob_N.reshape(-1, 3).sum(1)
+        logprobs = lm.predictor.any_order.answer_in_order(texts).logprob_N.reshape(-1, 3).sum(1)
         assert np.exp(logprobs).sum() == pytest.approx(1, abs=1e-6), order
         assert logprobs == pytest.approx(lm.score_batch([t.ids_L for t in texts]).logprob, abs=1e-5)
 
 
 def test_all_texts_of_a_length_are_scored_once(noisy: LanguageModel):
-    chain = MarginalChain(noisy.engine)
-    first = chain.factors([ordered([1, 2, 0], [2, 0, 1], start_id=3), ordered([1, 2, 0], [2, 1, 0], start_id=3)])
+    chain = MarginalPredictor(noisy.engine)
+    first = chain.answer_in_order([ordered([1, 2, 0], [2, 0, 1], start_id=3), ordered([1, 2, 0], [2, 1, 0], start_id=3)])
     assert (first.rows, first.contexts) == (
         9 * 3,
         5,
     )  # nine paths; x_2 is the first in both orders
-    again = chain.factors([ordered([0, 0, 0], [1, 0, 2], start_id=3)])
+    again = chain.answer_in_order([ordered([0, 0, 0], [1, 0, 2], start_id=3)])
     assert (again.rows, again.contexts) == (0, 3)
 
 
 def test_without_a_start_symbol_the_first_token_is_given(noisy: LanguageModel):
-    chain = noisy.any_order
+    chain = noisy.predictor.any_order
     for order, texts in whole_space(range(3), 3, given=1).items():
         if order[0] != 0:
             with pytest.raises(InputError, match=r"item 0: without a start symbol .* knows nothing of the first token"):
-                chain.factors(texts)
+                chain.answer_in_order(texts)
             continue
-        logprobs = chain.factors(texts).logprob_N.reshape(-1, 2).sum(1)
+        logprobs = chain.answer_in_order(texts).logprob_N.reshape(-1, 2).sum(1)
         assert logprobs == pytest.approx(noisy.score_batch([t.ids_L for t in texts], start="given").logprob, abs=1e-12)
     with pytest.raises(InputError, match="must be given, or first"):
-        chain.conditionals([Place(np.array([0, 1]), NO_PLACES, 0)])
+        chain.conditionals([Cloze(np.array([0, 1]), NO_PLACES, 0)])
 
 
 def test_behind_what_is_impossible_nothing_is_possible():
     lm = LanguageModel(TableModel(["A", "B"], {"": [1, 0], "A": [0.25, 0.75], "B": [0.5, 0.5]}, probabilities=True))
-    answer = lm.any_order.factors([ordered([1, 0], [0, 1], start_id=2), ordered([1, 0], [1, 0], start_id=2)])
+    answer = lm.predictor.any_order.answer_in_order([ordered([1, 0], [0, 1], start_id=2), ordered([1, 0], [1, 0], start_id=2)])
     assert answer.logprob_N.tolist() == [-math.inf, -math.inf, math.log(0.25), -math.inf]
     assert answer.entropy_N.tolist() == [0, 0, pytest.approx(oracle.entropy(np.log([0.25, 0.75]))), 0]
     assert answer.rank_N[1] == 1
-    assert lm.any_order.conditionals([Place(np.array([1, 0]), np.array([0]), 1, 2)]).tolist() == [[-math.inf] * 2]
+    assert lm.predictor.any_order.conditionals([Cloze(np.array([1, 0]), np.array([0]), 1, 2)]).tolist() == [[-math.inf] * 2]
 
 
 def test_more_texts_than_can_be_summed_over(noisy: LanguageModel):
@@ -112,19 +111,20 @@ def test_more_texts_than_can_be_summed_over(noisy: LanguageModel):
     with pytest.raises(
         InputError, match=r"item 1: table is a causal model.*all 3\^11 texts of 11 tokens .done up to 65,536 of"
     ):
-        noisy.any_order.factors([ordered([0], [0], start_id=3), ordered([0] * 11, range(11), start_id=3)])
+        noisy.predictor.any_order.answer_in_order([ordered([0], [0], start_id=3), ordered([0] * 11, range(11), start_id=3)])
     with pytest.raises(InputError, match="token id 3 is out of range; the model's ids are 0 … 2"):
-        noisy.any_order.factors([ordered([0, 3], [0, 1], start_id=3)])
+        noisy.predictor.any_order.answer_in_order([ordered([0, 3], [0, 1], start_id=3)])
     coin = LanguageModel(TableModel(["H", "T"], {"": [0.25, 0.75]}, probabilities=True, back_off=True))
-    answer = coin.any_order.factors([ordered([0, 1] * 8, range(15, -1, -1), start_id=2)])  # 2^16
+    answer = coin.predictor.any_order.answer_in_order([ordered([0, 1] * 8, range(15, -1, -1), start_id=2)])  # 2^16
     assert answer.logprob_N.sum() == pytest.approx(8 * math.log(3 / 16), abs=1e-9)
 
 
 def test_which_chain_it_is(noisy: LanguageModel):
-    chain = noisy.any_order
-    assert (chain.path, noisy.chain, orderless(chain)) == ("marginal", None, chain)
-    assert noisy.any_order is chain  # and its tables with it
-    assert chain_for(chain) is chain
+    chain = noisy.predictor.any_order
+    assert (chain.strategy, noisy.predictor.strategy) == ("marginal", "batch")
+    assert chain.accepts.pseudo
+    assert noisy.predictor.any_order is chain  # and its tables with it
+    assert chain.any_order is chain
     assert bool(chain.invariance) == bool(noisy.invariant)
     noisy.engine = type(noisy.engine)(noisy.model, "batch")
-    assert noisy.any_order is not chain
+    assert noisy.predictor.any_order is not chain

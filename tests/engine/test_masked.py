@@ -32,8 +32,9 @@ from text_zoo import wordpiece
 
 import chainrule
 from chainrule import InputError, LanguageModel, ModelError, TableModel
-from chainrule.engine.predictors.base import Place
-from chainrule.engine.predictors.masked import MaskedChain
+from chainrule.engine.predictors.base import Cloze
+from chainrule.engine.predictors.causal import CausalPredictor
+from chainrule.engine.predictors.masked import MaskedPredictor
 from chainrule.models.masked import MaskedModel
 from chainrule.text.mask_template import resolve_frame
 
@@ -63,9 +64,9 @@ def want(tiny: Tiny, sequences: list[Any]) -> np.ndarray:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", MASKED)
 def test_in_every_order_all_texts_of_one_length_sum_to_one(name: str, dtype: str):
-    chain = masked(name, dtype).lm.chain
+    chain = masked(name, dtype).lm.predictor
     space = whole_space(TOKENS, 4)
-    logprobs = chain.factors([o for texts in space.values() for o in texts]).logprob_N.reshape(len(space), -1, 4)
+    logprobs = chain.answer_in_order([o for texts in space.values() for o in texts]).logprob_N.reshape(len(space), -1, 4)
     assert len(space) == 24
     assert np.abs(np.exp(logprobs.sum(-1)).sum(-1) - 1).max() < SUMS[dtype]
     assert np.ptp(logprobs.sum(-1), 0).max() > 0.01  # the orders do not agree about any one text, and need not
@@ -75,7 +76,7 @@ def test_in_every_order_all_texts_of_one_length_sum_to_one(name: str, dtype: str
 @pytest.mark.parametrize("name", MASKED)
 def test_factors_are_those_of_one_masked_text_at_a_time(name: str, dtype: str):
     tiny = masked(name, dtype)
-    answer, wanted = tiny.lm.chain.factors(MIXED, top=2), want(tiny, MIXED)
+    answer, wanted = tiny.lm.predictor.answer_in_order(MIXED, top=2), want(tiny, MIXED)
     tokens = np.concatenate([o.ids_L[o.order_T] for o in MIXED])
     assert np.abs(answer.logprob_N - wanted[np.arange(len(tokens)), tokens]).max() < CLOSE[dtype]
     assert answer.rank_N.tolist() == [oracle.rank(row, token) for row, token in zip(wanted, tokens, strict=True)]
@@ -86,20 +87,20 @@ def test_factors_are_those_of_one_masked_text_at_a_time(name: str, dtype: str):
 
 def test_distributions_are_over_what_can_occur():
     tiny = masked("bert")
-    places = [Place(o.ids_L, o.seen(t), int(o.order_T[t])) for o in MIXED for t in range(len(o.order_T))]
-    found = tiny.lm.chain.conditionals(places)
+    places = [Cloze(o.ids_L, o.seen(t), int(o.order_T[t])) for o in MIXED for t in range(len(o.order_T))]
+    found = tiny.lm.predictor.conditionals(places)
     assert found[:, [PAD, CLS, SEP, MASK]].max() == -math.inf
     assert found[:, list(TOKENS)] == pytest.approx(want(tiny, MIXED)[:, list(TOKENS)], abs=1e-5)
-    assert tiny.lm.chain.factors(MIXED).logprob_N == pytest.approx(
+    assert tiny.lm.predictor.answer_in_order(MIXED).logprob_N == pytest.approx(
         [row[place.ids_L[place.target]] for row, place in zip(found, places, strict=True)], abs=1e-6
     )
 
 
 @pytest.mark.parametrize("name", MASKED)
 def test_tokens_later_in_the_order_have_no_effect_at_all(name: str):
-    chain = masked(name).lm.chain
-    a = chain.factors([ordered([4, 5, 6, 7, 4], [3, 0, 4, 1, 2])])
-    b = chain.factors([ordered([4, 7, 4, 7, 4], [3, 0, 4, 1, 2])])  # others in the places 1 and 2, which come last
+    chain = masked(name).lm.predictor
+    a = chain.answer_in_order([ordered([4, 5, 6, 7, 4], [3, 0, 4, 1, 2])])
+    b = chain.answer_in_order([ordered([4, 7, 4, 7, 4], [3, 0, 4, 1, 2])])  # others in the places 1 and 2, which come last
     assert np.array_equal(a.logprob_N[:3], b.logprob_N[:3])
     assert np.array_equal(a.entropy_N[:4], b.entropy_N[:4])
     assert a.logprob_N[4] != b.logprob_N[4]
@@ -115,19 +116,19 @@ def test_each_masked_text_runs_once_and_none_is_padded(monkeypatch: pytest.Monke
         ordered([4, 7, 7], [0, 2, 1]),
         ordered([5, 5], [1, 0]),
     ]
-    answer = tiny.lm.chain.factors(texts, rows=10)
+    answer = tiny.lm.predictor.answer_in_order(texts, rows=10)
     shapes = [tuple(ids.shape) for ids in seen]
     rows = [tuple(row) for ids in seen for row in ids.tolist()]
     assert shapes == [(2, 4), (2, 5), (2, 5)]  # two texts of 2 tokens; ???, 4??, 45?, 4?7 of 3
     assert len(set(rows)) == len(rows) == 6
     assert answer.rows == 2 * 4 + 4 * 5
     assert answer.contexts == 2 + 5  # 4?? is read in two places
-    assert np.array_equal(answer.logprob_N, tiny.lm.chain.factors(texts, rows=10).logprob_N)
+    assert np.array_equal(answer.logprob_N, tiny.lm.predictor.answer_in_order(texts, rows=10).logprob_N)
 
 
 def test_nothing_asked_is_nothing_answered():
-    for chain in (masked("bert").lm.chain, two_stream().lm.chain, TABLE.any_order):
-        assert chain.factors([]).logprob_N.shape == (0,)
+    for chain in (masked("bert").lm.predictor, two_stream().lm.predictor, TABLE.predictor.any_order):
+        assert chain.answer_in_order([]).logprob_N.shape == (0,)
         assert chain.conditionals([]).shape == (0, chain.model.head.size)
     assert masked("bert").lm.pseudo_log_likelihoods([]) == []
 
@@ -135,15 +136,15 @@ def test_nothing_asked_is_nothing_answered():
 def test_the_trunk_is_left_as_it_was():
     own = untouched("deberta_v3")
     own.deberta.forward = kept = own.deberta.forward  # as hooks of other libraries do
-    chain = LanguageModel(MaskedModel(own, "hooked")).chain
-    chain.factors(MIXED)
+    chain = LanguageModel(MaskedModel(own, "hooked")).predictor
+    chain.answer_in_order(MIXED)
     assert own.deberta.forward is kept
     assert "forward" not in vars(masked("bert").lm.model.lm.bert)
 
 
 def test_progress_counts_conditionals():
     said: list[tuple[int, int]] = []
-    masked("bert").lm.chain.factors(MIXED, rows=1, progress=lambda done, total: said.append((done, total)))
+    masked("bert").lm.predictor.answer_in_order(MIXED, rows=1, progress=lambda done, total: said.append((done, total)))
     assert said[-1] == (9, 9)
     assert [done for done, _ in said] == sorted(done for done, _ in said)
 
@@ -159,27 +160,27 @@ def test_progress_counts_conditionals():
 )
 def test_texts_that_cannot_be_scored(ids: list[int], order: Any, says: str):
     with pytest.raises(InputError, match=says):
-        masked("bert").lm.chain.factors([ordered([4], [0]), ordered(ids, order)])
+        masked("bert").lm.predictor.answer_in_order([ordered([4], [0]), ordered(ids, order)])
 
 
 def test_questions_that_make_no_sense():
-    chain, ids = masked("bert").lm.chain, np.array([4, 5, 6])
-    for place, says in ((Place(ids, np.array([0]), 3), "place 3 is none of the 3 places"),
-                        (Place(ids, np.array([0, 1]), 1), "place 1 is seen"),
-                        (Place(np.array([MASK, 5]), np.array([0]), 1), "cannot occur")):  # fmt: skip
+    chain, ids = masked("bert").lm.predictor, np.array([4, 5, 6])
+    for place, says in ((Cloze(ids, np.array([0]), 3), "place 3 is none of the 3 places"),
+                        (Cloze(ids, np.array([0, 1]), 1), "place 1 is seen"),
+                        (Cloze(np.array([MASK, 5]), np.array([0]), 1), "cannot occur")):  # fmt: skip
         with pytest.raises(InputError, match=says):
-            chain.conditionals([Place(ids, np.array([0]), 1), place])
+            chain.conditionals([Cloze(ids, np.array([0]), 1), place])
     with pytest.raises(InputError, match="item 0: token '<2>'"):
-        chain.answer([Place(ids, np.array([0]), 1)], np.array([SEP]))
-    chain.conditionals([Place(np.array([4, MASK, 999]), np.array([0]), 1)])  # what is not seen is not looked at
+        chain.answer([Cloze(ids, np.array([0]), 1)], np.array([SEP]))
+    chain.conditionals([Cloze(np.array([4, MASK, 999]), np.array([0]), 1)])  # what is not seen is not looked at
 
 
 def test_reserved_positions_are_counted():
     assert masked("bert").lm.model.max_rows == MOST
     assert masked("roberta").lm.model.max_rows == MOST - PAD - 1
-    masked("roberta").lm.chain.factors([ordered([4] * (MOST - 3), range(MOST - 3))])
+    masked("roberta").lm.predictor.answer_in_order([ordered([4] * (MOST - 3), range(MOST - 3))])
     with pytest.raises(InputError, match=f"takes {MOST - 1}"):
-        masked("roberta").lm.chain.factors([ordered([4] * (MOST - 2), range(MOST - 2))])
+        masked("roberta").lm.predictor.answer_in_order([ordered([4] * (MOST - 2), range(MOST - 2))])
 
 
 def wordy(**options: Any) -> LanguageModel:
@@ -192,10 +193,10 @@ def wordy(**options: Any) -> LanguageModel:
 
 def test_the_tokenizer_says_what_can_occur():
     lm, tokenizer = wordy(), wordpiece()
-    assert lm.chain.support.left_out.tolist() == [1, 2, 3, *range(tokenizer.size, tokenizer.size + 3)]  # and not [UNK]
-    assert "3 symbols ([CLS], [SEP], [MASK]) and 3 ids without a token" in lm.chain.support.says
-    assert lm.chain.how == "places not yet predicted are masked ([MASK], id 3), between [CLS] and [SEP]"
-    assert (lm.chain.path, bool(lm.invariant)) == ("masked", False)
+    assert lm.predictor.support.left_out.tolist() == [1, 2, 3, *range(tokenizer.size, tokenizer.size + 3)]  # and not [UNK]
+    assert "3 symbols ([CLS], [SEP], [MASK]) and 3 ids without a token" in lm.predictor.support.says
+    assert lm.predictor.how == "places not yet predicted are masked ([MASK], id 3), between [CLS] and [SEP]"
+    assert (lm.predictor.strategy, bool(lm.invariant)) == ("masked", False)
     assert "masked path, start cls" in repr(lm)
 
 
@@ -272,7 +273,7 @@ def test_nan_is_an_error_that_names_the_model():
     lm = LanguageModel(MaskedModel(own, "damaged"))
     own.cls.predictions.bias.data[5] = math.nan
     with pytest.raises(ModelError, match="damaged gave NaN"):
-        lm.chain.factors([ordered([4, 5], [0, 1])])
+        lm.predictor.answer_in_order([ordered([4, 5], [0, 1])])
     refused(own, "off by inf")
 
 
@@ -295,7 +296,7 @@ def small(kind: type, **options: Any) -> Any:
 def test_loaded_by_what_the_config_says(tmp_path: Path, own: Any):
     save(tmp_path, own())
     lm = chainrule.load(tmp_path)
-    assert isinstance(lm.chain, MaskedChain)
+    assert isinstance(lm.predictor, MaskedPredictor)
     assert lm.start.token == "[CLS]"
     assert np.isfinite(lm.pseudo_log_likelihood("Hello there").pll)
 
@@ -309,8 +310,8 @@ def test_a_discriminator_has_no_head(tmp_path: Path):
 def test_a_decoder_stays_causal(tmp_path: Path):
     save(tmp_path, tf.BertLMHeadModel(small(tf.BertConfig, is_decoder=True)))
     lm = chainrule.load(tmp_path)
-    assert lm.chain is None
-    assert lm.any_order.path == "marginal"
+    assert isinstance(lm.predictor, CausalPredictor)
+    assert lm.predictor.any_order.strategy == "marginal"
 
 
 SPECIAL = {"pad_token_id": PAD, "cls_token_id": CLS, "sep_token_id": SEP, "mask_token_id": MASK}

@@ -36,7 +36,7 @@ open("/proc/self/clear_refs", "w").write("5")  # the peak counts from here
 before = megabytes("VmRSS")
 score = lm.score(ids[-{scored}:], context=ids[:-{scored}] or None)
 peak = megabytes("VmHWM")
-print(json.dumps(dict(before=before, peak=peak, path=lm.engine.path, factors=int(np.isfinite(score.logprobs).sum()),
+print(json.dumps(dict(before=before, peak=peak, path=lm.engine.strategy, factors=int(np.isfinite(score.logprobs).sum()),
                       context=int(score.contexts.max()))))
 """
 

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chainrule import InputError
-from chainrule.engine.plan import Body, plan
+from chainrule.engine.plan import plan
+from chainrule.engine.question import Item
 from chainrule.forest import Forest, windows
 
 START = 99
@@ -14,8 +15,8 @@ BODIES = st.lists(
 )
 
 
-def body(ids: list[int], given: int = 0, start: int | None = START, embeddings: torch.Tensor | None = None) -> Body:
-    return Body(np.array(ids), given, start, embeddings)
+def body(ids: list[int], given: int = 0, start: int | None = START, embeddings: torch.Tensor | None = None) -> Item:
+    return Item(np.array(ids), given, start, embeddings)
 
 
 @given(BODIES, st.none() | st.integers(2, 12))
@@ -42,7 +43,7 @@ def test_the_plan_is_that_of_one_body_after_another(drawn: list, rows: int | Non
     assert job.windows_S.tolist() == windows_S
 
 
-def one_after_another(bodies: list[Body], rows: int | None, stride: int) -> tuple[Forest, list[int], list[int]]:
+def one_after_another(bodies: list[Item], rows: int | None, stride: int) -> tuple[Forest, list[int], list[int]]:
     """The slow, obvious plan: the forest, the node of each factor, and how many windows each body takes."""
     sequences, own, counts, used = [], [], [], 0
     for b in bodies:

@@ -1,4 +1,4 @@
-"""What is asked of a chain: its steps, and places that cannot be asked about."""
+"""What is asked of a predictor: its steps, and places that cannot be asked about."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from masked_zoo import ordered
 
 from chainrule import InputError
-from chainrule.engine.predictors.base import Place, Steps, check_places
+from chainrule.engine.predictors.base import Cloze, Steps, check_clozes
 
 ORDERED = st.integers(0, 6).flatmap(
     lambda length: st.tuples(
@@ -33,13 +33,13 @@ def test_steps_are_the_factors_one_after_another(drawn: list):
     assert len(steps) == len(want)
 
 
-def place(seen: list[int], target: int) -> Place:
-    return Place(np.array([5, 6, 7]), np.array(seen, np.int64), target)
+def place(seen: list[int], target: int) -> Cloze:
+    return Cloze(np.array([5, 6, 7]), np.array(seen, np.int64), target)
 
 
 def test_places_that_can_be_asked_about():
-    check_places([place([], 0), place([2, 0], 1), place([0, 1], 2)])
-    check_places([])
+    check_clozes([place([], 0), place([2, 0], 1), place([0, 1], 2)])
+    check_clozes([])
 
 
 @pytest.mark.parametrize(
@@ -54,4 +54,4 @@ def test_places_that_can_be_asked_about():
 )
 def test_places_that_cannot_be_are_named_with_their_item(seen: list[int], target: int, said: str):
     with pytest.raises(InputError, match=f"item 1: {said}"):
-        check_places([place([0], 1), place(seen, target), place([], 9)])
+        check_clozes([place([0], 1), place(seen, target), place([], 9)])

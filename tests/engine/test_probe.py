@@ -50,14 +50,14 @@ def everyone_sees_everything(module: Any, query: Any, key: Any, value: Any, mask
 def test_an_attention_that_ignores_the_mask_is_not_taken(llama: Any, replaced: Any):
     replaced(everyone_sees_everything)
     lm = wrap(llama)
-    assert lm.engine.path == "batch"
+    assert lm.engine.strategy == "batch"
     assert "forest: off by" in lm.engine.reason
     assert agrees(llama, lm)
 
 
 def test_a_path_that_is_not_carried_is_not_taken(llama: Any, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(layout.PathCarry, "settle", lambda self, chunk: None)
-    assert wrap(llama).engine.path == "batch"
+    assert wrap(llama).engine.strategy == "batch"
 
 
 def test_positions_of_the_chunk_instead_of_the_path_are_not_taken(llama: Any, monkeypatch: pytest.MonkeyPatch):
@@ -69,7 +69,7 @@ def test_positions_of_the_chunk_instead_of_the_path_are_not_taken(llama: Any, mo
         return hidden(self, embeddings, **layout)
 
     monkeypatch.setattr(PretrainedModel, "hidden", counted)
-    assert wrap(llama).engine.path == "batch"
+    assert wrap(llama).engine.strategy == "batch"
 
 
 def test_a_path_that_fails_is_not_taken_and_says_why(llama: Any, replaced: Any):
@@ -78,7 +78,7 @@ def test_a_path_that_fails_is_not_taken_and_says_why(llama: Any, replaced: Any):
 
     replaced(broken)
     lm = wrap(llama)
-    assert (lm.engine.path, lm.engine.reason) == ("batch", "forest: RuntimeError: no such kernel")
+    assert (lm.engine.strategy, lm.engine.reason) == ("batch", "forest: RuntimeError: no such kernel")
 
 
 def test_a_window_that_the_attention_is_not_told_of_is_seen(replaced: Any):
@@ -89,7 +89,7 @@ def test_a_window_that_the_attention_is_not_told_of_is_seen(replaced: Any):
     )  # fmt: skip
     own = untouched(config)
     lm = wrap(own)
-    assert lm.engine.path == "batch"
+    assert lm.engine.strategy == "batch"
     assert "beyond its sliding window" in lm.engine.reason
     assert agrees(own, lm)
     assert lm.model.lm.config.sliding_window == own.config.sliding_window == 40
@@ -101,7 +101,7 @@ def test_a_window_that_the_attention_is_told_of_is_taken(window: int):
     config.sliding_window = window
     own = untouched(config)
     lm = wrap(own)
-    assert lm.engine.path == "forest"
+    assert lm.engine.strategy == "forest"
     assert agrees(own, lm)
     assert lm.model.lm.config.sliding_window == window
 
@@ -115,7 +115,7 @@ def test_padding_that_disturbs_leaves_one_sequence_at_a_time(llama: Any, replace
 
     monkeypatch.setattr(PretrainedModel, "hidden", disturbed)
     lm = wrap(llama)
-    assert lm.engine.path == "single"
+    assert lm.engine.strategy == "single"
     assert agrees(llama, lm)
 
 
@@ -244,7 +244,7 @@ def test_a_scale_that_only_the_config_knows_of_leaves_the_head_to_the_model(llam
     lm = wrap(llama)
     assert lm.model.way.own_head
     assert isinstance(lm.model.head, OwnHead)
-    assert lm.engine.path == "forest"
+    assert lm.engine.strategy == "forest"
     assert agrees(llama, lm)
 
 
@@ -260,7 +260,7 @@ def test_a_model_with_a_very_short_context(longest: int):
     config.n_positions = longest
     own = untouched(config)
     lm = wrap(own)
-    assert lm.engine.path == "forest"
+    assert lm.engine.strategy == "forest"
     ids = TEXT[:longest]
     assert np.abs(lm.score(ids).logprobs - factors(own, [START, *ids])).max() < FLOAT32
 
@@ -287,7 +287,7 @@ def test_the_tolerance_tells_right_from_wrong():
     assert FLOAT32 < probe.TOLERANCE < 0.1
     model = PretrainedModel(untouched(FOREST["llama"]()), "tiny")
     assert choose(model).reason.startswith("agrees with the model's own forward to ")
-    assert set(engine.PATHS) == set(probe.ROWS) == {"forest", "batch", "single"}
+    assert set(engine.STRATEGIES) == set(probe.ROWS) == {"forest", "batch", "single"}
 
 
 def test_a_symbol_that_is_no_token_within_a_text_is_refused():

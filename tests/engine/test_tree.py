@@ -12,24 +12,25 @@ from oracle import conditionals
 
 from chainrule import LanguageModel, ModelError, TableModel
 from chainrule.engine.attention.layout import PathCarry
-from chainrule.engine.decoding.tree import grove_of
+from chainrule.engine.decoding.rerun import RerunTree
+from chainrule.engine.decoding.tree import ForestTree
 
 FLOAT32, FLOAT64 = 2e-5, 1e-10  # nats, as in test_engine
 GIVEN = [0, 7, 30, 30, 2, 11, 45]
 
 
 class Path:
-    """What a node stands for, kept beside the grove."""
+    """What a node stands for, kept beside the tree."""
 
-    def __init__(self, grove, given) -> None:
-        self.grove, self.ids = grove, {0: list(given)}
-        self.seen = {0: grove.begin().logprobs(0).numpy()}
+    def __init__(self, tree, given) -> None:
+        self.tree, self.ids = tree, {0: list(given)}
+        self.seen = {0: tree.root().logprobs(0).numpy()}
 
     def grow(self, parents, tokens) -> None:
-        grown = self.grove.grow(parents, tokens)
-        for row, (node, parent, token) in enumerate(zip(grown.nodes, parents, tokens, strict=True)):
+        following = self.tree.extend(parents, tokens)
+        for row, (node, parent, token) in enumerate(zip(following.nodes, parents, tokens, strict=True)):
             self.ids[node] = [*self.ids[parent], token]
-            self.seen[node] = grown.logprobs(row).numpy()
+            self.seen[node] = following.logprobs(row).numpy()
 
     def error(self, own) -> float:
         return max(float(np.abs(conditionals(own, ids)[-1] - self.seen[node]).max()) for node, ids in self.ids.items())
@@ -47,7 +48,7 @@ def wander(path: Path) -> None:
 @pytest.mark.parametrize("name", CONFIGS)
 def test_every_node_has_the_distribution_of_its_own_sequence(name, way):
     model = tiny(name)
-    path = Path(grove_of(model.lm.engine, GIVEN), GIVEN)
+    path = Path(model.lm.predictor.tree(GIVEN), GIVEN)
     wander(path)
     assert len(path.ids) == 1 + 3 + 2 + 3 + 1 + 4
     assert path.error(model.own) < FLOAT32
@@ -57,7 +58,7 @@ def test_every_node_has_the_distribution_of_its_own_sequence(name, way):
 def test_in_float64(name, most):
     """Others round to float32 within their own float64 forward: 1e-7 of a logit."""
     model = tiny(name, "float64")
-    path = Path(grove_of(model.lm.engine, GIVEN), GIVEN)
+    path = Path(model.lm.predictor.tree(GIVEN), GIVEN)
     wander(path)
     assert path.error(model.own) < most
 
@@ -65,7 +66,7 @@ def test_in_float64(name, most):
 @given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, V - 1)), min_size=1, max_size=24), st.integers(1, 4))
 def test_any_growth(steps, together):
     model = tiny("mistral")
-    path = Path(grove_of(model.lm.engine, GIVEN[:2]), GIVEN[:2])
+    path = Path(model.lm.predictor.tree(GIVEN[:2]), GIVEN[:2])
     for first in range(0, len(steps), together):
         some = steps[first : first + together]
         path.grow([parent % len(path.ids) for parent, _ in some], [token for _, token in some])
@@ -77,9 +78,9 @@ def test_a_path_beyond_the_room_of_its_buffers_and_of_a_chunk(monkeypatch):
     monkeypatch.setattr("chainrule.engine.decoding.tree.usual_rows", lambda *_: 16)
     model = tiny("llama")
     given = np.random.default_rng(0).integers(0, V, 50).tolist()
-    grove = grove_of(model.lm.engine, given)
-    grove._carry = PathCarry(52)
-    path = Path(grove, given)
+    tree = model.lm.predictor.tree(given)
+    tree._carry = PathCarry(52)
+    path = Path(tree, given)
     for i in range(40):
         path.grow([i, i] if i else [0], [i % V, 60 - i] if i else [3])
     assert path.error(model.own) < FLOAT32
@@ -89,11 +90,11 @@ def test_a_token_costs_one_row(monkeypatch):
     lm = tiny("llama").lm
     seen, hidden = [], lm.model.hidden
     monkeypatch.setattr(lm.model, "hidden", lambda x, **o: seen.append(x.shape[1]) or hidden(x, **o))
-    grove = grove_of(lm.engine, GIVEN)
-    grove.begin()
-    grove.begin()
-    grove.grow([0, 0], [1, 2])
-    grove.grow([1], [1])
+    tree = lm.predictor.tree(GIVEN)
+    tree.root()
+    tree.root()
+    tree.extend([0, 0], [1, 2])
+    tree.extend([1], [1])
     assert seen == [len(GIVEN), 2, 1]
 
 
@@ -103,16 +104,16 @@ def test_what_is_not_a_number_is_an_error(name, monkeypatch):
     hidden = lm.model.hidden
     monkeypatch.setattr(lm.model, "hidden", lambda x, **o: hidden(x, **o) * torch.nan)
     with pytest.raises(ModelError, match="gave NaN"):
-        grove_of(lm.engine, GIVEN).begin()
+        lm.predictor.tree(GIVEN).root()
 
 
 def test_a_table_is_read_row_by_row():
     lm = LanguageModel(TableModel(["A", "B"], {"": [0, 0], "A": [10, 0], "B": [1, 1]}))
-    grown = grove_of(lm.engine, [lm.start.id]).grow([0, 0], [1, 0])
-    assert np.allclose(grown.logprobs(0).exp(), [0.5, 0.5])
-    assert np.allclose(grown.logprobs(1).exp(), [1 / (1 + np.exp(-10)), 1 / (1 + np.exp(10))])
+    following = lm.predictor.tree([lm.start.id]).extend([0, 0], [1, 0])
+    assert np.allclose(following.logprobs(0).exp(), [0.5, 0.5])
+    assert np.allclose(following.logprobs(1).exp(), [1 / (1 + np.exp(-10)), 1 / (1 + np.exp(10))])
 
 
 def test_every_forest_model_grows_row_by_row():
-    assert {type(grove_of(tiny(name).lm.engine, GIVEN)).__name__ for name in FOREST} == {"ForestGrove"}
-    assert {type(grove_of(tiny(name).lm.engine, GIVEN)).__name__ for name in BATCH} == {"RerunGrove"}
+    assert {type(tiny(name).lm.predictor.tree(GIVEN)) for name in FOREST} == {ForestTree}
+    assert {type(tiny(name).lm.predictor.tree(GIVEN)) for name in BATCH} == {RerunTree}

@@ -14,8 +14,8 @@ from masked_zoo import NO_PLACES, ordered, strong, two_stream, whole_space, xlne
 
 import chainrule
 from chainrule import InputError, LanguageModel, ModelError
-from chainrule.engine.predictors.base import Place
-from chainrule.engine.predictors.two_stream import TwoStreamChain
+from chainrule.engine.predictors.base import Cloze
+from chainrule.engine.predictors.two_stream import TwoStreamPredictor
 from chainrule.models.two_stream import TwoStreamModel
 
 SUMS = {"float32": 1e-6, "float64": 1e-12}
@@ -28,10 +28,10 @@ MIXED = [ordered([4, 1, 2, 3], [0, 3, 1], [2]), ordered([2, 1], [0], [1]), order
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_in_every_order_all_texts_behind_a_given_first_token_sum_to_one(dtype: str):
     """4 places, 5 tokens, 24 orders: 625 texts of each."""
-    chain, space = two_stream(dtype).lm.chain, whole_space(range(V), 4, given=1)
+    chain, space = two_stream(dtype).lm.predictor, whole_space(range(V), 4, given=1)
     assert len(space) == 24
     for order, texts in space.items():
-        logprobs = chain.factors(texts).logprob_N.reshape(-1, 3).sum(1)
+        logprobs = chain.answer_in_order(texts).logprob_N.reshape(-1, 3).sum(1)
         first = np.array([text.ids_L[order[0]] for text in texts])
         assert np.bincount(first, np.exp(logprobs)) == pytest.approx([1] * V, abs=SUMS[dtype])
 
@@ -39,7 +39,7 @@ def test_in_every_order_all_texts_behind_a_given_first_token_sum_to_one(dtype: s
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_factors_are_those_of_one_query_at_a_time(dtype: str):
     tiny = two_stream(dtype)
-    answer = tiny.lm.chain.factors(MIXED, top=2)
+    answer = tiny.lm.predictor.answer_in_order(MIXED, top=2)
     wanted = np.stack([
         oracle.two_stream_conditional(tiny.own, o.ids_L, o.seen(t), int(o.order_T[t]))
         for o in MIXED for t in range(len(o.order_T))
@@ -53,29 +53,29 @@ def test_factors_are_those_of_one_query_at_a_time(dtype: str):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_one_pass_is_step_by_step(dtype: str):
-    chain = two_stream(dtype).lm.chain
-    places = [Place(o.ids_L, o.seen(t), int(o.order_T[t])) for o in MIXED for t in range(len(o.order_T))]
+    chain = two_stream(dtype).lm.predictor
+    places = [Cloze(o.ids_L, o.seen(t), int(o.order_T[t])) for o in MIXED for t in range(len(o.order_T))]
     found = [row[place.ids_L[place.target]] for row, place in zip(chain.conditionals(places), places, strict=True)]
-    assert chain.factors(MIXED).logprob_N == pytest.approx(found, abs=CLOSE[dtype])
+    assert chain.answer_in_order(MIXED).logprob_N == pytest.approx(found, abs=CLOSE[dtype])
 
 
 @pytest.mark.parametrize("order", [[3, 0, 4, 1, 2], [0, 1, 2, 3, 4], [4, 3, 2, 1, 0]])
 def test_tokens_later_in_the_order_have_no_effect_at_all(order: list[int]):
-    chain = two_stream().lm.chain
+    chain = two_stream().lm.predictor
     other = np.array([4, 1, 2, 3, 0])
     other[order[3:]] = (other[order[3:]] + 1) % V
-    a = chain.factors([ordered([4, 1, 2, 3, 0], order[1:], order[:1])])
-    b = chain.factors([ordered(other, order[1:], order[:1])])
+    a = chain.answer_in_order([ordered([4, 1, 2, 3, 0], order[1:], order[:1])])
+    b = chain.answer_in_order([ordered(other, order[1:], order[:1])])
     assert np.array_equal(a.logprob_N[:2], b.logprob_N[:2])
     assert np.array_equal(a.entropy_N[:3], b.entropy_N[:3])
     assert a.logprob_N[3] != b.logprob_N[3]
 
 
 def test_places_that_are_not_seen_are_not_looked_at():
-    chain = two_stream().lm.chain
-    found = chain.conditionals([Place(np.array(ids), np.array([3, 0]), 1) for ids in ([4, 1, 2, 3], [4, 0, 99, 3])])
+    chain = two_stream().lm.predictor
+    found = chain.conditionals([Cloze(np.array(ids), np.array([3, 0]), 1) for ids in ([4, 1, 2, 3], [4, 0, 99, 3])])
     assert np.array_equal(found[0], found[1])
-    found = chain.conditionals([Place(np.array([4, 1, 2, 3]), np.array(seen), 1) for seen in ([3, 0, 2], [0, 3, 2])])
+    found = chain.conditionals([Cloze(np.array([4, 1, 2, 3]), np.array(seen), 1) for seen in ([3, 0, 2], [0, 3, 2])])
     assert not np.array_equal(found[0], found[1])  # but the order in which they became known is
 
 
@@ -86,21 +86,21 @@ def test_each_pass_runs_once(monkeypatch: pytest.MonkeyPatch):
         TwoStreamModel, "queries", lambda self, ids, *m: (shapes.append(tuple(ids.shape)), run(self, ids, *m))[1]
     )
     texts = [ordered([4, 1, last], [1, 2], [0]) for last in range(V)]  # they differ in what nothing follows
-    answer = two_stream().lm.chain.factors([*texts, ordered([4, 1, 2], [2, 1], [0])], rows=6)
+    answer = two_stream().lm.predictor.answer_in_order([*texts, ordered([4, 1, 2], [2, 1], [0])], rows=6)
     assert shapes == [(1, 3), (1, 3)]
     assert (answer.rows, answer.contexts) == (2 * 6, 4)
 
 
 def test_a_first_token_without_any_other_is_refused():
-    chain = two_stream().lm.chain
-    for ask in (lambda: chain.factors([MIXED[0], ordered([4, 1], [0, 1])]),
-                lambda: chain.conditionals([Place(np.array([4, 1]), NO_PLACES, 0)])):  # fmt: skip
+    chain = two_stream().lm.predictor
+    for ask in (lambda: chain.answer_in_order([MIXED[0], ordered([4, 1], [0, 1])]),
+                lambda: chain.conditionals([Cloze(np.array([4, 1]), NO_PLACES, 0)])):  # fmt: skip
         with pytest.raises(InputError, match=r"sees every token of the text.*start='given'.*or give a context"):
             ask()
     with pytest.raises(InputError, match="item 1: token id 5 at place 2 is out of range; the model's ids are 0 … 4"):
-        chain.factors([MIXED[0], ordered([4, 1, 5], [2, 1], [0])])
+        chain.answer_in_order([MIXED[0], ordered([4, 1, 5], [2, 1], [0])])
     with pytest.raises(InputError, match=r"no start symbol \(id 1\)"):
-        chain.factors([ordered([4, 1], [1], [0], start_id=1)])
+        chain.answer_in_order([ordered([4, 1], [1], [0], start_id=1)])
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -113,7 +113,7 @@ def test_why_a_first_token_is_refused(dtype: str):
 
 def test_the_start_is_given():
     lm = two_stream().lm
-    assert (lm.start.policy, lm.start.kind, lm.chain.path) == ("given", "conditional", "two-stream")
+    assert (lm.start.policy, lm.start.kind, lm.predictor.strategy) == ("given", "conditional", "two-stream")
     assert "two-stream path, start given" in repr(lm)
     for start in ("bos", "eos", 1):
         with pytest.raises(InputError, match=f"start={start!r} cannot be: a two-stream network has no distribution"):
@@ -147,25 +147,25 @@ def test_networks_that_do_not_keep_the_order_are_refused():
     run = own.transformer.forward
     own.transformer.forward = lambda *ids, perm_mask, **others: run(*ids, perm_mask=0 * perm_mask, **others)
     with pytest.raises(ModelError, match=r"lets tokens that come later in the order .* change factors before them"):
-        TwoStreamChain(TwoStreamModel(own, "leaky"))
+        TwoStreamPredictor(TwoStreamModel(own, "leaky"))
     with pytest.raises(ModelError, match="its head on single queries is off by"):
-        TwoStreamChain(TwoStreamModel(strong(Doubled(xlnet_config())), "doubled"))
+        TwoStreamPredictor(TwoStreamModel(strong(Doubled(xlnet_config())), "doubled"))
     with pytest.raises(ModelError, match="its head on single queries is off by"):
-        TwoStreamChain(TwoStreamModel(Slightly(xlnet_config()), "slightly other, with weak weights"))
+        TwoStreamPredictor(TwoStreamModel(Slightly(xlnet_config()), "slightly other, with weak weights"))
     with pytest.raises(ModelError, match="does not run as a two-stream network"):
-        TwoStreamChain(TwoStreamModel(strong(tf.XLNetLMHeadModel(xlnet_config(bi_data=True))), "two ways"))
+        TwoStreamPredictor(TwoStreamModel(strong(tf.XLNetLMHeadModel(xlnet_config(bi_data=True))), "two ways"))
 
 
 def test_nan_is_an_error_that_names_the_model():
     own = strong(tf.XLNetLMHeadModel(xlnet_config()))
-    chain = TwoStreamChain(TwoStreamModel(own, "damaged"))
+    chain = TwoStreamPredictor(TwoStreamModel(own, "damaged"))
     own.lm_loss.bias.data[1] = math.nan
     with pytest.raises(ModelError, match="damaged gave NaN"):
-        chain.factors(MIXED)
+        chain.answer_in_order(MIXED)
 
 
 def test_loaded_by_what_its_forward_takes(tmp_path: Path):
     strong(tf.XLNetLMHeadModel(xlnet_config())).save_pretrained(tmp_path / "both")
     strong(tf.XLNetLMHeadModel(xlnet_config(attn_type="uni", mem_len=None))).save_pretrained(tmp_path / "one")
-    assert isinstance(chainrule.load(tmp_path / "both").chain, TwoStreamChain)
-    assert chainrule.load(tmp_path / "one").engine.path == "single"  # left to right, as before
+    assert isinstance(chainrule.load(tmp_path / "both").predictor, TwoStreamPredictor)
+    assert chainrule.load(tmp_path / "one").engine.strategy == "single"  # left to right, as before

@@ -11,6 +11,7 @@ import pytest
 from model_zoo import FOREST, V, tiny, wrap
 
 from chainrule import InputError, LanguageModel, TableModel
+from chainrule.engine.predictors.causal import CausalPredictor
 from chainrule.generation import generate
 from chainrule.ops.native import build
 from chainrule.ops.native.calls import WIDE
@@ -24,24 +25,24 @@ COLUMNS = ("logprobs", "ranks", "entropies", "contexts", "top_ids", "top_logprob
 
 @pytest.fixture
 def seen(monkeypatch):
-    """The groves that grow, and how often what grew is scored once more."""
+    """The decoding trees, and how often continuations are scored once more."""
 
     class Seen:
         def __init__(self) -> None:
-            self.groves, self.passes, self.begun = [], 0, None
+            self.trees, self.passes, self.begun = [], 0, None
 
         def score(self, *args, **options):
             self.passes += 1
             self.begun = options["begun"]
             return scored(*args, **options)
 
-        def plant(self, *args, **options):
-            self.groves = [*self.groves, planted(*args, **options)]
-            return self.groves[-1]
+        def tree(self, *args, **options):
+            self.trees = [*self.trees, tree_of(*args, **options)]
+            return self.trees[-1]
 
-    found, scored, planted = Seen(), generate.score_requests, generate.grove_of
+    found, scored, tree_of = Seen(), generate.score_requests, CausalPredictor.tree
     monkeypatch.setattr(generate, "score_requests", found.score)
-    monkeypatch.setattr(generate, "grove_of", found.plant)
+    monkeypatch.setattr(CausalPredictor, "tree", lambda *args, **options: found.tree(*args, **options))
     return found
 
 
@@ -82,7 +83,7 @@ def test_many_samples_have_the_bits_of_scoring(name, samples, length, top, way, 
     promised(lm)
     exact = compiled()
     assert len({tuple(s.ids.tolist()) for s in made}) > 4
-    assert (seen.groves[0].exact, seen.passes) == (exact, 0 if exact else 1)
+    assert (seen.trees[0].exact, seen.passes) == (exact, 0 if exact else 1)
     check_bits(lm, made, context, top)
     for s in made:
         np.testing.assert_allclose(s.running_logprobs, s.logprobs, rtol=0, atol=0 if exact else FLOAT32)
@@ -94,7 +95,7 @@ def test_every_forest_model(name, seen):
     made = lm.generate(context, method="sample", samples=12, seed=3, length=20, top=2)
     assert bool(lm.invariant) == (name != "gpt_oss"), lm.invariant.reason
     exact = compiled() and name != "gpt_oss"
-    assert (seen.groves[0].exact, seen.passes) == (exact, 0 if exact else 1)
+    assert (seen.trees[0].exact, seen.passes) == (exact, 0 if exact else 1)
     if name != "gpt_oss":  # a mixture of experts promises no bits: see below
         check_bits(lm, made, context, 2)
 
@@ -121,7 +122,7 @@ def test_in_float64():
 def test_few_are_scored_behind_what_has_run(name, length, options, way, seen):
     lm, context = wrap(tiny(name).own, name), prompt(length)
     made = lm.generate(context, top=2, **{"length": 14} | options)
-    assert not seen.groves[0].exact
+    assert not seen.trees[0].exact
     assert (seen.passes, seen.begun.rows) == (1, length)  # start symbol and context, but for the last row
     promised(lm)
     check_bits(lm, made if isinstance(made, list) else [made], context, 2)

@@ -16,7 +16,7 @@ from text_zoo import byte_level
 
 from chainrule import InputError, LanguageModel, TableModel
 from chainrule.display.views import text_in_colour
-from chainrule.engine.predictors.base import Place
+from chainrule.engine.predictors.base import Cloze
 from chainrule.forest.permutations import Ordered
 from chainrule.models.any_order import AnyOrderModel
 
@@ -56,15 +56,15 @@ def filling(lm, ids, given, order) -> Ordered:
 def step_by_step(lm, ids, given, order) -> np.ndarray:
     """The distribution at each place, in the order of prediction, one question at a time."""
     one = filling(lm, ids, given, order)
-    ask = [Place(one.ids_L, one.seen(t), place, lm.start.id) for t, place in enumerate(order)]
-    return np.concatenate([lm.any_order.conditionals([place]) for place in ask])
+    ask = [Cloze(one.ids_L, one.seen(t), place, lm.start.id) for t, place in enumerate(order)]
+    return np.concatenate([lm.predictor.any_order.conditionals([place]) for place in ask])
 
 
 def all_fillings(lm, tokens, order=ORDER) -> dict[tuple[int, ...], float]:
     """Every filling of the template, and its log probability."""
     texts = [(a, tokens[1], b, c) for a, b, c in product(tokens, repeat=3)]
     ask = [filling(lm, text, [1], [BLANKS[i] for i in order]) for text in texts]
-    return dict(zip(texts, lm.any_order.factors(ask).logprob_N.reshape(-1, 3).sum(1).tolist(), strict=True))
+    return dict(zip(texts, lm.predictor.any_order.answer_in_order(ask).logprob_N.reshape(-1, 3).sum(1).tolist(), strict=True))
 
 
 def whole(s) -> tuple[int, ...]:
@@ -132,7 +132,7 @@ def test_each_order_is_a_distribution_and_only_sums_have_the_same_in_all(kind):
     every = np.array([list(all_fillings(lm, tokens, order).values()) for order in permutations(range(3))])
     assert np.abs(np.exp(every).sum(1) - 1).max() < 1e-5
     spread = np.ptp(every, 0).max()
-    assert spread < 1e-9 if lm.causal else spread > 0.01
+    assert spread < 1e-9 if lm.predictor.accepts.left_to_right else spread > 0.01
     drawn = {
         order: [whole(s) for s in lm.infill(template(tokens), order=order, method="sample", samples=20, seed=4)]
         for order in permutations(range(3))

@@ -177,7 +177,7 @@ def test_positions_that_begin_behind_the_padding_and_bound_the_context():
     """RoBERTa counts from behind its padding row, so its table of positions holds fewer places than it has rows."""
     own = untouched(tf.RobertaConfig(**BERT, is_decoder=True, pad_token_id=1))
     lm = wrap(own)
-    assert (lm.engine.path, lm.model.first_position, lm.model.max_rows) == ("forest", 2, 30)
+    assert (lm.engine.strategy, lm.model.first_position, lm.model.max_rows) == ("forest", 2, 30)
     ids = np.random.default_rng(0).integers(2, V, 29).tolist()  # with the start symbol, all places that there are
     assert np.abs(lm.score(ids).logprobs - factors(own, [START, *ids])).max() < 2e-5
     longer = [*ids, *ids[:9]]
@@ -195,7 +195,7 @@ BART: dict[str, Any] = {
 def test_positions_that_a_trunk_counts_for_itself():
     own = untouched(tf.BartConfig(**BART))
     lm = wrap(own)
-    assert lm.engine.path == "forest"
+    assert lm.engine.strategy == "forest"
     ids = np.random.default_rng(0).integers(2, V, 40).tolist()
     assert np.abs(lm.score(ids, rows=16).logprobs - factors(own, [START, *ids])).max() < 2e-5
 
@@ -213,7 +213,7 @@ def test_a_trunk_that_the_prefix_does_not_name():
 def test_threads_do_not_share_positions(request):
     """BART counts positions for itself, so ours reach it by the side: each thread's its own."""
     lm = wrap(untouched(tf.BartConfig(**BART)))
-    assert lm.engine.path == "forest"
+    assert lm.engine.strategy == "forest"
     draw = np.random.default_rng(0)
     texts = [draw.integers(2, V, 40).tolist() for _ in range(2)]
     alone = [lm.score(text, rows=4).logprobs for text in texts]
@@ -232,7 +232,7 @@ def test_a_network_that_looks_tokens_up_by_itself():
     symbols = {"bos_token_id": START, "eos_token_id": 1, "pad_token_id": 1}
     own = untouched(small_config("gemma3n_text", V, symbols, Sizes(True, reach=6)))
     lm = wrap(own)
-    assert (lm.model.by_ids, lm.engine.path) == (True, "forest")
+    assert (lm.model.by_ids, lm.engine.strategy) == (True, "forest")
     assert np.abs(lm.score(IDS, rows=3).logprobs - factors(own, [START, *IDS])).max() < 2e-5
     with pytest.raises(InputError, match="more than one table, so no embeddings can stand for them"):
         lm.score(IDS, embeddings=lm.embed(IDS))

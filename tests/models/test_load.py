@@ -331,7 +331,7 @@ def test_the_zoo_loads_from_its_folders(tmp_path: Path):
     model = tiny("gemma2")
     model.own.save_pretrained(tmp_path)
     lm = chainrule.load(tmp_path)
-    assert lm.engine.path == model.lm.engine.path
+    assert lm.engine.strategy == model.lm.engine.strategy
     assert lm.score(IDS).logprobs.tolist() == model.lm.score(IDS).logprobs.tolist()
 
 
@@ -344,7 +344,7 @@ def test_further_architectures(name: str, tmp_path: Path):
     own = untouched(config())
     own.save_pretrained(tmp_path)
     lm = chainrule.load(tmp_path)
-    assert (lm.engine.path, "own" if lm.model.way.own_head else "fused") == (path, head)
+    assert (lm.engine.strategy, "own" if lm.model.way.own_head else "fused") == (path, head)
     ids = np.random.default_rng(3).integers(2, 61, 50).tolist()
     texts = [ids, ids[:30] + ids[:12], ids[:7]]
     want = np.concatenate([factors(own, [0, *text]) for text in texts])

@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import os
-import pwd
 import re
 import shutil
 import subprocess
@@ -325,7 +324,7 @@ def test_without_a_home_the_remedy_is_named(command: Callable, monkeypatch: pyte
     def unknown(*_: object) -> None:
         raise KeyError
 
-    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    monkeypatch.setattr(pytest.importorskip("pwd"), "getpwuid", unknown)
     monkeypatch.delenv("HOME")
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setenv("CHAINRULE_CACHE", named)

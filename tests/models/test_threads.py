@@ -13,6 +13,7 @@ import torch
 import chainrule
 import chainrule.models.threads
 from chainrule import ModelError
+from chainrule.engine.predictors.registry import wrap
 from chainrule.models.load import load_model
 from chainrule.models.threads import available, choose
 
@@ -176,9 +177,9 @@ def test_the_environment_counts_before_the_cores(
 
 
 def test_a_model_is_loaded_with_so_many_threads(tiny_folder: Path):
-    load_model(tiny_folder, threads=2)
+    load_model(tiny_folder, wrap, threads=2)
     assert torch.get_num_threads() == 2
     chainrule.load(tiny_folder)
     assert torch.get_num_threads() == 2
     with pytest.raises(ModelError, match="threads"):
-        load_model(tiny_folder, threads=0)
+        load_model(tiny_folder, wrap, threads=0)

@@ -146,7 +146,7 @@ def test_however_they_are_held(name: str):
     own = NETWORKS[name]()
     lm = wrap(own)
     assert off(own, lm) < 2e-5
-    assert lm.engine.path == "batch", lm.engine.reason
+    assert lm.engine.strategy == "batch", lm.engine.reason
 
 
 @pytest.mark.parametrize("since", [100.0, (100,), torch.tensor(100)])
@@ -203,7 +203,7 @@ def test_float64_decides_what_rounding_may_have_done(large: bool, monkeypatch: p
     own.model.layers[3].self_attn.__class__ = Little
     own.model.layers[3].self_attn.since = 8.0
     lm = wrap(own)
-    assert lm.engine.path == "batch", lm.engine.reason
+    assert lm.engine.strategy == "batch", lm.engine.reason
     assert off(own, lm) < 2e-5
 
 

@@ -16,8 +16,9 @@ from oracle import factors_in_order
 from text_zoo import byte_level
 
 from chainrule import InputError, LanguageModel, TableModel
-from chainrule.engine.engine import Answer
-from chainrule.engine.predictors.base import Place, Support
+from chainrule.engine.predictors.base import Accepts, Cloze, Support, own_start
+from chainrule.engine.predictors.in_order import InOrder
+from chainrule.engine.question import Answer
 from chainrule.forest.permutations import Ordered, is_several, resolve
 from chainrule.verdict import Verdict
 
@@ -27,20 +28,23 @@ ORDERS = [(3, 1, 4, 0, 2), (0, 4, 2, 1, 3)]
 
 
 @dataclass
-class Sums:
+class Sums(InOrder):
     """The slow, obvious chain: a causal model's joint of all texts of the length, summed over what is not known."""
 
     lm: LanguageModel
     causal = True
     how = "sums over all texts of the length"
     support = Support(np.zeros(0, np.int64), "all tokens but none")
-    path, reason, invariance = "sums", "", Verdict(False, "sums")
+    strategy, reason, invariance, accepts = "sums", "", Verdict(False, "sums"), Accepts()
+
+    def start(self, requested: Any, tokenizer: Any) -> Any:
+        return own_start(requested, self.model, tokenizer)
 
     @property
     def model(self) -> Any:
         return self.lm.model
 
-    def conditionals(self, places: list[Place], **_: Any) -> np.ndarray:
+    def conditionals(self, places: list[Cloze], **_: Any) -> np.ndarray:
         found = []
         for place in places:
             texts = np.array(list(product(range(len(LETTERS)), repeat=len(place.ids_L))))
@@ -49,9 +53,9 @@ class Sums:
             found.append(np.bincount(texts[:, place.target], p, minlength=len(LETTERS)) / p.sum())
         return np.log(np.array(found))
 
-    def factors(self, sequences: list[Ordered], top: int = 0, **_: Any) -> Answer:
+    def answer_in_order(self, sequences: list[Ordered], top: int = 0, **_: Any) -> Answer:
         asked = [
-            (s, Place(s.ids_L, s.seen(t), int(s.order_T[t]), s.start_id)) for s in sequences for t in range(len(s.order_T))
+            (s, Cloze(s.ids_L, s.seen(t), int(s.order_T[t]), s.start_id)) for s in sequences for t in range(len(s.order_T))
         ]
         each = [self.conditionals([place])[0] for _, place in asked]
         logprob = np.array([row[s.ids_L[place.target]] for row, (s, place) in zip(each, asked, strict=True)])
@@ -68,7 +72,7 @@ def letters() -> LanguageModel:
     draw = np.random.default_rng(0)
     rows = {context: draw.normal(size=3) for n in range(3) for context in map("".join, product(LETTERS, repeat=n))}
     lm = LanguageModel(TableModel(LETTERS, rows, back_off=True))
-    lm._any_order = Sums(LanguageModel(lm.model))
+    lm.predictor.any_order = Sums(LanguageModel(lm.model))
     return lm
 
 
@@ -208,8 +212,8 @@ def test_pairs_and_alternatives():
     lm = tiny_any_order("llama").lm
     score = lm.score(IDS, order="right-to-left", top=3)
     for i in range(len(IDS)):
-        place = Place(np.array(IDS), score.context_positions(i), i, START)
-        [row] = lm.chain.conditionals([place])
+        place = Cloze(np.array(IDS), score.context_positions(i), i, START)
+        [row] = lm.predictor.conditionals([place])
         best = np.argsort(-row, kind="stable")[:3]
         assert score.top_ids[i].tolist() == best.tolist()
         assert score.top_logprobs[i].tolist() == row[best].tolist()

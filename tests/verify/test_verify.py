@@ -24,9 +24,10 @@ from chainrule import InputError, LanguageModel, TableModel
 from chainrule.engine import engine as engine_module
 from chainrule.engine import plan
 from chainrule.engine.attention.layout import PathCarry
-from chainrule.engine.engine import Engine, Question
+from chainrule.engine.engine import Engine
 from chainrule.engine.execution import Step, batch_path
 from chainrule.engine.head.readout import Distributions
+from chainrule.engine.question import Question
 from chainrule.forest.windows import windows
 from chainrule.models.causal import PretrainedModel
 from chainrule.ops import sealed
@@ -185,7 +186,7 @@ def _(lm: LanguageModel, monkeypatch: Patch) -> None:
             yield Step(torch.cat([step.hidden_RH[:1], step.hidden_RH[:-1]]), step.row_F, step.node_F, step.rows, step.new)
 
     lm.engine = Engine(lm.model, "single")  # so that the row before is one of the same sequence
-    monkeypatch.setitem(engine_module.PATHS, "single", lambda *args: early(*args, padded=False))
+    monkeypatch.setitem(engine_module.STRATEGIES, "single", lambda *args: early(*args, padded=False))
 
 
 @bug("left padding without positions", "padding", "gpt2")
@@ -218,13 +219,13 @@ def _(lm: LanguageModel, monkeypatch: Patch) -> None:
     lm.model.head.softcap = None
 
 
-def body(change: Callable[[LanguageModel, plan.Body], plan.Body]) -> Callable[[LanguageModel, Patch], None]:
+def body(change: Callable[[LanguageModel, plan.Item], plan.Item]) -> Callable[[LanguageModel, Patch], None]:
     """What is scored behind a start symbol changed; with x_0 given it stays."""
 
     def patch(lm: LanguageModel, monkeypatch: Patch) -> None:
         own = assemble._body
 
-        def broken(request: Any, start: Any) -> plan.Body:
+        def broken(request: Any, start: Any) -> plan.Item:
             made = own(request, start)
             return made if made.start_id is None else change(lm, made)
 
@@ -233,8 +234,8 @@ def body(change: Callable[[LanguageModel, plan.Body], plan.Body]) -> Callable[[L
     return patch
 
 
-bug("a doubled start", "start symbol")(body(lambda lm, b: plan.Body(np.append(b.start_id, b.ids), b.given + 1, b.start_id)))
-bug("EOS for BOS", "start symbol")(body(lambda lm, b: plan.Body(b.ids, b.given, lm.tokenizer.eos_id)))
+bug("a doubled start", "start symbol")(body(lambda lm, b: plan.Item(np.append(b.start_id, b.ids), b.given + 1, b.start_id)))
+bug("EOS for BOS", "start symbol")(body(lambda lm, b: plan.Item(b.ids, b.given, lm.tokenizer.eos_id)))
 
 
 @bug("a dropped start", "start symbol")

@@ -1,1 +1,1 @@
-"""The command line: the names of the library, one command each."""
+"""The command line: one command for each main function of the library."""

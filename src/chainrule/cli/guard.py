@@ -1,4 +1,4 @@
-"""A user's mistake is one clear line and exit code 2, never a traceback."""
+"""Errors of a command as one line on standard error and an exit code, without a traceback."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from chainrule.errors import ChainruleError
 
 
 def guarded(command: Callable[..., None]) -> Callable[..., None]:
-    """Run a command; what it raises on purpose becomes a message on standard error."""
+    """The command, with exit code 2 for a ChainruleError and 128 plus the signal's number for an interrupt."""
 
     @functools.wraps(command)
     def run(*args: Any, **kwargs: Any) -> None:
-        before, warnings.showwarning = warnings.showwarning, _say_warning
+        before, warnings.showwarning = warnings.showwarning, _show_warning
         try:
             with interruptible():
                 try:
@@ -27,21 +27,21 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
                 finally:
                     OUT.flush()
         except ChainruleError as error:
-            raise _stop(error, str(error), 2) from None
+            raise _exit(error, str(error), 2) from None
         except KeyboardInterrupt as error:
-            raise _stop(error, "interrupted", 128 + (error.number if isinstance(error, Interrupted) else 2)) from None
+            raise _exit(error, "interrupted", 128 + (error.number if isinstance(error, Interrupted) else 2)) from None
         finally:
             warnings.showwarning = before
 
     return run
 
 
-def _stop(error: BaseException, message: str, code: int) -> typer.Exit:
+def _exit(error: BaseException, message: str, code: int) -> typer.Exit:
     note(". ".join([f"chainrule: {message}".rstrip("."), *getattr(error, "__notes__", ())]))
     return typer.Exit(code)
 
 
-def _say_warning(
+def _show_warning(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: str | None = None
 ) -> None:
     if issubclass(category, UserWarning):

@@ -1,4 +1,4 @@
-"""Texts from arguments, files and standard input, each with the place it came from."""
+"""Texts from arguments, files and standard input, each with its location for error messages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from chainrule.cli.app import exclusive
+from chainrule.cli.options import reject
 from chainrule.cli.output import note
 from chainrule.errors import InputError
 from chainrule.files.opened import STDIN, check_encoding, reading
@@ -19,25 +19,26 @@ from chainrule.files.rows import Row
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns of a table hold the texts, their contexts and their second segments. None: "text", and none of those."""
+    """The columns of a table with the texts (None: "text"), their contexts and their second segments (None: there are none)."""
 
     text: str | None = None
     context: str | None = None
     pair: str | None = None
 
     @property
-    def given(self) -> dict[str, str | None]:
-        """By the names of the options."""
+    def options(self) -> dict[str, str | None]:
+        """The columns by the names of their options."""
         return {"column": self.text, "context_column": self.context, "pair_column": self.pair}
 
     @property
     def names(self) -> tuple[str, ...]:
+        """The columns to read."""
         return tuple(name for name in (self.text or "text", self.context, self.pair) if name is not None)
 
 
 @dataclass(frozen=True)
 class Record:
-    """One text to score: a text or a pair, its context, where it stood, and its number among all rows of the input."""
+    """One text to score, or a pair of them: its context, its location, and its row number in the whole input."""
 
     item: str | tuple[str, str]
     context: str | None
@@ -46,12 +47,12 @@ class Record:
 
 
 class BadRow(InputError):
-    """A row that cannot be read or scored; --skip-bad leaves it out."""
+    """A row that cannot be read or scored. --skip-bad skips such rows."""
 
 
 @dataclass
 class Source:
-    """Texts given as arguments, else those of files, else those of standard input. Raises InputError for what does not fit."""
+    """Texts given as arguments, else those of files, else those of standard input. Raises InputError."""
 
     texts: list[str]
     files: list[str] = field(default_factory=list)
@@ -60,9 +61,9 @@ class Source:
     context: str | None = None
     skip_empty: bool = False
     skip_bad: bool = False
-    begin: int | None = None  # the number of the first row
-    left_out: int = 0  # rows that were bad …
-    first_bad: str = ""  # … and what the first of them was
+    begin: int | None = None  # the first row to read, from 0
+    skipped: int = 0  # the number of bad rows so far
+    first_bad: str = ""  # the problem of the first bad row
 
     def __post_init__(self) -> None:
         if self.context is not None and self.columns.context is not None:
@@ -77,8 +78,8 @@ class Source:
         self._check_files()
 
     @property
-    def lone(self) -> bool:
-        """Whether this is one text that was given by itself."""
+    def single(self) -> bool:
+        """Whether the input is one text, given as an argument."""
         return len(self.texts) == 1
 
     def __iter__(self) -> Iterator[Record]:
@@ -86,34 +87,34 @@ class Source:
         for index, row in enumerate(self._rows()):
             if index < (self.begin or 0):
                 continue
-            problem = row.problem or self._empty(row)
+            problem = row.problem or self._problem(row)
             if problem is None:
                 continue
             if not problem:
                 yield self._record(row, index)
             elif self.skip_bad:
-                self.leave_out(problem)
+                self.skip(problem)
             else:
                 raise BadRow(problem)
         if self.begin is not None and index < self.begin:
-            raise InputError(f"there is no row {self.begin} to begin from (--from): the input has {index + 1}, counted from 0")
+            raise InputError(f"--from {self.begin} is past the last row: the input has {index + 1} rows, counted from 0")
 
-    def leave_out(self, problem: str) -> None:
-        """Count a row that is left out because it is bad."""
+    def skip(self, problem: str) -> None:
+        """Count a bad row that is skipped."""
         self.first_bad = self.first_bad or problem
-        self.left_out += 1
+        self.skipped += 1
 
-    def tell(self) -> None:
-        """Say how many rows were left out because they were bad."""
-        if self.left_out:
-            were = "row was" if self.left_out == 1 else "rows were"
-            note(f"chainrule: {self.left_out} {were} left out (--skip-bad); the first: {self.first_bad}")
+    def report_skipped(self) -> None:
+        """Write the number of skipped bad rows to standard error, if there are any."""
+        if self.skipped:
+            were = "row was" if self.skipped == 1 else "rows were"
+            note(f"chainrule: {self.skipped} {were} skipped (--skip-bad); the first: {self.first_bad}")
 
-    def nothing(self, what: str, kind: str = "text") -> InputError:
-        """The error of an input that holds nothing of this kind to `what`."""
-        if self.left_out:
-            return InputError(f"there is nothing to {what}: every row was left out")
-        return InputError(f"there is nothing to {what}: the input holds no {kind}")
+    def empty_error(self, action: str, kind: str = "text") -> InputError:
+        """The error for an input without texts. action: what they are for: "score"; kind: what they are called."""
+        if self.skipped:
+            return InputError(f"there is nothing to {action}: every row was skipped")
+        return InputError(f"there is nothing to {action}: the input has no {kind}")
 
     def _rows(self) -> Iterator[Row]:
         for number, text in enumerate(self.texts, 1):
@@ -121,15 +122,15 @@ class Source:
         for file in self.files:
             yield from read_rows(file, self.columns.names, self.layout)
 
-    def _empty(self, row: Row) -> str | None:
-        """Why the row has no text, "" where it has; None where it is to be left out for that."""
-        needed = {"": row.cells[0]} | ({f": column {self.columns.pair!r}": row.cells[-1]} if self.columns.pair else {})
-        empty = next((column for column, cell in needed.items() if not cell), None)
+    def _problem(self, row: Row) -> str | None:
+        """The error message for a row with an empty cell; "" for a good row; None for an empty one that --skip-empty skips."""
+        required = {"": row.cells[0]} | ({f": column {self.columns.pair!r}": row.cells[-1]} if self.columns.pair else {})
+        empty = next((column for column, cell in required.items() if not cell), None)
         if empty is None:
             return ""
         if self.skip_empty:
             return None
-        return f"{row.where}{empty} is empty, so there is no token to score; --skip-empty leaves such rows out"
+        return f"{row.where}{empty} is empty, so there is no token to score; --skip-empty skips such rows"
 
     def _record(self, row: Row, index: int) -> Record:
         text, context = row.cells[0] or "", self.context
@@ -141,17 +142,17 @@ class Source:
         if self.files:
             raise InputError("give texts or --file, not both")
         layout = {"format": self.layout.form, "encoding": self.layout.encoding, "quotes": self.layout.quotes}
-        why = "is for --file and standard input, and the texts are given as arguments"
-        exclusive(why, **self.columns.given, **layout, from_=self.begin)
+        why = "is for --file and standard input, but the texts are given as arguments"
+        reject(why, **self.columns.options, **layout, from_=self.begin)
         for text in self.texts:
             if os.path.splitext(text)[1] and os.path.isfile(text):
                 raise InputError(
-                    f"{text} is a file: --file {text} reads it; to score these words themselves, pipe them in on standard input"
+                    f"{text} is a file: --file {text} reads it; to score its name as a text, give it on standard input"
                 )
 
     def _check_files(self) -> None:
         if self.files.count(STDIN) > 1:
-            raise InputError("--file - is given twice, and standard input can be read once")
+            raise InputError("--file - is given twice, but standard input can be read only once")
         if self.layout.encoding is not None:
             check_encoding(self.layout.encoding)
         for file in self.files:
@@ -163,25 +164,26 @@ class Source:
     def _check_form(self, file: str, form: str) -> None:
         what = "standard input" if file == STDIN else file
         if form == "text":
-            tables = "say --format csv, tsv, jsonl, json, parquet or arrow"
-            exclusive(f"is for tables, and {what} is read as plain lines: {tables}", **self.columns.given)
+            tables = "give --format csv, tsv, jsonl, json, parquet or arrow"
+            reject(f"is for tables, but {what} is read as plain lines: {tables}", **self.columns.options)
         if self.layout.quotes is not None and form not in ("csv", "tsv"):
-            raise InputError(f"--quotes is for CSV and TSV, and {what} is read as {form}")
+            raise InputError(f"--quotes is for CSV and TSV, but {what} is read as {form}")
         if self.layout.encoding is not None and form in ("parquet", "arrow"):
-            raise InputError(f"--encoding is for text, and {what} is read as {form}, which is UTF-8")
+            raise InputError(f"--encoding is for text, but {what} is read as {form}, which is UTF-8")
 
 
-def numbers(given: str, option: str) -> list[int]:
-    """Whole numbers with commas between them. Raises InputError."""
+def parse_numbers(value: str, option: str) -> list[int]:
+    """Whole numbers separated by commas. option: its name, for the error. Raises InputError."""
     try:
-        return [int(each) for each in given.split(",")]
+        return [int(each) for each in value.split(",")]
     except ValueError:
-        raise InputError(f"{option} takes whole numbers with commas between them, such as 1,2, not {given[:60]!r}") from None
+        raise InputError(f"{option} takes whole numbers separated by commas, such as 1,2, not {value[:60]!r}") from None
 
 
-def orders(given: list[str] | None) -> Any:
-    """What --order names, as the library takes it: "0,4,2,1,3" is a permutation, several of them are a list."""
-    read = [
-        tuple(numbers(each, "--order")) if re.fullmatch(r"\s*-?\d+(\s*,\s*-?\d+)*\s*", each) else each for each in given or []
+def parse_orders(values: list[str] | None) -> Any:
+    """The values of --order for the library: "0,4,2,1,3" becomes a tuple, several values a list. Raises InputError."""
+    orders = [
+        tuple(parse_numbers(each, "--order")) if re.fullmatch(r"\s*-?\d+(\s*,\s*-?\d+)*\s*", each) else each
+        for each in values or []
     ]
-    return read[0] if len(read) == 1 else read or None
+    return orders[0] if len(orders) == 1 else orders or None

@@ -1,14 +1,14 @@
-"""chainrule score | rank | next | explain | pseudo | generate | infill | verify | pull | models."""
+"""The entry point of the chainrule command, with all commands registered."""
 
 from __future__ import annotations
 
-from chainrule.cli import growing_commands, model_commands, text_commands  # noqa: F401 (each adds its commands)
+from chainrule.cli import growing_commands, model_commands, text_commands  # noqa: F401 (these register commands)
 from chainrule.cli.app import app
 from chainrule.cli.output import prepare
 
 
 def main() -> None:
-    """The entry point."""
+    """Run the command line of this process."""
     prepare()
     app(prog_name="chainrule")
 

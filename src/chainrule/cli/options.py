@@ -1,24 +1,27 @@
-"""The options that commands share."""
+"""The options that commands share, in groups: a dataclass is a group, and a field is an option."""
+
+# Heavy imports wait until the arguments have been read.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-import typer
+from typer import Option
 
+from chainrule.cli.output import note
+from chainrule.errors import InputError
 
-class Per(StrEnum):
-    """What one row of output stands for."""
-
-    sequence = "sequence"
-    text = "text"
-    order = "order"
-    token = "token"
+if TYPE_CHECKING:
+    from chainrule.cli.inputs import Source
+    from chainrule.cli.sink import Sink
+    from chainrule.language import LanguageModel
 
 
 class Form(StrEnum):
-    """How a file is laid out."""
+    """The format of a file of texts."""
 
     text = "text"
     csv = "csv"
@@ -30,81 +33,227 @@ class Form(StrEnum):
 
 
 class Quotes(StrEnum):
-    """What a quote at the begin of a cell is."""
+    """The meaning of a quote at the start of a cell: CSV quoting, or text."""
 
     csv = "csv"
     text = "text"
 
 
 class Reads(StrEnum):
-    """How the name of a control symbol in a text is read."""
+    """How the name of a control symbol in a text is read: as plain text, or as the symbol."""
 
     text = "text"
     parse = "parse"
 
 
-Model = Annotated[
-    Optional[str],  # noqa: UP045 (read by Typer at run time)
-    typer.Option("--model", "-m", help="A packaged model, a model folder, a .gguf file or a hub id. Default: smollm2-135m."),
-]
-Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 …")]
-Dtype = Annotated[str, typer.Option(help="float32, bfloat16, float16, float64, or auto: bfloat16 where the machine has it.")]
-Threads = Annotated[Optional[int], typer.Option(min=1, help="Threads to compute with. Default: the cores it may use.")]  # noqa: UP045
-Start = Annotated[str, typer.Option(help="What x_0 is conditioned on: auto, bos, eos, given, or a token id.")]
-End = Annotated[bool, typer.Option("--end", help="Add the factor of the end symbol.")]
-Json = Annotated[bool, typer.Option("--json", help="JSON on standard output.")]
-Context = Annotated[Optional[str], typer.Option("--context", "-c", help="A text that stands before and is given.")]  # noqa: UP045
-Special = Annotated[
-    Optional[Reads],  # noqa: UP045
-    typer.Option(help="Names of control symbols, as <|endoftext|>: plain text (with a warning, if not asked), or the symbols."),
-]
-ContextSpecial = Annotated[Optional[Reads], typer.Option(help="The same in contexts. Default: as --special.")]  # noqa: UP045
-Window = Annotated[Optional[int], typer.Option(help="Score texts longer than this in windows. Default: the model's context.")]  # noqa: UP045
-Stride = Annotated[Optional[int], typer.Option(help="Tokens a window moves on by. Default: half a window.")]  # noqa: UP045
-NoWindow = Annotated[bool, typer.Option("--no-window", help="Refuse texts longer than the model's context.")]
-Texts = Annotated[Optional[list[str]], typer.Argument(help="Texts; none: standard input, one a line.")]  # noqa: UP045
-Files = Annotated[
-    Optional[list[str]],  # noqa: UP045
-    typer.Option(
-        "--file",
-        "-f",
-        help="One text a line, or a table: .csv .tsv .jsonl .json .parquet .feather; - is stdin. May be repeated.",
-    ),
-]
-Column = Annotated[Optional[str], typer.Option(help="The column that holds the texts. Default: text.")]  # noqa: UP045
-ContextColumn = Annotated[Optional[str], typer.Option(help="A column with each text's context.")]  # noqa: UP045
-Format = Annotated[Optional[Form], typer.Option("--format", help="How the input is laid out, where its name does not tell.")]  # noqa: UP045
-Encoding = Annotated[Optional[str], typer.Option(help="Of text that is read. Default: utf-8.")]  # noqa: UP045
-Quoting = Annotated[Optional[Quotes], typer.Option("--quotes", help="CSV and TSV: whether quotes enclose cells, or are text.")]  # noqa: UP045
-SkipEmpty = Annotated[bool, typer.Option("--skip-empty", help="Leave out empty lines and cells, which are an error otherwise.")]
-SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out rows that cannot be read or scored, and say how many.")]
-Begin = Annotated[
-    Optional[int],  # noqa: UP045
-    typer.Option("--from", min=0, help="Begin with this row of the input, counted from 0, to go on after a run that ended."),
-]
-Order = Annotated[
-    Optional[list[str]],  # noqa: UP045
-    typer.Option(
-        "--order",
-        help="Predict the tokens in this order: 0,4,2,1,3, left-to-right, right-to-left, random. Several (random:8, or --order "
-        "again and again) are averaged.",
-    ),
-]
-Seed = Annotated[Optional[int], typer.Option(min=0, help="Of random orders. Default: 0.")]  # noqa: UP045
-Output = Annotated[Optional[str], typer.Option("--output", "-o", help="Write a .csv, .jsonl or .parquet file.")]  # noqa: UP045
+@dataclass(frozen=True)
+class ModelOptions:
+    """The model, its start symbol, and how it is computed."""
 
-Method = Annotated[str, typer.Option(help="greedy, sample, beam, or best: exactly the most probable.")]
-Samples = Annotated[Optional[int], typer.Option("--samples", "-n", help="How many texts.")]  # noqa: UP045
-Temperature = Annotated[Optional[float], typer.Option(help="sample: Pr^(1/T), normalised.")]  # noqa: UP045
-TopK = Annotated[Optional[int], typer.Option(help="sample: from the K most probable tokens.")]  # noqa: UP045
-TopP = Annotated[Optional[float], typer.Option(help="sample: from the fewest tokens that reach P together.")]  # noqa: UP045
-MinP = Annotated[Optional[float], typer.Option(help="sample: from tokens P times as probable as the best.")]  # noqa: UP045
-Draw = Annotated[Optional[int], typer.Option("--seed", help="sample: the same seed, the same texts.")]  # noqa: UP045
-Beams = Annotated[Optional[int], typer.Option(help="beam, best: sequences kept open. Default: 4.")]  # noqa: UP045
-Budget = Annotated[Optional[int], typer.Option(help="best: the most contexts to compute. Default: 2000.")]  # noqa: UP045
-GrowingOrder = Annotated[Optional[str], typer.Option("--order", help="Fill the places in this order, as in score.")]  # noqa: UP045
-Steps = Annotated[bool, typer.Option("--explain", help="Show every step as it happens.")]
-Shown = Annotated[
-    Optional[int],  # noqa: UP045
-    typer.Option("--top", min=0, help="With --explain or --json: alternatives shown in each place. Default: 3."),
-]
+    panel: ClassVar = "Model"
+    model: Annotated[
+        str | None,
+        Option("--model", "-m", help="A packaged model, a model folder, a .gguf file or a hub id. Default: smollm2-135m."),
+    ] = None
+    start: Annotated[str, Option(help="What x_0 is conditioned on: auto, bos, eos, given, or a token id.")] = "auto"
+    dtype: Annotated[str, Option(help="float32, bfloat16, float16, float64, or auto: bfloat16 if the machine supports it.")] = (
+        "float32"
+    )
+    device: Annotated[str, Option(help="cpu, cuda, cuda:1 …")] = "cpu"
+    threads: Annotated[
+        int | None, Option(min=1, help="The number of threads. Default: the cores that this process may use.")
+    ] = None
+
+    def load(self) -> LanguageModel:
+        """Load the model. Raises InputError."""
+        from chainrule.loading import load
+
+        try:
+            start: str | int = int(self.start)
+        except ValueError:
+            start = self.start
+        lm = load(self.model, device=self.device, dtype=self.dtype, start=start, threads=self.threads)
+        if self.dtype == "auto":
+            note(lm.model.dtype_reason)
+        return lm
+
+
+@dataclass(frozen=True)
+class TextOptions:
+    """How texts are tokenised and conditioned."""
+
+    panel: ClassVar = "Text"
+    context: Annotated[str | None, Option("--context", "-c", help="The text before, which is not scored itself.")] = None
+    end: Annotated[bool, Option("--end", help="Add the factor of the end symbol.")] = False
+    special: Annotated[
+        Reads | None,
+        Option(
+            help="How names of control symbols, such as <|endoftext|>, are read: as text, or as the symbols (parse). "
+            "Default: as text, with a warning."
+        ),
+    ] = None
+    context_special: Annotated[Reads | None, Option(help="The same for contexts. Default: that of --special.")] = None
+
+    def arguments(self) -> dict[str, Any]:
+        """Keyword arguments of the library, except the context."""
+        return {"end": self.end or None, "special": self.special, "context_special": self.context_special}
+
+
+@dataclass(frozen=True)
+class InputOptions:
+    """Files of texts, their format, and the rows to skip."""
+
+    panel: ClassVar = "Input"
+    file: Annotated[
+        list[str] | None,
+        Option(
+            "--file",
+            "-f",
+            help="One text per line, or a table: .csv .tsv .jsonl .json .parquet .feather; - is stdin. May be repeated.",
+        ),
+    ] = None
+    column: Annotated[str | None, Option(help="The column that holds the texts. Default: text.")] = None
+    context_column: Annotated[str | None, Option(help="A column with each text's context.")] = None
+    pair_column: Annotated[str | None, Option(help="A column with each text's second segment ([SEP]).")] = None
+    form: Annotated[
+        Form | None, Option("--format", help="The format of the input. Default: by the name of the file, or text.")
+    ] = None
+    encoding: Annotated[str | None, Option(help="The encoding of the input. Default: utf-8.")] = None
+    quotes: Annotated[
+        Quotes | None,
+        Option("--quotes", help="CSV and TSV: whether quotes enclose cells (csv) or are part of the text (text)."),
+    ] = None
+    skip_empty: Annotated[bool, Option("--skip-empty", help="Skip empty lines and cells, which are otherwise an error.")] = (
+        False
+    )
+    skip_bad: Annotated[
+        bool, Option("--skip-bad", help="Skip rows that cannot be read or scored, and report their number.")
+    ] = False
+    begin: Annotated[
+        int | None,
+        Option("--from", min=0, help="The first row of the input to read, counted from 0, to continue a run that stopped."),
+    ] = None
+
+    def source(self, texts: list[str] | None = None, context: str | None = None) -> Source:
+        """These texts, else those of the files, else those of standard input. Raises InputError."""
+        from chainrule.cli.inputs import Columns, Layout, Source
+
+        columns = Columns(self.column, self.context_column, self.pair_column)
+        layout = Layout(self.form, self.encoding, self.quotes)
+        return Source(texts or [], self.file or [], columns, layout, context, self.skip_empty, self.skip_bad, self.begin)
+
+    def table_options(self) -> dict[str, Any]:
+        """All options but --file, by their names on the command line, with "_" for "-"."""
+        names = {"form": "format", "begin": "from"}
+        return {names.get(name, name): value for name, value in asdict(self).items() if name != "file"}
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """Where results are written."""
+
+    panel: ClassVar = "Output"
+    output: Annotated[str | None, Option("--output", "-o", help="Write a .csv, .jsonl or .parquet file.")] = None
+    json: Annotated[bool, Option("--json", help="JSON on standard output.")] = False
+
+    def check(self) -> None:
+        """Raises InputError if both are given."""
+        if self.json and self.output is not None:
+            raise InputError(
+                "give --json or --output, not both: --json is for standard output; the format of a file is that of its name"
+            )
+
+    def sink(self, inputs: Sequence[str] = ()) -> Sink:
+        """The sink for the results. inputs: files that must not be overwritten. Raises OutputError."""
+        from chainrule.cli.sink import Sink
+
+        return Sink(self.output, self.json, inputs)
+
+
+@dataclass(frozen=True)
+class OrderOptions:
+    """The orders in which tokens are predicted."""
+
+    order: Annotated[
+        list[str] | None,
+        Option(
+            "--order",
+            help="Predict the tokens in this order: 0,4,2,1,3, left-to-right, right-to-left, random. Several orders (random:8, "
+            "or --order several times) are averaged.",
+        ),
+    ] = None
+    seed: Annotated[int | None, Option(min=0, help="The seed of random orders. Default: 0.")] = None
+
+    def arguments(self) -> dict[str, Any]:
+        """Keyword arguments of the library. Raises InputError."""
+        from chainrule.cli.inputs import parse_orders
+
+        order = parse_orders(self.order)
+        if self.seed is not None and not any(each.startswith("random") for each in self.order or []):
+            raise InputError("--seed is for random orders: add --order random, or random:8")
+        return {"order": order, "seed": self.seed or 0}
+
+
+@dataclass(frozen=True)
+class WindowOptions:
+    """How texts longer than the model's context are scored."""
+
+    window: Annotated[
+        int | None, Option(help="The length of a window in tokens, for texts that are longer. Default: the model's context.")
+    ] = None
+    stride: Annotated[
+        int | None, Option(help="Tokens from the start of one window to that of the next. Default: half a window.")
+    ] = None
+    no_window: Annotated[bool, Option("--no-window", help="Refuse texts longer than the model's context.")] = False
+
+    def arguments(self) -> dict[str, Any]:
+        """Keyword arguments of the library. Raises InputError."""
+        if self.no_window:
+            reject("is for windows, but --no-window is given", window=self.window, stride=self.stride)
+        return {"window": False if self.no_window else self.window, "stride": self.stride}
+
+
+@dataclass(frozen=True)
+class GenerationOptions:
+    """How the tokens of a generated text are chosen."""
+
+    method: Annotated[str, Option(help="greedy, sample, beam, or best: exactly the most probable.")] = "greedy"
+    samples: Annotated[int | None, Option("--samples", "-n", help="The number of texts.")] = None
+    temperature: Annotated[float | None, Option(help="sample: Pr^(1/T), normalised.")] = None
+    top_k: Annotated[int | None, Option(help="sample: only from the K most probable tokens.")] = None
+    top_p: Annotated[float | None, Option(help="sample: only from the fewest tokens whose probabilities sum to P or more.")] = (
+        None
+    )
+    min_p: Annotated[float | None, Option(help="sample: only from tokens at least P times as probable as the best.")] = None
+    seed: Annotated[int | None, Option("--seed", help="sample: the seed; the same seed gives the same texts.")] = None
+    beams: Annotated[int | None, Option(help="beam, best: the number of sequences kept. Default: 4.")] = None
+    budget: Annotated[int | None, Option(help="best: the maximum number of contexts to compute. Default: 2000.")] = None
+    order: Annotated[str | None, Option("--order", help="Predict the positions in this order, as in score.")] = None
+
+    def arguments(self) -> dict[str, Any]:
+        """Keyword arguments of the library, except the order."""
+        return {name: value for name, value in asdict(self).items() if name != "order"}
+
+    def ordering(self) -> Any:
+        """The order as the library takes it. Raises InputError."""
+        from chainrule.cli.inputs import parse_orders
+
+        return parse_orders(None if self.order is None else [self.order])
+
+
+@dataclass(frozen=True)
+class StepOptions(OutputOptions):
+    """Where results are written, and which steps and alternatives are shown."""
+
+    explain: Annotated[bool, Option("--explain", help="Show every step as it happens.")] = False
+    top: Annotated[
+        int | None,
+        Option("--top", min=0, help="With --explain or --json: the number of alternatives at each position. Default: 3."),
+    ] = None
+
+
+def reject(why: str, **options: Any) -> None:
+    """Raises InputError for the first of these options that is given. Names as on the command line, with "_" for "-"."""
+    for name, value in options.items():
+        if value is not None and value is not False:
+            raise InputError(f"--{name.strip('_').replace('_', '-')} {why}")

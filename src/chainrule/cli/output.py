@@ -1,4 +1,4 @@
-"""Standard output and standard error: UTF-8 into pipes and files, and one clear line where they cannot be written to."""
+"""Standard output in UTF-8, with failures to write as OutputError, and messages on standard error."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from chainrule.errors import OutputError
 
 
 class StandardOutput:
-    """sys.stdout as it is at the moment, with failures as OutputError."""
+    """The current sys.stdout; failures to write to it raise OutputError."""
 
     def check(self) -> None:
-        """Raises OutputError where there is none."""
+        """Raises OutputError if it is closed."""
         _ = self.stream
 
     @property
     def stream(self) -> Any:
         if sys.stdout is None:
-            raise OutputError("standard output is closed: write a file with --output, or leave it open")
+            raise OutputError("standard output is closed: open it, or write a file with --output")
         return sys.stdout
 
     def isatty(self) -> bool:
         return self.stream.isatty()
 
-    def shows(self, text: str) -> bool:
-        """Whether its encoding has these characters."""
+    def can_encode(self, text: str) -> bool:
+        """Whether its encoding has all characters of the text."""
         try:
             text.encode(self.stream.encoding)
         except UnicodeEncodeError:
@@ -39,7 +39,7 @@ class StandardOutput:
         try:
             self.stream.write(text)
         except OSError as error:
-            raise self._lost(error) from None
+            raise self._error_of(error) from None
 
     def writelines(self, lines: Iterable[str]) -> None:
         for line in lines:
@@ -50,7 +50,7 @@ class StandardOutput:
         try:
             self.stream.buffer.write(raw)
         except OSError as error:
-            raise self._lost(error) from None
+            raise self._error_of(error) from None
 
     def flush(self) -> None:
         if sys.stdout is None:
@@ -58,16 +58,16 @@ class StandardOutput:
         try:
             sys.stdout.flush()
         except OSError as error:
-            raise self._lost(error) from None
+            raise self._error_of(error) from None
 
-    def _lost(self, error: OSError) -> OutputError:
-        with suppress(OSError, ValueError):  # what is still to be flushed goes nowhere
+    def _error_of(self, error: OSError) -> OutputError:
+        with suppress(OSError, ValueError):  # what is still buffered is discarded
             os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
         if isinstance(error, BrokenPipeError):
-            return OutputError("whoever read standard output stopped reading, so the rest was not written")
+            return OutputError("the reader of standard output stopped reading, so the rest was not written")
         return OutputError(f"cannot write to standard output: {error.strerror or error}")
 
-    def __getattr__(self, name: str) -> Any:  # what Rich asks for
+    def __getattr__(self, name: str) -> Any:  # for Rich
         return getattr(self.stream, name)
 
 
@@ -75,35 +75,33 @@ OUT = StandardOutput()
 
 
 def prepare() -> None:
-    """Set up this process's own standard streams: data leave it in UTF-8; a terminal gets \\x… for what it cannot show."""
+    """Set up the standard streams: UTF-8 into pipes and files; \\x… for characters that a terminal cannot show."""
     for number in (0, 1, 2):
         try:
             os.fstat(number)
         except OSError:
-            os.open(
-                os.devnull, os.O_RDWR
-            )  # takes the number, so that no file gets it, which libraries would write messages into
+            os.open(os.devnull, os.O_RDWR)  # takes the number: libraries would write messages into a file that had it
     if sys.stdout is not None:
         encoding = {} if sys.stdout.isatty() else {"encoding": "utf-8", "newline": ""}
         sys.stdout.reconfigure(errors="backslashreplace", **encoding)  # pyrefly: ignore[missing-attribute]
 
 
 def note(message: str) -> None:
-    """A line on standard error, where there is one."""
+    """Write a line to standard error, if it is open."""
     if sys.stderr is not None:
         with suppress(OSError):
             print(message, file=sys.stderr, flush=True)
 
 
 def print_json(value: Any) -> None:
-    """One JSON value on standard output."""
+    """Write one JSON value to standard output."""
     from chainrule.files.writing import json_text
 
     OUT.write(json_text(value, indent=2) + "\n")
 
 
 def show(*renderables: Any) -> None:
-    """In colour, for a terminal."""
+    """Render for a terminal, in colour."""
     from rich.console import Console
 
     console = Console(file=OUT, highlight=False)  # pyrefly: ignore[bad-argument-type]
@@ -111,8 +109,8 @@ def show(*renderables: Any) -> None:
         console.print(renderable)
 
 
-def tell(result: Any, json: bool) -> None:
-    """An explanation or a report: JSON where asked, rich on a terminal, plain lines into a pipe."""
+def print_result(result: Any, json: bool) -> None:
+    """Write an explanation or a report: as JSON, rendered on a terminal, or as plain lines."""
     if json:
         print_json(result.to_dict())
     elif OUT.isatty():

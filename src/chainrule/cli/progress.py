@@ -1,4 +1,4 @@
-"""A bar on standard error where that is a terminal; elsewhere nothing."""
+"""A progress bar on standard error, if that is a terminal."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-Say = Callable[[str, int, int], None]  # what is done now, how much of it, of how much
+Update = Callable[[str, int, int], None]  # label, amount done, total
 
 
 @contextmanager
-def progress(unit: str) -> Iterator[Say | None]:
-    """Yields what to call, or None where nobody would see it."""
+def progress(unit: str) -> Iterator[Update | None]:
+    """Yields the function that updates the bar; None without a terminal."""
     if sys.stderr is None or not sys.stderr.isatty():
         yield None
         return

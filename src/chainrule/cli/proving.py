@@ -1,4 +1,4 @@
-"""chainrule verify: properties of the numbers, a text coded and brought back, and a code decoded."""
+"""The three tasks of chainrule verify: check all properties, code a text, and decode a code."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from chainrule.cli.output import OUT, note, tell
+from chainrule.cli.output import OUT, note, print_result
 from chainrule.cli.progress import progress
 from chainrule.errors import InputError, OutputError
 from chainrule.files.opened import STDIN, name_of, read_all
@@ -25,55 +25,55 @@ Load = Callable[[], "LanguageModel"]
 
 
 def verify_numbers(load: Load, texts: list[str] | None, json: bool) -> None:
-    """Every property; leaves with exit code 1 where one has failed."""
+    """Check every property. Exits with code 1 if one fails."""
     if texts is not None and not texts:
-        raise InputError("there is nothing to verify on: the input holds no text")
+        raise InputError("there is nothing to verify on: the input has no text")
     lm = load()
-    with progress("properties") as say:
-        report = lm.verify(texts, progress=say)
-    _tell(report, json)
+    with progress("properties") as update:
+        report = lm.verify(texts, progress=update)
+    _print_report(report, json)
 
 
 def verify_code(load: Load, file: str, output: str | None, json: bool) -> None:
-    """Code a text and decode it again; the code is left in `output`, or beside the file."""
-    text = _decoded(read_all(file), name_of(file))
+    """Code a text, decode it again, and compare. The code is written to `output`, or to FILE.code."""
+    text = _decode_utf8(read_all(file), name_of(file))
     if not text:
         raise InputError(f"{name_of(file)} is empty, so there is nothing to code")
     if output is None and file == STDIN:
-        raise InputError("name the file for the code with --output, where the text comes from standard input")
+        raise InputError("give --output for the code: the text comes from standard input")
     target = Path(output or f"{file}.code")
     _check_target(target, file)
     lm = load()
-    with progress("tokens") as say:
-        code, report = prove(lm, text, say)
+    with progress("tokens") as update:
+        code, report = prove(lm, text, update)
     write_bytes(target, code.to_bytes(), inputs=[file])
-    note(f"chainrule: the code is in {target}; chainrule verify --decode {target} gives the text back")
-    _tell(report, json)
+    note(f"chainrule: the code is in {target}; chainrule verify --decode {target} restores the text")
+    _print_report(report, json)
 
 
 def decode_file(load: Load, file: str, output: str | None) -> None:
-    """The text of a code, to a file or to standard output."""
+    """Decode a code, to a file or to standard output."""
     code = Code.from_bytes(read_all(file))
     if output is None:
         OUT.check()
     else:
         Target(output, inputs=[file]).discard()  # raises where it cannot be written
     lm = load()
-    with progress("tokens") as say:
-        raw = decode(lm, code, partial(say, "decoding") if say else None).encode()
+    with progress("tokens") as update:
+        raw = decode(lm, code, partial(update, "decoding") if update else None).encode()
     if output is None:
         OUT.write_bytes(raw)
     else:
         write_bytes(output, raw, inputs=[file])
 
 
-def _tell(report: Report, json: bool) -> None:
-    tell(report, json)
+def _print_report(report: Report, json: bool) -> None:
+    print_result(report, json)
     if not report.passed:
         raise typer.Exit(1)
 
 
-def _decoded(raw: bytes, name: str) -> str:
+def _decode_utf8(raw: bytes, name: str) -> str:
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -81,7 +81,7 @@ def _decoded(raw: bytes, name: str) -> str:
 
 
 def _check_target(target: Path, file: str) -> None:
-    """An earlier code may be written over, and nothing else."""
+    """Raises OutputError for a file that cannot be written, or exists and is not a code."""
     Target(target, inputs=[file]).discard()  # raises where it cannot be written
     if target.is_file() and not read_all(str(target)).startswith(MAGIC):
-        raise OutputError(f"{target} is there, and is no code of chainrule: name another file with --output")
+        raise OutputError(f"{target} exists and is not a chainrule code: name another file with --output")

@@ -1,4 +1,4 @@
-"""Pseudo-log-likelihoods of texts: a shard at a time, rich on a terminal, CSV into a pipe, JSON lines where asked."""
+"""chainrule pseudo: pseudo-log-likelihoods of a stream of texts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from chainrule.cli.sink import Sink, table_of
 from chainrule.cli.stream import contexts_of, stream
 
 if TYPE_CHECKING:
-    from chainrule.engine.engine import Progress
+    from chainrule.engine.question import Progress
     from chainrule.language import LanguageModel
     from chainrule.results import PseudoScore
 
@@ -30,18 +30,18 @@ _TYPES = {
 
 
 def pseudo_stream(load: Callable[[], LanguageModel], source: Source, sink: Sink, options: dict[str, Any]) -> None:
-    """The pseudo-log-likelihoods of all texts."""
+    """Score all texts, and write the scores to the sink."""
 
-    def ask(lm: LanguageModel, report: Progress | None, shard: list[Record]) -> list[PseudoScore]:
-        return lm.pseudo_log_likelihoods([r.item for r in shard], context=contexts_of(shard), progress=report, **options)
+    def score(lm: LanguageModel, progress: Progress | None, shard: list[Record]) -> list[PseudoScore]:
+        return lm.pseudo_log_likelihoods([r.item for r in shard], context=contexts_of(shard), progress=progress, **options)
 
     def write(scores: list[PseudoScore], shard: list[Record]) -> None:
-        each = list(zip(shard, scores, strict=True))
+        pairs = list(zip(shard, scores, strict=True))
         sink.write(
-            table=lambda: table_of([{"index": r.index} | s.summary() for r, s in each], _TYPES),
+            table=lambda: table_of([{"index": r.index} | s.summary() for r, s in pairs], _TYPES),
             views=lambda: scores,
-            objects=lambda: ({"index": r.index} | (s.to_dict() if source.lone else s.summary()) for r, s in each),
-            after=shard[-1].index + 1,
+            objects=lambda: ({"index": r.index} | (s.to_dict() if source.single else s.summary()) for r, s in pairs),
+            next_row=shard[-1].index + 1,
         )
 
-    stream(load, source, ask, write, "terms")
+    stream(load, source, score, write, "terms")

@@ -1,4 +1,4 @@
-"""Scores of streams of texts, rankings and the next token: rich on a terminal, plain into a pipe, JSON where asked."""
+"""chainrule score, rank and next: what they compute, and the rows that they write."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from chainrule.cli.inputs import Record, Source
 from chainrule.cli.output import OUT, note, print_json
 from chainrule.cli.sink import Sink, table_of
-from chainrule.cli.stream import ask_of, contexts_of, stream
+from chainrule.cli.stream import contexts_of, score_records, stream
 from chainrule.errors import InputError
 from chainrule.results.batch import Scores
 from chainrule.results.mixture import Mixtures
@@ -17,7 +17,7 @@ from chainrule.results.mixture import Mixtures
 if TYPE_CHECKING:
     import pyarrow
 
-    from chainrule.engine.engine import Progress
+    from chainrule.engine.question import Progress
     from chainrule.language import LanguageModel
     from chainrule.results import Conditional, Ranked
 
@@ -40,58 +40,60 @@ _RANKED = {
 
 
 def check_per(per: str | None, several: bool) -> None:
-    """Raises InputError for rows that there are none of."""
+    """Raises InputError for a kind of row that one order, or several orders, do not have."""
     rows = (Mixtures if several else Scores).rows_per
     if per not in (None, *rows):
-        raise InputError(f"--per {per} is for {'one order' if several else 'several orders'}; here it is {' or '.join(rows)}")
+        raise InputError(f"--per {per} needs {'one order' if several else 'several orders'}: use --per {' or '.join(rows)}")
 
 
 def score_stream(
     load: Callable[[], LanguageModel], source: Source, sink: Sink, per: str | None, options: dict[str, Any]
 ) -> None:
-    """Scores of all texts. per: what a row stands for; None: a sequence, and all of it for one text by itself."""
-    detailed = per == "token" or (per is None and source.lone)
+    """Score all texts, and write the scores to the sink. per: what a row is; None: a sequence, in detail for a single text."""
+    detailed = per == "token" or (per is None and source.single)
     if options["top"] and not (detailed and sink.json) and not (per == "token" and not sink.terminal):
         where = "--output, a pipe or --json" if per == "token" else "--per token, or with --json for a single text"
-        raise InputError(f"--top shows the alternatives to each token, and these rows would not: it goes with {where}")
+        raise InputError(f"--top adds alternatives to each token, but these rows cannot show them: use {where}")
 
-    def ask(lm: LanguageModel, report: Progress | None, shard: list[Record]) -> Any:
-        return lm.score_batch([r.item for r in shard], context=contexts_of(shard), progress=report, **options)
+    def score(lm: LanguageModel, progress: Progress | None, shard: list[Record]) -> Any:
+        return lm.score_batch([r.item for r in shard], context=contexts_of(shard), progress=progress, **options)
 
     def write(scores: Scores | Mixtures, shard: list[Record]) -> None:
-        each = zip(shard, scores, strict=True)
+        pairs = zip(shard, scores, strict=True)
         sink.write(
-            table=lambda: numbered(scores.to_arrow(per), shard),
+            table=lambda: renumbered(scores.to_arrow(per), shard),
             views=lambda: scores if detailed else [scores],
-            objects=lambda: ({"index": r.index} | (s.to_dict() if detailed else s.summary()) for r, s in each),
-            after=shard[-1].index + 1,
+            objects=lambda: ({"index": r.index} | (s.to_dict() if detailed else s.summary()) for r, s in pairs),
+            next_row=shard[-1].index + 1,
         )
 
-    stream(load, source, ask, write, "contexts")
+    stream(load, source, score, write, "contexts")
 
 
-def numbered(table: pyarrow.Table, shard: list[Record]) -> pyarrow.Table:
-    """With the numbers of the rows in the whole input, in place of those within the shard."""
+def renumbered(table: pyarrow.Table, shard: list[Record]) -> pyarrow.Table:
+    """The table with row numbers of the whole input in column "index", instead of those of the shard."""
     import pyarrow
 
     numbers = pyarrow.array([record.index for record in shard], pyarrow.int64())
-    place = table.schema.get_field_index("index")
-    return table.set_column(place, "index", numbers.take(table["index"].combine_chunks()))
+    column = table.schema.get_field_index("index")
+    return table.set_column(column, "index", numbers.take(table["index"].combine_chunks()))
 
 
 def rank_all(load: Callable[[], LanguageModel], context: str, source: Source, sink: Sink, options: dict[str, Any]) -> None:
-    """Rank candidates behind a context."""
+    """Rank candidates after a context, and write the ranking to the sink."""
     try:
         records = list(source)
         if not records:
-            raise source.nothing("rank", "candidates")
+            raise source.empty_error("rank", "candidates")
         lm = load()
-        ranked, records, bad = ask_of(source, records, lambda some: lm.rank(context, [r.item for r in some], **options))
+        ranked, records, bad = score_records(
+            source, records, lambda batch: lm.rank(context, [r.item for r in batch], **options)
+        )
         if bad or not records:
-            raise bad or source.nothing("rank", "candidates")
+            raise bad or source.empty_error("rank", "candidates")
     finally:
-        source.tell()
-    rows = [_ranked(place, r, records[r.index]) for place, r in enumerate(ranked, 1)]
+        source.report_skipped()
+    rows = [_ranked_row(rank, r, records[r.index]) for rank, r in enumerate(ranked, 1)]
     if sink.json:
         print_json({"context": context, "model": lm.model.name, "candidates": rows})
     else:
@@ -100,15 +102,15 @@ def rank_all(load: Callable[[], LanguageModel], context: str, source: Source, si
         sink.write(lambda: table_of(rows, _RANKED), lambda: [rank_table(ranked)])
     if any(r.score.boundary == "apart" for r in ranked):
         note(
-            "chainrule: note: for some candidates, context and candidate tokenise differently together than apart; "
-            "they were scored apart (boundary: apart)"
+            "chainrule: note: for some candidates, context and candidate tokenise differently together than separately; "
+            "they were scored separately (boundary: apart)"
         )
 
 
-def _ranked(place: int, ranked: Ranked, record: Record) -> dict[str, Any]:
+def _ranked_row(rank: int, ranked: Ranked, record: Record) -> dict[str, Any]:
     score = ranked.score
     return {
-        "rank": place,
+        "rank": rank,
         "index": record.index,
         "logprob": ranked.logprob,
         "within_set": ranked.within_set,
@@ -126,11 +128,11 @@ def _ranked(place: int, ranked: Ranked, record: Record) -> dict[str, Any]:
 
 
 def show_conditional(conditional: Conditional, top: int, json: bool) -> None:
-    """The most probable next tokens."""
+    """Write the most probable next tokens."""
     if json:
         print_json(conditional.to_dict(top))
         return
-    bar = ("█" if OUT.shows("█") else "#") if OUT.isatty() else ""
+    bar = ("█" if OUT.can_encode("█") else "#") if OUT.isatty() else ""
     for a in conditional.top(top):
         p = math.exp(a.logprob)
         OUT.write(f"{p:<12.6g} {a.logprob:>12.6f}  {a.token!r}" + (f"  {bar * round(40 * p)}" if bar else "") + "\n")

@@ -1,4 +1,4 @@
-"""Ctrl-C and its like end a command in an orderly way, and never in the middle of a row."""
+"""SIGINT, SIGTERM and SIGHUP as exceptions, deferred while rows are written."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-_ENDING = ("SIGINT", "SIGTERM", "SIGHUP")
-_held: list[int] | None = None  # signals that came while they were held back
-_lost: int | None = None  # a signal whose exception may have been swallowed, as those raised in a __del__ are
+_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
+_deferred: list[int] | None = None  # signals received while they are deferred; None: they are not
+_received: int | None = None  # a signal whose exception may have been discarded, as in a __del__
 
 
 class Interrupted(KeyboardInterrupt):
@@ -24,16 +24,16 @@ class Interrupted(KeyboardInterrupt):
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Within, these signals raise Interrupted; those that are ignored stay so. Only the main thread can set that."""
-    global _lost
+    """In the main thread, the signals that are not ignored raise Interrupted within this context."""
+    global _received
     before: dict[int, Any] = {}
-    _lost = None
+    _received = None
     if threading.current_thread() is threading.main_thread():
-        for name in _ENDING:
+        for name in _SIGNALS:
             number = getattr(signal, name, None)
             if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
                 before[number] = signal.signal(number, _raise)
-    hook, sys.unraisablehook = sys.unraisablehook, _quietly
+    hook, sys.unraisablehook = sys.unraisablehook, _report_unraisable
     try:
         yield
     finally:
@@ -42,34 +42,34 @@ def interruptible() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _quietly(lost: Any) -> None:
-    """What was raised where nothing can be raised; an interrupt is seen to by `check`."""
-    if not isinstance(lost.exc_value, Interrupted):
-        sys.__unraisablehook__(lost)
+def _report_unraisable(unraisable: Any) -> None:
+    """Python's report, except for an interrupt: `check` raises that again."""
+    if not isinstance(unraisable.exc_value, Interrupted):
+        sys.__unraisablehook__(unraisable)
 
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Within, a signal waits for the end."""
-    global _held
-    outer, _held = _held, [] if _held is None else _held
+    """Signals received within this context raise Interrupted at its end."""
+    global _deferred
+    outer, _deferred = _deferred, [] if _deferred is None else _deferred
     try:
         yield
     finally:
-        came, _held = _held, outer
-    if outer is None and came:
-        raise Interrupted(came[0])
+        received, _deferred = _deferred, outer
+    if outer is None and received:
+        raise Interrupted(received[0])
 
 
 def check() -> None:
-    """Raises Interrupted where a signal came and nothing has come of it."""
-    if _lost is not None:
-        raise Interrupted(_lost)
+    """Raises Interrupted for a signal whose exception was discarded."""
+    if _received is not None:
+        raise Interrupted(_received)
 
 
 def _raise(number: int, frame: Any) -> None:
-    global _lost
-    if _held is None:
-        _lost = number
+    global _received
+    if _deferred is None:
+        _received = number
         raise Interrupted(number)
-    _held.append(number)
+    _deferred.append(number)

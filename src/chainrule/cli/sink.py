@@ -1,4 +1,4 @@
-"""Where rows go: a file, JSON lines, a terminal, or CSV for a pipe; what is done stays, however the command ends."""
+"""Output of rows to a file, to a terminal, as JSON lines or as CSV, where rows written before an error are kept."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 
 class Sink:
-    """Takes rows a shard at a time. Raises OutputError."""
+    """Writes rows, one shard at a time. Raises OutputError."""
 
     def __init__(self, output: str | None, json: bool = False, inputs: Sequence[str] = ()) -> None:
         if output is None:
             OUT.check()
-        self.json, self.rows, self.next = json, 0, 0
+        self.json, self.rows, self.next_row = json, 0, 0
         self._writer = None if output is None else Writer(output, inputs=inputs)
 
     @property
     def terminal(self) -> bool:
-        """Whether people look at it."""
+        """Whether rows are rendered for a terminal."""
         return self._writer is None and not self.json and OUT.isatty()
 
     def __enter__(self) -> Sink:
@@ -39,25 +39,25 @@ class Sink:
         table: Callable[[], pyarrow.Table],
         views: Callable[[], Iterable[Any]],
         objects: Callable[[], Iterable[Any]] = tuple,
-        after: int = 0,
+        next_row: int = 0,
     ) -> None:
-        """Write one shard, behind the ones before it, in one of its forms. after: the number of the row that comes next."""
+        """Write one shard in the form that the output needs. next_row: the number of the input row after it."""
         check()
         with nullcontext() if self._writer is None else uninterrupted():
             if self.json:
-                self._lines(objects())
+                self._write_lines(objects())
             elif self.terminal:
                 show(*views())
             else:
-                self._rows(table())
-            self.next = after
+                self._write_table(table())
+            self.next_row = next_row
 
-    def _lines(self, objects: Iterable[Any]) -> None:
-        lines = [json_text(each) + "\n" for each in objects]
+    def _write_lines(self, objects: Iterable[Any]) -> None:
+        lines = [json_text(item) + "\n" for item in objects]
         OUT.writelines(lines)
         self.rows += len(lines)
 
-    def _rows(self, table: pyarrow.Table) -> None:
+    def _write_table(self, table: pyarrow.Table) -> None:
         if self._writer is None:
             write_csv(table, OUT, header=not self.rows)  # pyrefly: ignore[bad-argument-type]
         else:
@@ -66,26 +66,26 @@ class Sink:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         with uninterrupted():
-            lost = self._writer is None and isinstance(error, OutputError)  # standard output itself
-            if error is not None and self.rows and self.next and not lost:
-                error.add_note(self._kept(error))
+            output_failed = self._writer is None and isinstance(error, OutputError)
+            if error is not None and self.rows and self.next_row and not output_failed:
+                error.add_note(self._keep(error))
             if self._writer is not None:
                 self._writer.__exit__(kind, error, trace)
 
-    def _kept(self, error: BaseException) -> str:
-        """Marks the rows so far as incomplete; says where they are, and how to go on."""
+    def _keep(self, error: BaseException) -> str:
+        """Keep the rows so far in an incomplete file. Returns where they are and how to go on, for the error message."""
         where = "written"
         if self._writer is not None:
             try:
                 where = f"kept in {self._writer.keep()}"
             except OutputError:
-                return "what was done could not be kept"
-        bad = " (and --skip-bad to leave such rows out)" if isinstance(error, BadRow) else ""
-        return f"{self.rows} row{'s are' if self.rows != 1 else ' is'} {where}: go on with --from {self.next}{bad}"
+                return "the rows so far could not be kept"
+        bad = " (and --skip-bad to skip such rows)" if isinstance(error, BadRow) else ""
+        return f"{self.rows} row{'s are' if self.rows != 1 else ' is'} {where}: continue with --from {self.next_row}{bad}"
 
 
 def table_of(rows: list[dict[str, Any]], types: dict[str, str]) -> pyarrow.Table:
-    """Rows as a table whose columns have these types, whatever is in them."""
+    """Rows as a table with these column types, also where all values are None."""
     import pyarrow
 
     schema = pyarrow.schema([(name, pyarrow.type_for_alias(kind)) for name, kind in types.items()])

@@ -1,4 +1,4 @@
-"""Texts through a model a shard at a time, in their order: bad ones are named, or left out, and what is before them is done."""
+"""Scoring of a stream of texts in shards, in input order; bad rows end it or are skipped."""
 
 from __future__ import annotations
 
@@ -12,74 +12,80 @@ from chainrule.cli.progress import progress
 from chainrule.errors import InputError
 
 if TYPE_CHECKING:
-    from chainrule.engine.engine import Progress
+    from chainrule.engine.question import Progress
     from chainrule.language import LanguageModel
 
 SHARD = 1000  # texts scored and written at a time, so that memory does not grow with the input
 
-Ask = Callable[["LanguageModel", "Progress | None", list[Record]], Any]
+Score = Callable[["LanguageModel", "Progress | None", list[Record]], Any]  # the scores of the records
 
 
 def stream(
-    load: Callable[[], LanguageModel], source: Source, ask: Ask, write: Callable[[Any, list[Record]], None], unit: str
+    load: Callable[[], LanguageModel], source: Source, score: Score, write: Callable[[Any, list[Record]], None], unit: str
 ) -> None:
-    """Read, score and write a shard at a time. The first one is read before the model is, so that bad input fails fast."""
+    """Read, score and write, one shard at a time. unit: of the progress bar.
+
+    The first shard is read before the model is loaded, so that bad input fails early. Raises InputError and OutputError.
+    """
     shards, done = _shards(iter(source)), 0
     try:
-        first, ended = next(shards, ([], None))
+        first, first_error = next(shards, ([], None))
         if not first:
-            raise ended or source.nothing("score")
+            raise first_error or source.empty_error("score")
         lm = load()
-        with progress(unit) as say:
-            for shard, error in chain([(first, ended)], shards):
-                label = f"scoring behind {done} texts" if done else "scoring"
-                found, scored, bad = ask_of(source, shard, partial(ask, lm, partial(say, label) if say else None))
+        with progress(unit) as update:
+            for shard, error in chain([(first, first_error)], shards):
+                label = f"scoring after {done} texts" if done else "scoring"
+                shard_progress = partial(update, label) if update else None
+                scores, scored, bad_row = score_records(source, shard, partial(score, lm, shard_progress))
                 if scored:
-                    write(found, scored)
+                    write(scores, scored)
                 done += len(scored)
-                if problem := bad or error:
-                    raise problem
+                if failure := bad_row or error:
+                    raise failure
         if not done:
-            raise source.nothing("score")
+            raise source.empty_error("score")
     finally:
-        source.tell()
+        source.report_skipped()
 
 
-def ask_of(source: Source, shard: list[Record], ask: Callable[[list[Record]], Any]) -> tuple[Any, list[Record], BadRow | None]:
-    """What is found for records, those that it was found for, and the error of the first that cannot be scored.
+def score_records(
+    source: Source, shard: list[Record], score: Callable[[list[Record]], Any]
+) -> tuple[Any, list[Record], BadRow | None]:
+    """The scores, the records that have one, and the error of the first record that cannot be scored.
 
-    Records behind that one are not scored; where bad rows are to be left out, all others are.
+    With --skip-bad bad records are skipped and there is no error; otherwise scoring ends before the first of them.
     """
-    bad = None
+    bad_row = None
     while shard:
         try:
-            return ask(shard), shard, bad
+            return score(shard), shard, bad_row
         except InputError as error:
             if error.item is None:
                 raise
             problem = f"{shard[error.item].where}: {error.reason}"
             if source.skip_bad:
-                source.leave_out(problem)
+                source.skip(problem)
                 shard = shard[: error.item] + shard[error.item + 1 :]
             else:
-                shard, bad = shard[: error.item], BadRow(problem)
-    return None, [], bad
+                shard, bad_row = shard[: error.item], BadRow(problem)
+    return None, [], bad_row
 
 
 def contexts_of(shard: list[Record]) -> list[str | None] | None:
-    """The contexts, where there are any."""
+    """The contexts of the records; None if no record has one."""
     contexts = [record.context for record in shard]
     return None if all(context is None for context in contexts) else contexts
 
 
 def _shards(records: Iterator[Record]) -> Iterator[tuple[list[Record], InputError | None]]:
-    """Records, some at a time, and the error that ended the reading."""
+    """Shards of records. The last one comes with the error that ended the reading, if there was one."""
     error = None
     while error is None:
         shard: list[Record] = []
         try:
             for record in islice(records, SHARD):
-                shard.append(record)  # noqa: PERF402 (those before an error are needed)
+                shard.append(record)  # noqa: PERF402 (records before an error are kept)
         except InputError as raised:
             error = raised
         if not shard and error is None:

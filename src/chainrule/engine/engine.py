@@ -4,93 +4,37 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from chainrule._types import Bools, Floats, Ints
+from chainrule._types import Floats, Ints
 from chainrule.engine.execution import Begun, Step, batch_path, forest_path
 from chainrule.engine.head.fused import read_fused, supports
 from chainrule.engine.head.readout import Distributions, Factors, read, room
-from chainrule.engine.node_inputs import Alphabet, Tokens
+from chainrule.engine.question import Answer, Progress, Question, refuse_nan
 from chainrule.errors import ModelError
-from chainrule.forest import Forest
 from chainrule.models.base import Model
 from chainrule.ops.matmul import usual_rows
 from chainrule.ops.sealed import sealed
 from chainrule.ops.transfer import sent
-
-if TYPE_CHECKING:
-    from chainrule.verdict import Verdict
+from chainrule.verdict import Verdict
 
 T = TypeVar("T")
 
-PATHS = {"forest": forest_path, "batch": batch_path, "single": partial(batch_path, padded=False)}
-
-Progress = Callable[[int, int], None]  # contexts done, contexts in all
-
-
-@dataclass(frozen=True)
-class Question:
-    """What to compute: a forest of symbols, the nodes whose factors are wanted, and what the symbols stand for."""
-
-    forest: Forest
-    wanted_N: Bools
-    alphabet: Alphabet = field(default_factory=Tokens)
-
-    @property
-    def token_N(self) -> Ints:
-        """The token id at every node."""
-        return self.alphabet.tokens(self.forest.symbol_N)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """For every node of the forest: its factor and what is known of its conditional; NaN and 0 where none was wanted."""
-
-    logprob_N: Floats
-    rank_N: NDArray[np.int32]
-    entropy_N: Floats
-    top_id_Nk: NDArray[np.int32]
-    top_logprob_Nk: Floats
-    rows: int  # contexts the network computed
-    contexts: int  # distinct contexts there are
-
-    @property
-    def columns(self) -> tuple[NDArray[Any], ...]:
-        """All that there is of every node, in the order of the fields."""
-        return self.logprob_N, self.rank_N, self.entropy_N, self.top_id_Nk, self.top_logprob_Nk
-
-    def at(self, node_T: Ints) -> Answer:
-        """The same of these nodes alone, in this order."""
-        logprob_T, rank_T, entropy_T, top_id_Tk, top_logprob_Tk = (column[node_T] for column in self.columns)
-        return Answer(logprob_T, rank_T, entropy_T, top_id_Tk, top_logprob_Tk, self.rows, self.contexts)
+STRATEGIES = {"forest": forest_path, "batch": batch_path, "single": partial(batch_path, padded=False)}
 
 
 class Engine:
-    """Scores forests under one model, by the path given: "forest", "batch" or "single"."""
+    """Scores forests under one model, by one strategy: "forest", "batch" or "single"."""
 
-    def __init__(self, model: Model, path: str, reason: str = "") -> None:
-        self.model, self.path, self.reason = model, path, reason
-        self._invariances: dict[tuple[int, bool], Verdict] = {}
-
-    @property
-    def invariance(self) -> Verdict:
-        """Whether a factor has the same bits in any company, and why; tried out when it is first asked for.
-
-        It holds for as many threads as there are now, and for what this thread makes of denormal numbers.
-        """
-        from chainrule.engine.selfcheck.invariance import check, flushes_denormals
-
-        state = torch.get_num_threads(), flushes_denormals()
-        if state not in self._invariances:
-            self._invariances[state] = check(self)
-        return self._invariances[state]
+    def __init__(self, model: Model, strategy: str, reason: str = "") -> None:
+        self.model, self.strategy, self.reason = model, strategy, reason
+        self.invariances: dict[tuple[int, bool], Verdict] = {}  # filled by `selfcheck.invariance`, for each state
 
     @sealed
     def answer(
@@ -108,7 +52,7 @@ class Engine:
         """
         forest = question.forest
         contexts = int((forest.end_N > np.arange(len(forest)) + 1).sum())
-        answer = empty_answer(len(forest), top, contexts)
+        answer = Answer.empty(len(forest), top, contexts)
         if supports(self.model.head, top):
             reader = read_fused
         else:
@@ -117,7 +61,7 @@ class Engine:
         answers = self._answers(self._steps(question, rows, begun), partial(reader, self.model.head), question.token_N, top)
         # A GPU works on a chunk while the next one is made ready; what is stored has to be waited for.
         for node_F, found, new, ran in _late(answers, 0 if self.model.device.type == "cpu" else 1):
-            store(answer, node_F, found)
+            answer.store(node_F, found)
             done, computed = done + new, computed + ran
             if progress is not None:
                 progress(done, contexts)
@@ -165,7 +109,7 @@ class Engine:
     def _steps(self, question: Question, rows: int | None, begun: Begun | None = None) -> Iterator[Step]:
         rows = rows or usual_rows(self.model)
         asked = self.model, question.forest, question.wanted_N, partial(self._embed, question), rows
-        return forest_path(*asked, begun) if begun is not None else PATHS[self.path](*asked)
+        return forest_path(*asked, begun) if begun is not None else STRATEGIES[self.strategy](*asked)
 
     def refuse_unfit(self, ids_N: Ints) -> None:
         """Raises ModelError where one of the ids means something else to the network within a text than a token."""
@@ -189,30 +133,3 @@ def _late(items: Iterator[T], by: int) -> Iterator[T]:
         if len(waiting) > by:
             yield waiting.popleft()
     yield from waiting
-
-
-def empty_answer(nodes: int, top: int, contexts: int) -> Answer:
-    nan = np.full(nodes, np.nan)
-    return Answer(
-        nan,
-        np.zeros(nodes, np.int32),
-        nan.copy(),
-        np.zeros((nodes, top), np.int32),
-        np.full((nodes, top), np.nan),
-        0,
-        contexts,
-    )
-
-
-def store(answer: Answer, node_F: Ints, found: object) -> None:
-    for target, source in (("logprob_N", "logprob_F"), ("rank_N", "rank_F"), ("entropy_N", "entropy_F"),
-                           ("top_id_Nk", "top_id_Fk"), ("top_logprob_Nk", "top_logprob_Fk")):  # fmt: skip
-        getattr(answer, target)[node_F] = getattr(found, source).cpu().numpy()
-
-
-def refuse_nan(logprob: Floats, name: str) -> None:
-    if np.isnan(logprob).any():
-        raise ModelError(
-            f"{name} gave NaN for {int(np.isnan(logprob).sum())} of {logprob.size} factors: "
-            "its weights or the embeddings given overflow in this dtype; try dtype='float32'"
-        )

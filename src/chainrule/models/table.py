@@ -18,6 +18,7 @@ from torch import Tensor
 
 from chainrule.errors import InputError, ModelError
 from chainrule.models.head import IdentityHead
+from chainrule.verdict import Verdict
 
 Context = str | tuple[str, ...]
 
@@ -35,6 +36,7 @@ class TableModel:
     dtype_reason = "tables are float64"
     by_ids = False
     unfit = ()
+    invariance = Verdict(True, "each row of a table is looked up by itself")
 
     def __init__(
         self,

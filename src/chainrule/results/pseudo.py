@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 
 from chainrule._types import Floats, Ints
-from chainrule.engine.engine import Progress
-from chainrule.engine.predictors.base import Orderless, Place
+from chainrule.engine.predictors.base import Cloze, OrderedPredictor
+from chainrule.engine.question import Progress
 from chainrule.errors import InputError
 from chainrule.forest.forest import offsets
 from chainrule.text.requests import Request
@@ -109,9 +109,9 @@ class PseudoScore:
 
 
 def pseudo_scores(
-    chain: Orderless,
+    predictor: OrderedPredictor,
     tokenizer: Tokenizes | None,
-    made: list[Request],
+    requests: list[Request],
     start: Start,
     *,
     within_words: bool = False,
@@ -122,28 +122,28 @@ def pseudo_scores(
 
     Raises InputError, with the item, for what cannot be scored, and ModelError where there is NaN.
     """
-    words = [_words(tokenizer, request, item) if within_words else None for item, request in enumerate(made)]
-    terms = _Terms(made, words, start.id)
-    token_N = np.concatenate([np.zeros(0, np.int64), *(request.ids for request in made)])
+    words = [_words(tokenizer, request, item) if within_words else None for item, request in enumerate(requests)]
+    terms = _Terms(requests, words, start.id)
+    token_N = np.concatenate([np.zeros(0, np.int64), *(request.ids for request in requests)])
     try:
-        answer = chain.answer(terms, token_N, rows=rows, progress=progress)
+        answer = predictor.answer(terms, token_N, rows=rows, progress=progress)
     except InputError as error:
         raise InputError(error.reason, None if error.item is None else terms.item(error.item)) from None
     bounds = terms.offset_S1
     return [
         PseudoScore(
-            request, request.ids, answer.logprob_N[bounds[s] : bounds[s + 1]], within_words, tokenizer, chain.model.name
+            request, request.ids, answer.logprob_N[bounds[s] : bounds[s + 1]], within_words, tokenizer, predictor.model.name
         )
-        for s, request in enumerate(made)
+        for s, request in enumerate(requests)
     ]
 
 
-class _Terms(Sequence[Place]):
+class _Terms(Sequence[Cloze]):
     """The conditionals of all tokens of all requests; each is made when it is asked for."""
 
-    def __init__(self, made: list[Request], words: list[Ints | None], start_id: int | None) -> None:
-        self.made, self.words, self.start_id = made, words, start_id
-        self.offset_S1 = offsets([len(request.ids) for request in made]).tolist()
+    def __init__(self, requests: list[Request], words: list[Ints | None], start_id: int | None) -> None:
+        self.requests, self.words, self.start_id = requests, words, start_id
+        self.offset_S1 = offsets([len(request.ids) for request in requests]).tolist()
 
     def item(self, n: int) -> int:
         """The request that term n belongs to."""
@@ -156,14 +156,14 @@ class _Terms(Sequence[Place]):
         if not 0 <= n < len(self):
             raise IndexError(n)
         s = self.item(n)
-        request, word_T, at = self.made[s], self.words[s], n - self.offset_S1[s]
+        request, word_T, at = self.requests[s], self.words[s], n - self.offset_S1[s]
         before = len(request.context_ids)
         seen_L = np.ones(before + len(request.ids), bool)
         seen_L[before + at] = False
         if word_T is not None:
             seen_L[before + at :] &= word_T[at:] != word_T[at]
         ids_L = np.concatenate([request.context_ids, request.ids])
-        return Place(ids_L, np.flatnonzero(seen_L), before + at, self.start_id)
+        return Cloze(ids_L, np.flatnonzero(seen_L), before + at, self.start_id)
 
 
 def _words(tokenizer: Tokenizes | None, request: Request, item: int) -> Ints:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from chainrule.errors import InputError
+from chainrule.errors import InputError, OutputError, require
 from chainrule.files.writing import Writer, json_text
 
 if TYPE_CHECKING:
@@ -29,9 +29,13 @@ class Tabular:
         return pyarrow.table(self.rows_per[per](self))
 
     def to_pandas(self, per: str | None = None) -> pandas.DataFrame:
+        """The same as a DataFrame. Raises OutputError where pandas is not installed."""
+        require("pandas", "to_pandas", OutputError)
         return self.to_arrow(per).to_pandas()
 
     def to_polars(self, per: str | None = None) -> polars.DataFrame:
+        """The same as a DataFrame of Polars. Raises OutputError where Polars is not installed."""
+        require("polars", "to_polars", OutputError)
         import polars
 
         frame = polars.from_arrow(self.to_arrow(per))

@@ -1,137 +1,132 @@
-"""From requests, through the engine, to Scores."""
+"""From requests, through a predictor, to scores."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 
-from chainrule._checks import is_whole
+from chainrule._types import Ints
 from chainrule._warnings import outside
-from chainrule.engine.engine import Engine, Progress
 from chainrule.engine.execution import Begun
-from chainrule.engine.plan import Body, plan
-from chainrule.engine.predictors.base import Chain
-from chainrule.errors import InputError, short
+from chainrule.engine.predictors.base import Predictor
+from chainrule.engine.question import Item, Route, SequenceFactors, Settings
+from chainrule.errors import InputError
 from chainrule.forest.forest import offsets
+from chainrule.forest.permutations import resolve
 from chainrule.results.batch import Scores
 from chainrule.results.ordering import Ordering
-from chainrule.scoring.in_order import Found, Orders, in_orders
 from chainrule.text.requests import Request
 from chainrule.text.start_end import Start
 from chainrule.text.tokenizer import Tokenizes, naming
-from chainrule.verdict import Verdict
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How to compute and what to keep; see `LanguageModel.score_batch`."""
+class Orders:
+    """The orders that were asked for, of the tokens to score."""
 
-    top: int = 0
-    window: int | bool | None = None
-    stride: int | None = None
-    rows: int | None = None
-    progress: Progress | None = None
+    order_S: list[Ints]  # places of each text, for each text in its K orders
+    count: int  # K
 
-    def check(self, vocab_size: int) -> None:
-        """Raises InputError for a number out of range."""
-        rows = () if self.rows is None else (("rows", self.rows, 1, 1 << 20),)
-        for name, value, low, high in (("top", self.top, 0, vocab_size), *rows):
-            if not is_whole(value, low, high):
-                raise InputError(f"{name} must be a whole number from {low} to {high}, not {short(value)}")
+    @classmethod
+    def of(cls, requests: Sequence[Request], order: Any, seed: int) -> Orders:
+        """Raises InputError, naming the item, for what is no order of its tokens."""
+        orders: list[Ints] = []
+        for item, request in enumerate(requests):
+            try:
+                orders += resolve(order, len(request.ids), int(seed))
+            except InputError as error:
+                raise InputError(error.reason, item if len(requests) > 1 else None) from None
+        return cls(orders, len(orders) // max(1, len(requests)))
 
 
 def score_requests(
-    predictor: Engine | Chain,
+    predictor: Predictor,
     tokenizer: Tokenizes | None,
-    made: list[Request],
+    requests: Sequence[Request],
     start: Start,
     end: int | None,
     settings: Settings,
-    orders_of: Callable[[list[Request]], Orders] | None = None,
+    *,
+    order: Any = None,
+    seed: int = 0,
     begun: Begun | None = None,
 ) -> Scores:
-    """Score the requests, in their order; in the orders asked for, each once for every one, one request after another.
+    """Score the requests, in their order; in several orders, each request once for every order, one request after another.
 
-    begun: rows of what all of them begin with that have run already.
+    order: see `forest.permutations.resolve`; None: the predictor's own. begun: see `Predictor.factors`.
     Raises InputError for what has no factor, ModelError where there is NaN.
     """
     settings.check(predictor.model.head.size)
-    starts = [start if r.start_id is None else Start("cls", r.start_id, naming(tokenizer)(r.start_id)) for r in made]
+    starts = [start if r.start_id is None else Start("cls", r.start_id, naming(tokenizer)(r.start_id)) for r in requests]
     if end is not None:
-        _add_ends(made, end, predictor.model.width)
-    for request, own in zip(made, starts, strict=True):
+        requests = [_with_end(request, end) for request in requests]
+    for request, own in zip(requests, starts, strict=True):
         _warn_of_start(request, own)
-    ordinary = partial(_left_to_right, predictor, settings, begun)
-    orderings: list[Ordering | None] = [None] * len(made)
-    if orders_of is None:
-        found, invariant = ordinary(made, starts)
-    else:
-        orders = orders_of(made)
-        made, starts = orders.repeated(made), orders.repeated(starts)
-        found, orderings, invariant = in_orders(orders, made, starts, settings, ordinary)
-    return scores_of(predictor, tokenizer, made, starts, found, end=end, orderings=orderings, invariant=invariant)
+    items, count = [_item(request, own) for request, own in zip(requests, starts, strict=True)], 1
+    if order is not None:
+        orders = Orders.of(requests, order, seed)
+        count = orders.count
+        items = [_in_order(items[s // count], one) for s, one in enumerate(orders.order_S)]
+    try:
+        factors = predictor.factors(items, settings, begun=begun)
+    except InputError as error:
+        raise InputError(error.reason, None if error.item is None else error.item // count) from None
+    repeated = [(r, own) for r, own in zip(requests, starts, strict=True) for _ in range(count)]
+    return scores_of(predictor, tokenizer, [r for r, _ in repeated], [own for _, own in repeated], factors, end=end)
 
 
 def scores_of(
-    predictor: Engine | Chain,
+    predictor: Predictor,
     tokenizer: Tokenizes | None,
-    made: list[Request],
+    requests: list[Request],
     starts: list[Start],
-    found: Found,
+    factors: SequenceFactors,
     *,
-    orderings: Sequence[Ordering | None],
-    invariant: Verdict,
     end: int | None = None,
 ) -> Scores:
-    """What was found, as `Scores`."""
+    """The factors of the requests, as `Scores`."""
+    logprobs, ranks, entropies, top_ids, top_logprobs = factors.answer.columns
     return Scores(
-        requests=made,
+        requests=requests,
         starts=starts,
         end=end,
-        offsets=offsets(found.count_S),
+        offsets=offsets(factors.count_S),
+        ids=factors.ids,
+        logprobs=logprobs,
+        contexts=factors.contexts,
+        ranks=ranks,
+        entropies=entropies,
+        top_ids=top_ids,
+        top_logprobs=top_logprobs,
+        windows=factors.windows_S,
         tokenizer=tokenizer,
         model=predictor.model.name,
-        invariant=invariant,
-        windows=found.windows_S,
-        rows=found.answer.rows,
-        distinct_contexts=found.answer.contexts,
-        orderings=list(orderings),
-        **found.columns(),
+        invariant=factors.invariance,
+        rows=factors.answer.rows,
+        distinct_contexts=factors.answer.contexts,
+        orderings=[ordering_of(route) for route in factors.routes],
     )
 
 
-def _left_to_right(
-    engine: Engine | Chain, settings: Settings, begun: Begun | None, made: list[Request], starts: list[Start]
-) -> tuple[Found, Verdict]:
-    """The factors of a causal model, as it was trained to give them."""
-    assert isinstance(engine, Engine), "all other models are asked in an order"
-    bodies = [_body(request, own) for request, own in zip(made, starts, strict=True)]
-    job = plan(bodies, engine.model.max_rows, settings.window, settings.stride)
-    answer = engine.answer(job.question, rows=settings.rows, top=settings.top, progress=settings.progress, begun=begun)
-    count_S = [len(r.ids) - _first_is_given(r, s) for r, s in zip(made, starts, strict=True)]
-    ids = job.question.token_N[job.node_T]
-    found = Found(answer.at(job.node_T), ids, job.context_T, np.array(count_S, np.int64), job.windows_S)
-    return found, engine.invariance
+def ordering_of(route: Route | None) -> Ordering | None:
+    """The order of prediction, as a result holds it."""
+    if route is None:
+        return None
+    ordered = route.ordered
+    return Ordering(ordered.order_T, ordered.given_G, len(ordered.ids_L), route.length_given, route.how, route.support)
 
 
-def _first_is_given(request: Request, start: Start) -> bool:
-    """A first token that is given has no factor."""
-    return start.id is None and not len(request.context_ids)
-
-
-def _add_ends(made: list[Request], end: int, width: int) -> None:
-    """The end symbol is predicted and never fed, so whatever stands for its embedding is not looked at."""
-    symbol = np.array([end], np.int64)
-    for request in made:
-        request.ids = np.concatenate((request.ids, symbol))
-        if request.embeddings is not None:
-            nothing = request.embeddings.new_zeros(1, width)
-            request.embeddings = torch.cat([request.embeddings, nothing])
+def _with_end(request: Request, end: int) -> Request:
+    """The request with the end symbol, which is predicted and never fed: any embedding does for it."""
+    embeddings = request.embeddings
+    if embeddings is not None:
+        embeddings = torch.cat([embeddings, embeddings.new_zeros(1, embeddings.shape[1])])
+    return replace(request, ids=np.concatenate((request.ids, np.array([end], np.int64))), embeddings=embeddings)
 
 
 def _warn_of_start(request: Request, start: Start) -> None:
@@ -144,6 +139,10 @@ def _warn_of_start(request: Request, start: Start) -> None:
         )
 
 
-def _body(request: Request, start: Start) -> Body:
+def _item(request: Request, start: Start) -> Item:
     ids = np.concatenate((request.context_ids, request.ids)) if len(request.context_ids) else request.ids
-    return Body(ids, len(request.context_ids), start.id, request.embeddings)
+    return Item(ids, len(request.context_ids), start.id, request.embeddings)
+
+
+def _in_order(item: Item, order: Ints) -> Item:
+    return Item(item.ids, item.given, item.start_id, item.embeddings, order)

@@ -47,6 +47,13 @@ def each(context: Any, count: int) -> list[Any]:
     return many(context, "contexts") if _is_several(context) else [context] * count
 
 
+def is_empty(context: Any) -> bool:
+    """Whether this is no context: None, an empty text, or a sequence without ids."""
+    if context is None or isinstance(context, str):
+        return not context
+    return kind_of(context) == "ids" and not len(as_ids(context))
+
+
 def kind_of(item: Any, index: int | None = None) -> Literal["text", "pair", "ids"]:
     """What one item is. Raises InputError, with its type and the way, for what is none of the three."""
     if isinstance(item, str):

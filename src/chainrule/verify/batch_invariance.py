@@ -55,8 +55,8 @@ def padding(s: Subject) -> Finding:
 
 def path_carry(s: Subject) -> Finding:
     """One text in several chunks, with its path carried in between, and in one."""
-    if s.lm.engine.path != "forest":
-        return Finding(f"nothing is carried on the {s.lm.engine.path} path")
+    if s.lm.engine.strategy != "forest":
+        return Finding(f"nothing is carried on the {s.lm.engine.strategy} path")
     (ids,) = s.random(1, 48)
     errors = _in_chunks(s, [ids], CARRIED)
     return Finding(

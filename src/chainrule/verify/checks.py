@@ -75,7 +75,7 @@ def about(lm: Language) -> dict[str, object]:
     """What the report holds for: the model's way of being run, the machine and the versions."""
     return {
         "network": type(getattr(lm.model, "lm", lm.model)).__name__,
-        "path": lm.engine.path,
+        "path": lm.engine.strategy,
         "dtype": name_of(lm.model.dtype),
         "device": str(lm.model.device),
         "threads": torch.get_num_threads(),

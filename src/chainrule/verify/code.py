@@ -226,7 +226,7 @@ def fingerprint(lm: Language) -> dict[str, str]:
         ),
         "start": str(lm.start.id),
         "dtype": name_of(model.dtype),
-        "path": lm.engine.path,
+        "path": lm.engine.strategy,
         "device": "cpu" if model.device.type == "cpu" else torch.cuda.get_device_name(model.device),
         "machine": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
         "kernels": f"compiled, {lm.kernels.lanes} lanes" if lm.kernels else "PyTorch's",

@@ -15,10 +15,10 @@ import torch
 
 from chainrule._types import Floats, Ints
 from chainrule.engine.engine import Engine
+from chainrule.engine.predictors.base import Predictor
 from chainrule.engine.selfcheck.invariance import experts
 from chainrule.engine.selfcheck.reference import distance
 from chainrule.errors import InputError
-from chainrule.models.base import Model
 from chainrule.models.causal import PretrainedModel
 from chainrule.models.dtype import name_of
 from chainrule.models.head import all_logits
@@ -51,14 +51,15 @@ SLACK = 3  # how many times as far from float64 as the model's own forward: roun
 class Language(Protocol):
     """What is asked of the language model: `chainrule.LanguageModel`."""
 
-    model: Model
     tokenizer: Tokenizes | None
     start: Start
 
     @property
-    def engine(self) -> Engine: ...
+    def model(self) -> Any: ...
     @property
-    def causal(self) -> bool: ...
+    def predictor(self) -> Predictor: ...
+    @property
+    def engine(self) -> Engine: ...
     @property
     def invariant(self) -> Verdict: ...
     @property
@@ -79,11 +80,8 @@ class Reference(NamedTuple):
 
 def check_causal(lm: Language) -> None:
     """Raises InputError for a model whose engine does not predict left to right from tokens alone."""
-    if not lm.causal:
-        raise InputError(
-            f"{lm.model.name} predicts in any order, and this holds causal models against their own left-to-right forward; "
-            "score it (order=...), or verify a causal model"
-        )
+    if not (accepted := lm.predictor.accepts.left_to_right):
+        raise InputError(accepted.reason)
 
 
 class Subject:

@@ -39,7 +39,9 @@ class Stepper:
         if not ids or len(self.ids) + len(ids) > self.length:
             raise ValueError(f"{len(ids)} tokens do not fit behind {len(self.ids)} of a path of {self.length}")
         hidden_RH = (
-            self._forest(ids) if self.engine.path == "forest" else self.model.hidden(self._inputs([*self.ids, *ids])[None])[0]
+            self._forest(ids)
+            if self.engine.strategy == "forest"
+            else self.model.hidden(self._inputs([*self.ids, *ids])[None])[0]
         )
         self.ids += ids
         return self.engine.read(hidden_RH[-1:], self._room)[0]

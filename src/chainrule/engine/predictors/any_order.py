@@ -11,24 +11,34 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from chainrule._types import Floats, Ints
-from chainrule.engine.engine import Answer, Engine, Progress, Question
+from chainrule.engine.decoding.base import DecodingTree
+from chainrule.engine.decoding.rerun import RerunTree
+from chainrule.engine.decoding.tree import ForestTree
+from chainrule.engine.engine import Engine
 from chainrule.engine.node_inputs import Placed
-from chainrule.engine.predictors.base import Place, Support
+from chainrule.engine.predictors.base import Accepts, Cloze, Support, own_start
+from chainrule.engine.predictors.in_order import EMBEDDINGS, InOrder, no_pseudo
+from chainrule.engine.question import Answer, Progress, Question
+from chainrule.engine.selfcheck.invariance import invariance_of
 from chainrule.errors import InputError, ModelError
 from chainrule.forest.forest import Forest, offsets, ranges
 from chainrule.forest.permutations import Ordered
 from chainrule.models.any_order import AnyOrderModel
+from chainrule.text.start_end import Start
+from chainrule.text.tokenizer import Tokenizes
 from chainrule.verdict import Verdict
 
 
-class AnyOrderChain:
+class AnyOrderPredictor(InOrder):
     """Factors in any order under an any-order model. Left to right it is an ordinary causal model."""
 
     causal = True  # left to right no factor depends on the length of the text
     how = "the model is told each token's place and the place asked about, and is fed with what is known alone"
-    support = Support(np.zeros(0, np.int64), "")
+    support = Support()
 
     def __init__(self, engine: Engine) -> None:
         model = engine.model
@@ -36,14 +46,26 @@ class AnyOrderChain:
             raise ModelError(f"{model.name} is no any-order model: its places cannot be told to it")
         if model.by_ids:
             raise ModelError(f"the trunk of {model.name} looks tokens up in several tables, so no places can be added to them")
-        self.engine, self.model, self.path, self.reason = engine, model, engine.path, engine.reason
+        self.engine, self.model, self.strategy, self.reason = engine, model, engine.strategy, engine.reason
+        self.accepts = Accepts(
+            embeddings=Verdict(False, EMBEDDINGS),
+            left_to_right=Verdict(
+                False,
+                f"{model.name} predicts in any order, and this holds causal models against their own left-to-right forward; "
+                "score it (order=...), or verify a causal model",
+            ),
+            pseudo=no_pseudo(model.name, engine.strategy),
+        )
 
     @property
     def invariance(self) -> Verdict:
-        """Whether a factor has the same bits in any company."""
-        return self.engine.invariance
+        """Whether a factor has the same bits in any batch."""
+        return invariance_of(self.engine)
 
-    def factors(
+    def start(self, requested: str | int, tokenizer: Tokenizes | None) -> Start:
+        return own_start(requested, self.model, tokenizer)
+
+    def answer_in_order(
         self, sequences: list[Ordered], *, rows: int | None = None, top: int = 0, progress: Progress | None = None
     ) -> Answer:
         """Every factor of every sequence, in the order of prediction, one sequence after another.
@@ -57,17 +79,31 @@ class AnyOrderChain:
         question, node_T = _question(triples, [len(s.order_T) for s in sequences])
         return self.engine.answer(question, rows=rows, top=top, progress=progress).at(node_T)
 
-    def conditionals(self, places: list[Place], *, rows: int | None = None) -> Floats:
-        """log Pr(v | seen) for every v of the vocabulary, B × V. Raises InputError as `factors` does."""
+    def conditionals(self, clozes: list[Cloze], *, rows: int | None = None) -> Floats:
+        """log Pr(v | seen) for every v of the vocabulary, B × V. Raises InputError as `answer_in_order` does."""
         triples = []
-        for item, place in enumerate(places):
-            fed = np.append(place.seen, place.target)
+        for item, cloze in enumerate(clozes):
+            fed = np.append(cloze.seen, cloze.target)
             if len(np.unique(fed)) < len(fed):
-                raise InputError(f"place {place.target} behind the places {place.seen.tolist()}: one is named twice", item)
-            self.check(fed, len(place.ids_L), place.start_id, len(place.seen), item)
-            triples.append(_triples(np.append(place.ids_L, 0), fed, place.start_id))
-        question, node_B = _question(triples, [1] * len(places))
+                raise InputError(f"place {cloze.target} behind the places {cloze.seen.tolist()}: one is named twice", item)
+            self.check(fed, len(cloze.ids_L), cloze.start_id, len(cloze.seen), item)
+            triples.append(_triples(np.append(cloze.ids_L, 0), fed, cloze.start_id))
+        question, node_B = _question(triples, [1] * len(clozes))
         return self.engine.distributions(question, question.forest.parent_N[node_B], rows=rows)
+
+    def ordered_tree(self, ordered: Ordered) -> DecodingTree:
+        """Continuations in an order, one row a token where the forest strategy runs."""
+        self.check(ordered.fed_L, len(ordered.fed_L), ordered.start_id, len(ordered.given_G), None)
+        start = [] if ordered.start_id is None else [ordered.start_id]
+        position = np.concatenate([np.full(len(start), -1), ordered.fed_L])  # by depth: the place of the token that is fed …
+        target = np.append(position[1:], -1)  # … and the place that is asked about next
+
+        def feed(token_B: Tensor, depth_B: Ints) -> Tensor:
+            self.engine.refuse_unfit(token_B.numpy(force=True))
+            return self.model.placed(token_B, torch.from_numpy(position[depth_B]), torch.from_numpy(target[depth_B]))
+
+        prefix = [*start, *ordered.ids_L[ordered.given_G].tolist()]
+        return (ForestTree if self.strategy == "forest" else RerunTree)(self.engine, prefix, feed)
 
     def check(self, fed: Ints, length: int, start_id: int | None, given: int, item: int | None) -> None:
         """Raises InputError for a text that does not fit, or that has nothing to begin from."""

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from chainrule._types import Floats, Ints
-from chainrule.engine.engine import Answer, Progress, empty_answer, refuse_nan, store
 from chainrule.engine.head.readout import Distributions, block_rows, read, room
+from chainrule.engine.question import Answer, Progress, refuse_nan
 from chainrule.models.base import Head
 from chainrule.models.head import all_logits
 from chainrule.models.transformer import Network
@@ -109,14 +109,14 @@ class Reader:
     @sealed
     def answer(self, plan: Plan, token_N: Ints, *, rows: int | None, top: int, progress: Progress | None) -> Answer:
         """The factor of every token, with its rank, the entropy and the alternatives. Raises ModelError where it is NaN."""
-        answer, computed = empty_answer(len(token_N), top, len(plan.pass_C)), 0
+        answer, computed = Answer.empty(len(token_N), top, len(plan.pass_C)), 0
         by_context, space = np.argsort(plan.context_N, kind="stable"), room(self.head, self.network.device)
         for here, reading in plan.readings(rows or usual_rows(self.network), self.width):
             a, b = np.searchsorted(plan.context_N[by_context], [here.start, here.stop]).tolist()
             factor_F = by_context[a:b]
             row_F = torch.from_numpy(plan.context_N[factor_F] - here.start)
             token_F = sent(token_N[factor_F], self.network.device)
-            store(answer, factor_F, read(self.head, self.run(reading), row_F, token_F, top, space))
+            answer.store(factor_F, read(self.head, self.run(reading), row_F, token_F, top, space))
             computed += len(reading.fed_BL) * self.width(reading.fed_BL.shape[1])
             if progress is not None:
                 progress(here.stop, len(plan.pass_C))

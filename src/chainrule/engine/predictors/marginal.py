@@ -18,24 +18,30 @@ from itertools import product
 import numpy as np
 
 from chainrule._types import Floats, Ints
-from chainrule.engine.engine import Answer, Engine, Progress, empty_answer
-from chainrule.engine.plan import Body, plan
-from chainrule.engine.predictors.base import Place, Steps, Support, check_places
+from chainrule.engine.engine import Engine
+from chainrule.engine.plan import plan
+from chainrule.engine.predictors.base import Accepts, Cloze, Steps, Support, check_clozes, own_start
+from chainrule.engine.predictors.in_order import InOrder
+from chainrule.engine.question import Answer, Item, Progress
+from chainrule.engine.selfcheck.invariance import invariance_of
 from chainrule.errors import InputError
 from chainrule.forest.permutations import Ordered
+from chainrule.text.start_end import Start
+from chainrule.text.tokenizer import Tokenizes
 from chainrule.verdict import Verdict
 
 MOST = 65_536  # texts of one length that are summed over
 
 
-class MarginalChain:
+class MarginalPredictor(InOrder):
     """The chain rule in any order, by a causal model whose texts can all be listed."""
 
-    path = "marginal"
+    strategy = "marginal"
+    accepts = Accepts()
     causal = True  # left to right it is the causal model
     reason = "a causal model knows a token given those before it; any other conditional is a sum over all texts"
     how = "all texts of the length are scored, and the probabilities of those that agree with what is seen are summed"
-    support = Support(np.zeros(0, np.int64), "")
+    support = Support()
 
     def __init__(self, engine: Engine) -> None:
         self.engine, self.model = engine, engine.model
@@ -44,49 +50,52 @@ class MarginalChain:
 
     @property
     def invariance(self) -> Verdict:
-        return self.engine.invariance  # sums of the same table, each in one order
+        return invariance_of(self.engine)  # sums of the same table, each in one order
 
-    def factors(
+    def start(self, requested: str | int, tokenizer: Tokenizes | None) -> Start:
+        return own_start(requested, self.model, tokenizer)
+
+    def answer_in_order(
         self, sequences: list[Ordered], *, rows: int | None = None, top: int = 0, progress: Progress | None = None
     ) -> Answer:
-        """Every factor of every sequence, in the order of prediction; see `Chain`."""
+        """Every factor of every sequence, in the order of prediction; see `InOrder`."""
         steps = Steps(sequences)
         for item, ordered in enumerate(sequences):
-            self._check(Place(ordered.ids_L, ordered.given_G, 0, ordered.start_id), ordered.fed_L, item)
+            self._check(Cloze(ordered.ids_L, ordered.given_G, 0, ordered.start_id), ordered.fed_L, item)
         return self._answer(steps, steps.token_N, rows, top, progress)
 
     def answer(
         self,
-        places: Sequence[Place],
+        clozes: Sequence[Cloze],
         token_N: Ints,
         *,
         rows: int | None = None,
         top: int = 0,
         progress: Progress | None = None,
     ) -> Answer:
-        """The factors of single tokens at single places; see `Orderless`."""
-        self._check_all(places)
-        return self._answer(places, token_N, rows, top, progress)
+        """The factors of single tokens at single places; see `InOrder`."""
+        self._check_all(clozes)
+        return self._answer(clozes, token_N, rows, top, progress)
 
-    def conditionals(self, places: list[Place], *, rows: int | None = None) -> Floats:
+    def conditionals(self, clozes: list[Cloze], *, rows: int | None = None) -> Floats:
         """log Pr(v | seen) for every v of the vocabulary, B × V; all −inf where what is seen is impossible."""
-        self._check_all(places)
-        return np.array([self._conditional(place, rows) for place in places]).reshape(-1, self.model.head.size)
+        self._check_all(clozes)
+        return np.array([self._conditional(place, rows) for place in clozes]).reshape(-1, self.model.head.size)
 
-    def _answer(self, places: Sequence[Place], token_N: Ints, rows: int | None, top: int, progress: Progress | None) -> Answer:
+    def _answer(self, clozes: Sequence[Cloze], token_N: Ints, rows: int | None, top: int, progress: Progress | None) -> Answer:
         found: dict[tuple[object, ...], Floats] = {}
-        answer, before = empty_answer(len(places), top, 0), self._computed
-        for n, place in enumerate(places):
+        answer, before = Answer.empty(len(clozes), top, 0), self._computed
+        for n, place in enumerate(clozes):
             seen = tuple(sorted((int(p), int(place.ids_L[p])) for p in place.seen))
             key = (len(place.ids_L), place.start_id, seen, place.target)
             if key not in found:
                 found[key] = self._conditional(place, rows)
             _write(answer, n, found[key], int(token_N[n]), top)
             if progress is not None:
-                progress(n + 1, len(places))
+                progress(n + 1, len(clozes))
         return replace(answer, rows=self._computed - before, contexts=len(found))
 
-    def _conditional(self, place: Place, rows: int | None) -> Floats:
+    def _conditional(self, place: Cloze, rows: int | None) -> Floats:
         table = self._table(len(place.ids_L), place.start_id, rows)
         at: list[int | slice] = [slice(None)] * table.ndim
         for p in np.asarray(place.seen).tolist():
@@ -104,19 +113,19 @@ class MarginalChain:
             texts = list(product(range(self.model.head.size), repeat=length))
             table_L = np.zeros(len(texts))
             if length > 1 or start_id is not None:
-                job = plan([Body(np.array(text), 0, start_id) for text in texts], self.model.max_rows, False, None)
+                job = plan([Item(np.array(text), 0, start_id) for text in texts], self.model.max_rows, False, None)
                 answer = self.engine.answer(job.question, rows=rows)
                 self._computed += answer.rows
                 table_L = answer.logprob_N[job.node_T].reshape(len(texts), -1).sum(1)
             self._tables[key] = table_L.reshape((self.model.head.size,) * length)
         return self._tables[key]
 
-    def _check_all(self, places: Sequence[Place]) -> None:
-        check_places(places)
-        for item, place in enumerate(places):
+    def _check_all(self, clozes: Sequence[Cloze]) -> None:
+        check_clozes(clozes)
+        for item, place in enumerate(clozes):
             self._check(place, np.asarray(place.seen), item)
 
-    def _check(self, place: Place, looked_at: Ints, item: int) -> None:
+    def _check(self, place: Cloze, looked_at: Ints, item: int) -> None:
         size, length = self.model.head.size, len(place.ids_L)
         if size**length > MOST:
             raise InputError(

@@ -17,9 +17,10 @@ import torch
 from torch import Tensor
 
 from chainrule._types import Floats, Ints
-from chainrule.engine.engine import Answer, Progress
-from chainrule.engine.predictors.base import Place, Steps, Support, check_places
+from chainrule.engine.predictors.base import YES, Cloze, Steps, Support, check_clozes
 from chainrule.engine.predictors.forwards import NO_PROMISE, Asked, Plan, Reader, Reading, head_logprobs, logprobs
+from chainrule.engine.predictors.in_order import InOrder, accepts_in_order
+from chainrule.engine.question import Answer, Progress
 from chainrule.engine.selfcheck.probe import check_settled, settings
 from chainrule.engine.selfcheck.reference import LONG, SHARE, SURE, distance, moved, surely_off, tolerance
 from chainrule.errors import InputError, ModelError
@@ -28,20 +29,22 @@ from chainrule.models.base import Head
 from chainrule.models.masked import MaskedModel
 from chainrule.ops.matmul import ROWS
 from chainrule.ops.sealed import sealed
-from chainrule.text.mask_template import Frame
+from chainrule.text.mask_template import Frame, resolve_frame
+from chainrule.text.start_end import Start, framed_start
+from chainrule.text.tokenizer import Tokenizes
+from chainrule.verdict import Verdict
 
 TEXTS, LENGTH = 3, 14  # that a model is tried out on, as well as longer ones
 
 
-class MaskedChain:
+class MaskedPredictor(InOrder):
     """The chain rule in any order, by a masked model. The start symbol is the frame's own: `start_id` is not looked at."""
 
-    path = "masked"
-    causal = False
-    invariance = NO_PROMISE
+    strategy = "masked"
 
     def __init__(self, model: MaskedModel, frame: Frame) -> None:
         self.model, self.frame = model, frame
+        self.accepts = accepts_in_order(model.name, self.strategy, YES)
         self.support = Support(frame.left_out, frame.says)
         if len(frame.left_out) >= model.head.size:
             raise ModelError(f"{model.name} has no token that can occur: {frame.says}")
@@ -56,10 +59,23 @@ class MaskedChain:
         self._allowed[model.head.size :] = False
         self.reason = f"agrees with the model's own forward to {self._check_model():.1e} nats"
 
-    def factors(
+    @classmethod
+    def of(cls, model: MaskedModel, tokenizer: Tokenizes | None) -> MaskedPredictor:
+        """Raises ModelError for a model whose symbols nobody names, or that does not agree with its own forward."""
+        sizes = {"vocab_size": model.head.size, "embeddings": model.embeddings}
+        return cls(model, resolve_frame(tokenizer, model.symbols, **sizes, model=model.name))
+
+    @property
+    def invariance(self) -> Verdict:
+        return NO_PROMISE
+
+    def start(self, requested: str | int, tokenizer: Tokenizes | None) -> Start:
+        return framed_start(requested, self.frame.before, self.frame.token(self.frame.before))
+
+    def answer_in_order(
         self, sequences: list[Ordered], *, rows: int | None = None, top: int = 0, progress: Progress | None = None
     ) -> Answer:
-        """Every factor of every sequence, in the order of prediction; see `Chain`."""
+        """Every factor of every sequence, in the order of prediction; see `InOrder`."""
         for item, ordered in enumerate(sequences):
             self._check(ordered.ids_L, ordered.fed_L, item)
         steps = Steps(sequences)
@@ -67,31 +83,31 @@ class MaskedChain:
 
     def answer(
         self,
-        places: Sequence[Place],
+        clozes: Sequence[Cloze],
         token_N: Ints,
         *,
         rows: int | None = None,
         top: int = 0,
         progress: Progress | None = None,
     ) -> Answer:
-        """The factors of single tokens at single places; see `Orderless`."""
-        self._check_all(places)
-        for item, (place, token) in enumerate(zip(places, token_N, strict=True)):
+        """The factors of single tokens at single places; see `InOrder`."""
+        self._check_all(clozes)
+        for item, (place, token) in enumerate(zip(clozes, token_N, strict=True)):
             self._check(np.array([token]), np.zeros(1, np.int64), item, place.target)
-        return self._answer(places, token_N, rows, top, progress)
+        return self._answer(clozes, token_N, rows, top, progress)
 
-    def conditionals(self, places: list[Place], *, rows: int | None = None) -> Floats:
+    def conditionals(self, clozes: list[Cloze], *, rows: int | None = None) -> Floats:
         """log Pr(v | seen) for every v of the vocabulary, B × V; −inf for what cannot occur."""
-        self._check_all(places)
-        return self._reader.conditionals(self._plan(places), rows=rows)
+        self._check_all(clozes)
+        return self._reader.conditionals(self._plan(clozes), rows=rows)
 
-    def _answer(self, places: Sequence[Place], token_N: Ints, rows: int | None, top: int, progress: Progress | None) -> Answer:
-        return self._reader.answer(self._plan(places), token_N, rows=rows, top=top, progress=progress)
+    def _answer(self, clozes: Sequence[Cloze], token_N: Ints, rows: int | None, top: int, progress: Progress | None) -> Answer:
+        return self._reader.answer(self._plan(clozes), token_N, rows=rows, top=top, progress=progress)
 
-    def _plan(self, places: Sequence[Place]) -> Plan:
-        return Plan.of(len(places), lambda n: self._asked(places[n]))
+    def _plan(self, clozes: Sequence[Cloze]) -> Plan:
+        return Plan.of(len(clozes), lambda n: self._asked(clozes[n]))
 
-    def _asked(self, place: Place) -> Asked:
+    def _asked(self, place: Cloze) -> Asked:
         fed_L = np.full(len(place.ids_L), self.frame.mask, np.int64)
         fed_L[place.seen] = place.ids_L[place.seen]
         return Asked(fed_L, np.zeros(0, np.int64), place.target)
@@ -107,9 +123,9 @@ class MaskedChain:
     def _width(self, length: int) -> int:
         return length + 2
 
-    def _check_all(self, places: Sequence[Place]) -> None:
-        check_places(places)
-        for item, place in enumerate(places):
+    def _check_all(self, clozes: Sequence[Cloze]) -> None:
+        check_clozes(clozes)
+        for item, place in enumerate(clozes):
             self._check(place.ids_L, place.seen, item)
 
     def _check(self, ids_L: Ints, looked_at: Ints, item: int, place: int | None = None) -> None:

@@ -1,55 +1,82 @@
-"""Which engine, or which chain, goes with which model."""
+"""The kinds of models: how a network is recognised, what wraps it, and what predicts with it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from chainrule.engine.engine import Engine
-from chainrule.engine.predictors.any_order import AnyOrderChain
-from chainrule.engine.predictors.base import Chain, Orderless
-from chainrule.engine.predictors.marginal import MarginalChain
-from chainrule.engine.predictors.masked import MaskedChain
-from chainrule.engine.predictors.two_stream import TwoStreamChain
+from chainrule.engine.predictors.any_order import AnyOrderPredictor
+from chainrule.engine.predictors.base import Predictor
+from chainrule.engine.predictors.causal import CausalPredictor
+from chainrule.engine.predictors.masked import MaskedPredictor
+from chainrule.engine.predictors.two_stream import TwoStreamPredictor
 from chainrule.engine.selfcheck.probe import choose
-from chainrule.errors import InputError
-from chainrule.models.any_order import AnyOrderModel
+from chainrule.models.any_order import AnyOrderForCausalLM, AnyOrderModel
 from chainrule.models.causal import PretrainedModel
-from chainrule.models.masked import MaskedModel
-from chainrule.models.two_stream import TwoStreamModel
-from chainrule.text.mask_template import resolve_frame
+from chainrule.models.masked import MaskedModel, is_masked
+from chainrule.models.table import TableModel
+from chainrule.models.two_stream import TwoStreamModel, is_two_stream
+from chainrule.text.table_tokenizer import Vocabulary
 from chainrule.text.tokenizer import Tokenizes
 
-
-def engine_of(model: Any) -> Engine | None:
-    """The engine of a model with a next token: a network is probed; a table is run as it is. None for other models."""
-    if isinstance(model, MaskedModel | TwoStreamModel):
-        return None
-    return choose(model) if isinstance(model, PretrainedModel) else Engine(model, "batch")
+Predict = Callable[[Any, "Tokenizes | None", "Engine | None"], Predictor]
 
 
-def chain_of(model: Any, tokenizer: Tokenizes | None, engine: Engine | None) -> Chain | None:
-    """The chain of a model that predicts in any order by itself; None for a causal one, which has its engine alone.
+@dataclass(frozen=True)
+class Kind:
+    """One kind of model. Kinds are asked in order, and the last one takes what no other does."""
 
-    Raises ModelError for a masked model whose symbols nobody names, and for one that does not agree with its own forward.
+    name: str
+    model: type
+    predict: Predict  # a model, its tokenizer, and an engine that was chosen already → its predictor
+    recognises: Callable[[Any], bool] = lambda lm: False  # a network of transformers
+    network: bool = True  # whether it runs one, so that compiled kernels matter
+    own_tokenizer: Callable[[Any], Tokenizes | None] = lambda model: None
+
+
+def _causal(model: Any, tokenizer: Tokenizes | None, engine: Engine | None) -> Predictor:
+    return CausalPredictor(engine or choose(model))
+
+
+def _as_it_is(model: Any, tokenizer: Tokenizes | None, engine: Engine | None) -> Predictor:
+    return CausalPredictor(engine or Engine(model, "batch"))
+
+
+KINDS = [
+    Kind(
+        "any-order",
+        AnyOrderModel,
+        lambda model, tokenizer, engine: AnyOrderPredictor(engine or choose(model)),
+        lambda lm: isinstance(lm, AnyOrderForCausalLM),
+    ),
+    Kind("two-stream", TwoStreamModel, lambda model, tokenizer, engine: TwoStreamPredictor(model), is_two_stream),
+    Kind(
+        "masked",
+        MaskedModel,
+        lambda model, tokenizer, engine: MaskedPredictor.of(model, tokenizer),
+        lambda lm: is_masked(lm.config, type(lm).__name__),
+    ),
+    Kind("causal", PretrainedModel, _causal, lambda lm: True),
+    Kind("table", TableModel, _as_it_is, network=False, own_tokenizer=lambda model: Vocabulary(model.vocabulary)),
+    Kind("own", object, _as_it_is),  # any other class with the interface of `models.base.Model`
+]
+
+
+def wrap(lm: Any, name: str) -> Any:
+    """A network of transformers as a model, by its class, its config and its forward."""
+    return next(kind for kind in KINDS if kind.recognises(lm)).model(lm, name)
+
+
+def kind_of(model: Any) -> Kind:
+    """The kind of a model."""
+    return next(kind for kind in KINDS if isinstance(model, kind.model))
+
+
+def predictor_of(model: Any, tokenizer: Tokenizes | None, engine: Engine | None = None) -> Predictor:
+    """What predicts with a model; a network is probed, unless an engine was chosen for it already.
+
+    Raises ModelError for a model that does not agree with its own forward, and for a masked one whose symbols nobody names.
     """
-    if isinstance(model, MaskedModel):
-        sizes = {"vocab_size": model.head.size, "embeddings": model.embeddings}
-        return MaskedChain(model, resolve_frame(tokenizer, model.symbols, **sizes, model=model.name))
-    if isinstance(model, AnyOrderModel) and engine is not None:
-        return AnyOrderChain(engine)
-    return TwoStreamChain(model) if isinstance(model, TwoStreamModel) else None
-
-
-def chain_for(given: Chain | Engine) -> Chain:
-    """Any order: a model's own chain as it is; a causal model by sums over all texts, where these are few."""
-    return MarginalChain(given) if isinstance(given, Engine) else given
-
-
-def orderless(chain: Chain) -> Orderless:
-    """The same chain, where its conditionals depend on what is seen alone. Raises InputError for others, with the reason."""
-    if isinstance(chain, MaskedChain | MarginalChain):
-        return chain
-    raise InputError(
-        f"{chain.model.name} ({chain.path}) has no one probability of a token given all others: it depends on the order in "
-        "which these are fed; a pseudo-log-likelihood takes a masked model, or a causal one on a tiny vocabulary"
-    )
+    return kind_of(model).predict(model, tokenizer, engine)

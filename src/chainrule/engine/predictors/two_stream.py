@@ -17,15 +17,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from chainrule._types import Floats, Ints
-from chainrule.engine.engine import Answer, Progress
-from chainrule.engine.predictors.base import Place, Steps, Support, check_places
+from chainrule.engine.predictors.base import Cloze, Steps, Support, check_clozes
 from chainrule.engine.predictors.forwards import NO_PROMISE, Asked, Plan, Reader, Reading, head_logprobs, logprobs
+from chainrule.engine.predictors.in_order import InOrder, accepts_in_order, no_pseudo
+from chainrule.engine.question import Answer, Progress
 from chainrule.engine.selfcheck.probe import check_settled, settings
 from chainrule.engine.selfcheck.reference import SHARE, SURE, distance, moved, surely_off, tolerance
 from chainrule.errors import InputError, ModelError
 from chainrule.forest.permutations import Ordered
 from chainrule.models.two_stream import TwoStreamModel
 from chainrule.ops.sealed import sealed
+from chainrule.text.start_end import Start, given_start
+from chainrule.text.tokenizer import Tokenizes
+from chainrule.verdict import Verdict
 
 NEEDS_A_TOKEN = (
     "a two-stream network has no distribution of a token without any other: its query would see nothing, and attention over "
@@ -34,24 +38,30 @@ NEEDS_A_TOKEN = (
 _PROBE = 9  # tokens of the texts that a model is tried out on
 
 
-class TwoStreamChain:
+class TwoStreamPredictor(InOrder):
     """The chain rule in any order, by a two-stream network, given at least one token."""
 
-    path = "two-stream"
-    causal = False
-    invariance = NO_PROMISE
-    support = Support(np.zeros(0, np.int64), "")
+    strategy = "two-stream"
+    support = Support()
     how = "the content stream sees what is already known, and the query stream predicts from that; the first token is given"
 
     def __init__(self, model: TwoStreamModel) -> None:
         self.model = model
+        self.accepts = accepts_in_order(model.name, self.strategy, no_pseudo(model.name, self.strategy))
         self._reader = Reader(model, model.head, self._run, lambda length: 2 * length)
         self.reason = f"agrees with the model's own forward to {self._check_model():.1e} nats"
 
-    def factors(
+    @property
+    def invariance(self) -> Verdict:
+        return NO_PROMISE
+
+    def start(self, requested: str | int, tokenizer: Tokenizes | None) -> Start:
+        return given_start(requested, NEEDS_A_TOKEN)
+
+    def answer_in_order(
         self, sequences: list[Ordered], *, rows: int | None = None, top: int = 0, progress: Progress | None = None
     ) -> Answer:
-        """Every factor of every sequence, in the order of prediction; see `Chain`. One pass a sequence."""
+        """Every factor of every sequence, in the order of prediction; see `InOrder`. One pass a sequence."""
         for item, ordered in enumerate(sequences):
             self._check(ordered.ids_L, ordered.fed_L, len(ordered.given_G), ordered.start_id, item)
         steps = Steps(sequences)
@@ -63,13 +73,13 @@ class TwoStreamChain:
 
         return self._reader.answer(Plan.of(len(steps), ask), steps.token_N, rows=rows, top=top, progress=progress)
 
-    def conditionals(self, places: list[Place], *, rows: int | None = None) -> Floats:
+    def conditionals(self, clozes: list[Cloze], *, rows: int | None = None) -> Floats:
         """log Pr(v | seen) for every v of the vocabulary, B × V; it depends on the order in which `seen` became known."""
-        check_places(places)
-        for item, place in enumerate(places):
+        check_clozes(clozes)
+        for item, place in enumerate(clozes):
             self._check(place.ids_L, place.seen, len(place.seen), place.start_id, item)
-        ask = lambda n: Asked(*_known(places[n].ids_L, places[n].seen), places[n].target)  # noqa: E731
-        return self._reader.conditionals(Plan.of(len(places), ask), rows=rows)
+        ask = lambda n: Asked(*_known(clozes[n].ids_L, clozes[n].seen), clozes[n].target)  # noqa: E731
+        return self._reader.conditionals(Plan.of(len(clozes), ask), rows=rows)
 
     def _run(self, reading: Reading, model: TwoStreamModel | None = None) -> Tensor:
         """Each text is read at its own targets; texts with fewer of them read their last one again."""

@@ -13,12 +13,12 @@ import torch
 
 from chainrule.engine.attention.layout import Layout, PathCarry
 from chainrule.engine.attention.sdpa import Kind, settled
-from chainrule.engine.engine import Engine, Question
+from chainrule.engine.engine import Engine
 from chainrule.engine.execution import run_chunk
+from chainrule.engine.question import Question
 from chainrule.forest import Forest, chunks
 from chainrule.models.base import Model
 from chainrule.models.causal import PretrainedModel
-from chainrule.models.table import TableModel
 from chainrule.ops.sealed import sealed
 from chainrule.verdict import Verdict
 
@@ -35,14 +35,25 @@ def flushes_denormals() -> bool:
 _SMALLEST, _ONE = [5e-324, 1.0]
 
 
+def invariance_of(engine: Engine) -> Verdict:
+    """Whether a factor has the same bits alone, in any batch, order and chunk; tried out when it is first asked for.
+
+    It holds for the present number of threads, and for how this thread treats denormal numbers.
+    """
+    state = torch.get_num_threads(), flushes_denormals()
+    if state not in engine.invariances:
+        engine.invariances[state] = check(engine)
+    return engine.invariances[state]
+
+
 @sealed
 def check(engine: Engine) -> Verdict:
     """What can be promised of this model on this machine with this number of threads."""
     model = engine.model
-    if isinstance(model, TableModel):
-        return Verdict(True, "each row of a table is looked up by itself")
-    if engine.path != "forest":
-        return Verdict(False, f"on the {engine.path} path the model's own forward is used, whose bits move with its batch")
+    if (known := getattr(model, "invariance", None)) is not None:
+        return known
+    if engine.strategy != "forest":
+        return Verdict(False, f"on the {engine.strategy} path the model's own forward is used, whose bits move with its batch")
     if model.device.type != "cpu":
         return Verdict(False, f"the order in which kernels add up is not under control on {model.device.type}")
     if flushes_denormals():

@@ -52,8 +52,8 @@ def _chosen(model: PretrainedModel, standard: Standard, before: dict[tuple[str, 
         )
     way = replace(run.way, unfit=_unfit(run, standard))
     found = model.by(way)
-    found.set_attention(NAME if way.path == "forest" else found.own_attention)
-    return Engine(found, way.path, reason="; ".join(tried) or f"agrees with the model's own forward to {off:.1e} nats")
+    found.set_attention(NAME if way.strategy == "forest" else found.own_attention)
+    return Engine(found, way.strategy, reason="; ".join(tried) or f"agrees with the model's own forward to {off:.1e} nats")
 
 
 def _tried(model: PretrainedModel) -> tuple[dict[tuple[str, str], str], Standard]:
@@ -138,7 +138,7 @@ def _compared(run: PretrainedModel, standard: Standard) -> Iterator[tuple[float,
     up to thresholds.
     """
     yield *largest_error(run, standard.sequences, standard.logprobs), standard.tolerance
-    for name, logprobs in standard.lowered if run.way.path == "forest" else ():
+    for name, logprobs in standard.lowered if run.way.strategy == "forest" else ():
         with run.lowered(name, REACH):
             off, why = largest_error(run, standard.sequences, logprobs)
         yield off, f"{why} beyond its {name.replace('_', ' ')}", standard.tolerance

@@ -12,7 +12,8 @@ import torch
 
 from chainrule._types import Floats, Ints
 from chainrule.engine.attention.layout import NAME
-from chainrule.engine.engine import Engine, Question
+from chainrule.engine.engine import Engine
+from chainrule.engine.question import Question
 from chainrule.errors import ModelError
 from chainrule.forest import Forest
 from chainrule.models.causal import PretrainedModel
@@ -264,12 +265,12 @@ def largest_error(
     run: PretrainedModel, sequences: Sequence[Ints], reference: Sequence[Floats], *, larger: int = 1
 ) -> tuple[float, str]:
     """The largest difference of any factor from the reference, and what to say of it; chunks are `larger` times ROWS."""
-    forest, path = Forest.build(list(sequences)), run.way.path
+    forest, strategy = Forest.build(list(sequences)), run.way.strategy
     question = Question(forest, forest.depth_N > 0)
     try:
-        if not run.set_attention(NAME if path == "forest" else run.own_attention):
+        if not run.set_attention(NAME if strategy == "forest" else run.own_attention):
             return np.inf, "its attention cannot be replaced"
-        answer = Engine(run, path).answer(question, rows=larger * ROWS[path])
+        answer = Engine(run, strategy).answer(question, rows=larger * ROWS[strategy])
     except Exception as error:  # whatever an architecture does with arguments it does not know
         unless_memory(error)
         cause = error.__cause__ or error

@@ -1,0 +1,69 @@
+"""Trees of continuations: what each node gives, and what is asked of a tree.
+
+Shapes: B nodes that are added at a time, M rows with padding, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from chainrule._types import Ints
+from chainrule.engine.execution import Begun
+from chainrule.engine.head.readout import STEP, Distributions
+from chainrule.engine.question import refuse_nan
+from chainrule.models.base import Model
+
+MANY = 8  # rows from which computing them with the bits of scoring costs less than scoring them again
+
+Feed = Callable[[Tensor, Ints], Tensor]  # tokens and their depths → what the network takes
+
+
+@dataclass(frozen=True)
+class NextTokens:
+    """Nodes that were added, and the distribution of the token after each."""
+
+    nodes: list[int]
+    logits_BV: Tensor
+    logsumexp_B: Tensor  # float64
+    entropy_B: Tensor
+
+    def logprobs(self, row: int) -> Tensor:
+        """log Pr(v | the path of node `row`), V in float64."""
+        return self.logits_BV[row].double() - self.logsumexp_B[row]
+
+    def rank(self, row: int, token: int) -> int:
+        """1 for the most probable token after node `row`: one more than the tokens that are more probable."""
+        return 1 + int((self.logits_BV[row] > self.logits_BV[row, token]).sum())
+
+
+class DecodingTree(Protocol):
+    """Continuations of one prefix. Nodes are numbered as they come; node 0 is the end of the prefix."""
+
+    exact: bool  # whether all nodes so far have the bits that scoring gives
+
+    @property
+    def begun(self) -> Begun | None:
+        """The rows of the prefix, for scoring the continuations; nothing may be added after that."""
+        ...
+
+    def root(self) -> NextTokens:
+        """The distribution after the prefix; the same however often it is asked for."""
+        ...
+
+    def extend(self, parent_B: Sequence[int], token_B: Sequence[int]) -> NextTokens:
+        """Add token_B[b] after node parent_B[b], for every b. Raises ModelError where there is NaN."""
+        ...
+
+
+def read_next(model: Model, hidden_BH: Tensor, nodes: list[int], *, same_bits: bool) -> NextTokens:
+    """The distributions at hidden states; with `same_bits`, those that scoring reads."""
+    head, rows = model.head, len(hidden_BH)
+    room_MV = torch.empty(rows + STEP, head.size, dtype=head.dtype, device=hidden_BH.device)
+    at = Distributions.at(head, hidden_BH, room_MV, same_bits=same_bits)
+    refuse_nan(at.logsumexp_M[:rows].numpy(force=True), model.name)
+    return NextTokens(nodes, at.logits_MV[:rows], at.logsumexp_M[:rows], at.entropy_M[:rows])

@@ -1,0 +1,102 @@
+"""Causal models: left to right on the forest engine; any other order by sums over all texts, where these are few.
+
+Shapes: S sequences, B contexts, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import TypeVar
+
+import numpy as np
+
+from chainrule._types import Floats, Ints
+from chainrule.engine.decoding.base import MANY, DecodingTree
+from chainrule.engine.decoding.rerun import RerunTree
+from chainrule.engine.decoding.tree import ForestTree, token_feed
+from chainrule.engine.engine import Engine
+from chainrule.engine.execution import Begun
+from chainrule.engine.plan import plan
+from chainrule.engine.predictors.base import Accepts, own_start
+from chainrule.engine.predictors.in_order import is_ascending, refuse_windows, route_of
+from chainrule.engine.predictors.marginal import MarginalPredictor
+from chainrule.engine.question import Item, SequenceFactors, Settings
+from chainrule.engine.selfcheck.invariance import invariance_of
+from chainrule.errors import InputError
+from chainrule.text.start_end import Start
+from chainrule.text.tokenizer import Tokenizes
+from chainrule.verdict import Verdict
+
+T = TypeVar("T")
+
+_HOW = "causal: the network looks at the tokens before, and at no others"
+
+
+class CausalPredictor:
+    """Predicts from left to right. The natural order needs no length of the text."""
+
+    accepts = Accepts()
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine, self.model, self.strategy, self.reason = engine, engine.model, engine.strategy, engine.reason
+
+    @property
+    def invariance(self) -> Verdict:
+        return invariance_of(self.engine)
+
+    @cached_property
+    def any_order(self) -> MarginalPredictor:
+        return MarginalPredictor(self.engine)
+
+    def start(self, requested: str | int, tokenizer: Tokenizes | None) -> Start:
+        return own_start(requested, self.model, tokenizer)
+
+    def factors(self, items: Sequence[Item], settings: Settings, *, begun: Begun | None = None) -> SequenceFactors:
+        """Left to right where no order is asked for or the order goes so; all other orders by `any_order`."""
+        if all(item.order is None for item in items):
+            return self._left_to_right(items, settings, begun)
+        sequences = [item.ordered() for item in items]
+        plain_S = np.array([is_ascending(sequence.fed_L) for sequence in sequences], bool)
+        plain, others = np.flatnonzero(plain_S), np.flatnonzero(~plain_S)
+        parts = []
+        if len(plain):
+            found = _numbered(plain, lambda: self._left_to_right([items[s] for s in plain.tolist()], settings, begun))
+            found.routes[:] = [route_of(sequences[s], _HOW, "", True) for s in plain.tolist()]
+            parts.append(found)
+        if len(others):
+            refuse_windows(settings)
+            parts.append(
+                _numbered(others, lambda: self.any_order.factors_in_order([sequences[s] for s in others.tolist()], settings))
+            )
+        return SequenceFactors.joined(parts, np.concatenate([plain, others]))
+
+    def _left_to_right(self, items: Sequence[Item], settings: Settings, begun: Begun | None) -> SequenceFactors:
+        """The factors as the model was trained to give them."""
+        job = plan(items, self.model.max_rows, settings.window, settings.stride)
+        answer = self.engine.answer(job.question, rows=settings.rows, top=settings.top, progress=settings.progress, begun=begun)
+        count_S = np.array([len(i.ids) - max(i.given, i.start_id is None) for i in items], np.int64)
+        ids, routes = job.question.token_N[job.node_T], [None] * len(items)
+        return SequenceFactors(answer.at(job.node_T), ids, job.context_T, count_S, job.windows_S, [*routes], self.invariance)
+
+    def next_token(self, contexts: Sequence[Item], *, rows: int | None = None) -> Floats:
+        # The last token of an item only marks the position that is asked about.
+        items = [Item(np.append(c.ids, 0), len(c.ids), c.start_id, c.embeddings) for c in contexts]
+        job = plan(items, self.model.max_rows, False, None)
+        return self.engine.distributions(job.question, job.question.forest.parent_N[job.node_T], rows=rows)
+
+    def tree(self, ids: Sequence[int], rows: int = 1) -> DecodingTree:
+        feed = token_feed(self.engine)
+        if self.strategy != "forest":
+            return RerunTree(self.engine, ids, feed)
+        return ForestTree(self.engine, ids, feed, same_bits=rows >= MANY and bool(self.invariance))
+
+
+def _numbered(number: Ints, ask: Callable[[], T]) -> T:
+    """The answer to `ask`; an error about its item i names item number[i]."""
+    try:
+        return ask()
+    except InputError as error:
+        if error.item is None:
+            raise
+        raise InputError(error.reason, int(number[error.item])) from None

@@ -1,0 +1,178 @@
+"""What predictors of texts in any order have in common.
+
+Shapes: S sequences, T factors of all of them, B conditionals, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from chainrule._types import Floats, Ints
+from chainrule.engine.decoding.base import DecodingTree
+from chainrule.engine.decoding.ordered_tree import ConditionalTree
+from chainrule.engine.execution import Begun
+from chainrule.engine.predictors.base import Accepts, Cloze, Support
+from chainrule.engine.question import Answer, Item, Progress, Route, SequenceFactors, Settings
+from chainrule.errors import InputError
+from chainrule.forest.forest import offsets
+from chainrule.forest.permutations import Ordered
+from chainrule.text.start_end import Start
+from chainrule.text.tokenizer import Tokenizes
+from chainrule.verdict import Verdict
+
+EMBEDDINGS = "embeddings are scored left to right under causal models: give token ids for any other order"
+
+
+def no_next_token(name: str, strategy: str) -> str:
+    """Why a model has no distribution of a next token."""
+    return f"{name} is no causal model ({strategy}): it has no distribution of a next token alone"
+
+
+def no_pseudo(name: str, strategy: str) -> Verdict:
+    """Why a model has no pseudo-log-likelihoods."""
+    return Verdict(
+        False,
+        f"{name} ({strategy}) has no one probability of a token given all others: it depends on the order in which these are "
+        "fed; a pseudo-log-likelihood takes a masked model, or a causal one on a tiny vocabulary",
+    )
+
+
+def accepts_in_order(name: str, strategy: str, pseudo: Verdict) -> Accepts:
+    """What a model can be asked that needs the length of the text."""
+    no = no_next_token(name, strategy)
+    return Accepts(
+        next_token=Verdict(
+            False,
+            f"{no}, and conditional() has none to give: ask for factors with score(), or for a text's pseudo-log-likelihood",
+        ),
+        embeddings=Verdict(False, f"{no}; it takes token ids and masks, and no embeddings: give token ids"),
+        embed=Verdict(False, f"{no}; it takes token ids and masks, so its embeddings serve for nothing here"),
+        engine=Verdict(False, f"{no}, so it cannot be asked that"),
+        pairs=Verdict(False, f"pairs of texts are for causal models, not for {name}: give one of the two as context="),
+        end_symbol=Verdict(False, "in an order the length of the text is given, so no end symbol is predicted: leave end= out"),
+        left_to_right=Verdict(False, f"{no}; the properties that verify tries are those of causal models"),
+        pseudo=pseudo,
+    )
+
+
+class InOrder(ABC):
+    """Predicts in the order that is asked for; from left to right where none is."""
+
+    model: Any
+    strategy: str
+    reason: str
+    how: str
+    support: Support
+    accepts: Accepts
+    causal = False  # whether no factor depends on the length of the text when it goes from left to right
+
+    @property
+    @abstractmethod
+    def invariance(self) -> Verdict: ...
+
+    @property
+    def any_order(self) -> InOrder:
+        return self
+
+    @abstractmethod
+    def start(self, requested: str | int, tokenizer: Tokenizes | None) -> Start: ...
+
+    @abstractmethod
+    def answer_in_order(
+        self, sequences: list[Ordered], *, rows: int | None = None, top: int = 0, progress: Progress | None = None
+    ) -> Answer:
+        """Every factor of every sequence, in the order of prediction, one sequence after another; each distinct one once.
+
+        Raises InputError, with the item, for a sequence that cannot be scored (too long, tokens that cannot occur), and
+        ModelError where there is NaN.
+        """
+
+    @abstractmethod
+    def conditionals(self, clozes: list[Cloze], *, rows: int | None = None) -> Floats:
+        """log Pr(v | seen) for every v of the vocabulary, B × V; −inf for what is outside the support."""
+
+    def answer(
+        self,
+        clozes: Sequence[Cloze],
+        token_N: Ints,
+        *,
+        rows: int | None = None,
+        top: int = 0,
+        progress: Progress | None = None,
+    ) -> Answer:
+        """log Pr(token | seen) for each cloze and its token, with its statistics; each distinct one once.
+
+        Raises InputError for a model whose conditionals depend on the order in which `seen` became known.
+        """
+        raise InputError(self.accepts.pseudo.reason)
+
+    def factors(self, items: Sequence[Item], settings: Settings, *, begun: Begun | None = None) -> SequenceFactors:
+        return self.factors_in_order([item.ordered() for item in items], settings)
+
+    def factors_in_order(self, sequences: list[Ordered], settings: Settings) -> SequenceFactors:
+        """The factors of sequences in their orders, each put back into the order of its text."""
+        refuse_windows(settings)
+        if wrong := [i for i, sequence in enumerate(sequences) if not len(sequence.order_T)]:
+            raise InputError("a single token with a given start has no factor, so there is nothing to score", wrong[0])
+        answer = self.answer_in_order(sequences, rows=settings.rows, top=settings.top, progress=settings.progress)
+        step_S = [np.argsort(sequence.order_T, kind="stable") for sequence in sequences]  # of every column
+        count_S = np.array([len(step) for step in step_S], np.int64)
+        known_S = np.array([len(s.given_G) + (s.start_id is not None) for s in sequences], np.int64)
+        step_T = np.concatenate([np.zeros(0, np.int64), *step_S])
+        return SequenceFactors(
+            answer.at(np.repeat(offsets(count_S)[:-1], count_S) + step_T),
+            np.concatenate([np.zeros(0, np.int64), *(sequence.ids_L[np.sort(sequence.order_T)] for sequence in sequences)]),
+            np.repeat(known_S, count_S) + step_T,
+            count_S,
+            np.ones(len(sequences), np.int64),
+            [route_of(sequence, self.how, self.support.says, self.causal) for sequence in sequences],
+            self.invariance,
+        )
+
+    def next_token(self, contexts: Sequence[Item], *, rows: int | None = None) -> Floats:
+        if not self.accepts.next_token:
+            raise InputError(self.accepts.next_token.reason)
+        return self.conditionals([
+            Cloze(np.append(c.ids, 0), np.arange(len(c.ids)), len(c.ids), c.start_id) for c in contexts
+        ], rows=rows)  # fmt: skip
+
+    def tree(self, ids: Sequence[int], rows: int = 1) -> DecodingTree:
+        raise InputError(f"{self.model.name} fills the positions of a text of given length: give an order")
+
+    def ordered_tree(self, ordered: Ordered) -> DecodingTree:
+        """Continuations that fill the positions `ordered.order_T` of a text whose other tokens are given."""
+        return ConditionalTree(self._next_conditionals, ordered)
+
+    def _next_conditionals(self, ordered: Ordered, filled: list[tuple[int, ...]]) -> Floats:
+        """log Pr of the next token in the order after each of these fillings of the first positions."""
+        clozes = []
+        for ids in filled:
+            if len(ids) >= len(ordered.order_T):
+                raise InputError(f"all {len(ordered.order_T)} places are filled: there is none left to grow in")
+            ids_L = ordered.ids_L.copy()
+            ids_L[ordered.order_T[: len(ids)]] = ids
+            clozes.append(Cloze(ids_L, ordered.seen(len(ids)), int(ordered.order_T[len(ids)]), ordered.start_id))
+        return self.conditionals(clozes)
+
+
+def route_of(sequence: Ordered, how: str, support: str, causal: bool) -> Route:
+    """The route of a sequence by a predictor; a causal one needs no length where it goes from left to right."""
+    return Route(sequence, how, support, length_given=not (causal and is_ascending(sequence.fed_L)))
+
+
+def is_ascending(place_L: Ints) -> bool:
+    """Whether tokens become known in the order of the text."""
+    return bool((np.diff(place_L) > 0).all())
+
+
+def refuse_windows(settings: Settings) -> None:
+    """Raises InputError for windows, which need an order from left to right."""
+    if settings.window not in (None, False) or settings.stride is not None:
+        raise InputError(
+            "windows are for causal models, left to right: in another order a factor sees places on both sides; leave window= "
+            "and stride= out"
+        )

@@ -1,0 +1,62 @@
+"""The method that was chosen, run on a decoding tree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from chainrule.engine.decoding.base import DecodingTree
+from chainrule.generation.hypothesis import Hypothesis, Report, StoppingCriteria
+from chainrule.generation.options import Options
+from chainrule.generation.result import Step
+from chainrule.generation.sampling import greedy, sample
+from chainrule.generation.search import Certificate, beam, best
+from chainrule.results.conditional import Alternative
+from chainrule.text.tokenizer import Tokenizes, naming
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The finished hypotheses, and how they came about."""
+
+    hypotheses: list[Hypothesis]
+    method: dict[str, Any]  # fields of each `Generated`
+    certificate: Certificate | None = None
+
+    def fields_of(self, hypothesis: Hypothesis) -> dict[str, Any]:
+        """The fields of a `Generated` that say how it was generated."""
+        drawn = float(np.sum(hypothesis.altered)) if hypothesis.altered else None
+        own = {"finish": hypothesis.finish, "running_logprobs": np.array(hypothesis.logprobs), "altered_logprob": drawn}
+        return self.method | own | {"certificate": self.certificate}
+
+
+def run(tree: DecodingTree, criteria: StoppingCriteria, options: Options, report: Report) -> Outcome:
+    """Generate by `options.method`."""
+    if options.method == "greedy":
+        return Outcome([greedy(tree, criteria, options.top, report)[0]], {"method": "greedy"})
+    if options.method == "beam":
+        hypotheses = beam(tree, criteria, options.width, report)[: options.count]
+        return Outcome(hypotheses, {"method": f"beam of {options.width}"})
+    if options.method == "best":
+        hypotheses, certificate = best(tree, criteria, options.count, options.width, options.spend, report)
+        return Outcome(hypotheses, {"method": "best"}, certificate)
+    seed = options.chosen_seed()
+    hypotheses = sample(tree, criteria, options.top, report, options.count, seed, options.altered)
+    return Outcome(hypotheses, {"method": "sample", "altered": str(options.altered), "seed": seed})
+
+
+def reporter(options: Options, tokenizer: Tokenizes | None, before: int) -> Report:
+    """Passes each new token to `options.watch`; before: embeddings of the prefix."""
+    watch, name = options.watch, naming(tokenizer)
+    if watch is None:
+        return lambda *_: None
+
+    def report(sample: int, hypothesis: Hypothesis) -> None:
+        ids, logprobs = hypothesis.tops[-1] if hypothesis.tops else ((), ())
+        others = [Alternative(name(int(id)), int(id), float(logprob)) for id, logprob in zip(ids, logprobs, strict=True)]
+        step, last = len(hypothesis.ids) - 1, hypothesis.ids[-1]
+        watch(Step(sample, step, before + step, name(last), last, hypothesis.logprobs[-1], hypothesis.logprob, others))
+
+    return report

@@ -1,0 +1,36 @@
+"""From a name to a language model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from chainrule.engine.predictors.registry import wrap
+from chainrule.language import LanguageModel
+from chainrule.models.damage import refusing
+from chainrule.models.load import load_model
+from chainrule.text.tokenizer import Tokenizer
+
+
+def load(
+    name: str | Path | None = None,
+    *,
+    device: str = "cpu",
+    dtype: str = "float32",
+    start: str | int = "auto",
+    threads: int | None = None,
+) -> LanguageModel:
+    """Load a language model: a packaged one ("smollm2-135m", the default), a folder, a .gguf file, or a hub id.
+
+    `dtype` is float32, bfloat16, float16, float64, or "auto": bfloat16 where the machine computes in it, else float32.
+    `start` is "auto", "bos", "eos", "given" or a token id. `threads`: how many to compute with (default: the cores that
+    this process may use). Only safetensors and GGUF are read, and no code that comes with a checkpoint is run. On load a
+    probe finds the fastest way through the network that agrees with its own forward. A checkpoint may be of a causal model, a
+    masked one (BERT …), a two-stream one (XLNet), or an any-order model. Raises ModelError with the remedy.
+    """
+    model, source = load_model(name, wrap, dtype=dtype, device=device, threads=threads)
+    if source.is_file():
+        tokenizer = Tokenizer.load(str(source.parent), gguf_file=source.name)
+    else:
+        tokenizer = Tokenizer.load(str(source))
+    with refusing(str(name or source)):  # the trial is the first to run it
+        return LanguageModel(model, tokenizer, start=start)

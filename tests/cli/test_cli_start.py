@@ -1,0 +1,81 @@
+"""How the command line is started, and how shells complete it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import chainrule
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+def run(*arguments: str, **environment: str) -> str:
+    command = [sys.executable, "-m", "chainrule", *arguments]
+    return subprocess.run(
+        command, capture_output=True, text=True, encoding="utf-8", check=True, env=os.environ | environment
+    ).stdout
+
+
+def test_as_a_module():
+    assert run("--version") == f"{chainrule.__version__}\n"
+    assert "Usage: chainrule [OPTIONS]" in run("--help", COLUMNS="100", NO_COLOR="1")
+
+
+@pytest.mark.parametrize(
+    ("shell", "line"),
+    [
+        ("bash", "complete -o default -F _chainrule_completion chainrule"),
+        ("zsh", "compdef _chainrule_completion chainrule"),
+        ("fish", "complete --command chainrule"),
+    ],
+)
+def test_the_script_of_a_shell(command: Command, shell: str, line: str):
+    code, out, err = command("--show-completion", shell)
+    assert (code, err) == (0, "")
+    assert line in out
+    assert f"_CHAINRULE_COMPLETE=complete_{shell}" in out
+
+
+def test_a_shell_that_there_is_not(command: Command):
+    code, out, err = command("--show-completion", "cmd")
+    assert (code, out) == (2, "")
+    assert "'cmd'" in err
+
+
+@pytest.mark.parametrize(("words", "some"), [("chainrule ge", {"generate"}), ("chainrule score --mo", {"--model"})])
+def test_what_bash_is_offered(words: str, some: set[str]):
+    asked = {"COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1), "_CHAINRULE_COMPLETE": "complete_bash"}
+    assert set(run(**asked).split()) == some
+
+
+def test_what_zsh_and_fish_are_offered():
+    asked = {"_TYPER_COMPLETE_ARGS": "chainrule ge"}
+    assert "generate" in run(**asked, _CHAINRULE_COMPLETE="complete_zsh")
+    fish = run(**asked, _CHAINRULE_COMPLETE="complete_fish", _TYPER_COMPLETE_FISH_ACTION="get-args")
+    assert fish.startswith("generate")
+
+
+def test_completion_is_installed(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    file = tmp_path / ".bash_completions" / "chainrule.sh"
+    code, out, err = command("--install-completion", "bash")
+    assert (code, err) == (0, "")
+    assert out == f"completion for bash is installed in {file}; open a new terminal to use it\n"
+    assert str(file) in (tmp_path / ".bashrc").read_text()
+    assert f"{file.read_text()}\n" == command("--show-completion", "bash")[1]
+
+
+def test_completion_that_cannot_be_installed(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / ".bashrc").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    code, out, err = command("--install-completion", "bash")
+    assert (code, out) == (2, "")
+    assert err.startswith("chainrule: cannot install completion for bash: ")
+    assert err.count("\n") == 1
+    assert "--show-completion bash" in err

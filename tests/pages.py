@@ -1,0 +1,95 @@
+"""The code of the documents: blocks of Python and of the command line, run in their order, and the output that is shown.
+
+A block of Python is followed by a block of text where its output is shown. A console block holds commands ("$ chainrule …",
+with "< FILE" at most) and their standard output where it is shown. There, numbers may differ by rounding, and … is anything.
+A block that cannot run has a comment before it, <!-- not run: the reason -->.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import shlex
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+RUN = ("python", "console")
+_FENCE = re.compile(r"^(?:<!-- not run: (?P<why>.+?) -->\n)?```(?P<kind>\S*)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
+_NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
+_CLOSE = 1e-3  # shown numbers of one machine, on another
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@dataclass(frozen=True)
+class Block:
+    """One fenced block: its language, its code, the line it begins in, and why it is not run."""
+
+    kind: str
+    code: str
+    line: int
+    why: str | None
+
+
+def blocks(page: Path) -> list[Block]:
+    """The fenced blocks of a page, in their order."""
+    text = page.read_text(encoding="utf-8")
+    return [Block(m["kind"], m["code"], text.count("\n", 0, m.start("code")) + 1, m["why"]) for m in _FENCE.finditer(text)]
+
+
+def run(page: Path, command: Command) -> None:
+    """Run all blocks of a page in one namespace. Raises AssertionError where what is shown is not what comes out."""
+    names: dict[str, Any] = {}
+    found = blocks(page)
+    for block, after in zip(found, [*found[1:], None], strict=True):
+        where = f"{page.relative_to(ROOT)}:{block.line}"
+        if block.why is not None or block.kind not in RUN:
+            continue
+        if block.kind == "python":
+            with redirect_stdout(io.StringIO()) as out:
+                exec(compile("\n" * (block.line - 1) + block.code, str(page), "exec"), names)
+            if after is not None and after.kind == "text":
+                assert_shown(after.code, out.getvalue(), where)
+            continue
+        for line, shown in commands(block.code):
+            code, out, err = type_in(line, command)
+            assert code == 0, f"{where}: {line}: {err}"
+            if shown:
+                assert_shown(shown, out, f"{where}: {line}")
+
+
+def commands(code: str) -> Iterator[tuple[str, str]]:
+    """Each command of a console block, and the output that is shown."""
+    for part in re.split(r"^\$ ", code, flags=re.MULTILINE)[1:]:
+        line, _, shown = part.partition("\n")
+        yield line, shown
+
+
+def type_in(line: str, command: Command) -> tuple[int, str, str]:
+    """Run what stands after the prompt."""
+    words, stdin = shlex.split(line), None
+    if "<" in words:
+        at = words.index("<")
+        stdin, words = Path(words[at + 1]).read_bytes(), words[:at]
+    assert words[0] == "chainrule", f"{line!r} is no command of chainrule: mark it as not run, with the reason"
+    return command(*words[1:], stdin=stdin)
+
+
+def assert_shown(shown: str, came: str, where: str) -> None:
+    """Whether the output that is shown is what came. Raises AssertionError."""
+    spaced = re.sub(r"[ \t]+", " ", came.strip())
+    wanted = re.sub(r"[ \t]+", " ", shown.strip())
+    pattern = "".join(
+        {"…": ".*?"}.get(part, "(" + _NUMBER.pattern + ")" if _NUMBER.fullmatch(part) else re.escape(part))
+        for part in re.split(rf"({_NUMBER.pattern}|…)", wanted)
+    )
+    found = re.fullmatch(pattern, spaced, re.DOTALL)
+    assert found, f"{where} shows\n{shown}\nand this came:\n{came}"
+    for number, other in zip(_NUMBER.findall(wanted), found.groups(), strict=True):
+        difference = abs(float(number) - float(other))
+        assert difference <= _CLOSE * max(1.0, abs(float(number))), f"{where} shows {number}, and {other} came:\n{came}"

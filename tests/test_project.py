@@ -1,0 +1,66 @@
+"""What is said in several of the project's files is the same in all of them."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+CI, RELEASE = ROOT / ".github/workflows/ci.yml", ROOT / ".github/workflows/release.yml"
+
+
+def read(path: Path) -> Any:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def project() -> dict[str, Any]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def pin(project: dict[str, Any], name: str) -> str:
+    """The version of a development dependency."""
+    [found] = [each for each in project["optional-dependencies"]["dev"] if re.match(rf"{name}[=[]", each)]
+    return re.search(r"==([^; ]+)", found)[1]
+
+
+def test_one_version_of_ruff(project: dict[str, Any]):
+    [ruff] = read(ROOT / ".pre-commit-config.yaml")["repos"]
+    assert ruff["rev"] == f"v{pin(project, 'ruff')}"
+
+
+def test_one_version_of_torch_and_build(project: dict[str, Any]):
+    torch = re.search(r"^TORCH \?= (\S+)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)[1]
+    assert read(CI)["env"]["TORCH"] == torch
+    for path in (CI, RELEASE):
+        text = path.read_text(encoding="utf-8")
+        assert set(re.findall(r"torch==[\d.]+", text)) == {torch}
+        assert set(re.findall(r"build==([\d.]+)", text)) == {pin(project, "build")}
+
+
+def test_every_python_that_is_named_is_tested(project: dict[str, Any]):
+    named = [each.rpartition(" :: ")[2] for each in project["classifiers"] if re.search(r":: 3\.\d+$", each)]
+    assert read(CI)["jobs"]["tests"]["strategy"]["matrix"]["python"] == named
+    assert project["requires-python"] == f">={named[0]}"
+
+
+def test_only_the_job_that_publishes_may_prove_who_it_is():
+    release = read(RELEASE)
+    assert release["permissions"] == {"contents": "read"}
+    assert [name for name, job in release["jobs"].items() if "permissions" in job] == ["publish"]
+    assert release["jobs"]["publish"]["permissions"] == {"id-token": "write"}
+    assert release[True]["push"]["tags"] == ["v*"]  # YAML 1.1 reads `on` as true
+
+
+def test_forms_ask_for_what_is_needed():
+    folder = ROOT / ".github" / "ISSUE_TEMPLATE"
+    forms = {path.stem: read(path) for path in folder.glob("*.yml") if path.stem != "config"}
+    assert set(forms) == {"bug", "feature", "wrong_number"}
+    asked = {each["id"]: each for each in forms["wrong_number"]["body"] if "id" in each}
+    assert "chainrule verify --model MODEL --json" in asked["verify"]["attributes"]["description"]
+    assert all(asked[name]["validations"]["required"] for name in ("verify", "model", "versions"))

@@ -1,0 +1,72 @@
+"""The reference is complete, and the check of the built pages sees what is broken."""
+
+from __future__ import annotations
+
+import re
+import sys
+
+import pytest
+from pages import ROOT
+
+import chainrule
+
+sys.path.insert(0, str(ROOT / "scripts"))
+
+import build_site
+import reference
+
+
+def test_every_public_name_has_an_entry():
+    api = (ROOT / "docs" / "reference" / "api.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"auto\w+:: chainrule\.(\w+)$", api, re.MULTILINE)) == set(chainrule.__all__)
+
+
+def test_every_command_and_option_is_listed(command):
+    text = reference.commands_reference()
+    parts = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL))
+    assert len(parts) == 10
+    for name, part in parts.items():
+        _, shown, _ = command(name, "--help")
+        wanted = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", shown)) - {"--help"}
+        listed = set(re.findall(r"`(--[a-z-]+)[ `]", part))
+        assert {option for option in wanted if not any(o.startswith(option) for o in listed)} == set(), name
+        assert listed, name
+
+
+def test_defaults_and_choices_are_listed():
+    text = reference.commands_reference()
+    assert "| `--dtype TEXT` | float32, bfloat16, float16, float64, or auto" in text
+    assert "Default: float32. |" in text
+    assert "One of sequence, text, order, token." in text
+    assert "chainrule rank CONTEXT [CANDIDATE…] [OPTIONS]" in text
+
+
+def test_every_column_has_a_meaning():
+    text = reference.columns_reference()
+    names = {name for columns in reference.tables().values() for name in columns}
+    assert names == set(reference.COLUMNS)
+    assert all(f"| `{name}` |" in text for name in names)
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        ('<a href="other.html#here">x</a><a href="https://example.com">x</a>', None),
+        ('<a href="nowhere.html">x</a>', "index.html: nowhere.html leads nowhere"),
+        ('<a href="other.html#gone">x</a>', "index.html: other.html#gone leads nowhere"),
+        ('<a href="#gone">x</a>', "index.html: #gone leads nowhere"),
+        ('<script src="https://cdn.example/x.js"></script>', "index.html: loads https://cdn.example/x.js"),
+        ('<link rel="stylesheet" href="//fonts.example/x.css">', "index.html: loads //fonts.example/x.css"),
+        ('<img src="gone.svg">', "index.html: gone.svg leads nowhere"),
+    ],
+)
+def test_what_is_broken_in_a_page_is_seen(tmp_path, body, problem):
+    (tmp_path / "index.html").write_text(f"<html><body>{body}</body></html>", encoding="utf-8")
+    (tmp_path / "other.html").write_text('<p id="here">x</p>', encoding="utf-8")
+    assert list(build_site.problems(tmp_path)) == ([] if problem is None else [problem])
+
+
+def test_fonts_of_another_host_are_seen(tmp_path):
+    (tmp_path / "index.html").write_text("<p>x</p>", encoding="utf-8")
+    (tmp_path / "x.css").write_text('@font-face { src: url("https://fonts.example/x.woff2") }', encoding="utf-8")
+    assert list(build_site.problems(tmp_path)) == ["x.css: loads https://fonts.example/x.woff2"]
