@@ -135,7 +135,7 @@ def test_steps_as_they_happen(run, tiny):
         assert (int(number), int(context)) == (i, s.contexts[i])
         assert repr(tiny.tokenizer.token(int(s.ids[i]))) in line
         shown = [float(line.split(name)[1].split()[0]) for name in (" log ", " so far ")]
-        assert shown == pytest.approx([s.logprobs[i], running], abs=1e-4)
+        assert shown == pytest.approx([s.logprobs[i], running], abs=2e-5)
         assert line.endswith("of " + "  ".join(f"{token!r} {math.exp(logprob):.3g}" for token, logprob in s.top(i)))
     assert last == f"{s.text!r}: log Pr = {s.logprob:.6f} nats, 6 tokens, {s.story()}"
 

@@ -132,7 +132,10 @@ def test_bad_input_is_one_line(run, arguments: tuple[str, ...], said: str):
     assert error.count("\n") == 1
 
 
-def test_a_line_that_does_not_fit_is_named(run):
-    code, _, error = run("score", "--order", "1,0", stdin="a b\na\n")
-    assert code == 2
-    assert "line 1 of standard input" in error or "line 2 of standard input" in error
+def test_a_line_that_does_not_fit_is_named(run, lm):
+    assert [len(lm.tokenizer.encode(text)) for text in ("a b", "a")] == [2, 1]
+    for lines, wrong in (("a b\na\n", 2), ("a\na b\n", 1), ("a b\na b\na\na\n", 3)):
+        code, _, error = run("score", "--order", "1,0", stdin=lines)
+        assert code == 2
+        assert f"line {wrong} of standard input" in error
+        assert "order (1, 0) does not fit a single token" in error

@@ -11,7 +11,7 @@ import transformers as tf
 from forests import CHUNKS, branching
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from model_zoo import BATCH, CONFIGS, DTYPES, FOREST, START, Tiny, V, tiny, untouched, wrap
+from model_zoo import CONFIGS, DTYPES, FOREST, START, Tiny, V, tiny, untouched, wrap
 from oracle import conditionals, distinct_contexts, entropy, factors, factors_in_windows, rank
 
 from chainrule import InputError, LanguageModel, ModelError
@@ -47,7 +47,6 @@ def test_factors_are_those_of_the_models_own_forward(name: str, way: str):
 @pytest.mark.parametrize("name", CONFIGS)
 def test_the_path_is_the_fastest_that_is_right(name: str):
     assert tiny(name).lm.engine.strategy == ("forest" if name in FOREST else "batch")
-    assert name in FOREST or name in BATCH
 
 
 @settings(max_examples=25)

@@ -103,12 +103,12 @@ def check(this: Case, found: Factors, top: int, atol: float) -> None:
     logits_RV = this.logits()
     for f, (row, token) in enumerate(zip(this.row_F.tolist(), this.token_F.tolist(), strict=True)):
         want_V = log_softmax(logits_RV[row])
-        np.testing.assert_allclose(found.logprob_F[f].item(), want_V[token], atol=atol)
-        np.testing.assert_allclose(found.entropy_F[f].item(), entropy(want_V), atol=10 * atol)
+        np.testing.assert_allclose(found.logprob_F[f].item(), want_V[token], rtol=0, atol=atol)
+        np.testing.assert_allclose(found.entropy_F[f].item(), entropy(want_V), rtol=0, atol=10 * atol)
         assert found.rank_F[f].item() == rank(logits_RV[row], token)
         ids = found.top_id_Fk[f].tolist()
         assert len(set(ids)) == len(ids) == top
-        np.testing.assert_allclose(found.top_logprob_Fk[f].cpu(), want_V[ids], atol=atol)
+        np.testing.assert_allclose(found.top_logprob_Fk[f].cpu(), want_V[ids], rtol=0, atol=atol)
         np.testing.assert_array_equal(logits_RV[row][ids], np.sort(logits_RV[row])[::-1][:top])
 
 
@@ -138,7 +138,7 @@ def test_real_numbers(dtype: torch.dtype, softcap: float | None):
     check(this, this.read(3), 3, 2e-6)
     plain, found = read(this.head, this.hidden_RH, this.row_F, this.token_F, 3), this.read(3)
     for name, want in vars(plain).items():
-        np.testing.assert_allclose(getattr(found, name).cpu(), want.cpu(), atol=1e-5, err_msg=name)
+        np.testing.assert_allclose(getattr(found, name).cpu(), want.cpu(), rtol=0, atol=1e-5, err_msg=name)
 
 
 def test_small_logits_under_a_softcap_keep_their_digits():
@@ -147,7 +147,7 @@ def test_small_logits_under_a_softcap_keep_their_digits():
     found, logits_RV = this.read(), this.logits()
     row_F, token_F = this.row_F.cpu(), this.token_F.cpu()
     want_F = np.stack([log_softmax(z) for z in logits_RV])[row_F, token_F]
-    np.testing.assert_allclose(found.logprob_F.cpu(), want_F, atol=2e-7)
+    np.testing.assert_allclose(found.logprob_F.cpu(), want_F, rtol=0, atol=2e-7)
     assert found.rank_F.tolist() == [rank(logits_RV[r], t) for r, t in zip(row_F.tolist(), token_F.tolist(), strict=True)]
 
 
@@ -236,9 +236,9 @@ def test_the_kernels_compile_for_an_h100(tmp_path: Path):
 def test_a_real_vocabulary_on_cuda(dtype: torch.dtype):
     this = case(300, 50_257, 768, 500, dtype, scale=0.1)
     found, plain = this.read(5), read(this.head, this.hidden_RH, this.row_F, this.token_F, 5)
-    np.testing.assert_allclose(found.logprob_F.cpu(), plain.logprob_F.cpu(), atol=1e-4)
-    np.testing.assert_allclose(found.entropy_F.cpu(), plain.entropy_F.cpu(), atol=1e-3)
-    np.testing.assert_allclose(found.top_logprob_Fk.cpu(), plain.top_logprob_Fk.cpu(), atol=1e-4)
+    np.testing.assert_allclose(found.logprob_F.cpu(), plain.logprob_F.cpu(), rtol=0, atol=1e-4)
+    np.testing.assert_allclose(found.entropy_F.cpu(), plain.entropy_F.cpu(), rtol=0, atol=1e-3)
+    np.testing.assert_allclose(found.top_logprob_Fk.cpu(), plain.top_logprob_Fk.cpu(), rtol=0, atol=1e-4)
     # Logits differ in their last bits, so a few neighbours change places.
     assert (found.rank_F - plain.rank_F).abs().max() <= 20
     some = this.row_F == this.row_F[100]

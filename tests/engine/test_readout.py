@@ -38,8 +38,10 @@ def test_every_factor_of_every_row(logits_RV: np.ndarray, tiled: bool):
     """With ties, with impossible tokens, with whole tiles of them, in tiles or at once."""
     found, size = read_all(logits_RV, tiled=tiled), logits_RV.shape[1]
     logprobs = np.concatenate([log_softmax(z) for z in logits_RV])
-    np.testing.assert_allclose(found.logprob_F, logprobs, atol=1e-12)
-    np.testing.assert_allclose(found.entropy_F, np.repeat([entropy(log_softmax(z)) for z in logits_RV], size), atol=1e-10)
+    np.testing.assert_allclose(found.logprob_F, logprobs, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(
+        found.entropy_F, np.repeat([entropy(log_softmax(z)) for z in logits_RV], size), rtol=0, atol=1e-10
+    )
     assert found.rank_F.tolist() == [rank(z, v) for z in logits_RV for v in range(size)]
 
 
@@ -47,7 +49,7 @@ def test_every_factor_of_every_row(logits_RV: np.ndarray, tiled: bool):
 def test_the_best_tokens_are_the_best(logits_RV: np.ndarray):
     found, size = read_all(logits_RV, top=2), logits_RV.shape[1]
     for row, z in enumerate(logits_RV):
-        np.testing.assert_allclose(found.top_logprob_Fk[row * size], np.sort(log_softmax(z))[::-1][:2], atol=1e-12)
+        np.testing.assert_allclose(found.top_logprob_Fk[row * size], np.sort(log_softmax(z))[::-1][:2], rtol=0, atol=1e-12)
         ids = found.top_id_Fk[row * size].tolist()
         assert sorted(z[ids], reverse=True) == z[ids].tolist() == sorted(z, reverse=True)[:2]
         assert len(set(ids)) == 2
@@ -65,7 +67,7 @@ def test_more_rows_than_a_block_holds(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(readout, "BLOCK", 16)
     logits = np.random.default_rng(0).normal(0, 3, (100, 5))
     found = read_all(logits)
-    np.testing.assert_allclose(found.logprob_F.reshape(100, 5), [log_softmax(z) for z in logits], atol=1e-12)
+    np.testing.assert_allclose(found.logprob_F.reshape(100, 5), [log_softmax(z) for z in logits], rtol=0, atol=1e-12)
 
 
 def test_rows_that_nothing_is_read_from_are_not_looked_at():
@@ -77,7 +79,7 @@ def test_rows_that_nothing_is_read_from_are_not_looked_at():
 
 def test_large_logits_do_not_overflow():
     found = read_all(np.array([[1e4, 1e4 - 1, -1e4]]))
-    np.testing.assert_allclose(found.logprob_F, log_softmax([1e4, 1e4 - 1, -1e4]), atol=1e-12)
+    np.testing.assert_allclose(found.logprob_F, log_softmax([1e4, 1e4 - 1, -1e4]), rtol=0, atol=1e-12)
 
 
 def test_float32_logits_are_normalised_in_float64():

@@ -15,6 +15,7 @@ from chainrule.engine.attention.layout import PathCarry
 from chainrule.engine.decoding.rerun import RerunTree
 from chainrule.engine.decoding.tree import ForestTree
 
+FLOAT32, FLOAT64 = 2e-5, 1e-10  # nats, as in test_engine
 GIVEN = [0, 7, 30, 30, 2, 11, 45]
 
 
@@ -50,15 +51,16 @@ def test_every_node_has_the_distribution_of_its_own_sequence(name, way):
     path = Path(model.lm.predictor.tree(GIVEN), GIVEN)
     wander(path)
     assert len(path.ids) == 1 + 3 + 2 + 3 + 1 + 4
-    assert path.error(model.own) < 1e-4
+    assert path.error(model.own) < FLOAT32
 
 
-@pytest.mark.parametrize("name", ["llama", "gemma2", "mistral"])
-def test_in_float64(name):
+@pytest.mark.parametrize(("name", "most"), [("gpt2", FLOAT64), ("opt", FLOAT64), ("llama", 1e-6), ("gemma2", 1e-6)])
+def test_in_float64(name, most):
+    """Others round to float32 within their own float64 forward: 1e-7 of a logit."""
     model = tiny(name, "float64")
     path = Path(model.lm.predictor.tree(GIVEN), GIVEN)
     wander(path)
-    assert path.error(model.own) < 1e-6  # the softmax of eager attention is float32
+    assert path.error(model.own) < most
 
 
 @given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, V - 1)), min_size=1, max_size=24), st.integers(1, 4))
@@ -68,7 +70,7 @@ def test_any_growth(steps, together):
     for first in range(0, len(steps), together):
         some = steps[first : first + together]
         path.grow([parent % len(path.ids) for parent, _ in some], [token for _, token in some])
-    assert path.error(model.own) < 1e-4
+    assert path.error(model.own) < FLOAT32
 
 
 def test_a_path_beyond_the_room_of_its_buffers_and_of_a_chunk(monkeypatch):
@@ -81,7 +83,7 @@ def test_a_path_beyond_the_room_of_its_buffers_and_of_a_chunk(monkeypatch):
     path = Path(tree, given)
     for i in range(40):
         path.grow([i, i] if i else [0], [i % V, 60 - i] if i else [3])
-    assert path.error(model.own) < 1e-4
+    assert path.error(model.own) < FLOAT32
 
 
 def test_a_token_costs_one_row(monkeypatch):

@@ -14,7 +14,9 @@ from chainrule import InputError, LanguageModel, TableModel
 from chainrule.engine.predictors.causal import CausalPredictor
 from chainrule.generation import generate
 from chainrule.ops.native import build
+from chainrule.ops.native.calls import WIDE
 
+FLOAT32, FLOAT64 = 2e-5, 1e-10  # nats, as in test_engine
 NAMES = ["llama", "gemma2", "qwen3", "gpt2", "mistral"]
 FEW = [{"method": "greedy"}, {"method": "sample", "samples": 3, "seed": 5}, {"method": "beam", "samples": 4},
        {"method": "best", "length": 2, "budget": 40}]  # fmt: skip
@@ -60,8 +62,14 @@ def check_bits(lm, made, context, top=0) -> None:
         assert (s.kind, s.invariant.reason, s.windows) == (again.kind, again.invariant.reason, again.windows)
 
 
-def compiled(lm) -> bool:
-    return bool(build.status()) and bool(lm.invariant)
+def promised(lm) -> None:
+    """The promise is kept on every machine that the tests run on; where one cannot keep it, its reason is shown."""
+    assert lm.invariant, lm.invariant.reason
+
+
+def compiled() -> bool:
+    """Whether the kernel that scoring attends with attends while texts grow, too."""
+    return build.status().lanes >= WIDE
 
 
 @pytest.mark.parametrize(
@@ -72,33 +80,40 @@ def test_many_samples_have_the_bits_of_scoring(name, samples, length, top, way, 
     """With the compiled kernels they have them as they grow; without, a pass gives them."""
     lm, context = wrap(tiny(name).own, name), prompt(length)
     made = lm.generate(context, method="sample", samples=samples, seed=samples, length=14, top=top)
-    exact = compiled(lm)
+    promised(lm)
+    exact = compiled()
     assert len({tuple(s.ids.tolist()) for s in made}) > 4
     assert (seen.trees[0].exact, seen.passes) == (exact, 0 if exact else 1)
-    if lm.invariant:
-        check_bits(lm, made, context, top)
+    check_bits(lm, made, context, top)
     for s in made:
-        np.testing.assert_allclose(s.running_logprobs, s.logprobs, atol=0 if exact else 1e-4)
+        np.testing.assert_allclose(s.running_logprobs, s.logprobs, rtol=0, atol=0 if exact else FLOAT32)
 
 
 @pytest.mark.parametrize("name", FOREST)
 def test_every_forest_model(name, seen):
     lm, context = tiny(name).lm, prompt(5)
     made = lm.generate(context, method="sample", samples=12, seed=3, length=20, top=2)
-    assert seen.passes == (not seen.trees[0].exact)
-    if lm.invariant:
+    assert bool(lm.invariant) == (name != "gpt_oss"), lm.invariant.reason
+    exact = compiled() and name != "gpt_oss"
+    assert (seen.trees[0].exact, seen.passes) == (exact, 0 if exact else 1)
+    if name != "gpt_oss":  # a mixture of experts promises no bits: see below
         check_bits(lm, made, context, 2)
 
 
-@pytest.mark.parametrize("dtype", ["float64", "bfloat16"])
-def test_in_other_types(dtype):
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_in_narrow_types(dtype):
     lm, context = tiny("llama", dtype).lm, prompt(9)
-    made = lm.generate(context, method="sample", samples=10, seed=3, length=9, top=2)
-    if lm.invariant:
-        check_bits(lm, made, context, 2)
-    for s in made:
+    promised(lm)
+    check_bits(lm, lm.generate(context, method="sample", samples=10, seed=3, length=9, top=2), context, 2)
+
+
+def test_in_float64():
+    """Some machines' kernels promise no bits of float64, but its digits."""
+    lm, context = tiny("llama", "float64").lm, prompt(9)
+    for s in lm.generate(context, method="sample", samples=10, seed=3, length=9, top=2):
         again = lm.score(s.ids, context=context)
-        np.testing.assert_allclose(s.logprobs, again.logprobs, atol=1e-12 if dtype == "float64" else 0.2)
+        for found in (s.logprobs, s.running_logprobs):
+            np.testing.assert_allclose(found, again.logprobs, rtol=0, atol=FLOAT64)
 
 
 @pytest.mark.parametrize("options", FEW, ids=lambda options: options["method"])
@@ -109,13 +124,13 @@ def test_few_are_scored_behind_what_has_run(name, length, options, way, seen):
     made = lm.generate(context, top=2, **{"length": 14} | options)
     assert not seen.trees[0].exact
     assert (seen.passes, seen.begun.rows) == (1, length)  # start symbol and context, but for the last row
-    if lm.invariant:
-        check_bits(lm, made if isinstance(made, list) else [made], context, 2)
+    promised(lm)
+    check_bits(lm, made if isinstance(made, list) else [made], context, 2)
 
 
-def test_what_is_given_runs_once(monkeypatch):
-    lm, rows = tiny("llama").lm, []
-    assert lm.invariant.reason  # tried now, and not among the rows that are counted
+def test_what_is_given_runs_once(monkeypatch, way):
+    lm, rows = wrap(tiny("llama").own, "llama"), []
+    promised(lm)  # tried now, and not among the rows that are counted
     hidden = lm.model.hidden
     monkeypatch.setattr(lm.model, "hidden", lambda x, **o: rows.append(x.shape[1]) or hidden(x, **o))
     lm.generate(prompt(100), length=5, end=False)
@@ -124,7 +139,7 @@ def test_what_is_given_runs_once(monkeypatch):
     made = lm.generate(prompt(100), length=5, end=False, method="sample", samples=30, seed=1)
     distinct = [len({tuple(s.ids[: 1 + t].tolist()) for s in made}) for t in range(4)]
     assert rows[:5] == [101, *distinct]
-    assert len(rows) == 5 or not compiled(lm)
+    assert len(rows) == (5 if compiled() else 6)
 
 
 @pytest.mark.parametrize("samples", [1, 8])
@@ -151,8 +166,7 @@ def test_samples_in_groups(monkeypatch):
     monkeypatch.setattr("chainrule.generation.sampling.GROUP", 9)
     made = lm.generate(context, **options)
     check_bits(lm, made, context)
-    if compiled(lm):
-        assert [s.logprobs.tolist() for s in made] == [s.logprobs.tolist() for s in at_once]
+    assert [s.logprobs.tolist() for s in made] == [s.logprobs.tolist() for s in at_once]
 
 
 def test_without_a_context(way):
@@ -267,5 +281,7 @@ def test_a_context_longer_than_a_chunk(monkeypatch):
 def test_a_mixture_of_experts_is_scored_once_more():
     lm = tiny("gpt_oss").lm
     assert not lm.invariant
-    for s in lm.generate([3, 4], method="sample", samples=12, seed=1, length=5):
-        np.testing.assert_allclose(s.logprobs, lm.score(s.ids, context=[3, 4]).logprobs, atol=1e-4)
+    made = lm.generate([3, 4], method="sample", samples=12, seed=1, length=5)
+    assert len(made) == 12
+    for s in made:
+        np.testing.assert_allclose(s.logprobs, lm.score(s.ids, context=[3, 4]).logprobs, rtol=0, atol=FLOAT32)

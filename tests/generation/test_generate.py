@@ -17,6 +17,8 @@ from oracle import log_softmax
 from chainrule import InputError, LanguageModel, TableModel
 from chainrule.generation.transform import Altered
 
+FLOAT32 = 2e-5  # nats, as in test_engine
+
 
 def table(seed: int, end: bool = False, size: int = 3, length: int = 4, scale: float = 1.5) -> LanguageModel:
     """A random table over every context shorter than `length`; its last token is the end symbol, if there is one."""
@@ -77,7 +79,7 @@ def test_beam_and_best_agree_with_exhaustive_search(seed, end, length, wanted):
     for options in ({"method": "best"}, {"method": "best", "beams": 1}, {"method": "beam", "beams": 3**length}):
         found = lm.generate(length=length, samples=wanted, **options)
         assert [whole(s) for s in found] == [text for text, _ in every]
-        np.testing.assert_allclose([s.logprob for s in found], [p for _, p in every], atol=1e-12)
+        np.testing.assert_allclose([s.logprob for s in found], [p for _, p in every], rtol=0, atol=1e-12)
         assert all(s.certificate.certain for s in found if s.certificate)
 
 
@@ -87,7 +89,7 @@ def test_best_of_a_network_is_the_best_of_all(name):
     every = lm.score_batch(list(product(range(61), repeat=2)), context=[3, 5])
     best = lm.generate([3, 5], method="best", length=2, end=False, samples=5)
     order = np.argsort(-every.logprob)[:5]
-    np.testing.assert_allclose([s.logprob for s in best], every.logprob[order], atol=1e-4)
+    np.testing.assert_allclose([s.logprob for s in best], every.logprob[order], rtol=0, atol=2 * FLOAT32)  # sums of two factors
     assert best[0].ids.tolist() == every[int(order[0])].ids.tolist()
     assert best[0].certificate.certain
 
@@ -203,7 +205,7 @@ def test_altered_distributions(seed, t, k, top_p, min_p):
     ids, logq = Altered(t, k, top_p, min_p)(torch.from_numpy(np.log(p)))
     found = np.zeros(len(p))
     found[slice(None) if ids is None else ids.numpy()] = logq.exp().numpy()
-    np.testing.assert_allclose(found, by_definition(p, t, k, top_p, min_p), atol=1e-9)
+    np.testing.assert_allclose(found, by_definition(p, t, k, top_p, min_p), rtol=0, atol=1e-9)
 
 
 def test_what_changes_nothing_is_not_called_altered(abc):
@@ -226,24 +228,26 @@ def test_every_result_is_the_score_of_its_tokens(name):
         for s in found if isinstance(found, list) else [found]:
             again = lm.score(s.ids, context=context, top=2)
             assert s.kind == "conditional"
-            np.testing.assert_allclose(s.logprobs, again.logprobs, atol=0 if lm.invariant else 1e-4)
-            np.testing.assert_allclose(s.running_logprobs, s.logprobs, atol=1e-4)
+            np.testing.assert_allclose(s.logprobs, again.logprobs, rtol=0, atol=0 if lm.invariant else FLOAT32)
+            np.testing.assert_allclose(s.running_logprobs, s.logprobs, rtol=0, atol=FLOAT32)
             assert s.contexts.tolist() == again.contexts.tolist()
             assert (s.ids[-1] == 1) == (s.finish == "end") == (s.end == 1)
-            assert s.finish == "end" or len(s) == 9
+            assert len(s) <= 9
+            assert s.finish == "end" or (s.finish, len(s)) == ("length", 9)
 
 
 def test_a_finished_text_scores_as_with_its_end(tiny):
-    found = [s for s in tiny.generate("It is", method="sample", samples=60, seed=4, length=30) if s.finish == "end"]
+    drawn = tiny.generate("It is", method="sample", samples=60, seed=4, length=30)
+    found = [s for s in drawn if s.finish == "end" and len(s) > 1]
     assert found
     for s in found:
         assert s.ids[-1] == tiny.tokenizer.eos_id
-        again = tiny.score(s.ids[:-1], context=tiny.tokenizer.encode("It is"), end=True) if len(s) > 1 else None
-        assert again is None or (again.logprobs.tolist() == s.logprobs.tolist() and again.end == s.end)
+        again = tiny.score(s.ids[:-1], context=tiny.tokenizer.encode("It is"), end=True)
+        assert (again.logprobs.tolist(), again.end) == (s.logprobs.tolist(), s.end)
     free = tiny.generate("It is", method="sample", samples=60, seed=4, length=30, end=False)
     assert {s.finish for s in free} == {"length"}
     other = tiny.generate("It is", method="sample", samples=60, seed=4, length=30, end=7)
-    assert all(s.ids[-1] == 7 for s in other if s.finish == "end")
+    assert {s.ids[-1] for s in other if s.finish == "end"} == {7}
 
 
 def test_the_text_of_what_was_grown(tiny):
@@ -281,11 +285,13 @@ def test_watching(tiny):
     s = tiny.generate("It is", length=6, top=3, watch=steps.append, end=False)
     assert [step.id for step in steps] == s.ids.tolist()
     assert [step.context for step in steps] == s.contexts.tolist()
-    np.testing.assert_allclose([step.running_logprob for step in steps], np.cumsum(s.logprobs), atol=1e-4)
+    np.testing.assert_allclose(
+        [step.running_logprob for step in steps], np.cumsum(s.logprobs), rtol=0, atol=FLOAT32 * len(steps)
+    )
     for i, step in enumerate(steps):
         assert [a.token for a in step.alternatives] == [token for token, _ in s.top(i)]
         assert step.token == step.alternatives[0].token
-        assert step.probability == pytest.approx(math.exp(s.logprobs[i]), abs=1e-4)
+        assert step.probability == pytest.approx(math.exp(s.logprobs[i]), abs=FLOAT32)
         assert repr(step.token) in str(step)
     sampled = []
     tiny.generate("It is", length=4, method="sample", samples=3, seed=1, watch=sampled.append, end=False)

@@ -95,7 +95,10 @@ def test_every_family_of_tokenizers_has_its_turn():
 
 def test_every_number_that_looks_like_a_threshold_is_known():
     known = {*REACHES, *CAPS, *CHUNKS, *OTHER.split()}
-    found = {name for model_type in TYPES for name in numbers(model_type) if SIZED.search(name)}
+    named = {model_type: numbers(model_type) for model_type in TYPES}
+    assert sum(not found for found in named.values()) <= 3  # most configs can be read at all
+    found = {name for names in named.values() for name in names if SIZED.search(name)}
+    assert len(found) > 40
     assert not found - known
 
 

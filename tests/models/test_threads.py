@@ -110,8 +110,17 @@ def test_quota_of_another_group_does_not_count(machine: Machine):
     assert available(machine(8, files={"proc/self/cgroup": "0::/a", "sys/fs/cgroup/b/cpu.max": "100000 100000"})) == 8
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity masks")
 def test_here():
-    assert 1 <= available() <= (os.cpu_count() or 1)
+    """This machine's own /sys and /proc: one core where the thread may use one, and never more than it may use."""
+    before = os.sched_getaffinity(0)
+    try:
+        for count in range(1, len(before) + 1):
+            os.sched_setaffinity(0, sorted(before)[:count])
+            assert 1 <= available() <= count
+    finally:
+        os.sched_setaffinity(0, before)
+    assert os.sched_getaffinity(0) == before
 
 
 # What is chosen

@@ -55,8 +55,10 @@ def the(tmp_path: Path, suffix: str) -> Path:
 
 def test_compiled_once(fresh: Fresh, runs: Callable[[], int], tmp_path: Path):
     before = os.umask(0o002)  # as where every user has a group of their own
-    assert fresh()
-    os.umask(before)
+    try:
+        assert fresh()
+    finally:
+        os.umask(before)
     assert fresh().lanes == 16
     assert runs() == 1
     assert sorted(path.suffix for path in (tmp_path / "cache" / "kernels").iterdir()) == [".sha256", ".so"]

@@ -18,6 +18,11 @@ from chainrule.text import Tokenizer
 ALL = text_zoo.LOSSLESS | text_zoo.LOSSY
 
 
+def sets_a_space(name: str, text: str) -> bool:
+    """Whether the tokenizer sets a space before the first word: always, where there is none, or never."""
+    return (name == "llama" and text != "") or (name in ("byte_level_prefix", "unigram") and text[:1] not in ("", " "))
+
+
 @pytest.mark.parametrize("name", text_zoo.LOSSLESS)
 @given(text=PLAIN_TEXTS)
 @example(text=" leading and trailing  ")
@@ -27,7 +32,7 @@ def test_joined_bytes_are_the_text(name: str, text: str):
     ids = tokenizer.encode(text)
     joined = b"".join(tokenizer.token_bytes(id) for id in ids)
     spans = tokenizer.spans(text, ids)
-    assert joined in (text.encode(), b" " + text.encode())
+    assert joined == (b" " if sets_a_space(name, text) else b"") + text.encode()
     assert spans.exact
     assert [begin for begin, _ in spans.byte_spans] == [0, *(end for _, end in spans.byte_spans)][: len(ids)]
     assert not text or spans.byte_spans[-1][1] == len(text.encode())

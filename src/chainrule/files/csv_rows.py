@@ -38,8 +38,8 @@ def csv_rows(file: str, columns: tuple[str, ...], encoding: str | None, delimite
 def _module() -> Any:
     """A copy of the csv module's core, whose limit on the size of a cell is its own: the limit is the whole process's."""
     spec = importlib.util.find_spec("_csv")
-    assert spec is not None
-    assert spec.loader is not None
+    if spec is None or spec.loader is None:
+        raise ImportError("this Python has no module _csv, which reads CSV")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     module.field_size_limit(2**31 - 1)

@@ -39,7 +39,8 @@ class Tabular:
         import polars
 
         frame = polars.from_arrow(self.to_arrow(per))
-        assert isinstance(frame, polars.DataFrame)
+        if not isinstance(frame, polars.DataFrame):
+            raise TypeError(f"polars made a {type(frame).__name__} of a table, not a DataFrame")
         return frame
 
     def to_dicts(self, per: str | None = None) -> list[dict[str, Any]]:

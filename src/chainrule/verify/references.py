@@ -184,7 +184,8 @@ class Subject:
 
     def trial(self, dtype: torch.dtype) -> PretrainedModel:
         """The model in a wider type, on a network of its own; the last one that was asked for is kept."""
-        assert isinstance(self.model, PretrainedModel)
+        if not isinstance(self.model, PretrainedModel):
+            raise TypeError(f"a {type(self.model).__name__} has no weights to widen: only a PretrainedModel has")
         if self._trial is None or self._trial[0] != dtype:
             self.let_go()  # its memory first
             self._trial = dtype, self.model.trial(dtype).by(self.model.way)

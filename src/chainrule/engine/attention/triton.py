@@ -141,7 +141,8 @@ def triton_attend(
     (heads, rows, width), (keys, shared, value_width) = query_HRD.shape, value_KGE.shape
     wide = _wide(width), _wide(value_width)
     tile = tile_of(query_HRD.dtype, *wide, query_HRD.device)
-    assert tile is not None, "see supports"
+    if tile is None:
+        raise ValueError(f"no tile fits heads {width} and {value_width} wide of {query_HRD.dtype}: ask supports() first")
     tables = layout.tables(window, tile.rows, tile.keys, query_HRD.device)
     out_RHE = torch.empty(rows, heads, value_width, dtype=query_HRD.dtype, device=query_HRD.device)
     scale = width**-0.5 if scaling is None else scaling

@@ -1,0 +1,68 @@
+"""What symbols stand for: the token each is scored as, and what the network is fed with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from model_zoo import tiny, tiny_any_order
+
+from chainrule.engine.node_inputs import Given, Placed, Tokens
+
+
+def ints(*numbers: int) -> np.ndarray:
+    return np.array(numbers, np.int64)
+
+
+@pytest.fixture
+def given() -> Given:
+    draw = torch.Generator().manual_seed(0)
+    return Given(torch.randn(3, 32, generator=draw), ints(11, 12, 13))
+
+
+def test_a_token_is_itself():
+    model = tiny("llama").lm.model
+    assert Tokens().tokens(ints(5, 0, 60)).tolist() == [5, 0, 60]
+    table = tiny("llama").own.get_input_embeddings().weight
+    assert torch.equal(Tokens().inputs(model, ints(5, 0, 60)), table[[5, 0, 60]])
+
+
+def test_an_embedding_that_was_given_stands_in_its_own_row(given: Given):
+    symbols = ints(-3, 5, -1, -2, 0)
+    assert given.tokens(symbols).tolist() == [13, 5, 11, 12, 0]
+    table = tiny("llama").own.get_input_embeddings().weight
+    want = torch.stack([given.embedding_MD[2], table[5], given.embedding_MD[0], given.embedding_MD[1], table[0]])
+    assert torch.equal(given.inputs(tiny("llama").lm.model, symbols), want)
+
+
+def test_a_given_embedding_takes_the_type_of_the_models(given: Given):
+    found = given.inputs(tiny("llama", "bfloat16").lm.model, ints(-1))
+    assert found.dtype == torch.bfloat16
+    assert torch.equal(found[0], given.embedding_MD[0].bfloat16())
+
+
+def test_the_models_own_table_stays_as_it_is(given: Given):
+    model: Any = tiny("llama").lm.model
+    before = model.lm.get_input_embeddings().weight.clone()
+    given.inputs(model, ints(0, -1, -2))
+    assert torch.equal(model.lm.get_input_embeddings().weight, before)
+
+
+def test_triples_are_equal_symbols_where_all_three_are_equal():
+    triples = np.array([[4, 0, 1], [4, 0, 2], [4, 1, 1], [5, 0, 1], [4, 0, 1], [9, -1, 0]])
+    alphabet, symbol_N = Placed.of(triples)
+    assert symbol_N[0] == symbol_N[4]
+    assert len(set(symbol_N.tolist())) == len(alphabet.triple_U3) == 5
+    assert alphabet.triple_U3[symbol_N].tolist() == triples.tolist()
+    assert alphabet.tokens(symbol_N).tolist() == triples[:, 0].tolist()
+
+
+def test_triples_are_fed_with_their_places_and_targets():
+    model: Any = tiny_any_order("llama").lm.model
+    alphabet, symbol_N = Placed.of(np.array([[4, 0, 1], [4, 3, 1], [4, 0, 2], [7, -1, 0]]))
+    found = alphabet.inputs(model, symbol_N)
+    alone = [model.placed(*(torch.tensor([n]) for n in triple))[0] for triple in alphabet.triple_U3[symbol_N].tolist()]
+    assert torch.equal(found, torch.stack(alone))
+    assert len({tuple(row.tolist()) for row in found}) == 4  # each part of a triple counts
