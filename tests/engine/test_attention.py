@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from oracle import lineage
 from torch import Tensor, nn
 
-from chainrule.engine.attention.layout import Layout, PathCarry, forest_attention
+from chainrule.engine.attention.kv_cache import KVCache
+from chainrule.engine.attention.layout import Layout, forest_attention
 from chainrule.forest import Forest, chunks
 
 HEADS, KEY_HEADS, WIDTH, SCALE = 4, 2, 8, 0.3
@@ -43,13 +44,13 @@ def by_the_rule(
 
 def over_the_forest(forest: Forest, qkv: tuple[Tensor, Tensor, Tensor], rows: int, **options) -> dict[int, Tensor]:
     """The same for every context of the forest, a chunk at a time."""
-    carry, module, found = PathCarry(int(forest.depth_N.max()) + rows), nn.Module(), {}
+    carry, module, found = KVCache(int(forest.depth_N.max()) + rows), nn.Module(), {}
     for chunk in chunks(forest, forest.depth_N > 0, rows):
         q, k, v = (x[chunk.node_R].transpose(0, 1)[None] for x in qkv)
         out, _ = Layout(chunk, carry, torch.device("cpu")).at_hand(
             partial(forest_attention, module, q, k, v, None, scaling=SCALE, **options)
         )
-        carry.settle(chunk)
+        carry.keep_path(chunk)
         found |= dict(zip(chunk.node_R.tolist(), out[0], strict=True))
     return found
 
@@ -100,7 +101,7 @@ def test_without_a_layout_it_says_so():
 def test_a_mask_of_the_architectures_own_is_refused():
     (chunk,) = chunks(build([[0, 1]]), np.array([False, True]), 1)
     x = torch.zeros(1, 1, 1, 1)
-    layout = Layout(chunk, PathCarry(2), torch.device("cpu"))
+    layout = Layout(chunk, KVCache(2), torch.device("cpu"))
     with pytest.raises(TypeError, match="a mask of its own"):
         layout.at_hand(partial(forest_attention, nn.Module(), x, x, x, torch.zeros(1, 1, 1, 1)))
 
@@ -113,14 +114,14 @@ def test_keys_that_are_no_rows_of_the_chunk_are_refused(queries: tuple[int, ...]
     (chunk,) = chunks(build([[0, 1, 2]]), np.array([False, True, True]), 2)
     q, k = torch.zeros(queries), torch.zeros(keys)
     with pytest.raises(TypeError, match="rows of the chunk"):
-        Layout(chunk, PathCarry(4), torch.device("cpu")).at_hand(lambda: forest_attention(nn.Module(), q, k, k, None))
+        Layout(chunk, KVCache(4), torch.device("cpu")).at_hand(lambda: forest_attention(nn.Module(), q, k, k, None))
 
 
 def test_what_may_say_what_is_seen_is_refused():
     """Left out, they would be missed only where a text is longer than the probe's: block indices of sparse attention."""
     (chunk,) = chunks(build([[0, 1]]), np.array([False, True]), 1)
     x = torch.zeros(1, 1, 1, 8)
-    layout = Layout(chunk, PathCarry(2), torch.device("cpu"))
+    layout = Layout(chunk, KVCache(2), torch.device("cpu"))
 
     def attend(**options: Any) -> Any:
         return layout.at_hand(partial(forest_attention, nn.Module(), x, x, x, None, **options))
@@ -134,7 +135,7 @@ def test_what_may_say_what_is_seen_is_refused():
 
 def test_a_layer_that_attends_twice_keeps_two_paths():
     forest = build([[0, 1, 2, 3], [0, 1, 4, 5]])
-    carry, layer = PathCarry(8), nn.Module()
+    carry, layer = KVCache(8), nn.Module()
     qkv = [draw_qkv(len(forest)), tuple(2 * x for x in draw_qkv(len(forest)))]
     for chunk in chunks(forest, forest.depth_N > 0, 2):
         for each in qkv:
@@ -144,12 +145,12 @@ def test_a_layer_that_attends_twice_keeps_two_paths():
             )
             want = by_the_rule(forest, each, None, None, None)[chunk.node_R]
             np.testing.assert_allclose(out[0], want, atol=1e-12)
-        carry.settle(chunk)
+        carry.keep_path(chunk)
 
 
 def test_layers_keep_their_own_path():
     forest = build([[0, 1, 2, 3], [0, 1, 4, 5]])
-    carry, layers = PathCarry(8), [nn.Module(), nn.Module()]
+    carry, layers = KVCache(8), [nn.Module(), nn.Module()]
     qkv = [draw_qkv(len(forest)), tuple(2 * x for x in draw_qkv(len(forest)))]
     for chunk in chunks(forest, forest.depth_N > 0, 2):
         layout = Layout(chunk, carry, torch.device("cpu"))
@@ -158,4 +159,4 @@ def test_layers_keep_their_own_path():
             out, _ = layout.at_hand(partial(forest_attention, layer, q, k, v, None, scaling=SCALE))
             want = by_the_rule(forest, each, None, None, None)[chunk.node_R]
             np.testing.assert_allclose(out[0], want, atol=1e-12)
-        carry.settle(chunk)
+        carry.keep_path(chunk)

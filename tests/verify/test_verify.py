@@ -23,7 +23,7 @@ import chainrule
 from chainrule import InputError, LanguageModel, TableModel
 from chainrule.engine import engine as engine_module
 from chainrule.engine import plan
-from chainrule.engine.attention.layout import PathCarry
+from chainrule.engine.attention.kv_cache import KVCache
 from chainrule.engine.engine import Engine, Question
 from chainrule.engine.execution import Step, batch_path
 from chainrule.engine.head.readout import Distributions
@@ -257,19 +257,19 @@ def _(lm: LanguageModel, monkeypatch: Patch) -> None:
 
 @bug("a key lost between chunks", "path carry")
 def _(lm: LanguageModel, monkeypatch: Patch) -> None:
-    own = PathCarry.extend
+    own = KVCache.extend
 
-    def lossy(self: PathCarry, layer: Any, key: torch.Tensor, value: torch.Tensor, path: int) -> Any:
+    def lossy(self: KVCache, layer: Any, key: torch.Tensor, value: torch.Tensor, path: int) -> Any:
         keys, values = own(self, layer, key, value, path)
         values[:1] *= path == 0
         return keys, values
 
-    monkeypatch.setattr(PathCarry, "extend", lossy)
+    monkeypatch.setattr(KVCache, "extend", lossy)
 
 
 @bug("a branch that sees another's path", "chunk sizes")
 def _(lm: LanguageModel, monkeypatch: Patch) -> None:
-    monkeypatch.setattr(PathCarry, "settle", lambda self, chunk: self._count.clear())
+    monkeypatch.setattr(KVCache, "keep_path", lambda self, chunk: self.keep_all())
 
 
 @bug("autocast that reaches the network", "process state")

@@ -11,16 +11,15 @@ Shapes: R rows of the chunk, P rows of the path carried into it, K = P + R place
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections import Counter
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface
 
+from chainrule.engine.attention.kv_cache import KVCache
 from chainrule.engine.attention.native import NativeLayout, native_attend
 from chainrule.engine.attention.sdpa import PiecesLayout, attend_in_pieces
 from chainrule.engine.attention.triton import TritonLayout, triton_attend
@@ -28,66 +27,11 @@ from chainrule.engine.attention.triton import supports as triton_supports
 from chainrule.forest.chunks import Chunk
 from chainrule.ops import native
 from chainrule.ops.sealed import handed_down
-from chainrule.ops.transfer import sent
 
 T = TypeVar("T")
 
 NAME = "chainrule_forest"
 _HARMLESS = ("position_ids", "cache_position")  # they tell attention nothing; of any other tensor this cannot be known
-
-
-class PathCarry:
-    """Keys and values of the path above the current chunk, followed by the chunk's own: a pair of buffers for each call.
-
-    Most layers attend once a chunk. One that attends twice (differential attention), or that runs again and again (loops
-    over layers), has keys of its own each time.
-    """
-
-    def __init__(self, capacity: int) -> None:
-        self.capacity = capacity  # at first: the deepest path of the forest and one chunk; it grows where that is not enough
-        self._calls: dict[tuple[nn.Module, int], tuple[Tensor, Tensor]] = {}
-        self._count: Counter[nn.Module] = Counter()  # of the chunk that runs
-
-    def extend(self, layer: nn.Module, key_1GRD: Tensor, value_1GRD: Tensor, path: int) -> tuple[Tensor, Tensor]:
-        """Put the chunk's keys and values behind the path's; returns both, (P + R) × G × D."""
-        call = (layer, self._count[layer])
-        self._count[layer] += 1
-        stop = path + key_1GRD.shape[2]
-        if call not in self._calls:
-            self._calls[call] = (self._buffer(key_1GRD), self._buffer(value_1GRD))
-        elif stop > len(self._calls[call][0]):
-            keys, values = self._calls[call]
-            self._calls[call] = _longer(keys, path, 2 * stop), _longer(values, path, 2 * stop)
-        buffers = self._calls[call]
-        for buffer, fresh in zip(buffers, (key_1GRD, value_1GRD), strict=True):
-            buffer[path:stop] = fresh[0].transpose(0, 1)
-        return buffers[0][:stop], buffers[1][:stop]
-
-    def stay(self) -> None:
-        """The chunk has run; all of its keys and values stay where they are."""
-        self._count.clear()
-
-    def settle(self, chunk: Chunk) -> None:
-        """Leave just the next chunk's path in the buffers. A path that simply grows stays where it is."""
-        self.stay()
-        stop, from_K = chunk.keep + len(chunk.carry), None
-        place = chunk.path + chunk.carry
-        if np.array_equal(place, np.arange(chunk.keep, stop)):
-            return
-        for buffers in self._calls.values():
-            from_K = sent(place, buffers[0].device) if from_K is None else from_K
-            for buffer in buffers:
-                buffer[chunk.keep : stop] = buffer[from_K]
-
-    def _buffer(self, like_1GRD: Tensor) -> Tensor:
-        _, heads, _, width = like_1GRD.shape
-        return like_1GRD.new_empty(self.capacity, heads, width)
-
-
-def _longer(buffer: Tensor, used: int, size: int) -> Tensor:
-    longer = buffer.new_empty(size, *buffer.shape[1:])
-    longer[:used] = buffer[:used]
-    return longer
 
 
 How = tuple[float | None, int | None, float | None]  # scaling, sliding window, softcap
@@ -98,7 +42,7 @@ class RowsLayout(ABC):
 
     path: int  # where the keys of these rows go, behind those that are there already
     rows: int
-    carry: PathCarry
+    cache: KVCache
 
     @abstractmethod
     def attend(self, query_1HRD: Tensor, keys: Tensor, values: Tensor, how: How, sink_H: Tensor | None) -> Tensor:
@@ -115,8 +59,8 @@ _AT_HAND: ContextVar[RowsLayout | None] = ContextVar("layout at hand", default=N
 class Layout(RowsLayout):
     """What the attention of every layer needs to know of the chunk of a forest that runs, for each of the ways."""
 
-    def __init__(self, chunk: Chunk, carry: PathCarry, device: torch.device) -> None:
-        self.path, self.rows, self.carry = chunk.path, len(chunk), carry
+    def __init__(self, chunk: Chunk, cache: KVCache, device: torch.device) -> None:
+        self.path, self.rows, self.cache = chunk.path, len(chunk), cache
         self.triton = TritonLayout(chunk.path, chunk.end_K, chunk.depth_R)
         self.native = NativeLayout(chunk.tiles)
         self.pieces = PiecesLayout(chunk.tiles, device)
@@ -162,7 +106,7 @@ def forest_attention(
         raise TypeError("this architecture has a mask of its own")
     if any((x.shape[0], x.shape[2]) != (1, forest.rows) for x in (query, key, value)):  # kernels trust the layout's numbers
         raise TypeError("this architecture attends to something else than the rows of the chunk")
-    keys, values = forest.carry.extend(module, key, value, forest.path)
+    keys, values = forest.cache.extend(module, key, value, forest.path)
     return forest.attend(query, keys, values, (scaling, sliding_window, softcap), s_aux), None
 
 

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 
 from chainrule._types import Floats
-from chainrule.engine.attention.layout import Layout, PathCarry
+from chainrule.engine.attention.kv_cache import KVCache
+from chainrule.engine.attention.layout import Layout
 from chainrule.engine.engine import Engine
 from chainrule.engine.execution import run_chunk
 from chainrule.engine.head.readout import room
@@ -30,7 +31,7 @@ class Stepper:
     def __init__(self, engine: Engine, length: int) -> None:
         self.engine, self.model, self.length = engine, engine.model, length
         self.ids: list[int] = []
-        self._carry = PathCarry(min(length, _AT_FIRST))  # a length may be a mere claim; the buffers grow where they must
+        self._carry = KVCache(min(length, _AT_FIRST))  # a length may be a mere claim; the buffers grow where they must
         self._room = room(self.model.head, self.model.device)
 
     @sealed

@@ -22,7 +22,8 @@ import torch
 from torch import Tensor
 
 from chainrule._types import Ints
-from chainrule.engine.attention.layout import How, Layout, PathCarry, RowsLayout, with_sink
+from chainrule.engine.attention.kv_cache import KVCache
+from chainrule.engine.attention.layout import How, Layout, RowsLayout, with_sink
 from chainrule.engine.attention.native import native_attend
 from chainrule.engine.engine import Engine, refuse_nan
 from chainrule.engine.execution import Begun, run_rows
@@ -90,7 +91,7 @@ class ForestGrove:
     def __init__(self, engine: Engine, given: Sequence[int], feed: Feed, *, same_bits: bool = False) -> None:
         self.model, self.feed, self.given, self.same_bits = engine.model, feed, list(given), same_bits
         self.exact = True
-        self._carry = PathCarry(2 * len(self.given) + 64)
+        self._carry = KVCache(2 * len(self.given) + 64)
         self._place_N: list[Ints] = []  # of every node: the places of the keys on its path
         self._used = 0  # places of keys so far
 
@@ -126,7 +127,7 @@ class ForestGrove:
     def _run(self, layout: RowsLayout, tokens: Sequence[int], depth_R: Ints, *, same_bits: bool) -> Tensor:
         inputs_RD = self.feed(torch.tensor(tokens, dtype=torch.int64, device=self.model.device), depth_R)
         hidden_RH = run_rows(self.model, depth_R, layout, inputs_RD, same_bits=same_bits)
-        self._carry.stay()
+        self._carry.keep_all()
         self._used += layout.rows
         return hidden_RH
 
@@ -180,8 +181,8 @@ class RerunGrove(PathGrove):
 class _Paths(RowsLayout):
     """Rows each at the end of a path whose keys lie anywhere: their places, root first, its own last."""
 
-    def __init__(self, places: list[Ints], used: int, carry: PathCarry) -> None:
-        self.path, self.rows, self.carry = used, len(places), carry
+    def __init__(self, places: list[Ints], used: int, carry: KVCache) -> None:
+        self.path, self.rows, self.cache = used, len(places), carry
         length_B = np.array([len(place) for place in places])
         self.depth_B, self._places = length_B - 1, places
         first_B, zero_B = np.arange(self.rows), np.zeros(self.rows, np.int64)

@@ -11,7 +11,8 @@ import re
 import numpy as np
 import torch
 
-from chainrule.engine.attention.layout import Layout, PathCarry
+from chainrule.engine.attention.kv_cache import KVCache
+from chainrule.engine.attention.layout import Layout
 from chainrule.engine.attention.sdpa import Kind, settled
 from chainrule.engine.engine import Engine, Question
 from chainrule.engine.execution import run_chunk
@@ -88,6 +89,6 @@ def _kinds(model: Model) -> set[Kind]:
     """The calls of PyTorch's attention that this network makes, noted while two embeddings go through it, if two fit."""
     forest = Forest.build([np.zeros(1 + min(2, model.max_rows or 2), np.int64)])
     (chunk,) = chunks(forest, forest.depth_N > 0, len(forest))
-    layout = Layout(chunk, PathCarry(len(forest)), model.device)
+    layout = Layout(chunk, KVCache(len(forest)), model.device)
     run_chunk(model, chunk, layout, model.inputs(torch.zeros(len(chunk), dtype=torch.int64, device=model.device)))
     return layout.pieces.kinds
