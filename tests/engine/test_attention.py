@@ -47,7 +47,7 @@ def over_the_forest(forest: Forest, qkv: tuple[Tensor, Tensor, Tensor], rows: in
     carry, module, found = KVCache(int(forest.depth_N.max()) + rows), nn.Module(), {}
     for chunk in chunks(forest, forest.depth_N > 0, rows):
         q, k, v = (x[chunk.node_R].transpose(0, 1)[None] for x in qkv)
-        out, _ = Layout(chunk, carry, torch.device("cpu")).at_hand(
+        out, _ = Layout(chunk, carry, torch.device("cpu")).as_current(
             partial(forest_attention, module, q, k, v, None, scaling=SCALE, **options)
         )
         carry.keep_path(chunk)
@@ -103,7 +103,7 @@ def test_a_mask_of_the_architectures_own_is_refused():
     x = torch.zeros(1, 1, 1, 1)
     layout = Layout(chunk, KVCache(2), torch.device("cpu"))
     with pytest.raises(TypeError, match="a mask of its own"):
-        layout.at_hand(partial(forest_attention, nn.Module(), x, x, x, torch.zeros(1, 1, 1, 1)))
+        layout.as_current(partial(forest_attention, nn.Module(), x, x, x, torch.zeros(1, 1, 1, 1)))
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_keys_that_are_no_rows_of_the_chunk_are_refused(queries: tuple[int, ...]
     (chunk,) = chunks(build([[0, 1, 2]]), np.array([False, True, True]), 2)
     q, k = torch.zeros(queries), torch.zeros(keys)
     with pytest.raises(TypeError, match="rows of the chunk"):
-        Layout(chunk, KVCache(4), torch.device("cpu")).at_hand(lambda: forest_attention(nn.Module(), q, k, k, None))
+        Layout(chunk, KVCache(4), torch.device("cpu")).as_current(lambda: forest_attention(nn.Module(), q, k, k, None))
 
 
 def test_what_may_say_what_is_seen_is_refused():
@@ -124,7 +124,7 @@ def test_what_may_say_what_is_seen_is_refused():
     layout = Layout(chunk, KVCache(2), torch.device("cpu"))
 
     def attend(**options: Any) -> Any:
-        return layout.at_hand(partial(forest_attention, nn.Module(), x, x, x, None, **options))
+        return layout.as_current(partial(forest_attention, nn.Module(), x, x, x, None, **options))
 
     attend(position_ids=torch.zeros(1, 1), dropout=0.0, block_indices=None)
     with pytest.raises(TypeError, match="hands block_indices to its attention"):
@@ -140,7 +140,7 @@ def test_a_layer_that_attends_twice_keeps_two_paths():
     for chunk in chunks(forest, forest.depth_N > 0, 2):
         for each in qkv:
             q, k, v = (x[chunk.node_R].transpose(0, 1)[None] for x in each)
-            out, _ = Layout(chunk, carry, torch.device("cpu")).at_hand(
+            out, _ = Layout(chunk, carry, torch.device("cpu")).as_current(
                 partial(forest_attention, layer, q, k, v, None, scaling=SCALE)
             )
             want = by_the_rule(forest, each, None, None, None)[chunk.node_R]
@@ -156,7 +156,7 @@ def test_layers_keep_their_own_path():
         layout = Layout(chunk, carry, torch.device("cpu"))
         for layer, each in zip(layers, qkv, strict=True):
             q, k, v = (x[chunk.node_R].transpose(0, 1)[None] for x in each)
-            out, _ = layout.at_hand(partial(forest_attention, layer, q, k, v, None, scaling=SCALE))
+            out, _ = layout.as_current(partial(forest_attention, layer, q, k, v, None, scaling=SCALE))
             want = by_the_rule(forest, each, None, None, None)[chunk.node_R]
             np.testing.assert_allclose(out[0], want, atol=1e-12)
         carry.keep_path(chunk)

@@ -155,7 +155,7 @@ def over_the_forest(forest, qkv: tuple[Tensor, Tensor, Tensor], rows: int, **opt
         q, k, v = (x[chunk.node_R].transpose(0, 1)[None] for x in qkv)
         assert native.supports_attention(q[0], k[0].transpose(0, 1).contiguous(), v[0].transpose(0, 1).contiguous())
         layout = Layout(chunk, carry, torch.device("cpu"))
-        out, _ = layout.at_hand(partial(forest_attention, module, q, k, v, None, scaling=qkv[0].shape[-1] ** -0.5, **options))
+        out, _ = layout.as_current(partial(forest_attention, module, q, k, v, None, scaling=qkv[0].shape[-1] ** -0.5, **options))
         assert not layout.pieces.kinds  # the other way was not taken
         carry.keep_path(chunk)
         found |= dict(zip(chunk.node_R.tolist(), out[0], strict=True))
@@ -237,7 +237,7 @@ def test_scores_that_underflow_harm_no_neighbour():
     forest = build([[0, 1, 2, 3]])
     (chunk,) = chunks(forest, forest.depth_N > 0, 3)
     layout = Layout(chunk, KVCache(6), torch.device("cpu"))
-    out, _ = layout.at_hand(partial(forest_attention, nn.Module(), query, key, value, None, scaling=1.0))
+    out, _ = layout.as_current(partial(forest_attention, nn.Module(), query, key, value, None, scaling=1.0))
     assert torch.equal(out[0, :, 0], value[0, 0, [0, 1, 1]])
 
 

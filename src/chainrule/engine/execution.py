@@ -68,7 +68,7 @@ def run_chunk(model: Model, chunk: Chunk, layout: Layout, inputs_RD: Tensor) -> 
 def run_rows(model: Model, depth_R: Ints, layout: RowsLayout, inputs_RD: Tensor, *, same_bits: bool = True) -> Tensor:
     """Hidden states of rows at these depths, R × H; their keys and values are still to be settled."""
     position = sent(depth_R, model.device)[None]
-    return layout.at_hand(partial(model.hidden, inputs_RD[None], same_bits=same_bits, position_ids=position))[0]
+    return layout.as_current(partial(model.hidden, inputs_RD[None], same_bits=same_bits, position_ids=position))[0]
 
 
 def batch_path(

@@ -1,6 +1,6 @@
 """Attention over a forest: key k is visible to query q ⇔ k ≤ q < end[k]  (sliding window: and depth[q] − depth[k] < W).
 
-Registered with transformers under one name. The layout of the chunk at hand is known to it by itself (`Layout.at_hand`), since
+Registered with transformers under one name. The layout of the chunk at hand is known to it by itself (`Layout.as_current`), since
 not every architecture hands keyword arguments on to its attention. Between chunks the keys and values of the current
 root-to-node path are carried, for each call of each layer.
 Which of three ways attends is decided by what they support: a Triton kernel on a GPU, the compiled one, PyTorch's own kernels.
@@ -48,12 +48,12 @@ class RowsLayout(ABC):
     def attend(self, query_1HRD: Tensor, keys: Tensor, values: Tensor, how: How, sink_H: Tensor | None) -> Tensor:
         """What each row gathers, 1 × R × H × D, of keys and values K × G × D."""
 
-    def at_hand(self, run: Callable[[], T]) -> T:
+    def as_current(self, run: Callable[[], T]) -> T:
         """`run`, while the rows of this layout run."""
-        return handed_down(_AT_HAND, self, run)
+        return handed_down(_CURRENT, self, run)
 
 
-_AT_HAND: ContextVar[RowsLayout | None] = ContextVar("layout at hand", default=None)
+_CURRENT: ContextVar[RowsLayout | None] = ContextVar("layout at hand", default=None)
 
 
 class Layout(RowsLayout):
@@ -97,7 +97,7 @@ def forest_attention(
     **others: Any,
 ) -> tuple[Tensor, None]:
     """One layer's attention for one chunk, in transformers' own signature. Returns 1 × R × H × D."""
-    forest = _AT_HAND.get()
+    forest = _CURRENT.get()
     if forest is None:
         raise TypeError(f"the attention {NAME!r} runs on the chunks of a forest only; there is none at hand")
     if unknown := [name for name, value in others.items() if name not in _HARMLESS and _says_something(value)]:
