@@ -34,7 +34,7 @@ NAME = "chainrule_forest"
 _HARMLESS = ("position_ids", "cache_position")  # they tell attention nothing; of any other tensor this cannot be known
 
 
-How = tuple[float | None, int | None, float | None]  # scaling, sliding window, softcap
+ScoreOptions = tuple[float | None, int | None, float | None]  # scaling, sliding window, softcap
 
 
 class RowsLayout(ABC):
@@ -45,7 +45,7 @@ class RowsLayout(ABC):
     cache: KVCache
 
     @abstractmethod
-    def attend(self, query_1HRD: Tensor, keys: Tensor, values: Tensor, how: How, sink_H: Tensor | None) -> Tensor:
+    def attend(self, query_1HRD: Tensor, keys: Tensor, values: Tensor, how: ScoreOptions, sink_H: Tensor | None) -> Tensor:
         """What each row gathers, 1 × R × H × D, of keys and values K × G × D."""
 
     def as_current(self, run: Callable[[], T]) -> T:
@@ -65,7 +65,7 @@ class Layout(RowsLayout):
         self.native = NativeLayout(chunk.tiles)
         self.pieces = PiecesLayout(chunk.tiles, device)
 
-    def attend(self, query_1HRD: Tensor, keys: Tensor, values: Tensor, how: How, sink_H: Tensor | None) -> Tensor:
+    def attend(self, query_1HRD: Tensor, keys: Tensor, values: Tensor, how: ScoreOptions, sink_H: Tensor | None) -> Tensor:
         if triton_supports(query_1HRD, values):
             return triton_attend(self.triton, query_1HRD, keys, values, *how, sink_H)[None]
         query_HRD = query_1HRD[0]

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from chainrule._types import Ints
 from chainrule.engine.attention.kv_cache import KVCache
-from chainrule.engine.attention.layout import How, Layout, RowsLayout, with_sink
+from chainrule.engine.attention.layout import Layout, RowsLayout, ScoreOptions, with_sink
 from chainrule.engine.attention.native import native_attend
 from chainrule.engine.engine import Engine, refuse_nan
 from chainrule.engine.execution import Begun, run_rows
@@ -191,7 +191,7 @@ class _Paths(RowsLayout):
         self._place = np.concatenate(places)
         self.exact = True  # whether each layer attended by the kernel that scoring uses
 
-    def attend(self, query_1HRD: Tensor, keys: Tensor, values: Tensor, how: How, sink_H: Tensor | None) -> Tensor:
+    def attend(self, query_1HRD: Tensor, keys: Tensor, values: Tensor, how: ScoreOptions, sink_H: Tensor | None) -> Tensor:
         query_HRD = query_1HRD[0]
         if native.supports_attention(query_HRD, keys, values):
             found = native_attend(self, query_HRD, keys, values, *how)
@@ -220,7 +220,7 @@ class _Paths(RowsLayout):
 
 
 def attend_to_paths(
-    query_BHD: Tensor, key_BKGD: Tensor, value_BKGD: Tensor, hidden_BK: Tensor, how: How
+    query_BHD: Tensor, key_BKGD: Tensor, value_BKGD: Tensor, hidden_BK: Tensor, how: ScoreOptions
 ) -> tuple[Tensor, Tensor]:
     """One query each on the keys of its path, written out: gathered values B × H × D, scores' log-sum-exp B × H."""
     scaling, window, softcap = how
