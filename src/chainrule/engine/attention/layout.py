@@ -21,7 +21,7 @@ from transformers import AttentionInterface
 
 from chainrule.engine.attention.kv_cache import KVCache
 from chainrule.engine.attention.native import NativeLayout, native_attend
-from chainrule.engine.attention.sdpa import PiecesLayout, attend_in_pieces
+from chainrule.engine.attention.sdpa import SDPALayout, sdpa_attend
 from chainrule.engine.attention.triton import TritonLayout, triton_attend
 from chainrule.engine.attention.triton import supports as triton_supports
 from chainrule.forest.chunks import Chunk
@@ -63,7 +63,7 @@ class Layout(RowsLayout):
         self.path, self.rows, self.cache = chunk.path, len(chunk), cache
         self.triton = TritonLayout(chunk.path, chunk.end_K, chunk.depth_R)
         self.native = NativeLayout(chunk.tiles)
-        self.pieces = PiecesLayout(chunk.tiles, device)
+        self.sdpa = SDPALayout(chunk.tiles, device)
 
     def attend(self, query_1HRD: Tensor, keys: Tensor, values: Tensor, how: ScoreOptions, sink_H: Tensor | None) -> Tensor:
         if triton_supports(query_1HRD, values):
@@ -72,7 +72,7 @@ class Layout(RowsLayout):
         if native.supports_attention(query_HRD, keys, values):
             found = native_attend(self.native, query_HRD, keys, values, *how)
         else:
-            found = attend_in_pieces(self.pieces, query_HRD.transpose(0, 1), keys, values, *how)
+            found = sdpa_attend(self.sdpa, query_HRD.transpose(0, 1), keys, values, *how)
         return with_sink(*found, sink_H)[None]
 
 

@@ -34,7 +34,7 @@ class Kind:
     threads: int
 
 
-class PiecesLayout:
+class SDPALayout:
     """The calls that a chunk takes, for the layers of a model to share; masks are made once for all of them."""
 
     def __init__(self, tiles: Tiles, device: torch.device) -> None:
@@ -54,8 +54,8 @@ class PiecesLayout:
         return self._far[window]
 
 
-def attend_in_pieces(
-    layout: PiecesLayout,
+def sdpa_attend(
+    layout: SDPALayout,
     query_RHD: Tensor,
     key_KGD: Tensor,
     value_KGD: Tensor,

@@ -91,4 +91,4 @@ def _kinds(model: Model) -> set[Kind]:
     (chunk,) = chunks(forest, forest.depth_N > 0, len(forest))
     layout = Layout(chunk, KVCache(len(forest)), model.device)
     run_chunk(model, chunk, layout, model.inputs(torch.zeros(len(chunk), dtype=torch.int64, device=model.device)))
-    return layout.pieces.kinds
+    return layout.sdpa.kinds
