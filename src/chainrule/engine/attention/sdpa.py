@@ -174,7 +174,7 @@ def _attend(
 
 
 @cache
-def settled(kind: Kind) -> bool:
+def row_invariant(kind: Kind) -> bool:
     """Whether a row gets the same bits whatever number of queries stands beside it, and of hidden keys behind its own."""
     draw = torch.Generator().manual_seed(0)
     query, key, value = (

@@ -13,7 +13,7 @@ import torch
 
 from chainrule.engine.attention.kv_cache import KVCache
 from chainrule.engine.attention.layout import Layout
-from chainrule.engine.attention.sdpa import Kind, settled
+from chainrule.engine.attention.sdpa import Kind, row_invariant
 from chainrule.engine.engine import Engine, Question
 from chainrule.engine.execution import run_chunk
 from chainrule.forest import Forest, chunks
@@ -52,9 +52,9 @@ def check(engine: Engine) -> Verdict:
         )
     if mixture := experts(model):
         return Verdict(False, f"a mixture of experts ({mixture}) gives an expert as many rows as the batch happens to send it")
-    unsettled = [kind for kind in _kinds(model) if not settled(kind)]
-    if unsettled:
-        return Verdict(False, f"the attention kernel's bits move with the number of queries or keys here: {unsettled[0]}")
+    varying = [kind for kind in _kinds(model) if not row_invariant(kind)]
+    if varying:
+        return Verdict(False, f"the attention kernel's bits move with the number of queries or keys here: {varying[0]}")
     differing = _differing(engine)
     if differing:
         return Verdict(False, f"{differing} of {LENGTH - 1} factors had other bits alone than in company when this was tried")
