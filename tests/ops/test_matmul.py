@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from chainrule.ops import matmul
-from chainrule.ops.matmul import ROWS, STEPS, Kind, SameBits, blocks, rowwise, row_invariant
+from chainrule.ops.matmul import ROWS, STEPS, Kind, SameBits, blocks, row_invariant, rowwise
 
 TYPES = (torch.float32, torch.bfloat16, torch.float64)
 

@@ -155,7 +155,9 @@ def over_the_forest(forest, qkv: tuple[Tensor, Tensor, Tensor], rows: int, **opt
         q, k, v = (x[chunk.node_R].transpose(0, 1)[None] for x in qkv)
         assert native.supports_attention(q[0], k[0].transpose(0, 1).contiguous(), v[0].transpose(0, 1).contiguous())
         layout = Layout(chunk, carry, torch.device("cpu"))
-        out, _ = layout.as_current(partial(forest_attention, module, q, k, v, None, scaling=qkv[0].shape[-1] ** -0.5, **options))
+        out, _ = layout.as_current(
+            partial(forest_attention, module, q, k, v, None, scaling=qkv[0].shape[-1] ** -0.5, **options)
+        )
         assert not layout.sdpa.kinds  # the other way was not taken
         carry.keep_path(chunk)
         found |= dict(zip(chunk.node_R.tolist(), out[0], strict=True))
