@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from chainrule import LanguageModel
 from chainrule.engine.attention.kv_cache import KVCache
 from chainrule.engine.attention.layout import Layout, forest_attention
-from chainrule.engine.head.readout import _count_greater, _moments, _moments_in_passes
+from chainrule.engine.head.readout import _moments, _moments_in_passes
+from chainrule.engine.head.reductions import count_greater
 from chainrule.forest import chunks
 from chainrule.models.head import LinearHead
 from chainrule.ops import native
@@ -107,7 +108,7 @@ def test_moments_and_counts(shape: tuple[int, int, float], impossible: bool, see
     scale_M = (logits.double().clamp_min(-1e9).abs().amax(-1) + 1) * want[1]
     assert ((found[2].double() - want[2]).abs() <= 1e-6 * scale_M)[alive].all()
     than = logits[:, columns // 2]
-    assert _count_greater(logits, than).tolist() == (logits > than[:, None]).sum(-1).tolist()
+    assert count_greater(logits, than).tolist() == (logits > than[:, None]).sum(-1).tolist()
 
 
 def test_moments_where_nothing_can_occur_or_all_is_nan():

@@ -27,6 +27,7 @@ from chainrule.engine.attention.kv_cache import KVCache
 from chainrule.engine.engine import Engine, Question
 from chainrule.engine.execution import Step, batch_path
 from chainrule.engine.head.readout import Distributions
+from chainrule.engine.head.reductions import Block, Target
 from chainrule.forest.windows import windows
 from chainrule.models.causal import PretrainedModel
 from chainrule.ops import sealed
@@ -126,17 +127,12 @@ def hidden(change: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> Call
     return patch
 
 
-def factors(change: Callable[[Distributions, Any, torch.Tensor], torch.Tensor]) -> Callable[[LanguageModel, Patch], None]:
-    """log Pr of factors changed, just as they are read."""
+def factors(change: Callable[[torch.Tensor, Block], torch.Tensor]) -> Callable[[LanguageModel, Patch], None]:
+    """Changes the log Pr of factors in the readout: a function of them and of the block that they are read from."""
 
     def patch(lm: LanguageModel, monkeypatch: Patch) -> None:
-        own = Distributions.factors
-
-        def broken(self: Distributions, row_F: torch.Tensor, token_F: torch.Tensor, top: int) -> Any:
-            found = own(self, row_F, token_F, top)
-            return replace(found, logprob_F=change(self, found, row_F))
-
-        monkeypatch.setattr(Distributions, "factors", broken)
+        own = Target.columns
+        monkeypatch.setattr(Target, "columns", lambda self, block: tuple(change(x, block) for x in own(self, block)))
 
     return patch
 
@@ -150,8 +146,8 @@ bug("a neighbour's state", "batch and order", "batch")(
     hidden(lambda h, e: h + 0.1 * torch.nn.functional.pad(h[:-1], (0, 0, 0, 0, 1, 0)))
 )
 bug("a trunk in bfloat16", "dtype")(hidden(lambda h, e: h.bfloat16().float()))
-bug("a log-softmax in bfloat16", "dtype")(factors(lambda at, found, row_F: found.logprob_F.bfloat16().double()))
-bug("raw logits added", "normalisation")(factors(lambda at, found, row_F: found.logprob_F + at.logsumexp_M[row_F]))
+bug("a log-softmax in bfloat16", "dtype")(factors(lambda logprob_F, block: logprob_F.bfloat16().double()))
+bug("raw logits added", "normalisation")(factors(lambda logprob_F, block: logprob_F + block.logsumexp_M[block.row_F]))
 
 
 @bug("a shortlist normaliser", "normalisation")

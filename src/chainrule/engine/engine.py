@@ -16,7 +16,7 @@ from torch import Tensor
 from chainrule._types import Bools, Floats, Ints
 from chainrule.engine.execution import Begun, Step, batch_path, forest_path
 from chainrule.engine.head.fused import read_fused, supports
-from chainrule.engine.head.readout import Distributions, Factors, read, room
+from chainrule.engine.head.readout import Distributions, Factors, factor_reductions, read, workspace
 from chainrule.engine.node_inputs import Alphabet, Tokens
 from chainrule.errors import ModelError
 from chainrule.forest import Forest
@@ -109,10 +109,10 @@ class Engine:
         forest = question.forest
         contexts = int((forest.end_N > np.arange(len(forest)) + 1).sum())
         answer = empty_answer(len(forest), top, contexts)
-        if supports(self.model.head, top):
+        if supports(self.model.head, factor_reductions(top)):
             reader = read_fused
         else:
-            reader = partial(read, room_MV=room(self.model.head, self.model.device))
+            reader = partial(read, workspace_MV=workspace(self.model.head, self.model.device))
         done = computed = 0
         answers = self._answers(self._steps(question, rows, begun), partial(reader, self.model.head), question.token_N, top)
         # A GPU works on a chunk while the next one is made ready; what is stored has to be waited for.
@@ -141,7 +141,7 @@ class Engine:
     @sealed
     def distributions(self, question: Question, node_B: Ints, *, rows: int | None = None) -> Floats:
         """log Pr(v | the path down to each node) for every v of the vocabulary, B × V; each must have a wanted child."""
-        room_MV = room(self.model.head, self.model.device)
+        room_MV = workspace(self.model.head, self.model.device)
         logprob_BV, missing_B = np.empty((len(node_B), self.model.head.size)), np.ones(len(node_B), bool)
         for step in self._steps(question, rows):
             row_of = dict(zip(question.forest.parent_N[step.node_F].tolist(), step.row_F.tolist(), strict=True))

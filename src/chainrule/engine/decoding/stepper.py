@@ -18,7 +18,7 @@ from chainrule.engine.attention.kv_cache import KVCache
 from chainrule.engine.attention.layout import Layout
 from chainrule.engine.engine import Engine
 from chainrule.engine.execution import run_chunk
-from chainrule.engine.head.readout import room
+from chainrule.engine.head.readout import workspace
 from chainrule.forest.chunks import extension
 from chainrule.ops.sealed import sealed
 
@@ -32,7 +32,7 @@ class Stepper:
         self.engine, self.model, self.length = engine, engine.model, length
         self.ids: list[int] = []
         self._carry = KVCache(min(length, _AT_FIRST))  # a length may be a mere claim; the buffers grow where they must
-        self._room = room(self.model.head, self.model.device)
+        self._room = workspace(self.model.head, self.model.device)
 
     @sealed
     def feed(self, ids: Sequence[int]) -> Floats:
