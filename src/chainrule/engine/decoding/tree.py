@@ -191,14 +191,14 @@ class _Paths(RowsLayout):
         self._place = np.concatenate(places)
         self.exact = True  # whether each layer attended by the kernel that scoring uses
 
-    def attend(self, query_1HRD: Tensor, keys: Tensor, values: Tensor, how: ScoreOptions, sink_H: Tensor | None) -> Tensor:
+    def attend(self, query_1HRD: Tensor, keys: Tensor, values: Tensor, options: ScoreOptions, sink_H: Tensor | None) -> Tensor:
         query_HRD = query_1HRD[0]
         if native.supports_attention(query_HRD, keys, values):
-            found = native_attend(self, query_HRD, keys, values, *how)
+            found = native_attend(self, query_HRD, keys, values, *options)
         else:
             self.exact = False
             place_BK, hidden_BK = self._padded(keys.device)
-            found = attend_to_paths(query_HRD.transpose(0, 1), keys[place_BK], values[place_BK], hidden_BK, how)
+            found = attend_to_paths(query_HRD.transpose(0, 1), keys[place_BK], values[place_BK], hidden_BK, options)
         return with_sink(*found, sink_H)[None]
 
     @property
