@@ -15,10 +15,12 @@ from oracle import entropy, log_softmax, rank
 from torch import Tensor, nn
 
 from chainrule.engine.head import fused
-from chainrule.engine.head.fused import Tile, read_fused, supports
-from chainrule.engine.head.readout import Factors, read
+from chainrule.engine.head.fused import Tile, read_fused, reduce_fused, supports
+from chainrule.engine.head.readout import Factors, factor_reductions, read
+from chainrule.engine.head.reductions import Rank, Target, TopK
 from chainrule.models.head import IdentityHead, LinearHead
 from chainrule.ops import gpu
+from chainrule.verdict import Verdict
 
 pytest.importorskip("triton", reason="the fused head needs Triton")
 CUDA = torch.cuda.is_available()
@@ -204,22 +206,39 @@ def test_no_factors():
     assert found.top_id_Fk.shape == found.top_logprob_Fk.shape == (0, 2)
 
 
-def test_what_it_cannot_read(monkeypatch: pytest.MonkeyPatch):
+def supported(head: object, top: int = 0) -> Verdict:
+    return supports(head, factor_reductions(top))
+
+
+def test_unsupported_heads_and_reductions_are_reported(monkeypatch: pytest.MonkeyPatch):
     head = case(1, 40, 8, 1).head
-    assert supports(head)
-    assert supports(head, fused.MOST_TOP)
-    assert not supports(head, fused.MOST_TOP + 1)
-    assert not supports(case(1, 5, 8, 1).head, 6)
-    assert not supports(case(1, 40, 8, 1, torch.float64).head)
-    assert not supports(IdentityHead(40, torch.float32))
+    assert supported(head)
+    assert supported(head, fused.MOST_TOP)
+    assert "at most 16 alternatives, not 17" in supported(head, fused.MOST_TOP + 1).reason
+    assert "at most 5 alternatives, not 6" in supported(case(1, 5, 8, 1).head, 6).reason
+    assert "weights of torch.float64" in supported(case(1, 40, 8, 1, torch.float64).head).reason
+    assert "this is IdentityHead" in supported(IdentityHead(40, torch.float32)).reason
     monkeypatch.setattr(gpu, "find_spec", lambda name: None)
-    assert not supports(head)
+    assert "Triton does not run" in supported(head).reason
+
+
+def test_some_reductions_in_another_order():
+    this = case(9, 40, 8, 30)
+    want = this.read(3)
+    (rank_F,), (id_F1, _), (logprob_F,), (id_F3, top_logprob_F3) = reduce_fused(
+        this.head, this.hidden_RH, this.row_F, this.token_F, [Rank(), TopK(1), Target(), TopK(3)]
+    )
+    assert rank_F.equal(want.rank_F)
+    assert logprob_F.equal(want.logprob_F)
+    assert id_F1.equal(want.top_id_Fk[:, :1])
+    assert id_F3.equal(want.top_id_Fk)
+    assert top_logprob_F3.equal(want.top_logprob_Fk)
 
 
 @pytest.mark.skipif(CUDA, reason="a GPU reads them")
 def test_tensors_of_the_cpu_are_for_the_interpreter_only(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("TRITON_INTERPRET")
-    assert not supports(case(1, 40, 8, 1).head)
+    assert not supported(case(1, 40, 8, 1).head)
 
 
 def test_the_kernels_compile_for_an_h100(tmp_path: Path):

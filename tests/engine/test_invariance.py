@@ -22,7 +22,7 @@ from transformers import (
 
 from chainrule import LanguageModel
 from chainrule.engine.attention import layout, sdpa
-from chainrule.engine.attention.sdpa import Kind, settled
+from chainrule.engine.attention.sdpa import Kind, row_invariant
 from chainrule.engine.selfcheck import invariance as selfcheck_invariance
 from chainrule.models.causal import PretrainedModel
 
@@ -148,4 +148,4 @@ def test_a_kernel_whose_bits_move_with_the_queries_is_noticed(monkeypatch: pytes
 
     kind = Kind(4, 2, 8, 8, torch.float32, softcapped=False, threads=91)
     monkeypatch.setattr(sdpa, "attend", uneven)
-    assert not settled(kind)
+    assert not row_invariant(kind)

@@ -14,7 +14,7 @@ from transformers import AttentionInterface
 
 from chainrule import ModelError
 from chainrule.engine import engine
-from chainrule.engine.attention import layout
+from chainrule.engine.attention import kv_cache, layout
 from chainrule.engine.selfcheck import probe
 from chainrule.engine.selfcheck.probe import choose
 from chainrule.models.causal import PretrainedModel
@@ -56,7 +56,7 @@ def test_an_attention_that_ignores_the_mask_is_not_taken(llama: Any, replaced: A
 
 
 def test_a_path_that_is_not_carried_is_not_taken(llama: Any, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(layout.PathCarry, "settle", lambda self, chunk: None)
+    monkeypatch.setattr(kv_cache.KVCache, "keep_path", lambda self, chunk: None)
     assert wrap(llama).engine.strategy == "batch"
 
 

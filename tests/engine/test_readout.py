@@ -1,3 +1,7 @@
+"""The readout and its reductions against slow definitions."""
+
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +11,9 @@ from hypothesis.extra import numpy as hnp
 from oracle import entropy, log_softmax, rank
 
 from chainrule.engine.head import readout
-from chainrule.engine.head.readout import read
+from chainrule.engine.head.fused import supports
+from chainrule.engine.head.readout import factor_reductions, read, reduce
+from chainrule.engine.head.reductions import Block, Columns, Reduction, Target, TopK
 from chainrule.models.head import IdentityHead
 
 LOGITS = hnp.arrays(
@@ -18,7 +24,7 @@ LOGITS = hnp.arrays(
 
 
 class Tiled(IdentityHead):
-    """A head that gives three columns at a time."""
+    """An identity head that writes three columns at a time."""
 
     def __init__(self, size: int) -> None:
         super().__init__(size, torch.float64)
@@ -26,7 +32,7 @@ class Tiled(IdentityHead):
 
 
 def read_all(logits_RV: np.ndarray, top: int = 0, tiled: bool = True):
-    """Every token off every row."""
+    """The factor of every token at every row."""
     rows, size = logits_RV.shape
     head = Tiled(size) if tiled else IdentityHead(size, torch.float64)
     row_F, token_F = torch.arange(rows).repeat_interleave(size), torch.arange(size).repeat(rows)
@@ -35,7 +41,7 @@ def read_all(logits_RV: np.ndarray, top: int = 0, tiled: bool = True):
 
 @given(LOGITS, st.booleans())
 def test_every_factor_of_every_row(logits_RV: np.ndarray, tiled: bool):
-    """With ties, with impossible tokens, with whole tiles of them, in tiles or at once."""
+    """With ties, impossible tokens and whole tiles of them, tile by tile or in one tile."""
     found, size = read_all(logits_RV, tiled=tiled), logits_RV.shape[1]
     logprobs = np.concatenate([log_softmax(z) for z in logits_RV])
     np.testing.assert_allclose(found.logprob_F, logprobs, rtol=0, atol=1e-12)
@@ -46,7 +52,7 @@ def test_every_factor_of_every_row(logits_RV: np.ndarray, tiled: bool):
 
 
 @given(LOGITS)
-def test_the_best_tokens_are_the_best(logits_RV: np.ndarray):
+def test_the_top_tokens_are_the_most_probable(logits_RV: np.ndarray):
     found, size = read_all(logits_RV, top=2), logits_RV.shape[1]
     for row, z in enumerate(logits_RV):
         np.testing.assert_allclose(found.top_logprob_Fk[row * size], np.sort(log_softmax(z))[::-1][:2], rtol=0, atol=1e-12)
@@ -59,18 +65,18 @@ def test_equal_logits_share_a_rank_whether_the_row_branches_or_not():
     logits = np.array([[1.0, 2.0, 2.0, 0.0, 2.0]])
     assert read_all(logits).rank_F.tolist() == [4, 1, 1, 5, 1]
     for token, want in enumerate([4, 1, 1, 5, 1]):
-        alone = read(Tiled(5), torch.from_numpy(logits), torch.tensor([0]), torch.tensor([token]))
-        assert alone.rank_F.tolist() == [want]
+        single = read(Tiled(5), torch.from_numpy(logits), torch.tensor([0]), torch.tensor([token]))
+        assert single.rank_F.tolist() == [want]
 
 
-def test_more_rows_than_a_block_holds(monkeypatch: pytest.MonkeyPatch):
+def test_more_rows_than_fit_in_a_block(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(readout, "BLOCK", 16)
     logits = np.random.default_rng(0).normal(0, 3, (100, 5))
     found = read_all(logits)
     np.testing.assert_allclose(found.logprob_F.reshape(100, 5), [log_softmax(z) for z in logits], rtol=0, atol=1e-12)
 
 
-def test_rows_that_nothing_is_read_from_are_not_looked_at():
+def test_rows_without_factors_are_not_read():
     logits = np.full((4, 3), np.nan)
     logits[2] = [1, 2, 3]
     found = read(Tiled(3), torch.from_numpy(logits), torch.tensor([2]), torch.tensor([0]))
@@ -93,3 +99,45 @@ def test_no_factors():
     found = read(Tiled(3), torch.zeros(2, 3), torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.long), top=2)
     assert len(found.logprob_F) == len(found.rank_F) == 0
     assert found.top_id_Fk.shape == (0, 2)
+
+
+@dataclass(frozen=True)
+class Mass(Reduction):
+    """A statistic that the library does not have: log Pr of a set of tokens."""
+
+    ids: tuple[int, ...]
+
+    def columns(self, block: Block) -> Columns:
+        logprob_MN = block.logits_MV[:, list(self.ids)].double() - block.logsumexp_M[:, None]
+        return (torch.logsumexp(logprob_MN, -1)[block.row_F],)
+
+
+@given(LOGITS, st.data())
+def test_a_new_statistic_is_one_small_class(logits_RV: np.ndarray, data: st.DataObject):
+    """Read in the same pass as the others, which it leaves unchanged."""
+    rows, size = logits_RV.shape
+    ids = data.draw(st.lists(st.integers(0, size - 1), min_size=1, unique=True))
+    row_F, token_F = torch.arange(rows).repeat_interleave(size), torch.arange(size).repeat(rows)
+    hidden = Tiled(size), torch.from_numpy(logits_RV), row_F, token_F
+    (mass_F,), *others = reduce(*hidden, [Mass(tuple(ids)), *factor_reductions(1)])
+    with np.errstate(divide="ignore"):
+        want_R = np.log([sum(np.exp(log_softmax(z)[v]) for v in ids) for z in logits_RV])
+    np.testing.assert_allclose(mass_F, np.repeat(want_R, size), atol=1e-12)
+    columns = [column for each in others for column in each]
+    assert all(map(torch.equal, columns, vars(read(*hidden, 1)).values()))
+
+
+def test_a_new_statistic_over_several_blocks_and_without_factors(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(readout, "BLOCK", 16)
+    logits = torch.randn(100, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    row_F = torch.arange(100)
+    ((mass_F,),) = reduce(Tiled(5), logits, row_F, row_F % 5, [Mass((1, 3))])
+    assert mass_F.tolist() == pytest.approx(logits.softmax(-1)[:, [1, 3]].sum(-1).log().tolist())
+    ((none_F,),) = reduce(Tiled(5), logits, row_F[:0], row_F[:0], [Mass((1, 3))])
+    assert none_F.shape == (0,)
+
+
+def test_the_fused_head_names_a_statistic_that_it_lacks():
+    verdict = supports(IdentityHead(5, torch.float32), [Target(), Mass((1,)), TopK(2)])
+    assert not verdict
+    assert verdict.reason == "the fused head has no counterpart of Mass"

@@ -36,7 +36,6 @@ def test_a_path_beyond_the_room_of_its_buffers(monkeypatch: pytest.MonkeyPatch):
     assert np.abs(np.stack(found) - conditionals(model.own, ids)[2:]).max() < FLOAT32
 
 
-@pytest.mark.xfail(raises=ModelError, strict=True, reason="PathCarry makes its first buffers no longer than its capacity")
 def test_a_beginning_beyond_the_room_of_its_buffers(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(stepper, "_AT_FIRST", 3)
     model, ids = tiny("llama"), [0, 7, 30, 30, 2]

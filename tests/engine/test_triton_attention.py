@@ -1,4 +1,4 @@
-"""Triton's attention over chunks of a forest against attention along each path alone, and its lists of blocks against the rule.
+"""Triton attention over chunks of a forest against attention along each path alone, and its block lists against the rule.
 
 Without a GPU the kernel runs in Triton's interpreter, on small tiles.
 """
@@ -31,12 +31,12 @@ CPU, CUDA = torch.device("cpu"), torch.cuda.is_available()
 DEVICE = "cuda" if CUDA else "cpu"
 WINDOWS = st.none() | st.integers(1, 6)
 TOLERANCE = {torch.float32: 1e-5 if CUDA else 2e-6, torch.float16: 4e-3, torch.bfloat16: 3e-2}
-pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning:triton")  # the interpreter computes what is then masked out
+pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning:triton")  # the interpreter computes masked-out values too
 
 
 @pytest.fixture(autouse=True, scope="module")
 def small_tiles() -> Iterator[None]:
-    """Without a GPU: the interpreter for this module alone, and tiles that small forests have several of."""
+    """Without a GPU: the interpreter for this module alone, and tiles so small that small forests have several."""
     with pytest.MonkeyPatch.context() as patch:
         if not CUDA:
             interpreted(patch)
@@ -45,40 +45,40 @@ def small_tiles() -> Iterator[None]:
 
 
 def layouts(forest: Forest, rows: int) -> Iterator[tuple[TritonLayout, list[int]]]:
-    """Each chunk's layout, and the nodes of its keys."""
+    """The layout of each chunk, and the nodes of its keys."""
     contexts = np.flatnonzero(forest.end_N > np.arange(len(forest)) + 1)
     for chunk, nodes in carried(chunks(forest, forest.depth_N > 0, rows)):
         end_K = np.searchsorted(contexts, forest.end_N[nodes]) - np.searchsorted(contexts, chunk.node_R[0])
         yield TritonLayout(chunk.path, end_K, chunk.depth_R), nodes
 
 
-def seen(forest: Forest, layout: TritonLayout, nodes: list[int], window: int | None) -> np.ndarray:
-    """R × K: whether the key's node is among the last `window` of the query's ancestors and itself."""
+def visible(forest: Forest, layout: TritonLayout, nodes: list[int], window: int | None) -> np.ndarray:
+    """R × K: whether the key's node is among the last `window` nodes of the query's path."""
     queries = nodes[layout.path :]
     return np.array([np.isin(nodes, lineage(forest, query, window)) for query in queries])
 
 
 def draw_qkv(layout: TritonLayout, dtype: torch.dtype, width: int = 16, value_width: int = 16) -> tuple[Tensor, Tensor, Tensor]:
-    """Queries 1 × H × R × D, laid out as the models do: heads of a row side by side; keys K × G × D and values K × G × E."""
+    """Queries 1 × H × R × D, laid out as models do, row by row; keys K × G × D and values K × G × E."""
     random, rows, keys = torch.Generator().manual_seed(len(layout.end_K)), len(layout.depth_R), len(layout.end_K)
     shapes = ((1, rows, HEADS, width), (keys, KEY_HEADS, width), (keys, KEY_HEADS, value_width))
     query, key, value = (torch.randn(*shape, generator=random, dtype=torch.float64).to(DEVICE, dtype) for shape in shapes)
     return query.transpose(1, 2), key, value
 
 
-def by_the_rule(
-    qkv: tuple[Tensor, Tensor, Tensor], seen_RK: np.ndarray, softcap: float | None = None, sinks_H: Tensor | None = None
+def masked_attention(
+    qkv: tuple[Tensor, Tensor, Tensor], visible_RK: np.ndarray, softcap: float | None = None, sinks_H: Tensor | None = None
 ) -> Tensor:
-    """All pairs in float64, and a mask. A sink is a score that no value belongs to."""
+    """All pairs in float64, with a mask. A sink is a score without a value."""
     query_HRD, *grouped = qkv[0][0].double().cpu(), *(x.double().cpu().transpose(0, 1) for x in qkv[1:])
     key_HKD, value_HKD = (x.repeat_interleave(HEADS // KEY_HEADS, 0) for x in grouped)
     score_HRK = query_HRD @ key_HKD.transpose(1, 2) * SCALE
     if softcap is not None:
         score_HRK = torch.tanh(score_HRK / softcap) * softcap
-    score_HRK = score_HRK.masked_fill(~torch.from_numpy(seen_RK), -torch.inf)
+    score_HRK = score_HRK.masked_fill(~torch.from_numpy(visible_RK), -torch.inf)
     if sinks_H is not None:
         score_HRK = torch.cat([score_HRK, sinks_H.double().cpu()[:, None, None].expand(-1, score_HRK.shape[1], 1)], -1)
-    return (score_HRK.softmax(-1)[..., : seen_RK.shape[1]] @ value_HKD).transpose(0, 1)
+    return (score_HRK.softmax(-1)[..., : visible_RK.shape[1]] @ value_HKD).transpose(0, 1)
 
 
 def check(
@@ -90,7 +90,7 @@ def check(
         assert supports(qkv[0], qkv[2])
         out_RHD = triton_attend(layout, *qkv, SCALE, window, softcap, None if sinks_H is None else sinks_H.to(DEVICE))
         assert out_RHD.dtype == dtype
-        want_RHD = by_the_rule(qkv, seen(forest, layout, nodes, window), softcap, sinks_H)
+        want_RHD = masked_attention(qkv, visible(forest, layout, nodes, window), softcap, sinks_H)
         np.testing.assert_allclose(out_RHD.double().cpu(), want_RHD, rtol=0, atol=TOLERANCE[dtype])
 
 
@@ -119,18 +119,18 @@ def test_types_and_widths(dtype: torch.dtype, width: int, value_width: int):
     check(build(fixed()["comb"]), 40, None, dtype=dtype, width=width, value_width=value_width)
 
 
-def test_scores_far_apart_and_equal():
-    """The running maximum rises from block to block, or stays; whole blocks may weigh nothing."""
+def test_scores_that_grow_fall_or_stay_equal():
+    """The running maximum rises from block to block or stays; whole blocks may have weight 0."""
     layout = TritonLayout(0, np.full(70, 70), np.arange(70))
     for growth in (-3.0, 0.0, 3.0):
         query, key, value = draw_qkv(layout, torch.float32)
         key = key * 1e-3 + growth * torch.arange(70, device=DEVICE)[:, None, None] / 3
         qkv = query.abs(), key, value
         out_RHD = triton_attend(layout, *qkv, SCALE)
-        np.testing.assert_allclose(out_RHD.cpu(), by_the_rule(qkv, np.tri(70, dtype=bool)), rtol=0, atol=2e-5)
+        np.testing.assert_allclose(out_RHD.cpu(), masked_attention(qkv, np.tri(70, dtype=bool)), rtol=0, atol=2e-5)
 
 
-def test_nan_stays_with_those_who_see_it():
+def test_nan_stays_in_its_row():
     forest = build([[1, 2, 3], [4, 5, 6]])
     for layout, nodes in layouts(forest, 16):
         query, key, value = draw_qkv(layout, torch.float32)
@@ -140,37 +140,38 @@ def test_nan_stays_with_those_who_see_it():
 
 
 def test_views_and_strides():
-    """Heads of rows side by side or apart, keys out of a wider buffer, a width whose numbers lie apart."""
+    """Rows or heads outermost, keys in a wider buffer, and values whose last dimension is strided."""
     layout = TritonLayout(0, np.full(40, 40), np.arange(40))
     query, key, value = draw_qkv(layout, torch.float32)
     want = triton_attend(layout, query, key, value, SCALE)
     wide = torch.cat([key, value], -1)
-    apart = value.transpose(1, 2).contiguous().transpose(1, 2)
-    for qkv in ((query.contiguous(), key, value), (query, wide[..., :16], wide[..., 16:]), (query, key, apart)):
+    strided = value.transpose(1, 2).contiguous().transpose(1, 2)
+    for qkv in ((query.contiguous(), key, value), (query, wide[..., :16], wide[..., 16:]), (query, key, strided)):
         assert triton_attend(layout, *qkv, SCALE).equal(want)
 
 
 def check_blocks(forest: Forest, rows: int, window: int | None, block: tuple[int, int]) -> None:
-    """A block is full just where all pairs are visible, and listed wherever some pair is; and the rule is as given."""
+    """A block is full exactly where all its pairs are visible, and listed wherever some pair is; the tables give the rule."""
     for layout, nodes in layouts(forest, rows):
-        seen_RK, blocks = seen(forest, layout, nodes, window), layout.blocks(window, *block)
+        visible_RK, blocks = visible(forest, layout, nodes, window), layout.blocks(window, *block)
         first_K, end_K, limit_K, depth_R, *counts, full_QB, part_QB = (x.numpy() for x in layout.tables(window, *block, CPU))
         full_QB, part_QB = (dense(count_Q, index_QB) for count_Q, index_QB in zip(counts, (full_QB, part_QB), strict=True))
         assert not (full_QB & part_QB).any()
         np.testing.assert_array_equal(full_QB, blocks[1])
         np.testing.assert_array_equal(full_QB | part_QB, blocks[0] | blocks[1])
-        cut = [np.arange(0, length, size) for length, size in zip(seen_RK.shape, block, strict=True)]
-        count_QB, of_QB = (np.add.reduceat(np.add.reduceat(x, cut[0], 0), cut[1], 1) for x in (seen_RK * 1, seen_RK * 0 + 1))
-        whole_B = cut[1] + block[1] <= seen_RK.shape[1]
+        cut = [np.arange(0, length, size) for length, size in zip(visible_RK.shape, block, strict=True)]
+        sums = (np.add.reduceat(np.add.reduceat(x, cut[0], 0), cut[1], 1) for x in (visible_RK * 1, visible_RK * 0 + 1))
+        count_QB, of_QB = sums
+        whole_B = cut[1] + block[1] <= visible_RK.shape[1]
         np.testing.assert_array_equal(full_QB, (count_QB == of_QB) & whole_B)
         assert (full_QB | part_QB)[count_QB > 0].all()
         row_R = np.arange(len(depth_R))[:, None]
         rule_RK = (first_K <= row_R) & (row_R < end_K)
-        np.testing.assert_array_equal(rule_RK if window is None else rule_RK & (depth_R[:, None] < limit_K), seen_RK)
+        np.testing.assert_array_equal(rule_RK if window is None else rule_RK & (depth_R[:, None] < limit_K), visible_RK)
 
 
 def dense(count_Q: np.ndarray, index_QB: np.ndarray) -> np.ndarray:
-    """The blocks that lists name, each once."""
+    """The blocks in the lists as a mask; each must be listed once."""
     blocks_QB = np.zeros(index_QB.shape, np.int64)
     for q, count in enumerate(count_Q.tolist()):
         np.add.at(blocks_QB[q], index_QB[q, :count], 1)
@@ -179,7 +180,7 @@ def dense(count_Q: np.ndarray, index_QB: np.ndarray) -> np.ndarray:
 
 
 @given(branching(), st.sampled_from([1, 3, 7, 16, 512]), WINDOWS, st.sampled_from([(1, 1), (2, 2), (4, 2), (2, 5)]))
-def test_blocks_are_listed_by_what_is_seen(sequences: list[list[int]], rows: int, window: int | None, block: tuple[int, int]):
+def test_block_lists_agree_with_the_mask(sequences: list[list[int]], rows: int, window: int | None, block: tuple[int, int]):
     check_blocks(build(sequences), rows, window, block)
 
 
@@ -189,8 +190,8 @@ def test_large_blocks(name: str, window: int | None):
     check_blocks(build(fixed()[name]), 300, window, (128, 64))
 
 
-def test_what_a_long_text_and_short_ones_leave_out():
-    """Blocks that nobody sees are not listed: above the diagonal, out of a window's reach, of other texts."""
+def test_invisible_blocks_are_not_listed():
+    """Blocks above the diagonal, outside a window, and of other texts."""
     text = TritonLayout(256, np.full(640, 1000), np.arange(256, 640))
     some_QB, all_QB = text.blocks(None, 128, 128)
     assert some_QB.sum(1).tolist() == [3, 4, 5]
@@ -201,13 +202,13 @@ def test_what_a_long_text_and_short_ones_leave_out():
     assert some_QB.sum(1).tolist() == [2, 2, 2, 2]
 
 
-def test_tables_are_made_once():
+def test_tables_are_cached():
     layout, _ = next(layouts(build(fixed()["comb"]), 16))
     assert layout.tables(3, 16, 16, CPU) is layout.tables(3, 16, 16, CPU)
     assert layout.tables(3, 16, 16, CPU) is not layout.tables(None, 16, 16, CPU)
 
 
-def test_where_there_is_a_kernel(monkeypatch: pytest.MonkeyPatch):
+def test_which_tensors_have_a_kernel(monkeypatch: pytest.MonkeyPatch):
     def has(dtype: torch.dtype = torch.float32, width: int = 16, values: int = 16, gpu: bool = True) -> bool:
         query: Any = SimpleNamespace(is_cuda=gpu, shape=(1, 4, 9, width), dtype=dtype, device=CPU)
         value: Any = SimpleNamespace(shape=(9, 2, values))
@@ -225,16 +226,16 @@ def test_where_there_is_a_kernel(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_the_kernel_compiles_for_an_h100(tmp_path: Path):
-    """Without a GPU: in as much shared memory as is said, by tensor cores, and with its numbers in registers."""
+    """Without a GPU: within the estimated shared memory, with tensor cores, and almost without register spills."""
     for name, made in compiled("attention", tmp_path).items():
         assert made["shared"] <= made["estimated"], name
-        assert made["spilled"] <= 32, name  # bytes of a thread
+        assert made["spilled"] <= 32, name  # bytes per thread
         assert any("mma" in word for word in made["products"]) == name.startswith("2"), name
 
 
 @pytest.mark.parametrize("memory", [64 << 10, 99 << 10, 227 << 10])
 def test_tiles_fit_into_shared_memory(memory: int, monkeypatch: pytest.MonkeyPatch):
-    """Those of a T4, of a GPU for games, and of an H100."""
+    """The shared memory of a T4, of a consumer GPU and of an H100."""
     properties = SimpleNamespace(shared_memory_per_block_optin=memory)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: properties)
     tile_of.cache_clear()

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from chainrule.ops import matmul
-from chainrule.ops.matmul import ROWS, STEPS, Kind, SameBits, blocks, rowwise, settled
+from chainrule.ops.matmul import ROWS, STEPS, Kind, SameBits, blocks, row_invariant, rowwise
 
 TYPES = (torch.float32, torch.bfloat16, torch.float64)
 
@@ -73,7 +73,7 @@ def test_a_trial_notices_that_the_place_in_the_block_matters(monkeypatch: pytest
         return y_NM
 
     monkeypatch.setattr(matmul, "_product", uneven)
-    assert not settled(Kind(96, 40, torch.float32, False, True, ROWS, 80))
+    assert not row_invariant(Kind(96, 40, torch.float32, False, True, ROWS, 80))
 
 
 def test_layers_are_caught_whatever_way_they_are_called():

@@ -17,8 +17,10 @@ from oracle import lineage
 from torch import Tensor, nn
 
 from chainrule import LanguageModel
-from chainrule.engine.attention.layout import Layout, PathCarry, forest_attention
-from chainrule.engine.head.readout import _count_greater, _moments, _moments_in_passes
+from chainrule.engine.attention.kv_cache import KVCache
+from chainrule.engine.attention.layout import Layout, forest_attention
+from chainrule.engine.head.readout import _moments, _moments_in_passes
+from chainrule.engine.head.reductions import count_greater
 from chainrule.forest import chunks
 from chainrule.models.head import LinearHead
 from chainrule.ops import native
@@ -106,7 +108,7 @@ def test_moments_and_counts(shape: tuple[int, int, float], impossible: bool, see
     scale_M = (logits.double().clamp_min(-1e9).abs().amax(-1) + 1) * want[1]
     assert ((found[2].double() - want[2]).abs() <= 1e-6 * scale_M)[alive].all()
     than = logits[:, columns // 2]
-    assert _count_greater(logits, than).tolist() == (logits > than[:, None]).sum(-1).tolist()
+    assert count_greater(logits, than).tolist() == (logits > than[:, None]).sum(-1).tolist()
 
 
 def test_moments_where_nothing_can_occur_or_all_is_nan():
@@ -149,14 +151,16 @@ def test_a_head_of_bfloat16_takes_it(monkeypatch: pytest.MonkeyPatch):
 
 
 def over_the_forest(forest, qkv: tuple[Tensor, Tensor, Tensor], rows: int, **options) -> dict[int, Tensor]:
-    carry, module, found = PathCarry(int(forest.depth_N.max()) + rows), nn.Module(), {}
+    carry, module, found = KVCache(int(forest.depth_N.max()) + rows), nn.Module(), {}
     for chunk in chunks(forest, forest.depth_N > 0, rows):
         q, k, v = (x[chunk.node_R].transpose(0, 1)[None] for x in qkv)
         assert native.supports_attention(q[0], k[0].transpose(0, 1).contiguous(), v[0].transpose(0, 1).contiguous())
         layout = Layout(chunk, carry, torch.device("cpu"))
-        out, _ = layout.at_hand(partial(forest_attention, module, q, k, v, None, scaling=qkv[0].shape[-1] ** -0.5, **options))
-        assert not layout.pieces.kinds  # the other way was not taken
-        carry.settle(chunk)
+        out, _ = layout.as_current(
+            partial(forest_attention, module, q, k, v, None, scaling=qkv[0].shape[-1] ** -0.5, **options)
+        )
+        assert not layout.sdpa.kinds  # the other way was not taken
+        carry.keep_path(chunk)
         found |= dict(zip(chunk.node_R.tolist(), out[0], strict=True))
     return found
 
@@ -235,8 +239,8 @@ def test_scores_that_underflow_harm_no_neighbour():
     key[0, 0, 1] *= 60
     forest = build([[0, 1, 2, 3]])
     (chunk,) = chunks(forest, forest.depth_N > 0, 3)
-    layout = Layout(chunk, PathCarry(6), torch.device("cpu"))
-    out, _ = layout.at_hand(partial(forest_attention, nn.Module(), query, key, value, None, scaling=1.0))
+    layout = Layout(chunk, KVCache(6), torch.device("cpu"))
+    out, _ = layout.as_current(partial(forest_attention, nn.Module(), query, key, value, None, scaling=1.0))
     assert torch.equal(out[0, :, 0], value[0, 0, [0, 1, 1]])
 
 

@@ -23,10 +23,11 @@ import chainrule
 from chainrule import InputError, LanguageModel, TableModel
 from chainrule.engine import engine as engine_module
 from chainrule.engine import plan
-from chainrule.engine.attention.layout import PathCarry
+from chainrule.engine.attention.kv_cache import KVCache
 from chainrule.engine.engine import Engine
 from chainrule.engine.execution import Step, batch_path
 from chainrule.engine.head.readout import Distributions
+from chainrule.engine.head.reductions import Block, Target
 from chainrule.engine.question import Question
 from chainrule.forest.windows import windows
 from chainrule.models.causal import PretrainedModel
@@ -129,17 +130,12 @@ def hidden(change: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> Call
     return patch
 
 
-def factors(change: Callable[[Distributions, Any, torch.Tensor], torch.Tensor]) -> Callable[[LanguageModel, Patch], None]:
-    """log Pr of factors changed, just as they are read."""
+def factors(change: Callable[[torch.Tensor, Block], torch.Tensor]) -> Callable[[LanguageModel, Patch], None]:
+    """Changes the log Pr of factors in the readout: a function of them and of the block that they are read from."""
 
     def patch(lm: LanguageModel, monkeypatch: Patch) -> None:
-        own = Distributions.factors
-
-        def broken(self: Distributions, row_F: torch.Tensor, token_F: torch.Tensor, top: int) -> Any:
-            found = own(self, row_F, token_F, top)
-            return replace(found, logprob_F=change(self, found, row_F))
-
-        monkeypatch.setattr(Distributions, "factors", broken)
+        own = Target.columns
+        monkeypatch.setattr(Target, "columns", lambda self, block: tuple(change(x, block) for x in own(self, block)))
 
     return patch
 
@@ -153,8 +149,8 @@ bug("a neighbour's state", "batch and order", "batch")(
     hidden(lambda h, e: h + 0.1 * torch.nn.functional.pad(h[:-1], (0, 0, 0, 0, 1, 0)))
 )
 bug("a trunk in bfloat16", "dtype")(hidden(lambda h, e: h.bfloat16().float()))
-bug("a log-softmax in bfloat16", "dtype")(factors(lambda at, found, row_F: found.logprob_F.bfloat16().double()))
-bug("raw logits added", "normalisation")(factors(lambda at, found, row_F: found.logprob_F + at.logsumexp_M[row_F]))
+bug("a log-softmax in bfloat16", "dtype")(factors(lambda logprob_F, block: logprob_F.bfloat16().double()))
+bug("raw logits added", "normalisation")(factors(lambda logprob_F, block: logprob_F + block.logsumexp_M[block.row_F]))
 
 
 @bug("a shortlist normaliser", "normalisation")
@@ -260,19 +256,19 @@ def _(lm: LanguageModel, monkeypatch: Patch) -> None:
 
 @bug("a key lost between chunks", "path carry")
 def _(lm: LanguageModel, monkeypatch: Patch) -> None:
-    own = PathCarry.extend
+    own = KVCache.extend
 
-    def lossy(self: PathCarry, layer: Any, key: torch.Tensor, value: torch.Tensor, path: int) -> Any:
+    def lossy(self: KVCache, layer: Any, key: torch.Tensor, value: torch.Tensor, path: int) -> Any:
         keys, values = own(self, layer, key, value, path)
         values[:1] *= path == 0
         return keys, values
 
-    monkeypatch.setattr(PathCarry, "extend", lossy)
+    monkeypatch.setattr(KVCache, "extend", lossy)
 
 
 @bug("a branch that sees another's path", "chunk sizes")
 def _(lm: LanguageModel, monkeypatch: Patch) -> None:
-    monkeypatch.setattr(PathCarry, "settle", lambda self, chunk: self._count.clear())
+    monkeypatch.setattr(KVCache, "keep_path", lambda self, chunk: self.keep_all())
 
 
 @bug("autocast that reaches the network", "process state")

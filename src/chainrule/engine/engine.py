@@ -15,7 +15,7 @@ from torch import Tensor
 from chainrule._types import Floats, Ints
 from chainrule.engine.execution import Begun, Step, batch_path, forest_path
 from chainrule.engine.head.fused import read_fused, supports
-from chainrule.engine.head.readout import Distributions, Factors, read, room
+from chainrule.engine.head.readout import Distributions, Factors, factor_reductions, read, workspace
 from chainrule.engine.question import Answer, Progress, Question, refuse_nan
 from chainrule.errors import ModelError
 from chainrule.models.base import Model
@@ -53,10 +53,10 @@ class Engine:
         forest = question.forest
         contexts = int((forest.end_N > np.arange(len(forest)) + 1).sum())
         answer = Answer.empty(len(forest), top, contexts)
-        if supports(self.model.head, top):
+        if supports(self.model.head, factor_reductions(top)):
             reader = read_fused
         else:
-            reader = partial(read, room_MV=room(self.model.head, self.model.device))
+            reader = partial(read, workspace_MV=workspace(self.model.head, self.model.device))
         done = computed = 0
         answers = self._answers(self._steps(question, rows, begun), partial(reader, self.model.head), question.token_N, top)
         # A GPU works on a chunk while the next one is made ready; what is stored has to be waited for.
@@ -85,23 +85,26 @@ class Engine:
     @sealed
     def distributions(self, question: Question, node_B: Ints, *, rows: int | None = None) -> Floats:
         """log Pr(v | the path down to each node) for every v of the vocabulary, B × V; each must have a wanted child."""
-        room_MV = room(self.model.head, self.model.device)
+        workspace_MV = workspace(self.model.head, self.model.device)
         logprob_BV, missing_B = np.empty((len(node_B), self.model.head.size)), np.ones(len(node_B), bool)
         for step in self._steps(question, rows):
             row_of = dict(zip(question.forest.parent_N[step.node_F].tolist(), step.row_F.tolist(), strict=True))
             here_B = missing_B & np.isin(node_B, list(row_of))
             if here_B.any():
                 row_M = [row_of[node] for node in node_B[here_B].tolist()]
-                logprob_BV[here_B], missing_B = self.read(step.hidden_RH[row_M], room_MV), missing_B & ~here_B
+                logprob_BV[here_B], missing_B = self.read(step.hidden_RH[row_M], workspace_MV), missing_B & ~here_B
             if not missing_B.any():
                 break
         if missing_B.any():
             raise ValueError(f"no factor is wanted behind node {int(node_B[missing_B][0])}")
         return logprob_BV
 
-    def read(self, hidden_MH: Tensor, room_MV: Tensor) -> Floats:
+    def read(self, hidden_MH: Tensor, workspace_MV: Tensor) -> Floats:
         """log Pr(v | the context at each row) for every v of the vocabulary: M × V. Raises ModelError where it is NaN."""
-        parts = [Distributions.at(self.model.head, part, room_MV).logprobs(len(part)) for part in hidden_MH.split(len(room_MV))]
+        parts = [
+            Distributions.at(self.model.head, part, workspace_MV).logprobs(len(part))
+            for part in hidden_MH.split(len(workspace_MV))
+        ]
         logprob_MV = torch.cat(parts).cpu().numpy()
         refuse_nan(logprob_MV, self.model.name)
         return logprob_MV

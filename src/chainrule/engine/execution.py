@@ -19,7 +19,8 @@ import numpy as np
 from torch import Tensor
 
 from chainrule._types import Bools, Ints
-from chainrule.engine.attention.layout import Layout, PathCarry, RowsLayout
+from chainrule.engine.attention.kv_cache import KVCache
+from chainrule.engine.attention.layout import Layout, RowsLayout
 from chainrule.forest import Chunk, Forest, chunks
 from chainrule.models.base import Model
 from chainrule.ops.transfer import sent
@@ -42,7 +43,7 @@ class Step:
 class Begun:
     """The first rows of a forest, all on one path, have run: their keys and values lie in `carry`, root first."""
 
-    carry: PathCarry
+    carry: KVCache
     rows: int
 
 
@@ -50,7 +51,7 @@ def forest_path(
     model: Model, forest: Forest, wanted_N: Bools, embed: Embed, rows: int, begun: Begun | None = None
 ) -> Iterator[Step]:
     """Chunks of `rows` contexts in preorder, with the path carried in between, behind what has `begun`."""
-    begun = begun or Begun(PathCarry(int(forest.depth_N.max(initial=0)) + rows), 0)
+    begun = begun or Begun(KVCache(int(forest.depth_N.max(initial=0)) + rows), 0)
     carry = begun.carry
     for chunk in chunks(forest, wanted_N, rows, begun.rows):
         hidden = run_chunk(model, chunk, Layout(chunk, carry, model.device), embed(chunk.node_R))
@@ -60,14 +61,14 @@ def forest_path(
 def run_chunk(model: Model, chunk: Chunk, layout: Layout, inputs_RD: Tensor) -> Tensor:
     """Hidden states of the rows of a chunk, R × H; what is carried is then that of the next chunk's path."""
     hidden_RH = run_rows(model, chunk.depth_R, layout, inputs_RD)
-    layout.carry.settle(chunk)
+    layout.cache.keep_path(chunk)
     return hidden_RH
 
 
 def run_rows(model: Model, depth_R: Ints, layout: RowsLayout, inputs_RD: Tensor, *, same_bits: bool = True) -> Tensor:
     """Hidden states of rows at these depths, R × H; their keys and values are still to be settled."""
     position = sent(depth_R, model.device)[None]
-    return layout.at_hand(partial(model.hidden, inputs_RD[None], same_bits=same_bits, position_ids=position))[0]
+    return layout.as_current(partial(model.hidden, inputs_RD[None], same_bits=same_bits, position_ids=position))[0]
 
 
 def batch_path(

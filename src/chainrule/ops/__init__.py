@@ -1,1 +1,1 @@
-"""What runs below the models: kernels, products and layers whose rows keep their bits, and the state they run in."""
+"""Operations below the models: kernels, products and layers that are row-invariant, and isolation from process state."""

@@ -100,7 +100,7 @@ def blocks(rows: int, kind: Kind) -> list[int]:
     return [kind.rows] * whole + _least(rest, kind)
 
 
-def settled(kind: Kind) -> bool:
+def row_invariant(kind: Kind) -> bool:
     """Whether rows have the same bits wherever they stand in a block, on this machine."""
     return _trial(kind.rows, kind) is not None
 

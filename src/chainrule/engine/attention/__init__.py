@@ -1,1 +1,1 @@
-"""Attention over a forest: the layout of a chunk, the keys and values carried, and three ways to attend."""
+"""Attention over a forest: the layout of a chunk, cached keys and values, and three implementations of attention."""

@@ -1,9 +1,9 @@
-"""Attention over a chunk of a forest by the compiled kernel: each tile's rows against the places of their whole path.
+"""Attention over a chunk of a forest by the compiled kernel: the rows of each tile attend to the keys of their whole path.
 
-Keys come by depth from depth 0, 64 at a time, in every company: the bits of a row depend on its path alone. Nothing is gathered
-or padded; queries, keys and values are read where they lie.
+Keys are read by depth from depth 0, 64 at a time, whatever else is in the batch: the bits of a row depend on its path alone.
+Nothing is gathered or padded; queries, keys and values are read in place.
 
-Shapes: R rows of the chunk, K places (the carried path and the chunk's rows), B tiles, A tasks, H heads, G key-value heads,
+Shapes: R rows of the chunk, K keys (of the cached path and the chunk's rows), B tiles, A tasks, H heads, G key-value heads,
 D width of a head.
 """
 
@@ -21,7 +21,7 @@ from chainrule.ops import native
 
 
 class NativeLayout:
-    """What the kernel needs to know of a chunk, for all layers to share; each part is made when it is first asked for."""
+    """The tables that the kernel reads for a chunk, shared by all layers and computed on first use."""
 
     def __init__(self, tiles: Tiles) -> None:
         self._tiles = tiles
@@ -29,7 +29,10 @@ class NativeLayout:
 
     @cached_property
     def tables(self) -> tuple[Ints, Ints]:
-        """Each tile's first row, rows, depth, and where in the second table the places far and near begin; the places."""
+        """B × 6: each tile's first row, rows, depth, start of its far keys, number of far keys, start of its near keys.
+
+        Starts are indices into the second array, which lists the positions of keys in the cache.
+        """
         tiles, parts, far_of, length = self._tiles, [], {-1: 0}, 0
         for above in dict.fromkeys(tiles.above_B[tiles.above_B >= 0].tolist()):  # tiles below one ancestor share its path
             parts.append(tiles.down_to(above))
@@ -42,7 +45,7 @@ class NativeLayout:
         return table_B6, np.concatenate([*parts, tiles.place_BT.reshape(-1)])
 
     def tasks(self, share: int) -> Ints:
-        """Tile and first lane of each task, A × 2; a lane is a row of one of the `share` heads of a group."""
+        """Tile and first lane of each task, A × 2. A lane is one row in one of the `share` heads of a group."""
         if share not in self._tasks:
             lanes_B = np.diff(self._tiles.bound_B1) * share
             tasks_B = -(-lanes_B // native.queries())
@@ -53,7 +56,7 @@ class NativeLayout:
 
 
 class Tables(Protocol):
-    """What the kernel asks of a layout; see `NativeLayout`."""
+    """The tables that the kernel reads; see `NativeLayout`."""
 
     @property
     def tables(self) -> tuple[Ints, Ints]: ...
@@ -69,7 +72,7 @@ def native_attend(
     window: int | None,
     softcap: float | None,
 ) -> tuple[Tensor, Tensor]:
-    """What each row gathers from its path, R × H × D, and its scores' log-sum-exp, R × H in float32."""
+    """The attention output of each row over its path, R × H × D, and the log-sum-exp of its scores, R × H in float32."""
     table_B6, place = layout.tables
     task_A2 = layout.tasks(query_HRD.shape[0] // key_KGD.shape[1])
     scaling = query_HRD.shape[-1] ** -0.5 if scaling is None else scaling

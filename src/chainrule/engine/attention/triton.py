@@ -1,11 +1,11 @@
-"""Attention over a chunk of a forest on a GPU: one Triton kernel for any shape of forest, and no mask in memory.
+"""Attention over a chunk of a forest on a GPU: one Triton kernel for forests of any shape, without a mask in memory.
 
     key k is visible to query q   ⇔   k ≤ q < end[k]          (sliding window: and depth[q] − depth[k] < W)
 
-The keys are those of the carried path, all above the chunk's first row, followed by those of its own rows. A block of rows is
-given the blocks of keys in which it sees everything, where the rule is not asked, and those in which it may see something.
+The keys are those of the cached path, all above the chunk's first row, followed by those of the chunk's rows. Each block of
+rows has a list of key blocks that are fully visible to it, where the rule is not evaluated, and a list of partly visible ones.
 
-Shapes: R rows of the chunk, P rows of the path carried into it, K = P + R keys, Q blocks of rows, B blocks of keys, H heads,
+Shapes: R rows of the chunk, P rows of the cached path, K = P + R keys, Q blocks of rows, B blocks of keys, H heads,
 G key-value heads, D and E width of a head's keys and values.
 """
 
@@ -26,14 +26,14 @@ from chainrule.ops.transfer import sent
 
 Blocks = Bools
 
-WIDEST = 512  # heads
-ALIGNED = 4  # numbers of a table are padded to a multiple of this: 16 bytes, as Triton likes pointers
+WIDEST = 512  # width of a head
+ALIGNED = 4  # tables are padded to a multiple of so many numbers: 16 bytes, the alignment that Triton can exploit
 LOG2E = 1 / log(2)
 
 
 @dataclass(frozen=True)
 class Tile:
-    """Rows and keys that are multiplied at a time."""
+    """Rows and keys multiplied at a time."""
 
     rows: int
     keys: int
@@ -41,11 +41,11 @@ class Tile:
     num_stages: int
 
     def bytes(self, width: int, itemsize: int) -> int:
-        """The shared memory it takes, with keys and values so wide together."""
+        """The shared memory it takes, for keys and values of this total width."""
         return itemsize * width * (self.rows // 2 + self.keys * self.num_stages) + (2 << 10)
 
 
-# By bytes of a number and width of a head, the first that fits into a GPU's shared memory; measured on an H100 (LOG.md).
+# By bytes per number and width of a head: the first tile that fits a GPU's shared memory. Measured on an H100 (LOG.md).
 TILES = {
     (2, 64): (Tile(64, 64, 4, 3), Tile(32, 32, 4, 1)),
     (2, 128): (Tile(128, 64, 8, 3), Tile(64, 64, 4, 2), Tile(64, 32, 4, 2), Tile(32, 32, 4, 1)),
@@ -60,18 +60,18 @@ TILES = {
 
 @dataclass(frozen=True)
 class TritonLayout:
-    """What can be seen in a chunk, for the layers of a model to share."""
+    """Which keys are visible in a chunk, shared by the layers of a model."""
 
-    path: int  # P: keys of the carried path
-    end_K: Ints  # one past the key's last descendant row, in rows of the chunk; beyond R for what goes on in the next one
+    path: int  # P: keys of the cached path
+    end_K: Ints  # one past the key's last descendant row, in rows of the chunk; above R if it has descendants in later chunks
     depth_R: Ints
     _tables: dict[Any, list[Tensor]] = field(default_factory=dict, repr=False, compare=False)
 
     def tables(self, window: int | None, rows: int, keys: int, device: torch.device) -> list[Tensor]:
-        """The rule, and lists of blocks of so many rows and keys, as `attend_kernel` takes them; made once for all layers.
+        """The visibility rule, and lists of blocks of this many rows and keys, as `attend_kernel` takes them; cached.
 
-        first_K, end_K, limit_K and depth_R say what is visible: rows from first to before end, less deep than limit. Then for
-        each block of rows, Q, how many blocks of keys are full and how many are in part, and which: Q × B, those first.
+        first_K, end_K, limit_K and depth_R: a row sees a key if first ≤ row < end and its depth is below limit. Then, for each
+        block of rows, the number of fully visible key blocks and of partly visible ones, Q each, and their indices, Q × B each.
         """
         key = window, rows, keys, device
         if key not in self._tables:
@@ -83,7 +83,7 @@ class TritonLayout:
 
     @property
     def first_K(self) -> Ints:
-        """The first row that may see the key: −1 for the path, which all rows are below."""
+        """The first row that may see each key: −1 for the path, which all rows descend from."""
         return np.concatenate([np.full(self.path, -1), np.arange(len(self.depth_R))])
 
     @property
@@ -91,9 +91,9 @@ class TritonLayout:
         return np.concatenate([np.arange(self.path), self.depth_R])
 
     def blocks(self, window: int | None, rows: int, keys: int) -> tuple[Blocks, Blocks]:
-        """Q × B: where some pair of query and key may be visible, and where all pairs are.
+        """Q × B: blocks where some pair of query and key may be visible, and blocks where all pairs are.
 
-        The first leaves out what the keys' ranges of rows, and of depths, leave no room for.
+        The first is a bound: it excludes only blocks whose ranges of rows or of depths cannot overlap.
         """
         first_K, start_Q = self.first_K, np.arange(0, len(self.depth_R), rows)
         stop_Q = np.minimum(start_Q + rows, len(self.depth_R))
@@ -116,7 +116,7 @@ class TritonLayout:
 
 
 def supports(query_1HRD: Tensor, value_KGE: Tensor) -> bool:
-    """Whether there is a kernel for these: on a GPU with Triton, in no more than 32 bits, heads not too wide."""
+    """Whether there is a kernel for these: a GPU with Triton, numbers of 2 or 4 bytes, heads of at most `WIDEST`."""
     narrow = max(query_1HRD.shape[-1], value_KGE.shape[-1]) <= WIDEST and query_1HRD.dtype.itemsize in (2, 4)
     if not (narrow and takes_triton(query_1HRD)):
         return False
@@ -134,7 +134,7 @@ def triton_attend(
     softcap: float | None = None,
     sink_H: Tensor | None = None,
 ) -> Tensor:
-    """What every row gathers from the keys it sees, R × H × E. A sink takes its share of the weights and gives nothing."""
+    """The attention output of each row over its visible keys, R × H × E. A sink takes part of the weight and adds nothing."""
     from chainrule.ops.attention_triton import attend_kernel  # imports Triton
 
     query_HRD, key_KGD, value_KGE = (x if x.stride(-1) == 1 else x.contiguous() for x in (query_1HRD[0], key_KGD, value_KGE))
@@ -160,27 +160,27 @@ def triton_attend(
 
 
 def _wide(width: int) -> int:
-    """What Triton multiplies in place of so many columns: a power of 2, 16 at least."""
+    """The width that Triton multiplies instead of `width`: the next power of 2, at least 16."""
     return max(16, 1 << (width - 1).bit_length())
 
 
 @cache
 def tile_of(dtype: torch.dtype, wide_keys: int, wide_values: int, device: torch.device) -> Tile | None:
-    """The first tile for heads so wide that fits into the device's shared memory; None where there is none."""
+    """The first tile that fits the device's shared memory for heads of these widths; None if none does."""
     tiles = TILES[dtype.itemsize, max(64, wide_keys, wide_values)]
     if device.type == "cpu":
         return tiles[-1]
-    there = getattr(torch.cuda.get_device_properties(device), "shared_memory_per_block_optin", 48 << 10)
-    return next((tile for tile in tiles if tile.bytes(wide_keys + wide_values, dtype.itemsize) <= there), None)
+    available = getattr(torch.cuda.get_device_properties(device), "shared_memory_per_block_optin", 48 << 10)
+    return next((tile for tile in tiles if tile.bytes(wide_keys + wide_values, dtype.itemsize) <= available), None)
 
 
 def _listed(blocks_QB: Blocks) -> tuple[Ints, Ints]:
-    """How many blocks each row of blocks has, Q, and which: those first, in ascending order, Q × B."""
+    """The number of blocks in each row, Q, and their indices in ascending order followed by the others, Q × B."""
     return blocks_QB.sum(1), np.argsort(~blocks_QB, axis=1, kind="stable")
 
 
 def _sent(arrays: list[Ints], device: torch.device) -> list[Tensor]:
-    """Arrays of whole numbers on the device, by one copy."""
+    """Integer arrays as int32 tensors on the device, transferred in one copy."""
     padded = [np.pad(x.reshape(-1), (0, -x.size % ALIGNED)) for x in arrays]
     numbers = sent(np.concatenate(padded).astype(np.int32), device)
     parts = numbers.split([len(x) for x in padded])

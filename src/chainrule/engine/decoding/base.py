@@ -63,7 +63,7 @@ class DecodingTree(Protocol):
 def read_next(model: Model, hidden_BH: Tensor, nodes: list[int], *, same_bits: bool) -> NextTokens:
     """The distributions at hidden states; with `same_bits`, those that scoring reads."""
     head, rows = model.head, len(hidden_BH)
-    room_MV = torch.empty(rows + STEP, head.size, dtype=head.dtype, device=hidden_BH.device)
-    at = Distributions.at(head, hidden_BH, room_MV, same_bits=same_bits)
+    workspace_MV = torch.empty(rows + STEP, head.size, dtype=head.dtype, device=hidden_BH.device)
+    at = Distributions.at(head, hidden_BH, workspace_MV, same_bits=same_bits)
     refuse_nan(at.logsumexp_M[:rows].numpy(force=True), model.name)
     return NextTokens(nodes, at.logits_MV[:rows], at.logsumexp_M[:rows], at.entropy_M[:rows])

@@ -14,14 +14,15 @@ import numpy as np
 import torch
 
 from chainrule._types import Floats
-from chainrule.engine.attention.layout import Layout, PathCarry
+from chainrule.engine.attention.kv_cache import KVCache
+from chainrule.engine.attention.layout import Layout
 from chainrule.engine.engine import Engine
 from chainrule.engine.execution import run_chunk
-from chainrule.engine.head.readout import room
+from chainrule.engine.head.readout import workspace
 from chainrule.forest.chunks import extension
 from chainrule.ops.sealed import sealed
 
-_AT_FIRST = 4096  # tokens that there is room for at first
+_AT_FIRST = 4096  # tokens of the first buffers
 
 
 class Stepper:
@@ -30,8 +31,8 @@ class Stepper:
     def __init__(self, engine: Engine, length: int) -> None:
         self.engine, self.model, self.length = engine, engine.model, length
         self.ids: list[int] = []
-        self._carry = PathCarry(min(length, _AT_FIRST))  # a length may be a mere claim; the buffers grow where they must
-        self._room = room(self.model.head, self.model.device)
+        self._carry = KVCache(min(length, _AT_FIRST))  # a length may be a mere claim; the buffers grow where they must
+        self._workspace = workspace(self.model.head, self.model.device)
 
     @sealed
     def feed(self, ids: Sequence[int]) -> Floats:
@@ -44,7 +45,7 @@ class Stepper:
             else self.model.hidden(self._inputs([*self.ids, *ids])[None])[0]
         )
         self.ids += ids
-        return self.engine.read(hidden_RH[-1:], self._room)[0]
+        return self.engine.read(hidden_RH[-1:], self._workspace)[0]
 
     def _forest(self, ids: Sequence[int]) -> torch.Tensor:
         chunk = extension(len(self.ids), len(ids))

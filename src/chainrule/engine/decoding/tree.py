@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 from chainrule._types import Ints
-from chainrule.engine.attention.layout import How, Layout, PathCarry, RowsLayout, with_sink
+from chainrule.engine.attention.kv_cache import KVCache
+from chainrule.engine.attention.layout import Layout, RowsLayout, ScoreOptions, with_sink
 from chainrule.engine.attention.native import native_attend
 from chainrule.engine.decoding.base import Feed, NextTokens, read_next
 from chainrule.engine.engine import Engine
@@ -47,7 +48,7 @@ class ForestTree:
     def __init__(self, engine: Engine, prefix: Sequence[int], feed: Feed, *, same_bits: bool = False) -> None:
         self.model, self.feed, self.prefix, self.same_bits = engine.model, feed, list(prefix), same_bits
         self.exact = True
-        self._carry = PathCarry(2 * len(self.prefix) + 64)
+        self._carry = KVCache(2 * len(self.prefix) + 64)
         self._place_N: list[Ints] = []  # of every node: the places of the keys on its path
         self._used = 0  # places of keys so far
 
@@ -84,7 +85,7 @@ class ForestTree:
     def _run(self, layout: RowsLayout, tokens: Sequence[int], depth_R: Ints, *, same_bits: bool) -> Tensor:
         inputs_RD = self.feed(torch.tensor(tokens, dtype=torch.int64, device=self.model.device), depth_R)
         hidden_RH = run_rows(self.model, depth_R, layout, inputs_RD, same_bits=same_bits)
-        self._carry.stay()
+        self._carry.keep_all()
         self._used += layout.rows
         return hidden_RH
 
@@ -92,8 +93,8 @@ class ForestTree:
 class _Paths(RowsLayout):
     """Rows each at the end of a path whose keys lie anywhere: their places, root first, its own last."""
 
-    def __init__(self, places: list[Ints], used: int, carry: PathCarry) -> None:
-        self.path, self.rows, self.carry = used, len(places), carry
+    def __init__(self, places: list[Ints], used: int, carry: KVCache) -> None:
+        self.path, self.rows, self.cache = used, len(places), carry
         length_B = np.array([len(place) for place in places])
         self.depth_B, self._places = length_B - 1, places
         first_B, zero_B = np.arange(self.rows), np.zeros(self.rows, np.int64)
@@ -102,14 +103,14 @@ class _Paths(RowsLayout):
         self._place = np.concatenate(places)
         self.exact = True  # whether each layer attended by the kernel that scoring uses
 
-    def attend(self, query_1HRD: Tensor, keys: Tensor, values: Tensor, how: How, sink_H: Tensor | None) -> Tensor:
+    def attend(self, query_1HRD: Tensor, keys: Tensor, values: Tensor, options: ScoreOptions, sink_H: Tensor | None) -> Tensor:
         query_HRD = query_1HRD[0]
         if native.supports_attention(query_HRD, keys, values):
-            found = native_attend(self, query_HRD, keys, values, *how)
+            found = native_attend(self, query_HRD, keys, values, *options)
         else:
             self.exact = False
             place_BK, hidden_BK = self._padded(keys.device)
-            found = attend_to_paths(query_HRD.transpose(0, 1), keys[place_BK], values[place_BK], hidden_BK, how)
+            found = attend_to_paths(query_HRD.transpose(0, 1), keys[place_BK], values[place_BK], hidden_BK, options)
         return with_sink(*found, sink_H)[None]
 
     @property
@@ -131,7 +132,7 @@ class _Paths(RowsLayout):
 
 
 def attend_to_paths(
-    query_BHD: Tensor, key_BKGD: Tensor, value_BKGD: Tensor, hidden_BK: Tensor, how: How
+    query_BHD: Tensor, key_BKGD: Tensor, value_BKGD: Tensor, hidden_BK: Tensor, how: ScoreOptions
 ) -> tuple[Tensor, Tensor]:
     """One query each on the keys of its path, written out: gathered values B × H × D, scores' log-sum-exp B × H."""
     scaling, window, softcap = how

@@ -1,1 +1,1 @@
-"""Factors off hidden states: log-sum-exp, entropy, ranks and alternatives."""
+"""The readout: factors from hidden states, by reductions such as logprob, rank, entropy and the top k tokens."""

@@ -1,14 +1,17 @@
-"""`readout.read` for a linear head on a GPU: log-sum-exp, entropy, ranks and the best tokens, and no logits in memory.
+"""The readout of a linear head on a GPU: log-sum-exp, entropy, ranks and the top k tokens, without logits in memory.
 
-One pass over the weights. The vocabulary is cut into splits by its size alone, tiles have one shape whatever is asked, and
-nothing is added in an order that could change (no atomics, no tuning at run time): a row's numbers depend on that row alone.
+One pass over the weights. How the vocabulary is split depends on its size alone, all tiles have one shape, and nothing is
+summed in an order that could vary (no atomics, no autotuning at run time): the values of a row depend on that row alone.
 
-Shapes: R rows, M distinct rows that factors are read from, F factors, G groups of up to T factors that share a row, S splits
-of the vocabulary, V vocabulary, H hidden width, k alternatives.
+Each reduction that the fused head supports has a counterpart here, which computes its columns from the sweep's results.
+
+Shapes: R rows, M distinct rows that factors are read from, F factors, G groups of up to T factors of one row, S splits of the
+vocabulary, V vocabulary, H hidden width, k alternatives.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,16 +19,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from chainrule.engine.head.readout import Factors
+from chainrule.engine.head.readout import Factors, factor_reductions
+from chainrule.engine.head.reductions import Block, Columns, Entropy, Rank, Reduction, Target, TopK
 from chainrule.models.head import LinearHead
 from chainrule.ops.gpu import takes_triton
 from chainrule.ops.sealed import sealed
 from chainrule.ops.transfer import on
+from chainrule.verdict import Verdict
 
 
 @dataclass(frozen=True)
 class Tile:
-    """The shape of a tile of logits, size × size, and how many of the hidden width are multiplied at a time."""
+    """The shape of a tile of logits, size × size, and how much of the hidden width is multiplied at a time."""
 
     size: int
     depth: int
@@ -33,41 +38,101 @@ class Tile:
     num_stages: int
 
 
-# By bytes of a weight: 96 KiB of shared memory, or as many registers as a thread has. Float32 does without tensor cores.
+# By bytes per weight: limited to 96 KiB of shared memory, and by the registers of a thread. Float32 uses no tensor cores.
 TILES = {2: Tile(128, 64, num_warps=8, num_stages=3), 4: Tile(64, 16, num_warps=4, num_stages=3)}
-SPLIT = 1024  # columns that one program goes through: enough programs for a whole GPU also where rows are few
-TARGETS = 16  # further factors of a row that are ranked by one look at its logits
+SPLIT = 1024  # columns per program: enough programs to fill a GPU even with few rows
+TARGETS = 16  # factors of a row, beyond its first, that one pass over its logits ranks
 MOST_TOP = 16  # alternatives
-COMBINED = 32  # rows whose splits are added up at a time
-PARTIALS = 1 << 23  # numbers kept between the kernel and the sum over splits (32 MiB)
+COMBINED = 32  # rows whose splits are combined at a time
+PARTIALS = 1 << 23  # numbers kept between the sweep and the sum over splits (32 MiB)
 
 
-def supports(head: Any, top: int = 0) -> bool:
-    """Whether `read_fused` can read this head; where it cannot, `readout.read` can."""
-    if not isinstance(head, LinearHead) or not 0 <= top <= min(MOST_TOP, head.size):
-        return False
+@dataclass(frozen=True)
+class _Swept:
+    """The results of one sweep over the vocabulary for F factors of M rows."""
+
+    logit_F: Tensor
+    greater_F: Tensor  # the number of logits that exceed the factor's
+    index_F: Tensor  # the row of each factor among the M
+    logsumexp_M: Tensor  # float64
+    entropy_M: Tensor  # float64
+    top_id_Mk: Tensor
+    top_logit_Mk: Tensor
+
+
+def _target(reduction: Target, swept: _Swept) -> Columns:
+    return (swept.logit_F.double() - swept.logsumexp_M[swept.index_F],)
+
+
+def _rank(reduction: Rank, swept: _Swept) -> Columns:
+    return (swept.greater_F + 1,)
+
+
+def _entropy(reduction: Entropy, swept: _Swept) -> Columns:
+    return (swept.entropy_M[swept.index_F],)
+
+
+def _top_k(reduction: TopK, swept: _Swept) -> Columns:
+    id_Mk, logit_Mk = (x[:, : reduction.count] for x in (swept.top_id_Mk, swept.top_logit_Mk))
+    return id_Mk[swept.index_F], (logit_Mk.double() - swept.logsumexp_M[:, None])[swept.index_F]
+
+
+_COUNTERPARTS: dict[type[Reduction], Callable[[Any, _Swept], Columns]] = {
+    Target: _target,
+    Rank: _rank,
+    Entropy: _entropy,
+    TopK: _top_k,
+}
+
+
+def supports(head: Any, reductions: Sequence[Reduction]) -> Verdict:
+    """Whether the fused head can compute these reductions of this head; otherwise the plain readout does."""
+    for reduction in reductions:
+        if type(reduction) not in _COUNTERPARTS:
+            return Verdict(False, f"the fused head has no counterpart of {type(reduction).__name__}")
+    if not isinstance(head, LinearHead):
+        return Verdict(False, f"the fused head computes linear heads only, and this is {type(head).__name__}")
+    if not 0 <= (top := _top(reductions)) <= (most := min(MOST_TOP, head.size)):
+        return Verdict(False, f"the fused head keeps at most {most} alternatives, not {top}")
     weight = head.linear.weight
-    readable = weight.dtype in (torch.bfloat16, torch.float16, torch.float32) and weight.stride(1) == 1
-    return readable and takes_triton(weight)
+    if weight.dtype not in (torch.bfloat16, torch.float16, torch.float32) or weight.stride(1) != 1:
+        return Verdict(False, f"the fused head has no kernel for weights of {weight.dtype} with strides {weight.stride()}")
+    if not takes_triton(weight):
+        return Verdict(False, f"Triton does not run on {weight.device} here")
+    return Verdict(True, "a linear head, reductions with counterparts, and Triton")
+
+
+def _top(reductions: Sequence[Reduction]) -> int:
+    return max((reduction.count for reduction in reductions if isinstance(reduction, TopK)), default=0)
+
+
+def read_fused(head: Any, hidden_RH: Tensor, row_F: Tensor, token_F: Tensor, top: int = 0) -> Factors:
+    """The factors Pr(token_F | the context at row_F), as `readout.read` returns them; see `supports`."""
+    return Factors.of(reduce_fused(head, hidden_RH, row_F, token_F, factor_reductions(top)))
 
 
 @sealed
-def read_fused(head: Any, hidden_RH: Tensor, row_F: Tensor, token_F: Tensor, top: int = 0) -> Factors:
-    """The factors Pr(token_F | the context at row_F), as `readout.read` gives them. `row_F` ascends; see `supports`.
+def reduce_fused(
+    head: Any, hidden_RH: Tensor, row_F: Tensor, token_F: Tensor, reductions: Sequence[Reduction]
+) -> list[Columns]:
+    """The columns of each reduction, as `readout.reduce` returns them; see `supports`.
 
-    `row_F` is best on the CPU: a GPU would have to be waited for.
+    `row_F` ascends. It is best on the CPU, since reading it from a GPU waits for the GPU.
     """
+    if not len(row_F):
+        return [reduction.columns(Block.empty(head, hidden_RH.device)) for reduction in reductions]
     with torch.cuda.device_of(head.linear.weight):  # Triton launches on the current device
-        return _read(head, hidden_RH, row_F, token_F, top) if len(row_F) else _no_factors(row_F, top)
+        swept = _sweep(head, hidden_RH, row_F, token_F, _top(reductions))
+        return [_COUNTERPARTS[type(reduction)](reduction, swept) for reduction in reductions]
 
 
-def _read(head: LinearHead, hidden_RH: Tensor, row_F: Tensor, token_F: Tensor, top: int) -> Factors:
-    launch, here = _Launch.of(head, hidden_RH), partial(on, device=hidden_RH.device)
+def _sweep(head: LinearHead, hidden_RH: Tensor, row_F: Tensor, token_F: Tensor, top: int) -> _Swept:
+    launch, to_device = _Launch.of(head, hidden_RH), partial(on, device=hidden_RH.device)
     row_M, index_F, count_M = torch.unique_consecutive(row_F, return_inverse=True, return_counts=True)
     first_M, further = count_M.cumsum(0) - count_M, None
     if len(row_M) < len(row_F):
         further = _Further.of(row_F, first_M[index_F])
-    row_M, index_F, first_M, row_F = here(row_M), here(index_F), here(first_M), here(row_F)
+    row_M, index_F, first_M, row_F = to_device(row_M), to_device(index_F), to_device(first_M), to_device(row_F)
     logit_F = launch.targets(row_F, token_F)
     parts = [
         launch.sweep(row_M[part], logit_F[first_M[part], None], token_F[first_M[part], None], top)
@@ -78,14 +143,12 @@ def _read(head: LinearHead, hidden_RH: Tensor, row_F: Tensor, token_F: Tensor, t
     greater_F[first_M] = greater_M1[:, 0]
     if further is not None:
         further.rank(launch, token_F, logit_F, greater_F)
-    top_logprob_Mk = top_logit_Mk.double() - logsumexp_M[:, None]
-    logprob_F = logit_F.double() - logsumexp_M[index_F]
-    return Factors(logprob_F, greater_F + 1, entropy_M[index_F], top_id_Mk[index_F], top_logprob_Mk[index_F])
+    return _Swept(logit_F, greater_F, index_F, logsumexp_M, entropy_M, top_id_Mk, top_logit_Mk)
 
 
 @dataclass(frozen=True)
 class _Further:
-    """The N factors that are not their row's first, in G groups of up to T of one row."""
+    """The N factors that are not the first of their row, in G groups of up to T factors of one row."""
 
     factor_N: Tensor
     group_N: Tensor
@@ -94,14 +157,14 @@ class _Further:
 
     @classmethod
     def of(cls, row_F: Tensor, first_F: Tensor) -> _Further:
-        """first_F: the first factor of the same row."""
-        behind_F = torch.arange(len(row_F), dtype=torch.int64, device=row_F.device) - first_F
-        factor_N = torch.nonzero(behind_F > 0).flatten()
-        slot_N = (behind_F[factor_N] - 1) % TARGETS
+        """first_F: the index of the first factor of the same row."""
+        offset_F = torch.arange(len(row_F), dtype=torch.int64, device=row_F.device) - first_F
+        factor_N = torch.nonzero(offset_F > 0).flatten()
+        slot_N = (offset_F[factor_N] - 1) % TARGETS
         return cls(factor_N, (slot_N == 0).cumsum(0) - 1, slot_N, row_F[factor_N[slot_N == 0]])
 
     def rank(self, launch: _Launch, token_F: Tensor, logit_F: Tensor, greater_F: Tensor) -> None:
-        """Fill in how many logits exceed theirs."""
+        """Write the number of logits that exceed each of these factors to `greater_F`."""
         factor_N, group_N, slot_N, row_G = (on(x, token_F.device) for x in vars(self).values())
         logit_GT = logit_F.new_full((len(row_G), TARGETS), torch.inf)
         token_GT = token_F.new_full((len(row_G), TARGETS), -1)
@@ -112,7 +175,7 @@ class _Further:
 
 @dataclass(frozen=True)
 class _Launch:
-    """A head and hidden states, as the kernels take them."""
+    """A head and hidden states in the form that the kernels take."""
 
     hidden_RH: Tensor
     weight_VH: Tensor
@@ -128,12 +191,12 @@ class _Launch:
         return cls(hidden_RH, weight_VH, head.linear.bias, head.scale, head.softcap, TILES[weight_VH.element_size()])
 
     def parts(self, rows: int, targets: int, top: int) -> list[slice]:
-        """The rows in pieces whose partial results are few enough to keep."""
-        some = max(self.tile.size, PARTIALS // (self._splits * (3 + targets + 2 * top)))
-        return [slice(first, min(first + some, rows)) for first in range(0, rows, some)]
+        """The rows in slices whose partial results are at most `PARTIALS` numbers."""
+        step = max(self.tile.size, PARTIALS // (self._splits * (3 + targets + 2 * top)))
+        return [slice(first, min(first + step, rows)) for first in range(0, rows, step)]
 
     def targets(self, row_F: Tensor, token_F: Tensor) -> Tensor:
-        """The logit of each factor, with the bits that it has in the sweep."""
+        """The logit of each factor, with the same bits as in the sweep."""
         from chainrule.ops import head_triton  # imports Triton
 
         kernel: Any = head_triton.target_kernel
@@ -145,47 +208,47 @@ class _Launch:
     def sweep(
         self, row_M: Tensor, logit_M1: Tensor, token_M1: Tensor, top: int
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Of each row: log-sum-exp and entropy (float64), logits above the target, the best tokens and their logits."""
-        kept_3SM, count_SMT, best_SMk, id_SMk = self._run(row_M, logit_M1, token_M1, top, moments=True)
-        logsumexp_M, entropy_M = self._combined(kept_3SM)
-        best_Mk, place_Mk = best_SMk.transpose(0, 1).flatten(1).topk(top, -1)
-        id_Mk = id_SMk.transpose(0, 1).flatten(1).gather(1, place_Mk).long()
+        """Log-sum-exp and entropy of each row (float64), the number of logits above its target, its top k tokens and logits."""
+        moments_3SM, count_SMT, best_SMk, id_SMk = self._run(row_M, logit_M1, token_M1, top, moments=True)
+        logsumexp_M, entropy_M = self._combined(moments_3SM)
+        best_Mk, index_Mk = best_SMk.transpose(0, 1).flatten(1).topk(top, -1)
+        id_Mk = id_SMk.transpose(0, 1).flatten(1).gather(1, index_Mk).long()
         best_Mk = best_Mk.masked_fill(best_Mk <= torch.finfo(torch.float32).min, -torch.inf)
         return logsumexp_M, entropy_M, count_SMT.sum(0), id_Mk, best_Mk
 
-    def _combined(self, kept_3SM: Tensor) -> tuple[Tensor, Tensor]:
-        """By a kernel: the order in which PyTorch adds up splits depends on how many rows there are."""
+    def _combined(self, moments_3SM: Tensor) -> tuple[Tensor, Tensor]:
+        """Log-sum-exp and entropy over all splits, by a kernel: PyTorch's order of summation depends on the number of rows."""
         from chainrule.ops import head_triton
 
         kernel: Any = head_triton.combine_kernel
-        _, splits, rows = kept_3SM.shape
-        found_2M = torch.empty(2, rows, dtype=torch.float64, device=kept_3SM.device)
-        kernel[(_ceil(rows, COMBINED),)](*kept_3SM, *found_2M, rows, splits, TILE=COMBINED)
-        return found_2M[0], found_2M[1]
+        _, splits, rows = moments_3SM.shape
+        out_2M = torch.empty(2, rows, dtype=torch.float64, device=moments_3SM.device)
+        kernel[(_ceil(rows, COMBINED),)](*moments_3SM, *out_2M, rows, splits, TILE=COMBINED)
+        return out_2M[0], out_2M[1]
 
     def count(self, row_M: Tensor, logit_MT: Tensor, token_MT: Tensor) -> Tensor:
-        """How many logits of a row exceed each of its targets."""
+        """The number of logits of each row that exceed each of its targets."""
         return self._run(row_M, logit_MT, token_MT, 0, moments=False)[1].sum(0)
 
     def _run(
         self, row_M: Tensor, logit_MT: Tensor, token_MT: Tensor, top: int, moments: bool
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """What every split of the vocabulary says of every row."""
+        """The results of each split of the vocabulary for each row: moments, counts above targets, top k logits and ids."""
         from chainrule.ops import head_triton
 
         kernel: Any = head_triton.sweep_kernel
         rows, targets, device = *logit_MT.shape, row_M.device
-        kept_3SM = torch.empty(3, self._splits, rows if moments else 0, dtype=torch.float32, device=device)
+        moments_3SM = torch.empty(3, self._splits, rows if moments else 0, dtype=torch.float32, device=device)
         count_SMT = torch.empty(self._splits, rows, targets, dtype=torch.int32, device=device)
         best_SMk = torch.empty(self._splits, rows, top, dtype=torch.float32, device=device)
         id_SMk = torch.empty(self._splits, rows, top, dtype=torch.int32, device=device)
-        grid = (_ceil(rows, self.tile.size), self._splits)  # programs that share weights run side by side
+        grid = (_ceil(rows, self.tile.size), self._splits)  # programs that share weights are adjacent
         kernel[grid](
-            *self._operands, row_M.contiguous(), logit_MT.contiguous(), token_MT.contiguous(), *kept_3SM, count_SMT,
+            *self._operands, row_M.contiguous(), logit_MT.contiguous(), token_MT.contiguous(), *moments_3SM, count_SMT,
             best_SMk, id_SMk, rows, len(self.weight_VH), *self._numbers, MOMENTS=moments, T=targets, TOP=top,
             WIDTH=1 << max(top - 1, 0).bit_length(), SPLIT=SPLIT, **self._options,
         )  # fmt: skip
-        return kept_3SM, count_SMT, best_SMk, id_SMk
+        return moments_3SM, count_SMT, best_SMk, id_SMk
 
     @property
     def _splits(self) -> int:
@@ -203,7 +266,7 @@ class _Launch:
 
     @property
     def _options(self) -> dict[str, Any]:
-        """Alike for all kernels, and without fusing of what is written as two operations: bits depend on it."""
+        """The same for all kernels. Multiply and add are not fused, since bits depend on it."""
         return {
             "HAS_BIAS": self.bias_V is not None,
             "HAS_SOFTCAP": self.softcap is not None,
@@ -214,11 +277,6 @@ class _Launch:
             "num_stages": self.tile.num_stages,
             "enable_fp_fusion": False,
         }
-
-
-def _no_factors(like_F: Tensor, top: int) -> Factors:
-    none_F, none_Fk = (like_F.new_empty(shape, dtype=torch.float64) for shape in ((0,), (0, top)))
-    return Factors(none_F, none_F.long(), none_F, none_Fk.long(), none_Fk)
 
 
 def _ceil(a: int, b: int) -> int:

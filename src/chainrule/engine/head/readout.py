@@ -1,85 +1,115 @@
-"""Reading factors off hidden states: logits of a block of rows, their log-sum-exp, and everything asked of them, at once.
+"""The readout: from hidden states to factors, with everything else that is wanted of each conditional distribution.
 
-Rows that nothing follows are never given; a branching row's log-sum-exp is computed once for all that follows it. Rows ×
-vocabulary is never allocated: logits exist for one block of rows, filled a tile of the vocabulary at a time.
+Only rows with children are passed in. A row with several children has its log-sum-exp computed once and shared. Rows ×
+vocabulary is never allocated: logits exist for one block of rows at a time, filled one tile of the vocabulary after another.
 
-Shapes: M rows of a block, F factors, V vocabulary, k alternatives.
+Shapes: M rows of a block, T tiles of the vocabulary, F factors, V vocabulary, k alternatives, H hidden width.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from chainrule.engine.head.reductions import Block, Columns, Entropy, Rank, Reduction, Target, TopK
 from chainrule.models.base import Head
-from chainrule.models.head import TILE
 from chainrule.ops import native
 from chainrule.ops.sealed import sealed
 from chainrule.ops.transfer import on
 
-BLOCK = 20 << 20  # logits alive at a time (80 MiB in float32)
-SORT = 64  # factors of a row: for more, sorting it is cheaper than counting for each
-STEP = 16  # rows are padded to a multiple of this, so that no row is read in another way than its neighbours
+BLOCK = 20 << 20  # most logits in memory at a time (80 MiB in float32)
+STEP = 16  # rows are padded to a multiple of this, so that the same code path computes every row
 
 
 @dataclass
 class Factors:
-    """What is known of each of F factors: natural logs, float64."""
+    """What is computed for each of F factors: natural logs, float64."""
 
     logprob_F: Tensor
-    rank_F: Tensor  # 1 for the most probable token: one more than the tokens that are more probable
+    rank_F: Tensor  # 1 for the most probable token: one more than the number of tokens that are more probable
     entropy_F: Tensor  # of the whole conditional distribution, in nats
-    top_id_Fk: Tensor  # the k most probable tokens in the factor's place, most probable first
+    top_id_Fk: Tensor  # the k most probable tokens given the same context, most probable first
     top_logprob_Fk: Tensor
+
+    @classmethod
+    def of(cls, columns: Sequence[Columns]) -> Factors:
+        """From the columns of `factor_reductions`."""
+        return cls(*(column for each in columns for column in each))
+
+
+def factor_reductions(top: int) -> tuple[Reduction, ...]:
+    """The reductions that `Factors` holds, with `top` alternatives."""
+    return Target(), Rank(), Entropy(), TopK(top)
+
+
+def read(
+    head: Head, hidden_RH: Tensor, row_F: Tensor, token_F: Tensor, top: int = 0, workspace_MV: Tensor | None = None
+) -> Factors:
+    """The factors Pr(token_F | the context at row_F); see `reduce`."""
+    return Factors.of(reduce(head, hidden_RH, row_F, token_F, factor_reductions(top), workspace_MV))
 
 
 @sealed
-def read(head: Head, hidden_RH: Tensor, row_F: Tensor, token_F: Tensor, top: int = 0, room_MV: Tensor | None = None) -> Factors:
-    """The factors Pr(token_F | the context at row_F). `row_F` ascends; `room_MV`: where the logits may lie (`room`).
+def reduce(
+    head: Head,
+    hidden_RH: Tensor,
+    row_F: Tensor,
+    token_F: Tensor,
+    reductions: Sequence[Reduction],
+    workspace_MV: Tensor | None = None,
+) -> list[Columns]:
+    """The columns of each reduction over the factors Pr(token_F | the context at row_F).
 
-    `row_F` is best on the CPU: a GPU would have to be waited for.
+    row_F: ascending; best on the CPU, since reading it from a GPU waits for the GPU. workspace_MV: memory for the logits,
+    from `workspace`.
     """
     device = hidden_RH.device
-    room_MV = room(head, device) if room_MV is None else room_MV
+    workspace_MV = workspace(head, device) if workspace_MV is None else workspace_MV
     rows, index_F = torch.unique_consecutive(row_F, return_inverse=True)
     count = block_rows(head.size)
-    parts = []
+    blocks = []
     for first in range(0, len(rows), count):
         bounds = torch.tensor([first, first + count], dtype=torch.int64, device=index_F.device)
         a, b = torch.searchsorted(index_F, bounds).tolist()
         hidden_MH = hidden_RH[on(rows[first : first + count], device)]
         index_N = on(index_F[a:b] - first, device)
-        parts.append(Distributions.at(head, hidden_MH, room_MV).factors(index_N, token_F[a:b], top))
-    fields = zip(*(vars(p).values() for p in parts), strict=True)
-    return Factors(*(torch.cat(list(f)) for f in fields)) if parts else _no_factors(top)
+        block = Distributions.at(head, hidden_MH, workspace_MV).block(index_N, token_F[a:b])
+        blocks.append([reduction.columns(block) for reduction in reductions])
+    if not blocks:
+        return [reduction.columns(Block.empty(head, device)) for reduction in reductions]
+    return [tuple(torch.cat(parts) for parts in zip(*columns, strict=True)) for columns in zip(*blocks, strict=True)]
 
 
 def block_rows(size: int) -> int:
-    """How many rows are read at a time under a vocabulary of `size`."""
+    """The number of rows in a block under a vocabulary of `size` tokens."""
     return max(4 * STEP, min(512, BLOCK // size // (4 * STEP) * (4 * STEP)))
 
 
-def room(head: Head, device: torch.device) -> Tensor:
-    """Memory for the logits of one block; to use it again saves the system from handing out fresh pages."""
+def workspace(head: Head, device: torch.device) -> Tensor:
+    """Memory for the logits of one block. Reusing it saves the operating system from mapping new pages for every block."""
     return torch.empty(block_rows(head.size), head.size, dtype=head.dtype, device=device)
 
 
 @dataclass
 class Distributions:
-    """The conditional distributions at M rows: their logits, normaliser and entropy (float64)."""
+    """The conditional distributions at M rows: logits, log-sum-exp and entropy (float64)."""
 
     logits_MV: Tensor
     logsumexp_M: Tensor
     entropy_M: Tensor
 
     @classmethod
-    def at(cls, head: Head, hidden_MH: Tensor, room_MV: Tensor, *, same_bits: bool = True) -> Distributions:
-        """At every row, in `room_MV`. Without `same_bits` rows are not padded, and their bits may depend on their number."""
+    def at(cls, head: Head, hidden_MH: Tensor, workspace_MV: Tensor, *, same_bits: bool = True) -> Distributions:
+        """Of every row; the logits lie in `workspace_MV`.
+
+        Without `same_bits` rows are not padded, and their bits may depend on the number of rows.
+        """
         if same_bits:
             hidden_MH = torch.nn.functional.pad(hidden_MH, (0, 0, 0, -len(hidden_MH) % STEP))
-        logits_MV = room_MV[: len(hidden_MH)]
+        logits_MV = workspace_MV[: len(hidden_MH)]
         rows = block_rows(head.size) if same_bits else len(hidden_MH)
         tiles = []
         for first in range(0, head.size, head.tile):
@@ -95,47 +125,17 @@ class Distributions:
         """log Pr(v | …) for every v of the vocabulary at the first `count` rows (the others are padding), in float64."""
         return self.logits_MV[:count].double() - self.logsumexp_M[:count, None]
 
-    def factors(self, row_F: Tensor, token_F: Tensor, top: int) -> Factors:
-        logit_F = self.logits_MV[row_F, token_F]
-        logprob_F = logit_F.double() - self.logsumexp_M[row_F]
-        rank_F = self._ranks(row_F, logit_F)
-        best = self.logits_MV.topk(top, -1) if top else None
-        ids = best.indices[row_F] if best else row_F.new_empty(len(row_F), 0)
-        logprobs = (best.values.double() - self.logsumexp_M[:, None])[row_F] if best else logprob_F.new_empty(len(row_F), 0)
-        return Factors(logprob_F, rank_F, self.entropy_M[row_F], ids, logprobs)
-
-    def _ranks(self, row_F: Tensor, logit_F: Tensor) -> Tensor:
-        """One more than the number of greater logits in the row; a row with very many factors is sorted once."""
-        row_M = torch.arange(len(self.logits_MV), dtype=torch.int64, device=row_F.device)
-        first_M = torch.searchsorted(row_F, row_M).clamp_max(len(row_F) - 1)
-        rank_F = _count_greater(self.logits_MV, logit_F[first_M])[row_F] + 1
-        count_M = torch.bincount(row_F, minlength=len(self.logits_MV))
-        for row in torch.nonzero(count_M > 1).flatten().tolist():
-            here = slice(int(first_M[row]), int(first_M[row] + count_M[row]))
-            logits_V, logit_N = self.logits_MV[row], logit_F[here]
-            if len(logit_N) <= SORT:
-                rank_F[here] = _count_greater(logits_V.expand(len(logit_N), -1), logit_N) + 1
-            else:
-                rank_F[here] = len(logits_V) - torch.searchsorted(logits_V.sort().values, logit_N, right=True) + 1
-        return rank_F
-
-
-def _count_greater(logits_MV: Tensor, logit_M: Tensor) -> Tensor:
-    """How many logits of each row exceed the one given. Counted in floats, tile by tile: 17 times as fast as in ints."""
-    if native.supports_rows(logits_MV):
-        return native.count_greater(logits_MV, logit_M)
-    count_M = torch.zeros_like(logit_M, dtype=torch.long)
-    for tile_MV in logits_MV.split(TILE, -1):
-        greater_MV = torch.empty_like(tile_MV, memory_format=torch.contiguous_format)
-        count_M += torch.gt(tile_MV, logit_M[:, None], out=greater_MV).sum(-1).long()
-    return count_M
+    def block(self, row_F: Tensor, token_F: Tensor) -> Block:
+        """These distributions with the factors to be read from them, for reductions. `row_F` ascends."""
+        return Block(self.logits_MV, self.logsumexp_M, self.entropy_M, row_F, token_F)
 
 
 def _moments(logits_MV: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Of one tile: the maximum m, Σ exp(z − m) and Σ exp(z − m) · z, with 0 · −inf = 0 (an impossible event)."""
+    """The maximum m of each row of a tile, Σ exp(z − m) and Σ exp(z − m) · z, with 0 · −inf = 0 (an impossible event)."""
     if native.supports_rows(logits_MV):
         return native.moments(logits_MV)
-    top_M, sum_M, dot_M = zip(*map(_moments_in_passes, logits_MV.split(4 * STEP)), strict=True)  # few rows stay in cache
+    few_rows = logits_MV.split(4 * STEP)  # these fit in the cache between passes
+    top_M, sum_M, dot_M = zip(*map(_moments_in_passes, few_rows), strict=True)
     return torch.cat(top_M), torch.cat(sum_M), torch.cat(dot_M)
 
 
@@ -146,8 +146,3 @@ def _moments_in_passes(logits_MV: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     if dot_M.isnan().any():
         dot_M = torch.linalg.vecdot(weight_MV, logits_MV.clamp_min(torch.finfo(top_M.dtype).min))
     return top_M, weight_MV.sum(-1), dot_M
-
-
-def _no_factors(top: int) -> Factors:
-    none, table = (torch.empty(shape, dtype=torch.float64, device="cpu") for shape in ((0,), (0, top)))
-    return Factors(none, none.long(), none, table.long(), table)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from chainrule._types import Floats, Ints
-from chainrule.engine.head.readout import Distributions, block_rows, read, room
+from chainrule.engine.head.readout import Distributions, block_rows, read, workspace
 from chainrule.engine.question import Answer, Progress, refuse_nan
 from chainrule.models.base import Head
 from chainrule.models.head import all_logits
@@ -110,7 +110,7 @@ class Reader:
     def answer(self, plan: Plan, token_N: Ints, *, rows: int | None, top: int, progress: Progress | None) -> Answer:
         """The factor of every token, with its rank, the entropy and the alternatives. Raises ModelError where it is NaN."""
         answer, computed = Answer.empty(len(token_N), top, len(plan.pass_C)), 0
-        by_context, space = np.argsort(plan.context_N, kind="stable"), room(self.head, self.network.device)
+        by_context, space = np.argsort(plan.context_N, kind="stable"), workspace(self.head, self.network.device)
         for here, reading in plan.readings(rows or usual_rows(self.network), self.width):
             a, b = np.searchsorted(plan.context_N[by_context], [here.start, here.stop]).tolist()
             factor_F = by_context[a:b]
@@ -127,7 +127,7 @@ class Reader:
     def conditionals(self, plan: Plan, *, rows: int | None) -> Floats:
         """log Pr(v | …) for every v of the vocabulary, N × V. Raises ModelError where it is NaN."""
         found_CV = np.empty((len(plan.pass_C), self.head.size))
-        space, count = room(self.head, self.network.device), block_rows(self.head.size)
+        space, count = workspace(self.head, self.network.device), block_rows(self.head.size)
         for here, reading in plan.readings(rows or usual_rows(self.network), self.width):
             for at, hidden_MH in zip(range(here.start, here.stop, count), self.run(reading).split(count), strict=True):
                 read = Distributions.at(self.head, hidden_MH, space)

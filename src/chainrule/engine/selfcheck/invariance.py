@@ -11,8 +11,9 @@ import re
 import numpy as np
 import torch
 
-from chainrule.engine.attention.layout import Layout, PathCarry
-from chainrule.engine.attention.sdpa import Kind, settled
+from chainrule.engine.attention.kv_cache import KVCache
+from chainrule.engine.attention.layout import Layout
+from chainrule.engine.attention.sdpa import Kind, row_invariant
 from chainrule.engine.engine import Engine
 from chainrule.engine.execution import run_chunk
 from chainrule.engine.question import Question
@@ -62,9 +63,9 @@ def check(engine: Engine) -> Verdict:
         )
     if mixture := experts(model):
         return Verdict(False, f"a mixture of experts ({mixture}) gives an expert as many rows as the batch happens to send it")
-    unsettled = [kind for kind in _kinds(model) if not settled(kind)]
-    if unsettled:
-        return Verdict(False, f"the attention kernel's bits move with the number of queries or keys here: {unsettled[0]}")
+    varying = [kind for kind in _kinds(model) if not row_invariant(kind)]
+    if varying:
+        return Verdict(False, f"the attention kernel's bits move with the number of queries or keys here: {varying[0]}")
     differing = _differing(engine)
     if differing:
         return Verdict(False, f"{differing} of {LENGTH - 1} factors had other bits alone than in company when this was tried")
@@ -99,6 +100,6 @@ def _kinds(model: Model) -> set[Kind]:
     """The calls of PyTorch's attention that this network makes, noted while two embeddings go through it, if two fit."""
     forest = Forest.build([np.zeros(1 + min(2, model.max_rows or 2), np.int64)])
     (chunk,) = chunks(forest, forest.depth_N > 0, len(forest))
-    layout = Layout(chunk, PathCarry(len(forest)), model.device)
+    layout = Layout(chunk, KVCache(len(forest)), model.device)
     run_chunk(model, chunk, layout, model.inputs(torch.zeros(len(chunk), dtype=torch.int64, device=model.device)))
-    return layout.pieces.kinds
+    return layout.sdpa.kinds

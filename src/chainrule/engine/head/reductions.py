@@ -1,0 +1,120 @@
+"""Reductions of conditional distributions to one value, or a few, per factor: logprob, rank, entropy and the top k tokens.
+
+The readout computes the logits of a block of rows and their log-sum-exp once, and passes them to each reduction it was given.
+A new statistic is a subclass of `Reduction`; it needs no change here or in the readout.
+
+Shapes: M rows of a block, F factors, N factors of one row, V vocabulary, k alternatives.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from chainrule.models.base import Head
+from chainrule.models.head import TILE
+from chainrule.ops import native
+
+SORT = 64  # factors of one row from which sorting the row is cheaper than counting for each factor
+
+Columns = tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class Block:
+    """The conditional distributions at M rows, and the F factors read from them. Rows at the end may be padding."""
+
+    logits_MV: Tensor
+    logsumexp_M: Tensor  # float64
+    entropy_M: Tensor  # float64, in nats
+    row_F: Tensor  # ascending
+    token_F: Tensor
+
+    @classmethod
+    def empty(cls, head: Head, device: torch.device) -> Block:
+        """No rows and no factors; reductions return columns of the right type and width for it."""
+        nothing = torch.empty(0, dtype=torch.float64, device=device)
+        logits_MV = torch.empty(0, head.size, dtype=head.dtype, device=device)
+        return cls(logits_MV, nothing, nothing, nothing.long(), nothing.long())
+
+    @cached_property
+    def logit_F(self) -> Tensor:
+        """The logit of each factor's token."""
+        return self.logits_MV[self.row_F, self.token_F]
+
+
+class Reduction(ABC):
+    """One statistic of the conditional distribution of each factor."""
+
+    @abstractmethod
+    def columns(self, block: Block) -> Columns:
+        """One tensor or more, each with F rows. Must not write to the block's logits, which the next reduction reads."""
+
+
+@dataclass(frozen=True)
+class Target(Reduction):
+    """log Pr of the factor's token, in nats (float64)."""
+
+    def columns(self, block: Block) -> Columns:
+        return (block.logit_F.double() - block.logsumexp_M[block.row_F],)
+
+
+@dataclass(frozen=True)
+class Rank(Reduction):
+    """The rank of the factor's token: one more than the number of tokens that are more probable."""
+
+    def columns(self, block: Block) -> Columns:
+        """Counts greater logits once per row for its first factor; a row with more than `SORT` factors is sorted instead."""
+        logits_MV, row_F, logit_F = block.logits_MV, block.row_F, block.logit_F
+        row_M = torch.arange(len(logits_MV), dtype=torch.int64, device=row_F.device)
+        first_M = torch.searchsorted(row_F, row_M).clamp_max(len(row_F) - 1)
+        rank_F = count_greater(logits_MV, logit_F[first_M])[row_F] + 1
+        count_M = torch.bincount(row_F, minlength=len(logits_MV))
+        for row in torch.nonzero(count_M > 1).flatten().tolist():
+            of_row = slice(int(first_M[row]), int(first_M[row] + count_M[row]))
+            logits_V, logit_N = logits_MV[row], logit_F[of_row]
+            if len(logit_N) <= SORT:
+                rank_F[of_row] = count_greater(logits_V.expand(len(logit_N), -1), logit_N) + 1
+            else:
+                rank_F[of_row] = len(logits_V) - torch.searchsorted(logits_V.sort().values, logit_N, right=True) + 1
+        return (rank_F,)
+
+
+@dataclass(frozen=True)
+class Entropy(Reduction):
+    """The entropy of the whole conditional distribution, in nats (float64)."""
+
+    def columns(self, block: Block) -> Columns:
+        return (block.entropy_M[block.row_F],)
+
+
+@dataclass(frozen=True)
+class TopK(Reduction):
+    """The `count` most probable tokens, most probable first: their ids, and their log Pr in nats (float64), both F × k."""
+
+    count: int
+
+    def columns(self, block: Block) -> Columns:
+        row_F = block.row_F
+        if not self.count:
+            return row_F.new_empty(len(row_F), 0), block.logsumexp_M.new_empty(len(row_F), 0)
+        top = block.logits_MV.topk(self.count, -1)
+        return top.indices[row_F], (top.values.double() - block.logsumexp_M[:, None])[row_F]
+
+
+def count_greater(logits_MV: Tensor, logit_M: Tensor) -> Tensor:
+    """The number of logits of each row that exceed the row's `logit_M`, int64.
+
+    PyTorch counts tile by tile in floating point, which is 17 times as fast as in integers.
+    """
+    if native.supports_rows(logits_MV):
+        return native.count_greater(logits_MV, logit_M)
+    count_M = torch.zeros_like(logit_M, dtype=torch.long)
+    for tile_MV in logits_MV.split(TILE, -1):
+        greater_MV = torch.empty_like(tile_MV, memory_format=torch.contiguous_format)
+        count_M += torch.gt(tile_MV, logit_M[:, None], out=greater_MV).sum(-1).long()
+    return count_M
