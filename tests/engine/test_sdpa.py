@@ -9,7 +9,7 @@ from forests import build, fixed
 from torch import Tensor
 
 from chainrule.engine.attention import sdpa
-from chainrule.engine.attention.sdpa import PiecesLayout, attend, attend_in_pieces
+from chainrule.engine.attention.sdpa import SDPALayout, attend, sdpa_attend
 from chainrule.forest import chunks
 
 CPU = torch.device("cpu")
@@ -79,9 +79,9 @@ def test_a_layout_shares_calls_and_notes_the_kind(window: int | None):
     """Rows of one path, at 300 depths: near and far put together are the whole path of each."""
     forest = build(fixed()["path"])
     (chunk,) = chunks(forest, forest.depth_N > 0, 512)
-    layout, rows = PiecesLayout(chunk.tiles, CPU), len(chunk)
+    layout, rows = SDPALayout(chunk.tiles, CPU), len(chunk)
     query, key, value = draw(rows, 4, 8), draw(rows, 2, 8, seed=1), draw(rows, 2, 8, seed=2)
-    out, lse = attend_in_pieces(layout, query, key, value, None, window, None)
+    out, lse = sdpa_attend(layout, query, key, value, None, window, None)
     back = torch.arange(rows)[:, None] - torch.arange(rows)
     seen = (back >= 0) if window is None else (back >= 0) & (back < window)
     score = torch.einsum("qhd,khd->hqk", query, key.repeat_interleave(2, 1)) * 8**-0.5
