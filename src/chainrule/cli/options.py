@@ -218,7 +218,7 @@ class GenerationOptions:
     """How the tokens of a generated text are chosen."""
 
     method: Annotated[str, Option(help="greedy, sample, beam, or best: exactly the most probable.")] = "greedy"
-    samples: Annotated[int | None, Option("--samples", "-n", help="The number of texts.")] = None
+    n: Annotated[int | None, Option("--n", "-n", help="The number of texts.")] = None
     temperature: Annotated[float | None, Option(help="sample: Pr^(1/T), normalised.")] = None
     top_k: Annotated[int | None, Option(help="sample: only from the K most probable tokens.")] = None
     top_p: Annotated[float | None, Option(help="sample: only from the fewest tokens whose probabilities sum to P or more.")] = (
@@ -226,7 +226,7 @@ class GenerationOptions:
     )
     min_p: Annotated[float | None, Option(help="sample: only from tokens at least P times as probable as the best.")] = None
     seed: Annotated[int | None, Option("--seed", help="sample: the seed; the same seed gives the same texts.")] = None
-    beams: Annotated[int | None, Option(help="beam, best: the number of sequences kept. Default: 4.")] = None
+    num_beams: Annotated[int | None, Option(help="beam, best: the number of sequences kept. Default: 4.")] = None
     budget: Annotated[int | None, Option(help="best: the maximum number of contexts to compute. Default: 2000.")] = None
     order: Annotated[str | None, Option("--order", help="Predict the positions in this order, as in score.")] = None
 
