@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from typer import Option
 
 from chainrule.cli.output import note
+from chainrule.cli.reject import reject
 from chainrule.errors import InputError
 
 if TYPE_CHECKING:
@@ -250,10 +251,3 @@ class StepOptions(OutputOptions):
         int | None,
         Option("--top", min=0, help="With --explain or --json: the number of alternatives at each position. Default: 3."),
     ] = None
-
-
-def reject(why: str, **options: Any) -> None:
-    """Raises InputError for the first of these options that is given. Names as on the command line, with "_" for "-"."""
-    for name, value in options.items():
-        if value is not None and value is not False:
-            raise InputError(f"--{name.strip('_').replace('_', '-')} {why}")
