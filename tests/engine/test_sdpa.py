@@ -52,7 +52,7 @@ def test_two_sets_of_keys_are_as_one(far_from: float):
     score, value = draw(3, 9), draw(9, 6, seed=1)
     score[:, 5:] += far_from
     parts = [(score[:, s].softmax(-1) @ value[s], score[:, s].logsumexp(-1)) for s in (slice(0, 5), slice(5, 9))]
-    out, lse = sdpa._together(*parts[0], *parts[1])
+    out, lse = sdpa._combined(*parts[0], *parts[1])
     np.testing.assert_allclose(out, score.softmax(-1) @ value, rtol=0, atol=1e-12)
     np.testing.assert_allclose(lse, score.logsumexp(-1), rtol=0, atol=1e-12)
 
