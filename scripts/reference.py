@@ -123,7 +123,7 @@ def commands_reference() -> str:
 
 
 def _command(name: str, function: Callable[..., Any]) -> str:
-    params = [Parameter.of(p, hint) for p, hint in _parameters(function)]
+    params = [Parameter.of(p) for p in inspect.signature(function).parameters.values()]
     arguments = [p for p in params if not p.option]
     usage = " ".join(["chainrule", name, *(p.spelled for p in arguments), "[OPTIONS]"])
     parts = [f"## {name}", inspect.getdoc(function) or "", f"```text\n{usage}\n```"]
@@ -131,10 +131,6 @@ def _command(name: str, function: Callable[..., Any]) -> str:
         if rows:
             parts.append("\n".join([f"| {kind} | meaning |", "|---|---|", *(p.row() for p in rows)]))
     return "\n\n".join(parts)
-
-
-def _parameters(function: Callable[..., Any]) -> list[tuple[inspect.Parameter, Any]]:
-    return [(p, p.annotation) for p in inspect.signature(function).parameters.values()]
 
 
 @dataclass(frozen=True)
@@ -146,9 +142,9 @@ class Parameter:
     help: str
 
     @classmethod
-    def of(cls, parameter: inspect.Parameter, hint: Any) -> Parameter:
+    def of(cls, parameter: inspect.Parameter) -> Parameter:
         """From the parameter of a Typer command and its annotation."""
-        kind, (info,) = hint.__origin__, hint.__metadata__
+        kind, (info,) = parameter.annotation.__origin__, parameter.annotation.__metadata__
         kinds = [each for each in get_args(kind) or (kind,) if each is not type(None)]
         several = kinds[0] if get_origin(kinds[0]) is list else None
         kind, required = (get_args(several)[0] if several else kinds[0]), parameter.default is inspect.Parameter.empty

@@ -13,6 +13,7 @@ from chainrule._checks import is_whole
 from chainrule.engine.embeddings import embedded
 from chainrule.engine.engine import Engine
 from chainrule.engine.predictors.base import Predictor
+from chainrule.engine.predictors.in_order import EMBEDDINGS
 from chainrule.engine.predictors.registry import kind_of, predictor_of
 from chainrule.engine.question import Item, Settings
 from chainrule.errors import InputError, short
@@ -116,7 +117,7 @@ class LanguageModel:
         if not (accepted := self.predictor.accepts.embeddings):
             raise InputError(accepted.reason)
         if options.get("order") is not None:
-            raise InputError("embeddings are scored left to right under causal models: give token ids for any other order")
+            raise InputError(EMBEDDINGS)
         reading = Reading.of(options.pop("special", None), options.pop("context_special", None))
         request = embedded(self.model, self.tokenizer, text, context, embeddings, reading)
         return self._score([request], start=start, **options)[0]

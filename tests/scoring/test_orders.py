@@ -16,7 +16,7 @@ from oracle import factors_in_order
 from text_zoo import byte_level
 
 from chainrule import InputError, LanguageModel, TableModel
-from chainrule.engine.predictors.base import Accepts, Cloze, Support, own_start
+from chainrule.engine.predictors.base import Accepts, Cloze, Support
 from chainrule.engine.predictors.in_order import InOrder
 from chainrule.engine.question import Answer
 from chainrule.forest.permutations import Ordered, is_several, resolve
@@ -36,9 +36,6 @@ class Sums(InOrder):
     how = "sums over all texts of the length"
     support = Support(np.zeros(0, np.int64), "all tokens but none")
     strategy, reason, invariance, accepts = "sums", "", Verdict(False, "sums"), Accepts()
-
-    def start(self, requested: Any, tokenizer: Any) -> Any:
-        return own_start(requested, self.model, tokenizer)
 
     @property
     def model(self) -> Any:

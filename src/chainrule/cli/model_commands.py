@@ -10,7 +10,8 @@ from typing import Annotated
 from typer import Argument, Option
 
 from chainrule.cli.app import command
-from chainrule.cli.options import InputOptions, ModelOptions, OutputOptions, reject
+from chainrule.cli.options import InputOptions, ModelOptions, OutputOptions
+from chainrule.cli.reject import reject
 from chainrule.errors import InputError
 
 

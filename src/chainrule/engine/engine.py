@@ -78,11 +78,6 @@ class Engine:
             yield step.node_F, found, step.new, step.rows
 
     @sealed
-    def distribution(self, question: Question, node: int, *, rows: int | None = None) -> Floats:
-        """log Pr(v | the path down to `node`) for every v of the vocabulary; `node` must have a wanted child."""
-        return self.distributions(question, np.array([node]), rows=rows)[0]
-
-    @sealed
     def distributions(self, question: Question, node_B: Ints, *, rows: int | None = None) -> Floats:
         """log Pr(v | the path down to each node) for every v of the vocabulary, B × V; each must have a wanted child."""
         workspace_MV = workspace(self.model.head, self.model.device)

@@ -8,6 +8,7 @@ import numpy as np
 
 from chainrule._types import Ints
 from chainrule.engine.predictors.base import Predictor
+from chainrule.engine.predictors.in_order import NO_END
 from chainrule.engine.question import Answer, SequenceFactors, Settings
 from chainrule.errors import InputError
 from chainrule.forest.forest import ranges
@@ -40,7 +41,7 @@ def generate(
     if predictor.accepts.left_to_right and (order is None or (isinstance(order, str) and order == "left-to-right")):
         return _left_to_right(predictor, tokenizer, context, start, _end_id(predictor, tokenizer, end), options)
     if end is not None and end is not False:
-        raise InputError("in an order the length of the text is given, so no end symbol is predicted: leave end= out")
+        raise InputError(NO_END)
     return generate_in_order(predictor.any_order, tokenizer, context, start, order, options)
 
 

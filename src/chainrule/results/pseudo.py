@@ -21,7 +21,7 @@ import numpy as np
 
 from chainrule._types import Floats, Ints
 from chainrule.engine.predictors.base import Cloze, OrderedPredictor
-from chainrule.engine.question import Progress
+from chainrule.engine.question import Progress, Settings
 from chainrule.errors import InputError
 from chainrule.forest.forest import offsets
 from chainrule.text.requests import Request
@@ -126,7 +126,7 @@ def pseudo_scores(
     terms = _Terms(requests, words, start.id)
     token_N = np.concatenate([np.zeros(0, np.int64), *(request.ids for request in requests)])
     try:
-        answer = predictor.answer(terms, token_N, rows=rows, progress=progress)
+        answer = predictor.answer(terms, token_N, Settings(rows=rows, progress=progress))
     except InputError as error:
         raise InputError(error.reason, None if error.item is None else terms.item(error.item)) from None
     bounds = terms.offset_S1

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -24,24 +24,7 @@ from chainrule.text.requests import Request
 from chainrule.text.start_end import Start
 from chainrule.text.tokenizer import Tokenizes, naming
 
-
-@dataclass(frozen=True)
-class Orders:
-    """The orders that were asked for, of the tokens to score."""
-
-    order_S: list[Ints]  # places of each text, for each text in its K orders
-    count: int  # K
-
-    @classmethod
-    def of(cls, requests: Sequence[Request], order: Any, seed: int) -> Orders:
-        """Raises InputError, naming the item, for what is no order of its tokens."""
-        orders: list[Ints] = []
-        for item, request in enumerate(requests):
-            try:
-                orders += resolve(order, len(request.ids), int(seed))
-            except InputError as error:
-                raise InputError(error.reason, item if len(requests) > 1 else None) from None
-        return cls(orders, len(orders) // max(1, len(requests)))
+T = TypeVar("T")
 
 
 def score_requests(
@@ -69,15 +52,14 @@ def score_requests(
         _warn_of_start(request, own)
     items, count = [_item(request, own) for request, own in zip(requests, starts, strict=True)], 1
     if order is not None:
-        orders = Orders.of(requests, order, seed)
-        count = orders.count
-        items = [_in_order(items[s // count], one) for s, one in enumerate(orders.order_S)]
+        orders = [_orders(request, order, seed, item if len(requests) > 1 else None) for item, request in enumerate(requests)]
+        count = len(orders[0]) if orders else 1
+        items = [replace(item, order=one) for item, own in zip(items, orders, strict=True) for one in own]
     try:
         factors = predictor.factors(items, settings, begun=begun)
     except InputError as error:
         raise InputError(error.reason, None if error.item is None else error.item // count) from None
-    repeated = [(r, own) for r, own in zip(requests, starts, strict=True) for _ in range(count)]
-    return scores_of(predictor, tokenizer, [r for r, _ in repeated], [own for _, own in repeated], factors, end=end)
+    return scores_of(predictor, tokenizer, _repeated(requests, count), _repeated(starts, count), factors, end=end)
 
 
 def scores_of(
@@ -144,5 +126,13 @@ def _item(request: Request, start: Start) -> Item:
     return Item(ids, len(request.context_ids), start.id, request.embeddings)
 
 
-def _in_order(item: Item, order: Ints) -> Item:
-    return Item(item.ids, item.given, item.start_id, item.embeddings, order)
+def _repeated(items: Sequence[T], count: int) -> list[T]:
+    return [item for item in items for _ in range(count)]
+
+
+def _orders(request: Request, order: Any, seed: int, item: int | None) -> list[Ints]:
+    """The orders asked for, of the tokens of one request. Raises InputError, naming the item."""
+    try:
+        return resolve(order, len(request.ids), int(seed))
+    except InputError as error:
+        raise InputError(error.reason, item) from None

@@ -20,7 +20,7 @@ from chainrule.engine.decoding.rerun import RerunTree
 from chainrule.engine.decoding.tree import ForestTree
 from chainrule.engine.engine import Engine
 from chainrule.engine.node_inputs import Placed
-from chainrule.engine.predictors.base import Accepts, Cloze, Support, own_start
+from chainrule.engine.predictors.base import Accepts, Cloze, Support
 from chainrule.engine.predictors.in_order import EMBEDDINGS, InOrder, no_pseudo
 from chainrule.engine.question import Answer, Progress, Question
 from chainrule.engine.selfcheck.invariance import invariance_of
@@ -28,8 +28,6 @@ from chainrule.errors import InputError, ModelError
 from chainrule.forest.forest import Forest, offsets, ranges
 from chainrule.forest.permutations import Ordered
 from chainrule.models.any_order import AnyOrderModel
-from chainrule.text.start_end import Start
-from chainrule.text.tokenizer import Tokenizes
 from chainrule.verdict import Verdict
 
 
@@ -61,9 +59,6 @@ class AnyOrderPredictor(InOrder):
     def invariance(self) -> Verdict:
         """Whether a factor has the same bits in any batch."""
         return invariance_of(self.engine)
-
-    def start(self, requested: str | int, tokenizer: Tokenizes | None) -> Start:
-        return own_start(requested, self.model, tokenizer)
 
     def answer_in_order(
         self, sequences: list[Ordered], *, rows: int | None = None, top: int = 0, progress: Progress | None = None

@@ -14,7 +14,7 @@ import numpy as np
 from chainrule._types import Floats, Ints
 from chainrule.engine.decoding.base import DecodingTree
 from chainrule.engine.execution import Begun
-from chainrule.engine.question import Answer, Item, Progress, SequenceFactors, Settings
+from chainrule.engine.question import Answer, Item, SequenceFactors, Settings
 from chainrule.errors import InputError
 from chainrule.forest.permutations import Ordered
 from chainrule.text.start_end import Start, resolve_start
@@ -22,6 +22,7 @@ from chainrule.text.tokenizer import Tokenizes, naming
 from chainrule.verdict import Verdict
 
 YES = Verdict(True, "")
+DEFAULTS = Settings()
 
 
 @dataclass(frozen=True)
@@ -104,15 +105,7 @@ class OrderedPredictor(Predictor, Protocol):
         """The factors of sequences in their orders, each put back into the order of its text."""
         ...
 
-    def answer(
-        self,
-        clozes: Sequence[Cloze],
-        token_N: Ints,
-        *,
-        rows: int | None = ...,
-        top: int = ...,
-        progress: Progress | None = ...,
-    ) -> Answer:
+    def answer(self, clozes: Sequence[Cloze], token_N: Ints, settings: Settings = ...) -> Answer:
         """log Pr(token | seen) for each cloze and its token, with its statistics. Raises InputError; see `accepts.pseudo`."""
         ...
 

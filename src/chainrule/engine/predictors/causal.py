@@ -6,6 +6,7 @@ Shapes: S sequences, B contexts, V vocabulary.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TypeVar
 
@@ -21,7 +22,7 @@ from chainrule.engine.plan import plan
 from chainrule.engine.predictors.base import Accepts, own_start
 from chainrule.engine.predictors.in_order import is_ascending, refuse_windows, route_of
 from chainrule.engine.predictors.marginal import MarginalPredictor
-from chainrule.engine.question import Item, SequenceFactors, Settings
+from chainrule.engine.question import Item, Route, SequenceFactors, Settings
 from chainrule.engine.selfcheck.invariance import invariance_of
 from chainrule.errors import InputError
 from chainrule.text.start_end import Start
@@ -62,8 +63,7 @@ class CausalPredictor:
         parts = []
         if len(plain):
             found = _numbered(plain, lambda: self._left_to_right([items[s] for s in plain.tolist()], settings, begun))
-            found.routes[:] = [route_of(sequences[s], _HOW, "", True) for s in plain.tolist()]
-            parts.append(found)
+            parts.append(replace(found, routes=[route_of(sequences[s], _HOW, "", True) for s in plain.tolist()]))
         if len(others):
             refuse_windows(settings)
             parts.append(
@@ -76,8 +76,9 @@ class CausalPredictor:
         job = plan(items, self.model.max_rows, settings.window, settings.stride)
         answer = self.engine.answer(job.question, rows=settings.rows, top=settings.top, progress=settings.progress, begun=begun)
         count_S = np.array([len(i.ids) - max(i.given, i.start_id is None) for i in items], np.int64)
-        ids, routes = job.question.token_N[job.node_T], [None] * len(items)
-        return SequenceFactors(answer.at(job.node_T), ids, job.context_T, count_S, job.windows_S, [*routes], self.invariance)
+        ids = job.question.token_N[job.node_T]
+        routes: list[Route | None] = [None] * len(items)
+        return SequenceFactors(answer.at(job.node_T), ids, job.context_T, count_S, job.windows_S, routes, self.invariance)
 
     def next_token(self, contexts: Sequence[Item], *, rows: int | None = None) -> Floats:
         # The last token of an item only marks the position that is asked about.

@@ -15,7 +15,7 @@ from chainrule._types import Floats, Ints
 from chainrule.engine.decoding.base import DecodingTree
 from chainrule.engine.decoding.ordered_tree import ConditionalTree
 from chainrule.engine.execution import Begun
-from chainrule.engine.predictors.base import Accepts, Cloze, Support
+from chainrule.engine.predictors.base import DEFAULTS, Accepts, Cloze, Support, own_start
 from chainrule.engine.question import Answer, Item, Progress, Route, SequenceFactors, Settings
 from chainrule.errors import InputError
 from chainrule.forest.forest import offsets
@@ -24,6 +24,7 @@ from chainrule.text.start_end import Start
 from chainrule.text.tokenizer import Tokenizes
 from chainrule.verdict import Verdict
 
+NO_END = "in an order the length of the text is given, so no end symbol is predicted: leave end= out"
 EMBEDDINGS = "embeddings are scored left to right under causal models: give token ids for any other order"
 
 
@@ -53,7 +54,7 @@ def accepts_in_order(name: str, strategy: str, pseudo: Verdict) -> Accepts:
         embed=Verdict(False, f"{no}; it takes token ids and masks, so its embeddings serve for nothing here"),
         engine=Verdict(False, f"{no}, so it cannot be asked that"),
         pairs=Verdict(False, f"pairs of texts are for causal models, not for {name}: give one of the two as context="),
-        end_symbol=Verdict(False, "in an order the length of the text is given, so no end symbol is predicted: leave end= out"),
+        end_symbol=Verdict(False, NO_END),
         left_to_right=Verdict(False, f"{no}; the properties that verify tries are those of causal models"),
         pseudo=pseudo,
     )
@@ -78,8 +79,8 @@ class InOrder(ABC):
     def any_order(self) -> InOrder:
         return self
 
-    @abstractmethod
-    def start(self, requested: str | int, tokenizer: Tokenizes | None) -> Start: ...
+    def start(self, requested: str | int, tokenizer: Tokenizes | None) -> Start:
+        return own_start(requested, self.model, tokenizer)
 
     @abstractmethod
     def answer_in_order(
@@ -95,15 +96,7 @@ class InOrder(ABC):
     def conditionals(self, clozes: list[Cloze], *, rows: int | None = None) -> Floats:
         """log Pr(v | seen) for every v of the vocabulary, B × V; −inf for what is outside the support."""
 
-    def answer(
-        self,
-        clozes: Sequence[Cloze],
-        token_N: Ints,
-        *,
-        rows: int | None = None,
-        top: int = 0,
-        progress: Progress | None = None,
-    ) -> Answer:
+    def answer(self, clozes: Sequence[Cloze], token_N: Ints, settings: Settings = DEFAULTS) -> Answer:
         """log Pr(token | seen) for each cloze and its token, with its statistics; each distinct one once.
 
         Raises InputError for a model whose conditionals depend on the order in which `seen` became known.

@@ -20,14 +20,12 @@ import numpy as np
 from chainrule._types import Floats, Ints
 from chainrule.engine.engine import Engine
 from chainrule.engine.plan import plan
-from chainrule.engine.predictors.base import Accepts, Cloze, Steps, Support, check_clozes, own_start
+from chainrule.engine.predictors.base import DEFAULTS, Accepts, Cloze, Steps, Support, check_clozes
 from chainrule.engine.predictors.in_order import InOrder
-from chainrule.engine.question import Answer, Item, Progress
+from chainrule.engine.question import Answer, Item, Progress, Settings
 from chainrule.engine.selfcheck.invariance import invariance_of
 from chainrule.errors import InputError
 from chainrule.forest.permutations import Ordered
-from chainrule.text.start_end import Start
-from chainrule.text.tokenizer import Tokenizes
 from chainrule.verdict import Verdict
 
 MOST = 65_536  # texts of one length that are summed over
@@ -52,9 +50,6 @@ class MarginalPredictor(InOrder):
     def invariance(self) -> Verdict:
         return invariance_of(self.engine)  # sums of the same table, each in one order
 
-    def start(self, requested: str | int, tokenizer: Tokenizes | None) -> Start:
-        return own_start(requested, self.model, tokenizer)
-
     def answer_in_order(
         self, sequences: list[Ordered], *, rows: int | None = None, top: int = 0, progress: Progress | None = None
     ) -> Answer:
@@ -62,37 +57,29 @@ class MarginalPredictor(InOrder):
         steps = Steps(sequences)
         for item, ordered in enumerate(sequences):
             self._check(Cloze(ordered.ids_L, ordered.given_G, 0, ordered.start_id), ordered.fed_L, item)
-        return self._answer(steps, steps.token_N, rows, top, progress)
+        return self._answer(steps, steps.token_N, Settings(rows=rows, top=top, progress=progress))
 
-    def answer(
-        self,
-        clozes: Sequence[Cloze],
-        token_N: Ints,
-        *,
-        rows: int | None = None,
-        top: int = 0,
-        progress: Progress | None = None,
-    ) -> Answer:
+    def answer(self, clozes: Sequence[Cloze], token_N: Ints, settings: Settings = DEFAULTS) -> Answer:
         """The factors of single tokens at single places; see `InOrder`."""
         self._check_all(clozes)
-        return self._answer(clozes, token_N, rows, top, progress)
+        return self._answer(clozes, token_N, settings)
 
     def conditionals(self, clozes: list[Cloze], *, rows: int | None = None) -> Floats:
         """log Pr(v | seen) for every v of the vocabulary, B × V; all −inf where what is seen is impossible."""
         self._check_all(clozes)
         return np.array([self._conditional(place, rows) for place in clozes]).reshape(-1, self.model.head.size)
 
-    def _answer(self, clozes: Sequence[Cloze], token_N: Ints, rows: int | None, top: int, progress: Progress | None) -> Answer:
+    def _answer(self, clozes: Sequence[Cloze], token_N: Ints, how: Settings) -> Answer:
         found: dict[tuple[object, ...], Floats] = {}
-        answer, before = Answer.empty(len(clozes), top, 0), self._computed
+        answer, before = Answer.empty(len(clozes), how.top, 0), self._computed
         for n, place in enumerate(clozes):
             seen = tuple(sorted((int(p), int(place.ids_L[p])) for p in place.seen))
             key = (len(place.ids_L), place.start_id, seen, place.target)
             if key not in found:
-                found[key] = self._conditional(place, rows)
-            _write(answer, n, found[key], int(token_N[n]), top)
-            if progress is not None:
-                progress(n + 1, len(clozes))
+                found[key] = self._conditional(place, how.rows)
+            _write(answer, n, found[key], int(token_N[n]), how.top)
+            if how.progress is not None:
+                how.progress(n + 1, len(clozes))
         return replace(answer, rows=self._computed - before, contexts=len(found))
 
     def _conditional(self, place: Cloze, rows: int | None) -> Floats:

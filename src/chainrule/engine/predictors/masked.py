@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 from chainrule._types import Floats, Ints
-from chainrule.engine.predictors.base import YES, Cloze, Steps, Support, check_clozes
+from chainrule.engine.predictors.base import DEFAULTS, YES, Cloze, Steps, Support, check_clozes
 from chainrule.engine.predictors.forwards import NO_PROMISE, Asked, Plan, Reader, Reading, head_logprobs, logprobs
 from chainrule.engine.predictors.in_order import InOrder, accepts_in_order
-from chainrule.engine.question import Answer, Progress
+from chainrule.engine.question import Answer, Progress, Settings
 from chainrule.engine.selfcheck.probe import check_settled, settings
 from chainrule.engine.selfcheck.reference import LONG, SHARE, SURE, distance, moved, surely_off, tolerance
 from chainrule.errors import InputError, ModelError
@@ -79,30 +79,22 @@ class MaskedPredictor(InOrder):
         for item, ordered in enumerate(sequences):
             self._check(ordered.ids_L, ordered.fed_L, item)
         steps = Steps(sequences)
-        return self._answer(steps, steps.token_N, rows, top, progress)
+        return self._answer(steps, steps.token_N, Settings(rows=rows, top=top, progress=progress))
 
-    def answer(
-        self,
-        clozes: Sequence[Cloze],
-        token_N: Ints,
-        *,
-        rows: int | None = None,
-        top: int = 0,
-        progress: Progress | None = None,
-    ) -> Answer:
+    def answer(self, clozes: Sequence[Cloze], token_N: Ints, settings: Settings = DEFAULTS) -> Answer:
         """The factors of single tokens at single places; see `InOrder`."""
         self._check_all(clozes)
         for item, (place, token) in enumerate(zip(clozes, token_N, strict=True)):
             self._check(np.array([token]), np.zeros(1, np.int64), item, place.target)
-        return self._answer(clozes, token_N, rows, top, progress)
+        return self._answer(clozes, token_N, settings)
 
     def conditionals(self, clozes: list[Cloze], *, rows: int | None = None) -> Floats:
         """log Pr(v | seen) for every v of the vocabulary, B × V; −inf for what cannot occur."""
         self._check_all(clozes)
         return self._reader.conditionals(self._plan(clozes), rows=rows)
 
-    def _answer(self, clozes: Sequence[Cloze], token_N: Ints, rows: int | None, top: int, progress: Progress | None) -> Answer:
-        return self._reader.answer(self._plan(clozes), token_N, rows=rows, top=top, progress=progress)
+    def _answer(self, clozes: Sequence[Cloze], token_N: Ints, how: Settings) -> Answer:
+        return self._reader.answer(self._plan(clozes), token_N, rows=how.rows, top=how.top, progress=how.progress)
 
     def _plan(self, clozes: Sequence[Cloze]) -> Plan:
         return Plan.of(len(clozes), lambda n: self._asked(clozes[n]))
