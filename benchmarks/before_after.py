@@ -14,6 +14,7 @@ import statistics
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -35,9 +36,10 @@ def measure(dtype: str) -> None:
     began = time.perf_counter()
     tokens = len(lm.score_batch(texts).logprobs)
     found["flat"] = tokens / (time.perf_counter() - began)
-    lm.generate("The capital", max_tokens=4, end=False)
+    name = "max_tokens" if find_spec("chainrule.generation") else "length"  # versions before the option was renamed
+    lm.generate("The capital", **{name: 4}, end=False)
     began = time.perf_counter()
-    lm.generate("The capital of France is", max_tokens=LENGTH, end=False)
+    lm.generate("The capital of France is", **{name: LENGTH}, end=False)
     found["few_rows"] = LENGTH / (time.perf_counter() - began)
     lm.score(texts[0][:40])  # what is tried out at the first call belongs to none of these
     began = time.perf_counter()

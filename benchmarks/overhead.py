@@ -29,11 +29,12 @@ from texts import book, fortunes
 
 from chainrule import LanguageModel
 from chainrule.engine.attention.native import NativeLayout
-from chainrule.engine.engine import ROWS, Engine
+from chainrule.engine.engine import Engine
 from chainrule.engine.plan import plan
 from chainrule.engine.question import Answer, Item, Question
 from chainrule.files.writing import write_csv
 from chainrule.forest import chunks
+from chainrule.ops.matmul import ROWS
 from chainrule.text import Tokenizer
 from chainrule.text.requests import requests
 from chainrule.verdict import Verdict
@@ -44,8 +45,6 @@ SHARD = 1000  # texts whose tables are made at a time, as the command line does
 
 class Instant(Engine):
     """Answers at once: every factor is −3 nats."""
-
-    invariance = Verdict(True, "there is no network")  # which is not tried out
 
     def answer(self, question: Question, **options: Any) -> Answer:
         nodes, top = len(question.forest), options.get("top", 0)
@@ -96,6 +95,7 @@ def without_network(folder: Path) -> LanguageModel:
         eos_id=config["eos_token_id"],
         dtype=torch.float32,
         device=torch.device("cpu"),
+        invariance=Verdict(True, "there is no network"),  # which is not tried out
     )
     return LanguageModel(model, Tokenizer.load(str(folder)), engine=Instant(model, "forest"))
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import tomllib
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -64,3 +66,22 @@ def test_forms_ask_for_what_is_needed():
     asked = {each["id"]: each for each in forms["wrong_number"]["body"] if "id" in each}
     assert "chainrule verify --model MODEL --json" in asked["verify"]["attributes"]["description"]
     assert all(asked[name]["validations"]["required"] for name in ("verify", "model", "versions"))
+
+
+@pytest.mark.parametrize(
+    "file", sorted([*ROOT.glob("benchmarks/*.py"), *ROOT.glob("scripts/*.py")]), ids=lambda path: path.stem
+)
+def test_what_scripts_import_is_there(file: Path):
+    """They are run by hand, so a name that has moved would be found late."""
+    imports = [n for n in ast.walk(ast.parse(file.read_text(encoding="utf-8"))) if isinstance(n, ast.ImportFrom)]
+    own = [(n.module, name.name) for n in imports if (n.module or "").startswith("chainrule") for name in n.names]
+    assert [f"{module}.{name}" for module, name in own if not is_there(module, name)] == []
+
+
+def is_there(module: str, name: str) -> bool:
+    if hasattr(import_module(module), name):
+        return True
+    try:
+        return bool(import_module(f"{module}.{name}"))
+    except ModuleNotFoundError:
+        return False
