@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from chainrule.ops import native
-from chainrule.ops.native import build, calls
+from chainrule.ops.native import arguments, attention_calls, build, calls
 
 ROUNDING = {torch.float32: 2e-6, torch.bfloat16: 2.0**-8}
 Array = TypeVar("Array", Tensor, np.ndarray)
@@ -198,14 +198,14 @@ def main() -> None:
     options.add_argument("--guard", action="store_true")
     given = options.parse_args()
     torch.set_num_threads(given.threads)
-    calls.SMALL = 0  # threads share these out as well
+    arguments.SMALL = 0  # several threads for small shapes too
     found = build.status()
     if not found:
         raise SystemExit(f"no compiled kernels: {found.reason}")
     if given.guard:
-        empty = calls._empty
+        empty = arguments.empty
         for place in (Guarded(at_end=True), Guarded(at_end=False)):
-            calls._empty = lambda *how, place=place: place(empty(*how))
+            calls.empty = attention_calls.empty = lambda *how, place=place: place(empty(*how))
             run(given.count, given.seed, place)
     else:
         run(given.count, given.seed, lambda array: array)
