@@ -18,11 +18,11 @@ from chainrule.ops.sealed import (
     Plain,
     WeightsWritten,
     between,
-    handed_down,
     is_default,
     memory,
     sealed,
     unless_memory,
+    with_variable,
     within,
 )
 
@@ -65,9 +65,9 @@ def test_context_variables_end_with_the_call():
 
     assert call() == 5
     assert variable.get() == 0
-    assert handed_down(variable, 7, variable.get) == 7
+    assert with_variable(variable, 7, variable.get) == 7
     with pytest.raises(ZeroDivisionError):
-        handed_down(variable, 7, lambda: 1 / 0)
+        with_variable(variable, 7, lambda: 1 / 0)
     assert variable.get() == 0
 
 

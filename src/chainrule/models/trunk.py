@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
-from chainrule.ops.sealed import handed_down
+from chainrule.ops.sealed import with_variable
 
 T = TypeVar("T")
 
@@ -85,7 +85,7 @@ _OUTPUT: ContextVar[_Given | None] = ContextVar("what the trunk has given alread
 def with_output(hidden_BTH: Tensor, run: Callable[[], T]) -> tuple[T, bool]:
     """What `run` gives where these hidden states are the trunk's output; and whether anybody took them."""
     given = _Given(Output(last_hidden_state=hidden_BTH))
-    return handed_down(_OUTPUT, given, run), given.taken
+    return with_variable(_OUTPUT, given, run), given.taken
 
 
 def take_outputs(trunk: nn.Module) -> None:

@@ -18,7 +18,7 @@ from chainrule.ops import native
 from chainrule.ops.matmul import CHANGED, SameBits, rowwise
 from chainrule.ops.modules import Forward
 from chainrule.ops.native import build
-from chainrule.ops.sealed import handed_down, is_default, within
+from chainrule.ops.sealed import is_default, with_variable, within
 
 T = TypeVar("T")
 Product = Callable[[Tensor, Tensor, Tensor | None], Tensor]
@@ -50,7 +50,7 @@ class Linears:
 
     def by(self, product: Product, run: Callable[[], T]) -> T:
         """The result of `run`, with the products of linear layers computed by `product`."""
-        return handed_down(_PRODUCT, product, run)
+        return with_variable(_PRODUCT, product, run)
 
     def with_same_bits(self, run: Callable[[], T]) -> T:
         """The result of `run` as within `SameBits`. The first call finds out whether replacing linear layers is sufficient."""
@@ -80,7 +80,7 @@ _INSIDE: ContextVar[bool] = ContextVar("within a replaced layer", default=False)
 
 def _marked(x: Tensor, weight_MK: Tensor, bias_M: Tensor | None) -> Tensor:
     """`same_bits`, marked for `_Others` as the work of a replaced layer."""
-    return handed_down(_INSIDE, True, partial(same_bits, x, weight_MK, bias_M))
+    return with_variable(_INSIDE, True, partial(same_bits, x, weight_MK, bias_M))
 
 
 def _by_product(layer: nn.Linear) -> Forward:

@@ -82,7 +82,7 @@ def between(enter: Callable[[], object], leave: Callable[[], object], run: Calla
         leave()
 
 
-def handed_down(variable: ContextVar[V], value: V, run: Callable[[], T]) -> T:
+def with_variable(variable: ContextVar[V], value: V, run: Callable[[], T]) -> T:
     """The result of `run` with a context variable set, which modules and attention read."""
     token = variable.set(value)
     try:
