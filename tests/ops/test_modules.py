@@ -13,7 +13,7 @@ from transformers.activations import ACT2FN
 
 from chainrule.models.causal import PretrainedModel
 from chainrule.ops import native
-from chainrule.ops.modules import _activation_of, stand_in
+from chainrule.ops.modules import _activation_of, replace_modules
 
 pytestmark = pytest.mark.skipif(not native.status(), reason=f"no compiled kernels: {native.status().reason}")
 
@@ -41,7 +41,7 @@ class Gated(nn.Module):
 
 def names(module: nn.Module) -> set[str]:
     """The classes of the parts that are replaced."""
-    return {type(part).__name__ for part in stand_in(nn.ModuleList([copy.deepcopy(module)]))}
+    return {type(part).__name__ for part in replace_modules(nn.ModuleList([copy.deepcopy(module)]))}
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_hidden_states_agree_with_those_of_the_own_modules(name: str, monkeypatc
     model = PretrainedModel(own, name)
     assert model.trunk is not own.base_model
     with monkeypatch.context() as patch:
-        patch.setattr("chainrule.models.causal.stand_in", lambda trunk: [])
+        patch.setattr("chainrule.models.causal.replace_modules", lambda trunk: [])
         without = PretrainedModel(own, name)
         assert without.trunk is not model.trunk
     embeddings = model.embed(torch.arange(2, 50))[None]

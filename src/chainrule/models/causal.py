@@ -20,7 +20,7 @@ from chainrule.models.transformer import Network, again, sharing_weights
 from chainrule.models.trunk import takes, trunk_of
 from chainrule.ops.linear import FEW, Linears, few_rows
 from chainrule.ops.matmul import STEPS
-from chainrule.ops.modules import stand_in
+from chainrule.ops.modules import replace_modules
 from chainrule.ops.sealed import with_variable, within
 
 T = TypeVar("T")
@@ -72,7 +72,7 @@ class PretrainedModel(Network):
     def _prepare(self, trunk: nn.Module) -> None:
         super()._prepare(trunk)
         _hand_on_positions(trunk)
-        stand_in(trunk)
+        replace_modules(trunk)
         self.linears = Linears(trunk)
 
     def set_attention(self, implementation: str) -> bool:

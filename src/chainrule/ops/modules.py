@@ -31,7 +31,7 @@ SCALES = (1e-4, 1e-2, 1.0, 30.0, 1e3, 1e4)  # of the trial's numbers: a clamp sh
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2.0**-6}  # relative to the largest number: a few roundings
 
 
-def stand_in(trunk: nn.Module) -> list[nn.Module]:
+def replace_modules(trunk: nn.Module) -> list[nn.Module]:
     """Replace the modules that a kernel can compute in a trunk that belongs to the caller alone. Returns those modules."""
     replacements: list[tuple[nn.Module, Forward]] = []
     if native.supports(torch.zeros(1, dtype=torch.float32, device="cpu")):
