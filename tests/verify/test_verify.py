@@ -317,7 +317,7 @@ def _(lm: LanguageModel, monkeypatch: Patch) -> None:
 SAYS = {
     "a doubled start": "those with the start symbol doubled",
     "a dropped start": "those with the start symbol absent",
-    "EOS for BOS": "those with the start symbol EOS instead",
+    "EOS for BOS": "those with the start symbol EOS in its place",
     "rows read one position early": "the prefix that is 1 token shorter: targets are shifted",
     "raw logits added": "logits are used instead of their log-softmax",
     "a shortlist normaliser": "leaves out a part of the vocabulary",
@@ -361,7 +361,7 @@ def test_start_symbols_that_disagree_wildly():
     assert report.passed, str(report)
     assert report["start symbol"].status == "warn"
     moved = report["start symbol"].details["moved"]
-    assert abs(moved["EOS instead"]) > 12
+    assert abs(moved["EOS in its place"]) > 12
     assert f"moves 23 factors by many nats (absent {moved['absent']:+.1f}, doubled" in report["start symbol"].says
 
 

@@ -146,7 +146,7 @@ def _start_symbols(m: ModelUnderTest) -> dict[str, list[int]]:
     ):
         ids = [i for i in (own, *(of_config if isinstance(of_config, list) else [of_config])) if isinstance(i, int)]
         if ids and ids[:1] != named and 0 <= ids[0] < model.embeddings:
-            symbols[f"{name} instead"] = ids[:1]
+            symbols[f"{name} in its place"] = ids[:1]  # a key of the JSON report
     return symbols
 
 
