@@ -39,7 +39,7 @@ def raised(function: Any, *args: Any) -> bool:
 
 
 def check(function: Any, *args: Any) -> None:
-    """The bounds are checked before the function runs, and refuse what the function refuses."""
+    """The bounds are checked before the function runs, and refuse the same indices."""
     ran: list[int] = []
     guarded = bounded(lambda *a: ran.append(1), BOUNDS[function])
     assert raised(guarded, *args) == raised(function, *args), (function, args)

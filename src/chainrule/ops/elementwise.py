@@ -34,7 +34,7 @@ def evenly(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 
 def _padded(size: int) -> int:
-    """The least number of elements, not less than `size`, of which every thread gets a multiple of LANES."""
+    """The least number of elements, at least `size`, that gives every thread a multiple of LANES."""
     while size % (share := LANES * min(torch.get_num_threads(), -(-size // GRAIN) or 1)):
         size += -size % share
     return size

@@ -34,7 +34,7 @@ def usual_rows(model: Any) -> int:
 
 
 class SameBits(TorchFunctionMode):
-    """Within this mode, the bits of a row depend neither on the other rows or their number, nor on torch's default dtype."""
+    """Within this mode, the bits of a row do not depend on the other rows, their number or torch's default dtype."""
 
     def __torch_function__(self, func: Callable, types: Any, args: tuple = (), kwargs: Mapping[str, Any] | None = None) -> Any:
         return SAME.get(func, func)(*args, **(kwargs or {}))

@@ -61,7 +61,7 @@ def _replacement(module: nn.Module, tried: dict[Any, int | None]) -> Forward | N
 
 
 def _kind(module: nn.Module) -> Any:
-    """Everything but the values of its weights that may decide what a module computes."""
+    """Everything but the values of the weights that may decide which function a module computes."""
     settings = [
         (name, value if isinstance(value, _PLAIN) else id(value)) for name, value in vars(module).items() if name[0] != "_"
     ]
@@ -145,8 +145,8 @@ def _agrees(module: nn.Module, forward: Forward, width: int) -> bool:
         return False
 
 
-def _close(found: Any, own: Any) -> bool:
+def _close(result: Any, own: Any) -> bool:
     """Whether they agree to rounding, relative to the largest number of each column of rows, with the same infinities."""
-    if not isinstance(own, Tensor) or own.dtype not in TOLERANCE or (found.dtype, found.shape) != (own.dtype, own.shape):
+    if not isinstance(own, Tensor) or own.dtype not in TOLERANCE or (result.dtype, result.shape) != (own.dtype, own.shape):
         return False
-    return same_but_rounding(found.float(), own.float(), TOLERANCE[own.dtype], (0, -1) if own.ndim > 1 else (0,))
+    return same_but_rounding(result.float(), own.float(), TOLERANCE[own.dtype], (0, -1) if own.ndim > 1 else (0,))

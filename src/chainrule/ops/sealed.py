@@ -70,9 +70,9 @@ def _sealed(run: Callable[[], T]) -> T:
 
 
 def between(enter: Callable[[], object], leave: Callable[[], object], run: Callable[[], T]) -> T:
-    """The result of `run` between two calls into C, of which the second is always made.
+    """The result of `run` between two calls into C. The second call is always made.
 
-    Python checks for interrupts after calls and on backward jumps: never between entering `try` and the call of `enter`, nor
+    Python checks for interrupts after calls and on backward jumps: never between entering `try` and the call of `enter`, or
     between `run` and the call of `leave`. So both must be written in C; a Python function could be interrupted inside.
     """
     try:
@@ -92,7 +92,7 @@ def with_variable(variable: ContextVar[V], value: V, run: Callable[[], T]) -> T:
 
 
 def guarded(make: Callable[[], Any], run: Callable[[], T]) -> T:
-    """The result of `run` under one of torch's guards written in C, some of which take effect on construction.
+    """The result of `run` under one of torch's guards written in C. Some of them take effect on construction.
 
     A guard whose assignment is interrupted is destroyed at once, which undoes its effect.
     """
@@ -237,7 +237,7 @@ _ON_GPU = FACTORIES | BOUNDED | CONVOLUTIONS
 
 
 def unless_memory(error: Exception) -> None:
-    """Raises the error again if memory ran out or a GPU has stopped, since then it says nothing about what was tried."""
+    """Raises the error again if memory ran out or a GPU has stopped, since then it says nothing about the module that was tried."""
     of_the_machine = MemoryError | torch.OutOfMemoryError | torch.AcceleratorError
     if isinstance(error, of_the_machine) or "can't allocate memory" in str(error):
         raise error
