@@ -237,7 +237,7 @@ _ON_GPU = FACTORIES | BOUNDED | CONVOLUTIONS
 
 
 def unless_memory(error: Exception) -> None:
-    """Raises the error again if memory ran out or a GPU has stopped, since then it says nothing about the module that was tried."""
+    """Raises the error again if memory ran out or a GPU has stopped: it then says nothing about the module that was tried."""
     of_the_machine = MemoryError | torch.OutOfMemoryError | torch.AcceleratorError
     if isinstance(error, of_the_machine) or "can't allocate memory" in str(error):
         raise error
