@@ -313,9 +313,9 @@ def test_a_killed_process_leaves_nothing_for_long(fresh: Fresh, monkeypatch: pyt
         "build.SOURCE = Path(sys.argv[1])\n"
         f"{'compiler._run' if where == 'temporary' else 'os.replace'} = killed\n"
     )
-    given = os.environ | {"TMPDIR": str(temporary)}
+    environment = os.environ | {"TMPDIR": str(temporary)}
     for _ in range(2):
-        assert subprocess.run([sys.executable, "-c", code + "build.status()", build.SOURCE], env=given).returncode == -9
+        assert subprocess.run([sys.executable, "-c", code + "build.status()", build.SOURCE], env=environment).returncode == -9
         assert (
             len(list((temporary if where == "temporary" else kernels).iterdir())) == 1
         )  # the second run has cleared the first one's
@@ -371,7 +371,7 @@ def test_a_compiler_is_ended_with_its_child_processes(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("choice", ["2", "avx512", "no"])
-def test_an_unknown_choice_is_told(choice: str, fresh: Fresh, monkeypatch: pytest.MonkeyPatch):
+def test_an_unknown_choice_is_reported(choice: str, fresh: Fresh, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("CHAINRULE_NATIVE", choice)
     assert fresh() == build.Kernels(
         False, f"CHAINRULE_NATIVE={choice} is none of 0 (no kernels), 1 (as without it) and avx2 (no AVX-512)"

@@ -17,7 +17,7 @@ from chainrule.ops.native import build
 from chainrule.ops.native.arguments import SUFFIX, WIDE, demand, empty, function, is_plain, supports, threads
 from chainrule.ops.native.tables import DEEPEST, check
 
-WIDEST, COLUMNS = 256, 8  # most numbers of a head, and what the width of values must divide by (WIDEST and STEP in kernels.c)
+WIDEST, COLUMNS = 256, 8  # most numbers of a head; divisor of the width of values (WIDEST and STEP in kernels.c)
 
 
 class _Attention(ctypes.Structure):

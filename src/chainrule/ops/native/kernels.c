@@ -1,7 +1,7 @@
-/* What a network computes besides matrix products, each in one pass over memory, and two products that PyTorch lacks.
+/* Operations of a network other than matrix products, each in one pass over memory, and two products that PyTorch lacks.
 
-   Every row, or every number, is computed independently and in one order, whatever its neighbours and its thread: its bits
-   depend on nothing else. Vectors are padded with zeros at the end of a row, so that all numbers go through the same code.
+   Every row, or every number, is computed independently and in one order: its bits do not depend on its neighbours or
+   its thread. Vectors are padded with zeros at the end of a row, so that all numbers go through the same code.
    Contraction into fused multiply-adds is the compiler's choice, and the same for all lanes.
 
    Suffix f: float32. Suffix b: bfloat16 in memory, computed in float32 and rounded once, at the end. */
@@ -332,7 +332,7 @@ int product_b(const bf16 *h, const bf16 *weight, float *z, long stride, long row
 
 /* Attention of rows to their paths, with one query per lane: scores, softmax and values need no sum across lanes, and keys
    and values are read in place. Keys are read by depth, BLOCK at a time from depth 0, and running sums are rescaled when a
-   block raises the maximum. Which terms a query sums, and in which order, depends on its own path alone. */
+   block raises the maximum. The terms that a query sums, and their order, depend on its own path alone. */
 enum {
     BLOCK = 64,                  /* keys at a time */
     VECTORS = 3,                 /* of queries */

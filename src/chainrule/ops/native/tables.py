@@ -58,33 +58,31 @@ def check(table_B6: Ints, task_A2: Ints, place: Ints, rows: int, share: int, lan
         raise ValueError(f"place names the key {last.keys - 1}, and there are {keys}")
 
 
-def _check_tiles(table_B6: Ints, places: int, rows: int) -> None:
+def _check_tiles(table_B6: Ints, entries: int, rows: int) -> None:
     row, count, depth, far, fars, near = table_B6.T
-    _refuse(
-        "tile {} has its rows {} outside the {}", (row < 0) | (count < 1) | (row > rows) | (count > rows - row), table_B6, rows
-    )
-    _refuse("tile {} has its depth {} outside the {}", (depth < 0) | (depth > DEEPEST - count), table_B6, DEEPEST)
-    outside = (far < 0) | (fars < 0) | (far > places) | (fars > places - far)
-    _refuse("tile {} has its far places {} outside the {}", outside, table_B6, places)
-    outside = (near < 0) | (near > places) | (depth + count - fars > places - near)
-    _refuse("tile {} has its near places {} outside the {}", outside, table_B6, places)
+    outside = (row < 0) | (count < 1) | (row > rows) | (count > rows - row)
+    _refuse(outside, table_B6, "tile", f"rows outside the {rows} rows")
+    _refuse((depth < 0) | (depth > DEEPEST - count), table_B6, "tile", f"depths outside the {DEEPEST} depths")
+    outside = (far < 0) | (fars < 0) | (far > entries) | (fars > entries - far)
+    _refuse(outside, table_B6, "tile", f"far keys outside the {entries} entries of place")
+    outside = (near < 0) | (near > entries) | (depth + count - fars > entries - near)
+    _refuse(outside, table_B6, "tile", f"near keys outside the {entries} entries of place")
 
 
-def _refuse(message: str, wrong_B: Bools, table: Ints, bound: int) -> None:
-    if wrong_B.any():
-        first = int(wrong_B.argmax())
-        raise ValueError(message.format(first, table[first].tolist(), bound) + " there are")
+def _refuse(wrong: Bools, table: Ints, kind: str, problem: str) -> None:
+    """Raises ValueError for the first wrong line of a table of tiles or tasks."""
+    if wrong.any():
+        first = int(wrong.argmax())
+        raise ValueError(f"{kind} {first} has {problem}: {table[first].tolist()}")
 
 
 def _check_tasks(table_B6: Ints, task_A2: Ints, rows: int, share: int, lanes: int) -> None:
     """Every lane, a row in one head of a group, must belong to exactly one task."""
     tile_A, first_A = task_A2.T
-    _refuse("task {} has its tile {} outside the {}", (tile_A < 0) | (tile_A >= len(table_B6)), task_A2, len(table_B6))
+    _refuse((tile_A < 0) | (tile_A >= len(table_B6)), task_A2, "task", f"a tile outside the {len(table_B6)} tiles")
     row_A, rows_A = table_B6[tile_A, 0], table_B6[tile_A, 1]
     left_A = rows_A * share - first_A
-    _refuse(
-        "task {} has its first lane {} outside the lanes of its tile, of which", (first_A < 0) | (left_A < 1), task_A2, share
-    )
+    _refuse((first_A < 0) | (left_A < 1), task_A2, "task", f"a first lane outside its tile, with {share} lanes per row")
     start_A = row_A * share + first_A
     covered = _covered(start_A, start_A + np.minimum(left_A, lanes), rows * share)
     if (covered != 1).any():
