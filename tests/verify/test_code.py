@@ -125,12 +125,12 @@ def test_incomplete_and_damaged_codes(tiny_folder):
         (b"", "no code of chainrule"),
         (b"chainrule", "no code of chainrule"),
         (b"%PDF-1.4 ...", r"begins with b'%PDF-1.4"),
-        (raw[:40], "its second line is not what"),
-        (raw[: -len(payload)], "cut short: 0 of"),
-        (raw[:-3], rf"cut short: {len(payload) - 3} of {len(payload)} bytes"),
-        (raw + b"x", "damaged: its bytes"),
-        (raw[:-1] + bytes([raw[-1] ^ 1]), "damaged: its bytes"),
-        (raw.replace(b'"bits"', b'"bats"'), "its second line is not what"),
+        (raw[:40], "its second line is not a valid header"),
+        (raw[: -len(payload)], "cut short: it has 0 of"),
+        (raw[:-3], rf"cut short: it has {len(payload) - 3} of {len(payload)} bytes"),
+        (raw + b"x", "damaged: its checksum does not match"),
+        (raw[:-1] + bytes([raw[-1] ^ 1]), "damaged: its checksum does not match"),
+        (raw.replace(b'"bits"', b'"bats"'), "its second line is not a valid header"),
     ]:
         with pytest.raises(InputError, match=says):
             Code.from_bytes(broken)
@@ -138,7 +138,7 @@ def test_incomplete_and_damaged_codes(tiny_folder):
         damaged = raw.replace(header, json.dumps(json.loads(header) | {key: value}).encode())
         with pytest.raises(InputError, match="damaged"):
             Code.from_bytes(damaged)
-    with pytest.raises(InputError, match="does not give its text back"):
+    with pytest.raises(InputError, match="does not decode to its text"):
         decode(lm, replace(encode(lm, TEXT), tokens=encode(lm, TEXT).tokens + 5))
 
 
@@ -205,7 +205,7 @@ def test_a_header_is_checked_even_if_its_checksum_matches(coded_text, values):
 
 
 def test_invalid_fields_are_named(coded_text):
-    with pytest.raises(InputError, match=r"not what chainrule writes there \(given, tokens\)"):
+    with pytest.raises(InputError, match=r"not a valid header \(given, tokens\)"):
         Code.from_bytes(forged(coded_text, given=None, tokens=-1))
 
 
@@ -218,7 +218,7 @@ def test_invalid_fields_are_named(coded_text):
     ids=lambda line: repr(line[:12]),
 )
 def test_a_line_that_is_not_a_header(line):
-    with pytest.raises(InputError, match="its second line is not what"):
+    with pytest.raises(InputError, match="its second line is not a valid header"):
         Code.from_bytes(MAGIC + line + b"\n")
 
 
@@ -231,7 +231,7 @@ def test_a_header_has_one_spelling(coded_text):
 
 def test_extra_bytes_after_the_code(coded_text):
     payload = coded_text.split(b"\n", 2)[2]
-    with pytest.raises(InputError, match="its bytes are not those"):
+    with pytest.raises(InputError, match="its checksum does not match"):
         Code.from_bytes(forged(coded_text, payload + b"\0"))
     with pytest.raises(InputError, match=r"has \d+ bytes, which do not hold \d+ bits"):
         Code.from_bytes(forged(coded_text, payload + b"\0", bytes=len(payload) + 1))
@@ -287,7 +287,7 @@ def test_a_digest_of_bytes_that_are_not_a_text(letters, monkeypatch):
     """The bytes of tokens need not be valid UTF-8, and a forged code may have their digest."""
     lm, raw = letters
     monkeypatch.setattr("chainrule.verify.code._bytes", lambda *_: b"\xff\xfe")
-    with pytest.raises(InputError, match="does not give its text back"):
+    with pytest.raises(InputError, match="does not decode to its text"):
         decode(lm, Code.from_bytes(forged(raw, text_sha256=hashlib.sha256(b"\xff\xfe").hexdigest())))
 
 

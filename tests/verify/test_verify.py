@@ -373,7 +373,7 @@ def test_texts_that_the_tokenizer_changes():
     assert report["tokenizer"].status == "warn"
     assert "1 of them are changed by the tokenizer" in report["tokenizer"].says
     small = tiny("llama").lm
-    with pytest.raises(InputError, match=r"ids up to \d+, and the model knows those below 61"):
+    with pytest.raises(InputError, match=r"ids go up to \d+, and the model's are below 61"):
         LanguageModel(small.model, wordpiece(), engine=small.engine).verify()
 
 

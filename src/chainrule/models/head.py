@@ -19,7 +19,7 @@ TILE = 4096  # columns at a time, so that a tile of logits and its slice of the 
 
 
 class LinearHead:
-    """z = softcap(scale · (h Wᵀ + b)), in float32 whatever the weights' type: logits are never rounded to bfloat16."""
+    """z = softcap(scale · (h Wᵀ + b)), in float32, or in float64 for float64 weights; logits are never rounded to bfloat16."""
 
     tile = TILE
 

@@ -46,7 +46,7 @@ Progress = Callable[[int, int], None]  # tokens done, tokens in total
 
 @dataclass(frozen=True)
 class Code:
-    """The code of a text: the first `bits` of `payload`, and what decoding needs besides the model."""
+    """The code of a text: the first `bits` of `payload`, and the data that decoding needs besides the model."""
 
     payload: bytes
     bits: int
@@ -70,9 +70,9 @@ class Code:
         header = _header(line if newline else b"")
         digest, size = header.pop("sha256"), header["bytes"]
         if len(payload) < size:
-            raise InputError(f"the code is cut short: {len(payload)} of {size} bytes are here")
+            raise InputError(f"the code is cut short: it has {len(payload)} of {size} bytes")
         if len(payload) > size or _checksum(header, payload) != digest:
-            raise InputError("the code is damaged: its bytes are not those that its checksum was made of")
+            raise InputError("the code is damaged: its checksum does not match its bytes")
         if size != -(-header["bits"] // 8):
             raise InputError(f"the code is damaged: it has {size} bytes, which do not hold {header['bits']} bits")
         del header["bytes"]
@@ -91,8 +91,7 @@ def _header(line: bytes) -> dict[str, Any]:
         if not wrong:
             return header
     raise InputError(
-        "the code is damaged, or cut short: its second line is not what chainrule writes there"
-        + (f" ({', '.join(wrong)})" if wrong else "")
+        "the code is damaged, or cut short: its second line is not a valid header" + (f" ({', '.join(wrong)})" if wrong else "")
     )
 
 
@@ -127,7 +126,7 @@ def encode(lm: Language, text: str, progress: Progress | None = None) -> Code:
     if len(ids) <= first:
         raise InputError(f"the text has {len(ids)} tokens, and {first + 1} or more are needed: give a longer one")
     if not spells(text, [_bytes(tokenizer, ids)]):
-        raise InputError("the tokenizer changes this text (its tokens do not spell it), so no code could bring it back")
+        raise InputError("the tokenizer changes this text (its tokens do not spell it), so it cannot be decoded exactly")
     encoder = ArithmeticEncoder()
     steps = _distributions(lm, ids, first, len(ids), progress)
     for i, logprob_V in enumerate(steps, first):
@@ -146,7 +145,7 @@ def decode(lm: Language, code: Code, progress: Progress | None = None) -> str:
         ids.append(decoder.decode(shares(logprob_V)))  # before the next distribution is computed
         if decoder.bits > code.bits:
             raise InputError(
-                f"the code does not give its text back: its {code.bits:,} bits are used up after {len(ids):,} of "
+                f"the code does not decode to its text: its {code.bits:,} bits are used up after {len(ids):,} of "
                 f"{code.tokens:,} tokens, so it is damaged, or this machine computes other bits than the one that made it"
             )
     raw = _bytes(tokenizer, ids)
@@ -154,11 +153,11 @@ def decode(lm: Language, code: Code, progress: Progress | None = None) -> str:
         if _digest(text) == code.text_sha256:
             with suppress(UnicodeDecodeError):
                 return text.decode()
-    raise InputError("the code does not give its text back: this machine computes other bits than the one that made it")
+    raise InputError("the code does not decode to its text: this machine computes other bits than the one that made it")
 
 
 def _check_tokens(lm: Language, code: Code) -> None:
-    """Raises InputError if the code is too short for its tokens, of which each leaves the other V − 1 a count of at least 1."""
+    """Raises InputError if the code is too short for its tokens: each leaves the other V − 1 tokens counts of at least 1."""
     size, first = lm.model.head.size, int(lm.start.id is None)
     if len(code.given) != first or any(not 0 <= i < size for i in code.given) or code.tokens <= first:
         raise InputError(

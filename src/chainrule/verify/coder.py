@@ -1,8 +1,8 @@
 """An arithmetic coder: the length of a code is −log2 of the probability of its sequence.
 
 Each symbol narrows an interval in proportion to its share of TOTAL; the code is the shortest binary fraction in the final
-interval. The interval has 64 bits, of which leading bytes are output as soon as they are known, except for a carry, which may
-still propagate back through them. At least 56 bits are always in use, so a step costs less than 2^−24 bits over its share.
+interval. The interval has 64 bits. Its leading bytes are output as soon as they are known; only a carry may still propagate
+back through them. At least 56 bits are always in use, so a step costs less than 2^−24 bits over its share.
 
 Source: Witten, Neal and Cleary, "Arithmetic coding for data compression", CACM 30 (1987); carries as in Martin's range coder.
 """

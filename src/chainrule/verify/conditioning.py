@@ -20,7 +20,7 @@ MARGIN = 1e-3  # of a correlation: prefixes with such similar distributions are 
 
 
 def causality(m: ModelUnderTest) -> Finding:
-    """Changing later tokens changes no earlier factor, nor the distribution that the first changed token is read from."""
+    """Changing later tokens changes no earlier factor and not the distribution of the first changed token."""
     ids, error, positions = m.ids_T, 0.0, 0
     original = _at_each_position(m, ids)
     for cut in sorted({max(1, len(ids) // 4), max(1, len(ids) // 2), len(ids) - 1}):
@@ -63,18 +63,18 @@ def embeddings(m: ModelUnderTest) -> Finding:
 def shift(m: ModelUnderTest) -> Finding:
     """Every factor agrees with the model's own forward of its prefix: separate forwards, one for each prefix.
 
-    Prefixes are matched by the correlation of K log probabilities, which neither a normaliser nor a scale can change.
+    Prefixes are matched by the correlation of K log probabilities, which a normaliser or a scale cannot change.
     """
-    found_PK = m.scored_PK
-    own_PK = np.stack([m.own(m.ids_T[: p + 1])[-1, m.token_K] for p in range(len(found_PK))])
-    fit_PP = _correlations(found_PK, own_PK)
+    scored_PK = m.scored_PK
+    own_PK = np.stack([m.own(m.ids_T[: p + 1])[-1, m.token_K] for p in range(len(scored_PK))])
+    fit_PP = _correlations(scored_PK, own_PK)
     here_P = fit_PP.diagonal()
     other_PP = fit_PP - np.where(np.eye(len(fit_PP), dtype=bool), np.inf, 0)
     varies_P = (own_PK != own_PK[:, :1]).any(-1)
-    gap = distance(found_PK, own_PK)
+    gap = distance(scored_PK, own_PK)
     wrong_P = varies_P & ~((here_P >= other_PP.max(-1) - MARGIN) & (here_P > 0.5))
     return Finding(
-        f"{len(found_PK)} positions × {found_PK.shape[1]} tokens: each fits the separate forward of its own prefix best "
+        f"{len(scored_PK)} positions × {scored_PK.shape[1]} tokens: each fits the separate forward of its own prefix best "
         f"(log Pr within {gap:.1e} nats)",
         float(wrong_P.sum()),
         unit="positions",

@@ -91,16 +91,16 @@ def dtype(m: ModelUnderTest) -> Finding:
     """Log-ratios of probabilities, against the model's own forward in float64, or in the widest type that is possible."""
     if not isinstance(m.model, PretrainedModel):
         return Finding("a table is looked up, not computed")
-    own, reference, found_PK = name_of(m.model.dtype), m.reference, centred(m.scored_PK)
+    own, reference, scored_PK = name_of(m.model.dtype), m.reference, centred(m.scored_PK)
     notes = [] if reference.dtype == m.model.dtype else [f"the model's own {own} forward is {m.own_error:.1e} off"]
     if m.model.dtype.itemsize < 4 and reference.dtype == torch.float64:
         wide_PK = centred(m.own(m.ids_T[:-1], torch.float32)[:, m.token_K])
-        notes.append(f"its float32 forward and this one are {distance(found_PK, wide_PK):.1e} apart")
+        notes.append(f"its float32 forward and this one are {distance(scored_PK, wide_PK):.1e} apart")
     notes += ["with eager attention, whose softmax is float32"] if m.eager else []
     return Finding(
-        f"{found_PK.size} log-ratios of probabilities in {own}, against the model's own forward in "
+        f"{scored_PK.size} log-ratios of probabilities in {own}, against the model's own forward in "
         f"{name_of(reference.dtype)}{reference.why}" + (f" ({'; '.join(notes)})" if notes else ""),
-        distance(found_PK, centred(reference.logprob_PV[:, m.token_K])),
+        distance(scored_PK, centred(reference.logprob_PV[:, m.token_K])),
         m.rounding,
         cause=f"something is computed in a narrower type than {own}: a product, the attention, the log-softmax",
         details={"own": m.own_error},

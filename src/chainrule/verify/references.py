@@ -243,8 +243,8 @@ class ModelUnderTest:
         most = max((int(ids.max()) for ids in encoded if len(ids)), default=0)
         if most >= self.model.head.size:
             raise InputError(
-                f"the tokenizer gives ids up to {most}, and the model knows those below {self.model.head.size}: they do not "
-                "belong together"
+                f"the tokenizer's ids go up to {most}, and the model's are below {self.model.head.size}: "
+                "use the tokenizer of this model"
             )
         return used, encoded
 

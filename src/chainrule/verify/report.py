@@ -16,12 +16,12 @@ MARKS = {"pass": "pass", "fail": "FAIL", "follows": "follows", "warn": "warn", "
 class Finding:
     """The result of one check. It failed if `error` exceeds `tolerance`; an error of None means that it does not apply."""
 
-    checked: str  # what was compared with what, and how often
+    checked: str  # the numbers that were compared, and how many
     error: float | None = None  # the largest
     tolerance: float = 0.0
     unit: str = "nats"
     cause: str = ""  # the likely cause of a failure
-    warning: str = ""  # something to know although it is not a failure
+    warning: str = ""  # a note that is not a failure
     details: dict[str, Any] = field(default_factory=dict)
 
 
