@@ -1,4 +1,4 @@
-"""Every compiled kernel on random shapes against float64: a script, to be run with other kernels, memory or compilers.
+"""A script that checks every compiled kernel on random shapes against float64, with any instruction set or compiler.
 
     python tests/native_shapes.py [--count 30] [--seed 0] [--guard] [--threads 1]
 
@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from chainrule.ops import native
-from chainrule.ops.native import build, calls
+from chainrule.ops.native import arguments, attention_calls, build, calls
 
 ROUNDING = {torch.float32: 2e-6, torch.bfloat16: 2.0**-8}
 Array = TypeVar("Array", Tensor, np.ndarray)
@@ -33,7 +33,7 @@ _C.mprotect.argtypes, _C.munmap.argtypes = [c_void_p, c_size_t, c_int], [c_void_
 
 
 class Guarded:
-    """Copies of arrays that end (or begin) where a page begins (or ends) that cannot be touched."""
+    """Copies of arrays that end (or start) exactly at an inaccessible page."""
 
     def __init__(self, at_end: bool) -> None:
         self.at_end, self.mapped = at_end, []
@@ -76,7 +76,7 @@ def compare(what: str, found: Tensor, want: Tensor, rounding: float | None = Non
 
 
 class Shapes:
-    """One random call of each kernel after the other."""
+    """A random call of each kernel."""
 
     def __init__(self, seed: int, place: Cloze) -> None:
         self.random, self.place = random.Random(seed), place
@@ -144,7 +144,7 @@ class Shapes:
         compare("product", out, x.double() @ weight.double().T, 1e-5)
 
     def attention(self) -> None:
-        """Tiles of any depths, whose far and near places fill the table to its end."""
+        """Tiles of random depths, whose far and near keys fill the table to its end."""
         pick, dtype = self.random, self.dtype()
         groups, share, keys = pick.randint(1, 3), pick.choice([1, 2, 3, 9]), pick.randint(1, 200)
         width, value_width = pick.choice([1, 5, 16, 64, 256]), pick.choice([8, 24, 64, 256])
@@ -198,14 +198,14 @@ def main() -> None:
     options.add_argument("--guard", action="store_true")
     given = options.parse_args()
     torch.set_num_threads(given.threads)
-    calls.SMALL = 0  # threads share these out as well
+    arguments.SMALL = 0  # several threads for small shapes too
     found = build.status()
     if not found:
         raise SystemExit(f"no compiled kernels: {found.reason}")
     if given.guard:
-        empty = calls._empty
+        empty = arguments.empty
         for place in (Guarded(at_end=True), Guarded(at_end=False)):
-            calls._empty = lambda *how, place=place: place(empty(*how))
+            calls.empty = attention_calls.empty = lambda *how, place=place: place(empty(*how))
             run(given.count, given.seed, place)
     else:
         run(given.count, given.seed, lambda array: array)

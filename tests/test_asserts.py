@@ -18,7 +18,7 @@ from chainrule import LanguageModel, TableModel
 from chainrule.engine.attention import triton
 from chainrule.engine.decoding.tree import ForestTree, token_feed
 from chainrule.files import csv_rows
-from chainrule.verify.references import Subject
+from chainrule.verify.references import ModelUnderTest
 
 SOURCE = Path(chainrule.__file__).parent
 
@@ -69,4 +69,4 @@ def test_a_python_without_csv(spec: object, monkeypatch: pytest.MonkeyPatch):
 def test_a_table_is_not_widened():
     lm = LanguageModel(TableModel(["A", "B"], {"": [0, 0]}, back_off=True))
     with pytest.raises(TypeError, match="a TableModel has no weights to widen"):
-        Subject.trial(SimpleNamespace(model=lm.model), torch.float64)  # pyrefly: ignore
+        ModelUnderTest.trial(SimpleNamespace(model=lm.model), torch.float64)  # pyrefly: ignore

@@ -26,13 +26,13 @@ pytest.importorskip("triton", reason="the fused head needs Triton")
 CUDA = torch.cuda.is_available()
 DEVICE = "cuda" if CUDA else "cpu"
 needs_cuda = pytest.mark.skipif(not CUDA, reason="needs a CUDA device")
-pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning:triton")  # the interpreter computes what is then masked out
+pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning:triton")  # the interpreter computes masked-out values too
 
 
 class OneOrder:
-    """NumPy, as the interpreter uses it, with products that add up term by term.
+    """NumPy, as the interpreter uses it, with products that are summed term by term.
 
-    Those of its BLAS have other bits in other rows and columns on some processors, and would hide whether the kernels' own do.
+    On some processors, bits of BLAS products depend on the row and column, which would hide whether those of the kernels do.
     """
 
     def __getattr__(self, name: str):
@@ -45,7 +45,7 @@ class OneOrder:
 
 @pytest.fixture(autouse=True, scope="module")
 def tiny_tiles():
-    """Without a GPU: the interpreter for this module alone, and tiles and splits that small matrices have several of."""
+    """Without a GPU: the interpreter for this module alone, and tiles and splits so small that small matrices have several."""
     with pytest.MonkeyPatch.context() as patch:
         if not CUDA:
             interpreted(patch)
@@ -58,7 +58,7 @@ def tiny_tiles():
 
 @dataclass
 class Case:
-    """A head, hidden states, and what is read off them."""
+    """A head, hidden states, and the factors that are read."""
 
     head: LinearHead
     hidden_RH: Tensor
@@ -85,7 +85,7 @@ def case(
     rows: int, size: int, width: int, factors: int, dtype: torch.dtype = torch.float32, whole: bool = False,
     impossible: float = 0, scale: float = 1.0, softcap: float | None = None, seed: int = 0,
 ) -> Case:  # fmt: skip
-    """`whole`: of small whole numbers, so that logits are exact, and many are equal."""
+    """`whole`: with small integers, so that logits are exact, and many are equal."""
     random = np.random.default_rng(seed)
     draw = (lambda *shape: random.integers(-1, 2, shape)) if whole else (lambda *shape: random.normal(0, 1, shape))
     linear = nn.Linear(width, size, bias=impossible > 0)
@@ -120,7 +120,7 @@ DTYPES = st.sampled_from([torch.float32, torch.bfloat16, torch.float16])
 @settings(max_examples=80)
 @given(st.data())
 def test_any_head(data: st.DataObject):
-    """With equal logits, impossible tokens and whole splits of them, and several factors a row."""
+    """With equal logits, impossible tokens and whole splits of them, and several factors per row."""
     size = data.draw(st.integers(1, 80), "size")
     top = data.draw(st.integers(0, min(3, size)), "top")
     this = case(
@@ -135,7 +135,7 @@ def test_any_head(data: st.DataObject):
 @pytest.mark.parametrize("softcap", [None, 30.0])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_real_numbers(dtype: torch.dtype, softcap: float | None):
-    """As good as the plain path; a softcap keeps small logits exact too."""
+    """As accurate as the plain readout, also for small logits under a softcap."""
     this = case(20, 75, 33, 30, dtype, softcap=softcap, scale=0.3)
     check(this, this.read(3), 3, 2e-6)
     plain, found = read(this.head, this.hidden_RH, this.row_F, this.token_F, 3), this.read(3)
@@ -144,7 +144,7 @@ def test_real_numbers(dtype: torch.dtype, softcap: float | None):
 
 
 def test_small_logits_under_a_softcap_keep_their_digits():
-    """A tanh by the quotient alone is off by 30 · 6e-8 here, which is all there is of these logits."""
+    """A tanh computed as a quotient alone has an error of 30 · 6e-8, which is as large as these logits."""
     this = case(3, 40, 8, 12, scale=1e-5, softcap=30.0)
     found, logits_RV = this.read(), this.logits()
     row_F, token_F = this.row_F.cpu(), this.token_F.cpu()
@@ -163,7 +163,7 @@ def test_the_bits_of_a_row_do_not_depend_on_other_rows(dtype: torch.dtype):
             assert torch.equal(alone, getattr(found, name)[some]), name
 
 
-def test_the_bits_do_not_depend_on_how_the_rows_are_cut_up(monkeypatch: pytest.MonkeyPatch):
+def test_the_bits_do_not_depend_on_how_the_rows_are_sliced(monkeypatch: pytest.MonkeyPatch):
     this = case(40, 75, 33, 60)
     found = this.read(2)
     monkeypatch.setattr(fused, "PARTIALS", 1)
@@ -172,8 +172,8 @@ def test_the_bits_do_not_depend_on_how_the_rows_are_cut_up(monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_a_target_has_the_bits_that_it_has_in_the_sweep(dtype: torch.dtype):
-    """The best token's logit is read off a tile in the sweep, a factor's from the diagonal: equal to the last bit."""
+def test_a_target_has_the_same_bits_as_in_the_sweep(dtype: torch.dtype):
+    """The top token's logit comes from a tile of the sweep, a factor's from a diagonal: equal to the last bit."""
     this = case(40, 75, 33, 1, dtype, softcap=20.0)
     rows = torch.arange(40, device=DEVICE)
     best_R = read_fused(this.head, this.hidden_RH, rows, torch.zeros_like(rows), 1).top_id_Fk[:, 0]
@@ -236,13 +236,13 @@ def test_some_reductions_in_another_order():
 
 
 @pytest.mark.skipif(CUDA, reason="a GPU reads them")
-def test_tensors_of_the_cpu_are_for_the_interpreter_only(monkeypatch: pytest.MonkeyPatch):
+def test_cpu_tensors_need_the_interpreter(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("TRITON_INTERPRET")
     assert not supported(case(1, 40, 8, 1).head)
 
 
 def test_the_kernels_compile_for_an_h100(tmp_path: Path):
-    """Without a GPU: within its shared memory, with one and the same product instruction in all kernels of a type."""
+    """Without a GPU: within its shared memory, with the same product instruction in all kernels of a type."""
     sizes = compiled("head", tmp_path)
     assert len(sizes) == 9
     assert all(size["shared"] <= 227 * 1024 for size in sizes.values())
@@ -258,7 +258,7 @@ def test_a_real_vocabulary_on_cuda(dtype: torch.dtype):
     np.testing.assert_allclose(found.logprob_F.cpu(), plain.logprob_F.cpu(), rtol=0, atol=1e-4)
     np.testing.assert_allclose(found.entropy_F.cpu(), plain.entropy_F.cpu(), rtol=0, atol=1e-3)
     np.testing.assert_allclose(found.top_logprob_Fk.cpu(), plain.top_logprob_Fk.cpu(), rtol=0, atol=1e-4)
-    # Logits differ in their last bits, so a few neighbours change places.
+    # Logits differ in their last bits, so a few neighbours swap ranks.
     assert (found.rank_F - plain.rank_F).abs().max() <= 20
     some = this.row_F == this.row_F[100]
     for name, alone in vars(this.read(5, some)).items():

@@ -14,7 +14,7 @@ from chainrule import InputError, LanguageModel, TableModel
 from chainrule.engine.predictors.causal import CausalPredictor
 from chainrule.generation import generate
 from chainrule.ops.native import build
-from chainrule.ops.native.calls import WIDE
+from chainrule.ops.native.arguments import WIDE
 
 FLOAT32, FLOAT64 = 2e-5, 1e-10  # nats, as in test_engine
 NAMES = ["llama", "gemma2", "qwen3", "gpt2", "mistral"]

@@ -1,4 +1,4 @@
-"""Indices are refused just where PyTorch refuses them on the CPU, since on a GPU it does not: there the process ends."""
+"""Indices are refused exactly where PyTorch refuses them on the CPU. On a GPU it does not, and the device is unusable then."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from torch.nn import functional
 
 from chainrule.models import transformer
 from chainrule.models.causal import PretrainedModel
-from chainrule.ops.bounds import BOUNDED, PLACES, bounded
+from chainrule.ops.bounds import BOUNDED, BOUNDS, bounded
 from chainrule.ops.sealed import Plain, within
 
-GPU = torch.device("cuda")  # named only: nothing is put on it
+GPU = torch.device("cuda")  # a name only: nothing is put on it
 NUMBERS = st.integers(-6, 6)
 X = torch.arange(24.0).view(4, 3, 2)
 
 
 def indices(*shape: int) -> st.SearchStrategy[Tensor]:
-    """Mostly in range, for 4, 3 or 2."""
+    """Indices mostly in range for sizes of 4, 3 and 2."""
     count = torch.Size(shape).numel()
     return st.lists(st.integers(0, 1) | NUMBERS, min_size=count, max_size=count).map(lambda n: torch.tensor(n).view(shape))
 
 
 def raised(function: Any, *args: Any) -> bool:
-    """Whether it refuses an index; what else is wrong with a call is no matter here."""
+    """Whether the call refuses an index; other errors do not count."""
     copies = [each.clone() if isinstance(each, Tensor) else each for each in args]
     try:
         function(*copies)
@@ -39,9 +39,9 @@ def raised(function: Any, *args: Any) -> bool:
 
 
 def check(function: Any, *args: Any) -> None:
-    """The bounds are looked at before the function runs, and refuse what the function refuses."""
+    """The bounds are checked before the function runs, and refuse the same indices."""
     ran: list[int] = []
-    guarded = bounded(lambda *a: ran.append(1), PLACES[function])
+    guarded = bounded(lambda *a: ran.append(1), BOUNDS[function])
     assert raised(guarded, *args) == raised(function, *args), (function, args)
     assert bool(ran) != raised(guarded, *args)
 
@@ -78,10 +78,10 @@ KEYS = st.one_of(
 
 
 @given(st.lists(KEYS, min_size=1, max_size=4), st.booleans())
-def test_items(keys: list[Any], alone: bool):
+def test_items(keys: list[Any], single: bool):
     if sum(key is Ellipsis for key in keys) > 1 or sum(key is not None and key is not Ellipsis for key in keys) > 3:
         return
-    key = keys[0] if alone else tuple(keys)
+    key = keys[0] if single else tuple(keys)
     check(Tensor.__getitem__, X, key)
     check(Tensor.__setitem__, X, key, 0.0)
 
@@ -94,17 +94,17 @@ def test_masks_take_their_dimensions(index: Tensor, whole: bool):
     check(Tensor.index_put_, X, (index,), torch.tensor(0.0))
 
 
-def test_a_network_on_a_gpu_has_its_indices_looked_at(monkeypatch: pytest.MonkeyPatch):
-    """As if it were on one: ids beyond the table do not come to the kernel."""
-    seen: list[str] = []
+def test_the_indices_of_a_network_on_a_gpu_are_checked(monkeypatch: pytest.MonkeyPatch):
+    """On a pretended GPU: ids beyond the table do not reach the kernel."""
+    calls: list[str] = []
 
-    def looked_at(*args: Any, **options: Any) -> Tensor:
-        seen.append("embedding")
+    def checked(*args: Any, **options: Any) -> Tensor:
+        calls.append("embedding")
         return BOUNDED[functional.embedding](*args, **options)
 
     model = PretrainedModel(untouched(CONFIGS["llama"]()), "tiny")
     monkeypatch.setattr(model, "device", GPU)
-    monkeypatch.setattr(Plain, "functions", {functional.embedding: looked_at}, raising=False)
+    monkeypatch.setattr(Plain, "functions", {functional.embedding: checked}, raising=False)
     mode = model.mode(same_bits=False)
     assert mode.functions[functional.embedding] is BOUNDED[functional.embedding]
     assert model.mode().functions[functional.embedding] is BOUNDED[functional.embedding]

@@ -1,4 +1,4 @@
-"""Convolutions on a GPU: computed in float64 and rounded once. Here on the CPU, where the function is the same."""
+"""Convolutions on a GPU are computed in float64 and rounded once. Tested on the CPU, with the same function."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch.nn import functional
 from chainrule.ops.convolution import CONVOLUTIONS
 from chainrule.ops.sealed import Plain, within
 
-GPU = torch.device("cuda")  # named only: nothing is put on it
+GPU = torch.device("cuda")  # a name only: nothing is put on it
 
 
 def test_float32_is_rounded_once():

@@ -1,4 +1,4 @@
-"""Linear layers by another product: few rows against float64, and the bits of `SameBits` without its mode."""
+"""Replaced products of linear layers: few rows against float64, and the bits of `SameBits` without its function mode."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def test_few_rows_against_float64(rows, columns, terms, gap, seed):
     wanted = x.double() @ weight.double().T
     torch.testing.assert_close(out[:, :columns].double(), wanted, atol=1e-5 * terms**0.5, rtol=0)
     assert out[:, columns:].isnan().all()
-    alone = torch.empty(1, columns)
-    native.few_rows(x[-1:].contiguous(), weight, alone)
-    assert torch.equal(alone[0], out[-1, :columns])
+    single = torch.empty(1, columns)
+    native.few_rows(x[-1:].contiguous(), weight, single)
+    assert torch.equal(single[0], out[-1, :columns])
 
 
 @needs_kernels
-def test_what_is_no_case_of_few_rows():
+def test_tensors_that_few_rows_does_not_support():
     x, weight = torch.randn(3, 8), torch.randn(5, 8)
     assert native.supports_few(x, weight)
     assert not native.supports_few(torch.randn(FEW + 1, 8), weight)
@@ -46,7 +46,7 @@ def test_what_is_no_case_of_few_rows():
 
 
 @pytest.mark.parametrize("bias", [False, True])
-def test_layers_are_replaced_only_where_that_is_asked_for(bias, way):
+def test_layers_are_replaced_only_on_request(bias, way):
     layer = nn.Linear(96, 40, bias=bias)
     linears, x = Linears(nn.Sequential(layer)), torch.randn(1, 5, 96)
     own = nn.functional.linear(x, layer.weight, layer.bias)
@@ -62,25 +62,25 @@ def test_layers_are_replaced_only_where_that_is_asked_for(bias, way):
 
 @needs_kernels
 def test_another_thread_keeps_its_own_products():
-    """A text that is scored while another grows: the layers are replaced for both, their products for one."""
+    """A text is scored while another is generated: layers are replaced for both threads, their product for one."""
     layer = nn.Linear(96, 40, bias=False)
-    linears, x, found = Linears(nn.Sequential(layer)), torch.randn(1, 96), []
+    linears, x, outputs = Linears(nn.Sequential(layer)), torch.randn(1, 96), []
     with torch.inference_mode():
         own = layer(x)
 
         def run() -> torch.Tensor:
-            thread = threading.Thread(target=lambda: found.append(layer(x)))
+            thread = threading.Thread(target=lambda: outputs.append(layer(x)))
             thread.start()
             thread.join()
             return layer(x)
 
         assert not linears.by(lambda x, weight, bias: x.new_zeros(1, 40), run).any()
-    assert torch.equal(found[0], own)
+    assert torch.equal(outputs[0], own)
 
 
 @pytest.mark.parametrize("name", ["llama", "gpt2", "gemma2", "gpt_neox"])
 def test_few_rows_have_the_bits_of_the_mode(name, way):
-    """With the layers replaced, or, where more would have to change (GPT-2's products), within the mode as before."""
+    """With replaced layers, or within the mode where other functions would have to change too (GPT-2's products)."""
     model = copy.deepcopy(tiny(name).lm.model)
     x, places = model.embed(torch.arange(11)), torch.arange(11)[None]
     with torch.inference_mode():
@@ -88,4 +88,6 @@ def test_few_rows_have_the_bits_of_the_mode(name, way):
             wanted = model.trunk(inputs_embeds=x[None], use_cache=False, position_ids=places)[0]
         for _ in range(3):
             assert torch.equal(model.hidden(x[None], position_ids=places), wanted)
-    assert model.linears._all == {way == "native" and bool(native.status()): way == "native" and name in ("llama", "gemma2")}
+    assert model.linears._sufficient == {
+        way == "native" and bool(native.status()): way == "native" and name in ("llama", "gemma2")
+    }

@@ -1,4 +1,4 @@
-"""Products whose rows do not depend on their number: held against one product of a whole block."""
+"""Row-invariant products, against one product of a whole block."""
 
 import pytest
 import torch
@@ -19,13 +19,13 @@ def weights(dtype: torch.dtype, bias: bool, terms: int = 96, columns: int = 40) 
 
 
 @given(st.integers(1, 2 * ROWS + 50), st.sampled_from(TYPES), st.booleans(), st.randoms(use_true_random=False))
-def test_a_row_has_the_same_bits_in_any_company(rows: int, dtype: torch.dtype, bias: bool, random):
+def test_a_row_has_the_same_bits_with_any_other_rows(rows: int, dtype: torch.dtype, bias: bool, random):
     weight_KM, bias_M = weights(dtype, bias)
     x_NK = torch.randn(rows, 96, generator=torch.Generator().manual_seed(random.randrange(99))).to(dtype)
     all_NM = rowwise(x_NK, weight_KM, bias_M)
     row = random.randrange(rows)
-    few = slice(row, row + random.randrange(1, 70))
-    assert torch.equal(rowwise(x_NK[few], weight_KM, bias_M), all_NM[few])
+    some = slice(row, row + random.randrange(1, 70))
+    assert torch.equal(rowwise(x_NK[some], weight_KM, bias_M), all_NM[some])
 
 
 @pytest.mark.parametrize("dtype", TYPES)
@@ -35,7 +35,7 @@ def test_the_values_are_those_of_the_product(dtype: torch.dtype):
     torch.testing.assert_close(rowwise(x_NK, weight_KM, bias_M), nn.functional.linear(x_NK, weight_KM.T, bias_M))
 
 
-def test_blocks_hold_all_rows_and_waste_few(monkeypatch: pytest.MonkeyPatch):
+def test_blocks_hold_all_rows_with_little_padding(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(matmul, "_agrees", lambda rows, kind: rows in (16, 32, 256))
     kind = Kind(8, 8, torch.float32, False, True, ROWS, 77)
     for rows in range(1, 2 * ROWS + 1):
@@ -46,13 +46,13 @@ def test_blocks_hold_all_rows_and_waste_few(monkeypatch: pytest.MonkeyPatch):
     assert blocks(ROWS + 250, kind) == [ROWS, 256]
 
 
-def test_where_no_number_agrees_blocks_are_whole(monkeypatch: pytest.MonkeyPatch):
+def test_without_an_agreeing_number_of_rows_blocks_are_whole(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(matmul, "_agrees", lambda rows, kind: False)
     assert blocks(5, Kind(8, 8, torch.float32, False, True, ROWS, 78)) == [ROWS]
 
 
-def test_a_trial_notices_another_order_of_adding(monkeypatch: pytest.MonkeyPatch):
-    """A kernel that adds in two halves when it is given few rows."""
+def test_a_trial_detects_another_order_of_summation(monkeypatch: pytest.MonkeyPatch):
+    """A kernel that sums in two halves for few rows."""
 
     def halves(x_NK, weight_KM, bias_M, out_NM=None):
         if len(x_NK) > 64:
@@ -66,7 +66,7 @@ def test_a_trial_notices_another_order_of_adding(monkeypatch: pytest.MonkeyPatch
         assert [step for step in STEPS if matmul._agrees(step, kind)][:1] > [64]
 
 
-def test_a_trial_notices_that_the_place_in_the_block_matters(monkeypatch: pytest.MonkeyPatch):
+def test_a_trial_detects_a_dependence_on_the_row_number(monkeypatch: pytest.MonkeyPatch):
     def uneven(x_NK, weight_KM, bias_M, out_NM=None):
         y_NM = x_NK @ weight_KM
         y_NM[20::7] += 1e-6
@@ -76,7 +76,7 @@ def test_a_trial_notices_that_the_place_in_the_block_matters(monkeypatch: pytest
     assert not row_invariant(Kind(96, 40, torch.float32, False, True, ROWS, 80))
 
 
-def test_layers_are_caught_whatever_way_they_are_called():
+def test_layers_are_intercepted_however_they_are_called():
     layer, x_NK = nn.Linear(96, 40), torch.randn(100, 96)
     conv = torch.randn(96, 40)
     with torch.inference_mode(), SameBits():

@@ -1,4 +1,4 @@
-"""Modules that the compiled kernels stand in for: found by trial, told apart from their like, and put back."""
+"""Modules that are replaced by compiled kernels: found by trial, and distinguished from similar ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from transformers.activations import ACT2FN
 
 from chainrule.models.causal import PretrainedModel
 from chainrule.ops import native
-from chainrule.ops.modules import _activation_of, stand_in
+from chainrule.ops.modules import _activation_of, replace_modules
 
 pytestmark = pytest.mark.skipif(not native.status(), reason=f"no compiled kernels: {native.status().reason}")
 
@@ -40,18 +40,19 @@ class Gated(nn.Module):
 
 
 def names(module: nn.Module) -> set[str]:
-    return {type(found).__name__ for found in stand_in(nn.ModuleList([copy.deepcopy(module)]))}
+    """The classes of the parts that are replaced."""
+    return {type(part).__name__ for part in replace_modules(nn.ModuleList([copy.deepcopy(module)]))}
 
 
 @pytest.mark.parametrize(
     ("module", "found"), [(Norm(), True), (Norm(offset=1.0), True), (Norm(offset=0.5), False), (Norm(mean=True), False)]
 )
-def test_norms_are_told_apart(module: nn.Module, found: bool):
+def test_norms_are_distinguished(module: nn.Module, found: bool):
     assert ("Norm" in names(module)) == found
 
 
-def test_an_eps_by_another_name_is_noticed():
-    """Its own forward adds another eps than the attribute says, which only small numbers show."""
+def test_an_eps_other_than_the_attribute_is_detected():
+    """Its own forward adds another eps than that of the attribute that is read, which only small numbers show."""
     module = Norm(eps=1e-6)
     module.variance_epsilon = 1e-5
     assert names(module) == set()
@@ -60,12 +61,12 @@ def test_an_eps_by_another_name_is_noticed():
 @pytest.mark.parametrize(
     ("activation", "found"), [("silu", True), ("gelu_pytorch_tanh", True), ("gelu_new", True), ("gelu", False), ("relu", False)]
 )
-def test_gated_layers_are_told_apart(activation: str, found: bool):
+def test_gated_layers_are_distinguished(activation: str, found: bool):
     assert ("Gated" in names(Gated(activation))) == found
     assert "Gated" not in names(Gated(activation, twist=0.01))
 
 
-def test_activations_are_told_apart():
+def test_activations_are_distinguished():
     constants = {
         name: _activation_of(ACT2FN[name])
         for name in ("silu", "swish", "gelu_new", "gelu_fast", "quick_gelu", "gelu", "relu", "tanh")
@@ -77,7 +78,7 @@ def test_activations_are_told_apart():
 
 
 @pytest.mark.parametrize("name", ["llama", "qwen3", "gemma2", "gpt2"])
-def test_they_stand_in_only_where_scores_are_computed(name: str):
+def test_modules_are_replaced_only_in_the_runner(name: str):
     model = PretrainedModel(untouched(CONFIGS[name]()), name)
     replaced = [module for module in model.trunk.modules() if "forward" in vars(module)]
     assert len(replaced) > 2
@@ -86,12 +87,12 @@ def test_they_stand_in_only_where_scores_are_computed(name: str):
 
 
 @pytest.mark.parametrize("name", ["gemma3", "olmo2", "phi", "mixtral"])
-def test_hidden_states_are_those_without_them(name: str, monkeypatch: pytest.MonkeyPatch):
+def test_hidden_states_agree_with_those_of_the_own_modules(name: str, monkeypatch: pytest.MonkeyPatch):
     own = untouched(FURTHER[name][0]())
     model = PretrainedModel(own, name)
     assert model.trunk is not own.base_model
     with monkeypatch.context() as patch:
-        patch.setattr("chainrule.models.causal.stand_in", lambda trunk: [])
+        patch.setattr("chainrule.models.causal.replace_modules", lambda trunk: [])
         without = PretrainedModel(own, name)
         assert without.trunk is not model.trunk
     embeddings = model.embed(torch.arange(2, 50))[None]
@@ -101,7 +102,7 @@ def test_hidden_states_are_those_without_them(name: str, monkeypatch: pytest.Mon
     assert not torch.equal(found, wanted)
 
 
-def test_what_is_replaced_already_is_left_alone():
+def test_a_forward_that_is_replaced_already_is_left_alone():
     module = Norm()
     module.forward = lambda x: x  # type: ignore[method-assign]
     assert names(module) == set()

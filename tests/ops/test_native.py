@@ -1,4 +1,4 @@
-"""The compiled kernels, each against the plain computation in float64; and the same bits in any company."""
+"""Each compiled kernel against the plain computation in float64, and row invariance."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TYPES = [
     pytest.param(torch.bfloat16, marks=pytest.mark.skipif(not native.supports(torch.zeros(1, dtype=torch.bfloat16)),
                                                          reason="bfloat16 kernels need AVX-512")),
 ]  # fmt: skip
-ROUNDING = {torch.float32: 2e-6, torch.bfloat16: 2.0**-8}  # of a number, and of the largest one where numbers cancel
+ROUNDING = {torch.float32: 2e-6, torch.bfloat16: 2.0**-8}  # relative to a number, or to the largest one where numbers cancel
 attends = pytest.mark.skipif(native.status().lanes < 16, reason="the attention kernel needs AVX-512")
 WIDTHS = st.sampled_from([1, 3, 15, 16, 17, 48, 100, 576])
 
@@ -85,7 +85,7 @@ def test_gates_of_extreme_numbers(dtype: torch.dtype):
     assert torch.equal(native.gate(once, None, 1.0, 0.0, out=once)[:8][1:], found[1:8])
 
 
-def test_gelu_by_tanh_is_what_pytorch_calls_so():
+def test_gelu_with_tanh_agrees_with_pytorch():
     x = torch.linspace(-8, 8, 999)
     constant = float((8 / torch.pi) ** 0.5)
     want = nn.functional.gelu(x.double(), approximate="tanh")
@@ -98,7 +98,7 @@ LOGITS = st.tuples(st.integers(1, 9), st.sampled_from([1, 5, 16, 31, 64, 65, 200
 @given(LOGITS, st.booleans(), st.integers(0, 9))
 def test_moments_and_counts(shape: tuple[int, int, float], impossible: bool, seed: int):
     rows, columns, scale = shape
-    logits = draw(rows, columns + 7, scale=scale, seed=seed)[:, :columns]  # rows lie apart
+    logits = draw(rows, columns + 7, scale=scale, seed=seed)[:, :columns]  # with gaps between rows
     if impossible:
         logits[draw(rows, columns, seed=seed + 1) > 0.5] = -torch.inf
     found, want = _moments(logits), _moments_in_passes(logits.double())
@@ -111,7 +111,7 @@ def test_moments_and_counts(shape: tuple[int, int, float], impossible: bool, see
     assert count_greater(logits, than).tolist() == (logits > than[:, None]).sum(-1).tolist()
 
 
-def test_moments_where_nothing_can_occur_or_all_is_nan():
+def test_moments_of_rows_that_are_impossible_or_nan():
     logits = torch.stack([torch.full((20,), -torch.inf), torch.full((20,), torch.nan), torch.zeros(20)])
     top, total, dot = native.moments(logits)
     assert (top[0], total[0], dot[0]) == (-torch.inf, 0, 0)
@@ -137,7 +137,7 @@ def test_products_are_not_rounded_to_bfloat16(rows: int, columns: int, terms: in
 
 @torch.inference_mode()
 @pytest.mark.skipif(not native.status().product, reason="no product of bfloat16 factors here")
-def test_a_head_of_bfloat16_takes_it(monkeypatch: pytest.MonkeyPatch):
+def test_a_head_of_bfloat16_uses_the_product(monkeypatch: pytest.MonkeyPatch):
     linear, hidden = nn.Linear(64, 300, bias=False).bfloat16(), draw(32, 64, dtype=torch.bfloat16)
     found, plain = torch.empty(32, 300), torch.empty(32, 300)
     LinearHead(linear).write(hidden, 0, found)
@@ -159,7 +159,7 @@ def over_the_forest(forest, qkv: tuple[Tensor, Tensor, Tensor], rows: int, **opt
         out, _ = layout.as_current(
             partial(forest_attention, module, q, k, v, None, scaling=qkv[0].shape[-1] ** -0.5, **options)
         )
-        assert not layout.sdpa.kinds  # the other way was not taken
+        assert not layout.sdpa.kinds  # PyTorch's kernels were not used
         carry.keep_path(chunk)
         found |= dict(zip(chunk.node_R.tolist(), out[0], strict=True))
     return found
@@ -201,8 +201,8 @@ def test_attention_over_blocks_of_keys(name: str, window: int | None):
 
 @attends
 @pytest.mark.parametrize("scale", [1.0, 5.0, 20.0])
-def test_a_softcap_costs_no_digits(scale: float):
-    """One of 50, as Gemma 2 has, on small scores and large ones: about as far from float64 as without one."""
+def test_a_softcap_loses_no_digits(scale: float):
+    """A softcap of 50, as in Gemma 2, on small and large scores: about as far from float64 as without a softcap."""
     forest = build(fixed()["comb"])
     q, k, v = (draw(len(forest), heads, 16, dtype=torch.float32, seed=heads) for heads in (4, 2, 2))
     errors = {}
@@ -233,8 +233,8 @@ def test_attention_has_the_same_bits_in_any_chunk(dtype: torch.dtype, window: in
 
 
 @attends
-def test_scores_that_underflow_harm_no_neighbour():
-    """A key that outweighs all others by e^500, and one that nothing is left of."""
+def test_scores_that_underflow_do_not_affect_others():
+    """A key that outweighs all others by e^500, and one whose weight underflows."""
     query, key, value = torch.ones(1, 1, 3, 8), torch.ones(1, 1, 3, 8), draw(1, 1, 3, 8)
     key[0, 0, 1] *= 60
     forest = build([[0, 1, 2, 3]])
@@ -249,12 +249,12 @@ def test_scores_that_underflow_harm_no_neighbour():
 
 @pytest.fixture
 def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    """Ask anew, with an empty cache."""
+    """`build.status` without its cache, with an empty cache folder."""
     monkeypatch.setenv("CHAINRULE_CACHE", str(tmp_path))
     return native_build.status.__wrapped__
 
 
-def test_left_out(fresh, monkeypatch: pytest.MonkeyPatch):
+def test_kernels_switched_off_by_the_environment(fresh, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("CHAINRULE_NATIVE", "0")
     assert (bool(fresh()), fresh().reason) == (False, "CHAINRULE_NATIVE=0 leaves the compiled kernels out")
 
@@ -289,7 +289,7 @@ def test_it_compiles_for_older_processors_without_a_warning(march: str, tmp_path
     subprocess.run([*map(str, command)], check=True, env=dict(os.environ))
 
 
-def test_a_model_tells_whether_it_has_any(tiny: LanguageModel, abc: LanguageModel):
+def test_a_model_reports_whether_it_has_kernels(tiny: LanguageModel, abc: LanguageModel):
     assert tiny.kernels
     assert tiny.kernels.reason.startswith("compiled by ")
     assert not abc.kernels

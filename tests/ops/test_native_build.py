@@ -1,4 +1,4 @@
-"""Kernels are compiled once, kept, and loaded only if they are whole and nobody else can have written them."""
+"""Kernels are compiled once, kept, and loaded only if they are intact and no other user can have written them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Fresh = Callable[[], build.Kernels]
 
 @pytest.fixture
 def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Fresh:
-    """Ask anew, with an empty cache and a source that is compiled in no time."""
+    """`build.status` without its cache, with an empty cache folder and a source that compiles at once."""
     source = tmp_path / "small.c"
     source.write_text("int lanes(void) { return 16; }")
     monkeypatch.setenv("CHAINRULE_CACHE", str(tmp_path / "cache"))
@@ -35,7 +35,7 @@ def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Fresh:
 
 @pytest.fixture
 def runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[], int]:
-    """How often the compiler has run."""
+    """The number of times that the compiler has run."""
     log = tmp_path / "log"
     say_first(monkeypatch, tmp_path, f'echo run >> "{log}"\nexec cc "$@"')
     return lambda: len(log.read_text().splitlines()) if log.exists() else 0
@@ -54,7 +54,7 @@ def the(tmp_path: Path, suffix: str) -> Path:
 
 
 def test_compiled_once(fresh: Fresh, runs: Callable[[], int], tmp_path: Path):
-    before = os.umask(0o002)  # as where every user has a group of their own
+    before = os.umask(0o002)  # the default where every user has a private group
     try:
         assert fresh()
     finally:
@@ -115,7 +115,7 @@ def a_pipe(library: Path) -> None:
         *(digest_written_by_others, a_link, a_link_for_a_digest, a_pipe),
     ],
 )
-def test_what_is_damaged_or_not_ours_is_made_anew(harm, fresh: Fresh, runs: Callable[[], int], tmp_path: Path):
+def test_a_damaged_or_untrusted_library_is_compiled_again(harm, fresh: Fresh, runs: Callable[[], int], tmp_path: Path):
     assert fresh()
     library = the(tmp_path, ".so")
     harm(library)
@@ -127,7 +127,7 @@ def test_what_is_damaged_or_not_ours_is_made_anew(harm, fresh: Fresh, runs: Call
     assert library.stat().st_mode & 0o777 == 0o600
 
 
-def test_what_is_whole_but_does_not_load_is_made_anew(fresh: Fresh, runs: Callable[[], int], tmp_path: Path):
+def test_an_intact_library_that_does_not_load_is_compiled_again(fresh: Fresh, runs: Callable[[], int], tmp_path: Path):
     assert fresh()
     library, content = the(tmp_path, ".so"), b"no library"
     library.write_bytes(content)
@@ -136,8 +136,8 @@ def test_what_is_whole_but_does_not_load_is_made_anew(fresh: Fresh, runs: Callab
     assert runs() == 2
 
 
-def test_what_is_loaded_is_what_was_read(fresh: Fresh, tmp_path: Path):
-    """Whatever becomes of the file while it is in use."""
+def test_the_loaded_library_is_the_one_that_was_read(fresh: Fresh, tmp_path: Path):
+    """Changes of the file while it is in use have no effect."""
     found = fresh()
     emptied(the(tmp_path, ".so"))
     assert found.library is not None
@@ -145,7 +145,7 @@ def test_what_is_loaded_is_what_was_read(fresh: Fresh, tmp_path: Path):
     assert "/proc/self/fd/" in found.library._name
 
 
-def test_without_files_in_memory_it_is_loaded_from_a_private_one(fresh: Fresh, monkeypatch: pytest.MonkeyPatch):
+def test_without_memory_files_a_private_file_is_loaded(fresh: Fresh, monkeypatch: pytest.MonkeyPatch):
     def refuse(*_: object) -> int:
         raise OSError(errno.ENOSYS, "no such call")
 
@@ -172,7 +172,7 @@ def gone(pid: int) -> bool:
 
 
 def hang(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A compiler that waits for a child; it writes down both."""
+    """A compiler that waits for a child process, and writes the ids of both."""
     pids = tmp_path / "pids"
     say_first(monkeypatch, tmp_path, f'sleep 600 &\necho $$ $! >> "{pids}"\nwait')
     return pids
@@ -192,11 +192,11 @@ def test_a_compiler_that_hangs_costs_its_time_once(fresh: Fresh, monkeypatch: py
 
 def test_an_interrupted_compiler_is_ended(fresh: Fresh, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     pids = hang(monkeypatch, tmp_path)
-    wait, asked = subprocess.Popen.wait, []
+    wait, timeouts = subprocess.Popen.wait, []
 
     def interrupted(process: subprocess.Popen, timeout: float | None = None) -> int:
-        asked.append(timeout)
-        if len(asked) > 1:
+        timeouts.append(timeout)
+        if len(timeouts) > 1:
             return wait(process, timeout)
         while not pids.exists() or len(pids.read_text().split()) < 2:
             time.sleep(0.01)
@@ -206,7 +206,7 @@ def test_an_interrupted_compiler_is_ended(fresh: Fresh, monkeypatch: pytest.Monk
     with pytest.raises(KeyboardInterrupt):
         fresh()
     assert all(gone(int(pid)) for pid in pids.read_text().split())
-    assert not list((tmp_path / "cache" / "kernels").iterdir())  # which says nothing against the compiler
+    assert not list((tmp_path / "cache" / "kernels").iterdir())  # it is not the fault of the compiler
 
 
 def test_a_failure_is_remembered_for_a_day(fresh: Fresh, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
@@ -239,18 +239,18 @@ def test_a_failure_is_forgotten(harm, fresh: Fresh, monkeypatch: pytest.MonkeyPa
     ("script", "reason"),
     [
         ("exit 0", "it wrote no library"),
-        ('while [ "$1" != -o ]; do shift; done; : > "$2"', "what it made cannot be loaded"),
+        ('while [ "$1" != -o ]; do shift; done; : > "$2"', "the library that it wrote cannot be loaded"),
         ('for last; do source=$other; other=$last; done; echo "int x;" > "$source"; exec cc "$@"', "has no kernels in it"),
         ("echo 'ld: No space left on device' >&2; exit 1", "no space left"),
     ],
 )
-def test_a_compiler_that_makes_none_is_told(
+def test_a_compiler_that_writes_no_library_is_reported(
     script: str, reason: str, fresh: Fresh, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     say_first(monkeypatch, tmp_path, script)
     assert not fresh()
     assert reason in fresh().reason
-    assert len(list((tmp_path / "cache" / "kernels").glob("*.failed"))) == ("space" not in reason)  # a disk has room again
+    assert len(list((tmp_path / "cache" / "kernels").glob("*.failed"))) == ("space" not in reason)  # a full disk is temporary
 
 
 def a_file(folder: Path) -> None:
@@ -283,7 +283,7 @@ def test_a_folder_that_cannot_be_trusted_is_not_used(harm, fresh: Fresh, runs: C
     assert not list(tmp_path.rglob("*.so"))
 
 
-def test_a_full_disk_harms_nothing(fresh: Fresh, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_a_full_disk_is_survived(fresh: Fresh, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -293,7 +293,7 @@ def test_a_full_disk_harms_nothing(fresh: Fresh, monkeypatch: pytest.MonkeyPatch
     assert "not kept, but compiled at each start: [Errno 28]" in found.reason
     assert not list((tmp_path / "cache" / "kernels").iterdir())
     monkeypatch.setenv("CC", "false")
-    assert fresh().reason == "false could not compile them: exit status 1"  # nor can a failure be remembered
+    assert fresh().reason == "false could not compile them: exit status 1"  # and the failure is not remembered
 
 
 def test_without_a_home_it_is_not_kept(fresh: Fresh, monkeypatch: pytest.MonkeyPatch):
@@ -313,41 +313,43 @@ def test_a_killed_process_leaves_nothing_for_long(fresh: Fresh, monkeypatch: pyt
         "build.SOURCE = Path(sys.argv[1])\n"
         f"{'compiler._run' if where == 'temporary' else 'os.replace'} = killed\n"
     )
-    given = os.environ | {"TMPDIR": str(temporary)}
+    environment = os.environ | {"TMPDIR": str(temporary)}
     for _ in range(2):
-        assert subprocess.run([sys.executable, "-c", code + "build.status()", build.SOURCE], env=given).returncode == -9
-        assert len(list((temporary if where == "temporary" else kernels).iterdir())) == 1  # the second has cleared the first's
+        assert subprocess.run([sys.executable, "-c", code + "build.status()", build.SOURCE], env=environment).returncode == -9
+        assert (
+            len(list((temporary if where == "temporary" else kernels).iterdir())) == 1
+        )  # the second run has cleared the first one's
     former = kernels / f".{'0' * 32}.so.4711.123456789"
     former.touch()
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     assert fresh()
     assert not list(temporary.iterdir())
     assert sorted(path.suffix for path in kernels.iterdir()) == [".sha256", ".so"]
-    part = kernels / f".new-{'0' * 16}{SUFFIX}"  # of one that was killed when all was done
+    part = kernels / f".new-{'0' * 16}{SUFFIX}"  # of a process that was killed just before it deleted it
     part.mkdir()
     assert fresh()
     assert not part.exists()
 
 
-def test_a_compiler_keeps_its_scratch_in_ours(fresh: Fresh, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_the_scratch_files_of_the_compiler_are_in_ours(fresh: Fresh, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     say_first(monkeypatch, tmp_path, 'echo "$TMPDIR" >&2; exit 1')
     assert re.search(rf"{tmp_path}/chainrule-\w+\.chainrule-part \(not tried", fresh().reason)
 
 
-def test_a_disk_without_room_for_the_message_is_not_held_against_the_compiler(
+def test_a_disk_without_space_for_the_message_is_not_blamed_on_the_compiler(
     fresh: Fresh, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     say_first(monkeypatch, tmp_path, "exit 1")
-    monkeypatch.setattr(compiler, "ROOM", 1 << 60)
+    monkeypatch.setattr(compiler, "FREE_BYTES", 1 << 60)
     assert f"there is no space left for the compiler's files in {tempfile.gettempdir()}" in fresh().reason
     assert not list((tmp_path / "cache" / "kernels").iterdir())
 
 
-def test_without_a_temporary_folder_they_are_left_out(fresh: Fresh, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_without_a_temporary_folder_there_are_no_kernels(fresh: Fresh, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
     assert "could not compile them: [Errno 2] No such file or directory" in fresh().reason
-    assert not list((tmp_path / "cache" / "kernels").iterdir())  # which says nothing against the compiler
+    assert not list((tmp_path / "cache" / "kernels").iterdir())  # it is not the fault of the compiler
 
 
 def test_two_processes_at_once(fresh: Fresh, tmp_path: Path):
@@ -361,7 +363,7 @@ def test_two_processes_at_once(fresh: Fresh, tmp_path: Path):
     assert fresh()
 
 
-def test_a_compiler_is_ended_with_all_that_it_started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_a_compiler_is_ended_with_its_child_processes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     pids = hang(monkeypatch, tmp_path)
     with pytest.raises(compiler.CompilerError, match=r"it was ended after 0.5 seconds"):
         compiler.compiled([os.environ["CC"]], (), "int x;", 0.5)
@@ -369,7 +371,7 @@ def test_a_compiler_is_ended_with_all_that_it_started(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("choice", ["2", "avx512", "no"])
-def test_an_unknown_choice_is_told(choice: str, fresh: Fresh, monkeypatch: pytest.MonkeyPatch):
+def test_an_unknown_choice_is_reported(choice: str, fresh: Fresh, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("CHAINRULE_NATIVE", choice)
     assert fresh() == build.Kernels(
         False, f"CHAINRULE_NATIVE={choice} is none of 0 (no kernels), 1 (as without it) and avx2 (no AVX-512)"
@@ -391,12 +393,12 @@ def test_choices_are_kept_apart(fresh: Fresh, runs: Callable[[], int], monkeypat
     assert len(list((tmp_path / "cache" / "kernels").glob("*.so"))) == 2
 
 
-def test_a_compiler_that_cannot_be_read_or_found(fresh: Fresh, monkeypatch: pytest.MonkeyPatch):
+def test_a_compiler_that_cannot_be_parsed_or_found(fresh: Fresh, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("CC", "'cc")
     assert "CC='cc cannot be read as a command" in fresh().reason
     monkeypatch.setenv("CC", "/nowhere/cc")
     assert "/nowhere/cc could not compile them: [Errno 2]" in fresh().reason
     monkeypatch.setenv("CC", "''")
     assert "'' could not compile them: " in fresh().reason
-    monkeypatch.setenv("CC", " ")  # as where it is not set
+    monkeypatch.setenv("CC", " ")  # as if unset
     assert fresh().lanes == 16

@@ -1,4 +1,4 @@
-"""What the compiled kernels are given: they look at nothing themselves, so all of it is looked at before."""
+"""Arguments of the compiled kernels: the C code checks nothing, so everything is checked before it is called."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def draw(*shape: int, seed: int = 0) -> Tensor:
 
 
 def path(rows: int = 3, share: int = 2) -> dict[str, Any]:
-    """Rows of one path, in two groups of heads: arguments of `native.attention`."""
+    """Arguments of `native.attention`: the rows of one path, with two groups of heads."""
     return {
         "query_HRD": draw(2 * share, rows, 8),
         "key_KGD": draw(rows, 2, 8, seed=1),
@@ -61,7 +61,7 @@ def all_of_them() -> list[Tensor]:
 
 
 @pytest.mark.usefixtures("other_default")
-def test_the_default_type_and_device_of_torch_change_nothing():
+def test_the_defaults_of_torch_have_no_effect():
     now = torch.get_default_dtype()
     with torch.device("meta"):
         found = [*native.moments(draw_on_cpu(5, 70)), native.attention(**on_cpu(path))[1]]
@@ -83,34 +83,34 @@ def on_cpu(make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 
 class Scaled(Tensor):
-    """What its memory holds is not its value."""
+    """A tensor whose memory does not hold its values."""
 
 
 NOT_PLAIN = {
     "a subclass": lambda x: x.as_subclass(Scaled),
     "sparse": lambda x: x.to_sparse(),
     "on another device": lambda x: x.to("meta"),
-    "negated in the eye of the beholder": lambda x: torch._neg_view(x),
+    "a negated view": lambda x: torch._neg_view(x),
     "of mkldnn": lambda x: x.to_mkldnn(),
-    "wanting gradients": lambda x: x.requires_grad_(),
+    "with gradients": lambda x: x.requires_grad_(),
 }
 
 
 @pytest.mark.parametrize("name", NOT_PLAIN)
 def test_only_plain_tensors_are_supported(name: str):
-    x, y, made = draw(8, 8), draw(8, 8), NOT_PLAIN[name](draw(8, 8))
+    x, y, other = draw(8, 8), draw(8, 8), NOT_PLAIN[name](draw(8, 8))
     assert native.supports(x, y) == native.supports_rows(x) == native.supports_few(x, y) is True
-    assert not native.supports(made)
-    assert not native.supports(x, made)
-    assert not native.supports_rows(made)
-    assert not native.supports_few(made, y)
-    assert not native.supports_few(x, made)
+    assert not native.supports(other)
+    assert not native.supports(x, other)
+    assert not native.supports_rows(other)
+    assert not native.supports_few(other, y)
+    assert not native.supports_few(x, other)
     with pytest.raises(ValueError, match=r"plain, contiguous torch.float32 tensor on the CPU"):
-        native.gate(made, None, 1.0, 0.0)
+        native.gate(other, None, 1.0, 0.0)
     with pytest.raises(ValueError, match="logits_MV must be a plain float32 matrix"):
-        native.moments(made)
+        native.moments(other)
     with pytest.raises(ValueError, match="out_MN must be a plain float32 matrix"):
-        native.few_rows(x, y, made)
+        native.few_rows(x, y, other)
 
 
 def test_parameters_are_plain():
@@ -121,7 +121,7 @@ def test_parameters_are_plain():
 @pytest.mark.skipif(native.status().lanes < 16, reason="the attention kernel needs AVX-512")
 @pytest.mark.parametrize("name", NOT_PLAIN)
 @pytest.mark.parametrize("which", ["query_HRD", "key_KGD", "value_KGD"])
-def test_attention_is_for_plain_tensors(name: str, which: str):
+def test_attention_takes_plain_tensors_only(name: str, which: str):
     given = path()
     qkv = [given["query_HRD"], given["key_KGD"], given["value_KGD"]]
     assert native.supports_attention(*qkv)
@@ -157,21 +157,21 @@ WRONG = {
     "gaps": ({"key_KGD": draw(3, 2, 16)[..., :8]}, "key_KGD must be a plain, contiguous"),
     "gaps in a query": ({"query_HRD": draw(4, 8, 3).mT}, "queries, keys and values must be plain"),
     "window": ({"window": -1}, "a window is 0"),
-    "rows outside": ({"table_B6": np.array([[0, 4, 0, 0, 0, 0]])}, "tile 0 has its rows"),
-    "first row outside": ({"table_B6": np.array([[-1, 3, 0, 0, 0, 0]])}, "tile 0 has its rows"),
-    "no rows": ({"table_B6": np.array([[0, 0, 0, 0, 0, 0]])}, "tile 0 has its rows"),
-    "rows beyond counting": ({"table_B6": np.array([[2**62, 2**62, 0, 0, 0, 0]])}, "tile 0 has its rows"),
-    "depth": ({"table_B6": np.array([[0, 3, -1, 0, 0, 0]])}, "tile 0 has its depth"),
-    "depth beyond counting": ({"table_B6": np.array([[0, 3, 2**40, 0, 0, 0]])}, "tile 0 has its depth"),
-    "far": ({"table_B6": np.array([[0, 3, 0, 2, 2, 0]])}, "tile 0 has its far places"),
-    "far before": ({"table_B6": np.array([[0, 3, 0, -1, 1, 0]])}, "tile 0 has its far places"),
-    "near": ({"table_B6": np.array([[0, 3, 0, 0, 0, 1]])}, "tile 0 has its near places"),
-    "near by depth": ({"table_B6": np.array([[0, 3, 1, 0, 0, 0]])}, "tile 0 has its near places"),
-    "near before": ({"table_B6": np.array([[0, 3, 0, 0, 0, -1]])}, "tile 0 has its near places"),
+    "rows outside": ({"table_B6": np.array([[0, 4, 0, 0, 0, 0]])}, "tile 0 has rows outside the 3 rows"),
+    "first row outside": ({"table_B6": np.array([[-1, 3, 0, 0, 0, 0]])}, "tile 0 has rows outside the 3 rows"),
+    "no rows": ({"table_B6": np.array([[0, 0, 0, 0, 0, 0]])}, "tile 0 has rows outside the 3 rows"),
+    "rows beyond counting": ({"table_B6": np.array([[2**62, 2**62, 0, 0, 0, 0]])}, "tile 0 has rows outside the 3 rows"),
+    "depth": ({"table_B6": np.array([[0, 3, -1, 0, 0, 0]])}, "tile 0 has depths outside"),
+    "depth beyond counting": ({"table_B6": np.array([[0, 3, 2**40, 0, 0, 0]])}, "tile 0 has depths outside"),
+    "far": ({"table_B6": np.array([[0, 3, 0, 2, 2, 0]])}, "tile 0 has far keys outside the 3 entries"),
+    "far before": ({"table_B6": np.array([[0, 3, 0, -1, 1, 0]])}, "tile 0 has far keys outside the 3 entries"),
+    "near": ({"table_B6": np.array([[0, 3, 0, 0, 0, 1]])}, "tile 0 has near keys outside the 3 entries"),
+    "near by depth": ({"table_B6": np.array([[0, 3, 1, 0, 0, 0]])}, "tile 0 has near keys outside the 3 entries"),
+    "near before": ({"table_B6": np.array([[0, 3, 0, 0, 0, -1]])}, "tile 0 has near keys outside the 3 entries"),
     "columns of the table": ({"table_B6": np.array([[0, 3, 0, 0, 0]])}, "table_B6 must be int64"),
-    "tile of a task": ({"task_A2": np.array([[1, 0]])}, "task 0 has its tile"),
-    "lane of a task": ({"task_A2": np.array([[0, 6]])}, "task 0 has its first lane"),
-    "lane before": ({"task_A2": np.array([[0, -1]])}, "task 0 has its first lane"),
+    "tile of a task": ({"task_A2": np.array([[1, 0]])}, "task 0 has a tile outside the 1 tiles"),
+    "lane of a task": ({"task_A2": np.array([[0, 6]])}, "task 0 has a first lane outside its tile, with 2 lanes per row"),
+    "lane before": ({"task_A2": np.array([[0, -1]])}, "task 0 has a first lane outside its tile, with 2 lanes per row"),
     "a row left out": ({"task_A2": np.array([[0, 2]])}, "row 0 is computed 0 times"),
     "no task": ({"task_A2": np.zeros((0, 2), np.int64)}, "row 0 is computed 0 times"),
     "a row twice": ({"task_A2": np.array([[0, 0], [0, 2]])}, "row 1 is computed 2 times"),
@@ -181,7 +181,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_attention_reads_and_writes_nowhere_else(name: str):
+def test_attention_refuses_arguments_that_do_not_match(name: str):
     change, message = WRONG[name]
     native.attention(**path())
     with pytest.raises(ValueError, match=re.escape(message)):
@@ -194,13 +194,13 @@ def test_tables_are_checked_once_for_all_layers(monkeypatch: pytest.MonkeyPatch)
     native.attention(**given)
     native.attention(**given | {"task_A2": given["task_A2"].copy()})
     assert checked == [1]
-    with pytest.raises(ValueError, match="place names the key 2"):  # what differs from layer to layer is always looked at
+    with pytest.raises(ValueError, match="place names the key 2"):  # the number of keys is checked for each layer
         native.attention(**given | {"key_KGD": draw(2, 2, 8), "value_KGD": draw(2, 2, 8)})
     native.attention(**given | {"table_B6": given["table_B6"].copy()})
     assert checked == [1, 1]
 
 
-def test_what_pads_the_places_is_not_read():
+def test_padding_of_the_positions_is_not_read():
     padded = path() | {"place": np.array([0, 1, 2, 99, -5])}
     assert torch.equal(native.attention(**padded)[0], native.attention(**path())[0])
 
@@ -210,7 +210,7 @@ def resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def test_short_lived_threads_leave_no_memory_behind():
+def test_threads_free_their_memory_when_they_end():
     given = path(70) | {"query_HRD": draw(4, 70, 256), "key_KGD": draw(70, 2, 256), "value_KGD": draw(70, 2, 256)}
 
     def attend_in_threads(count: int) -> None:
@@ -221,7 +221,7 @@ def test_short_lived_threads_leave_no_memory_behind():
 
     attend_in_threads(30)
     before = resident()
-    attend_in_threads(150)  # 100 KB each, where they keep it
+    attend_in_threads(150)  # 100 KB each if it leaked
     assert resident() - before < 150 * 30_000
 
 
@@ -230,14 +230,14 @@ def refused(message: str, function: Callable[..., Any], *arguments: Any) -> None
         function(*arguments)
 
 
-def test_norms_want_a_weight_for_each_number():
+def test_norms_need_a_weight_for_each_number():
     refused("a weight for each number", native.rms_norm, draw(2, 8), draw(7), 1e-6)
     refused("a weight for each number", native.rms_norm, draw(2, 8), draw(1, 8), 1e-6)
     refused("a weight for each number", native.rms_norm, draw(2, 0), draw(0), 1e-6)
     refused("weight_D must be", native.rms_norm, draw(2, 8), draw(8).bfloat16(), 1e-6)
 
 
-def test_gates_want_one_shape():
+def test_gates_need_equal_shapes():
     refused("one shape", native.gate, draw(2, 8), draw(2, 7), 1.0, 0.0)
     refused("one shape", native.gate, draw(2, 8), None, 1.0, 0.0, draw(8))
     refused("out must be", native.gate, draw(2, 8), None, 1.0, 0.0, draw(2, 8).double())
@@ -245,16 +245,16 @@ def test_gates_want_one_shape():
     refused("out must be", native.gate, draw(2, 8), None, 1.0, 0.0, draw(1, 8).expand(2, 8))
 
 
-def test_counts_want_a_number_for_each_row():
+def test_counts_need_a_bound_for_each_row():
     logits = draw(3, 8)
     refused("a number for each of 3 rows", native.count_greater, logits, draw(2))
     refused("a number for each of 3 rows", native.count_greater, logits, draw(3, 1))
     refused("than_M must be", native.count_greater, logits, draw(3).double())
-    refused("its rows whole", native.count_greater, draw(8, 3).T, draw(3))
-    refused("its rows whole", native.moments, draw(8, 3).T)
+    refused("with contiguous rows", native.count_greater, draw(8, 3).T, draw(3))
+    refused("with contiguous rows", native.moments, draw(8, 3).T)
 
 
-def test_products_want_room_for_what_they_write():
+def test_products_need_an_output_of_the_right_shape():
     x, weight = draw(3, 8), draw(9, 8)
     for out in (draw(3, 8), draw(2, 9), draw(9), draw(1, 3, 9)):
         with pytest.raises(ValueError, match="must be"):
@@ -267,7 +267,7 @@ def test_products_want_room_for_what_they_write():
 
 
 @pytest.mark.skipif(not native.status().product, reason="no product of bfloat16 factors here")
-def test_products_of_bfloat16_likewise():
+def test_products_of_bfloat16_need_matching_shapes():
     x, weight = draw(6, 8).bfloat16(), draw(9, 8).bfloat16()
     refused("out_MN must be", native.product, x, weight, draw(6, 9).bfloat16())
     refused("M × K, N × K", native.product, x, weight, draw(6, 8))
@@ -275,7 +275,7 @@ def test_products_of_bfloat16_likewise():
     refused("an even number of terms", native.product, x[:, :7].contiguous(), weight[:, :7].contiguous(), draw(6, 9))
 
 
-def test_without_kernels_it_says_so(monkeypatch: pytest.MonkeyPatch):
+def test_a_call_without_kernels_is_an_error(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(build, "status", lambda: build.Kernels(False, "left out"))
     with pytest.raises(RuntimeError, match="no compiled kernels, which supports"):
         native.gate(draw(8), None, 1.0, 0.0)

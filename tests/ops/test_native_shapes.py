@@ -1,5 +1,5 @@
-"""Every kernel on random shapes against float64, in processes of their own: as compiled for older processors, by clang, and
-beside pages that cannot be touched."""
+"""Every kernel on random shapes against float64, in processes of their own: compiled for older processors, by clang, and with
+arrays next to inaccessible pages."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def on_random_shapes(*options: str, **environment: str) -> str:
 
 @pytest.mark.parametrize("threads", ["1", "2"])
 def test_kernels_for_avx2(threads: str):
-    """Attention and bfloat16 too, which are left to PyTorch there."""
+    """Including attention and bfloat16, which AVX2 machines leave to PyTorch."""
     said = on_random_shapes("--count", "40", "--threads", threads, CHAINRULE_NATIVE="avx2")
     assert said == "8 lanes, 40 shapes of each kernel: right\n"
 
 
 @pytest.mark.parametrize("choice", ["1", "avx2"])
 @pytest.mark.parametrize("seed", ["0", "1000"])
-def test_no_kernel_touches_what_lies_beside(choice: str, seed: str):
+def test_no_kernel_reads_or_writes_out_of_bounds(choice: str, seed: str):
     lanes = 8 if choice == "avx2" else native.status().lanes
     said = on_random_shapes("--count", "30", "--guard", "--seed", seed, CHAINRULE_NATIVE=choice)
     assert said == f"{lanes} lanes, 30 shapes of each kernel: right\n"
@@ -46,8 +46,8 @@ def test_kernels_compiled_by_clang(choice: str):
     assert "shapes of each kernel: right" in on_random_shapes("--guard", CC="clang", CHAINRULE_NATIVE=choice)
 
 
-def test_what_a_guard_finds_ends_the_process():
-    """As it would a kernel that reads one number too many."""
+def test_an_access_to_a_guard_page_ends_the_process():
+    """As it would for a kernel that reads one number too many."""
     code = (
         "import ctypes, torch; from native_shapes import Guarded\n"
         "x = Guarded(at_end=True)(torch.zeros(3)); print(ctypes.c_float.from_address(x.data_ptr() + 8).value, flush=True)\n"

@@ -1,4 +1,4 @@
-"""States that are set for a while, and a computation that no other's state reaches."""
+"""Temporary states, and computations isolated from the state of the process."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from chainrule.ops.sealed import (
     Plain,
     WeightsWritten,
     between,
-    handed_down,
     is_default,
     memory,
     sealed,
     unless_memory,
+    with_variable,
     within,
 )
 
 
 class Halving(TorchFunctionMode):
-    """Somebody else's mode, which spoils all products."""
+    """A mode of other code, which changes all products."""
 
     def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: Any = None) -> Any:
         found = func(*args, **(kwargs or {}))
@@ -41,7 +41,7 @@ def squared(x: Tensor) -> tuple[Tensor, bool, bool, bool]:
     return found, found.requires_grad, torch.is_inference_mode_enabled(), torch.is_autocast_enabled("cpu")
 
 
-def test_no_state_of_the_thread_reaches_it():
+def test_no_state_of_the_thread_has_an_effect():
     x = torch.randn(3, 3, requires_grad=True)
     want = x.detach() @ x.detach()
     for state in (Halving(), torch.autocast("cpu", torch.bfloat16), torch.enable_grad(), torch.device("meta")):
@@ -52,7 +52,7 @@ def test_no_state_of_the_thread_reaches_it():
         assert torch.equal(found, want), state
         assert states == [False, True, False]
     with Halving():
-        assert torch.equal(torch.mm(x, x), want / 2)  # outside it all is as it was
+        assert torch.equal(torch.mm(x, x), want / 2)  # outside, the state is as before
 
 
 def test_context_variables_end_with_the_call():
@@ -65,13 +65,13 @@ def test_context_variables_end_with_the_call():
 
     assert call() == 5
     assert variable.get() == 0
-    assert handed_down(variable, 7, variable.get) == 7
+    assert with_variable(variable, 7, variable.get) == 7
     with pytest.raises(ZeroDivisionError):
-        handed_down(variable, 7, lambda: 1 / 0)
+        with_variable(variable, 7, lambda: 1 / 0)
     assert variable.get() == 0
 
 
-def test_what_is_set_is_set_back_whatever_comes():
+def test_states_are_restored_after_any_exception():
     happened: list[str] = []
     enter, leave = partial(happened.append, "set"), partial(happened.append, "set back")
     assert between(enter, leave, lambda: 3) == 3
@@ -97,26 +97,26 @@ def writes() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", writes())
-def test_weights_are_not_written_into(name: str):
+def test_writing_to_weights_is_refused(name: str):
     weight, other = torch.ones(3, 2), torch.ones(3, 2)
     mode = partial(Plain, {memory(weight)})
     with pytest.raises(WeightsWritten, match="its forward changes its own weights"):
         within(mode(), partial(writes()[name], weight))
     if name != "data":
         with pytest.raises(WeightsWritten):
-            within(mode(), partial(writes()[name], weight[:]))  # by a view of them
-    assert torch.equal(weight, torch.ones(3, 2))  # before they are changed
+            within(mode(), partial(writes()[name], weight[:]))  # through a view
+    assert torch.equal(weight, torch.ones(3, 2))  # refused before the write
     within(mode(), partial(writes()[name], other))
 
 
-def test_reading_weights_is_no_writing():
+def test_reading_weights_is_allowed():
     weight = torch.ones(3, 2)
     kept = Plain({memory(weight)})
     found = within(kept, lambda: weight.t() @ weight + functional.embedding(torch.tensor([0, 1]), weight))
     assert torch.equal(found, 4 * torch.ones(2, 2))
 
 
-def test_floats_whose_type_nobody_names_are_float32():
+def test_float_tensors_made_without_a_dtype_are_float32():
     made = {
         "zeros": lambda **o: torch.zeros(2, **o),
         "arange": lambda **o: torch.arange(0.0, 3.0, **o),
@@ -138,7 +138,7 @@ def test_floats_whose_type_nobody_names_are_float32():
     assert not is_default(torch.mm, (), {})
 
 
-def test_only_what_the_machine_lacks_is_raised_again():
+def test_only_errors_of_the_machine_are_raised_again():
     for error in (MemoryError(), torch.OutOfMemoryError("x"), RuntimeError("can't allocate memory: 5 bytes")):
         with pytest.raises(type(error)):
             unless_memory(error)

@@ -1,4 +1,4 @@
-"""Numbers to the device of a model."""
+"""Transfers to the device of a model."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize("dtype", [np.int64, np.int32, np.float64, np.bool_])
-def test_an_array_is_sent_as_it_is(dtype: type):
+def test_an_array_keeps_its_type_and_values(dtype: type):
     array = np.array([[3, 0, 1], [0, 2, 5]]).astype(dtype)
     found = sent(array, CPU)
     assert found.numpy().dtype == array.dtype
     assert found.tolist() == array.tolist()
     array[0, 0] = 0
-    assert found[0, 0] == 0  # they share their memory
+    assert found[0, 0] == 0  # the two share memory
 
 
-def test_a_tensor_stays_where_it_is_and_goes_where_it_is_told():
+def test_a_tensor_is_copied_only_to_another_device():
     tensor = torch.arange(3)
     assert on(tensor, CPU) is tensor
     there = on(tensor, torch.device("meta"))

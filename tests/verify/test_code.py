@@ -1,4 +1,4 @@
-"""The proof by compression: a coder against the entropy, texts coded and brought back, and codes that are not whole."""
+"""Proof by compression: the coder against the entropy, texts coded and decoded, and incomplete or damaged codes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def coded(symbols, distributions):
 
 
 @given(st.lists(st.integers(0, 4), max_size=60), st.integers(0, 2**32 - 1))
-def test_a_code_gives_its_symbols_back_and_is_as_short_as_their_probability(symbols, seed):
+def test_decoding_restores_the_symbols_and_the_length_is_the_surprisal(symbols, seed):
     draw = np.random.default_rng(seed)
     with np.errstate(divide="ignore"):
         distributions = [np.log(draw.dirichlet([0.05] * 5)) for _ in symbols]
@@ -47,8 +47,8 @@ def test_a_code_gives_its_symbols_back_and_is_as_short_as_their_probability(symb
     assert exact - 1e-6 <= bits <= exact + 1 + 1e-6
 
 
-def test_a_carry_runs_through_bytes_that_have_left():
-    """One symbol at the very end of the interval, many times, and one beyond it: 0.111…1 becomes 1.000…0 and back."""
+def test_a_carry_propagates_through_bytes_that_were_output():
+    """Symbols at the end of the interval, many times, and then one before it: 0.111…1 becomes 1.000…0 and back."""
     last = np.log([2.0**-9, 2.0**-9, 1 - 2.0**-8])
     middle = np.log([1 - 2.0**-8, 2.0**-9, 2.0**-9])
     for symbols in ([2] * 900 + [1], [1] * 50 + [2] * 50, [0] * 300):
@@ -58,7 +58,7 @@ def test_a_carry_runs_through_bytes_that_have_left():
             assert [decoder.decode(shares(p)) for _ in symbols] == symbols
 
 
-def test_shares_leave_nothing_out():
+def test_shares_cover_the_whole_interval():
     logprob_V = np.array([-math.inf, math.log(0.25), math.log(0.75), -math.inf])
     share_V = np.diff(shares(logprob_V))
     assert share_V.sum() == TOTAL
@@ -69,7 +69,7 @@ def test_shares_leave_nothing_out():
 
 @pytest.mark.parametrize("name", ["llama", "gemma2", "gpt_oss", "mamba", "bert_decoder"])
 def test_a_step_is_the_row_of_a_forest(name):
-    """The path carried, a token at a time or several, against the conditional of the whole."""
+    """A cached path, extended by one or more tokens at a time, against the conditional of the whole context."""
     lm = tiny(name).lm
     ids = np.random.default_rng(3).integers(0, 61, 40).tolist()
     stepper, tolerance = Stepper(lm.engine, 41), 0 if lm.invariant else 1e-4
@@ -82,8 +82,8 @@ def test_a_step_is_the_row_of_a_forest(name):
 
 
 @pytest.mark.parametrize("start", ["bos", "given"])
-def test_a_text_comes_back(tiny_folder, start):
-    """120 tokens of it behind a context of 64, so that the windows of the scorer are those of the coder."""
+def test_decoding_restores_the_text(tiny_folder, start):
+    """120 tokens under a context of 64, so that the scorer and the coder use several windows."""
     lm, text = chainrule.load(tiny_folder, start=start), TEXT * 3
     code, report = prove(lm, text)
     assert report.passed, str(report)
@@ -96,12 +96,12 @@ def test_a_text_comes_back(tiny_folder, start):
 def test_a_table_codes_too(abc):
     lm = LanguageModel(TableModel(["A", "B", "C"], {"": [1, 2, -math.inf], "A": [0, 0, 0]}, back_off=True))
     assert decode(lm, encode(lm, "ABBAAAB")) == "ABBAAAB"
-    code, report = prove(lm, "C")  # impossible, and coded all the same
+    code, report = prove(lm, "C")  # impossible, but coded nevertheless
     assert report.passed
     assert 31 <= code.bits <= 33
 
 
-def test_a_model_that_sees_ahead_cannot_be_decoded(tiny_folder, monkeypatch):
+def test_the_code_of_a_model_that_sees_later_tokens_cannot_be_decoded(tiny_folder, monkeypatch):
     lm = chainrule.load(tiny_folder)
     own = Stepper.feed
     later = iter(lm.tokenizer.encode(TEXT).tolist())
@@ -117,7 +117,7 @@ def test_a_model_that_sees_ahead_cannot_be_decoded(tiny_folder, monkeypatch):
     assert report.failed == ["round trip", "length of the code"]
 
 
-def test_what_is_no_whole_code(tiny_folder):
+def test_incomplete_and_damaged_codes(tiny_folder):
     lm = chainrule.load(tiny_folder)
     raw = encode(lm, TEXT).to_bytes()
     _, header, payload = raw.split(b"\n", 2)
@@ -125,12 +125,12 @@ def test_what_is_no_whole_code(tiny_folder):
         (b"", "no code of chainrule"),
         (b"chainrule", "no code of chainrule"),
         (b"%PDF-1.4 ...", r"begins with b'%PDF-1.4"),
-        (raw[:40], "its second line is not what"),
-        (raw[: -len(payload)], "cut short: 0 of"),
-        (raw[:-3], rf"cut short: {len(payload) - 3} of {len(payload)} bytes"),
-        (raw + b"x", "damaged: its bytes"),
-        (raw[:-1] + bytes([raw[-1] ^ 1]), "damaged: its bytes"),
-        (raw.replace(b'"bits"', b'"bats"'), "its second line is not what"),
+        (raw[:40], "its second line is not a valid header"),
+        (raw[: -len(payload)], "cut short: it has 0 of"),
+        (raw[:-3], rf"cut short: it has {len(payload) - 3} of {len(payload)} bytes"),
+        (raw + b"x", "damaged: its checksum does not match"),
+        (raw[:-1] + bytes([raw[-1] ^ 1]), "damaged: its checksum does not match"),
+        (raw.replace(b'"bits"', b'"bats"'), "its second line is not a valid header"),
     ]:
         with pytest.raises(InputError, match=says):
             Code.from_bytes(broken)
@@ -138,21 +138,21 @@ def test_what_is_no_whole_code(tiny_folder):
         damaged = raw.replace(header, json.dumps(json.loads(header) | {key: value}).encode())
         with pytest.raises(InputError, match="damaged"):
             Code.from_bytes(damaged)
-    with pytest.raises(InputError, match="does not give its text back"):
+    with pytest.raises(InputError, match="does not decode to its text"):
         decode(lm, replace(encode(lm, TEXT), tokens=encode(lm, TEXT).tokens + 5))
 
 
-@pytest.mark.parametrize("place", range(0, 1000, 41))
-def test_no_byte_can_be_changed_unseen(coded_text, place):
+@pytest.mark.parametrize("index", range(0, 1000, 41))
+def test_every_changed_byte_is_detected(coded_text, index):
     raw = bytearray(coded_text)
-    raw[place % len(raw)] ^= 4
+    raw[index % len(raw)] ^= 4
     with pytest.raises(InputError, match=r"no code of chainrule|damaged|cut short"):
         Code.from_bytes(bytes(raw))
 
 
 @pytest.fixture(scope="module")
 def single():
-    """One thread, as in each test: a code says with how many it was made."""
+    """One thread, as in every test: a code records the number of threads."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -165,7 +165,7 @@ def coded_text(single, tiny_folder):
 
 
 def forged(raw: bytes, payload: bytes | None = None, **values: object) -> bytes:
-    """The code with other values in its header, and the checksum that goes with them."""
+    """The code with other values in its header, and a matching checksum."""
     _, line, own = raw.split(b"\n", 2)
     payload = own if payload is None else payload
     header = json.loads(line) | values
@@ -174,7 +174,7 @@ def forged(raw: bytes, payload: bytes | None = None, **values: object) -> bytes:
     return MAGIC + json.dumps(header, sort_keys=True).encode() + b"\n" + payload
 
 
-def test_forging_as_such_is_no_damage(coded_text):
+def test_forging_without_changes_gives_the_same_code(coded_text):
     assert forged(coded_text) == coded_text
 
 
@@ -199,13 +199,13 @@ def nested(depth: int) -> list:
     ],
     ids=lambda values: f"{values}"[:40],
 )
-def test_no_header_is_believed_for_its_checksum(coded_text, values):
+def test_a_header_is_checked_even_if_its_checksum_matches(coded_text, values):
     with pytest.raises(InputError, match=r"the code is (damaged|cut short)"):
         Code.from_bytes(forged(coded_text, **values))
 
 
-def test_the_culprit_is_named(coded_text):
-    with pytest.raises(InputError, match=r"not what chainrule writes there \(given, tokens\)"):
+def test_invalid_fields_are_named(coded_text):
+    with pytest.raises(InputError, match=r"not a valid header \(given, tokens\)"):
         Code.from_bytes(forged(coded_text, given=None, tokens=-1))
 
 
@@ -217,21 +217,21 @@ def test_the_culprit_is_named(coded_text):
     ],
     ids=lambda line: repr(line[:12]),
 )
-def test_a_line_that_is_no_header(line):
-    with pytest.raises(InputError, match="its second line is not what"):
+def test_a_line_that_is_not_a_header(line):
+    with pytest.raises(InputError, match="its second line is not a valid header"):
         Code.from_bytes(MAGIC + line + b"\n")
 
 
-def test_one_way_to_write_a_header(coded_text):
-    """Whoever reads the first of two values must see what we see."""
+def test_a_header_has_one_spelling(coded_text):
+    """Other JSON readers, which may take the first of two values, must read the same header."""
     for other in (coded_text.replace(b'{"bits"', b'{"bits": 5, "bits"'), coded_text.replace(b'{"bits"', b'{ "bits"')):
         with pytest.raises(InputError, match=r"\(all of it\)"):
             Code.from_bytes(other)
 
 
-def test_bytes_behind_the_code(coded_text):
+def test_extra_bytes_after_the_code(coded_text):
     payload = coded_text.split(b"\n", 2)[2]
-    with pytest.raises(InputError, match="its bytes are not those"):
+    with pytest.raises(InputError, match="its checksum does not match"):
         Code.from_bytes(forged(coded_text, payload + b"\0"))
     with pytest.raises(InputError, match=r"has \d+ bytes, which do not hold \d+ bits"):
         Code.from_bytes(forged(coded_text, payload + b"\0", bytes=len(payload) + 1))
@@ -246,8 +246,8 @@ NAMES = st.sampled_from(["bits", "bytes", "fingerprint", "given", "text_sha256",
 
 
 @given(values=st.dictionaries(NAMES, JSON | st.integers(0, 300), min_size=1), payload=st.none() | st.binary(max_size=40))
-def test_any_header_is_told_or_decoded(letters, values, payload):
-    """On a model of three letters, whose distributions are as sharp as they come. Only what was coded is decoded."""
+def test_any_header_is_refused_or_decoded(letters, values, payload):
+    """With a table of three letters that has very sharp distributions. Only the coded text is ever returned."""
     lm, raw = letters
     begin = time.perf_counter()
     with suppress(InputError):
@@ -264,30 +264,30 @@ def letters(single):
 @pytest.mark.parametrize(
     ("tokens", "says"),
     [
-        (10**12, r"damaged: 1,000,000,000,000 tokens take [\d,]+ bits or more, and it has 323"),
+        (10**12, r"damaged: 1,000,000,000,000 tokens need at least [\d,]+ bits, and it has 323"),
         (10**8, r"its [\d,]+ bits are used up after \d+ of 100,000,000 tokens"),
-        (0, "damaged: 0 tokens of which"),
+        (0, r"damaged: 0 tokens with \[\] given"),
     ],
 )
-def test_a_code_that_claims_more_tokens_than_it_holds_is_ended(tiny_folder, coded_text, tokens, says):
+def test_a_code_that_claims_too_many_tokens_is_refused_early(tiny_folder, coded_text, tokens, says):
     lm, begin = chainrule.load(tiny_folder), time.perf_counter()
     with pytest.raises(InputError, match=says):
         decode(lm, Code.from_bytes(forged(coded_text, tokens=tokens)))
     assert time.perf_counter() - begin < 5
 
 
-def test_a_first_token_that_is_none(tiny_folder):
+def test_an_invalid_first_token(tiny_folder):
     bos, given = (chainrule.load(tiny_folder, start=start) for start in ("bos", "given"))
     for lm, first in ((bos, [5]), (given, []), (given, [10**6])):
-        with pytest.raises(InputError, match=r"the first is given where there is no start symbol"):
+        with pytest.raises(InputError, match=r"the first is given if there is no start symbol"):
             decode(lm, Code.from_bytes(forged(encode(lm, TEXT).to_bytes(), given=first)))
 
 
-def test_a_digest_of_what_is_no_text(letters, monkeypatch):
-    """The bytes of tokens need not be a text, and somebody may have made a code of such."""
+def test_a_digest_of_bytes_that_are_not_a_text(letters, monkeypatch):
+    """The bytes of tokens need not be valid UTF-8, and a forged code may have their digest."""
     lm, raw = letters
     monkeypatch.setattr("chainrule.verify.code._bytes", lambda *_: b"\xff\xfe")
-    with pytest.raises(InputError, match="does not give its text back"):
+    with pytest.raises(InputError, match="does not decode to its text"):
         decode(lm, Code.from_bytes(forged(raw, text_sha256=hashlib.sha256(b"\xff\xfe").hexdigest())))
 
 
@@ -298,7 +298,7 @@ def test_no_tokenizer_to_decode_with(tiny_folder, coded_text):
 
 
 @pytest.mark.parametrize("now", ["a\nb", "\x1b[31m"])
-def test_what_is_told_is_one_line(letters, now):
+def test_messages_are_printable(letters, now):
     lm, raw = letters
     code = Code.from_bytes(raw)
     with pytest.raises(InputError, match="weights: ") as caught:
@@ -307,7 +307,7 @@ def test_what_is_told_is_one_line(letters, now):
 
 
 @given(st.lists(st.integers(0, 4), max_size=60), st.integers(0, 2**32 - 1))
-def test_a_decoder_counts_the_bits_as_the_encoder_does(symbols, seed):
+def test_decoder_and_encoder_count_the_same_bits(symbols, seed):
     draw = np.random.default_rng(seed)
     distributions = [np.log(draw.dirichlet([0.5] * 5)) for _ in symbols]
     payload, bits = coded(symbols, distributions)
@@ -319,8 +319,8 @@ def test_a_decoder_counts_the_bits_as_the_encoder_does(symbols, seed):
     assert decoder.bits == bits
 
 
-def test_what_is_rarer_than_a_count(tiny_folder):
-    """Bytes that no text has, under a model with strong opinions: some cost more than 32 bits, and their code does not."""
+def test_tokens_rarer_than_a_count(tiny_folder):
+    """Unusual characters under a very confident model: some have a surprisal of more than 32 bits, but a shorter code."""
     lm = chainrule.load(tiny_folder)
     lm.model.lm.lm_head.weight.data *= 20
     text = "".join(map(chr, range(33, 120)))
@@ -331,7 +331,7 @@ def test_what_is_rarer_than_a_count(tiny_folder):
     assert "with no count below 1" in report["length of the code"].checked
 
 
-def test_made_in_another_way(tiny_folder, monkeypatch):
+def test_a_code_made_under_other_conditions(tiny_folder, monkeypatch):
     lm = chainrule.load(tiny_folder)
     code = encode(lm, TEXT)
     with pytest.raises(InputError, match="start: 0 then, 1 now"):
@@ -341,11 +341,11 @@ def test_made_in_another_way(tiny_folder, monkeypatch):
     lm.model.lm.model.norm.weight.data[0] += 1e-6
     with pytest.raises(InputError, match=r"weights: \w{12}… then, \w{12}… now"):
         decode(lm, code)
-    with pytest.raises(InputError, match="threads: not told then, 1 now"):
+    with pytest.raises(InputError, match="threads: missing then, 1 now"):
         decode(lm, replace(code, fingerprint={}))
 
 
-def test_what_cannot_be_coded(tiny_folder, abc):
+def test_texts_that_cannot_be_coded(tiny_folder, abc):
     lm = chainrule.load(tiny_folder)
     with pytest.raises(InputError, match="0 tokens, and 1 or more"):
         encode(lm, "")

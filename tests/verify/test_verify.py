@@ -1,4 +1,4 @@
-"""verify: every property holds on sound models, and of each named bug exactly the right property fails."""
+"""verify: every property holds on correct models, and for each named bug exactly the right property fails."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ from chainrule.results import Score, Scores
 from chainrule.scoring import assemble
 from chainrule.text import Tokenizer
 from chainrule.verify import references
-from chainrule.verify.references import Subject
+from chainrule.verify.references import ModelUnderTest
 
 Patch = pytest.MonkeyPatch
 
 
 @pytest.fixture
 def forest(tiny_folder) -> LanguageModel:
-    """A fresh one, to be broken."""
+    """A new model for each test, which may break it."""
     return chainrule.load(tiny_folder)
 
 
 @pytest.fixture
 def batch(tiny_folder) -> LanguageModel:
-    """The same through its own forward, in padded batches."""
+    """The same model, run by its own forward in padded batches."""
     lm = chainrule.load(tiny_folder)
     lm.model.set_attention("sdpa")
     lm.engine = Engine(lm.model, "batch")
@@ -57,7 +57,7 @@ def batch(tiny_folder) -> LanguageModel:
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_a_sound_model_has_every_property(name):
+def test_a_correct_model_has_every_property(name):
     report, own = tiny(name).lm.verify(), tiny(name).own
     tied = own.get_output_embeddings().weight is own.get_input_embeddings().weight
     assert report.passed, str(report)
@@ -70,17 +70,17 @@ def test_a_sound_model_has_every_property(name):
 
 @pytest.mark.parametrize("dtype", ["float64", "bfloat16"])
 @pytest.mark.parametrize("name", ["llama", "gemma2", "granite", "mamba"])
-def test_so_has_one_in_another_type(name, dtype):
+def test_correct_models_in_other_types(name, dtype):
     report = tiny(name, dtype).lm.verify()
     assert report.passed, str(report)
     assert dtype in report["dtype"].checked
 
 
 def test_with_a_tokenizer_and_without(tiny):
-    with_it, without = tiny.verify(), LanguageModel(tiny.model, engine=tiny.engine).verify()
-    assert with_it.passed
+    with_tokenizer, without = tiny.verify(), LanguageModel(tiny.model, engine=tiny.engine).verify()
+    assert with_tokenizer.passed
     assert without.passed
-    assert {p.name for p in without if p.status == "skip"} - {p.name for p in with_it if p.status == "skip"} == {
+    assert {p.name for p in without if p.status == "skip"} - {p.name for p in with_tokenizer if p.status == "skip"} == {
         *("tokenizer", "unreachable vocabulary"),
     }
 
@@ -93,7 +93,7 @@ def test_on_tables(abc):
     assert report["normalisation"].details["length"] == 9  # all 3⁹ sequences
 
 
-def test_on_texts_of_ones_own(tiny):
+def test_on_texts_of_the_caller(tiny):
     report = tiny.verify(texts=["Hello world, hello there!", "How are you today?"])
     assert report.passed
     assert report["tokenizer"].checked.startswith("2 texts")
@@ -101,14 +101,14 @@ def test_on_texts_of_ones_own(tiny):
         tiny.verify(texts="Hello")
     with pytest.raises(InputError, match="no text to verify on"):
         tiny.verify(texts=[])
-    assert tiny.verify(texts=["a"]).passed  # a single token: random ones take its place
+    assert tiny.verify(texts=["a"]).passed  # a single token: random ones are used instead
     with pytest.raises(InputError, match="half of a surrogate pair"):
         tiny.verify(texts=["\ud800"])
     with pytest.raises(InputError, match="without a tokenizer"):
         LanguageModel(tiny.model, engine=tiny.engine).verify(texts=["Hello"])
 
 
-# Each bug, by the property that it is for. A patch takes a sound model and breaks it, or the library below it.
+# Bugs, each with the property that must detect it. A patch breaks a correct model, or the library below it.
 
 BUGS: dict[str, tuple[str, str, Callable[[LanguageModel, Patch], None]]] = {}
 
@@ -121,7 +121,7 @@ def bug(name: str, prop: str, path: str = "forest") -> Callable:
 
 
 def hidden(change: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> Callable[[LanguageModel, Patch], None]:
-    """Hidden states (B × T × D) changed by a function of themselves and of the embeddings."""
+    """Changes hidden states (B × T × D) by a function of them and of the embeddings."""
 
     def patch(lm: LanguageModel, monkeypatch: Patch) -> None:
         own = PretrainedModel.hidden
@@ -175,13 +175,13 @@ def _(lm: LanguageModel, monkeypatch: Patch) -> None:
     monkeypatch.setattr(Engine, "answer", lambda self, question, **options: own(self, Shifted(**vars(question)), **options))
 
 
-@bug("rows read one place early", "shift", "batch")
+@bug("rows read one position early", "shift", "batch")
 def _(lm: LanguageModel, monkeypatch: Patch) -> None:
     def early(*args: Any, **options: Any):
         for step in batch_path(*args, **options):
             yield Step(torch.cat([step.hidden_RH[:1], step.hidden_RH[:-1]]), step.row_F, step.node_F, step.rows, step.new)
 
-    lm.engine = Engine(lm.model, "single")  # so that the row before is one of the same sequence
+    lm.engine = Engine(lm.model, "single")  # so that the previous row belongs to the same sequence
     monkeypatch.setitem(engine_module.STRATEGIES, "single", lambda *args: early(*args, padded=False))
 
 
@@ -216,14 +216,14 @@ def _(lm: LanguageModel, monkeypatch: Patch) -> None:
 
 
 def body(change: Callable[[LanguageModel, plan.Item], plan.Item]) -> Callable[[LanguageModel, Patch], None]:
-    """What is scored behind a start symbol changed; with x_0 given it stays."""
+    """Changes the items that are scored with a start symbol; with x_0 given nothing changes."""
 
     def patch(lm: LanguageModel, monkeypatch: Patch) -> None:
         own = assemble._item
 
         def broken(request: Any, start: Any) -> plan.Item:
-            made = own(request, start)
-            return made if made.start_id is None else change(lm, made)
+            item = own(request, start)
+            return item if item.start_id is None else change(lm, item)
 
         monkeypatch.setattr(assemble, "_item", broken)
 
@@ -244,7 +244,7 @@ def _(lm: LanguageModel, monkeypatch: Patch) -> None:
     monkeypatch.setattr(LanguageModel, "_chosen", dropped)
 
 
-@bug("a product in place of a sum", "sum")
+@bug("a product instead of a sum", "sum")
 def _(lm: LanguageModel, monkeypatch: Patch) -> None:
     def product(logprobs: np.ndarray) -> float:
         with np.errstate(divide="ignore", under="ignore"):
@@ -276,17 +276,17 @@ def _(lm: LanguageModel, monkeypatch: Patch) -> None:
     monkeypatch.setattr(sealed, "_DEVICES", ())
 
 
-@bug("a text kept for all threads", "threads")
+@bug("a text shared by all threads", "threads")
 def _(lm: LanguageModel, monkeypatch: Patch) -> None:
     own, last = LanguageModel.score_batch, []
 
-    def kept(self: LanguageModel, texts: Any, **options: Any) -> Any:
+    def shared(self: LanguageModel, texts: Any, **options: Any) -> Any:
         last[:] = [texts]
         if threading.current_thread() is not threading.main_thread():
             time.sleep(0.002)
         return own(self, last[0], **options)
 
-    monkeypatch.setattr(LanguageModel, "score_batch", kept)
+    monkeypatch.setattr(LanguageModel, "score_batch", shared)
 
 
 @bug("windows that lose a token", "windows")
@@ -307,7 +307,7 @@ def _(lm: LanguageModel, monkeypatch: Patch) -> None:
     monkeypatch.setattr(Tokenizer, "_piece", lambda self, id: own(self, id).replace(b" ", b"_"))
 
 
-@bug("weights that are tied no more", "tied weights", "gemma2")
+@bug("weights that are no longer tied", "tied weights", "gemma2")
 def _(lm: LanguageModel, monkeypatch: Patch) -> None:
     table, output = lm.model.tables
     assert table.weight.data_ptr() == output.weight.data_ptr()
@@ -318,8 +318,8 @@ SAYS = {
     "a doubled start": "those with the start symbol doubled",
     "a dropped start": "those with the start symbol absent",
     "EOS for BOS": "those with the start symbol EOS in its place",
-    "rows read one place early": "the prefix that is 1 token shorter: targets are shifted",
-    "raw logits added": "logits are summed in place of their log-softmax",
+    "rows read one position early": "the prefix that is 1 token shorter: targets are shifted",
+    "raw logits added": "logits are used instead of their log-softmax",
     "a shortlist normaliser": "leaves out a part of the vocabulary",
     "left padding without positions": "left padding without position ids",
     "a neighbour's state": "a row sees the state of its neighbour",
@@ -327,7 +327,7 @@ SAYS = {
 
 
 @pytest.mark.parametrize("name", BUGS)
-def test_a_bug_fails_the_property_it_is_for(name, request, monkeypatch):
+def test_a_bug_fails_exactly_its_property(name, request, monkeypatch):
     prop, kind, patch = BUGS[name]
     lm = request.getfixturevalue(kind) if kind in ("forest", "batch") else wrap(untouched(FOREST[kind]()))
     assert lm.verify().passed
@@ -340,7 +340,7 @@ def test_a_bug_fails_the_property_it_is_for(name, request, monkeypatch):
 
 
 def test_probability_that_no_text_can_have(tiny_folder):
-    """Rows beyond the tokenizer's that the model likes, and a special token."""
+    """The model gives probability to rows beyond the tokenizer's vocabulary, and to a special token."""
     lm = chainrule.load(tiny_folder)
     own, rows = untouched(FOREST["llama"]()), lm.tokenizer.size + 5
     own.resize_token_embeddings(rows, mean_resizing=False)
@@ -349,14 +349,14 @@ def test_probability_that_no_text_can_have(tiny_folder):
     found = report["unreachable vocabulary"]
     assert found.status == "warn"
     assert "on the 5 ids that the tokenizer cannot produce" in found.checked
-    exact = np.mean([np.exp(p)[-5:].sum() for p in Subject(LanguageModel(wrapped.model, lm.tokenizer)).distributions])
+    exact = np.mean([np.exp(p)[-5:].sum() for p in ModelUnderTest(LanguageModel(wrapped.model, lm.tokenizer)).distributions])
     assert found.details["beyond the tokenizer"] == pytest.approx(exact)
     assert found.details["special tokens"] > 0
 
 
 def test_start_symbols_that_disagree_wildly():
     own = untouched(FOREST["gpt2"]())
-    own.transformer.wte.weight.data[1] *= 50  # EOS, which is seen from everywhere
+    own.transformer.wte.weight.data[1] *= 50  # EOS, to which every other token attends
     report = wrap(own).verify()
     assert report.passed, str(report)
     assert report["start symbol"].status == "warn"
@@ -373,7 +373,7 @@ def test_texts_that_the_tokenizer_changes():
     assert report["tokenizer"].status == "warn"
     assert "1 of them are changed by the tokenizer" in report["tokenizer"].says
     small = tiny("llama").lm
-    with pytest.raises(InputError, match=r"ids up to \d+, and the model knows those below 61"):
+    with pytest.raises(InputError, match=r"ids go up to \d+, and the model's are below 61"):
         LanguageModel(small.model, wordpiece(), engine=small.engine).verify()
 
 
@@ -381,10 +381,10 @@ def test_without_memory_for_float64(monkeypatch):
     monkeypatch.setattr(references, "_memory", lambda device: 1000)
     report = tiny("llama").lm.verify()
     assert report.passed
-    assert "in float32, for want of float64 (it needs 0.0 GiB, and 0.0 are free)" in report["dtype"].checked
+    assert "in float32, since float64 is not possible (it needs 0.0 GiB, and 0.0 are free)" in report["dtype"].checked
 
 
-def test_the_report_for_people_and_for_programs(tiny):
+def test_the_report_as_text_and_as_json(tiny):
     report = tiny.verify()
     assert json.loads(report.to_json())["properties"][1]["property"] == "causality"
     assert len(report) == len(list(report)) == 19
@@ -397,7 +397,7 @@ def test_the_report_for_people_and_for_programs(tiny):
         report["shifts"]
 
 
-def test_a_model_that_gives_nan_fails_and_says_so(forest, monkeypatch):
+def test_a_model_that_gives_nan_fails_with_a_message(forest, monkeypatch):
     hidden(lambda h, e: h * float("nan"))(forest, monkeypatch)
     report = forest.verify()
     assert not report.passed
@@ -406,7 +406,7 @@ def test_a_model_that_gives_nan_fails_and_says_so(forest, monkeypatch):
 
 @pytest.mark.parametrize("context", [4, 13])
 def test_models_with_a_short_context(context: int):
-    """The doubled start symbol, which is tried beside the one that is named, has to fit as well."""
+    """The doubled start symbol, which is also tried, must fit in the context."""
     config = GPT2Config(vocab_size=50, n_positions=context, n_embd=8, n_layer=1, n_head=1, bos_token_id=0, eos_token_id=1)
     assert LanguageModel(PretrainedModel(GPT2LMHeadModel(config).eval(), "short")).verify().passed
 

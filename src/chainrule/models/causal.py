@@ -20,8 +20,8 @@ from chainrule.models.transformer import Network, again, sharing_weights
 from chainrule.models.trunk import takes, trunk_of
 from chainrule.ops.linear import FEW, Linears, few_rows
 from chainrule.ops.matmul import STEPS
-from chainrule.ops.modules import stand_in
-from chainrule.ops.sealed import handed_down, within
+from chainrule.ops.modules import replace_modules
+from chainrule.ops.sealed import with_variable, within
 
 T = TypeVar("T")
 
@@ -72,7 +72,7 @@ class PretrainedModel(Network):
     def _prepare(self, trunk: nn.Module) -> None:
         super()._prepare(trunk)
         _hand_on_positions(trunk)
-        stand_in(trunk)
+        replace_modules(trunk)
         self.linears = Linears(trunk)
 
     def set_attention(self, implementation: str) -> bool:
@@ -90,7 +90,7 @@ class PretrainedModel(Network):
         forward = partial(self.trunk, use_cache=False, **{name: inputs_BTD}, **layout)
         rows = inputs_BTD.shape[:2].numel()
         multiplied = partial(self._multiplying, same_bits, rows, forward)
-        return self._running(partial(handed_down, _PLACES, places, multiplied), inputs_BTD)[0]
+        return self._running(partial(with_variable, _PLACES, places, multiplied), inputs_BTD)[0]
 
     def _multiplying(self, same_bits: bool, rows: int, forward: Callable[[], T]) -> T:
         """`forward` with products for so many rows."""

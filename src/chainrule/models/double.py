@@ -1,4 +1,4 @@
-"""A model that computes in float64 throughout: there rounding is out of the way, and two ways that agree agree to 1e-12."""
+"""Models that compute in float64 throughout, so that rounding is negligible: two correct computations agree to 1e-12."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ N = TypeVar("N", bound=Network)
 
 
 class DoubleModel(PretrainedModel):
-    """The same network with float64 weights, and with float64 where its code says float32 (softmaxes, norms, routers)."""
+    """The same network with float64 weights, and float64 where its code names float32 (softmaxes, norms, routers)."""
 
     @classmethod
     def of(cls, model: PretrainedModel) -> DoubleModel:
@@ -37,18 +37,18 @@ class DoubleModel(PretrainedModel):
 
 @contextmanager
 def in_float64(model: N) -> Iterator[N]:
-    """The same model on a network of its own that computes so, for a while: for those that are run in one way only."""
-    with model.on_trial(torch.float64) as found:
-        in_double(found.reference)
-        in_double(found.runner)
-        yield found
+    """The same model on a separate network that computes in float64, for the duration of a `with` block."""
+    with model.on_trial(torch.float64) as trial:
+        in_double(trial.reference)
+        in_double(trial.runner)
+        yield trial
 
 
 def in_double(network: Any) -> Any:
-    """A copy that nobody else runs, made to compute so."""
+    """Make a network that belongs to the caller compute in float64. Returns it."""
     network.double()
     if network._can_set_experts_implementation():
-        network.set_experts_implementation("eager")  # grouped products know no float64
+        network.set_experts_implementation("eager")  # grouped products do not support float64
     for part in (trunk_of(network), network):
         _compute_in_double(part)
     return network
@@ -65,11 +65,11 @@ def _compute_in_double(part: nn.Module) -> None:
 
 
 class _Double(TorchFunctionMode):
-    """float64 where float32 is asked for, and where it would come about."""
+    """float64 where code asks for float32, and where a result would be float32."""
 
     def __torch_function__(self, func: Callable, types: Any, args: tuple = (), kwargs: Mapping[str, Any] | None = None) -> Any:
         args = tuple(torch.float64 if arg is torch.float32 else arg for arg in args)
         options = {name: torch.float64 if value is torch.float32 else value for name, value in (kwargs or {}).items()}
         run: Callable = Tensor.double if func is Tensor.float else func
-        found = run(*args, **options)
-        return Tensor.double(found) if isinstance(found, Tensor) and found.dtype is torch.float32 else found
+        result = run(*args, **options)
+        return Tensor.double(result) if isinstance(result, Tensor) and result.dtype is torch.float32 else result

@@ -13,13 +13,13 @@ from chainrule.ops import native
 from chainrule.ops.matmul import ROWS, write
 from chainrule.ops.rounding import same_but_rounding
 
-SCALES = (0.01, 1.0, 30.0, 1e3)  # of hidden states that two heads are compared on
-TOLERANCE = 1e-5  # of the largest logit: a few roundings in float32
-TILE = 4096  # columns at a time: a tile of logits and its slice of the weights stay in cache
+SCALES = (0.01, 1.0, 30.0, 1e3)  # of the hidden states on which two heads are compared
+TOLERANCE = 1e-5  # relative to the largest logit: a few roundings in float32
+TILE = 4096  # columns at a time, so that a tile of logits and its slice of the weights stay in the cache
 
 
 class LinearHead:
-    """z = softcap(scale · (h Wᵀ + b)), in float32 whatever the weights' type: logits are never rounded to bfloat16."""
+    """z = softcap(scale · (h Wᵀ + b)), in float32, or in float64 for float64 weights; logits are never rounded to bfloat16."""
 
     tile = TILE
 
@@ -30,12 +30,12 @@ class LinearHead:
 
     @classmethod
     def of(cls, linear: nn.Linear, config: Any) -> LinearHead:
-        """The head with the scale and softcap that the config names (Cohere, Granite, Gemma …); the probe checks it."""
+        """The head with the scale and softcap of the config (Cohere, Granite, Gemma …). The probe verifies it."""
         scale = float(getattr(config, "logit_scale", None) or 1.0) / float(getattr(config, "logits_scaling", None) or 1.0)
         return cls(linear, scale, getattr(config, "final_logit_softcapping", None))
 
     def on(self, linear: nn.Linear) -> LinearHead:
-        """The same scale and softcap on another linear map."""
+        """A head with the same scale and softcap, and another linear map."""
         return LinearHead(linear, self.scale, self.softcap)
 
     def write(self, hidden_MH: Tensor, first: int, logits_MV: Tensor, rows: int = ROWS) -> None:
@@ -43,7 +43,9 @@ class LinearHead:
         weight = self.linear.weight[tile]
         if weight.is_cuda and weight.dtype != self.dtype:
             logits_MV.copy_(torch.mm(hidden_MH.to(weight.dtype), weight.T, out_dtype=self.dtype))
-        elif rows == len(hidden_MH) and native.supports_few(hidden_MH, weight):  # a block of scoring has more rows
+        elif rows == len(hidden_MH) and native.supports_few(
+            hidden_MH, weight
+        ):  # in scoring, `rows` is a full block, which is larger
             native.few_rows(hidden_MH, weight, logits_MV)
         elif native.supports_product(hidden_MH, weight):
             native.product(hidden_MH, weight, logits_MV)
@@ -58,7 +60,7 @@ class LinearHead:
 
 
 class OwnHead:
-    """Any head: the model's own forward, whose trunk gives the hidden states at hand."""
+    """Any other head: the model's own forward, with the trunk's output replaced by the given hidden states."""
 
     def __init__(self, forward: Callable[[Tensor], Tensor], size: int, dtype: torch.dtype) -> None:
         self.forward, self.size, self.tile, self.dtype = forward, size, size, torch.promote_types(dtype, torch.float32)
@@ -68,17 +70,17 @@ class OwnHead:
 
 
 def same_logits(head: Head, own: Callable[[Tensor], Tensor], width: int, like: Tensor) -> bool:
-    """Whether a head makes the own logits of its model, to rounding, of hidden states of all sizes: large ones show a cap."""
+    """Whether a head gives the model's own logits, to rounding, for hidden states of all sizes. Large ones reveal a softcap."""
     draw = torch.Generator().manual_seed(0)
     hidden_SMH = torch.randn(len(SCALES), 4, width, generator=draw, dtype=torch.float32, device="cpu")
     hidden_SMH *= torch.tensor(SCALES, dtype=torch.float32, device="cpu")[:, None, None]
     hidden_NH = hidden_SMH.to(like).flatten(0, 1)
-    found, wanted = (logits.unflatten(0, (len(SCALES), -1)) for logits in (all_logits(head, hidden_NH), own(hidden_NH)))
-    return same_but_rounding(found, wanted, TOLERANCE, (1, 2))
+    logits, own_logits = (x.unflatten(0, (len(SCALES), -1)) for x in (all_logits(head, hidden_NH), own(hidden_NH)))
+    return same_but_rounding(logits, own_logits, TOLERANCE, (1, 2))
 
 
 def all_logits(head: Head, hidden_MH: Tensor) -> Tensor:
-    """All logits of all rows, M × V: for trials, which are small."""
+    """All logits of all rows, M × V. For trials, which are small."""
     logits_MV = torch.empty(len(hidden_MH), head.size, dtype=head.dtype, device=hidden_MH.device)
     for first in range(0, head.size, head.tile):
         head.write(hidden_MH, first, logits_MV[:, first : first + head.tile])
@@ -86,7 +88,7 @@ def all_logits(head: Head, hidden_MH: Tensor) -> Tensor:
 
 
 class IdentityHead:
-    """The hidden states are the logits already."""
+    """A head for models whose hidden states are already logits."""
 
     def __init__(self, size: int, dtype: torch.dtype) -> None:
         self.size, self.tile, self.dtype = size, size, dtype

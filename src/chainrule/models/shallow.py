@@ -1,4 +1,4 @@
-"""A network with the first layers only, up to the first of each kind: much quicker, and made of the same code."""
+"""A network cut to its first layers, up to the first of each kind: much faster, and running the same code."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import torch
 from torch import Tensor, nn
 
 _PLAIN = (bool, int, float, str, torch.dtype, type(None))
-_FEW = 64  # numbers of a tensor that may set something, and are no weights
+_FEW = 64  # numbers, up to which the values of a buffer are compared: it may hold settings rather than weights
 
 
 def shorten(lm: Any, trunk: nn.Module) -> bool:
-    """Drop layers of a network that nobody else runs, up to the first of each kind; whether there were any to drop."""
-    depth, found = getattr(lm.config.get_text_config(), "num_hidden_layers", None), False
+    """Remove all layers after the first of each kind from a network that belongs to the caller. Whether any were removed."""
+    depth, removed = getattr(lm.config.get_text_config(), "num_hidden_layers", None), False
     for layers in list(_lists(trunk, depth)):
         kinds = _kinds(layers)
         keep = 1 + max(map(kinds.index, kinds), default=-1)
-        found |= keep < len(layers)
+        removed |= keep < len(layers)
         del layers[keep:]
-    return found
+    return removed
 
 
 def _lists(part: nn.Module, depth: int | None) -> Iterator[nn.ModuleList]:
-    """The lists of so many modules; not those within one of them, which may be as many experts."""
+    """The lists of `depth` modules, without those nested in one of them, which may be experts."""
     for child in part.children():
         if isinstance(child, nn.ModuleList) and len(child) == depth:
             yield child
@@ -33,14 +33,14 @@ def _lists(part: nn.Module, depth: int | None) -> Iterator[nn.ModuleList]:
 
 
 def _kinds(layers: nn.ModuleList) -> list[dict[Any, Any]]:
-    """What each layer is made of, and what its parts are set to; but for what only counts the layers."""
+    """The parts and settings of each layer, without settings that only number the layers."""
     all_set = [dict(_settings(layer)) for layer in layers]
     counts = {
         key
         for key in set().union(*all_set)
-        if any(all(key not in found or found[key] == n + first for n, found in enumerate(all_set)) for first in (0, 1))
+        if any(all(key not in each or each[key] == n + first for n, each in enumerate(all_set)) for first in (0, 1))
     }
-    return [{key: value for key, value in found.items() if key not in counts} for found in all_set]
+    return [{key: value for key, value in each.items() if key not in counts} for each in all_set]
 
 
 def _settings(layer: nn.Module) -> Iterator[tuple[tuple[str, str], Any]]:

@@ -1,8 +1,8 @@
-"""Indices looked at before they are used, for networks on a GPU.
+"""Bounds checks on indices before they are used, for networks on a GPU.
 
-On the CPU an index out of range is an error like any other: a network is tried with something, and does not take it. On a GPU
-the kernel stops, and with it everything that the process does there from then on. So within `Plain` a network on a GPU has its
-indices looked at first, which waits for the GPU each time: once or twice for a text, and a few times a layer for experts.
+On the CPU an index out of range raises an ordinary error, which means that a network does not accept the input it is tried on.
+On a GPU it stops the kernel and makes the device unusable for the rest of the process. So within `Plain`, indices of a network
+on a GPU are checked first. Each check waits for the GPU: once or twice per text, and a few times per layer with experts.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-Place = tuple[Any, int, int]  # an index, the least that it may be, and one more than the greatest
+Bound = tuple[Any, int, int]  # an index, its least value, and one past its greatest
 
 
-def bounded(function: Callable[..., Any], places: Callable[..., Iterable[Place]]) -> Callable[..., Any]:
-    """`function`, which raises IndexError before it runs where an index is out of range."""
+def bounded(function: Callable[..., Any], bounds: Callable[..., Iterable[Bound]]) -> Callable[..., Any]:
+    """`function` with a check of its arguments: raises IndexError before it runs if an index is out of range."""
 
     @wraps(function)
     def call(*args: Any, **options: Any) -> Any:
-        for index, least, end in places(*args, **options):
+        for index, least, end in bounds(*args, **options):
             refuse_outside(index, least, end)
         return function(*args, **options)
 
@@ -31,7 +31,7 @@ def bounded(function: Callable[..., Any], places: Callable[..., Iterable[Place]]
 
 
 def refuse_outside(index: Any, least: int, end: int) -> None:
-    """Raises IndexError where a number is less than `least` or not less than `end`."""
+    """Raises IndexError if a number in `index` is less than `least` or at least `end`."""
     if not isinstance(index, Tensor) or not index.numel() or index.dtype == torch.bool:
         return
     low, high = torch.stack(torch.aminmax(index)).tolist()
@@ -39,24 +39,24 @@ def refuse_outside(index: Any, least: int, end: int) -> None:
         raise IndexError(f"index {low if low < least else high} is out of range: there are {end}")
 
 
-def _embedding(input: Tensor, weight: Tensor, *_: Any, **__: Any) -> Iterator[Place]:
+def _embedding(input: Tensor, weight: Tensor, *_: Any, **__: Any) -> Iterator[Bound]:
     yield input, 0, weight.shape[0]
 
 
-def _along(input: Tensor, dim: int, index: Any, *_: Any, **__: Any) -> Iterator[Place]:
+def _along(input: Tensor, dim: int, index: Any, *_: Any, **__: Any) -> Iterator[Bound]:
     yield index, 0, input.shape[dim] if input.ndim else 1
 
 
-def _fill(input: Tensor, dim: int, index: Any, *_: Any, **__: Any) -> Iterator[Place]:
+def _fill(input: Tensor, dim: int, index: Any, *_: Any, **__: Any) -> Iterator[Bound]:
     yield index, -input.shape[dim], input.shape[dim]
 
 
-def _one_hot(tensor: Tensor, num_classes: int = -1) -> Iterator[Place]:
+def _one_hot(tensor: Tensor, num_classes: int = -1) -> Iterator[Bound]:
     yield tensor, 0, num_classes if num_classes >= 0 else 1 << 62
 
 
-def _items(input: Tensor, key: Any, *_: Any, **__: Any) -> Iterator[Place]:
-    """Of x[key]: one dimension for each slice and index, as many as it has for a mask, none for None."""
+def _items(input: Tensor, key: Any, *_: Any, **__: Any) -> Iterator[Bound]:
+    """For x[key]. A slice or an index takes one dimension of x, a mask as many as it has, None takes none."""
     keys = key if isinstance(key, tuple) else (key,)
     taken = [_dimensions(each) for each in keys]
     dim = 0
@@ -74,14 +74,14 @@ def _dimensions(key: Any) -> int:
     return key.ndim if isinstance(key, Tensor) and key.dtype in (torch.bool, torch.uint8) else 1
 
 
-def _put(input: Tensor, indices: Any, *_: Any, **__: Any) -> Iterator[Place]:
+def _put(input: Tensor, indices: Any, *_: Any, **__: Any) -> Iterator[Bound]:
     yield from _items(input, tuple(indices))
 
 
 _ALONG = ("gather", "index_select", "scatter", "scatter_add", "scatter_reduce", "index_add", "index_copy")
-PLACES: dict[Any, Callable[..., Iterable[Place]]] = {
-    function: places
-    for functions, places in (
+BOUNDS: dict[Any, Callable[..., Iterable[Bound]]] = {
+    function: bounds
+    for functions, bounds in (
         ((functional.embedding,), _embedding),
         ((functional.one_hot,), _one_hot),
         ((torch.index_fill, Tensor.index_fill, Tensor.index_fill_), _fill),
@@ -92,4 +92,4 @@ PLACES: dict[Any, Callable[..., Iterable[Place]]] = {
     )
     for function in functions
 }
-BOUNDED = {function: bounded(function, places) for function, places in PLACES.items()}
+BOUNDED = {function: bounded(function, bounds) for function, bounds in BOUNDS.items()}

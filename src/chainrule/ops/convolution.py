@@ -1,6 +1,6 @@
-"""Convolutions of float32 numbers on a GPU in float64, rounded once: cuDNN computes them in TF32, unless a process says no.
+"""Float32 convolutions on a GPU, computed in float64 and rounded once. By default cuDNN computes them in TF32.
 
-That leaves 10 bits of a product. Networks of language have few convolutions, most of them of one channel at a time.
+TF32 keeps 10 bits of each factor. Language models have few convolutions, most of them depthwise.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from torch import Tensor
 
 
 def widened(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """`function` of float32 numbers computed in float64; of others as it is."""
+    """`function` computed in float64 for float32 input, and unchanged for other types."""
 
     @wraps(function)
     def call(input: Tensor, *others: Any, **options: Any) -> Tensor:
         if input.dtype != torch.float32:
             return function(input, *others, **options)
-        more = {name: _double(value) for name, value in options.items()}
-        return function(input.double(), *map(_double, others), **more).float()
+        wide_options = {name: _double(value) for name, value in options.items()}
+        return function(input.double(), *map(_double, others), **wide_options).float()
 
     return call
 

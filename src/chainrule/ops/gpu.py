@@ -1,4 +1,4 @@
-"""Where Triton's kernels can run."""
+"""Whether Triton kernels can run."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from torch import Tensor
 
 
 def takes_triton(x: Tensor) -> bool:
-    """Whether there is Triton for this tensor: on a GPU, or in its interpreter, which takes those of the CPU."""
+    """Whether Triton runs on this tensor: on a GPU, or on the CPU in Triton's interpreter if that is enabled."""
     return (x.is_cuda or os.environ.get("TRITON_INTERPRET") == "1") and find_spec("triton") is not None

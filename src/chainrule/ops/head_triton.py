@@ -1,10 +1,10 @@
-"""The Triton kernels behind `fused_head`: a tile of logits at a time, never written to memory. Imported only where they run.
+"""The Triton kernels of the fused head: one tile of logits at a time, never written to memory. Imported only where they run.
 
-Every logit comes out of `_logits`, one loop over the hidden width with tiles of one shape. So a logit has the same bits
-wherever in a tile it stands, whichever kernel asks for it, and whatever other rows are there.
+Every logit is computed by `_logits`, one loop over the hidden width with tiles of one shape. So a logit has the same bits at
+any position of a tile, in every kernel, and with any other rows.
 
 Shapes: m rows and n columns of a tile, k of the hidden width; M rows, F factors, S splits of the vocabulary V, T targets of
-a row, K best tokens of a row and split; H hidden width.
+a row, K top tokens of a row and split; H hidden width.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-LOWEST = tl.constexpr(-3.4028234663852886e38)  # an impossible token among the best: above the empty places, which are −inf
+LOWEST = tl.constexpr(-3.4028234663852886e38)  # value of an impossible token among the top K: above empty slots, which are −inf
 
 
 @triton.jit
 def tanh(x):
-    """To a few units in the last place, also near 0, where the quotient alone would lose all of them (Cephes' tanhf)."""
+    """tanh to a few units in the last place, also near 0, where the quotient alone loses all digits (Cephes' tanhf)."""
     square = x * x
     odd = -5.70498872745e-3 * square + 2.06390887954e-2
     odd = odd * square - 5.37397155531e-2
@@ -42,7 +42,7 @@ def _logits(
         k = first + tl.arange(0, DEPTH)
         hidden_mk = tl.load(hidden_m[:, None] + k[None, :], mask=real_m[:, None] & (k < H)[None, :], other=0.0)
         weight_kn = tl.load(weight_n[None, :] + k[:, None], mask=real_n[None, :] & (k < H)[:, None], other=0.0)
-        if WIDEN:  # the interpreter knows no products of bfloat16
+        if WIDEN:  # the interpreter has no products of bfloat16
             hidden_mk, weight_kn = hidden_mk.to(tl.float32), weight_kn.to(tl.float32)
         acc_mn = tl.dot(hidden_mk, weight_kn, acc_mn, input_precision="ieee")
     if HAS_BIAS:
@@ -58,7 +58,7 @@ def target_kernel(
     hidden, weight, bias, row_F, token_F, logit_F, F, H, stride_h, stride_w, scale, softcap,
     HAS_BIAS: tl.constexpr, HAS_SOFTCAP: tl.constexpr, WIDEN: tl.constexpr, TILE: tl.constexpr, DEPTH: tl.constexpr,
 ):  # fmt: skip
-    """The logit of each factor: the diagonal of a tile whose columns are the tokens' own rows of the weights."""
+    """The logit of each factor: the diagonal of a tile whose columns are the weight rows of the factors' tokens."""
     f = tl.program_id(0) * TILE + tl.arange(0, TILE)
     row_m = tl.load(row_F + f, mask=f < F, other=0)
     token_n = tl.load(token_F + f, mask=f < F, other=0)
@@ -72,12 +72,12 @@ def target_kernel(
 
 @triton.jit
 def _keep_best(z_mn, column_n, real_n, best_mK, best_id_mK, TOP: tl.constexpr, WIDTH: tl.constexpr):
-    """The best TOP of those kept so far and a tile: each of the tile's best takes the place of the worst kept, if better."""
+    """The top TOP of those kept so far and of a tile: each of the tile's top values replaces the worst one kept, if greater."""
     rest_mn = tl.where(real_n[None, :], tl.maximum(z_mn, LOWEST), float("-inf"))
     slot_K = tl.arange(0, WIDTH)
     for _ in range(TOP):
-        value_m, place_m = tl.max(rest_mn, 1, return_indices=True)
-        taken_mn = tl.arange(0, z_mn.shape[1])[None, :] == place_m[:, None]
+        value_m, index_m = tl.max(rest_mn, 1, return_indices=True)
+        taken_mn = tl.arange(0, z_mn.shape[1])[None, :] == index_m[:, None]
         id_m = tl.sum(tl.where(taken_mn, column_n[None, :], 0), 1)
         worst_m, slot_m = tl.min(best_mK, 1, return_indices=True)
         swap_mK = (slot_K[None, :] == slot_m[:, None]) & (value_m > worst_m)[:, None]
@@ -94,8 +94,8 @@ def sweep_kernel(
     MOMENTS: tl.constexpr, T: tl.constexpr, TOP: tl.constexpr, WIDTH: tl.constexpr, SPLIT: tl.constexpr,
     WIDEN: tl.constexpr, TILE: tl.constexpr, DEPTH: tl.constexpr,
 ):  # fmt: skip
-    """One split of the vocabulary for a tile of rows: how many logits exceed each target; and where MOMENTS, the maximum m,
-    Σ exp(z − m), Σ exp(z − m) · z with 0 · −inf = 0, and the TOP best tokens."""
+    """One split of the vocabulary for a tile of rows: the number of logits that exceed each target; with MOMENTS also the
+    maximum m, Σ exp(z − m), Σ exp(z − m) · z with 0 · −inf = 0, and the TOP best tokens."""
     split, m = tl.program_id(1), tl.program_id(0) * TILE + tl.arange(0, TILE)
     real_m = m < M
     row_m = tl.load(row_M + m, mask=real_m, other=0)
@@ -120,27 +120,27 @@ def sweep_kernel(
         if MOMENTS:
             higher_m = tl.maximum(max_m, tl.max(z_mn, 1))
             base_m = tl.where(higher_m == float("-inf"), 0.0, higher_m)
-            weight_mn, fade_m = tl.exp(z_mn - base_m[:, None]), tl.exp(max_m - base_m)
-            sum_m = sum_m * fade_m + tl.sum(weight_mn, 1)
-            dot_m = dot_m * fade_m + tl.sum(weight_mn * tl.where(z_mn == float("-inf"), 0.0, z_mn), 1)
+            weight_mn, decay_m = tl.exp(z_mn - base_m[:, None]), tl.exp(max_m - base_m)
+            sum_m = sum_m * decay_m + tl.sum(weight_mn, 1)
+            dot_m = dot_m * decay_m + tl.sum(weight_mn * tl.where(z_mn == float("-inf"), 0.0, z_mn), 1)
             max_m = higher_m
             if TOP > 0:
                 best_mK, best_id_mK = _keep_best(z_mn, column_n, real_n, best_mK, best_id_mK, TOP, WIDTH)
-    place_m = split.to(tl.int64) * M + m
-    tl.store(count_SMT + place_m[:, None] * T + slot_T[None, :], count_mT, mask=real_m[:, None])
+    index_m = split.to(tl.int64) * M + m
+    tl.store(count_SMT + index_m[:, None] * T + slot_T[None, :], count_mT, mask=real_m[:, None])
     if MOMENTS:
-        tl.store(max_SM + place_m, max_m, mask=real_m)
-        tl.store(sum_SM + place_m, sum_m, mask=real_m)
-        tl.store(dot_SM + place_m, dot_m, mask=real_m)
+        tl.store(max_SM + index_m, max_m, mask=real_m)
+        tl.store(sum_SM + index_m, sum_m, mask=real_m)
+        tl.store(dot_SM + index_m, dot_m, mask=real_m)
         if TOP > 0:
-            place_mK, kept_mK = place_m[:, None] * TOP + slot_K[None, :], real_m[:, None] & (slot_K < TOP)[None, :]
-            tl.store(best_SMK + place_mK, best_mK, mask=kept_mK)
-            tl.store(best_id_SMK + place_mK, best_id_mK, mask=kept_mK)
+            index_mK, kept_mK = index_m[:, None] * TOP + slot_K[None, :], real_m[:, None] & (slot_K < TOP)[None, :]
+            tl.store(best_SMK + index_mK, best_mK, mask=kept_mK)
+            tl.store(best_id_SMK + index_mK, best_id_mK, mask=kept_mK)
 
 
 @triton.jit(do_not_specialize=["M", "S"])
 def combine_kernel(max_SM, sum_SM, dot_SM, logsumexp_M, entropy_M, M, S, TILE: tl.constexpr):
-    """Log-sum-exp and entropy of each row out of those of its splits, in float64, one split after the other."""
+    """Log-sum-exp and entropy of each row from the moments of its splits, in float64, in the order of the splits."""
     m = tl.program_id(0) * TILE + tl.arange(0, TILE)
     real_m, max_m = m < M, tl.full([TILE], float("-inf"), tl.float32)
     for split in range(0, S):

@@ -1,7 +1,7 @@
-"""Linear layers of a network run by another product for a while.
+"""Linear layers of a network, whose product can be replaced for the duration of a call.
 
-`SameBits` sees every function that a network calls, which takes microseconds each: next to nothing for a chunk, a sixth of the
-time for one step of growing. Where linear layers are all that it would change, it is enough to replace those.
+`SameBits` intercepts every function that a network calls, at some microseconds each: negligible for a chunk, but a sixth of
+the time of one decoding step. Where it would change only linear layers, replacing their product has the same effect.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from chainrule.ops import native
 from chainrule.ops.matmul import CHANGED, SameBits, rowwise
 from chainrule.ops.modules import Forward
 from chainrule.ops.native import build
-from chainrule.ops.sealed import handed_down, is_default, within
+from chainrule.ops.sealed import is_default, with_variable, within
 
 T = TypeVar("T")
 Product = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
-FEW = 8  # rows up to which reading the weight takes the time, and the kernel for few rows is twice as fast
+FEW = 8  # rows up to which a product takes the time to read the weight, and the kernel for few rows is twice as fast
 
 
 def same_bits(x: Tensor, weight_MK: Tensor, bias_M: Tensor | None) -> Tensor:
-    """The product whose rows have the same bits in any company."""
+    """The row-invariant product."""
     return rowwise(x, weight_MK.T, bias_M)
 
 
 def few_rows(x: Tensor, weight_MK: Tensor, bias_M: Tensor | None) -> Tensor:
-    """The fastest product where there are few rows."""
+    """The fastest product for few rows; not row-invariant."""
     out = native.linear(x, weight_MK)
     if out is None:
         return nn.functional.linear(x, weight_MK, bias_M)
@@ -40,31 +40,31 @@ def few_rows(x: Tensor, weight_MK: Tensor, bias_M: Tensor | None) -> Tensor:
 
 
 class Linears:
-    """The linear layers of a trunk that nobody else runs: from now on they multiply as a call asks for."""
+    """The linear layers of a trunk that belongs to the caller alone. Their product is the one of the current call."""
 
     def __init__(self, trunk: nn.Module) -> None:
         for module in trunk.modules():
             if type(module) is nn.Linear and "forward" not in module.__dict__:
                 module.forward = _by_product(module)
-        self._all: dict[bool, bool] = {}  # with kernels, and without: whether they are all that `SameBits` would change
+        self._sufficient: dict[bool, bool] = {}  # with kernels and without: whether `SameBits` changes linear layers only
 
     def by(self, product: Product, run: Callable[[], T]) -> T:
-        """`run` with their products computed by `product`."""
-        return handed_down(_PRODUCT, product, run)
+        """The result of `run`, with the products of linear layers computed by `product`."""
+        return with_variable(_PRODUCT, product, run)
 
     def with_same_bits(self, run: Callable[[], T]) -> T:
-        """As within `SameBits`; the first time that is looked at, and where more would have to change it stays."""
+        """The result of `run` as within `SameBits`. The first call finds out whether replacing linear layers is sufficient."""
         kernels = bool(build.status())
-        if kernels not in self._all:
+        if kernels not in self._sufficient:
             others = _Others()
-            found = self.by(_noted, partial(within, others, run))
-            self._all[kernels] = not others.found
-            return found
-        return self.by(same_bits, run) if self._all[kernels] else within(SameBits(), run)
+            result = self.by(_marked, partial(within, others, run))
+            self._sufficient[kernels] = not others.found
+            return result
+        return self.by(same_bits, run) if self._sufficient[kernels] else within(SameBits(), run)
 
 
 class _Others(SameBits):
-    """`SameBits`, noting what it changes besides the layers that are replaced."""
+    """`SameBits` that records in `found` whether it changes anything besides replaced layers."""
 
     found = False
 
@@ -75,16 +75,16 @@ class _Others(SameBits):
 
 
 _PRODUCT: ContextVar[Product | None] = ContextVar("product of linear layers", default=None)
-_INSIDE: ContextVar[bool] = ContextVar("within a layer that is replaced", default=False)
+_INSIDE: ContextVar[bool] = ContextVar("within a replaced layer", default=False)
 
 
-def _noted(x: Tensor, weight_MK: Tensor, bias_M: Tensor | None) -> Tensor:
-    """`same_bits`, known to `_Others` as what a layer does that is replaced."""
-    return handed_down(_INSIDE, True, partial(same_bits, x, weight_MK, bias_M))
+def _marked(x: Tensor, weight_MK: Tensor, bias_M: Tensor | None) -> Tensor:
+    """`same_bits`, marked for `_Others` as the work of a replaced layer."""
+    return with_variable(_INSIDE, True, partial(same_bits, x, weight_MK, bias_M))
 
 
 def _by_product(layer: nn.Linear) -> Forward:
-    """A linear layer that multiplies by the product that a call asks for; by its own where none does."""
+    """The forward of a linear layer with the product of the current call, or its own where there is none."""
     own = layer.forward
 
     def forward(x: Tensor) -> Tensor:

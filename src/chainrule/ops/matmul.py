@@ -1,9 +1,8 @@
-"""Matrix products whose rows have the same bits whatever stands beside them.
+"""Row-invariant matrix products: the bits of a row do not depend on the other rows.
 
-A kernel adds up the K terms of a dot product in an order that may depend on how many rows it is given. So a product is
-computed in blocks of ROWS rows, and what is left over in the cheapest numbers of rows that give the same bits as ROWS rows
-do, padded up to them. Which numbers do is tried out on this machine, once for each shape, with sums that cancel out, so
-that what is left of them is rounding alone.
+A kernel sums the K terms of a dot product in an order that may depend on the number of rows. So a product is computed in
+blocks of ROWS rows, and the remaining rows are padded to the cheapest numbers of rows that give the same bits as ROWS rows.
+These numbers are found by trial on this machine, once for each shape, with sums that cancel, so that only rounding is left.
 
 Shapes: N rows, K terms, M columns of a product; S rows of the sample.
 """
@@ -22,20 +21,20 @@ from torch.overrides import TorchFunctionMode
 from chainrule.ops.elementwise import evenly
 from chainrule.ops.sealed import FACTORIES
 
-ROWS = 768  # weights are read once for so many rows, and their activations still fit into cache
-ON_GPU = 1 << 24  # numbers of an activation at a time on a GPU, in 1,024 rows at least: a chunk costs 600 calls of a kernel
-STEPS = (16, 32, 48, 64, 96, 128, 192, 256, 384, 512)  # fewer rows that are worth trying
-CALL = 32  # what one more product costs, in rows
-SAMPLE, COLUMNS = 16, 64  # different rows of x and columns of w in a trial: all others repeat them
+ROWS = 768  # weights are read once for this many rows, whose activations still fit in the cache
+ON_GPU = 1 << 24  # numbers of an activation on a GPU, in chunks of at least 1,024 rows: a chunk launches about 600 kernels
+STEPS = (16, 32, 48, 64, 96, 128, 192, 256, 384, 512)  # smaller numbers of rows that are tried
+CALL = 32  # the cost of one more product, in rows
+SAMPLE, COLUMNS = 16, 64  # distinct rows of x and columns of w in a trial; the others are copies of them
 
 
 def usual_rows(model: Any) -> int:
-    """How many contexts a `Model` computes at a time where nobody says."""
+    """The number of contexts that a `Model` computes at a time by default."""
     return ROWS if model.device.type == "cpu" else min(32 * 1024, max(1024, ON_GPU // model.width // 1024 * 1024))
 
 
 class SameBits(TorchFunctionMode):
-    """Within it, the bits of a row do not depend on the rows beside it, on their number, nor on torch's default dtype."""
+    """Within this mode, the bits of a row do not depend on the other rows, their number or torch's default dtype."""
 
     def __torch_function__(self, func: Callable, types: Any, args: tuple = (), kwargs: Mapping[str, Any] | None = None) -> Any:
         return SAME.get(func, func)(*args, **(kwargs or {}))
@@ -46,7 +45,7 @@ def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
 
 
 def _addmm(input: Tensor, mat1: Tensor, mat2: Tensor, **others: Any) -> Tensor:
-    """As GPT-2's Conv1D calls it; a matrix in place of the bias, or scales, are none of a layer's weights."""
+    """The call of GPT-2's Conv1D. Calls with a matrix as bias, or with scales, are not those of a layer and stay unchanged."""
     return torch.addmm(input, mat1, mat2, **others) if others or input.ndim > 1 else rowwise(mat1, mat2, input)
 
 
@@ -57,14 +56,14 @@ SAME = FACTORIES | CHANGED
 
 @dataclass(frozen=True)
 class Kind:
-    """All that may decide how a product x · w + b is computed, but for its number of rows."""
+    """Everything but the number of rows that may decide how a product x · w + b is computed."""
 
     terms: int
     columns: int
     dtype: torch.dtype
     bias: bool
     transposed: bool  # whether the weight is stored by columns
-    rows: int  # of a whole block
+    rows: int  # of a full block
     threads: int
 
     @classmethod
@@ -74,49 +73,49 @@ class Kind:
 
 
 def rowwise(x: Tensor, weight_KM: Tensor, bias_M: Tensor | None = None) -> Tensor:
-    """x · weight + bias for x of shape … × K; the bits of a row depend on nothing but the row."""
+    """x · weight + bias for x of shape … × K. The bits of a row depend on that row alone."""
     out = x.new_empty(*x.shape[:-1], weight_KM.shape[1])
     write(out.view(-1, out.shape[-1]), x.reshape(-1, x.shape[-1]), weight_KM, bias_M)
     return out
 
 
 def write(out_NM: Tensor, x_NK: Tensor, weight_KM: Tensor, bias_M: Tensor | None = None, rows: int = ROWS) -> None:
-    """The same, in blocks of `rows`, into `out_NM`, whose rows may lie apart."""
+    """The same in blocks of `rows` rows, written to `out_NM`, whose rows may be strided."""
     whole = x_NK.device.type != "cpu" or len(x_NK) == rows
     first = 0
     for block in [len(x_NK)] if whole else blocks(len(x_NK), Kind.of(weight_KM, bias_M is not None, rows)):
-        some_NK, some_NM = x_NK[first : first + block], out_NM[first : first + block]
-        if len(some_NK) == block:
-            _product(some_NK, weight_KM, bias_M, some_NM)
+        part_NK, part_NM = x_NK[first : first + block], out_NM[first : first + block]
+        if len(part_NK) == block:
+            _product(part_NK, weight_KM, bias_M, part_NM)
         else:
-            padded_NK = nn.functional.pad(some_NK, (0, 0, 0, block - len(some_NK)))
-            some_NM.copy_(_product(padded_NK, weight_KM, bias_M)[: len(some_NK)])
+            padded_NK = nn.functional.pad(part_NK, (0, 0, 0, block - len(part_NK)))
+            part_NM.copy_(_product(padded_NK, weight_KM, bias_M)[: len(part_NK)])
         first += block
 
 
 def blocks(rows: int, kind: Kind) -> list[int]:
-    """Numbers of rows to compute one after another, so that `rows` get the bits that they have in a block of `kind.rows`."""
+    """Numbers of rows to compute one after another, so that `rows` rows get the same bits as in a block of `kind.rows` rows."""
     whole, rest = divmod(rows, kind.rows)
-    return [kind.rows] * whole + _least(rest, kind)
+    return [kind.rows] * whole + _cheapest(rest, kind)
 
 
 def row_invariant(kind: Kind) -> bool:
-    """Whether rows have the same bits wherever they stand in a block, on this machine."""
+    """Whether a row has the same bits at every position in a block, on this machine."""
     return _trial(kind.rows, kind) is not None
 
 
 @cache
-def _least(rows: int, kind: Kind) -> list[int]:
-    """The blocks that cost least for fewer rows than a whole block has."""
+def _cheapest(rows: int, kind: Kind) -> list[int]:
+    """The cheapest blocks for fewer rows than a full block has."""
     if not rows:
         return []
     steps = [step for step in STEPS if step < kind.rows]
     fitting = next((step for step in steps if step >= rows), None)
     if fitting and fitting <= rows + CALL and _agrees(fitting, kind):
-        return [fitting]  # nothing else could be cheaper
+        return [fitting]  # nothing can be cheaper
     agreeing = [kind.rows, *(step for step in steps if _agrees(step, kind))]
-    ways = [[step, *_least(rows - min(step, rows), kind)] for step in agreeing]
-    return min(ways, key=lambda way: sum(way) + CALL * len(way))
+    plans = [[step, *_cheapest(rows - min(step, rows), kind)] for step in agreeing]
+    return min(plans, key=lambda plan: sum(plan) + CALL * len(plan))
 
 
 @cache
@@ -127,7 +126,7 @@ def _agrees(rows: int, kind: Kind) -> bool:
 
 @cache
 def _trial(rows: int, kind: Kind) -> Tensor | None:
-    """The product of the sample in `rows` rows; None where its copies differ."""
+    """The product of the sample in `rows` rows; None if copies of a row differ."""
     x_SK, weight_KM, bias_M = _sample(kind)
     copies = -(-rows // SAMPLE)
     y_NM = _product(x_SK.repeat(copies, 1)[:rows], weight_KM, bias_M)
@@ -142,13 +141,13 @@ def _product(x_NK: Tensor, weight_KM: Tensor, bias_M: Tensor | None, out_NM: Ten
 
 
 def _sample(kind: Kind) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Sums whose halves cancel: their terms stand in random places, so any other order of adding leaves another rest."""
+    """Sums whose halves cancel, with terms at random positions, so that any other order of summation leaves another error."""
     draw = torch.Generator().manual_seed(0)
     normal = partial(torch.randn, generator=draw, dtype=torch.float32, device="cpu")
-    place_K, half = torch.randperm(kind.terms, generator=draw, dtype=torch.int64, device="cpu"), kind.terms // 2
+    index_K, half = torch.randperm(kind.terms, generator=draw, dtype=torch.int64, device="cpu"), kind.terms // 2
     x_SK, weight_MK = normal(SAMPLE, kind.terms), normal(min(kind.columns, COLUMNS), kind.terms)
-    x_SK[:, place_K[half : 2 * half]] = x_SK[:, place_K[:half]]
-    weight_MK[:, place_K[half : 2 * half]] = -weight_MK[:, place_K[:half]]
+    x_SK[:, index_K[half : 2 * half]] = x_SK[:, index_K[:half]]
+    weight_MK[:, index_K[half : 2 * half]] = -weight_MK[:, index_K[:half]]
     weight_MK = weight_MK.repeat(-(-kind.columns // COLUMNS), 1)[: kind.columns]
     x_SK, weight_MK = x_SK.to(kind.dtype), weight_MK.to(kind.dtype)
     weight_KM = weight_MK.T if kind.transposed else weight_MK.T.contiguous()

@@ -4,8 +4,8 @@
     activations                  x · σ(linear · x + cubic · x³)
     gated feed-forward layers    down(activation(gate(x)) · up(x))
 
-No list of architectures: a module of the right outline is tried out against its own forward, and replaced where the two agree
-to rounding. Modules are replaced in a copy of the network (`models.transformer`), not in the one that was handed over.
+There is no list of architectures: a module with matching parts is compared with its own forward, and replaced if the two agree
+to rounding. Modules are replaced in a copy of the network (`models.transformer`), never in the user's.
 """
 
 from __future__ import annotations
@@ -27,28 +27,28 @@ GELU = 2 * math.sqrt(2 / math.pi)
 ACTIVATIONS = ((1.0, 0.0), (GELU, GELU * 0.044715), (1.702, 0.0))  # linear and cubic of SiLU, GELU by tanh, quick GELU
 _PLAIN = (int, float, str, torch.dtype, type(None))
 ROWS = 3  # of a trial
-SCALES = (1e-4, 1e-2, 1.0, 30.0, 1e3, 1e4)  # of its numbers: a clamp shows in large ones alone, an eps in small ones
-TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2.0**-6}  # of the largest number: a few roundings
+SCALES = (1e-4, 1e-2, 1.0, 30.0, 1e3, 1e4)  # of the trial's numbers: a clamp shows only in large ones, an eps in small ones
+TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2.0**-6}  # relative to the largest number: a few roundings
 
 
-def stand_in(trunk: nn.Module) -> list[nn.Module]:
-    """Replace what can be, in a trunk that nobody else runs; returns the modules that were."""
-    found: list[tuple[nn.Module, Forward]] = []
+def replace_modules(trunk: nn.Module) -> list[nn.Module]:
+    """Replace the modules that a kernel can compute in a trunk that belongs to the caller alone. Returns those modules."""
+    replacements: list[tuple[nn.Module, Forward]] = []
     if native.supports(torch.zeros(1, dtype=torch.float32, device="cpu")):
         tried: dict[Any, int | None] = {}
-        found = [(module, forward) for module in trunk.modules() if (forward := _stand_in(module, tried))]
-    for module, forward in found:  # at the end: a layer is tried out with its own parts
+        replacements = [(module, forward) for module in trunk.modules() if (forward := _replacement(module, tried))]
+    for module, forward in replacements:  # after all trials: a layer is compared with its own parts unchanged
         module.forward = forward
-    return [module for module, _ in found]
+    return [module for module, _ in replacements]
 
 
 @sealed
-def _stand_in(module: nn.Module, tried: dict[Any, int | None]) -> Forward | None:
-    """The forward of what this module can be seen to be, where it agrees with the module's own.
+def _replacement(module: nn.Module, tried: dict[Any, int | None]) -> Forward | None:
+    """The forward of a kernel that agrees with the module's own; None if there is none.
 
-    One of each kind is tried out: layers differ in their weights, not in what they do with them.
+    Only one module of each kind is tried: layers of a kind differ in their weights, not in the function they compute.
     """
-    if "forward" in module.__dict__:  # somebody else has replaced it already
+    if "forward" in module.__dict__:  # replaced already
         return None
     candidates = list(_candidates(module))
     if not candidates:
@@ -61,7 +61,7 @@ def _stand_in(module: nn.Module, tried: dict[Any, int | None]) -> Forward | None
 
 
 def _kind(module: nn.Module) -> Any:
-    """All that may decide what a module does, but for the numbers in its weights."""
+    """Everything but the values of the weights that may decide which function a module computes."""
     settings = [
         (name, value if isinstance(value, _PLAIN) else id(value)) for name, value in vars(module).items() if name[0] != "_"
     ]
@@ -70,7 +70,7 @@ def _kind(module: nn.Module) -> Any:
 
 
 def _candidates(module: nn.Module) -> Iterator[tuple[Forward, int]]:
-    """What the module may be by its outline, each with the width of its input."""
+    """Forwards that the module's parts suggest, each with the width of the module's input."""
     parameters, children = dict(module.named_parameters(recurse=False)), dict(module.named_children())
     if not children and parameters.keys() == {"weight"} and parameters["weight"].ndim == 1:
         eps = [e for name in ("variance_epsilon", "eps", "epsilon") if isinstance(e := getattr(module, name, None), float)]
@@ -120,7 +120,7 @@ def _gated(module: Any, linear: float, cubic: float) -> Forward:
 
 
 def _activation_of(module: nn.Module) -> tuple[float, float] | None:
-    """Its two constants, where it is x · σ(linear · x + cubic · x³). float32 tells the kinds of GELU apart."""
+    """The constants of an activation x · σ(linear · x + cubic · x³); None for others. float32 distinguishes kinds of GELU."""
     if type(module).__module__ not in ("transformers.activations", "torch.nn.modules.activation"):
         return None
     x = torch.linspace(-9, 9, 64, dtype=torch.float32, device="cpu")
@@ -133,20 +133,20 @@ def _activation_of(module: nn.Module) -> tuple[float, float] | None:
 
 
 def _agrees(module: nn.Module, forward: Forward, width: int) -> bool:
-    """Whether it does what the module does, of numbers of all sizes, and within more than one dimension."""
+    """Whether a forward agrees with the module's own on numbers of all sizes, in an input of several dimensions."""
     dtype = next((p.dtype for p in module.parameters()), torch.float32)
     draw = torch.Generator().manual_seed(0)
     x = torch.randn(ROWS, 1, width, generator=draw, dtype=torch.float32, device="cpu")
-    x = (x * torch.tensor(SCALES, dtype=torch.float32, device="cpu")[:, None]).to(dtype)  # one call for all of them
+    x = (x * torch.tensor(SCALES, dtype=torch.float32, device="cpu")[:, None]).to(dtype)  # all sizes in one call
     try:
         return _close(forward(x), module(x))
-    except Exception as error:  # whatever a module of this outline asks for besides
+    except Exception as error:  # the module may need other arguments
         unless_memory(error)
         return False
 
 
-def _close(found: Any, own: Any) -> bool:
-    """Whether they agree to rounding, in each column of rows by itself, and are infinite in the same places."""
-    if not isinstance(own, Tensor) or own.dtype not in TOLERANCE or (found.dtype, found.shape) != (own.dtype, own.shape):
+def _close(result: Any, own: Any) -> bool:
+    """Whether they agree to rounding, relative to the largest number of each column of rows, with the same infinities."""
+    if not isinstance(own, Tensor) or own.dtype not in TOLERANCE or (result.dtype, result.shape) != (own.dtype, own.shape):
         return False
-    return same_but_rounding(found.float(), own.float(), TOLERANCE[own.dtype], (0, -1) if own.ndim > 1 else (0,))
+    return same_but_rounding(result.float(), own.float(), TOLERANCE[own.dtype], (0, -1) if own.ndim > 1 else (0,))

@@ -1,4 +1,4 @@
-"""Whether two ways of computing the same numbers differ by rounding alone."""
+"""Whether two computations of the same numbers differ by rounding alone."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 
-def same_but_rounding(found: Tensor, own: Tensor, tolerance: float, dims: tuple[int, ...]) -> bool:
-    """Whether they differ by at most `tolerance` of the largest number over `dims`, and are infinite in the same places."""
-    finite = own.isfinite() & found.isfinite()
-    gap, largest = (torch.where(finite, x, 0).abs().amax(dims) for x in (found - own, own))
-    return torch.equal(found.isfinite(), own.isfinite()) and bool((gap <= tolerance * largest).all())
+def same_but_rounding(result: Tensor, own: Tensor, tolerance: float, dims: tuple[int, ...]) -> bool:
+    """Whether they differ by at most `tolerance` of the largest number over `dims`, and are finite at the same positions."""
+    finite = own.isfinite() & result.isfinite()
+    gap, largest = (torch.where(finite, x, 0).abs().amax(dims) for x in (result - own, own))
+    return torch.equal(result.isfinite(), own.isfinite()) and bool((gap <= tolerance * largest).all())

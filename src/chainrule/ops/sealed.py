@@ -1,11 +1,11 @@
-"""A computation that the state of the process does not reach, and that leaves none of its own.
+"""Computations isolated from the state of the process, which they leave unchanged.
 
-    thread     autocast, gradient mode, function and dispatch modes of others: off for the time of the call
-    process    torch's default dtype: tensors name theirs; the types that float32 products are computed in: refused
-    context    what a call hands down to modules and attention: context variables, in a copy of the context
+    thread     autocast, gradient mode, function and dispatch modes of other code: off for the duration of the call
+    process    torch's default dtype: tensors name theirs; reduced precision of float32 products: refused
+    context    values that a call passes to modules and attention: context variables, in a copy of the context
 
-An exception may come at any time, Ctrl-C between any two bytecodes. So each state that is set for a while is set and set back
-by one call into C, within `try` and `finally` (`between`); and a copied context ends with its call.
+An exception may come at any time; Ctrl-C between any two bytecodes. So each state is set and restored by one call into C,
+within `try` and `finally` (`between`), and a copied context ends with its call.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
-from torch._C import _InferenceMode  # what torch.inference_mode enters, by two calls into C
+from torch._C import _InferenceMode  # the guard of torch.inference_mode, which enters it by two calls into C
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
@@ -31,18 +31,18 @@ P = ParamSpec("P")
 T = TypeVar("T")
 V = TypeVar("V")
 
-FLOAT = torch.float32  # of a tensor of floats whose type nobody names: torch's default, unless the process has set another
-SIDE = 512  # of the matrices of a trial: small products are always computed in full
-_IN_PLACE = re.compile(  # functions that write
+FLOAT = torch.float32  # the dtype of tensors made without one: torch's default, unless the process has set another
+SIDE = 512  # of the matrices of a trial: small products are always computed in full precision
+_IN_PLACE = re.compile(  # names of functions that write in place
     r"(?!requires_grad_|_)\w+_|_foreach_\w+_|__(setitem|i(add|sub|mul|div|truediv|pow))__"
 )
-_DEVICES = ("cpu", "cuda")  # for each of which autocast is on or off
+_DEVICES = ("cpu", "cuda")  # autocast is on or off for each of them
 
 
 def sealed(function: Callable[P, T]) -> Callable[P, T]:
-    """`function` in inference mode, out of reach of autocast and of the function modes of others.
+    """`function` in inference mode, unaffected by autocast and by the function modes of other code.
 
-    Raises ModelError where float32 products are computed in a narrower type in this process.
+    Raises ModelError if the process computes float32 products in a narrower type.
     """
 
     @wraps(function)
@@ -64,16 +64,16 @@ def _sealed(run: Callable[[], T]) -> T:
         run = partial(within, _Shield(), run)
     if torch._C._len_torch_dispatch_stack():
         run = partial(guarded, torch._C._DisableTorchDispatch, run)
-    found = run()
-    _refuse_narrow_products()  # another thread may have set it meanwhile
-    return found
+    result = run()
+    _refuse_narrow_products()  # another thread may have changed it during the call
+    return result
 
 
 def between(enter: Callable[[], object], leave: Callable[[], object], run: Callable[[], T]) -> T:
-    """`run` between two calls into C, the second of which always comes.
+    """The result of `run` between two calls into C. The second call is always made.
 
-    Python looks for interrupts after calls and on jumps backwards: never between entering `try` and the call of `enter`, nor
-    between `run` and the call of `leave`. So both must be written in C; a function of Python could be interrupted within.
+    Python checks for interrupts after calls and on backward jumps: never between entering `try` and the call of `enter`, or
+    between `run` and the call of `leave`. So both must be written in C; a Python function could be interrupted inside.
     """
     try:
         enter()
@@ -82,8 +82,8 @@ def between(enter: Callable[[], object], leave: Callable[[], object], run: Calla
         leave()
 
 
-def handed_down(variable: ContextVar[V], value: V, run: Callable[[], T]) -> T:
-    """`run` with a context variable set, for modules and attention to ask for."""
+def with_variable(variable: ContextVar[V], value: V, run: Callable[[], T]) -> T:
+    """The result of `run` with a context variable set, which modules and attention read."""
     token = variable.set(value)
     try:
         return run()
@@ -92,9 +92,9 @@ def handed_down(variable: ContextVar[V], value: V, run: Callable[[], T]) -> T:
 
 
 def guarded(make: Callable[[], Any], run: Callable[[], T]) -> T:
-    """`run` under a guard of torch's written in C, some of which are in force as soon as they are made.
+    """The result of `run` under one of torch's guards written in C. Some of them take effect on construction.
 
-    One that an interrupt keeps from getting a name is gone at once, and what it did with it.
+    A guard whose assignment is interrupted is destroyed at once, which undoes its effect.
     """
     guard = None
     try:
@@ -107,38 +107,38 @@ def guarded(make: Callable[[], Any], run: Callable[[], T]) -> T:
 
 
 def within(mode: TorchFunctionMode, run: Callable[[], T]) -> T:
-    """`run` within a function mode; `with` enters one by a function of Python, which an interrupt may leave half done."""
+    """The result of `run` within a function mode. `with` would enter it by a Python function, which can be interrupted."""
     depth = torch._C._len_torch_function_stack()
     try:
         torch._C._push_on_torch_function_stack(mode)
-        found = run()
+        result = run()
     except BaseException as error:
         try:
             _unwind(depth, error)
         finally:
-            _unwind(depth, error)  # an interrupt may come while another exception is unwound
+            _unwind(depth, error)  # an interrupt may come during the first attempt
         raise
     torch._C._pop_torch_function_stack()
-    return found
+    return result
 
 
 def _unwind(depth: int, error: BaseException) -> None:
-    """Leave as many function modes as there were.
+    """Remove function modes down to the given depth.
 
-    For functions written in Python torch takes a mode off the stack by a generator, and an interrupt may come before that has
-    put it back. It would do so whenever the exception is forgotten, so its frames are cleared first.
+    For functions written in Python, torch takes a mode off the stack in a generator, and an interrupt may come before the
+    generator has put it back. That would happen when the exception is freed, so its frames are cleared first.
     """
     if torch._C._len_torch_function_stack() != depth + 1:
-        held: BaseException | None = error
-        while held is not None:
-            clear_frames(held.__traceback__)
-            held = held.__context__
+        current: BaseException | None = error
+        while current is not None:
+            clear_frames(current.__traceback__)
+            current = current.__context__
     while torch._C._len_torch_function_stack() > depth:
         torch._C._pop_torch_function_stack()
 
 
 class _Shield(TorchFunctionMode):
-    """Keeps functions from the modes that others have entered in this thread (`torch.device("meta")` is one)."""
+    """Keeps functions from the modes that other code has entered in this thread (`torch.device("meta")` is one)."""
 
     def __torch_function__(self, func: Callable, types: Any, args: tuple = (), kwargs: Mapping[str, Any] | None = None) -> Any:
         with torch._C.DisableTorchFunction():
@@ -146,14 +146,14 @@ class _Shield(TorchFunctionMode):
 
 
 class WeightsWritten(ModelError):
-    """A forward was about to change weights, which the copies of a network have in common."""
+    """A forward was about to change weights, which the copies of a network share."""
 
 
 class Plain(TorchFunctionMode):
-    """Functions as they are where no default dtype was set: tensors of floats whose type nobody names are float32.
+    """Functions as they are with torch's own default dtype: float tensors made without a dtype are float32.
 
-    Raises WeightsWritten for those that would change a tensor whose memory is in `kept`, before they do; and on a GPU
-    IndexError for those that would look up what is not there.
+    Raises WeightsWritten before a function writes to a tensor whose memory is in `kept`, and, on a GPU, IndexError before one
+    reads an index that is out of range.
     """
 
     def __init__(self, kept: Collection[int] = (), device: torch.device | None = None) -> None:
@@ -168,25 +168,25 @@ class Plain(TorchFunctionMode):
 
 
 def memory(x: Any) -> int:
-    """Where the numbers of a tensor lie; the same for each view of it, and 0 where it has none."""
+    """The address of a tensor's memory, the same for each view of it; 0 if it has none."""
     try:
         return x.untyped_storage().data_ptr() if isinstance(x, Tensor) else 0
-    except (RuntimeError, NotImplementedError):  # a subclass that holds its numbers in some other way
+    except (RuntimeError, NotImplementedError):  # a subclass that stores its numbers in another way
         return 0
 
 
 def _written(func: Callable, args: tuple, kwargs: Mapping[str, Any]) -> list[Any]:
-    """What a function writes into."""
+    """The tensors that a function writes to."""
     name = getattr(func, "__name__", "")
-    if func in _RENORMALISING:  # rows of the table that are looked up
+    if func in _RENORMALISING:  # writes to the rows that are looked up
         options = {**dict(zip(("input", "weight", "padding_idx", "max_norm"), args, strict=False)), **kwargs}
         return [options["weight"]] if options.get("max_norm") is not None else []
     if name == "__set__":
         return [args[0]] if getattr(getattr(func, "__self__", None), "__name__", "") == "data" else []
-    found = args[0] if args and _IN_PLACE.fullmatch(name) else []
+    target = args[0] if args and _IN_PLACE.fullmatch(name) else []
     out = kwargs.get("out")
     return [
-        *(found if isinstance(found, list | tuple) else [found]),
+        *(target if isinstance(target, list | tuple) else [target]),
         *(out if isinstance(out, list | tuple) else [] if out is None else [out]),
     ]
 
@@ -195,7 +195,7 @@ _RENORMALISING = (functional.embedding, functional.embedding_bag)
 
 
 def is_default(func: Any, args: tuple, kwargs: Mapping[str, Any] | None) -> bool:
-    """Whether this call makes a tensor of torch's default dtype: floats, and no type is named."""
+    """Whether this call makes a tensor of torch's default dtype: of floats, and without a dtype."""
     floats, options = _FLOATS.get(func), kwargs or {}
     return floats is not None and options.get("dtype") is None and floats(*args, **options)
 
@@ -213,7 +213,7 @@ def _always(*_args: Any, **_options: Any) -> bool:
 
 
 def _any_float(*args: Any, **_options: Any) -> bool:
-    """Whether any of the numbers is one: only then the result is of the default dtype."""
+    """Whether any of the numbers is a float: only then is the result of the default dtype."""
     return any(isinstance(number, float) for number in args)
 
 
@@ -237,7 +237,7 @@ _ON_GPU = FACTORIES | BOUNDED | CONVOLUTIONS
 
 
 def unless_memory(error: Exception) -> None:
-    """Raises the error again where memory ran out, or a GPU has stopped: that says nothing of what was being tried."""
+    """Raises the error again if memory ran out or a GPU has stopped: it then says nothing about the module that was tried."""
     of_the_machine = MemoryError | torch.OutOfMemoryError | torch.AcceleratorError
     if isinstance(error, of_the_machine) or "can't allocate memory" in str(error):
         raise error
@@ -245,13 +245,13 @@ def unless_memory(error: Exception) -> None:
 
 def _refuse_fakes() -> None:
     if torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.FAKE) is not None:
-        raise ModelError("within FakeTensorMode tensors hold no numbers, so there are none to score with: leave it first")
+        raise ModelError("within FakeTensorMode tensors hold no numbers, so nothing can be scored; leave that mode first")
 
 
 def _refuse_narrow_products() -> None:
     setting = torch.backends.mkldnn.matmul.fp32_precision  # type: ignore[attr-defined]
     narrow = setting == "bf16" or (setting not in ("none", "ieee") and _narrow(setting))
-    if not narrow and torch.cuda.is_initialized():  # a GPU takes tf32 at its word
+    if not narrow and torch.cuda.is_initialized():  # a GPU does use tf32
         setting = torch.backends.cuda.matmul.fp32_precision
         narrow = setting not in ("none", "ieee")
     if narrow:
@@ -263,6 +263,6 @@ def _refuse_narrow_products() -> None:
 
 @cache
 def _narrow(setting: str) -> bool:
-    """Whether this machine computes them so under the setting at hand: most take no notice of tf32, which has 10 digits."""
+    """Whether this machine computes in a narrower type under this setting. Most ignore tf32, which has 10 bits."""
     x = torch.full((SIDE, SIDE), 1 + 2.0**-12, dtype=torch.float32, device="cpu")
     return not torch.equal(torch.mm(x, torch.eye(SIDE, dtype=torch.float32, device="cpu")), x)

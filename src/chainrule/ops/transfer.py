@@ -1,4 +1,4 @@
-"""Numbers to the device of a model, without waiting for it."""
+"""Transfers to the device of a model that do not wait for it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from torch import Tensor
 
 
 def on(numbers: Tensor, device: torch.device) -> Tensor:
-    """A tensor on the device. A GPU goes on with what it has to do: it is given a copy, which is made before this returns."""
+    """A tensor on the device. The copy for a GPU is made before this returns, and the GPU keeps working meanwhile."""
     return numbers.to(device, non_blocking=True)
 
 
 def sent(array: NDArray[Any], device: torch.device) -> Tensor:
-    """An array as a tensor on the device; on the CPU they share their memory."""
+    """An array as a tensor on the device. On the CPU the two share memory."""
     return on(torch.from_numpy(array), device)

@@ -1,8 +1,7 @@
-"""All properties in order, and which failure explains which.
+"""All properties in order, and which failures explain others.
 
-Each check is for one kind of error. Where an error has to show in others too (a network that sees later tokens has factors
-that move with the batch), they name it in `after`: they are told to follow from it, and the one that failed by itself is the
-one to look at.
+Each check is designed to detect one kind of error. Checks that must also fail when it does (a network that sees later tokens
+has factors that depend on the batch) name it in `after` and are reported as *follows*, so a single bug yields a single FAIL.
 """
 
 from __future__ import annotations
@@ -17,16 +16,16 @@ import torch
 from chainrule.errors import ChainruleError
 from chainrule.models.dtype import name_of
 from chainrule.verify import batch_invariance, conditioning, numbers, process, vocabulary
-from chainrule.verify.references import Language, Subject
+from chainrule.verify.references import Language, ModelUnderTest
 from chainrule.verify.report import Finding, Property, Report, versions
 
-Progress = Callable[[str, int, int], None]  # the property that comes next, properties done, properties in all
+Progress = Callable[[str, int, int], None]  # the next property, properties done, properties in total
 
 
 class Check(NamedTuple):
     name: str
-    run: Callable[[Subject], Finding]
-    after: tuple[str, ...] = ()  # properties whose failure would show here too
+    run: Callable[[ModelUnderTest], Finding]
+    after: tuple[str, ...] = ()  # properties whose failure makes this one fail too
 
 
 BASE = ("repeatability", "causality", "batch and order")
@@ -54,25 +53,25 @@ CHECKS = (
 
 
 def verify(lm: Language, texts: Sequence[str] | None = None, progress: Progress | None = None) -> Report:
-    """Try every property on this model and machine; see `LanguageModel.verify`."""
+    """Check every property on this model and machine; see `LanguageModel.verify`."""
     begin = time.perf_counter()
-    subject = Subject(lm, texts)
-    found: dict[str, Property] = {}
+    under_test = ModelUnderTest(lm, texts)
+    properties: dict[str, Property] = {}
     try:
         for done, check in enumerate(CHECKS):
             if progress is not None:
                 progress(check.name, done, len(CHECKS))
-            because = next((name for name in check.after if found[name].status == "fail"), "")
-            found[check.name] = Property.judged(check.name, _run(check, subject), because)
+            because = next((name for name in check.after if properties[name].status == "fail"), "")
+            properties[check.name] = Property.judged(check.name, _run(check, under_test), because)
     finally:
-        subject.let_go()
+        under_test.free_trial()
     if progress is not None:
         progress("", len(CHECKS), len(CHECKS))
-    return Report(lm.model.name, found.values(), about(lm), time.perf_counter() - begin)
+    return Report(lm.model.name, properties.values(), about(lm), time.perf_counter() - begin)
 
 
 def about(lm: Language) -> dict[str, object]:
-    """What the report holds for: the model's way of being run, the machine and the versions."""
+    """The conditions under which the report holds: how the model is run, the machine and the versions."""
     return {
         "network": type(getattr(lm.model, "lm", lm.model)).__name__,
         "path": lm.engine.strategy,
@@ -93,8 +92,8 @@ def _invariant(lm: Language) -> dict[str, object]:
         return {"holds": False, "reason": str(error)}
 
 
-def _run(check: Check, subject: Subject) -> Finding:
+def _run(check: Check, under_test: ModelUnderTest) -> Finding:
     try:
-        return check.run(subject)
+        return check.run(under_test)
     except ChainruleError as error:
         return Finding("it could not be computed", float("inf"), cause=str(error))

@@ -1,11 +1,11 @@
-"""The proof by compression: a text coded with the model's factors, and brought back by the model and the code alone.
+"""Proof by compression: a text is coded with the model's factors, and decoded from the code with the model alone.
 
-A code of −log2 Pr(x) bits that gives the text back to the byte is one only if the factors are conditional probabilities: one
-that peeks ahead cannot be decoded, and one whose distributions do not sum to 1 has another length. Both sides go through one
-path that grows a token at a time (`Stepper`), since a decoder has nothing else.
+Decoding a code of −log2 Pr(x) bits to exactly the same text is only possible if the factors are conditional probabilities:
+factors that see later tokens cannot be decoded, and distributions that do not sum to 1 give another length. Encoder and
+decoder both compute one path token by token (`Stepper`), since a decoder knows no later tokens.
 
-A code is a line "chainrule code 1", a line of JSON (what it was made with and of) and the arithmetic code. It depends on the
-last bit of every factor, and so on the model, the versions, the machine and the number of threads: they stand in it.
+A code consists of the line "chainrule code 1", a line of JSON (the header) and the arithmetic code. It depends on the last bit
+of every factor, and so on the model, the versions, the machine and the number of threads, which the header records.
 """
 
 from __future__ import annotations
@@ -38,41 +38,41 @@ from chainrule.verify.references import Language, check_causal
 from chainrule.verify.report import Finding, Property, Report, versions
 
 MAGIC = b"chainrule code 1\n"
-ENDS, A_TOKEN = 2.0, 2e-5  # bits that a code may be longer than −log2 Pr: at its end, and for every token
-LONGEST = 1 << 16  # bytes of the line of JSON
+ENDS, A_TOKEN = 2.0, 2e-5  # bits that a code may exceed −log2 Pr by: in total, and per token
+LONGEST = 1 << 16  # bytes of the header
 
-Progress = Callable[[int, int], None]  # tokens done, tokens in all
+Progress = Callable[[int, int], None]  # tokens done, tokens in total
 
 
 @dataclass(frozen=True)
 class Code:
-    """The code of a text: `bits` of `payload`, and what is needed besides the model to read it."""
+    """The code of a text: the first `bits` of `payload`, and the data that decoding needs besides the model."""
 
     payload: bytes
     bits: int
     tokens: int
-    given: list[int]  # the first token, where it is given and so has no factor
+    given: list[int]  # the first token, if it is given and so has no factor
     text_sha256: str
-    fingerprint: dict[str, str]  # of what it was made with
+    fingerprint: dict[str, str]  # of the model, machine and versions it was made with
 
     def to_bytes(self) -> bytes:
-        """As it is written to a file."""
+        """The content of a code file."""
         header = {name: value for name, value in vars(self).items() if name != "payload"} | {"bytes": len(self.payload)}
         header |= {"sha256": _checksum(header, self.payload)}
         return MAGIC + json.dumps(header, sort_keys=True).encode() + b"\n" + self.payload
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> Code:
-        """Raises InputError for what is no code, or no whole one."""
+        """The inverse. Raises InputError for anything but a complete and undamaged code."""
         if not raw.startswith(MAGIC):
             raise InputError(f"this is no code of chainrule: it begins with {raw[:16]!r}, not with {MAGIC[:-1].decode()!r}")
         line, newline, payload = raw[len(MAGIC) :].partition(b"\n")
         header = _header(line if newline else b"")
         digest, size = header.pop("sha256"), header["bytes"]
         if len(payload) < size:
-            raise InputError(f"the code is cut short: {len(payload)} of {size} bytes are here")
+            raise InputError(f"the code is cut short: it has {len(payload)} of {size} bytes")
         if len(payload) > size or _checksum(header, payload) != digest:
-            raise InputError("the code is damaged: its bytes are not those that its checksum was made of")
+            raise InputError("the code is damaged: its checksum does not match its bytes")
         if size != -(-header["bits"] // 8):
             raise InputError(f"the code is damaged: it has {size} bytes, which do not hold {header['bits']} bits")
         del header["bytes"]
@@ -80,19 +80,18 @@ class Code:
 
 
 def _header(line: bytes) -> dict[str, Any]:
-    """Just what `to_bytes` writes: every name once, and of every value its kind. Raises InputError for anything else."""
+    """The header, exactly as `to_bytes` writes it: each name once, with a valid value. Raises InputError for anything else."""
     try:
         header = json.loads(line) if len(line) <= LONGEST else None
         wrong = [] if json.dumps(header, sort_keys=True).encode() == line else ["all of it"]
     except (ValueError, RecursionError):
         header, wrong = None, ["all of it"]
     if not wrong and isinstance(header, dict) and header.keys() == _KINDS.keys():
-        wrong = [name for name, is_one in _KINDS.items() if not is_one(header[name])]
+        wrong = [name for name, is_valid in _KINDS.items() if not is_valid(header[name])]
         if not wrong:
             return header
     raise InputError(
-        "the code is damaged, or cut short: its second line is not what chainrule writes there"
-        + (f" ({', '.join(wrong)})" if wrong else "")
+        "the code is damaged, or cut short: its second line is not a valid header" + (f" ({', '.join(wrong)})" if wrong else "")
     )
 
 
@@ -120,85 +119,85 @@ def _checksum(header: dict[str, Any], payload: bytes) -> str:
 
 
 def encode(lm: Language, text: str, progress: Progress | None = None) -> Code:
-    """The code of a text under a model. Raises InputError where the tokens do not spell the text, or are too few."""
+    """The code of a text under a model. Raises InputError if the tokens do not spell the text, or are too few."""
     tokenizer = _tokenizer(lm)
     ids = np.asarray(tokenizer.encode(text), np.int64).tolist()
     first = int(lm.start.id is None)
     if len(ids) <= first:
         raise InputError(f"the text has {len(ids)} tokens, and {first + 1} or more are needed: give a longer one")
     if not spells(text, [_bytes(tokenizer, ids)]):
-        raise InputError("the tokenizer changes this text (its tokens do not spell it), so no code could bring it back")
+        raise InputError("the tokenizer changes this text (its tokens do not spell it), so it cannot be decoded exactly")
     encoder = ArithmeticEncoder()
     steps = _distributions(lm, ids, first, len(ids), progress)
-    for place, logprob_V in enumerate(steps, first):
-        encoder.encode(ids[place], shares(logprob_V))
+    for i, logprob_V in enumerate(steps, first):
+        encoder.encode(ids[i], shares(logprob_V))
     payload, bits = encoder.finish()
     return Code(payload, bits, len(ids), ids[:first], _digest(text.encode()), fingerprint(lm))
 
 
 def decode(lm: Language, code: Code, progress: Progress | None = None) -> str:
-    """The text of a code, by the model alone. Raises InputError for a damaged one, or one that was made in another way."""
+    """The text of a code, from the model alone. Raises InputError if the code is damaged or was made under other conditions."""
     tokenizer = _tokenizer(lm)
     _check_fingerprint(code.fingerprint, fingerprint(lm))
     _check_tokens(lm, code)
     ids, decoder = list(code.given), ArithmeticDecoder(code.payload)
     for logprob_V in _distributions(lm, ids, len(ids), code.tokens, progress):
-        ids.append(decoder.decode(shares(logprob_V)))  # before the next distribution is asked for
+        ids.append(decoder.decode(shares(logprob_V)))  # before the next distribution is computed
         if decoder.bits > code.bits:
             raise InputError(
-                f"the code does not give its text back: its {code.bits:,} bits are used up after {len(ids):,} of "
+                f"the code does not decode to its text: its {code.bits:,} bits are used up after {len(ids):,} of "
                 f"{code.tokens:,} tokens, so it is damaged, or this machine computes other bits than the one that made it"
             )
     raw = _bytes(tokenizer, ids)
-    for text in (raw, raw.removeprefix(b" "), raw.removesuffix(b" ")):  # `spells`: a tokenizer may set a space there
+    for text in (raw, raw.removeprefix(b" "), raw.removesuffix(b" ")):  # as in `spells`: a tokenizer may add a space
         if _digest(text) == code.text_sha256:
             with suppress(UnicodeDecodeError):
                 return text.decode()
-    raise InputError("the code does not give its text back: this machine computes other bits than the one that made it")
+    raise InputError("the code does not decode to its text: this machine computes other bits than the one that made it")
 
 
 def _check_tokens(lm: Language, code: Code) -> None:
-    """That there can be so many tokens, before any of them is looked for: each leaves the V − 1 others a count of 1."""
+    """Raises InputError if the code is too short for its tokens: each leaves the other V − 1 tokens counts of at least 1."""
     size, first = lm.model.head.size, int(lm.start.id is None)
     if len(code.given) != first or any(not 0 <= i < size for i in code.given) or code.tokens <= first:
         raise InputError(
-            f"the code is damaged: {code.tokens:,} tokens of which {code.given} is given; the first is given where there is no "
-            f"start symbol, and is one of {size:,}"
+            f"the code is damaged: {code.tokens:,} tokens with {code.given} given; the first is given if there is no start "
+            f"symbol, and its id must be below {size:,}"
         )
     least = -math.log1p((1 - size) / TOTAL) / math.log(2) * (code.tokens - first)
     if least > code.bits + 1:
         raise InputError(
-            f"the code is damaged: {code.tokens:,} tokens take {least:,.0f} bits or more, and it has {code.bits:,}"
+            f"the code is damaged: {code.tokens:,} tokens need at least {least:,.0f} bits, and it has {code.bits:,}"
         )
 
 
 def prove(lm: Language, text: str, progress: Callable[[str, int, int], None] | None = None) -> tuple[Code, Report]:
-    """Code a text, decode it, and hold the length of the code against −log2 Pr of the scorer.
+    """Code a text, decode it, and compare the length of the code with −log2 Pr of the scorer.
 
-    Counts of 1 at least make what is rarer than 2^−32 cheaper than its probability says: the length is held against
-    Σ −log2(Pr(x_i | …) + 2^−32), which is −log2 Pr but for such tokens.
+    Counts of at least 1 make tokens rarer than 2^−32 cheaper than their probability. So the length is compared with
+    Σ −log2(Pr(x_i | …) + 2^−32), which differs from −log2 Pr only for such tokens.
     """
-    begin, say = time.perf_counter(), progress or (lambda *_: None)
-    code = encode(lm, text, lambda done, all: say("coding", done, all))
+    begin, report = time.perf_counter(), progress or (lambda *_: None)
+    code = encode(lm, text, lambda done, total: report("coding", done, total))
     score = lm.score(text, special="text")
-    found, cause = "", "the decoder's factors are not the encoder's"
+    decoded, cause = "", "the decoder's factors differ from the encoder's"
     try:
-        found = decode(lm, Code.from_bytes(code.to_bytes()), lambda done, all: say("decoding", done, all))
+        decoded = decode(lm, Code.from_bytes(code.to_bytes()), lambda done, total: report("decoding", done, total))
     except InputError as error:
         cause = str(error)
     size, tokens, most = len(text.encode()), len(score.ids), bound(len(score.ids), lm.model.head.size)
-    floored = -float(np.log2(np.exp(score.logprobs) + 1 / TOTAL).sum())  # every count is 1 at least, whatever the probability
-    properties = [
+    floored = -float(np.log2(np.exp(score.logprobs) + 1 / TOTAL).sum())  # every count is at least 1
+    findings = [
         Finding(
             f"{size:,} bytes of text, coded, and decoded by the model and the code alone",
-            float(found != text),
+            float(decoded != text),
             unit="texts",
             cause=cause,
         ),
         Finding(
             f"{code.bits:,} bits of code, −log2 Pr = {score.bits:,.2f} bits for {tokens:,} tokens"
             + (f", {floored:,.2f} with no count below 1" if score.bits - floored > 0.01 else "")
-            + f": {code.bits / size:.3f} bits a byte, {8 * size / max(1, code.bits):.1f} times shorter than the text",
+            + f": {code.bits / size:.3f} bits per byte, {8 * size / max(1, code.bits):.1f} times shorter than the text",
             abs(code.bits - floored),
             most,
             "bits",
@@ -206,18 +205,18 @@ def prove(lm: Language, text: str, progress: Callable[[str, int, int], None] | N
         ),
     ]
     names = ("round trip", "length of the code")
-    made = [Property.judged(name, finding) for name, finding in zip(names, properties, strict=True)]
+    properties = [Property.judged(name, finding) for name, finding in zip(names, findings, strict=True)]
     about = {"bits": code.bits, "logprob_bits": score.bits, "tokens": tokens, "bytes": size, "code_bytes": len(code.payload)}
-    return code, Report(lm.model.name, made, about | {"fingerprint": code.fingerprint}, time.perf_counter() - begin)
+    return code, Report(lm.model.name, properties, about | {"fingerprint": code.fingerprint}, time.perf_counter() - begin)
 
 
 def bound(tokens: int, size: int) -> float:
-    """Bits that a code may be longer than −log2 Pr: a vocabulary of more than 56,000 pays more for its floors of 1."""
+    """Bits that a code may exceed −log2 Pr by. A vocabulary of more than 56,000 tokens needs more, for its counts of 1."""
     return ENDS + tokens * max(A_TOKEN, -math.log2(1 - size / TOTAL) + 1e-6)
 
 
 def fingerprint(lm: Language) -> dict[str, str]:
-    """All that the bits of a factor depend on."""
+    """Everything that the bits of a factor depend on."""
     model = lm.model
     return {
         "weights": _weights(model),
@@ -235,20 +234,21 @@ def fingerprint(lm: Language) -> dict[str, str]:
     }
 
 
-def _check_fingerprint(made: dict[str, str], here: dict[str, str]) -> None:
-    then = {name: str(made.get(name, "not told")) for name in here}
-    other = [f"{name}: {_short(then[name])} then, {_short(now)} now" for name, now in here.items() if then[name] != now]
-    if other:
+def _check_fingerprint(encoder: dict[str, str], decoder: dict[str, str]) -> None:
+    then = {name: str(encoder.get(name, "missing")) for name in decoder}
+    changes = [f"{name}: {_short(then[name])} then, {_short(now)} now" for name, now in decoder.items() if then[name] != now]
+    if changes:
         raise InputError(
-            f"the code was made in another way, so factors have other bits here ({'; '.join(other)}); decode it as it was made"
+            f"the code was made under other conditions, so factors have other bits here ({'; '.join(changes)}); "
+            "decode it under the same"
         )
 
 
 def _distributions(lm: Language, ids: Sequence[int], first: int, length: int, progress: Progress | None) -> Iterator[Floats]:
-    """log Pr(· | what stands before) for the places from `first` to `length`, in the windows that the scorer uses.
+    """log Pr(· | the tokens before) at positions `first` to `length` − 1, in the windows that the scorer uses.
 
-    `ids` is read at each place only after its distribution was taken: a decoder appends it meanwhile. Nothing is made in
-    proportion to `length`, which a decoder has from the code.
+    `ids` is read at each position only after its distribution was yielded, so that a decoder can append the token in between.
+    Memory does not grow with `length`, which a decoder reads from an untrusted code.
     """
     start = [] if lm.start.id is None else [lm.start.id]
     rows, stride = rows_and_stride(lm.model.max_rows, None, None)
@@ -256,18 +256,18 @@ def _distributions(lm: Language, ids: Sequence[int], first: int, length: int, pr
     for window in each_window(first, length, rows, stride, bool(start)):
         stepper = Stepper(lm.engine, min(rows, len(start) + length))
         logprob_V = stepper.feed([*start, *ids[window.begin : window.first]])
-        for place in range(window.first, window.stop):
+        for i in range(window.first, window.stop):
             yield logprob_V
             if progress is not None:
-                progress(place + 1, length)
-            if place + 1 < window.stop:
-                logprob_V = stepper.feed([ids[place]])
+                progress(i + 1, length)
+            if i + 1 < window.stop:
+                logprob_V = stepper.feed([ids[i]])
 
 
 def _tokenizer(lm: Language) -> Tokenizes:
     check_causal(lm)
     if lm.tokenizer is None:
-        raise InputError("this model came without a tokenizer, so there is no text that it could code")
+        raise InputError("this model came without a tokenizer, so it cannot code a text")
     return lm.tokenizer
 
 

@@ -1,8 +1,8 @@
-"""An arithmetic coder: a code of a sequence that is as long as −log2 of its probability.
+"""An arithmetic coder: the length of a code is −log2 of the probability of its sequence.
 
-Each symbol narrows an interval to the part that its share of TOTAL gives it; the code is the shortest binary fraction in the
-interval that is left. The interval is held as 64 bits, of which bytes that are settled leave at the front; a carry may still
-run back through them. At least 56 bits are always in use, so a step costs less than 2^−24 of a bit beyond its symbol's share.
+Each symbol narrows an interval in proportion to its share of TOTAL; the code is the shortest binary fraction in the final
+interval. The interval has 64 bits. Its leading bytes are output as soon as they are known; only a carry may still propagate
+back through them. At least 56 bits are always in use, so a step costs less than 2^−24 bits over its share.
 
 Source: Witten, Neal and Cleary, "Arithmetic coding for data compression", CACM 30 (1987); carries as in Martin's range coder.
 """
@@ -14,15 +14,15 @@ import numpy as np
 from chainrule._types import Floats, Ints
 from chainrule.errors import InputError
 
-TOTAL = 1 << 32  # what the counts of one distribution sum to
+TOTAL = 1 << 32  # the sum of the counts of one distribution
 _WIDE, _LEAST = 1 << 64, 1 << 56
 
 
 def shares(logprob_V: Floats) -> Ints:
-    """Where each symbol's share of TOTAL begins, and TOTAL behind the last: V + 1. No share is below 1.
+    """The start of each symbol's share of TOTAL, followed by TOTAL: V + 1. No share is below 1.
 
-    A share is floor(p · (TOTAL − V)) + 1, so a symbol costs at most log2(TOTAL / (TOTAL − V)) bits more than −log2 p. What
-    rounding leaves over goes to the most probable symbol.
+    A share is floor(p · (TOTAL − V)) + 1, so a symbol costs at most log2(TOTAL / (TOTAL − V)) bits more than −log2 p. The
+    remainder from rounding goes to the most probable symbol. Raises InputError if the probabilities sum to more than 1.
     """
     size = len(logprob_V)
     if size >= TOTAL // 2:
@@ -35,7 +35,7 @@ def shares(logprob_V: Floats) -> Ints:
 
 
 class ArithmeticEncoder:
-    """Symbols, each with the shares of its distribution, to bytes."""
+    """Encodes symbols, each with the shares of its distribution, to bytes."""
 
     def __init__(self) -> None:
         self._low, self._range, self._bytes = 0, _WIDE, bytearray()
@@ -55,8 +55,8 @@ class ArithmeticEncoder:
             self._range <<= 8
 
     def finish(self) -> tuple[bytes, int]:
-        """The code, and how many bits of it count; those that fill up its last byte are 0, and so is all behind it."""
-        bits = 65 - self._range.bit_length()  # the least for which one such fraction at least lies in the interval
+        """The code and its number of bits. The bits that pad its last byte are 0; a decoder reads any further bits as 0."""
+        bits = 65 - self._range.bit_length()  # the fewest for which such a fraction lies in the interval
         grain = 1 << 64 - bits
         tail = -(-self._low // grain) * grain
         if tail >= _WIDE:
@@ -65,32 +65,32 @@ class ArithmeticEncoder:
         return bytes(self._bytes) + tail.to_bytes(8, "big")[: -(-bits // 8)], 8 * len(self._bytes) + bits
 
     def _carry(self) -> None:
-        place = len(self._bytes) - 1
-        while self._bytes[place] == 255:
-            self._bytes[place] = 0
-            place -= 1
-        self._bytes[place] += 1
+        i = len(self._bytes) - 1
+        while self._bytes[i] == 255:
+            self._bytes[i] = 0
+            i -= 1
+        self._bytes[i] += 1
 
 
 class ArithmeticDecoder:
-    """Bytes to symbols, given the same shares in the same order."""
+    """Decodes bytes to symbols, given the same shares in the same order."""
 
     def __init__(self, code: bytes) -> None:
         self._code, self._next, self._range = code, 8, _WIDE
-        self._value = int.from_bytes(code[:8].ljust(8, b"\0"), "big")  # the code less the interval's lower end
+        self._value = int.from_bytes(code[:8].ljust(8, b"\0"), "big")  # the code minus the lower end of the interval
 
     @property
     def bits(self) -> int:
-        """How many bits the code of the symbols so far has, as `ArithmeticEncoder.finish` counts them."""
+        """The number of bits of the code of the symbols so far, as `ArithmeticEncoder.finish` counts them."""
         return 8 * (self._next - 8) + 65 - self._range.bit_length()
 
     def decode(self, shares_V1: Ints) -> int:
-        """The next symbol. Raises InputError where no symbol has this code."""
+        """The next symbol. Raises InputError if no symbol has this code."""
         step = self._range // TOTAL
-        place = self._value // step
-        if place >= TOTAL:
-            raise InputError("the code is damaged: it leaves the interval that its symbols gave")
-        symbol = int(np.searchsorted(shares_V1, place, side="right")) - 1
+        count = self._value // step
+        if count >= TOTAL:
+            raise InputError("the code is damaged: it lies outside the interval of its symbols")
+        symbol = int(np.searchsorted(shares_V1, count, side="right")) - 1
         begin, end = int(shares_V1[symbol]), int(shares_V1[symbol + 1])
         self._value -= step * begin
         self._range = step * (end - begin)

@@ -1,4 +1,4 @@
-"""Factors do not depend on what the program around them has set, nor on what other threads score meanwhile."""
+"""Factors depend neither on the state of the calling program nor on what other threads score at the same time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import torch
 from torch.overrides import TorchFunctionMode
 
-from chainrule.verify.references import Subject, farthest
+from chainrule.verify.references import ModelUnderTest, farthest
 from chainrule.verify.report import Finding
 
 T = TypeVar("T")
@@ -21,15 +21,15 @@ ROUNDS = 3  # of the texts, in each thread
 
 
 class _Doubling(TorchFunctionMode):
-    """As some library might enter it: linear layers give twice of what they should."""
+    """A function mode such as a library might enter: doubles the outputs of linear layers."""
 
     def __torch_function__(self, func: Callable, types: Any, args: tuple = (), kwargs: Mapping[str, Any] | None = None) -> Any:
-        found = func(*args, **(kwargs or {}))
-        return found * 2 if func in (torch.nn.functional.linear, torch.mm, torch.addmm) else found
+        output = func(*args, **(kwargs or {}))
+        return output * 2 if func in (torch.nn.functional.linear, torch.mm, torch.addmm) else output
 
 
 def _states(device: str) -> dict[str, AbstractContextManager[Any]]:
-    """What a thread may have set for itself; what is the whole process's is left alone, since others may be using it."""
+    """State that a thread can set for itself. State of the whole process is not touched, since others may be using it."""
     return {
         "autocast": torch.autocast(device, dtype=torch.bfloat16),
         "no gradients": torch.no_grad(),
@@ -38,58 +38,59 @@ def _states(device: str) -> dict[str, AbstractContextManager[Any]]:
     }
 
 
-def state(s: Subject) -> Finding:
-    """The same texts, with what a thread may have set around them and without."""
-    usual = s.given(s.sequences)
+def state(m: ModelUnderTest) -> Finding:
+    """The same texts, scored with and without each state that a thread can set."""
+    plain = m.factors(m.sequences)
 
     def within_each(_: int) -> dict[str, float]:
         errors = {}
-        for name, entered in _states(s.model.device.type).items():
-            with entered:
-                errors[name] = farthest(usual, s.given(s.sequences))
+        for name, context in _states(m.model.device.type).items():
+            with context:
+                errors[name] = farthest(plain, m.factors(m.sequences))
         return errors
 
-    (errors,) = _in_threads(1, within_each)  # what an interrupt may leave set, ends with its thread
+    (errors,) = _in_threads(1, within_each)  # state that an interrupt leaves set ends with the thread
     moved = [name for name, error in errors.items() if error > 0]
     return Finding(
-        f"{len(s.sequences)} texts, scored within {', '.join(errors)}, and without",
+        f"{len(m.sequences)} texts, scored within {', '.join(errors)}, and without",
         max(errors.values()),
-        cause=f"what the program has set for its own thread reaches the network ({', '.join(moved)})",
+        cause=f"state that the program has set for its thread affects the network ({', '.join(moved)})",
         details=errors,
     )
 
 
-def threads(s: Subject) -> Finding:
-    """The same texts, one at a time and in several threads at once."""
-    usual, calls = s.alone(s.sequences), ROUNDS * len(s.sequences)
-    which = [[(call + thread) % len(s.sequences) for call in range(calls)] for thread in range(THREADS)]
-    found = _in_threads(THREADS, lambda thread: [s.given([s.sequences[i]])[0] for i in which[thread]])
+def threads(m: ModelUnderTest) -> Finding:
+    """The same texts, one after another and in several threads at once."""
+    single, calls = m.factors_alone(m.sequences), ROUNDS * len(m.sequences)
+    which = [[(call + thread) % len(m.sequences) for call in range(calls)] for thread in range(THREADS)]
+    threaded = _in_threads(THREADS, lambda thread: [m.factors([m.sequences[i]])[0] for i in which[thread]])
     return Finding(
         f"{THREADS * calls} calls in {THREADS} threads at once, and one after another",
-        max(farthest(f, [usual[i] for i in w]) for f, w in zip(found, which, strict=True)),
-        cause="calls in different threads meet: something is set on the network, or kept between calls",
+        max(farthest(f, [single[i] for i in w]) for f, w in zip(threaded, which, strict=True)),
+        cause="calls in different threads interfere: state is set on the network, or kept between calls",
     )
 
 
 def _in_threads(count: int, run: Callable[[int], T]) -> list[T]:
-    """`run` of 0 … count − 1 at once, each in a thread of its own.
+    """The results of `run` for 0 … count − 1, each computed in a thread of its own, all at once.
 
-    An interrupt within `threading` may leave one of its locks held for good. So threads are started and heard by C alone.
+    An interrupt within `threading` may leave one of its locks held forever. So only functions written in C start the threads
+    and collect their results.
     """
-    said: SimpleQueue[tuple[int, list[T], BaseException | None]] = SimpleQueue()
+    results: SimpleQueue[tuple[int, list[T], BaseException | None]] = SimpleQueue()
 
     def work(n: int) -> None:
         try:
-            said.put((n, [run(n)], None))
+            results.put((n, [run(n)], None))
         except BaseException as error:
-            said.put((n, [], error))
+            results.put((n, [], error))
 
     for n in range(count):
         start_new_thread(work, (n,))
-    found: dict[int, T] = {}
+    by_thread: dict[int, T] = {}
     for _ in range(count):
-        n, results, error = said.get()
+        n, result, error = results.get()
         if error is not None:
             raise error
-        found[n] = results[0]
-    return [found[n] for n in range(count)]
+        by_thread[n] = result[0]
+    return [by_thread[n] for n in range(count)]

@@ -1,6 +1,6 @@
-"""The model that is checked, the texts it is checked on, and the slow references its numbers are held against.
+"""The model under test, the texts it is checked on, and the slow references that its numbers are compared with.
 
-Shapes: T tokens, P prefixes of them that something follows, K tokens asked for in each place, V vocabulary.
+Shapes: T tokens, P proper prefixes of them, K tokens scored after each prefix, V vocabulary.
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ TEXTS = (
     "Колмогоров сказал: 日本語のテキスト, 한국어, שלום, مرحبا.",
     "Two  spaces,\ttabs, and emoji: 👩‍👩‍👧 🎉 end.",
 )
-LENGTH = 24  # tokens of the text that is looked at closely
-CONTEXTS = 6  # prefixes of it behind which the whole distribution is looked at
-LEAST = 4  # embeddings that a model has to take
-LONGEST = 48  # tokens that are taken of any text
+LENGTH = 24  # tokens of the text that is checked in detail
+CONTEXTS = 6  # prefixes of it after which the whole distribution is checked
+LEAST = 4  # the shortest context, in embeddings, that a model must allow
+LONGEST = 48  # tokens used of any text
 DIGITS = {torch.float64: 1e-9, torch.float32: 1e-4, torch.float16: 2.0**-7, torch.bfloat16: 2.0**-4}  # nats
-EAGER = 1e-5  # nats: eager attention computes its softmax in float32, in a float64 model too
-SLACK = 3  # how many times as far from float64 as the model's own forward: roundings differ, errors are larger
+EAGER = 1e-5  # nats: eager attention computes its softmax in float32 even in a float64 model
+SLACK = 3  # allowed error, as a multiple of that of the model's own forward: other roundings, but no larger errors
 
 
 class Language(Protocol):
-    """What is asked of the language model: `chainrule.LanguageModel`."""
+    """The parts of `chainrule.LanguageModel` that are used here."""
 
     tokenizer: Tokenizes | None
     start: Start
@@ -71,11 +71,11 @@ class Language(Protocol):
 
 
 class Reference(NamedTuple):
-    """The model's own forward of the text, in the widest type that can be had."""
+    """The model's own forward of the text, in the widest type that is possible."""
 
     logprob_PV: Floats
     dtype: torch.dtype
-    why: str  # it is no wider one
+    why: str  # the type is no wider, if it is not float64
 
 
 def check_causal(lm: Language) -> None:
@@ -84,15 +84,15 @@ def check_causal(lm: Language) -> None:
         raise InputError(accepted.reason)
 
 
-class Subject:
-    """One language model and what it is checked on."""
+class ModelUnderTest:
+    """A language model, the texts it is checked on, and its references."""
 
     def __init__(self, lm: Language, texts: Sequence[str] | None = None) -> None:
         check_causal(lm)
         if isinstance(texts, str):
             raise InputError("verify takes a list of texts, not one text: verify(texts=[text])")
         if texts is not None and not len(texts):
-            raise InputError("there is no text to verify on; leave texts out for some that come with chainrule")
+            raise InputError("there is no text to verify on; leave texts out to use those that come with chainrule")
         if lm.model.max_rows is not None and lm.model.max_rows < LEAST:
             raise InputError(
                 f"{lm.model.name} takes {lm.model.max_rows} embeddings at a time; the properties need a context of {LEAST}"
@@ -100,13 +100,13 @@ class Subject:
         self.lm, self.model = lm, lm.model
         self.draw = np.random.default_rng(0)
         self._trial: tuple[torch.dtype, PretrainedModel] | None = None
-        self.texts, encoded = self._encoded(texts)
+        self.texts, encoded = self._encode(texts)
         self.sequences = [ids[: min(LONGEST, self.longest)] for ids in encoded if len(ids) > 1] or self.random(4, LONGEST)
         self.ids_T = self._text(encoded)
 
     @property
     def eager(self) -> bool:
-        """Whether the references run on eager attention, for want of a kernel that does what the model asks for."""
+        """Whether the references run on eager attention, since no other kernel supports the model."""
         return isinstance(self.model, PretrainedModel) and self.model.own_attention == "eager"
 
     @cached_property
@@ -118,53 +118,53 @@ class Subject:
         return model.max_rows or 1 << 20
 
     @cached_property
-    def company(self) -> float:
-        """How far factors may move with their company, in nats: not at all where they have the same bits in any."""
+    def batch_tolerance(self) -> float:
+        """The allowed change of a factor with the other sequences in the batch, in nats: 0 if the model is invariant."""
         return 0.0 if self.lm.invariant else self.rounding
 
     @cached_property
-    def same_shape(self) -> float:
-        """How far they may move with other tokens in places that they cannot see: experts get other numbers of rows."""
+    def content_tolerance(self) -> float:
+        """The allowed change with tokens that the factor does not see, in nats: above 0 only where experts get other rows."""
         return 0.0 if self.lm.invariant or not experts(self.model) else self.rounding
 
     @cached_property
     def rounding(self) -> float:
-        """What rounding can come to in a factor, in nats: no more than SLACK times what it does in the model's own forward."""
+        """The allowed rounding error of a factor, in nats: at least DIGITS, and SLACK times that of the model's own forward."""
         least = EAGER if self.eager and self.model.dtype == torch.float64 else DIGITS[self.model.dtype]
         return max(least, SLACK * self.own_error)
 
     @cached_property
     def own_error(self) -> float:
-        """The largest error of the model's own forward in its own type, in log-ratios; 0 where nothing is more exact."""
-        return distance(centred(self.own_PV[:, self.asked_K]), centred(self.reference.logprob_PV[:, self.asked_K]))
+        """The largest error of the model's own forward in its own type, in log-ratios; 0 if there is no wider reference."""
+        return distance(centred(self.own_PV[:, self.token_K]), centred(self.reference.logprob_PV[:, self.token_K]))
 
     @cached_property
-    def asked_K(self) -> Ints:
-        """K tokens that are asked for in every place: those of the text and others, most of them improbable."""
+    def token_K(self) -> Ints:
+        """The K tokens that are scored after every prefix: those of the text and random ones, most of them improbable."""
         others = self.draw.integers(0, self.model.head.size, LENGTH)
         return np.unique(np.concatenate([self.ids_T, others]))
 
     @cached_property
     def own_PV(self) -> Floats:
-        """log Pr(· | ids_T[:p + 1]) for every prefix that something follows, by the model's own forward, in its own type."""
+        """log Pr(· | ids_T[:p + 1]) for every proper prefix, by the model's own forward in its own type."""
         return self.own(self.ids_T[:-1])
 
     @cached_property
-    def found_PK(self) -> Floats:
-        """log Pr of the tokens that are asked for, behind each prefix of the text, through the library: one forest."""
+    def scored_PK(self) -> Floats:
+        """log Pr of the K tokens after each prefix of the text, as this library scores them, in one forest."""
         prefixes = [self.ids_T[: p + 1] for p in range(len(self.ids_T) - 1)]
-        sequences: list[Ints] = [np.append(prefix, token) for prefix in prefixes for token in self.asked_K]
-        return np.array([logprobs[-1] for logprobs in self.given(sequences)]).reshape(len(prefixes), -1)
+        sequences: list[Ints] = [np.append(prefix, token) for prefix in prefixes for token in self.token_K]
+        return np.array([logprobs[-1] for logprobs in self.factors(sequences)]).reshape(len(prefixes), -1)
 
     @cached_property
     def distributions(self) -> list[Floats]:
-        """log Pr(· | a prefix of the text), V, for some prefixes, through the library."""
-        places = np.unique(np.linspace(1, len(self.ids_T) - 1, CONTEXTS).astype(int)).tolist()
-        return [self.lm.conditional(self.ids_T[:place].tolist(), start="given").logprobs for place in places]
+        """log Pr(· | a prefix of the text), V, for some prefixes, as this library computes them."""
+        lengths = np.unique(np.linspace(1, len(self.ids_T) - 1, CONTEXTS).astype(int)).tolist()
+        return [self.lm.conditional(self.ids_T[:length].tolist(), start="given").logprobs for length in lengths]
 
     @cached_property
     def reference(self) -> Reference:
-        """The same in float64, where memory and the model's own code allow, or else in float32 for a narrower model."""
+        """`own_PV` in float64 if memory and the model's own code allow it, or else in float32 for a narrower model."""
         why = ""
         for dtype in (torch.float64, torch.float32):
             if not isinstance(self.model, PretrainedModel) or dtype.itemsize <= self.model.dtype.itemsize:
@@ -172,33 +172,33 @@ class Subject:
             try:
                 self._check_memory(dtype)
                 return Reference(self.own(self.ids_T[:-1], dtype), dtype, why)
-            except (RuntimeError, MemoryError) as error:  # some models mix types by themselves
-                why += f", for want of {name_of(dtype)} ({str(error).splitlines()[0][:80]})"
+            except (RuntimeError, MemoryError) as error:  # some models mix types in their own code
+                why += f", since {name_of(dtype)} is not possible ({str(error).splitlines()[0][:80]})"
         return Reference(self.own_PV, self.model.dtype, why)
 
     def _check_memory(self, dtype: torch.dtype) -> None:
         model: Any = self.model
-        needed, there = dtype.itemsize * sum(p.numel() for p in model.lm.parameters()), _memory(model.device)
-        if there is not None and needed > there:
-            raise MemoryError(f"it needs {needed / 2**30:.1f} GiB, and {there / 2**30:.1f} are free")
+        needed, free = dtype.itemsize * sum(p.numel() for p in model.lm.parameters()), _memory(model.device)
+        if free is not None and needed > free:
+            raise MemoryError(f"it needs {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} are free")
 
     def trial(self, dtype: torch.dtype) -> PretrainedModel:
-        """The model in a wider type, on a network of its own; the last one that was asked for is kept."""
+        """The model in a wider type, on a network of its own. The most recent one is cached."""
         if not isinstance(self.model, PretrainedModel):
             raise TypeError(f"a {type(self.model).__name__} has no weights to widen: only a PretrainedModel has")
         if self._trial is None or self._trial[0] != dtype:
-            self.let_go()  # its memory first
+            self.free_trial()  # free its memory first
             self._trial = dtype, self.model.trial(dtype).by(self.model.way)
         return self._trial[1]
 
-    def let_go(self) -> None:
-        """Free the weights of the network that was asked for."""
+    def free_trial(self) -> None:
+        """Free the weights of the cached trial network."""
         if self._trial is not None:
             self._trial[1].let_go(cast("PretrainedModel", self.model))
             self._trial = None
 
     def own(self, ids_T: Ints, dtype: torch.dtype | None = None) -> Floats:
-        """log Pr(· | ids[:i + 1]) for every i, T × V: the model's own whole forward of this sequence alone, unpadded."""
+        """log Pr(· | ids[:i + 1]) for every i, T × V, by the model's own forward of this sequence alone, unpadded."""
         return self.own_logits(ids_T, dtype).double().log_softmax(-1).cpu().numpy()
 
     @sealed
@@ -209,47 +209,47 @@ class Subject:
         hidden_TH = model.hidden(model.inputs(torch.from_numpy(ids_T))[None])[0]
         return all_logits(model.head, hidden_TH)
 
-    def given(self, sequences: Sequence[Ints], **options: Any) -> list[Floats]:
-        """The factors of each sequence, scored together, behind its first token."""
+    def factors(self, sequences: Sequence[Ints], **options: Any) -> list[Floats]:
+        """The factors of each sequence given its first token, scored together."""
         scores = self.lm.score_batch([ids.tolist() for ids in sequences], start="given", **options)
         return [score.logprobs for score in scores]
 
-    def alone(self, sequences: Sequence[Ints], **options: Any) -> list[Floats]:
-        """The same, one sequence at a time."""
-        return [self.given([ids], **options)[0] for ids in sequences]
+    def factors_alone(self, sequences: Sequence[Ints], **options: Any) -> list[Floats]:
+        """`factors`, one sequence at a time."""
+        return [self.factors([ids], **options)[0] for ids in sequences]
 
     def random(self, count: int, length: int) -> list[Ints]:
-        """Sequences of random tokens that fit into the context; the start symbol is none of them."""
+        """Sequences of random tokens other than the start symbol that fit in the context."""
         return [np.array(self.stream(min(length, self.longest)), np.int64) for _ in range(count)]
 
     def stream(self, length: int) -> list[int]:
-        """Random tokens, as many as are wanted."""
-        found = self.draw.integers(0, self.model.head.size, length)
-        return np.where(found == self.lm.start.id, (found + 1) % self.model.head.size, found).tolist()
+        """Random tokens other than the start symbol."""
+        ids = self.draw.integers(0, self.model.head.size, length)
+        return np.where(ids == self.lm.start.id, (ids + 1) % self.model.head.size, ids).tolist()
 
-    def others(self, ids: Ints) -> Ints:
-        """A different token for each."""
+    def other_tokens(self, ids: Ints) -> Ints:
+        """A different token for each of these."""
         size = self.model.head.size
         return (ids + self.draw.integers(1, size, len(ids))) % size if size > 1 else ids
 
-    def _encoded(self, texts: Sequence[str] | None) -> tuple[list[str], list[Ints]]:
+    def _encode(self, texts: Sequence[str] | None) -> tuple[list[str], list[Ints]]:
         tokenizer = self.lm.tokenizer
         if tokenizer is None or (texts is None and not isinstance(self.model, PretrainedModel)):
             if texts is not None:
                 raise InputError("this model came without a tokenizer, so it cannot be checked on texts: leave them out")
             return [], self.random(4, LONGEST)
-        found = list(TEXTS if texts is None else texts)
-        encoded = [np.asarray(ids, np.int64) for ids in tokenizer.encode_batch(found)]
+        used = list(TEXTS if texts is None else texts)
+        encoded = [np.asarray(ids, np.int64) for ids in tokenizer.encode_batch(used)]
         most = max((int(ids.max()) for ids in encoded if len(ids)), default=0)
         if most >= self.model.head.size:
             raise InputError(
-                f"the tokenizer gives ids up to {most}, and the model knows those below {self.model.head.size}: they do not "
-                "belong together"
+                f"the tokenizer's ids go up to {most}, and the model's are below {self.model.head.size}: "
+                "use the tokenizer of this model"
             )
-        return found, encoded
+        return used, encoded
 
     def _text(self, encoded: list[Ints]) -> Ints:
-        """The first tokens of all texts together; random ones where those are too few, or nearly all the same."""
+        """The first tokens of all texts together; random ones if these are too few, or nearly all the same."""
         ids_T = np.concatenate([*encoded, np.zeros(0, np.int64)])[: min(LENGTH, self.longest)]
         if len(ids_T) < 2 or len(np.unique(ids_T)) < len(ids_T) // 3:
             return self.random(1, LENGTH)[0]
@@ -257,20 +257,20 @@ class Subject:
 
 
 def farthest(several: Sequence[Floats], others: Sequence[Floats]) -> float:
-    """The largest difference of any factor of any sequence; without bound where one has more factors than the other."""
+    """The largest difference of any factor of any sequence; infinite if the numbers of factors differ."""
     pairs = zip(several, others, strict=True)
     return max((distance(a, b) if len(a) == len(b) else float("inf") for a, b in pairs), default=0.0)
 
 
 def centred(logprob_TK: Floats) -> Floats:
-    """Log probabilities but for the normaliser, which all K of a place have in common: log-ratios to their mean."""
+    """Log-ratios of probabilities to their mean over K. The normaliser, which all K share, cancels."""
     finite_TK = np.where(np.isfinite(logprob_TK), logprob_TK, np.nan)
     with np.errstate(invalid="ignore"):
         return logprob_TK - np.nan_to_num(np.nanmean(finite_TK, -1, keepdims=True))
 
 
 def _memory(device: torch.device) -> int | None:
-    """Free bytes; None where the system does not tell."""
+    """Free memory in bytes; None if the system does not report it."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     try:

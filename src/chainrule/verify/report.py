@@ -1,4 +1,4 @@
-"""What came of each check, in words, in numbers and in JSON."""
+"""The result of each check, in words, in numbers and in JSON."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ MARKS = {"pass": "pass", "fail": "FAIL", "follows": "follows", "warn": "warn", "
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found. It fails where `error` is more than `tolerance`; with no error there was nothing to check."""
+    """The result of one check. It failed if `error` exceeds `tolerance`; an error of None means that it does not apply."""
 
-    checked: str  # what was held against what, how often
+    checked: str  # the numbers that were compared, and how many
     error: float | None = None  # the largest
     tolerance: float = 0.0
     unit: str = "nats"
-    cause: str = ""  # of a failure, the likely one
-    warning: str = ""  # what is no failure, and yet to be known
+    cause: str = ""  # the likely cause of a failure
+    warning: str = ""  # a note that is not a failure
     details: dict[str, Any] = field(default_factory=dict)
 
 
@@ -29,8 +29,8 @@ class Finding:
 class Property:
     """One property of the numbers and whether it holds on this model and machine.
 
-    status: "pass"; "fail"; "follows" (it does not hold, as is to be expected when `because`, another property, has failed);
-    "warn" (it holds, with a warning); "skip" (it does not apply, `checked` says why).
+    status: "pass"; "fail"; "follows" (it does not hold, which is expected after the failure of `because`, another property);
+    "warn" (it holds, with a warning); "skip" (it does not apply, and `checked` says why).
     """
 
     name: str
@@ -40,7 +40,7 @@ class Property:
 
     @classmethod
     def judged(cls, name: str, finding: Finding, because: str = "") -> Property:
-        """With the status that the finding's numbers give; `because`: a property whose failure would show here too."""
+        """With the status that follows from the finding. `because`: a failed property that makes this one fail too."""
         if finding.error is None:
             return cls(name, "skip", finding)
         if finding.error <= finding.tolerance:
@@ -54,23 +54,23 @@ class Property:
 
     @property
     def says(self) -> str:
-        """What to know besides the numbers: the likely cause, or the warning."""
+        """An explanation of the status: the likely cause, or the warning."""
         if self.status == "follows":
-            return f"as is to be expected, since {self.because} failed"
+            return f"expected, since {self.because} failed"
         return {"fail": self.finding.cause, "warn": self.finding.warning}.get(self.status, "")
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """A dict for JSON."""
         return {"property": self.name, "status": self.status, **vars(self.finding), "because": self.because}
 
 
 def versions() -> dict[str, str]:
-    """Of everything that numbers may depend on."""
+    """The versions of all packages that numbers may depend on."""
     return {name: version(name) for name in ("chainrule", "torch", "transformers", "tokenizers", "numpy")}
 
 
 class Report:
-    """Every property, in order. `passed` is whether none has failed; report["causality"] is one of them."""
+    """All properties, in order. `passed`: whether none has failed. report["causality"] is one property."""
 
     def __init__(self, model: str, properties: Iterable[Property], about: dict[str, Any], seconds: float) -> None:
         self.model, self.properties, self.about, self.seconds = model, list(properties), about, seconds
@@ -85,10 +85,10 @@ class Report:
         return [p.name for p in self.properties if p.status == "fail"]
 
     def __getitem__(self, name: str) -> Property:
-        found = next((p for p in self.properties if p.name == name), None)
-        if found is None:
+        chosen = next((p for p in self.properties if p.name == name), None)
+        if chosen is None:
             raise KeyError(f"there is no property {name!r}; there are: {', '.join(p.name for p in self.properties)}")
-        return found
+        return chosen
 
     def __iter__(self) -> Iterator[Property]:
         return iter(self.properties)
@@ -97,7 +97,7 @@ class Report:
         return len(self.properties)
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything, as JSON takes it."""
+        """Everything, as a dict for JSON."""
         properties = [p.to_dict() for p in self.properties]
         return {"model": self.model, "passed": self.passed, "properties": properties, **self.about, "seconds": self.seconds}
 
@@ -105,22 +105,22 @@ class Report:
         return json_text(self.to_dict(), indent=2)
 
     def total(self) -> str:
-        """One line: what held, what did not."""
+        """One line: how many properties hold, and which do not."""
         count = {status: sum(p.status == status for p in self.properties) for status in MARKS}
-        said = [f"{count['pass'] + count['warn']} of {len(self) - count['skip']} properties hold"]
-        said += [f"{count['fail']} failed: {', '.join(self.failed)}"] if count["fail"] else []
-        said += [f"{count['follows']} follow from that"] if count["follows"] else []
-        said += [f"{count['warn']} with a warning"] if count["warn"] else []
-        said += [f"{count['skip']} do not apply"] if count["skip"] else []
-        return f"{self.model}: {'; '.join(said)} ({self.seconds:.0f} s)"
+        parts = [f"{count['pass'] + count['warn']} of {len(self) - count['skip']} properties hold"]
+        parts += [f"{count['fail']} failed: {', '.join(self.failed)}"] if count["fail"] else []
+        parts += [f"{count['follows']} follow from that"] if count["follows"] else []
+        parts += [f"{count['warn']} with a warning"] if count["warn"] else []
+        parts += [f"{count['skip']} do not apply"] if count["skip"] else []
+        return f"{self.model}: {'; '.join(parts)} ({self.seconds:.0f} s)"
 
     def __str__(self) -> str:
         rows = [(p.name, MARKS[p.status], _error(p), _bound(p), p.finding.checked, p.says) for p in self.properties]
-        wide = [max(len(row[i]) for row in rows) for i in range(4)]
+        widths = [max(len(row[i]) for row in rows) for i in range(4)]
         lines = []
         for name, mark, error, bound, checked, says in rows:
-            lines.append(f"{name:<{wide[0]}}  {mark:<{wide[1]}}  {error:>{wide[2]}}  {bound:<{wide[3]}}  {checked}")
-            lines += [f"{'':<{wide[0]}}  {'':<{wide[1]}}  {says}"] if says else []
+            lines.append(f"{name:<{widths[0]}}  {mark:<{widths[1]}}  {error:>{widths[2]}}  {bound:<{widths[3]}}  {checked}")
+            lines += [f"{'':<{widths[0]}}  {'':<{widths[1]}}  {says}"] if says else []
         return "\n".join([*lines, self.total()])
 
     def __repr__(self) -> str:
@@ -133,8 +133,8 @@ class Report:
 
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
         for column in ("property", "", "largest error", "tolerance", "what was checked"):
-            whole = column in ("", "largest error")  # on a narrow terminal the others break their lines
-            table.add_column(column, no_wrap=whole, overflow="fold", justify="right" if "error" in column else "left")
+            no_wrap = column in ("", "largest error")  # on a narrow terminal only the others wrap
+            table.add_column(column, no_wrap=no_wrap, overflow="fold", justify="right" if "error" in column else "left")
         for p in self.properties:
             style = {"fail": "bold red", "follows": "red", "warn": "yellow", "skip": "dim"}.get(p.status, "green")
             checked = Text(p.finding.checked, style="dim" if p.status == "skip" else "")

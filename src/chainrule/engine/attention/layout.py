@@ -27,7 +27,7 @@ from chainrule.engine.attention.triton import TritonLayout, triton_attend
 from chainrule.engine.attention.triton import supports as triton_supports
 from chainrule.forest.chunks import Chunk
 from chainrule.ops import native
-from chainrule.ops.sealed import handed_down
+from chainrule.ops.sealed import with_variable
 
 T = TypeVar("T")
 
@@ -51,7 +51,7 @@ class RowsLayout(ABC):
 
     def as_current(self, run: Callable[[], T]) -> T:
         """The result of `run`, with this layout as the one that `forest_attention` uses."""
-        return handed_down(_CURRENT, self, run)
+        return with_variable(_CURRENT, self, run)
 
 
 _CURRENT: ContextVar[RowsLayout | None] = ContextVar("current layout", default=None)

@@ -1,4 +1,4 @@
-"""The readout: from hidden states to factors, with everything else that is wanted of each conditional distribution.
+"""The readout: from hidden states to factors, with other statistics of each conditional distribution.
 
 Only rows with children are passed in. A row with several children has its log-sum-exp computed once and shared. Rows ×
 vocabulary is never allocated: logits exist for one block of rows at a time, filled one tile of the vocabulary after another.
@@ -26,7 +26,7 @@ STEP = 16  # rows are padded to a multiple of this, so that the same code path c
 
 @dataclass
 class Factors:
-    """What is computed for each of F factors: natural logs, float64."""
+    """The statistics of F factors: natural logs, float64."""
 
     logprob_F: Tensor
     rank_F: Tensor  # 1 for the most probable token: one more than the number of tokens that are more probable

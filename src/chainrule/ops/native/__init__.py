@@ -1,28 +1,28 @@
-"""Loops in C for what a network computes besides matrix products, compiled on the user's machine where it has a compiler.
+"""Kernels in C for what a network computes besides most matrix products, compiled on the user's machine if it has a compiler.
 
-    kernels.c     norms, gates, the moments of logits, attention; products of few rows, and of bfloat16 factors
-    build.py      compile once, keep, load; or say why not
-    compiler.py   run the compiler; load what it made
-    kept.py       the folder of what was made before
-    calls.py      the same functions on tensors
-    tables.py     whether what the attention kernel reads is there
+    kernels.c           norms, gates, moments of logits, attention; products of few rows, and of bfloat16 factors
+    build.py            compile once, keep, load; or give the reason why not
+    compiler.py         run the compiler; load the library
+    kept.py             the cache folder of libraries
+    arguments.py        checks of arguments, and their conversion for C
+    calls.py            the kernels as functions of tensors
+    attention_calls.py  the attention kernel as a function of tensors
+    tables.py           bounds checks for the tables that the attention kernel reads
 
-Each has a plain PyTorch way beside it, where it is called, which gives the same answers and takes over without it.
+Every caller also has a plain PyTorch implementation with the same results, which is used where a kernel is not supported.
 """
 
+from chainrule.ops.native.arguments import supports
+from chainrule.ops.native.attention_calls import attention, queries, supports_attention
 from chainrule.ops.native.build import status
 from chainrule.ops.native.calls import (
-    attention,
     count_greater,
     few_rows,
     gate,
     linear,
     moments,
     product,
-    queries,
     rms_norm,
-    supports,
-    supports_attention,
     supports_few,
     supports_product,
     supports_rows,

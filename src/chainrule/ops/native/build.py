@@ -1,8 +1,8 @@
-"""Compile the kernels once for this machine, keep them in the user's cache, load them; or say why there are none.
+"""Compile the kernels once for this machine, keep them in the user's cache, and load them; or give the reason why not.
 
-A C compiler does it in about two seconds. The environment variable CHAINRULE_NATIVE chooses:
+A C compiler takes about two seconds. The environment variable CHAINRULE_NATIVE chooses:
 
-    1, or nothing    all that the processor has
+    1, or unset      all instructions that the processor has
     avx2             no AVX-512, as on older processors: for tests
     0                no compiled kernels
 """
@@ -29,9 +29,9 @@ from chainrule.verdict import Verdict
 
 SOURCE = Path(__file__).with_name("kernels.c")
 FLAGS = ("-O3", "-march=native", "-fopenmp", "-fPIC", "-shared", "-fno-math-errno", "-Wno-psabi")
-CHOICES = {"": (), "1": (), "avx2": ("-mno-avx512f",)}  # of CHAINRULE_NATIVE: more flags
-LANES = 8  # numbers at a time, below which PyTorch's own kernels are as fast
-SECONDS = 60  # a compiler that takes longer is not waited for
+CHOICES = {"": (), "1": (), "avx2": ("-mno-avx512f",)}  # of CHAINRULE_NATIVE: extra flags
+LANES = 8  # fewest numbers at a time for which the kernels are faster than PyTorch's own
+SECONDS = 60  # time limit of the compiler
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Kernels(Verdict):
 
 @cache
 def status() -> Kernels:
-    """Whether there are compiled kernels here, found out when it is first asked for; true or false, with its `reason`."""
+    """Whether there are compiled kernels here, with the reason. The first call compiles or loads them."""
     choice = os.environ.get("CHAINRULE_NATIVE", "")
     if choice == "0":
         return Kernels(False, "CHAINRULE_NATIVE=0 leaves the compiled kernels out")
@@ -73,58 +73,58 @@ def status() -> Kernels:
 
 
 def _library(compiler: list[str], flags: tuple[str, ...]) -> tuple[ctypes.CDLL, str]:
-    """The library for this source, compiler and processor, made where it is not there yet; and what to say of its keeping."""
+    """The library for this source, compiler and processor, compiled if it is not kept; and a note if it could not be kept."""
     source = SOURCE.read_text(encoding="utf-8")
     key = hashlib.sha256("\0".join([source, *flags, *compiler, *_processor()]).encode()).hexdigest()[:32]
     with ExitStack() as stack:
         try:
-            folder = stack.enter_context(kept(cache_folder() / "kernels", key))
-        except (OSError, ModelError) as error:  # ModelError: there is no home
-            return _working(compiled(compiler, flags, source, SECONDS)), _not_kept(error)
-        if (found := _found(folder)) is not None:
-            return found, ""
-        if (failure := folder.failed()) is not None:
-            raise CompilerError(_told(failure, folder))
-        return _made(compiler, flags, source, folder)
+            entry = stack.enter_context(kept(cache_folder() / "kernels", key))
+        except (OSError, ModelError) as error:  # ModelError: there is no home folder
+            return _checked(compiled(compiler, flags, source, SECONDS)), _not_kept(error)
+        if (library := _load_kept(entry)) is not None:
+            return library, ""
+        if (failure := entry.failed()) is not None:
+            raise CompilerError(_with_retry(failure, entry))
+        return _compile_and_keep(compiler, flags, source, entry)
 
 
-def _found(folder: Kept) -> ctypes.CDLL | None:
-    library = folder.library()
+def _load_kept(entry: Kept) -> ctypes.CDLL | None:
+    library = entry.library()
     try:
-        return None if library is None else _working(library)
-    except (OSError, CompilerError):  # whole, but it does not load: perhaps the system has changed
+        return None if library is None else _checked(library)
+    except (OSError, CompilerError):  # intact, but it does not load: the system may have changed
         return None
 
 
-def _made(compiler: list[str], flags: tuple[str, ...], source: str, folder: Kept) -> tuple[ctypes.CDLL, str]:
+def _compile_and_keep(compiler: list[str], flags: tuple[str, ...], source: str, entry: Kept) -> tuple[ctypes.CDLL, str]:
     try:
-        library = compiled(compiler, flags, source, SECONDS)
-        found = _working(library)
+        content = compiled(compiler, flags, source, SECONDS)
+        library = _checked(content)
     except CompilerError as error:
         try:
-            folder.remember(str(error))
+            entry.remember(str(error))
         except OSError:
             raise error from None
-        raise CompilerError(_told(str(error), folder)) from None
+        raise CompilerError(_with_retry(str(error), entry)) from None
     try:
-        folder.keep(library)
+        entry.keep(content)
     except OSError as error:
-        return found, _not_kept(error)
-    return found, ""
+        return library, _not_kept(error)
+    return library, ""
 
 
-def _working(library: bytes) -> ctypes.CDLL:
+def _checked(content: bytes) -> ctypes.CDLL:
     try:
-        found = loaded(library)
+        library = loaded(content)
     except OSError as error:
-        raise CompilerError(f"what it made cannot be loaded: {error}") from None
-    if not hasattr(found, "lanes"):
-        raise CompilerError("what it made has no kernels in it")
-    return found
+        raise CompilerError(f"the library that it wrote cannot be loaded: {error}") from None
+    if not hasattr(library, "lanes"):
+        raise CompilerError("the library that it wrote has no kernels in it")
+    return library
 
 
-def _told(failure: str, folder: Kept) -> str:
-    return f"{failure} (not tried again for a day, or until {folder.failure} is removed)"
+def _with_retry(failure: str, entry: Kept) -> str:
+    return f"{failure} (not tried again for a day, or until {entry.failure} is removed)"
 
 
 def _not_kept(error: Exception) -> str:
@@ -132,7 +132,7 @@ def _not_kept(error: Exception) -> str:
 
 
 def _processor() -> list[str]:
-    """Model and abilities as Linux tells them: code is made for these, and a cache may be shared by unlike machines."""
+    """Model and flags of the processor, as Linux lists them: code is compiled for these, and machines may share a cache."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""Run the C compiler for a limited time, and load what it made."""
+"""Run the C compiler within a time limit, and load the library that it wrote."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from pathlib import Path
 
 from chainrule.scratch import scratch_folder
 
-ROOM = 4 << 20  # bytes that it may need for its files
+FREE_BYTES = 4 << 20  # free disk space below which a failure is blamed on the disk
 _SCRATCH = "chainrule-"
 
 
 class CompilerError(Exception):
-    """It ran, and there is no library; it would be the same the next time."""
+    """The compiler ran and there is no library; another run would have the same result."""
 
 
 def compiled(compiler: list[str], flags: tuple[str, ...], source: str, seconds: float) -> bytes:
-    """The library made of this source. Raises CompilerError, or OSError where the machine is at fault."""
+    """The library compiled from this source. Raises CompilerError, or OSError if the machine is at fault."""
     with scratch_folder(Path(tempfile.gettempdir()), _SCRATCH) as scratch:
-        text, library, said = (scratch / name for name in ("kernels.c", "kernels.so", "said"))
+        text, library, stderr = (scratch / name for name in ("kernels.c", "kernels.so", "stderr"))
         text.write_text(source, encoding="utf-8")
-        code = _run([*compiler, *flags, "-o", str(library), str(text), "-lm"], said, seconds)
+        code = _run([*compiler, *flags, "-o", str(library), str(text), "-lm"], stderr, seconds)
         if code:
-            error = said.read_text(encoding="utf-8", errors="replace").strip().replace(f"{scratch}{os.sep}", "")
-            # where its message has no room either, the disk tells
-            if "No space left on device" in error or shutil.disk_usage(scratch).free < ROOM:
+            error = stderr.read_text(encoding="utf-8", errors="replace").strip().replace(f"{scratch}{os.sep}", "")
+            # A full disk may leave no space for the message either.
+            if "No space left on device" in error or shutil.disk_usage(scratch).free < FREE_BYTES:
                 raise OSError(f"there is no space left for the compiler's files in {scratch.parent}")
             raise CompilerError(error.splitlines()[0] if error else f"exit status {code}")
         if not library.is_file():
@@ -38,14 +38,14 @@ def compiled(compiler: list[str], flags: tuple[str, ...], source: str, seconds: 
         return library.read_bytes()
 
 
-def _run(command: list[str], said: Path, seconds: float) -> int:
-    """The exit status. A compiler is many processes: they get a session of their own, and are ended together."""
-    null, own = subprocess.DEVNULL, os.environ | {"TMPDIR": str(said.parent)}  # its own scratch files go away with ours
-    with open(said, "wb") as errors:  # not a pipe, which a process that stays would hold open
-        process = subprocess.Popen(command, stdin=null, stdout=null, stderr=errors, env=own, start_new_session=True)
+def _run(command: list[str], stderr: Path, seconds: float) -> int:
+    """The exit status. A compiler is several processes: they run in a session of their own, and are ended together."""
+    null, environment = subprocess.DEVNULL, os.environ | {"TMPDIR": str(stderr.parent)}  # deleted with our scratch folder
+    with open(stderr, "wb") as errors:  # not a pipe, which a surviving child would hold open
+        process = subprocess.Popen(command, stdin=null, stdout=null, stderr=errors, env=environment, start_new_session=True)
     try:
         return process.wait(seconds)
-    except BaseException as error:  # KeyboardInterrupt too: it reaches this process alone
+    except BaseException as error:  # including KeyboardInterrupt, which does not reach the other session
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -55,7 +55,7 @@ def _run(command: list[str], said: Path, seconds: float) -> int:
 
 
 def loaded(library: bytes) -> ctypes.CDLL:
-    """Just these bytes, from memory, or else from a file of our own. Raises OSError where they are no library."""
+    """The library with exactly these bytes, from memory or else from a private file. Raises OSError if they are no library."""
     try:
         memory = os.memfd_create("chainrule-kernels", os.MFD_CLOEXEC)
     except OSError:
@@ -63,11 +63,11 @@ def loaded(library: bytes) -> ctypes.CDLL:
     try:
         with open(memory, "wb", closefd=False) as opened:
             opened.write(library)
-        found = ctypes.CDLL(f"/proc/self/fd/{memory}")
+        cdll = ctypes.CDLL(f"/proc/self/fd/{memory}")
     except OSError:  # no /proc, or a policy against it
         os.close(memory)
         return _loaded_from_a_file(library)
-    return found  # the file stays open: the loader takes the same name for the same library
+    return cdll  # the file stays open: for a reused name the loader would return the library that it knows by it
 
 
 def _loaded_from_a_file(library: bytes) -> ctypes.CDLL:

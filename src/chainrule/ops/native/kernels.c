@@ -1,10 +1,10 @@
-/* What a network computes besides matrix products, each in one pass over memory, and one product that PyTorch lacks.
+/* Operations of a network other than matrix products, each in one pass over memory, and two products that PyTorch lacks.
 
-Every row, or every number, is computed by itself and in one order, whatever stands beside it and whichever thread it falls
-to: its bits depend on nothing else. Vectors are filled up with zeros at the end of a row, so that no number takes
-other code than its neighbours; contraction into fused multiply-adds is the compiler's choice, the same for all lanes.
+   Every row, or every number, is computed independently and in one order: its bits do not depend on its neighbours or
+   its thread. Vectors are padded with zeros at the end of a row, so that all numbers go through the same code.
+   Contraction into fused multiply-adds is the compiler's choice, and the same for all lanes.
 
-f: float32, b: bfloat16 in memory and float32 within, rounded once, at the end. */
+   Suffix f: float32. Suffix b: bfloat16 in memory, computed in float32 and rounded once, at the end. */
 
 #include <float.h>
 #include <math.h>
@@ -34,12 +34,12 @@ typedef uint16_t halves __attribute__((vector_size(2 * LANES)));
 #define SHARE_OUT(schedule_) _Pragma(TEXT(omp parallel for schedule(schedule_) num_threads(threads) if (threads > 1)))
 #define TEXT(...) #__VA_ARGS__
 
-/* How many numbers are computed at a time: what is worth using is decided by it. */
+/* The number of lanes of a vector. The caller decides by it which kernels are faster than PyTorch's. */
 int lanes(void) { return LANES; }
 
 INLINE floats all(float x) { return (floats){} + x; }
 
-/* The greater and the lesser; where x is NaN, x. */
+/* max(bound, x) and, below, min(bound, x); NaN if x is NaN. */
 INLINE floats at_least(float bound, floats x) {
 #ifdef __AVX512F__
     return (floats)_mm512_max_ps((__m512)all(bound), (__m512)x);
@@ -68,7 +68,8 @@ INLINE float sum(floats x) {
     return lane[0];
 }
 
-/* The first `left` numbers at p, at most LANES. What is less is rare, and kept apart from the way of what is whole. */
+/* Load or store the first `left` numbers at p, at most LANES. Partial vectors are rare, so they are handled outside the
+   full-vector fast path. */
 #define PART static __attribute__((noinline))
 
 PART floats load_part_f(const float *p, long left) {
@@ -99,7 +100,7 @@ INLINE floats widened(halves x) {
 #endif
 }
 
-/* To the nearest, ties to even; NaN stays NaN. */
+/* Round to nearest, ties to even; NaN stays NaN. */
 INLINE halves narrowed(floats x) {
 #ifdef __AVX512BF16__
     return (halves)_mm512_cvtneps_pbh((__m512)x);
@@ -137,7 +138,7 @@ INLINE void store_b(bf16 *p, floats x, long left) {
     memcpy(p, &half, sizeof half);
 }
 
-/* exp for −87.3 ≤ x ≤ 88, within 1.5 units in the last place: 2ⁿ · eʳ, eʳ by a polynomial (Cephes). */
+/* exp for −87.3 ≤ x ≤ 88, within 1.5 units in the last place: 2ⁿ · eʳ, with a polynomial for eʳ (Cephes). */
 INLINE floats exp_f(floats x) {
     floats n = (x * 1.44269504088896341f + 12582912.f) - 12582912.f; /* rounded to an integer */
     floats r = x - n * 0.693359375f + n * 2.12194440e-4f;
@@ -171,14 +172,14 @@ INLINE floats exp_f(floats x) {
         }                                                                                                                  \
     }                                                                                                                      \
                                                                                                                            \
-    /* y = x · σ(linear · x + cubic · x³) · by: SiLU, and GELU by tanh; `by` may be left out. y may be x. */               \
+    /* y = x · σ(linear · x + cubic · x³) · by: SiLU, and GELU with tanh. `by` may be NULL, and y may be x. */             \
     void gate_##S(const T *x, const T *by, T *y, long count, float linear, float cubic, int threads) {                     \
         SHARE_OUT(static)                                                                                                  \
         for (long first = 0; first < count; first += 4096) {                                                               \
             long stop = first + 4096 < count ? first + 4096 : count;                                                       \
             for (long i = first; i < stop; i += LANES) {                                                                      \
                 floats v = load_##S(x + i, count - i);                                                                       \
-                floats w = at_least(-88.f, at_most(88.f, v)); /* its cube is finite */                                     \
+                floats w = at_least(-88.f, at_most(88.f, v)); /* so that its cube is finite */                                     \
                 floats e = exp_f(at_least(-87.3f, at_most(88.f, w * (-linear - cubic * (w * w)))));                        \
                 floats out = v / (1.f + e);                                                                                  \
                 if (by) out *= load_##S(by + i, count - i);                                                                \
@@ -190,7 +191,7 @@ INLINE floats exp_f(floats x) {
 KERNELS(f, float)
 KERNELS(b, bf16)
 
-/* Of each row: the maximum m, Σ exp(z − m) and Σ exp(z − m) · z, with 0 · −inf = 0 (an impossible event). */
+/* The maximum m of each row, Σ exp(z − m) and Σ exp(z − m) · z, with 0 · −inf = 0 (an impossible event). */
 void moments(const float *z, long stride, long rows, long columns, float *top, float *total, float *dot, int threads) {
     SHARE_OUT(static)
     for (long row = 0; row < rows; row++) {
@@ -205,11 +206,11 @@ void moments(const float *z, long stride, long rows, long columns, float *top, f
         memcpy(lane, &most, sizeof lane);
         for (i = 0; i < LANES; i++) m = lane[i] > m ? lane[i] : m;
         top[row] = m, total[row] = 0, dot[row] = 0;
-        if (m == -INFINITY) { /* nothing here can occur, unless all is NaN */
+        if (m == -INFINITY) { /* all events are impossible, or NaN */
             for (i = 0; i < columns; i++) total[row] += from[i] == from[i] ? 0 : NAN;
             continue;
         }
-        floats totals[4] = {}, dots[4] = {}; /* four sums each: a quarter of the roundings */
+        floats totals[4] = {}, dots[4] = {}; /* four partial sums each, for a quarter of the rounding errors */
         for (i = 0; i < columns; i += 4 * LANES)
             for (int part = 0; part < 4; part++) {
                 if (i + LANES * part >= columns) break;
@@ -223,7 +224,7 @@ void moments(const float *z, long stride, long rows, long columns, float *top, f
     }
 }
 
-/* How many numbers of each row exceed the one given for it. */
+/* The number of values of each row that exceed than[row]. */
 void count_greater(const float *z, long stride, long rows, long columns, const float *than, int64_t *count, int threads) {
     SHARE_OUT(static)
     for (long row = 0; row < rows; row++) {
@@ -241,7 +242,7 @@ void count_greater(const float *z, long stride, long rows, long columns, const f
     }
 }
 
-enum { FEW = 4 }; /* rows of x, and of the weight, whose sums are held in registers */
+enum { FEW = 4 }; /* rows of x and of the weight whose sums are kept in registers */
 
 INLINE void few_sums(const float *x, const float *weight, float *y, long stride, long terms, long known, const int rows) {
     floats sums[FEW][FEW] = {};
@@ -259,8 +260,8 @@ INLINE void few_sums(const float *x, const float *weight, float *y, long stride,
             if (j >= known) y[i * stride + j] = sum(sums[i][j]);
 }
 
-/* y = x · weightᵀ for few rows of x: the weight is read once, which is what takes the time. At least FEW columns: the last
-   block begins early enough to be whole, and leaves out those that another one writes, maybe in another thread. */
+/* y = x · weightᵀ for few rows of x. The weight is read once, which takes most of the time. At least FEW columns: the last
+   block starts early enough to be full, and does not write columns that another block writes, maybe in another thread. */
 void few_f(const float *x, const float *weight, float *y, long stride, long rows, long columns, long terms, int threads) {
     long blocks = (columns + FEW - 1) / FEW;
     SHARE_OUT(static)
@@ -280,17 +281,17 @@ void few_f(const float *x, const float *weight, float *y, long stride, long rows
     }
 }
 
-#ifdef __AVX512BF16__ /* there is no `product_b` without */
-enum { ROWS = 6, COLUMNS = 4 }; /* of the block of sums that is held in registers, columns in vectors */
+#ifdef __AVX512BF16__ /* without it there is no `product_b` */
+enum { ROWS = 6, COLUMNS = 4 }; /* of the block of sums kept in registers; columns in vectors */
 
-/* z = h · weightᵀ in float32, of factors in bfloat16; an even number of terms, added up in pairs from the first to the last.
-   PyTorch's own product rounds the result to bfloat16. At least ROWS rows: the last block begins early enough to be whole. */
+/* z = h · weightᵀ in float32, of bfloat16 factors; an even number of terms, summed in pairs from first to last. PyTorch's
+   own product rounds the result to bfloat16. At least ROWS rows: the last block starts early enough to be full. */
 int product_b(const bf16 *h, const bf16 *weight, float *z, long stride, long rows, long columns, long terms, int threads) {
     long pairs = terms / 2, width = 16 * COLUMNS;
     int failed = 0;
 #pragma omp parallel num_threads(threads) if (threads > 1) reduction(| : failed)
     {
-        uint32_t *panel = aligned_alloc(64, 4 * width * pairs); /* so many columns of the weight, pair by pair */
+        uint32_t *panel = aligned_alloc(64, 4 * width * pairs); /* `width` columns of the weight, pair by pair */
         failed = !panel;
 #pragma omp for schedule(static)
         for (long column = 0; column < columns; column += width) {
@@ -329,25 +330,25 @@ int product_b(const bf16 *h, const bf16 *weight, float *z, long stride, long row
 }
 #endif
 
-/* Attention of rows to their paths, lanes of a vector for queries: scores, softmax and values need no sum across lanes, and keys
-   and values are read where they lie. Keys come by depth, BLOCK at a time from depth 0; what was added up is scaled whenever a
-   block raises the maximum. All that a query adds up, and in which order, follows from its own path. */
+/* Attention of rows to their paths, with one query per lane: scores, softmax and values need no sum across lanes, and keys
+   and values are read in place. Keys are read by depth, BLOCK at a time from depth 0, and running sums are rescaled when a
+   block raises the maximum. The terms that a query sums, and their order, depend on its own path alone. */
 enum {
     BLOCK = 64,                  /* keys at a time */
-    VECTORS = 3,                 /* of queries, and */
-    STEP = LANES == 16 ? 8 : 4,  /* keys, or numbers of a value, whose sums are held in registers */
+    VECTORS = 3,                 /* of queries */
+    STEP = LANES == 16 ? 8 : 4,  /* keys, or numbers of a value, whose sums are kept in registers */
     QUERIES = VECTORS * LANES,
     WIDEST = 256                 /* numbers of a key or value */
 };
 
-/* How many queries are attended to at a time: the lanes of a task. */
+/* The number of queries computed at a time: the lanes of a task. */
 int queries(void) { return QUERIES; }
 
-/* An unbranched run of rows within one block of depths: what lies above it, whole blocks, and then the path within the block. */
+/* An unbranched run of rows within one block of depths. Its keys are far, in whole blocks above, or near, within the block. */
 typedef struct {
-    int64_t row, rows, depth; /* the first row, how many there are, the depth of the first */
-    int64_t far, fars;        /* where the places of the keys above begin, and how many there are: depths 0 … fars − 1 */
-    int64_t near;             /* where the places of the keys at depths fars … begin */
+    int64_t row, rows, depth; /* the first row, the number of rows, the depth of the first */
+    int64_t far, fars;        /* the index in `place` of the far keys, and their number: depths 0 … fars − 1 */
+    int64_t near;             /* the index in `place` of the near keys, of depths fars … */
 } tile;
 
 typedef struct {
@@ -355,9 +356,9 @@ typedef struct {
     void *out;
     float *logsumexp; /* R × H */
     const tile *tiles;
-    const int64_t *task; /* tile and first lane of each task, lanes being (row, head of the group) */
-    const int64_t *place;
-    int64_t tasks, query_row, query_head; /* the distances of the queries' rows and heads */
+    const int64_t *task; /* tile and first lane of each task; a lane is a row and a head of the group */
+    const int64_t *place; /* positions of keys */
+    int64_t tasks, query_row, query_head; /* the strides of the queries' rows and heads */
     int64_t heads, groups, width, value_width, window; /* window 0: none */
     float scaling, softcap;                            /* softcap 0: none */
     int32_t threads;
@@ -365,10 +366,10 @@ typedef struct {
 
 typedef struct {
     float query[WIDEST][QUERIES], score[BLOCK][QUERIES], out[WIDEST][QUERIES];
-    float key[BLOCK][WIDEST + LANES], value[BLOCK][WIDEST + LANES]; /* widened, where they are narrow */
+    float key[BLOCK][WIDEST + LANES], value[BLOCK][WIDEST + LANES]; /* bfloat16 keys and values, widened */
 } scratch;
 
-/* to[i][lane] = Σ from[i][j] · with[j][lane], for STEP rows of `from`, which may lie anywhere. */
+/* to[i][lane] = Σ from[i][j] · with[j][lane], for STEP rows of `from` at any addresses. */
 INLINE void rows_by_lanes(const float *const *from, const float (*with)[QUERIES], float (*to)[QUERIES], long terms, int vectors) {
     floats sums[STEP][VECTORS] = {};
     for (long j = 0; j < terms; j++) {
@@ -382,7 +383,7 @@ INLINE void rows_by_lanes(const float *const *from, const float (*with)[QUERIES]
 }
 
 #ifdef __AVX512BF16__
-/* The same of bfloat16 numbers, in pairs; `with` holds a pair of each lane's numbers. */
+/* The same for pairs of bfloat16 numbers; `with` holds a pair for each lane. */
 INLINE void rows_by_lanes_b(const bf16 *const *from, const uint32_t (*with)[QUERIES], float (*to)[QUERIES], long terms, int vectors) {
     __m512 sums[STEP][VECTORS] = {};
     for (long j = 0; j < terms / 2; j++) {
@@ -419,7 +420,7 @@ INLINE void columns_by_lanes(const float *const *from, const float (*with)[QUERI
         }
 }
 
-/* Near 0 by a polynomial (Cephes), since 1 − 2 / (1 + e²ˣ) cancels there: softcaps are many times as large as scores. */
+/* tanh, near 0 by a polynomial (Cephes): 1 − 2 / (1 + e²ˣ) loses digits there, and softcaps are much larger than scores. */
 INLINE floats tanh_f(floats x) {
     floats far = 1.f - 2.f / (1.f + exp_f(at_least(-87.f, at_most(87.f, 2.f * x)))), z = x * x;
     floats p = all(-5.70498872745e-3f);
@@ -432,8 +433,8 @@ INLINE floats tanh_f(floats x) {
     return (floats)((small & (ints)near) | (~small & (ints)far));
 }
 
-/* One block of keys: scores, their weights under the maximum so far, and the values they weigh. Lane l sees the keys from
-   first[l] up to last[l], counted from the block's first; all of them where `masked` is 0. */
+/* One block of keys: scores, their weights relative to the running maximum, and the weighted values. Lane l sees the keys
+   first[l] to last[l], counted from the start of the block, or all of them if `masked` is 0. */
 INLINE void attend_block(const attention *a, scratch *s, const void *const *key, const float *const *value, long keys,
                          const ints *first, const ints *last, floats *top, floats *total, int vectors, int masked, int pairs) {
     for (long k = 0; k < keys; k += STEP)
@@ -483,7 +484,7 @@ static int keyless;
 
 __attribute__((constructor)) static void make_key(void) { keyless = pthread_key_create(&scratches, free); }
 
-/* Memory of a thread, kept until the thread ends: to be given fresh pages for each call would cost more than the call. */
+/* Memory of a thread, kept until the thread ends: mapping new pages for each call would cost more than the call. */
 static scratch *own_scratch(void) {
     if (keyless) return NULL;
     scratch *mine = pthread_getspecific(scratches);
@@ -518,13 +519,13 @@ INLINE float number_b(bf16 x) {
 }
 
 #ifdef __AVX512BF16__
-#define PAIRS 1 /* whether there are products of pairs of bfloat16 numbers */
+#define PAIRS 1 /* whether there are dot products of bfloat16 pairs */
 #else
 #define PAIRS 0
 #endif
 
 #define ATTENTION(S, T)                                                                                                    \
-    /* The queries of one task, lanes `first` to `first + count` of a tile, in one group of heads. */                      \
+    /* The queries of one task: lanes `first` to `first + count` of a tile, in one group of heads. */                      \
     static void attend_##S(const attention *a, scratch *s, const tile *t, long group, long first, long count) {            \
         long share = a->heads / a->groups, lanes = (count + LANES - 1) / LANES * LANES;                                    \
         int vectors = lanes / LANES, pairs = PAIRS && sizeof(T) == 2 && a->width % 2 == 0;                                 \
@@ -595,7 +596,7 @@ INLINE float number_b(bf16 x) {
         return failed;                                                                                                     \
     }
 
-/* A number of vectors that the compiler knows lets it keep their sums in registers. */
+/* With a constant number of vectors the compiler keeps their sums in registers. */
 #define CHOOSE(vectors, masked)                                                                                            \
     switch (2 * vectors + masked) {                                                                                        \
     case 2: attend_block(a, s, key, value, here, from, to, top, total, 1, 0, pairs); break;                                       \
