@@ -21,10 +21,11 @@ from chainrule.generation.spelling import special_of, text_of
 from chainrule.generation.strategies import reporter, run
 from chainrule.scoring.assemble import scores_of
 from chainrule.text.arguments import as_ids, many, named
+from chainrule.text.base import TokenizerLike
 from chainrule.text.reading import LITERAL, Reading
 from chainrule.text.requests import Request, requests
 from chainrule.text.start_end import Start
-from chainrule.text.tokenizer import Tokenizes, check_text
+from chainrule.text.tokenizer import check_text
 
 BLANK = "____"
 _MOST = 1 << 24  # tokens in a blank, more than any model takes
@@ -32,7 +33,7 @@ _MOST = 1 << 24  # tokens in a blank, more than any model takes
 
 def generate_in_order(
     predictor: OrderedPredictor,
-    tokenizer: Tokenizes | None,
+    tokenizer: TokenizerLike | None,
     context: Request | None,
     start: Start,
     order: Any,
@@ -56,7 +57,7 @@ def generate_in_order(
 
 def infill(
     predictor: OrderedPredictor,
-    tokenizer: Tokenizes | None,
+    tokenizer: TokenizerLike | None,
     template: Any,
     lengths: Any,
     start: Start,
@@ -76,13 +77,13 @@ def infill(
     return _generated(predictor, tokenizer, ordered, start, options, lambda ids_L: _request(ids_L, ids_L[:0], tokenizer))
 
 
-def _request(ids: Ints, before: Ints, tokenizer: Tokenizes | None) -> Request:
+def _request(ids: Ints, before: Ints, tokenizer: TokenizerLike | None) -> Request:
     return Request(ids, before, text_of(ids, tokenizer), special=special_of(ids, tokenizer))
 
 
 def _generated(
     predictor: OrderedPredictor,
-    tokenizer: Tokenizes | None,
+    tokenizer: TokenizerLike | None,
     ordered: Ordered,
     start: Start,
     options: Options,
@@ -121,7 +122,7 @@ def _order(order: Any, length: int, seed: int | None) -> Ints:
     return resolve("left-to-right" if order is None else order, length, seed or 0)[0]
 
 
-def _template(template: Any, lengths: Any, tokenizer: Tokenizes | None, reading: Reading) -> tuple[Ints, Bools]:
+def _template(template: Any, lengths: Any, tokenizer: TokenizerLike | None, reading: Reading) -> tuple[Ints, Bools]:
     """The ids of all places, 0 in those to be filled, and which those are."""
     if isinstance(template, str):
         parts = _parts(template, tokenizer, reading)
@@ -150,7 +151,7 @@ def _template(template: Any, lengths: Any, tokenizer: Tokenizes | None, reading:
     return np.maximum(ids_L, 0), ids_L < 0
 
 
-def _parts(template: str, tokenizer: Tokenizes | None, reading: Reading) -> list[Ints]:
+def _parts(template: str, tokenizer: TokenizerLike | None, reading: Reading) -> list[Ints]:
     """The ids of the texts between the blanks, as they stand: spaces around a blank are theirs."""
     if tokenizer is None:
         raise InputError("this model came without a tokenizer: give token ids, with None in the places to fill")

@@ -11,8 +11,8 @@ import numpy as np
 from chainrule._checks import is_whole
 from chainrule._types import Floats
 from chainrule.errors import InputError, short
+from chainrule.text.base import TokenizerLike, token_formatter
 from chainrule.text.start_end import Start
-from chainrule.text.tokenizer import Tokenizes, naming
 
 
 class Alternative(NamedTuple):
@@ -30,7 +30,7 @@ class Conditional:
     logprobs: Floats
     context: int  # how many embeddings it is conditioned on, start symbol included
     start: Start
-    tokenizer: Tokenizes | None
+    tokenizer: TokenizerLike | None
     model: str
 
     @property
@@ -68,7 +68,7 @@ class Conditional:
         return f"Conditional(of {self.context} embeddings, entropy {self.entropy:.4g} nats: {best} …)"
 
     def _alternative(self, id: int) -> Alternative:
-        token = naming(self.tokenizer)(id)
+        token = token_formatter(self.tokenizer)(id)
         return Alternative(token, id, float(self.logprobs[id]))
 
     def _id(self, token: str | int) -> int:

@@ -4,8 +4,9 @@ Read in this order: `pieces` (a token's bytes), `spans` (where they lie in a tex
 tokenizer), `policy` (the start and end symbols), `segments` (a text behind a context, and pairs of texts).
 """
 
+from chainrule.text.base import Spans
 from chainrule.text.continuation import Continuation, Pair, Segment, after, after_batch, pair
-from chainrule.text.spans import Spans, align, spells
+from chainrule.text.spans import align, spells
 from chainrule.text.start_end import Start, resolve_end, resolve_start
 from chainrule.text.tokenizer import Tokenizer
 

@@ -12,9 +12,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from chainrule.errors import InputError
+from chainrule.text.base import TokenizerLike
 from chainrule.text.reading import LITERAL, Reading
 from chainrule.text.stable_prefix import NOTHING
-from chainrule.text.tokenizer import Tokenizes
 
 _CHUNK = 1024  # joined texts encoded at a time
 _LONG = 256  # characters of a context that is worth asking how much of it is settled
@@ -50,7 +50,7 @@ class Continuation:
     boundary: Literal["same", "apart"]
 
 
-def pair(tokenizer: Tokenizes, a: str, b: str, reading: Reading = LITERAL) -> Pair:
+def pair(tokenizer: TokenizerLike, a: str, b: str, reading: Reading = LITERAL) -> Pair:
     """The pair format of BERT: [CLS] A [SEP] B [SEP], as the segments A, sep_A, B, sep_B behind the start symbol [CLS].
 
     Raises InputError where the tokenizer has no [CLS] or no [SEP].
@@ -69,13 +69,13 @@ def pair(tokenizer: Tokenizes, a: str, b: str, reading: Reading = LITERAL) -> Pa
     return Pair(start_id, np.concatenate(list(parts.values())), segments)
 
 
-def after(tokenizer: Tokenizes, context: str, text: str, reading: Reading = LITERAL) -> Continuation:
+def after(tokenizer: TokenizerLike, context: str, text: str, reading: Reading = LITERAL) -> Continuation:
     """The tokens of a context, and those of a text behind it."""
     return after_batch(tokenizer, [context], [text], reading)[0]
 
 
 def after_batch(
-    tokenizer: Tokenizes, contexts: Sequence[str], texts: Sequence[str], reading: Reading = LITERAL
+    tokenizer: TokenizerLike, contexts: Sequence[str], texts: Sequence[str], reading: Reading = LITERAL
 ) -> list[Continuation]:
     """`after` for many: text i behind context i. Texts behind the same context share one `context_ids` array."""
     distinct = list(dict.fromkeys(contexts))
@@ -91,7 +91,7 @@ def after_batch(
 
 
 def _rests(
-    tokenizer: Tokenizes,
+    tokenizer: TokenizerLike,
     contexts: Sequence[str],
     texts: Sequence[str],
     context_ids: Sequence[np.ndarray],
@@ -116,7 +116,7 @@ def _rests(
 
 
 def _read_in_two_ways(
-    tokenizer: Tokenizes,
+    tokenizer: TokenizerLike,
     contexts: Sequence[str],
     texts: Sequence[str],
     context_ids: Sequence[np.ndarray],

@@ -12,7 +12,7 @@ import numpy as np
 
 from chainrule._types import Ints
 from chainrule.errors import ModelError
-from chainrule.text.tokenizer import Tokenizes, naming
+from chainrule.text.base import TokenizerLike, token_formatter
 
 _NAMED = 8  # symbols written out
 
@@ -30,7 +30,7 @@ class Frame:
 
 
 def resolve_frame(
-    tokenizer: Tokenizes | None, config: Mapping[str, int | None], *, vocab_size: int, embeddings: int, model: str
+    tokenizer: TokenizerLike | None, config: Mapping[str, int | None], *, vocab_size: int, embeddings: int, model: str
 ) -> Frame:
     """The frame of a masked model with `vocab_size` logits and `embeddings` rows in its table.
 
@@ -40,13 +40,13 @@ def resolve_frame(
     """
     find = lambda *kinds: _symbol(tokenizer, config, embeddings, model, kinds)  # noqa: E731
     before, behind, mask = find("cls", "bos"), find("sep", "eos"), find("mask")
-    token = naming(tokenizer)
+    token = token_formatter(tokenizer)
     symbols, unknown = _impossible(tokenizer, config, vocab_size, {before, behind, mask})
     return Frame(before, behind, mask, np.union1d(symbols, unknown), _says(symbols, unknown, vocab_size, token), token)
 
 
 def _symbol(
-    tokenizer: Tokenizes | None, config: Mapping[str, int | None], embeddings: int, model: str, kinds: tuple[str, ...]
+    tokenizer: TokenizerLike | None, config: Mapping[str, int | None], embeddings: int, model: str, kinds: tuple[str, ...]
 ) -> int:
     found = [getattr(tokenizer, f"{kind}_id", None) for kind in kinds] + [config.get(kind) for kind in kinds]
     for id in found:
@@ -60,7 +60,7 @@ def _symbol(
 
 
 def _impossible(
-    tokenizer: Tokenizes | None, config: Mapping[str, int | None], vocab_size: int, used: set[int]
+    tokenizer: TokenizerLike | None, config: Mapping[str, int | None], vocab_size: int, used: set[int]
 ) -> tuple[Ints, Ints]:
     """The symbols that no text holds, and the ids that stand for nothing; both ascend."""
     kept = config.get("unk") if tokenizer is None else tokenizer.unk_id

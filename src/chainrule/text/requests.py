@@ -13,9 +13,10 @@ from chainrule._types import Ints
 from chainrule._warnings import outside
 from chainrule.errors import InputError, short
 from chainrule.text.arguments import as_ids, is_missing, kind_of
+from chainrule.text.base import TokenizerLike
 from chainrule.text.continuation import Continuation, Segment, after_batch, pair
 from chainrule.text.reading import LITERAL, Reading, Special
-from chainrule.text.tokenizer import Tokenizes, check_text
+from chainrule.text.tokenizer import check_text
 
 _NONE: Ints = np.zeros(0, np.int64)
 _NONE.flags.writeable = False
@@ -45,7 +46,7 @@ class Request:
 def requests(
     items: Sequence[Any],
     contexts: Sequence[Any] | None,
-    tokenizer: Tokenizes | None,
+    tokenizer: TokenizerLike | None,
     vocab_size: int,
     reading: Reading = LITERAL,
 ) -> list[Request]:
@@ -86,7 +87,7 @@ def _context(context: Any, item: int) -> Any:
 
 
 def _texts(
-    items: list[str], contexts: list[Any], tokenizer: Tokenizes | None, reading: Reading, where: list[int]
+    items: list[str], contexts: list[Any], tokenizer: TokenizerLike | None, reading: Reading, where: list[int]
 ) -> list[Request]:
     tokenizer = _needed(tokenizer)
     both = list(zip(items, contexts, strict=True))
@@ -117,7 +118,7 @@ def _behind(text: str, context: str, found: Continuation) -> Request:
 
 
 def _pairs(
-    items: list[tuple[str, str]], contexts: list[Any], tokenizer: Tokenizes | None, reading: Reading, where: list[int]
+    items: list[tuple[str, str]], contexts: list[Any], tokenizer: TokenizerLike | None, reading: Reading, where: list[int]
 ) -> list[Request]:
     for i, item, context in zip(where, items, contexts, strict=True):
         if context is not None:
@@ -130,7 +131,7 @@ def _pairs(
 
 
 def _given_ids(
-    items: list[Any], contexts: list[Any], tokenizer: Tokenizes | None, reading: Reading, where: list[int]
+    items: list[Any], contexts: list[Any], tokenizer: TokenizerLike | None, reading: Reading, where: list[int]
 ) -> list[Request]:
     made = []
     for i, item, context in zip(where, items, contexts, strict=True):
@@ -148,7 +149,7 @@ def _given_ids(
 _MAKE = {"text": _texts, "pair": _pairs, "ids": _given_ids}
 
 
-def _mark_symbols(made: list[Request], tokenizer: Tokenizes, reading: Reading) -> None:
+def _mark_symbols(made: list[Request], tokenizer: TokenizerLike, reading: Reading) -> None:
     """Say of each request how control symbols in it were read, and warn of them where nobody chose."""
     named = []
     for part, field_name, special in (("text", "special", reading.text), ("context", "context_special", reading.context)):
@@ -165,7 +166,7 @@ def _mark_symbols(made: list[Request], tokenizer: Tokenizes, reading: Reading) -
         )
 
 
-def _needed(tokenizer: Tokenizes | None) -> Tokenizes:
+def _needed(tokenizer: TokenizerLike | None) -> TokenizerLike:
     if tokenizer is None:
         raise InputError("this model came without a tokenizer, so it scores token ids and embeddings, not text")
     return tokenizer

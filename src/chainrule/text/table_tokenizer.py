@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from chainrule.errors import InputError
+from chainrule.text.base import Spans
 from chainrule.text.reading import Special
-from chainrule.text.spans import Spans, align, words_by_space
+from chainrule.text.spans import align, words_by_space
 from chainrule.text.stable_prefix import NOTHING, Settled
 
 

@@ -6,18 +6,20 @@ family of tokenizers works stands in `chainrule.text.token_bytes`.
 
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from chainrule._warnings import quiet
 from chainrule.errors import InputError, ModelError
+from chainrule.text.align import Span
 from chainrule.text.backends import answering, encoded, literal, whole, without_first_space
+from chainrule.text.base import Spans
 from chainrule.text.reading import Special, holding, names_of
-from chainrule.text.spans import Span, Spans, align, spells, words_by_space
+from chainrule.text.spans import align, spells, words_by_space
 from chainrule.text.stable_prefix import NOTHING, Settled, settled, words_alone
 from chainrule.text.token_bytes import Spelling, spelling_of_backend, spelling_of_vocabulary
 
@@ -27,35 +29,6 @@ if TYPE_CHECKING:
 _CHUNK = 4096  # texts encoded at a time: the backend's results are many times the size of the ids
 _HEAD = 1 << 24  # bytes of a .gguf file that hold the names of its metadata
 _FILES = re.compile(r"(tokenizer|vocab|merges|spiece|sentencepiece|spm|bpe|dict|tekken)")
-
-
-class Tokenizes(Protocol):
-    """What is asked of a tokenizer: `chainrule.text.Tokenizer`, or the `Vocabulary` of a table."""
-
-    bos_id: int | None
-    eos_id: int | None
-    cls_id: int | None
-    sep_id: int | None
-    unk_id: int | None
-    mask_id: int | None
-    special_ids: frozenset[int]
-
-    @property
-    def known_ids(self) -> np.ndarray: ...
-    def encode(self, text: str, special: Special = ...) -> np.ndarray: ...
-    def encode_batch(self, texts: Sequence[str], special: Special = ...) -> list[np.ndarray]: ...
-    def encode_behind(self, texts: Sequence[str], special: Special = ...) -> list[np.ndarray]: ...
-    def symbols(self, texts: Sequence[str]) -> list[str | None]: ...
-    def token_bytes(self, id: int) -> bytes: ...
-    def token(self, id: int) -> str: ...
-    def spans(self, text: str, ids: Sequence[int] | np.ndarray) -> Spans: ...
-    def words(self, text: str, ids: Sequence[int] | np.ndarray) -> np.ndarray: ...
-    def settled(self, text: str) -> Settled: ...
-
-
-def naming(tokenizer: Tokenizes | None) -> Callable[[int], str]:
-    """What shows a token by its id, also where there is no tokenizer."""
-    return tokenizer.token if tokenizer else "<{}>".format
 
 
 class Tokenizer:

@@ -27,8 +27,8 @@ from chainrule.ops.native.build import Kernels
 from chainrule.ops.sealed import sealed
 from chainrule.results.batch import Scores
 from chainrule.results.conditional import Conditional
+from chainrule.text.base import TokenizerLike
 from chainrule.text.start_end import Start
-from chainrule.text.tokenizer import Tokenizes
 from chainrule.verdict import Verdict
 
 TEXTS = (
@@ -51,7 +51,7 @@ SLACK = 3  # how many times as far from float64 as the model's own forward: roun
 class Language(Protocol):
     """What is asked of the language model: `chainrule.LanguageModel`."""
 
-    tokenizer: Tokenizes | None
+    tokenizer: TokenizerLike | None
     start: Start
 
     @property

@@ -28,8 +28,8 @@ from chainrule.errors import InputError, ModelError
 from chainrule.forest.forest import Forest, offsets, ranges
 from chainrule.forest.permutations import Ordered
 from chainrule.models.any_order import AnyOrderModel
+from chainrule.text.base import TokenizerLike
 from chainrule.text.start_end import Start
-from chainrule.text.tokenizer import Tokenizes
 from chainrule.verdict import Verdict
 
 
@@ -62,7 +62,7 @@ class AnyOrderPredictor(InOrder):
         """Whether a factor has the same bits in any batch."""
         return invariance_of(self.engine)
 
-    def start(self, requested: str | int, tokenizer: Tokenizes | None) -> Start:
+    def start(self, requested: str | int, tokenizer: TokenizerLike | None) -> Start:
         return own_start(requested, self.model, tokenizer)
 
     def answer_in_order(

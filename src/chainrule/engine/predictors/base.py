@@ -17,8 +17,8 @@ from chainrule.engine.execution import Begun
 from chainrule.engine.question import Answer, Item, Progress, SequenceFactors, Settings
 from chainrule.errors import InputError
 from chainrule.forest.permutations import Ordered
+from chainrule.text.base import TokenizerLike, token_formatter
 from chainrule.text.start_end import Start, resolve_start
-from chainrule.text.tokenizer import Tokenizes, naming
 from chainrule.verdict import Verdict
 
 YES = Verdict(True, "")
@@ -73,7 +73,7 @@ class Predictor(Protocol):
         """What predicts in any order with this model: itself, or sums over all texts where these are few."""
         ...
 
-    def start(self, requested: str | int, tokenizer: Tokenizes | None) -> Start:
+    def start(self, requested: str | int, tokenizer: TokenizerLike | None) -> Start:
         """The start symbol for a start policy. Raises InputError for a policy that cannot be."""
         ...
 
@@ -125,7 +125,7 @@ class OrderedPredictor(Predictor, Protocol):
         ...
 
 
-def own_start(requested: str | int, model: Any, tokenizer: Tokenizes | None) -> Start:
+def own_start(requested: str | int, model: Any, tokenizer: TokenizerLike | None) -> Start:
     """The start symbol of a model with a BOS or EOS symbol, or none."""
     return resolve_start(
         requested,
@@ -134,7 +134,7 @@ def own_start(requested: str | int, model: Any, tokenizer: Tokenizes | None) -> 
         tokenizer_eos=tokenizer.eos_id if tokenizer else None,
         config_bos=model.bos_id,
         config_eos=model.eos_id,
-        token=naming(tokenizer),
+        token=token_formatter(tokenizer),
     )
 
 

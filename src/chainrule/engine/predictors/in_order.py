@@ -20,8 +20,8 @@ from chainrule.engine.question import Answer, Item, Progress, Route, SequenceFac
 from chainrule.errors import InputError
 from chainrule.forest.forest import offsets
 from chainrule.forest.permutations import Ordered
+from chainrule.text.base import TokenizerLike
 from chainrule.text.start_end import Start
-from chainrule.text.tokenizer import Tokenizes
 from chainrule.verdict import Verdict
 
 EMBEDDINGS = "embeddings are scored left to right under causal models: give token ids for any other order"
@@ -79,7 +79,7 @@ class InOrder(ABC):
         return self
 
     @abstractmethod
-    def start(self, requested: str | int, tokenizer: Tokenizes | None) -> Start: ...
+    def start(self, requested: str | int, tokenizer: TokenizerLike | None) -> Start: ...
 
     @abstractmethod
     def answer_in_order(

@@ -26,8 +26,8 @@ from chainrule.engine.question import Answer, Item, Progress
 from chainrule.engine.selfcheck.invariance import invariance_of
 from chainrule.errors import InputError
 from chainrule.forest.permutations import Ordered
+from chainrule.text.base import TokenizerLike
 from chainrule.text.start_end import Start
-from chainrule.text.tokenizer import Tokenizes
 from chainrule.verdict import Verdict
 
 MOST = 65_536  # texts of one length that are summed over
@@ -52,7 +52,7 @@ class MarginalPredictor(InOrder):
     def invariance(self) -> Verdict:
         return invariance_of(self.engine)  # sums of the same table, each in one order
 
-    def start(self, requested: str | int, tokenizer: Tokenizes | None) -> Start:
+    def start(self, requested: str | int, tokenizer: TokenizerLike | None) -> Start:
         return own_start(requested, self.model, tokenizer)
 
     def answer_in_order(

@@ -29,9 +29,9 @@ from chainrule.models.base import Head
 from chainrule.models.masked import MaskedModel
 from chainrule.ops.matmul import ROWS
 from chainrule.ops.sealed import sealed
+from chainrule.text.base import TokenizerLike
 from chainrule.text.mask_template import Frame, resolve_frame
 from chainrule.text.start_end import Start, framed_start
-from chainrule.text.tokenizer import Tokenizes
 from chainrule.verdict import Verdict
 
 TEXTS, LENGTH = 3, 14  # that a model is tried out on, as well as longer ones
@@ -60,7 +60,7 @@ class MaskedPredictor(InOrder):
         self.reason = f"agrees with the model's own forward to {self._check_model():.1e} nats"
 
     @classmethod
-    def of(cls, model: MaskedModel, tokenizer: Tokenizes | None) -> MaskedPredictor:
+    def of(cls, model: MaskedModel, tokenizer: TokenizerLike | None) -> MaskedPredictor:
         """Raises ModelError for a model whose symbols nobody names, or that does not agree with its own forward."""
         sizes = {"vocab_size": model.head.size, "embeddings": model.embeddings}
         return cls(model, resolve_frame(tokenizer, model.symbols, **sizes, model=model.name))
@@ -69,7 +69,7 @@ class MaskedPredictor(InOrder):
     def invariance(self) -> Verdict:
         return NO_PROMISE
 
-    def start(self, requested: str | int, tokenizer: Tokenizes | None) -> Start:
+    def start(self, requested: str | int, tokenizer: TokenizerLike | None) -> Start:
         return framed_start(requested, self.frame.before, self.frame.token(self.frame.before))
 
     def answer_in_order(

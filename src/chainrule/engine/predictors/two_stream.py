@@ -27,8 +27,8 @@ from chainrule.errors import InputError, ModelError
 from chainrule.forest.permutations import Ordered
 from chainrule.models.two_stream import TwoStreamModel
 from chainrule.ops.sealed import sealed
+from chainrule.text.base import TokenizerLike
 from chainrule.text.start_end import Start, given_start
-from chainrule.text.tokenizer import Tokenizes
 from chainrule.verdict import Verdict
 
 NEEDS_A_TOKEN = (
@@ -55,7 +55,7 @@ class TwoStreamPredictor(InOrder):
     def invariance(self) -> Verdict:
         return NO_PROMISE
 
-    def start(self, requested: str | int, tokenizer: Tokenizes | None) -> Start:
+    def start(self, requested: str | int, tokenizer: TokenizerLike | None) -> Start:
         return given_start(requested, NEEDS_A_TOKEN)
 
     def answer_in_order(
