@@ -10,7 +10,7 @@ import numpy as np
 
 from chainrule.text.align import Span
 from chainrule.text.reading import Special
-from chainrule.text.stable_prefix import Settled
+from chainrule.text.stable_prefix import StablePrefix
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class TokenizerLike(Protocol):
     def token(self, id: int) -> str: ...
     def spans(self, text: str, ids: Sequence[int] | np.ndarray) -> Spans: ...
     def words(self, text: str, ids: Sequence[int] | np.ndarray) -> np.ndarray: ...
-    def settled(self, text: str) -> Settled: ...
+    def stable_prefix(self, text: str) -> StablePrefix: ...
 
 
 def token_formatter(tokenizer: TokenizerLike | None) -> Callable[[int], str]:

@@ -14,7 +14,7 @@ import numpy as np
 from chainrule.errors import InputError
 from chainrule.text.base import TokenizerLike
 from chainrule.text.reading import LITERAL, Reading
-from chainrule.text.stable_prefix import NOTHING
+from chainrule.text.stable_prefix import EMPTY_PREFIX
 
 _CHUNK = 1024  # joined texts encoded at a time
 _LONG = 256  # characters of a context that is worth asking how much of it is settled
@@ -104,8 +104,8 @@ def _rests(
     shared = [context for context, count in Counter(contexts).items() if count > 1 and len(context) > _LONG]
     parsed = reading.context == "parse"
     plain = [parsed or symbol is None for symbol in tokenizer.symbols(shared)]
-    settled = {context: tokenizer.settled(context) for context, settles in zip(shared, plain, strict=True) if settles}
-    known = [settled.get(context, NOTHING) for context in contexts]
+    prefixes = {context: tokenizer.stable_prefix(context) for context, applies in zip(shared, plain, strict=True) if applies}
+    known = [prefixes.get(context, EMPTY_PREFIX) for context in contexts]
     for start in range(0, len(texts), _CHUNK):
         chunk = slice(start, start + _CHUNK)
         joined = [c[k.chars :] + text for c, text, k in zip(contexts[chunk], texts[chunk], known[chunk], strict=True)]
