@@ -66,7 +66,7 @@ def test_texts_behind_a_shared_context_have_the_tokens_of_the_whole(name: str, c
     for text, found in zip(texts, after_batch(tok, [context] * len(texts), texts), strict=True):
         whole = tok.encode(context + text).tolist()
         same = whole[: len(ids)] == ids
-        want = whole[len(ids) :] if same else tok.encode_behind([text])[0].tolist()
+        want = whole[len(ids) :] if same else tok.encode_continuations([text])[0].tolist()
         assert found.context_ids.tolist() == ids
         assert (found.boundary, found.ids.tolist()) == ("same" if same else "apart", want)
 

@@ -157,4 +157,4 @@ def _parts(template: str, tokenizer: TokenizerLike | None, reading: Reading) -> 
         raise InputError("this model came without a tokenizer: give token ids, with None in the places to fill")
     check_text(template)
     first, *rest = template.split(BLANK)
-    return [tokenizer.encode(first, reading.text), *tokenizer.encode_behind(rest, reading.text)]
+    return [tokenizer.encode(first, reading.text), *tokenizer.encode_continuations(rest, reading.text)]

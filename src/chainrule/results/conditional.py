@@ -75,7 +75,7 @@ class Conditional:
         if isinstance(token, str):
             if self.tokenizer is None:
                 raise InputError("this model came without a tokenizer; give a token id")
-            ids = self.tokenizer.encode_behind([token], "parse")[0]  # a symbol by its name as well
+            ids = self.tokenizer.encode_continuations([token], "parse")[0]  # a symbol by its name as well
             if len(ids) != 1:
                 raise InputError(f"{token!r} is {len(ids)} tokens, not one; score it with rank(context, [{token!r}])")
             return int(ids[0])

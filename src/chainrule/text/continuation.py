@@ -83,7 +83,7 @@ def after_batch(
     context_ids = [ids_of[context] for context in contexts]
     rests = list(_rests(tokenizer, contexts, texts, context_ids, reading))
     cut = [text for text, rest in zip(texts, rests, strict=True) if rest is None]
-    apart = iter(tokenizer.encode_behind(cut, reading.text))
+    apart = iter(tokenizer.encode_continuations(cut, reading.text))
     return [
         Continuation(ids, next(apart), "apart") if rest is None else Continuation(ids, rest, "same")
         for ids, rest in zip(context_ids, rests, strict=True)

@@ -41,7 +41,7 @@ class Vocabulary:
     def encode_batch(self, texts: Sequence[str], special: Special = "text") -> list[np.ndarray]:
         return [self.encode(text) for text in texts]
 
-    encode_behind = encode_batch
+    encode_continuations = encode_batch
 
     def symbols(self, texts: Sequence[str]) -> list[str | None]:
         return [None] * len(texts)

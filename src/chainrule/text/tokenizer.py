@@ -95,7 +95,7 @@ class Tokenizer:
         """
         return self._read(texts, special, behind=False)
 
-    def encode_behind(self, texts: Sequence[str], special: Special = "text") -> list[np.ndarray]:
+    def encode_continuations(self, texts: Sequence[str], special: Special = "text") -> list[np.ndarray]:
         """The ids of texts that stand behind other text: without the space that some tokenizers set before a text.
 
         Where the tokenizer is written in Python, that space cannot be kept away.
