@@ -10,7 +10,7 @@ from tokenizers import Regex, models, normalizers, pre_tokenizers, trainers
 from tokenizers import Tokenizer as Backend
 from unicode_texts import PLAIN_TEXTS
 
-from chainrule.text import Tokenizer, after_batch
+from chainrule.text import Tokenizer, encode_after_batch
 from chainrule.text.stable_prefix import EMPTY_PREFIX, encodes_words_separately, is_local
 
 GPT4 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -63,7 +63,7 @@ def test_texts_behind_a_shared_context_have_the_tokens_of_the_whole(name: str, c
     tok = tokenizer(name)
     context, texts = context + ending, [*texts, *texts]
     ids = tok.encode(context).tolist()
-    for text, found in zip(texts, after_batch(tok, [context] * len(texts), texts), strict=True):
+    for text, found in zip(texts, encode_after_batch(tok, [context] * len(texts), texts), strict=True):
         whole = tok.encode(context + text).tolist()
         same = whole[: len(ids)] == ids
         want = whole[len(ids) :] if same else tok.encode_continuations([text])[0].tolist()

@@ -50,7 +50,7 @@ class Continuation:
     boundary: Literal["same", "apart"]
 
 
-def pair(tokenizer: TokenizerLike, a: str, b: str, reading: Reading = LITERAL) -> Pair:
+def encode_pair(tokenizer: TokenizerLike, a: str, b: str, reading: Reading = LITERAL) -> Pair:
     """The pair format of BERT: [CLS] A [SEP] B [SEP], as the segments A, sep_A, B, sep_B behind the start symbol [CLS].
 
     Raises InputError where the tokenizer has no [CLS] or no [SEP].
@@ -69,12 +69,12 @@ def pair(tokenizer: TokenizerLike, a: str, b: str, reading: Reading = LITERAL) -
     return Pair(start_id, np.concatenate(list(parts.values())), segments)
 
 
-def after(tokenizer: TokenizerLike, context: str, text: str, reading: Reading = LITERAL) -> Continuation:
+def encode_after(tokenizer: TokenizerLike, context: str, text: str, reading: Reading = LITERAL) -> Continuation:
     """The tokens of a context, and those of a text behind it."""
-    return after_batch(tokenizer, [context], [text], reading)[0]
+    return encode_after_batch(tokenizer, [context], [text], reading)[0]
 
 
-def after_batch(
+def encode_after_batch(
     tokenizer: TokenizerLike, contexts: Sequence[str], texts: Sequence[str], reading: Reading = LITERAL
 ) -> list[Continuation]:
     """`after` for many: text i behind context i. Texts behind the same context share one `context_ids` array."""

@@ -14,7 +14,7 @@ from chainrule._warnings import outside
 from chainrule.errors import InputError, short
 from chainrule.text.arguments import as_ids, is_missing, kind_of
 from chainrule.text.base import TokenizerLike
-from chainrule.text.continuation import Continuation, Segment, after_batch, pair
+from chainrule.text.continuation import Continuation, Segment, encode_after_batch, encode_pair
 from chainrule.text.reading import LITERAL, Reading, Special
 from chainrule.text.tokenizer import check_text
 
@@ -103,7 +103,7 @@ def _texts(
             check_text(context, i)
     alone = iter(tokenizer.encode_batch([text for text, context in both if context is None], reading.text))
     behind = [(context, text) for text, context in both if context is not None]
-    found = iter(after_batch(tokenizer, [c for c, _ in behind], [text for _, text in behind], reading))
+    found = iter(encode_after_batch(tokenizer, [c for c, _ in behind], [text for _, text in behind], reading))
     made = [
         Request(next(alone), text=text) if context is None else _behind(text, context, next(found)) for text, context in both
     ]
@@ -125,7 +125,7 @@ def _pairs(
             raise InputError("a pair of texts takes no context= besides", i)
         for text in item:
             check_text(text, i)
-    made = [pair(_needed(tokenizer), *item, reading) for item in items]
+    made = [encode_pair(_needed(tokenizer), *item, reading) for item in items]
     texts = [f"{a} {b}" for a, b in items]
     return [Request(p.ids, text=text, segments=p.segments, start_id=p.start_id) for p, text in zip(made, texts, strict=True)]
 

@@ -52,7 +52,7 @@ def is_local(pattern: str) -> bool:
 
 
 def find_stable_prefix(backend: Any, text: str, token_bytes: Callable[[int], bytes]) -> StablePrefix:
-    """How much of the text is settled, for a backend that is `encodes_words_separately`: nothing where no good place to cut is found.
+    """The stable prefix of a text under a backend that `encodes_words_separately`; empty if there is no suitable cut.
 
     The place is a space between two Latin words, where the backend has cut this very text too, and from where on it makes
     the same tokens of the rest alone.
