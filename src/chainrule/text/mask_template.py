@@ -18,20 +18,20 @@ _NAMED = 8  # symbols written out
 
 
 @dataclass(frozen=True)
-class Frame:
+class MaskTemplate:
     """The symbols around a text, the one in the places that are not seen, and the ids that no text holds."""
 
     before: int
-    behind: int
+    after: int
     mask: int
-    left_out: Ints  # ids that cannot occur, ascending
-    says: str  # which those are, in one line
+    excluded: Ints  # ids that cannot occur, ascending
+    description: str  # which those are, in one line
     token: Callable[[int], str]
 
 
-def resolve_frame(
+def resolve_mask_template(
     tokenizer: TokenizerLike | None, config: Mapping[str, int | None], *, vocab_size: int, embeddings: int, model: str
-) -> Frame:
+) -> MaskTemplate:
     """The frame of a masked model with `vocab_size` logits and `embeddings` rows in its table.
 
     A symbol is the tokenizer's, else the one that the model's config names: cls, else bos, before the text; sep, else eos,
@@ -39,10 +39,12 @@ def resolve_frame(
     without a tokenizer, the symbols that the config names. Raises ModelError where a symbol is not known.
     """
     find = lambda *kinds: _symbol(tokenizer, config, embeddings, model, kinds)  # noqa: E731
-    before, behind, mask = find("cls", "bos"), find("sep", "eos"), find("mask")
+    before, after, mask = find("cls", "bos"), find("sep", "eos"), find("mask")
     token = token_formatter(tokenizer)
-    symbols, unknown = _impossible(tokenizer, config, vocab_size, {before, behind, mask})
-    return Frame(before, behind, mask, np.union1d(symbols, unknown), _says(symbols, unknown, vocab_size, token), token)
+    symbols, unknown = _impossible(tokenizer, config, vocab_size, {before, after, mask})
+    return MaskTemplate(
+        before, after, mask, np.union1d(symbols, unknown), _describe(symbols, unknown, vocab_size, token), token
+    )
 
 
 def _symbol(
@@ -63,14 +65,14 @@ def _impossible(
     tokenizer: TokenizerLike | None, config: Mapping[str, int | None], vocab_size: int, used: set[int]
 ) -> tuple[Ints, Ints]:
     """The symbols that no text holds, and the ids that stand for nothing; both ascend."""
-    kept = config.get("unk") if tokenizer is None else tokenizer.unk_id
+    unknown = config.get("unk") if tokenizer is None else tokenizer.unk_id
     special = {id for id in config.values() if isinstance(id, int)} if tokenizer is None else tokenizer.special_ids
-    symbols = np.array(sorted(id for id in (special - {kept}) | used if 0 <= id < vocab_size), np.int64)
+    symbols = np.array(sorted(id for id in (special - {unknown}) | used if 0 <= id < vocab_size), np.int64)
     known = np.arange(vocab_size) if tokenizer is None else tokenizer.known_ids
     return symbols, np.setdiff1d(np.arange(vocab_size), np.union1d(known, symbols))
 
 
-def _says(symbols: Ints, unknown: Ints, vocab_size: int, token: Callable[[int], str]) -> str:
+def _describe(symbols: Ints, unknown: Ints, vocab_size: int, token: Callable[[int], str]) -> str:
     names = ", ".join(token(id) for id in symbols[:_NAMED].tolist()) + ", …" * (len(symbols) > _NAMED)
     beyond = f" and {len(unknown)} ids without a token" if len(unknown) else ""
     left = len(symbols) + len(unknown)
