@@ -26,7 +26,7 @@ from chainrule.results import Conditional, Explanation, Mixture, Mixtures, Pseud
 from chainrule.results.batch import within_set
 from chainrule.results.pseudo import pseudo_scores
 from chainrule.scoring.assemble import score_requests
-from chainrule.text.arguments import as_ids, each, is_empty, many
+from chainrule.text.arguments import as_ids, as_list, contexts_for, is_empty
 from chainrule.text.base import TokenizerLike
 from chainrule.text.reading import Reading
 from chainrule.text.requests import Request, requests
@@ -145,8 +145,8 @@ class LanguageModel:
         """
         if isinstance(texts, str):
             raise InputError("score_batch takes a list of texts; for one text use score")
-        found = many(texts)
-        return self._scored(found, each(context, len(found)), **options)
+        found = as_list(texts)
+        return self._scored(found, contexts_for(context, len(found)), **options)
 
     def rank(self, context: Any, candidates: Any, **options: Any) -> list[Ranked]:
         """The candidates behind `context`, best first, each with log Pr(candidate | context). Options as in `score_batch`.
@@ -157,7 +157,7 @@ class LanguageModel:
             raise InputError("rank takes a list of candidates; a single text is scored with score(text, context=...)")
         if is_several(options.get("order")):
             raise InputError("rank takes one order; in several, score the candidates with score_batch(..., context=...)")
-        candidates = many(candidates, "candidates")
+        candidates = as_list(candidates, "candidates")
         scores = cast("Scores", self._scored(candidates, [context] * len(candidates), **options))
         order, share = np.argsort(-scores.logprob, kind="stable").tolist(), within_set(scores)
         return [Ranked(i, candidates[i], float(scores.logprob[i]), scores[i], float(share[i])) for i in order]
@@ -195,8 +195,8 @@ class LanguageModel:
         """
         if isinstance(texts, str):
             raise InputError("pseudo_log_likelihoods takes a list of texts; for one text use pseudo_log_likelihood")
-        found = many(texts)
-        return self._pseudo(found, each(context, len(found)), **options)
+        found = as_list(texts)
+        return self._pseudo(found, contexts_for(context, len(found)), **options)
 
     def explain(self, text: Any, *, context: Any = None, **options: Any) -> Explanation:
         """Each factor of a text, or of a `Score`, written out in the order of prediction, with the running product."""
@@ -286,7 +286,7 @@ class LanguageModel:
 
         if not (accepted := self.predictor.accepts.left_to_right):
             raise InputError(accepted.reason)
-        return verify(self, texts if texts is None or isinstance(texts, str) else many(texts), progress)
+        return verify(self, texts if texts is None or isinstance(texts, str) else as_list(texts), progress)
 
     def embed(self, ids: Any) -> torch.Tensor:
         """The token embeddings of `ids`, T × D, as `score(embeddings=...)` takes them."""

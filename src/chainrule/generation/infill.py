@@ -20,7 +20,7 @@ from chainrule.generation.result import Generated
 from chainrule.generation.spelling import special_of, text_of
 from chainrule.generation.strategies import reporter, run
 from chainrule.scoring.assemble import scores_of
-from chainrule.text.arguments import as_ids, many, named
+from chainrule.text.arguments import as_ids, as_list, describe
 from chainrule.text.base import TokenizerLike
 from chainrule.text.reading import LITERAL, Reading
 from chainrule.text.requests import Request, requests
@@ -134,12 +134,12 @@ def _template(template: Any, lengths: Any, tokenizer: TokenizerLike | None, read
         )
     else:
         raise InputError(
-            f"a template is a text with {BLANK} in it, or token ids with None in the places to fill, not {named(template)}"
+            f"a template is a text with {BLANK} in it, or token ids with None in the places to fill, not {describe(template)}"
         )
     if lengths is None:
         lengths = [1] * (len(parts) - 1)
     else:
-        lengths = [lengths] if isinstance(lengths, int | np.integer) else many(lengths, "lengths")
+        lengths = [lengths] if isinstance(lengths, int | np.integer) else as_list(lengths, "lengths")
     whole = all(is_whole(n, 1, _MOST - 1) for n in lengths)
     if len(lengths) != len(parts) - 1 or not whole:
         raise InputError(
