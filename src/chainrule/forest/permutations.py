@@ -20,7 +20,7 @@ NAMED = ("left-to-right", "right-to-left", "random")
 
 
 @dataclass(frozen=True, eq=False)
-class Ordered:
+class OrderedSequence:
     """A sequence of L tokens behind a start symbol, if any: places that are given, and those predicted one after another."""
 
     ids_L: Ints  # the token in every place of the text; in a place that is still to be filled, any id

@@ -13,7 +13,7 @@ from chainrule._types import Bools, Ints
 from chainrule.engine.predictors.base import OrderedPredictor
 from chainrule.engine.question import Settings
 from chainrule.errors import InputError, short
-from chainrule.forest.permutations import Ordered, is_several, resolve
+from chainrule.forest.permutations import OrderedSequence, is_several, resolve
 from chainrule.generation.hypothesis import Hypothesis, StoppingCriteria
 from chainrule.generation.options import Options
 from chainrule.generation.result import Generated
@@ -44,7 +44,7 @@ def generate_in_order(
         raise InputError("in an order the length of the text is given before it grows: say how many tokens, length=")
     before = np.zeros(0, np.int64) if context is None else context.ids
     order_T = _order(order, options.length, options.seed) + len(before)
-    ordered = Ordered(np.append(before, np.zeros(options.length, np.int64)), order_T, np.arange(len(before)), start.id)
+    ordered = OrderedSequence(np.append(before, np.zeros(options.length, np.int64)), order_T, np.arange(len(before)), start.id)
 
     def request(ids_L: Ints) -> Request:
         own = _request(ids_L[len(before) :], before, tokenizer)
@@ -73,7 +73,7 @@ def infill(
     if not len(blanks):
         raise InputError(f"there is no blank in {short(template)}: write {BLANK} where something is to be filled in")
     requests([ids_L], None, None, predictor.model.head.size)  # ids in range
-    ordered = Ordered(ids_L, blanks[_order(order, len(blanks), options.seed)], np.flatnonzero(~blank_L), start.id)
+    ordered = OrderedSequence(ids_L, blanks[_order(order, len(blanks), options.seed)], np.flatnonzero(~blank_L), start.id)
     return _generated(predictor, tokenizer, ordered, start, options, lambda ids_L: _request(ids_L, ids_L[:0], tokenizer))
 
 
@@ -84,7 +84,7 @@ def _request(ids: Ints, before: Ints, tokenizer: TokenizerLike | None) -> Reques
 def _generated(
     predictor: OrderedPredictor,
     tokenizer: TokenizerLike | None,
-    ordered: Ordered,
+    ordered: OrderedSequence,
     start: Start,
     options: Options,
     request: Callable[[Ints], Request],
@@ -110,10 +110,10 @@ def _generated(
     ]
 
 
-def _filled(ordered: Ordered, hypothesis: Hypothesis) -> Ordered:
+def _filled(ordered: OrderedSequence, hypothesis: Hypothesis) -> OrderedSequence:
     ids_L = ordered.ids_L.copy()
     ids_L[ordered.order_T] = hypothesis.ids
-    return Ordered(ids_L, ordered.order_T, ordered.given_G, ordered.start_id)
+    return OrderedSequence(ids_L, ordered.order_T, ordered.given_G, ordered.start_id)
 
 
 def _order(order: Any, length: int, seed: int | None) -> Ints:

@@ -16,7 +16,7 @@ from chainrule.engine.decoding.base import DecodingTree
 from chainrule.engine.execution import Begun
 from chainrule.engine.question import Answer, Item, Progress, SequenceFactors, Settings
 from chainrule.errors import InputError
-from chainrule.forest.permutations import Ordered
+from chainrule.forest.permutations import OrderedSequence
 from chainrule.text.base import TokenizerLike, token_formatter
 from chainrule.text.start_end import Start, resolve_start
 from chainrule.verdict import Verdict
@@ -100,7 +100,7 @@ class OrderedPredictor(Predictor, Protocol):
     how: str  # one line for people: what keeps the positions not yet predicted out of view
     support: Support
 
-    def factors_in_order(self, sequences: list[Ordered], settings: Settings) -> SequenceFactors:
+    def factors_in_order(self, sequences: list[OrderedSequence], settings: Settings) -> SequenceFactors:
         """The factors of sequences in their orders, each put back into the order of its text."""
         ...
 
@@ -120,7 +120,7 @@ class OrderedPredictor(Predictor, Protocol):
         """log Pr(v | seen) for every v of the vocabulary, B × V; −inf for what is outside the support."""
         ...
 
-    def ordered_tree(self, ordered: Ordered) -> DecodingTree:
+    def ordered_tree(self, ordered: OrderedSequence) -> DecodingTree:
         """Continuations that fill the positions `ordered.order_T` of a text whose other tokens are given."""
         ...
 
@@ -141,7 +141,7 @@ def own_start(requested: str | int, model: Any, tokenizer: TokenizerLike | None)
 class Steps(Sequence[Cloze]):
     """The conditionals of sequences in their orders, one sequence after another; each is made when it is read."""
 
-    def __init__(self, sequences: Sequence[Ordered]) -> None:
+    def __init__(self, sequences: Sequence[OrderedSequence]) -> None:
         self.sequences = sequences
         self.at_N = [(s, t) for s, ordered in enumerate(sequences) for t in range(len(ordered.order_T))]
 

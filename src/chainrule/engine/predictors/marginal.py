@@ -25,7 +25,7 @@ from chainrule.engine.predictors.in_order import InOrder
 from chainrule.engine.question import Answer, Item, Progress
 from chainrule.engine.selfcheck.invariance import invariance_of
 from chainrule.errors import InputError
-from chainrule.forest.permutations import Ordered
+from chainrule.forest.permutations import OrderedSequence
 from chainrule.text.base import TokenizerLike
 from chainrule.text.start_end import Start
 from chainrule.verdict import Verdict
@@ -56,7 +56,7 @@ class MarginalPredictor(InOrder):
         return own_start(requested, self.model, tokenizer)
 
     def answer_in_order(
-        self, sequences: list[Ordered], *, rows: int | None = None, top: int = 0, progress: Progress | None = None
+        self, sequences: list[OrderedSequence], *, rows: int | None = None, top: int = 0, progress: Progress | None = None
     ) -> Answer:
         """Every factor of every sequence, in the order of prediction; see `InOrder`."""
         steps = Steps(sequences)

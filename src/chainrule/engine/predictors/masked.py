@@ -24,7 +24,7 @@ from chainrule.engine.question import Answer, Progress
 from chainrule.engine.selfcheck.probe import check_settled, settings
 from chainrule.engine.selfcheck.reference import LONG, SHARE, SURE, distance, moved, surely_off, tolerance
 from chainrule.errors import InputError, ModelError
-from chainrule.forest.permutations import Ordered
+from chainrule.forest.permutations import OrderedSequence
 from chainrule.models.base import Head
 from chainrule.models.masked import MaskedModel
 from chainrule.ops.matmul import ROWS
@@ -73,7 +73,7 @@ class MaskedPredictor(InOrder):
         return masked_start(requested, self.template.before, self.template.token(self.template.before))
 
     def answer_in_order(
-        self, sequences: list[Ordered], *, rows: int | None = None, top: int = 0, progress: Progress | None = None
+        self, sequences: list[OrderedSequence], *, rows: int | None = None, top: int = 0, progress: Progress | None = None
     ) -> Answer:
         """Every factor of every sequence, in the order of prediction; see `InOrder`."""
         for item, ordered in enumerate(sequences):
