@@ -16,7 +16,7 @@ from chainrule.engine.predictors.base import Predictor
 from chainrule.engine.predictors.registry import kind_of, predictor_of
 from chainrule.engine.question import Item, Settings
 from chainrule.errors import InputError, short
-from chainrule.forest.permutations import is_several
+from chainrule.forest.permutations import names_several_orders
 from chainrule.generation import Generated, Options
 from chainrule.models.base import Model
 from chainrule.models.dtype import name_of
@@ -155,7 +155,7 @@ class LanguageModel:
         """
         if isinstance(candidates, str):
             raise InputError("rank takes a list of candidates; a single text is scored with score(text, context=...)")
-        if is_several(options.get("order")):
+        if names_several_orders(options.get("order")):
             raise InputError("rank takes one order; in several, score the candidates with score_batch(..., context=...)")
         candidates = as_list(candidates, "candidates")
         scores = cast("Scores", self._scored(candidates, [context] * len(candidates), **options))
@@ -200,7 +200,7 @@ class LanguageModel:
 
     def explain(self, text: Any, *, context: Any = None, **options: Any) -> Explanation:
         """Each factor of a text, or of a `Score`, written out in the order of prediction, with the running product."""
-        if isinstance(text, Mixture) or is_several(options.get("order")):
+        if isinstance(text, Mixture) or names_several_orders(options.get("order")):
             raise InputError("explain writes one order out: give one, or explain a score of the mixture: explain(mixture[0])")
         if not isinstance(text, Score):
             return Explanation(self.score(text, context=context, **options))
@@ -307,7 +307,7 @@ class LanguageModel:
     ) -> Scores | Mixtures:
         """`score_batch`, of items with a context each."""
         scores = self._score(self._requests(texts, contexts, special, context_special), **options)
-        return Mixtures.of(scores, len(texts)) if is_several(options.get("order")) else scores
+        return Mixtures.of(scores, len(texts)) if names_several_orders(options.get("order")) else scores
 
     def _score(
         self,

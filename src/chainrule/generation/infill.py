@@ -13,7 +13,7 @@ from chainrule._types import Bools, Ints
 from chainrule.engine.predictors.base import OrderedPredictor
 from chainrule.engine.question import Settings
 from chainrule.errors import InputError, short
-from chainrule.forest.permutations import OrderedSequence, is_several, resolve
+from chainrule.forest.permutations import OrderedSequence, names_several_orders, resolve
 from chainrule.generation.hypothesis import Hypothesis, StoppingCriteria
 from chainrule.generation.options import Options
 from chainrule.generation.result import Generated
@@ -117,7 +117,7 @@ def _filled(ordered: OrderedSequence, hypothesis: Hypothesis) -> OrderedSequence
 
 
 def _order(order: Any, length: int, seed: int | None) -> Ints:
-    if is_several(order):
+    if names_several_orders(order):
         raise InputError("a text grows in one order: give one")
     return resolve("left-to-right" if order is None else order, length, seed or 0)[0]
 
