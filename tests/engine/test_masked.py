@@ -36,7 +36,7 @@ from chainrule.engine.predictors.base import Cloze
 from chainrule.engine.predictors.causal import CausalPredictor
 from chainrule.engine.predictors.masked import MaskedPredictor
 from chainrule.models.masked import MaskedModel
-from chainrule.text.mask_template import resolve_mask_template
+from chainrule.text.mask_template import resolve_frame
 
 TABLE = LanguageModel(TableModel(["A", "B"], {"": [0, 0]}, back_off=True))
 FRAME = (CLS, SEP, MASK)
@@ -220,15 +220,15 @@ def test_what_needs_a_next_token_is_refused():
 def test_symbols_by_the_tokenizer_first_and_by_the_config_else():
     config = {"mask": 5, "cls": 6, "sep": None, "eos": 7, "unk": 6, "pad": 4}
     sizes = {"vocab_size": 250, "embeddings": 250, "model": "m"}
-    with_it, without = resolve_mask_template(wordpiece(), config, **sizes), resolve_mask_template(None, config, **sizes)
+    with_it, without = resolve_frame(wordpiece(), config, **sizes), resolve_frame(None, config, **sizes)
     assert (with_it.before, with_it.after, with_it.mask) == (1, 2, 3)
     assert (without.before, without.after, without.mask) == (6, 7, 5)
     assert without.excluded.tolist() == [4, 5, 6, 7]
     for lacking, says in (("mask", "mask_token"), ("cls", "cls_token or bos_token"), ("eos", "sep_token or eos_token")):
         with pytest.raises(ModelError, match=f"m is a masked model.*names a {says} among its 250 ids"):
-            resolve_mask_template(None, config | {lacking: None}, **sizes)
+            resolve_frame(None, config | {lacking: None}, **sizes)
         with pytest.raises(ModelError, match=says):
-            resolve_mask_template(None, config | {lacking: 250}, **sizes)
+            resolve_frame(None, config | {lacking: 250}, **sizes)
 
 
 class Neighbourly(tf.BertForMaskedLM):

@@ -20,7 +20,7 @@ NAMED = ("left-to-right", "right-to-left", "random")
 
 
 @dataclass(frozen=True, eq=False)
-class OrderedSequence:
+class Ordered:
     """A sequence of L tokens behind a start symbol, if any: places that are given, and those predicted one after another."""
 
     ids_L: Ints  # the token in every place of the text; in a place that is still to be filled, any id
@@ -38,7 +38,7 @@ class OrderedSequence:
         return np.concatenate([self.given_G, self.order_T])
 
 
-def names_several_orders(order: Any) -> bool:
+def is_several(order: Any) -> bool:
     """Whether this names several orders ("random:8", or a list of orders), and not one."""
     if isinstance(order, str):
         return ":" in order
@@ -53,7 +53,7 @@ def resolve(order: Any, length: int, seed: int = 0) -> list[Ints]:
     Raises InputError for anything else.
     """
     draw = np.random.default_rng([seed, length])
-    return [one for part in (order if names_several_orders(order) and not isinstance(order, str) else [order])
+    return [one for part in (order if is_several(order) and not isinstance(order, str) else [order])
             for one in _resolve(part, length, draw)]  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from chainrule.generation.result import Step
 from chainrule.generation.sampling import greedy, sample
 from chainrule.generation.search import Certificate, beam, best
 from chainrule.results.conditional import Alternative
-from chainrule.text.base import TokenizerLike, token_formatter
+from chainrule.text.base import Tokenizes, naming
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ def run(tree: DecodingTree, criteria: StoppingCriteria, options: Options, report
     return Outcome(hypotheses, {"method": "sample", "altered": str(options.altered), "seed": seed})
 
 
-def reporter(options: Options, tokenizer: TokenizerLike | None, before: int) -> Report:
+def reporter(options: Options, tokenizer: Tokenizes | None, before: int) -> Report:
     """Passes each new token to `options.watch`; before: embeddings of the prefix."""
-    watch, name = options.watch, token_formatter(tokenizer)
+    watch, name = options.watch, naming(tokenizer)
     if watch is None:
         return lambda *_: None
 

@@ -18,7 +18,7 @@ from chainrule.results.ordering import Ordering
 from chainrule.results.schema import per_sequence, per_token
 from chainrule.results.score import Score, kind
 from chainrule.results.tabular import Tabular
-from chainrule.text.base import TokenizerLike
+from chainrule.text.base import Tokenizes
 from chainrule.text.requests import Request
 from chainrule.text.start_end import Start
 from chainrule.verdict import Verdict
@@ -40,7 +40,7 @@ class Scores(Tabular):
     top_ids: NDArray[np.int32]
     top_logprobs: Floats
     windows: Ints
-    tokenizer: TokenizerLike | None
+    tokenizer: Tokenizes | None
     model: str
     invariant: Verdict  # whether these numbers have the same bits in any other company
     rows: int  # contexts the network computed for these scores …

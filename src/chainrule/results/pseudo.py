@@ -24,7 +24,7 @@ from chainrule.engine.predictors.base import Cloze, OrderedPredictor
 from chainrule.engine.question import Progress
 from chainrule.errors import InputError
 from chainrule.forest.forest import offsets
-from chainrule.text.base import TokenizerLike, token_formatter
+from chainrule.text.base import Tokenizes, naming
 from chainrule.text.requests import Request
 from chainrule.text.start_end import Start
 
@@ -39,7 +39,7 @@ class PseudoScore:
     ids: Ints
     terms: Floats  # log Pr(ids[i] | all other tokens, context included), nats
     within_words: bool  # whether tokens to the right within the same word were hidden as well
-    tokenizer: TokenizerLike | None
+    tokenizer: Tokenizes | None
     model: str
 
     @cached_property
@@ -58,7 +58,7 @@ class PseudoScore:
     @cached_property
     def tokens(self) -> list[str]:
         """The tokens to read; a part of a character is written as bytes (\\xe2)."""
-        return list(map(token_formatter(self.tokenizer), self.ids.tolist()))
+        return list(map(naming(self.tokenizer), self.ids.tolist()))
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, as JSON takes it (infinities stay floats)."""
@@ -110,7 +110,7 @@ class PseudoScore:
 
 def pseudo_scores(
     predictor: OrderedPredictor,
-    tokenizer: TokenizerLike | None,
+    tokenizer: Tokenizes | None,
     requests: list[Request],
     start: Start,
     *,
@@ -166,7 +166,7 @@ class _Terms(Sequence[Cloze]):
         return Cloze(ids_L, np.flatnonzero(seen_L), before + at, self.start_id)
 
 
-def _words(tokenizer: TokenizerLike | None, request: Request, item: int) -> Ints:
+def _words(tokenizer: Tokenizes | None, request: Request, item: int) -> Ints:
     """The word of every token. Raises InputError for token ids, which nobody can cut into words."""
     if tokenizer is None or request.text is None or request.segments:
         raise InputError("within_words needs a text, whose words the tokenizer knows, and not token ids or a pair", item)

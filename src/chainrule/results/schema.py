@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from chainrule._types import Ints
 from chainrule.forest.forest import offsets, ranges
 from chainrule.results import units
-from chainrule.text.base import token_formatter
+from chainrule.text.base import naming
 from chainrule.text.spans import char_spans, distinct
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ def _tokens(scores: Scores, ids_T: NDArray[np.integer]) -> pyarrow.Array:
     """The tokens to read. Each distinct one is looked up once."""
     import pyarrow
 
-    name = token_formatter(scores.tokenizer)
+    name = naming(scores.tokenizer)
     id_U, which_T = distinct(ids_T)
     return pyarrow.array([name(id) for id in id_U.tolist()], pyarrow.string()).take(pyarrow.array(which_T))
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from chainrule._types import Floats, Ints
 from chainrule.results import units
 from chainrule.results.ordering import Ordering
-from chainrule.text.base import Spans, TokenizerLike, token_formatter
+from chainrule.text.base import Spans, Tokenizes, naming
 from chainrule.text.continuation import Segment
 from chainrule.text.requests import Request
 from chainrule.text.start_end import Start
@@ -45,7 +45,7 @@ class Score:
     top_ids: NDArray[np.int32]  # T × k: the most probable tokens in each place, where asked for
     top_logprobs: Floats
     windows: int  # more than 1: the text was longer than the model's context, or than the window; see `cut`
-    tokenizer: TokenizerLike | None
+    tokenizer: Tokenizes | None
     model: str
     invariant: Verdict  # whether these numbers have the same bits in any other company
     ordering: Ordering | None = None  # in which order the factors were taken; None: left to right, as causal models do
@@ -109,7 +109,7 @@ class Score:
     @cached_property
     def tokens(self) -> list[str]:
         """The tokens to read; a part of a character is written as bytes (\\xe2)."""
-        return list(map(token_formatter(self.tokenizer), self.ids.tolist()))
+        return list(map(naming(self.tokenizer), self.ids.tolist()))
 
     @cached_property
     def token_bytes(self) -> list[bytes]:
@@ -182,7 +182,7 @@ class Score:
 
     def top(self, place: int) -> list[tuple[str, float]]:
         """The most probable tokens in the place of token `place`, with their log probabilities (top= asks for them)."""
-        name = token_formatter(self.tokenizer)
+        name = naming(self.tokenizer)
         pairs = zip(self.top_ids[place].tolist(), self.top_logprobs[place].tolist(), strict=True)
         return [(name(id), logprob) for id, logprob in pairs]
 

@@ -16,37 +16,35 @@ from chainrule._types import Ints
 from chainrule.errors import InputError, short
 
 _BYTES = bytes | bytearray | memoryview
-_TO_LIST = {"pandas": "tolist", "polars": "to_list", "pyarrow": "to_pylist"}  # what gives the items of a column, in order
+_MEMBERS = {"pandas": "tolist", "polars": "to_list", "pyarrow": "to_pylist"}  # what gives the items of a column, in order
 _TABLES = ("DataFrame", "LazyFrame", "Table", "RecordBatch")
 
 
-def as_list(values: Any, what: str = "texts") -> list[Any]:
+def many(values: Any, what: str = "texts") -> list[Any]:
     """The items of a sequence, by position. Raises InputError for what is no sequence of items."""
     kind, where = type(values), _library(values)
     if isinstance(values, str | _BYTES):
         raise InputError(f"{what} are given as a list, and one {kind.__name__} came: {short(values)}; put it into a list")
-    if kind.__name__ in _TABLES and where in _TO_LIST:
+    if kind.__name__ in _TABLES and where in _MEMBERS:
         raise InputError(f"{what} are one column, and a {kind.__name__} has names of columns: give one, such as table['text']")
     if isinstance(values, Mapping):
         raise InputError(f"{what} are given as a list, and a {kind.__name__} has keys: give list(….values())")
     if isinstance(values, np.ndarray):
-        return _items_of_array(values, what)
+        return _rows(values, what)
     if where == "torch" and hasattr(values, "detach"):
-        return _items_of_array(
-            np.asarray(values.tolist(), object) if values.is_floating_point() else values.cpu().numpy(), what
-        )
-    if where in _TO_LIST and hasattr(values, _TO_LIST[where]) and not isinstance(values, Set):
-        return getattr(values, _TO_LIST[where])()
+        return _rows(np.asarray(values.tolist(), object) if values.is_floating_point() else values.cpu().numpy(), what)
+    if where in _MEMBERS and hasattr(values, _MEMBERS[where]) and not isinstance(values, Set):
+        return getattr(values, _MEMBERS[where])()
     if kind.__module__ != "array" and isinstance(values, Sequence | Iterator | KeysView | ValuesView):
         return list(values)
     raise InputError(
-        f"{what} are given as a list, tuple, generator, NumPy array, Series or Arrow array, not as {describe(values)}"
+        f"{what} are given as a list, tuple, generator, NumPy array, Series or Arrow array, not as {named(values)}"
     )
 
 
-def contexts_for(context: Any, count: int) -> list[Any]:
+def each(context: Any, count: int) -> list[Any]:
     """A context for each of `count` items: those of a sequence of contexts, or one text or sequence of ids for all."""
-    return as_list(context, "contexts") if _is_per_item(context) else [context] * count
+    return many(context, "contexts") if _is_several(context) else [context] * count
 
 
 def is_empty(context: Any) -> bool:
@@ -68,11 +66,11 @@ def kind_of(item: Any, index: int | None = None) -> Literal["text", "pair", "ids
         raise InputError(f"{type(item).__name__} are no text; decode them first: bytes(item).decode('utf-8')", index)
     if isinstance(item, list | tuple | np.ndarray) or (_library(item) == "torch" and hasattr(item, "detach")):
         return "ids"
-    if _library(item) in _TO_LIST and hasattr(item, "__len__"):
+    if _library(item) in _MEMBERS and hasattr(item, "__len__"):
         raise InputError(
             f"a {type(item).__name__} is many texts, and one is wanted: score_batch takes it; for token ids give a list", index
         )
-    raise InputError(f"a text, token ids (a list, tuple, or array) or a pair of texts is wanted, not {describe(item)}", index)
+    raise InputError(f"a text, token ids (a list, tuple, or array) or a pair of texts is wanted, not {named(item)}", index)
 
 
 def as_ids(item: Any, index: int | None = None) -> Ints:
@@ -107,7 +105,7 @@ def is_missing(value: Any) -> bool:
     return value is None or (isinstance(value, float) and value != value) or type(value).__name__ in ("NAType", "NaTType")
 
 
-def _is_per_item(context: Any) -> bool:
+def _is_several(context: Any) -> bool:
     """Whether this is a context for each item, and not one for all."""
     if isinstance(context, list | tuple):
         return any(is_missing(one) or not isinstance(one, int | np.integer | float) for one in context)
@@ -116,12 +114,12 @@ def _is_per_item(context: Any) -> bool:
     return not (context is None or isinstance(context, str | _BYTES) or is_missing(context))
 
 
-def _items_of_array(values: NDArray[Any], what: str) -> list[Any]:
+def _rows(values: NDArray[Any], what: str) -> list[Any]:
     """The items along the first axis: rows of ids, or texts."""
     if isinstance(values, np.ma.MaskedArray):
         raise InputError(f"{what} came in a masked array, which hides some of them: give those that are meant (.compressed())")
     if values.ndim == 0:
-        raise InputError(f"{what} are given as a list, and one {describe(values.item())} came in an array: put it into a list")
+        raise InputError(f"{what} are given as a list, and one {named(values.item())} came in an array: put it into a list")
     return list(values) if values.ndim > 1 else values.tolist()
 
 
@@ -129,6 +127,6 @@ def _library(value: Any) -> str:
     return type(value).__module__.partition(".")[0]
 
 
-def describe(value: Any) -> str:
+def named(value: Any) -> str:
     """What it is, and how it begins, for a message."""
     return f"{type(value).__name__} ({short(value)})"

@@ -13,8 +13,8 @@ from chainrule._types import Ints
 from chainrule._warnings import outside
 from chainrule.errors import InputError, short
 from chainrule.text.arguments import as_ids, is_missing, kind_of
-from chainrule.text.base import TokenizerLike
-from chainrule.text.continuation import Continuation, Segment, encode_after_batch, encode_pair
+from chainrule.text.base import Tokenizes
+from chainrule.text.continuation import Continuation, Segment, after_batch, pair
 from chainrule.text.reading import LITERAL, Reading, Special
 from chainrule.text.tokenizer import check_text
 
@@ -46,7 +46,7 @@ class Request:
 def requests(
     items: Sequence[Any],
     contexts: Sequence[Any] | None,
-    tokenizer: TokenizerLike | None,
+    tokenizer: Tokenizes | None,
     vocab_size: int,
     reading: Reading = LITERAL,
 ) -> list[Request]:
@@ -87,7 +87,7 @@ def _context(context: Any, item: int) -> Any:
 
 
 def _texts(
-    items: list[str], contexts: list[Any], tokenizer: TokenizerLike | None, reading: Reading, where: list[int]
+    items: list[str], contexts: list[Any], tokenizer: Tokenizes | None, reading: Reading, where: list[int]
 ) -> list[Request]:
     tokenizer = _needed(tokenizer)
     both = list(zip(items, contexts, strict=True))
@@ -103,7 +103,7 @@ def _texts(
             check_text(context, i)
     alone = iter(tokenizer.encode_batch([text for text, context in both if context is None], reading.text))
     behind = [(context, text) for text, context in both if context is not None]
-    found = iter(encode_after_batch(tokenizer, [c for c, _ in behind], [text for _, text in behind], reading))
+    found = iter(after_batch(tokenizer, [c for c, _ in behind], [text for _, text in behind], reading))
     made = [
         Request(next(alone), text=text) if context is None else _behind(text, context, next(found)) for text, context in both
     ]
@@ -118,20 +118,20 @@ def _behind(text: str, context: str, found: Continuation) -> Request:
 
 
 def _pairs(
-    items: list[tuple[str, str]], contexts: list[Any], tokenizer: TokenizerLike | None, reading: Reading, where: list[int]
+    items: list[tuple[str, str]], contexts: list[Any], tokenizer: Tokenizes | None, reading: Reading, where: list[int]
 ) -> list[Request]:
     for i, item, context in zip(where, items, contexts, strict=True):
         if context is not None:
             raise InputError("a pair of texts takes no context= besides", i)
         for text in item:
             check_text(text, i)
-    made = [encode_pair(_needed(tokenizer), *item, reading) for item in items]
+    made = [pair(_needed(tokenizer), *item, reading) for item in items]
     texts = [f"{a} {b}" for a, b in items]
     return [Request(p.ids, text=text, segments=p.segments, start_id=p.start_id) for p, text in zip(made, texts, strict=True)]
 
 
 def _given_ids(
-    items: list[Any], contexts: list[Any], tokenizer: TokenizerLike | None, reading: Reading, where: list[int]
+    items: list[Any], contexts: list[Any], tokenizer: Tokenizes | None, reading: Reading, where: list[int]
 ) -> list[Request]:
     made = []
     for i, item, context in zip(where, items, contexts, strict=True):
@@ -149,7 +149,7 @@ def _given_ids(
 _MAKE = {"text": _texts, "pair": _pairs, "ids": _given_ids}
 
 
-def _mark_symbols(made: list[Request], tokenizer: TokenizerLike, reading: Reading) -> None:
+def _mark_symbols(made: list[Request], tokenizer: Tokenizes, reading: Reading) -> None:
     """Say of each request how control symbols in it were read, and warn of them where nobody chose."""
     named = []
     for part, field_name, special in (("text", "special", reading.text), ("context", "context_special", reading.context)):
@@ -166,7 +166,7 @@ def _mark_symbols(made: list[Request], tokenizer: TokenizerLike, reading: Readin
         )
 
 
-def _needed(tokenizer: TokenizerLike | None) -> TokenizerLike:
+def _needed(tokenizer: Tokenizes | None) -> Tokenizes:
     if tokenizer is None:
         raise InputError("this model came without a tokenizer, so it scores token ids and embeddings, not text")
     return tokenizer

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from chainrule._types import Ints
 from chainrule.text.align import Span, match
-from chainrule.text.base import Spans, TokenizerLike
+from chainrule.text.base import Spans, Tokenizes
 
 _BLOCK = 4096  # texts whose bytes are looked at together
 
@@ -33,7 +33,7 @@ def align(text: str, pieces: Sequence[bytes], offsets: Sequence[Span] | None = N
     return Spans(byte_spans, _char_spans(raw, byte_spans), shift is not None)
 
 
-def char_spans(tokenizer: TokenizerLike, texts: Sequence[str], ids: Sequence[Ints]) -> tuple[Ints, Ints]:
+def char_spans(tokenizer: Tokenizes, texts: Sequence[str], ids: Sequence[Ints]) -> tuple[Ints, Ints]:
     """The `char_spans` of all tokens of many texts, text after text: where each of them begins, and where it ends.
 
     The same as `tokenizer.spans` of one text after another, and many times as fast where tokens spell their texts.
@@ -44,7 +44,7 @@ def char_spans(tokenizer: TokenizerLike, texts: Sequence[str], ids: Sequence[Int
     return np.concatenate([nothing, *(begin for begin, _ in found)]), np.concatenate([nothing, *(end for _, end in found)])
 
 
-def _char_spans_of_block(tokenizer: TokenizerLike, texts: Sequence[str], ids: Sequence[Ints]) -> tuple[Ints, Ints]:
+def _char_spans_of_block(tokenizer: Tokenizes, texts: Sequence[str], ids: Sequence[Ints]) -> tuple[Ints, Ints]:
     """All bytes of all texts stand one after another, and so do all bytes of all tokens; shapes: S texts, T tokens."""
     raws = [text.encode() for text in texts]
     token_S1, byte_S1, char_S1 = (_bounds(map(len, each)) for each in (ids, raws, texts))

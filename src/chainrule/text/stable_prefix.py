@@ -21,17 +21,17 @@ _ONE = re.compile(r"\[\^?\]?(?:\\.|[^\[\]\\])*\]|\\[^bBAzZGKXRk0-9]")  # a class
 _FAR = re.compile(r"\(\?|[\\.^$\[\]]")  # what looks back, at the ends of the text, or at anything at all
 
 
-class StablePrefix(NamedTuple):
+class Settled(NamedTuple):
     """The first `chars` characters of a text are its first `tokens` tokens, also where more text follows."""
 
     chars: int
     tokens: int
 
 
-EMPTY_PREFIX = StablePrefix(0, 0)
+NOTHING = Settled(0, 0)
 
 
-def encodes_words_separately(backend: Any) -> bool:
+def words_alone(backend: Any) -> bool:
     """Whether a `tokenizers.Tokenizer` cuts words by one expression that looks no further than a word's end, and so on."""
     steps = list(steps_of(backend.pre_tokenizer))
     cutting = [step for step in steps if step["type"] == "Split" or step.get("use_regex")]
@@ -41,18 +41,18 @@ def encodes_words_separately(backend: Any) -> bool:
         and all(step["type"] == "NFC" for step in steps_of(backend.normalizer))
         and all(step["type"] in ("ByteLevel", "Split", "Digits") and not step.get("add_prefix_space") for step in steps)
         and len(cutting) == 1
-        and is_local(cutting[0].get("pattern", {}).get("Regex", "" if cutting[0]["type"] == "ByteLevel" else "."))
+        and looks_near(cutting[0].get("pattern", {}).get("Regex", "" if cutting[0]["type"] == "ByteLevel" else "."))
         and not any(added.single_word for added in backend.get_added_tokens_decoder().values())
     )
 
 
-def is_local(pattern: str) -> bool:
+def looks_near(pattern: str) -> bool:
     """Whether a regular expression finds the same matches from any match's beginning on, whatever comes after the next."""
     return not _FAR.search(_PLAIN_GROUPS.sub("(", _ONE.sub("x", pattern)))
 
 
-def find_stable_prefix(backend: Any, text: str, token_bytes: Callable[[int], bytes]) -> StablePrefix:
-    """The stable prefix of a text under a backend that `encodes_words_separately`; empty if there is no suitable cut.
+def settled(backend: Any, text: str, token_bytes: Callable[[int], bytes]) -> Settled:
+    """How much of the text is settled, for a backend that is `words_alone`: nothing where no good place to cut is found.
 
     The place is a space between two Latin words, where the backend has cut this very text too, and from where on it makes
     the same tokens of the rest alone.
@@ -60,14 +60,14 @@ def find_stable_prefix(backend: Any, text: str, token_bytes: Callable[[int], byt
     encoding = backend.encode(text, add_special_tokens=False)
     raw, pieces = text.encode(), [token_bytes(id) for id in encoding.ids]
     if b"".join(pieces) != raw:
-        return EMPTY_PREFIX
+        return NOTHING
     stop_T = np.cumsum([len(piece) for piece in pieces], dtype=np.int64)
     word_T = np.array(encoding.word_ids, float)  # None is NaN, which is no cut
     longest = max((len(str(added.content).encode()) for added in backend.get_added_tokens_decoder().values()), default=0)
     cuts = np.flatnonzero((np.diff(word_T) > 0) & (stop_T[:-1] < len(raw) - max(_MARGIN, 2 * longest)))
     place = next((int(i) for i in cuts[::-1] if _CUT.match(raw, int(stop_T[i]) - 1)), None)
     if place is None:
-        return EMPTY_PREFIX
-    found = StablePrefix(len(raw[: stop_T[place]].decode()), place + 1)
+        return NOTHING
+    found = Settled(len(raw[: stop_T[place]].decode()), place + 1)
     rest = backend.encode(text[found.chars :], add_special_tokens=False)
-    return found if rest.ids == encoding.ids[found.tokens :] else EMPTY_PREFIX
+    return found if rest.ids == encoding.ids[found.tokens :] else NOTHING

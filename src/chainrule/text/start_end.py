@@ -81,7 +81,7 @@ def resolve_start(
     )
 
 
-def masked_start(requested: str | int, id: int, token: str) -> Start:
+def framed_start(requested: str | int, id: int, token: str) -> Start:
     """The start of a masked model: the symbol that its frame sets before every text, or none ('given').
 
     Raises InputError for any other, which would not be seen.

@@ -20,7 +20,7 @@ from chainrule.text.backends import answering, encoded, literal, whole, without_
 from chainrule.text.base import Spans
 from chainrule.text.reading import Special, holding, names_of
 from chainrule.text.spans import align, spells, words_by_space
-from chainrule.text.stable_prefix import EMPTY_PREFIX, StablePrefix, encodes_words_separately, find_stable_prefix
+from chainrule.text.stable_prefix import NOTHING, Settled, settled, words_alone
 from chainrule.text.token_bytes import Spelling, spelling_of_backend, spelling_of_vocabulary
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class Tokenizer:
         """
         return self._read(texts, special, behind=False)
 
-    def encode_continuations(self, texts: Sequence[str], special: Special = "text") -> list[np.ndarray]:
+    def encode_behind(self, texts: Sequence[str], special: Special = "text") -> list[np.ndarray]:
         """The ids of texts that stand behind other text: without the space that some tokenizers set before a text.
 
         Where the tokenizer is written in Python, that space cannot be kept away.
@@ -109,17 +109,17 @@ class Tokenizer:
         found = map(self._names.search, texts)
         return [match.group() if match else None for match in found]
 
-    def stable_prefix(self, text: str) -> StablePrefix:
+    def settled(self, text: str) -> Settled:
         """How much of a text keeps its tokens whatever stands behind it; nothing (0, 0) where that cannot be told.
 
         Control symbols that it names are read as such.
         """
-        if not self._encodes_words_separately:
-            return EMPTY_PREFIX
+        if not self._words_alone:
+            return NOTHING
         check_text(text)
         whole(self._backend)
         with answering():
-            return find_stable_prefix(self._backend, text, self.token_bytes)
+            return settled(self._backend, text, self.token_bytes)
 
     def token_bytes(self, id: int) -> bytes:
         """The bytes that a token stands for; none for an id that the tokenizer does not have."""
@@ -191,8 +191,8 @@ class Tokenizer:
                 yield self._literal_behind
 
     @cached_property
-    def _encodes_words_separately(self) -> bool:
-        return self._backend is not None and encodes_words_separately(self._backend)
+    def _words_alone(self) -> bool:
+        return self._backend is not None and words_alone(self._backend)
 
     def _piece(self, id: int) -> bytes:
         if (content := self._added.get(id)) is not None:

@@ -27,7 +27,7 @@ from chainrule.ops.native.build import Kernels
 from chainrule.ops.sealed import sealed
 from chainrule.results.batch import Scores
 from chainrule.results.conditional import Conditional
-from chainrule.text.base import TokenizerLike
+from chainrule.text.base import Tokenizes
 from chainrule.text.start_end import Start
 from chainrule.verdict import Verdict
 
@@ -51,7 +51,7 @@ SLACK = 3  # how many times as far from float64 as the model's own forward: roun
 class Language(Protocol):
     """What is asked of the language model: `chainrule.LanguageModel`."""
 
-    tokenizer: TokenizerLike | None
+    tokenizer: Tokenizes | None
     start: Start
 
     @property

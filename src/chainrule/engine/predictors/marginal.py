@@ -25,8 +25,8 @@ from chainrule.engine.predictors.in_order import InOrder
 from chainrule.engine.question import Answer, Item, Progress
 from chainrule.engine.selfcheck.invariance import invariance_of
 from chainrule.errors import InputError
-from chainrule.forest.permutations import OrderedSequence
-from chainrule.text.base import TokenizerLike
+from chainrule.forest.permutations import Ordered
+from chainrule.text.base import Tokenizes
 from chainrule.text.start_end import Start
 from chainrule.verdict import Verdict
 
@@ -52,11 +52,11 @@ class MarginalPredictor(InOrder):
     def invariance(self) -> Verdict:
         return invariance_of(self.engine)  # sums of the same table, each in one order
 
-    def start(self, requested: str | int, tokenizer: TokenizerLike | None) -> Start:
+    def start(self, requested: str | int, tokenizer: Tokenizes | None) -> Start:
         return own_start(requested, self.model, tokenizer)
 
     def answer_in_order(
-        self, sequences: list[OrderedSequence], *, rows: int | None = None, top: int = 0, progress: Progress | None = None
+        self, sequences: list[Ordered], *, rows: int | None = None, top: int = 0, progress: Progress | None = None
     ) -> Answer:
         """Every factor of every sequence, in the order of prediction; see `InOrder`."""
         steps = Steps(sequences)
