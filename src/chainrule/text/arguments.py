@@ -1,7 +1,7 @@
-"""What people hand over, told apart and laid out by position: one text, one sequence of ids, a pair, or many of them.
+"""Parsing of user arguments by type and position: one text, one sequence of ids, a pair, or many of them.
 
 A sequence of items is a list, tuple, generator, NumPy array, pandas or Polars Series, Arrow array or chunked array, or any
-other Python sequence. Names, keys and indices of a container are never taken for its items.
+other Python sequence. Names, keys and indices of a container are never used as its items.
 """
 
 from __future__ import annotations
@@ -16,12 +16,16 @@ from chainrule._types import Ints
 from chainrule.errors import InputError, short
 
 _BYTES = bytes | bytearray | memoryview
-_MEMBERS = {"pandas": "tolist", "polars": "to_list", "pyarrow": "to_pylist"}  # what gives the items of a column, in order
+_MEMBERS = {
+    "pandas": "tolist",
+    "polars": "to_list",
+    "pyarrow": "to_pylist",
+}  # methods that return the items of a column
 _TABLES = ("DataFrame", "LazyFrame", "Table", "RecordBatch")
 
 
 def many(values: Any, what: str = "texts") -> list[Any]:
-    """The items of a sequence, by position. Raises InputError for what is no sequence of items."""
+    """The items of a sequence, by position. Raises InputError if it is not a sequence of items."""
     kind, where = type(values), _library(values)
     if isinstance(values, str | _BYTES):
         raise InputError(f"{what} are given as a list, and one {kind.__name__} came: {short(values)}; put it into a list")
@@ -55,7 +59,7 @@ def is_empty(context: Any) -> bool:
 
 
 def kind_of(item: Any, index: int | None = None) -> Literal["text", "pair", "ids"]:
-    """What one item is. Raises InputError, with its type and the way, for what is none of the three."""
+    """The kind of one item. Raises InputError, with its type and a remedy, if it is none of the three."""
     if isinstance(item, str):
         return "text"
     if isinstance(item, tuple) and len(item) == 2 and all(isinstance(part, str) for part in item):
@@ -74,14 +78,14 @@ def kind_of(item: Any, index: int | None = None) -> Literal["text", "pair", "ids
 
 
 def as_ids(item: Any, index: int | None = None) -> Ints:
-    """A list, tuple, NumPy array or tensor of token ids as an array. Raises InputError for anything else in it."""
+    """A list, tuple, NumPy array or tensor of token ids as an array. Raises InputError if it holds anything else."""
     if _library(item) == "torch":
         item = item.detach().cpu()
     if isinstance(item, np.ma.MaskedArray):
         raise InputError("a masked array hides some of its ids: give those that are meant, such as item.compressed()", index)
     try:
         array = np.asarray(item)
-    except (TypeError, ValueError, RuntimeError):  # rows of different lengths, a tensor of a type that NumPy has not
+    except (TypeError, ValueError, RuntimeError):  # rows of different lengths, or a tensor of a type that NumPy lacks
         array = np.array([None])
     if array.shape == (0,):
         return np.zeros(0, np.int64)
@@ -95,18 +99,18 @@ def as_ids(item: Any, index: int | None = None) -> Ints:
             f"{hint}",
             index,
         )
-    if array.dtype.kind == "u":  # those that no int64 holds stay too large, in place of turning negative
+    if array.dtype.kind == "u":  # ids beyond int64 are clipped, so that they do not become negative
         array = np.minimum(array.astype(np.uint64), np.uint64(2**63 - 1))
     return array.astype(np.int64)
 
 
 def is_missing(value: Any) -> bool:
-    """Whether this stands for nothing in a table: None, NaN, pandas' NA and NaT."""
+    """Whether this is a missing value: None, NaN, pandas' NA or NaT."""
     return value is None or (isinstance(value, float) and value != value) or type(value).__name__ in ("NAType", "NaTType")
 
 
 def _is_several(context: Any) -> bool:
-    """Whether this is a context for each item, and not one for all."""
+    """Whether this is one context per item, rather than one for all."""
     if isinstance(context, list | tuple):
         return any(is_missing(one) or not isinstance(one, int | np.integer | float) for one in context)
     if isinstance(context, np.ndarray) or (_library(context) == "torch" and hasattr(context, "ndim")):
@@ -128,5 +132,5 @@ def _library(value: Any) -> str:
 
 
 def named(value: Any) -> str:
-    """What it is, and how it begins, for a message."""
+    """Its type and the beginning of its value, for a message."""
     return f"{type(value).__name__} ({short(value)})"

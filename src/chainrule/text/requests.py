@@ -1,4 +1,4 @@
-"""What users give, as what the engine takes: token ids to score, and token ids that stand before them."""
+"""Conversion of user input into what the engine takes: token ids to score, and the token ids of their contexts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NONE.flags.writeable = False
 
 @dataclass(slots=True)
 class Request:
-    """One sequence to score: `ids` behind `context_ids`."""
+    """One sequence to score: `ids` after `context_ids`."""
 
     ids: Ints
     context_ids: Ints = field(default_factory=lambda: _NONE)
@@ -32,14 +32,14 @@ class Request:
     context: str | None = None
     boundary: Literal["same", "apart"] | None = None
     segments: list[Segment] = field(default_factory=list)
-    start_id: int | None = None  # where the text's own format says it ([CLS] of a pair)
+    start_id: int | None = None  # set if the text's format determines it ([CLS] of a pair)
     embeddings: Any = None  # T × D, in place of those of `ids`
-    special: Special | None = None  # how control symbols named in the text were read; None: there are none in it
-    context_special: Special | None = None  # the same of the context
+    special: Special | None = None  # how control symbols named in the text were read; None: the text names none
+    context_special: Special | None = None  # the same for the context
 
     @property
     def key(self) -> tuple[int, ...]:
-        """The same for just those sequences that have the same tokens behind the same context."""
+        """A key that is equal for two sequences if and only if their tokens and contexts are equal."""
         return (*self.context_ids.tolist(), -1, *self.ids.tolist())
 
 
@@ -53,7 +53,7 @@ def requests(
     """The requests for `items`: texts, pairs of texts, or sequences of token ids, each after its context, if any.
 
     A missing context (None, NaN, NA) and an empty text are no context.
-    Raises InputError, naming the item, for whatever cannot be scored: empty texts, ids out of range, mixed kinds.
+    Raises InputError, with the index of the item, for input that cannot be scored: empty texts, ids out of range, mixed kinds.
     """
     if contexts is not None and len(contexts) != len(items):
         raise InputError(f"there are {len(items)} texts and {len(contexts)} contexts; give one context for all, or one each")
@@ -78,7 +78,7 @@ def requests(
 
 
 def _context(context: Any, item: int) -> Any:
-    """A context as it is given, where it is one text or one sequence of ids; None for none."""
+    """The context itself if it is one text or one sequence of ids; None if there is no context."""
     if is_missing(context) or (isinstance(context, str) and not context):
         return None
     if kind_of(context, item) == "pair":
@@ -150,7 +150,7 @@ _MAKE = {"text": _texts, "pair": _pairs, "ids": _given_ids}
 
 
 def _mark_symbols(made: list[Request], tokenizer: Tokenizes, reading: Reading) -> None:
-    """Say of each request how control symbols in it were read, and warn of them where nobody chose."""
+    """Record in each request how control symbols in it were read. Warn if the user did not choose."""
     named = []
     for part, field_name, special in (("text", "special", reading.text), ("context", "context_special", reading.context)):
         having = [(request, text) for request in made if (text := getattr(request, part)) is not None]
@@ -173,7 +173,7 @@ def _needed(tokenizer: Tokenizes | None) -> Tokenizes:
 
 
 def _all_in_range(made: list[Request], vocab_size: int) -> bool:
-    """All ids at once, and a context that several texts share once."""
+    """Check all ids at once. A context that several texts share is checked once."""
     contexts = {id(request.context_ids): request.context_ids for request in made}.values()
     ids = np.concatenate([_NONE, *(request.ids for request in made), *contexts])
     return not len(ids) or bool(ids.min() >= 0 and ids.max() < vocab_size)
