@@ -1,4 +1,4 @@
-"""Rows of Parquet and of Arrow's own files (Feather): only the columns that are needed are read, and no byte is trusted."""
+"""Rows of Parquet and Arrow (Feather) files. Only the needed columns are read, and all data are validated."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BATCH = 1024  # rows in memory at a time
 
 
 def parquet_rows(file: str, columns: tuple[str, ...]) -> Iterator[Row]:
-    """Raises InputError, also for a file that is damaged further on."""
+    """The rows of a Parquet file. Raises InputError, also if damage is found later in the file."""
     import pyarrow.parquet
 
     with opened(file) as stream, _damage(file, "Parquet"):
@@ -29,7 +29,7 @@ def parquet_rows(file: str, columns: tuple[str, ...]) -> Iterator[Row]:
 
 
 def arrow_rows(file: str, columns: tuple[str, ...]) -> Iterator[Row]:
-    """Of Arrow's file format, which Feather is, and of its stream format."""
+    """The rows of a file in Arrow's file format (Feather) or stream format. Raises InputError."""
     import pyarrow.ipc
 
     with opened(file) as stream, _damage(file, "Arrow"):
@@ -53,7 +53,7 @@ def _seekable(stream: IO[bytes]) -> IO[bytes]:
 
 @contextmanager
 def _damage(file: str, kind: str) -> Iterator[None]:
-    """Whatever a library raises on a damaged file, as InputError: these are of all sorts."""
+    """Convert any exception of a library on a damaged file to InputError."""
     try:
         yield
     except (ChainruleError, GeneratorExit):
@@ -90,7 +90,7 @@ def _row(where: str, columns: tuple[str, ...], cells: tuple[bytes | None, ...]) 
 
 
 def _bytes(array: pyarrow.Array, column: str, file: str) -> list[bytes | None]:
-    """The texts as bytes, whatever they hold. Raises InputError for other types, and ArrowInvalid for damage."""
+    """The texts as raw bytes. Raises InputError for other types, and ArrowInvalid for damaged data."""
     import pyarrow
 
     kind = array.type

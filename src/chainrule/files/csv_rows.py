@@ -1,4 +1,4 @@
-"""Rows of CSV and TSV, every cell as it stands: Python's csv module in strict mode."""
+"""Rows of CSV and TSV files, with cells unchanged: Python's csv module in strict mode."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from chainrule.files.rows import Row, no_column, row_of, shown
 
 
 def csv_rows(file: str, columns: tuple[str, ...], encoding: str | None, delimiter: str, quotes: str | None) -> Iterator[Row]:
-    """quotes: "csv", as CSV quotes, or "text"; None: a cell that begins with a quote is an error."""
+    """The rows of a file. quotes: "csv" (CSV quoting) or "text"; None: a cell that begins with a quote is an error."""
     name, kind = name_of(file), "CSV" if delimiter == "," else "TSV"
     with lines_of(file, encoding, newline="") as lines:
         quoting = csv.QUOTE_MINIMAL if quotes == "csv" else csv.QUOTE_NONE
@@ -36,7 +36,7 @@ def csv_rows(file: str, columns: tuple[str, ...], encoding: str | None, delimite
 
 @cache
 def _module() -> Any:
-    """A copy of the csv module's core, whose limit on the size of a cell is its own: the limit is the whole process's."""
+    """A private copy of the csv module's core: its limit on the size of a cell is global to the process."""
     spec = importlib.util.find_spec("_csv")
     if spec is None or spec.loader is None:
         raise ImportError("this Python has no module _csv, which reads CSV")
@@ -47,7 +47,7 @@ def _module() -> Any:
 
 
 def _checked(reader: Any, name: str, kind: str, quotes: str | None) -> Iterator[tuple[int, list[str]]]:
-    """The rows, each with its first line, up to where their quotes leave open what comes next: that ends the reading."""
+    """The rows, each with its first line number. Raises InputError at the first ambiguous or invalid quote."""
     line = 1
     try:
         for cells in reader:
@@ -64,7 +64,7 @@ def _checked(reader: Any, name: str, kind: str, quotes: str | None) -> Iterator[
 
 
 def _places(header: list[str], columns: tuple[str, ...], name: str, kind: str) -> list[int]:
-    """Where the columns stand. Raises InputError."""
+    """The indices of the columns. Raises InputError."""
     if not header:
         raise InputError(f"line 1 of {name} is blank or missing: the first line of a {kind} names its columns")
     for column in columns:

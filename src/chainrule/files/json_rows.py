@@ -1,4 +1,4 @@
-"""Rows of JSON: one object a line, or an array of objects or of texts. Numbers stay as they stand."""
+"""Rows of JSON files: one object per line, or an array of objects or texts. Numbers keep their spelling."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from chainrule.files.rows import Number, Row, no_column, row_of, shown
 
 
 class _Object(dict):
-    """An object of JSON, and the names that it has twice."""
+    """A JSON object, and the set of its duplicate names."""
 
     def __init__(self, pairs: list[tuple[str, Any]]) -> None:
         super().__init__(pairs)
@@ -23,7 +23,7 @@ _DECODE = json.JSONDecoder(object_pairs_hook=_Object, parse_int=Number, parse_fl
 
 
 def json_line_rows(file: str, columns: tuple[str, ...], encoding: str | None) -> Iterator[Row]:
-    """One object a line; a blank line and null are a row without a text."""
+    """The rows of a file with one object per line. A blank line or null is a row without a text."""
     with lines_of(file, encoding, newline="\n") as lines:
         for number, line in enumerate(lines, 1):
             where = f"line {number} of {name_of(file)}"
@@ -43,7 +43,7 @@ def json_line_rows(file: str, columns: tuple[str, ...], encoding: str | None) ->
 
 
 def json_array_rows(file: str, columns: tuple[str, ...], encoding: str | None) -> Iterator[Row]:
-    """An array of objects, or of texts, which are cells of the one column that is asked for."""
+    """The rows of an array of objects, or of texts, which are the cells of the one requested column."""
     name = name_of(file)
     with lines_of(file, encoding, newline="\n") as lines:
         text = "".join(lines)

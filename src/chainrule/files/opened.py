@@ -1,4 +1,4 @@
-"""Bytes and characters of files and of standard input, with gzip and Zstandard taken off, whatever the name says."""
+"""Bytes and characters of files and standard input. Gzip and Zstandard are detected by content and decompressed."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _TABLES = {b"PAR1": "parquet", b"ARROW1": "arrow"}
 
 
 def name_of(file: str) -> str:
-    """What to call it in messages."""
+    """The name of the file in messages."""
     return "standard input" if file == STDIN else file
 
 
 def check_encoding(encoding: str) -> None:
-    """Raises InputError for a name that means no encoding of text."""
+    """Raises InputError if the name is not a text encoding."""
     try:
         io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     except (LookupError, ValueError):
@@ -37,7 +37,7 @@ def check_encoding(encoding: str) -> None:
 
 @contextmanager
 def opened(file: str) -> Iterator[IO[bytes]]:
-    """A file, or standard input for "-", to read bytes from. Raises InputError, also for what goes wrong within."""
+    """A file, or standard input for "-", opened for bytes. Raises InputError, also for errors in the body of the context."""
     if file == STDIN and sys.stdin is None:
         raise InputError("standard input is closed: give texts, or --file")
     if "\0" in file:
@@ -52,7 +52,7 @@ def opened(file: str) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def reading(file: str) -> Iterator[None]:
-    """What the system and the libraries say of a file that cannot be read, as InputError."""
+    """Convert errors of the system and the libraries on reading a file to InputError."""
     try:
         yield
     except EOFError:
@@ -106,7 +106,7 @@ def _decompressed(stream: IO[bytes], file: str) -> Any:
 
 
 def _check_head(stream: Any, file: str, encoding: str | None) -> None:
-    """Raises InputError for what begins as something else than text in this encoding."""
+    """Raises InputError if the first bytes show another format or encoding."""
     head = stream.peek(8)[:8]
     for mark, form in _TABLES.items():
         if head.startswith(mark):
@@ -117,10 +117,10 @@ def _check_head(stream: Any, file: str, encoding: str | None) -> None:
 
 
 def same_file(target: str, file: str) -> bool:
-    """Whether what would be written is what is read."""
+    """Whether the output file is the input file."""
     try:
         there = os.stat(target)
         read = os.fstat(sys.stdin.fileno()) if file == STDIN else os.stat(file)
-    except (OSError, ValueError, AttributeError):  # the one or the other is not there, or is no file of the system
+    except (OSError, ValueError, AttributeError):  # one of them does not exist, or is not a real file
         return False
     return os.path.samestat(there, read)
