@@ -1,4 +1,4 @@
-"""Where chainrule keeps what it makes for later: models and compiled kernels."""
+"""The cache folder, which holds models and compiled kernels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from chainrule.errors import ModelError
 
 
 def cache_folder() -> Path:
-    """$CHAINRULE_CACHE, else the platform's cache folder. Raises ModelError where neither can be told."""
+    """$CHAINRULE_CACHE, else the platform's cache folder. Raises ModelError if neither can be determined."""
     named = os.environ.get("CHAINRULE_CACHE")
     try:
         return Path(named).expanduser() if named else _platform()
@@ -29,6 +29,6 @@ def _platform() -> Path:
 
 
 def _named(variable: str) -> Path | None:
-    """The folder that it names. One that is empty or relative counts as unset, as the XDG specification has it."""
+    """The folder that the variable names. An empty or relative one counts as unset (XDG specification)."""
     folder = Path(os.environ.get(variable, ""))
     return folder if folder.is_absolute() else None
