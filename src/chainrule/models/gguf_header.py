@@ -1,4 +1,4 @@
-"""The header of a .gguf file, checked against the file's size before a reader that trusts it loops over what it says."""
+"""Validation of a .gguf header against the size of the file, before a reader that trusts the header is used."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CUT = f"it is damaged or cut short; {AGAIN}"
 
 
 def read_header(file: Path) -> tuple[dict[str, Any], Extent]:
-    """The numbers and texts of its metadata (arrays left out), and how much it holds. Raises ValueError for damage."""
+    """The metadata without arrays, and the amount of data in the file. Raises ValueError for a damaged file."""
     check_file(file)
     with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as data:
         cursor = _Cursor(data)
@@ -42,11 +42,11 @@ def read_header(file: Path) -> tuple[dict[str, Any], Extent]:
 class _Tensor(NamedTuple):
     name: str
     elements: int
-    end: int  # the byte of the data that it ends before
+    end: int  # one past its last byte, from the start of the data
 
 
 class _Cursor:
-    """A place in the file, which never moves beyond its end."""
+    """A read position in the file that cannot move past its end."""
 
     def __init__(self, data: mmap.mmap) -> None:
         self.data, self.at = data, 0
@@ -59,7 +59,7 @@ class _Cursor:
         return struct.unpack("<" + kind, self.bytes(struct.calcsize("<" + kind)))[0]
 
     def count(self, least: int) -> int:
-        """How many things follow, of `least` bytes each at the least."""
+        """The number of entries that follow, each of at least `least` bytes."""
         found = self.number("Q")
         if found * least > len(self.data) - self.at:
             raise ValueError(f"its header speaks of {found:,} entries, and {len(self.data) - self.at:,} bytes are left; {_CUT}")
@@ -69,7 +69,7 @@ class _Cursor:
         return self.bytes(self.count(least=1)).decode("utf-8")
 
     def pair(self) -> tuple[str, Any]:
-        """A key and its value, which is None for an array."""
+        """A key and its value; None for an array."""
         key, kind = self.string(), self.number("I")
         if kind == _STRING:
             return key, self.string()
@@ -93,6 +93,7 @@ class _Cursor:
         return _Tensor(name, elements, offset + elements // block * size)
 
     def check_data(self, tensors: list[_Tensor], alignment: int) -> None:
+        """Raises ValueError if the tensors reach past the end of the file."""
         start = -(-self.at // alignment) * alignment
         if (needed := start + max((each.end for each in tensors), default=0)) > len(self.data):
             raise ValueError(f"its header speaks of {needed:,} bytes, and it has {len(self.data):,}; {_CUT}")

