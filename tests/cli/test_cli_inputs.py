@@ -183,4 +183,4 @@ def test_control_symbols_are_read_as_asked(command, tiny_folder, tiny):
     assert (row["special"], row["context_special"]) == ("text", "parse")
     code, _, err = command("score", text, *model)
     assert code == 0
-    assert "warning: a text names the control symbol </s>" in err
+    assert "warning: a text contains the name of the control symbol </s>" in err

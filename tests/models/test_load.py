@@ -236,7 +236,7 @@ def test_an_encoder_without_a_head(tmp_path: Path):
 def test_a_masked_model_whose_symbols_nobody_names(tmp_path: Path):
     untouched_encoder = tf.BertForMaskedLM(tf.BertConfig(**SMALL, initializer_range=0.3))
     untouched_encoder.save_pretrained(tmp_path)
-    refused(tmp_path, r"is a masked model, and neither its tokenizer nor its config names a cls_token.*set cls_token_id")
+    refused(tmp_path, r"is a masked model, but neither its tokenizer nor its config has a cls_token.*set cls_token_id")
 
 
 def test_code_that_comes_with_a_checkpoint_is_never_run(folder: Path):

@@ -108,10 +108,10 @@ def test_rows_of_an_array_are_sequences_of_ids(lm: LanguageModel):
 
 @pytest.mark.parametrize("missing", [None, math.nan, pandas.NA, pandas.NaT])
 def test_a_missing_text_is_named_and_a_missing_context_is_none(lm: LanguageModel, missing: Any):
-    with pytest.raises(InputError, match="item 1: there is no text here, but a missing value") as error:
+    with pytest.raises(InputError, match="item 1: the text is missing") as error:
         lm.score_batch(["A", missing])
     assert error.value.item == 1
-    with pytest.raises(InputError, match="item 1: there is no text here"):
+    with pytest.raises(InputError, match="item 1: the text is missing"):
         lm.score_batch(pandas.Series(["A", missing, "B"], dtype=object))
     found = lm.score_batch(["A", "A"], context=["B", missing])
     assert found.logprob.tolist() == [lm.score("A", context="B").logprob, lm.score("A").logprob]
@@ -194,11 +194,11 @@ def test_what_is_no_text_and_no_ids(lm: LanguageModel, kind: str):
 
 
 def test_a_list_of_texts_where_one_is_wanted_says_the_way(lm: LanguageModel):
-    with pytest.raises(InputError, match="one text is wanted here, and score_batch takes many"):
+    with pytest.raises(InputError, match="expected one text; score_batch takes several"):
         lm.score(["A", "B"])
-    with pytest.raises(InputError, match="Series is many texts, and one is wanted: score_batch"):
+    with pytest.raises(InputError, match="expected one text, not a Series of texts: use score_batch"):
         lm.score(pandas.Series(["A"]))
-    with pytest.raises(InputError, match="has names of columns"):
+    with pytest.raises(InputError, match="select one, such as"):
         lm.score_batch(FRAMES[0])
 
 

@@ -18,7 +18,9 @@ TEXT = "The quick</s> fox"
 
 
 def test_the_name_of_a_symbol_is_plain_text_unless_asked(tiny: LanguageModel):
-    with pytest.warns(UserWarning, match="a text names the control symbol </s>, which is read as plain text.*special='parse'"):
+    with pytest.warns(
+        UserWarning, match="a text contains the name of the control symbol </s>, which is read as plain text.*special='parse'"
+    ):
         found = tiny.score(TEXT)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -35,9 +37,9 @@ def test_the_name_of_a_symbol_is_plain_text_unless_asked(tiny: LanguageModel):
     assert parsed.remarks == ["the names of control symbols in the text were read as the symbols"]
     assert text.remarks == ["the names of control symbols in the text were read as plain text"]
     assert plain.remarks == []
-    with pytest.raises(InputError, match=r"special='literal' is neither 'text'.*nor 'parse'"):
+    with pytest.raises(InputError, match=r"special='literal' must be 'text'.*or 'parse'"):
         tiny.score(TEXT, special="literal")
-    with pytest.raises(InputError, match="context_special=1 is neither"):
+    with pytest.raises(InputError, match="context_special=1 must be"):
         tiny.score(TEXT, context_special=1)
 
 

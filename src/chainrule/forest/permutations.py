@@ -68,8 +68,8 @@ def _resolve(order: Any, length: int, draw: np.random.Generator) -> list[Ints]:
     if order == "right-to-left":
         return [np.arange(length)[::-1].copy()]
     raise InputError(
-        f"order={order!r} is no order: give a permutation such as (0, 4, 2, 1, 3), 'left-to-right', 'right-to-left', 'random', "
-        "'random:8' for eight random orders, or a list of orders"
+        f"order={order!r} is not an order: pass a permutation such as (0, 4, 2, 1, 3), 'left-to-right', 'right-to-left', "
+        "'random', 'random:8' for eight random orders, or a list of orders"
     )
 
 
@@ -80,8 +80,8 @@ def _permutation(order: Sequence[int], length: int) -> Ints:
         places = np.zeros(0)
     if places.ndim != 1 or places.dtype.kind not in "iu" or sorted(places.tolist()) != list(range(length)):
         raise InputError(
-            f"order {str(order)[:60]} is no permutation of the {length} places 0 … {length - 1} of the tokens to be scored"
+            f"order {str(order)[:60]} is not a permutation of the {length} positions 0 … {length - 1} of the tokens to score"
             if length > 1
-            else f"order {str(order)[:60]} does not fit a single token: the one order of it is (0,)"
+            else f"order {str(order)[:60]} does not fit a single token: its only order is (0,)"
         )
     return places.astype(np.int64)

@@ -16,11 +16,8 @@ from chainrule._types import Ints
 from chainrule.errors import InputError, short
 
 _BYTES = bytes | bytearray | memoryview
-_MEMBERS = {
-    "pandas": "tolist",
-    "polars": "to_list",
-    "pyarrow": "to_pylist",
-}  # methods that return the items of a column
+# The methods that return the items of a column, by library.
+_MEMBERS = {"pandas": "tolist", "polars": "to_list", "pyarrow": "to_pylist"}
 _TABLES = ("DataFrame", "LazyFrame", "Table", "RecordBatch")
 
 
@@ -28,11 +25,13 @@ def many(values: Any, what: str = "texts") -> list[Any]:
     """The items of a sequence, by position. Raises InputError if it is not a sequence of items."""
     kind, where = type(values), _library(values)
     if isinstance(values, str | _BYTES):
-        raise InputError(f"{what} are given as a list, and one {kind.__name__} came: {short(values)}; put it into a list")
+        raise InputError(f"{what} must be a list, not one {kind.__name__}: {short(values)}; put it into a list")
     if kind.__name__ in _TABLES and where in _MEMBERS:
-        raise InputError(f"{what} are one column, and a {kind.__name__} has names of columns: give one, such as table['text']")
+        raise InputError(
+            f"{what} must be one column, but a {kind.__name__} can have several: select one, such as table['text']"
+        )
     if isinstance(values, Mapping):
-        raise InputError(f"{what} are given as a list, and a {kind.__name__} has keys: give list(….values())")
+        raise InputError(f"{what} must be a list, but a {kind.__name__} has keys: pass list(….values())")
     if isinstance(values, np.ndarray):
         return _rows(values, what)
     if where == "torch" and hasattr(values, "detach"):
@@ -41,9 +40,7 @@ def many(values: Any, what: str = "texts") -> list[Any]:
         return getattr(values, _MEMBERS[where])()
     if kind.__module__ != "array" and isinstance(values, Sequence | Iterator | KeysView | ValuesView):
         return list(values)
-    raise InputError(
-        f"{what} are given as a list, tuple, generator, NumPy array, Series or Arrow array, not as {named(values)}"
-    )
+    raise InputError(f"{what} must be a list, tuple, generator, NumPy array, Series or Arrow array, not {named(values)}")
 
 
 def each(context: Any, count: int) -> list[Any]:
@@ -65,16 +62,16 @@ def kind_of(item: Any, index: int | None = None) -> Literal["text", "pair", "ids
     if isinstance(item, tuple) and len(item) == 2 and all(isinstance(part, str) for part in item):
         return "pair"
     if is_missing(item):
-        raise InputError(f"there is no text here, but a missing value ({item}): leave it out, or say what stands there", index)
+        raise InputError(f"the text is missing ({item}): remove the item, or replace it with a text", index)
     if isinstance(item, _BYTES):
-        raise InputError(f"{type(item).__name__} are no text; decode them first: bytes(item).decode('utf-8')", index)
+        raise InputError(f"{type(item).__name__} is not text; decode it first: bytes(item).decode('utf-8')", index)
     if isinstance(item, list | tuple | np.ndarray) or (_library(item) == "torch" and hasattr(item, "detach")):
         return "ids"
     if _library(item) in _MEMBERS and hasattr(item, "__len__"):
         raise InputError(
-            f"a {type(item).__name__} is many texts, and one is wanted: score_batch takes it; for token ids give a list", index
+            f"expected one text, not a {type(item).__name__} of texts: use score_batch; for token ids, pass a list", index
         )
-    raise InputError(f"a text, token ids (a list, tuple, or array) or a pair of texts is wanted, not {named(item)}", index)
+    raise InputError(f"expected a text, token ids (a list, tuple, or array) or a pair of texts, not {named(item)}", index)
 
 
 def as_ids(item: Any, index: int | None = None) -> Ints:
@@ -82,7 +79,7 @@ def as_ids(item: Any, index: int | None = None) -> Ints:
     if _library(item) == "torch":
         item = item.detach().cpu()
     if isinstance(item, np.ma.MaskedArray):
-        raise InputError("a masked array hides some of its ids: give those that are meant, such as item.compressed()", index)
+        raise InputError("a masked array hides some of its ids: pass the visible ones, item.compressed()", index)
     try:
         array = np.asarray(item)
     except (TypeError, ValueError, RuntimeError):  # rows of different lengths, or a tensor of a type that NumPy lacks
@@ -93,7 +90,7 @@ def as_ids(item: Any, index: int | None = None) -> Ints:
         array = array.astype(bool)  # NumPy reads [True, 2] as [1, 2]
     if array.ndim != 1 or array.dtype.kind not in "iu":
         texts = array.ndim == 1 and isinstance(array[0], str)
-        hint = "one text is wanted here, and score_batch takes many" if texts else "embeddings go in as embeddings="
+        hint = "expected one text; score_batch takes several" if texts else "pass embeddings as embeddings="
         raise InputError(
             f"token ids must be whole numbers in one dimension, not {array.dtype} of shape {array.shape} ({short(item)}); "
             f"{hint}",
@@ -121,9 +118,9 @@ def _is_several(context: Any) -> bool:
 def _rows(values: NDArray[Any], what: str) -> list[Any]:
     """The items along the first axis: rows of ids, or texts."""
     if isinstance(values, np.ma.MaskedArray):
-        raise InputError(f"{what} came in a masked array, which hides some of them: give those that are meant (.compressed())")
+        raise InputError(f"{what} are in a masked array, which hides some of them: pass the visible ones (.compressed())")
     if values.ndim == 0:
-        raise InputError(f"{what} are given as a list, and one {named(values.item())} came in an array: put it into a list")
+        raise InputError(f"{what} must be a list, not an array of no dimensions, {named(values.item())}: put it into a list")
     return list(values) if values.ndim > 1 else values.tolist()
 
 

@@ -58,8 +58,8 @@ def pair(tokenizer: Tokenizes, a: str, b: str, reading: Reading = LITERAL) -> Pa
     start_id, sep_id = tokenizer.cls_id, tokenizer.sep_id
     if start_id is None or sep_id is None:
         raise InputError(
-            "This tokenizer has no [CLS] and [SEP] symbols, so its model knows no pairs of texts: "
-            "to score a text behind another, give the other as context=."
+            "this tokenizer has no [CLS] and [SEP] symbols, so its model takes no pairs of texts: "
+            "to score a text after another, pass the other as context="
         )
     sep = np.array([sep_id], np.int64)
     ids_a, ids_b = tokenizer.encode_batch([a, b], reading.text)

@@ -54,7 +54,7 @@ def _symbol(
             return id
     names = " or ".join(f"{kind}_token" for kind in kinds)
     raise ModelError(
-        f"{model} is a masked model, and neither its tokenizer nor its config names a {names} among its {embeddings} ids: set "
+        f"{model} is a masked model, but neither its tokenizer nor its config has a {names} among its {embeddings} ids: set "
         f"{kinds[0]}_token_id in its config.json, or the {kinds[0]}_token of its tokenizer"
     )
 

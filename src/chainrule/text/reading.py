@@ -27,8 +27,8 @@ class Reading(NamedTuple):
         for name, value in (("special", special), ("context_special", context_special)):
             if value is not None and not (isinstance(value, str) and value in ("text", "parse")):
                 raise InputError(
-                    f"{name}={short(value)} is neither 'text' (the names of control symbols are plain text) nor 'parse' (they "
-                    "are read as the symbols)"
+                    f"{name}={short(value)} must be 'text' (names of control symbols are plain text) or 'parse' (they are "
+                    "read as symbols)"
                 )
         text: Special = "parse" if special == "parse" else "text"
         context: Special = text if context_special is None else "parse" if context_special == "parse" else "text"

@@ -56,7 +56,9 @@ def requests(
     Raises InputError, with the index of the item, for input that cannot be scored: empty texts, ids out of range, mixed kinds.
     """
     if contexts is not None and len(contexts) != len(items):
-        raise InputError(f"there are {len(items)} texts and {len(contexts)} contexts; give one context for all, or one each")
+        raise InputError(
+            f"there are {len(items)} texts and {len(contexts)} contexts; pass one context for all, or one for each text"
+        )
     contexts = [None] * len(items) if contexts is None else [_context(context, i) for i, context in enumerate(contexts)]
     made: list[Request | None] = [None] * len(items)
     kinds: dict[str, list[int]] = {}
@@ -82,7 +84,7 @@ def _context(context: Any, item: int) -> Any:
     if is_missing(context) or (isinstance(context, str) and not context):
         return None
     if kind_of(context, item) == "pair":
-        raise InputError(f"a context is one text or one sequence of ids, not a pair of texts: {short(context)}", item)
+        raise InputError(f"a context must be one text or one sequence of ids, not a pair of texts: {short(context)}", item)
     return context
 
 
@@ -96,7 +98,7 @@ def _texts(
             raise InputError("an empty text has no token to score", i)
         if context is not None and not isinstance(context, str):
             raise InputError(
-                f"a text's context must be a text too, not {short(context)}; to give token ids, give them for both", i
+                f"the context of a text must be a text, not {short(context)}; to use token ids, pass both as ids", i
             )
         check_text(text, i)
         if context is not None:
@@ -122,7 +124,7 @@ def _pairs(
 ) -> list[Request]:
     for i, item, context in zip(where, items, contexts, strict=True):
         if context is not None:
-            raise InputError("a pair of texts takes no context= besides", i)
+            raise InputError("context= cannot be used with a pair of texts", i)
         for text in item:
             check_text(text, i)
     made = [pair(_needed(tokenizer), *item, reading) for item in items]
@@ -160,15 +162,15 @@ def _mark_symbols(made: list[Request], tokenizer: Tokenizes, reading: Reading) -
                 named.append(symbol)
     if named and not reading.asked:
         warnings.warn(
-            f"a text names the control symbol {named[0]}, which is read as plain text, like the rest; special='parse' reads "
-            "such names as the symbols, special='text' says that plain text is meant (--special on the command line)",
+            f"a text contains the name of the control symbol {named[0]}, which is read as plain text; special='parse' reads "
+            "such names as symbols, and special='text' reads them as text without this warning (--special on the command line)",
             stacklevel=outside(),
         )
 
 
 def _needed(tokenizer: Tokenizes | None) -> Tokenizes:
     if tokenizer is None:
-        raise InputError("this model came without a tokenizer, so it scores token ids and embeddings, not text")
+        raise InputError("this model has no tokenizer, so it scores token ids and embeddings, not text")
     return tokenizer
 
 
@@ -183,5 +185,5 @@ def _check_ids(ids: Ints, vocab_size: int, index: int, what: str) -> None:
     wrong = np.flatnonzero((ids < 0) | (ids >= vocab_size))
     if len(wrong):
         raise InputError(
-            f"{what} {ids[wrong[0]]} at place {wrong[0]} is out of range; the model's ids are 0 … {vocab_size - 1}", index
+            f"{what} {ids[wrong[0]]} at position {wrong[0]} is out of range; the model's ids are 0 … {vocab_size - 1}", index
         )

@@ -76,7 +76,7 @@ def resolve_start(
     if requested in ("auto", "given"):
         return Start("given", None, None)
     raise InputError(
-        f"start={short(requested)}, and this model has no {requested.upper()} symbol: name a token id (start=ID), "
+        f"start={short(requested)}, but this model has no {requested.upper()} symbol: pass a token id (start=ID), "
         "or take the first token as given (start='given')."
     )
 
@@ -91,8 +91,8 @@ def framed_start(requested: str | int, id: int, token: str) -> Start:
     if requested in ("auto", "cls"):
         return Start("cls", id, token)
     raise InputError(
-        f"start={short(requested)} does not fit a masked model, whose texts always stand behind {token} (id {id}): leave it "
-        "out ('auto'), or take the first token in the order as given ('given')."
+        f"start={short(requested)} is not possible for a masked model, whose texts always come after {token} (id {id}): omit "
+        "it ('auto'), or take the first token in the order as given ('given')."
     )
 
 
@@ -100,7 +100,7 @@ def given_start(requested: str | int, why: str) -> Start:
     """The only possible start of a model that needs a known token before it can predict. Raises InputError for any other."""
     if requested in ("auto", "given"):
         return Start("given", None, None)
-    raise InputError(f"start={short(requested)} cannot be: {why}.")
+    raise InputError(f"start={short(requested)} is not possible: {why}.")
 
 
 def resolve_end(
@@ -117,7 +117,7 @@ def resolve_end(
         return _checked_id(requested, vocab_size, f"end={short(requested)}", "True, False, or a token id")
     eos = _symbol(vocab_size, tokenizer_eos, config_eos)
     if eos is None:
-        raise InputError("end=True, and this model has no EOS symbol: name a token id (end=ID), or leave the end out.")
+        raise InputError("end=True, but this model has no EOS symbol: pass a token id (end=ID), or omit the end.")
     return eos
 
 

@@ -228,7 +228,7 @@ class Tokenizer:
         found = self._tokens(texts, backend, literally=True)
         for i in holding(found, self._controls):
             raise InputError(
-                f"this tokenizer has no tokens for {self.symbols(texts)[i]} but the control symbol of that name, so the text "
+                f"this tokenizer has no tokens for {self.symbols(texts)[i]} except the control symbol itself, so the text "
                 f"{texts[i]!r:.60} cannot be read as plain text; special='parse' reads it as the symbol (--special parse)"
             )
         return found
@@ -260,7 +260,7 @@ def _has_tokenizer(folder: Path, gguf_file: str | None) -> bool:
 def check_text(text: str, item: int | None = None) -> None:
     """Raises InputError if it is not Unicode text."""
     if not isinstance(text, str):
-        raise InputError(f"A text is wanted, and a {type(text).__name__} came: {text!r:.60}", item)
+        raise InputError(f"a text must be a str, not {type(text).__name__}: {text!r:.60}", item)
     if text.isascii():
         return
     try:
