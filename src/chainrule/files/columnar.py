@@ -60,7 +60,7 @@ def _damage(file: str, kind: str) -> Iterator[None]:
         raise
     except Exception as error:
         said = next(iter(str(error).splitlines()), "") or type(error).__name__
-        raise InputError(f"cannot read {name_of(file)}: it is no {kind}, or damaged ({said[:200]})") from None
+        raise InputError(f"cannot read {name_of(file)}: it is not {kind}, or it is damaged ({said[:200]})") from None
 
 
 def _check_names(names: list[str], columns: tuple[str, ...], file: str) -> None:
@@ -107,7 +107,7 @@ def _bytes(array: pyarrow.Array, column: str, file: str) -> list[bytes | None]:
     elif pyarrow.types.is_string_view(kind):
         raw = array.view(pyarrow.binary_view())
     else:
-        raise InputError(f"{name_of(file)}: column {column!r} holds {kind}, which is no text")
+        raise InputError(f"{name_of(file)}: column {column!r} has type {kind}, which is not text")
     raw.validate(full=True)
     return raw.to_pylist()
 

@@ -27,8 +27,8 @@ def csv_rows(file: str, columns: tuple[str, ...], encoding: str | None, delimite
             if not cells:  # a blank line
                 yield Row(where, (None,) * len(columns))
             elif len(cells) != len(header):
-                said = f"{where} (line {line}) has {len(cells)} cell{'s' * (len(cells) != 1)}, and the header {len(header)}"
-                remedy = 'quote a cell that holds a comma ("a, b")' if kind == "CSV" else "a tab within a cell parts it"
+                said = f"{where} (line {line}) has {len(cells)} cell{'s' * (len(cells) != 1)}, but the header has {len(header)}"
+                remedy = 'quote cells that contain commas ("a, b")' if kind == "CSV" else "a tab within a cell splits it"
                 yield Row(where, problem=f"{said}; {remedy}")
             else:
                 yield row_of(where, columns, [cells[i] for i in places], encoding)
@@ -39,7 +39,7 @@ def _module() -> Any:
     """A private copy of the csv module's core: its limit on the size of a cell is global to the process."""
     spec = importlib.util.find_spec("_csv")
     if spec is None or spec.loader is None:
-        raise ImportError("this Python has no module _csv, which reads CSV")
+        raise ImportError("this Python has no module _csv, which is needed for CSV")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     module.field_size_limit(2**31 - 1)
@@ -53,14 +53,14 @@ def _checked(reader: Any, name: str, kind: str, quotes: str | None) -> Iterator[
         for cells in reader:
             if quotes is None and (quoted := next((c for c in cells if c.startswith('"')), None)) is not None:
                 raise InputError(
-                    f"line {line} of {name}: a cell begins with a quote, {shown(quoted)}, which programs read in two ways: say "
-                    "--quotes text where the quote belongs to the text, --quotes csv where it encloses the cell"
+                    f"line {line} of {name}: a cell begins with a quote, {shown(quoted)}, which is ambiguous: use "
+                    "--quotes text if the quote belongs to the text, --quotes csv if it encloses the cell"
                 )
             yield line, cells
             line = reader.line_num + 1
     except _module().Error as error:
         remedy = "" if quotes != "csv" else "; --quotes text reads quotes as text"
-        raise InputError(f"line {line} of {name} is no {kind}: {error}{remedy}") from None
+        raise InputError(f"line {line} of {name} is not valid {kind}: {error}{remedy}") from None
 
 
 def _places(header: list[str], columns: tuple[str, ...], name: str, kind: str) -> list[int]:

@@ -35,7 +35,7 @@ def json_line_rows(file: str, columns: tuple[str, ...], encoding: str | None) ->
                 value = _DECODE(text)
             except json.JSONDecodeError as error:
                 at = line.index(text) + error.pos + 1
-                yield Row(where, problem=f"{where} is no JSON: {error.msg} at its character {at}")
+                yield Row(where, problem=f"{where} is not valid JSON: {error.msg} at character {at}")
             except RecursionError:
                 yield Row(where, problem=f"{where} is nested too deeply")
             else:
@@ -50,12 +50,14 @@ def json_array_rows(file: str, columns: tuple[str, ...], encoding: str | None) -
     try:
         values = _DECODE(text)
     except json.JSONDecodeError as error:
-        hint = "; one object a line is --format jsonl" if error.msg == "Extra data" else ""
-        raise InputError(f"{name} is no JSON: {error.msg} at line {error.lineno}, character {error.colno}{hint}") from None
+        hint = "; for one object per line, use --format jsonl" if error.msg == "Extra data" else ""
+        raise InputError(
+            f"{name} is not valid JSON: {error.msg} at line {error.lineno}, character {error.colno}{hint}"
+        ) from None
     except RecursionError:
         raise InputError(f"{name} is nested too deeply") from None
     if not isinstance(values, list):
-        raise InputError(f"{name} is no JSON array, but {shown(values)}; one object a line is --format jsonl")
+        raise InputError(f"{name} is not a JSON array but {shown(values)}; for one object per line, use --format jsonl")
     for number, value in enumerate(values, 1):
         where = f"row {number} of {name}"
         if type(value) is str and len(columns) == 1:
@@ -68,7 +70,7 @@ def _row(where: str, columns: tuple[str, ...], value: Any, encoding: str | None,
     if value is None:
         return Row(where, (None,) * len(columns))
     if not isinstance(value, _Object):
-        return Row(where, problem=f"{where} is no JSON object, but {shown(value)}")
+        return Row(where, problem=f"{where} is not a JSON object but {shown(value)}")
     for column in columns:
         if column not in value:
             return Row(where, problem=f"{where}: {no_column(column, value)}")

@@ -32,16 +32,18 @@ def check_encoding(encoding: str) -> None:
     try:
         io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     except (LookupError, ValueError):
-        raise InputError(f"--encoding {encoding!r} is no encoding: utf-8, utf-16, latin-1, cp1252, shift_jis … are") from None
+        raise InputError(
+            f"--encoding {encoding!r} is not a text encoding, such as utf-8, utf-16, latin-1, cp1252 or shift_jis"
+        ) from None
 
 
 @contextmanager
 def opened(file: str) -> Iterator[IO[bytes]]:
     """A file, or standard input for "-", opened for bytes. Raises InputError, also for errors in the body of the context."""
     if file == STDIN and sys.stdin is None:
-        raise InputError("standard input is closed: give texts, or --file")
+        raise InputError("standard input is closed: pass texts, or --file")
     if "\0" in file:
-        raise InputError(f"cannot read {file!r}: no name of a file holds a zero byte")
+        raise InputError(f"cannot read {file!r}: file names cannot contain a zero byte")
     with reading(file):
         if file == STDIN:
             yield sys.stdin.buffer
@@ -56,11 +58,11 @@ def reading(file: str) -> Iterator[None]:
     try:
         yield
     except EOFError:
-        raise InputError(f"cannot read {name_of(file)} to its end: it is compressed, and cut short") from None
+        raise InputError(f"cannot read {name_of(file)} to its end: its compressed data is truncated") from None
     except (OSError, zlib.error) as error:
         said = getattr(error, "strerror", None) or next(iter(str(error).splitlines()), type(error).__name__)
         if "Truncated compressed" in said:
-            raise InputError(f"cannot read {name_of(file)} to its end: it is compressed, and cut short") from None
+            raise InputError(f"cannot read {name_of(file)} to its end: its compressed data is truncated") from None
         raise InputError(f"cannot read {name_of(file)}: {said}") from None
 
 
@@ -110,10 +112,10 @@ def _check_head(stream: Any, file: str, encoding: str | None) -> None:
     head = stream.peek(8)[:8]
     for mark, form in _TABLES.items():
         if head.startswith(mark):
-            raise InputError(f"{name_of(file)} is no text, it begins as {form} does: say --format {form}")
+            raise InputError(f"{name_of(file)} is not text, it begins like {form}: use --format {form}")
     wide = next((name for mark, name in _WIDE.items() if head.startswith(mark)), None)
     if encoding is None and wide is not None:
-        raise InputError(f"{name_of(file)} is not UTF-8: it begins with the byte-order mark of {wide}; say --encoding {wide}")
+        raise InputError(f"{name_of(file)} is not UTF-8: it begins with the byte-order mark of {wide}; use --encoding {wide}")
 
 
 def same_file(target: str, file: str) -> bool:

@@ -33,7 +33,9 @@ class Layout:
         path = Path(file)
         suffix = "" if file == STDIN else (Path(path.stem) if path.suffix.lower() in (".gz", ".zst") else path).suffix.lower()
         if suffix not in _SUFFIXES:
-            raise InputError(f"cannot tell the format of {file}: say --format text (one text a line), {', '.join(FORMS[1:])}")
+            raise InputError(
+                f"cannot infer the format of {file}: use --format text (one text per line), {', '.join(FORMS[1:])}"
+            )
         return _SUFFIXES[suffix]
 
 

@@ -35,7 +35,7 @@ def row_of(where: str, columns: tuple[str, ...], values: list[Any], encoding: st
 
 def no_column(column: str, there: Any) -> str:
     """The message for a missing column."""
-    return f"there is no column {column!r}; there are: {shown(', '.join(map(str, there)))}"
+    return f"there is no column {column!r}; the columns are: {shown(', '.join(map(str, there)))}"
 
 
 def shown(value: object) -> str:
@@ -49,7 +49,7 @@ def problem_of(value: Any, encoding: str | None, raw: str = "") -> str:
     if value is None:
         return ""
     if not isinstance(value, str) or isinstance(value, Number):
-        return f"holds {shown(value)}, which is no text"
+        return f"contains {shown(value)}, which is not text"
     if value.isascii():
         return ""
     try:
@@ -57,12 +57,12 @@ def problem_of(value: Any, encoding: str | None, raw: str = "") -> str:
     except UnicodeEncodeError as error:
         bad = value[error.start]
         if not (0xDC80 <= ord(bad) <= 0xDCFF and bad in (raw or value)):  # no byte that could not be decoded (surrogateescape)
-            return f"holds half a character, \\u{ord(bad):04x}, which is no text"
+            return f"contains half a character, \\u{ord(bad):04x}, which is not text"
         at = len(value[: error.start].encode(UTF8, "surrogateescape"))
-        return f"{bad_byte(ord(bad) - 0xDC00, at, encoding)}; say what it is with --encoding (latin-1, cp1252 …)"
+        return f"{bad_byte(ord(bad) - 0xDC00, at, encoding)}; set the encoding with --encoding (latin-1, cp1252 …)"
     return ""
 
 
 def bad_byte(byte: int, at: int, encoding: str | None = None) -> str:
     """The message for a byte that is not part of a character."""
-    return f"is not {(encoding or UTF8).upper()}: byte 0x{byte:02x} at its byte {at}"
+    return f"is not {(encoding or UTF8).upper()}: byte 0x{byte:02x} at offset {at}"

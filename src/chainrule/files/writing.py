@@ -36,7 +36,7 @@ class Target:
         """inputs: files that must not be overwritten. Raises OutputError."""
         self.path = os.fspath(path)
         if any(same_file(self.path, file) for file in inputs):
-            raise OutputError(f"{self.path} is what is read, and would be written over: name another file")
+            raise OutputError(f"{self.path} is an input file, and would be overwritten: name another file")
         special = os.path.exists(self.path) and not os.path.isfile(self.path) and not os.path.isdir(self.path)
         try:
             self._scratch = None if special else ScratchFile(Path(self.path))
@@ -88,7 +88,7 @@ class Writer:
     def __init__(self, path: str | os.PathLike[str], kind: str | None = None, inputs: Iterable[str] = ()) -> None:
         self.kind = kind or FORMATS.get(Path(path).suffix.lower(), "")
         if not self.kind:
-            raise OutputError(f"cannot tell the format of {os.fspath(path)!r}: name it .csv, .jsonl or .parquet")
+            raise OutputError(f"cannot infer the format of {os.fspath(path)!r}: use a name ending in .csv, .jsonl or .parquet")
         self._target = Target(path, inputs)
         self._file: _Text | _Parquet | None = None
 
