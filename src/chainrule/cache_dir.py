@@ -15,7 +15,7 @@ def cache_folder() -> Path:
     try:
         return Path(named).expanduser() if named else _platform()
     except RuntimeError as error:  # this user, or the one named, has no home
-        cause = f"CHAINRULE_CACHE={named} names no folder" if named else "there is no home folder for the cache"
+        cause = f"CHAINRULE_CACHE={named} does not name a folder" if named else "there is no home folder for the cache"
         reason = str(error).rstrip(".")
         raise ModelError(f"{cause} ({reason[:1].lower()}{reason[1:]}); set CHAINRULE_CACHE to a folder to write to") from error
 

@@ -81,16 +81,16 @@ def edit(file: Path, **values: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "match"),
     [
-        ("pytorch_model.bin", r"'pytorch_model.bin' as weights, and only \.safetensors"),
-        ("../outside/model.safetensors", "no plain name"),
-        ("/dev/zero", "no plain name"),
-        ("C:model.safetensors", "no plain name"),
+        ("pytorch_model.bin", r"'pytorch_model.bin' as weights, but only \.safetensors"),
+        ("../outside/model.safetensors", "not a plain file name"),
+        ("/dev/zero", "not a plain file name"),
+        ("C:model.safetensors", "not a plain file name"),
         ("..", r"only \.safetensors"),
         ("", r"only \.safetensors"),
         (None, "names None as a file"),
         (7, "names 7 as a file"),
-        (["model.safetensors"], "no plain name"),
-        ("a\0b.safetensors", r"1 of its 4 files of weights are missing .*x00b"),
+        (["model.safetensors"], "not a plain file name"),
+        ("a\0b.safetensors", r"1 of its 4 weight files are missing, such as .*x00b"),
     ],
 )
 def test_an_index_names_safetensors_of_its_folder_and_nothing_else(shards: Path, root: Path, name: Any, match: str):
@@ -105,7 +105,7 @@ def test_an_index_names_safetensors_of_its_folder_and_nothing_else(shards: Path,
 @pytest.mark.parametrize("name", ["../outside/model.safetensors", "adapter_model.bin", "/dev/zero", 3, "", []])
 def test_a_config_names_safetensors_of_its_folder_and_nothing_else(whole: Path, name: Any):
     edit(whole / "config.json", transformers_weights=name)
-    refused(whole, r"no plain name|only \.safetensors")
+    refused(whole, r"not a plain file name|only \.safetensors")
 
 
 def test_weights_under_a_name_that_the_config_gives(whole: Path):
@@ -118,8 +118,8 @@ def test_weights_under_a_name_that_the_config_gives(whole: Path):
 @pytest.mark.parametrize(
     ("values", "match"),
     [
-        ({"configuration_files": ["config.4.0.0.json"]}, "asks for configuration_files"),
-        ({"fusion_config": {"patch_embeddings": True}}, "asks for fusion_config"),
+        ({"configuration_files": ["config.4.0.0.json"]}, "sets configuration_files"),
+        ({"fusion_config": {"patch_embeddings": True}}, "sets fusion_config"),
         ({"attn_implementation": "kernels-community/flash-attn2"}, "code from the hub"),
         ({"_attn_implementation": {"text_config": "owner/name"}}, "code from the hub"),
         ({"text_config": {"attn_implementation": "owner/name"}}, "code from the hub"),
@@ -135,7 +135,7 @@ def test_what_has_transformers_read_or_run_something_else(whole: Path, values: d
 def test_a_tokenizer_that_names_a_file_elsewhere(whole: Path, root: Path, key: str, monkeypatch: pytest.MonkeyPatch):
     name = str(root / "outside" / "tokenizer.json")
     edit(whole / "tokenizer_config.json", **{key: {"model_file": name} if key == "sp_model_kwargs" else name})
-    refused(whole, "tokenizer_config.json names .* a file outside of the folder")
+    refused(whole, "tokenizer_config.json names .* a file outside the folder")
     monkeypatch.chdir(root / "outside")
     edit(whole / "tokenizer_config.json", **{key: {"model_file": "config.json"} if key == "sp_model_kwargs" else "config.json"})
     refused(whole, "tokenizer_config.json names 'config.json'")
@@ -154,14 +154,14 @@ def test_symbols_of_a_tokenizer_that_name_a_file_elsewhere(whole: Path, root: Pa
 
 def test_versions_of_a_tokenizer_that_lie_elsewhere(whole: Path):
     edit(whole / "tokenizer_config.json", fast_tokenizer_files=["../outside/tokenizer.4.0.0.json"])
-    refused(whole, "no plain name")
+    refused(whole, "not a plain file name")
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json", "anything"])
 def test_a_pipe_is_not_waited_for(whole: Path, name: str):
     (whole / name).unlink(missing_ok=True)
     os.mkfifo(whole / name)
-    refused(whole, f"{name} is a device or pipe, and no file")
+    refused(whole, f"{name} is a device or pipe, not a file")
 
 
 def test_a_link_to_a_device(whole: Path):
@@ -212,7 +212,7 @@ def test_an_adapter(whole: Path, alone: bool):
 
 def test_an_adapter_of_nobody_knows_what_beside_weights(whole: Path):
     (whole / "adapter_config.json").write_text("[")
-    refused(whole, r"holds an adapter \(adapter_config.json\)")
+    refused(whole, r"contains an adapter \(adapter_config.json\)")
 
 
 def test_a_pointer_in_place_of_a_tokenizer(whole: Path):
@@ -221,7 +221,7 @@ def test_a_pointer_in_place_of_a_tokenizer(whole: Path):
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer_config.json"])
-@pytest.mark.parametrize(("content", "match"), [(POINTER, "git-lfs pointer.*git lfs pull"), (b"", "is empty; fetch")])
+@pytest.mark.parametrize(("content", "match"), [(POINTER, "git-lfs pointer.*git lfs pull"), (b"", "is empty; download")])
 def test_a_pointer_or_nothing_in_place_of_a_file(whole: Path, name: str, content: bytes, match: str):
     (whole / name).write_bytes(content)
     refused(whole, f"cannot load .*: {name} is .*{match.split(' ', 1)[1] if match.startswith('is ') else match}")
@@ -230,7 +230,7 @@ def test_a_pointer_or_nothing_in_place_of_a_file(whole: Path, name: str, content
 def test_missing_shards_are_counted_and_named(shards: Path):
     for number in (1, 3):
         (shards / f"model-0000{number}-of-00004.safetensors").unlink()
-    refused(shards, r"2 of its 4 files of weights are missing \('model-00001-of-00004.safetensors' for one\)")
+    refused(shards, r"2 of its 4 weight files are missing, such as 'model-00001-of-00004.safetensors'")
 
 
 def test_shards_without_an_index(shards: Path):
@@ -241,14 +241,14 @@ def test_shards_without_an_index(shards: Path):
 @pytest.mark.parametrize("text", ["[]", "{}", '{"weight_map": {}}', '{"weight_map": ["model.safetensors"]}', "{", "[" * 10**5])
 def test_an_index_that_is_none(shards: Path, text: str):
     (shards / INDEX).write_text(text)
-    refused(shards, f"{INDEX} (has no weight_map|holds no JSON object|is no JSON)")
+    refused(shards, f"{INDEX} (has no weight_map|is not a JSON object|is not valid JSON)")
 
 
 @pytest.mark.parametrize("keep", [4, 100, 5000, -1])
 def test_weights_cut_short(whole: Path, keep: int):
     file = whole / "model.safetensors"
     file.write_bytes(file.read_bytes()[:keep])
-    refused(whole, r"model.safetensors is damaged or cut short \(.*; fetch the checkpoint again")
+    refused(whole, r"model.safetensors is damaged or truncated \(.*; download the checkpoint again")
 
 
 # What may be asked for
@@ -286,7 +286,7 @@ def test_weights_cut_short(whole: Path, keep: int):
 def test_numbers_that_no_model_has(whole: Path, values: dict[str, Any]):
     edit(whole / "config.json", **values)
     began = time.monotonic()
-    refused(whole, "config|shape|NaN|whole language model|divi|no model")
+    refused(whole, "config|shape|NaN|whole language model|divi|not a model")
     assert time.monotonic() - began < 10
 
 
@@ -337,10 +337,10 @@ def test_layers_that_share_their_weights(tmp_path: Path):
     ("at", "form", "value", "match"),
     [
         (0, "<I", 7, "begins with"),
-        (4, "<I", 99, "GGUF of version 99"),
-        (8, "<Q", 1 << 60, "speaks of 1,152,921,504,606,846,976 entries"),
-        (16, "<Q", 1 << 60, "speaks of 1,152,921,504,606,846,976 entries"),
-        (24, "<Q", 1 << 60, "speaks of 1,152,921,504,606,846,976 entries"),  # the length of the first key
+        (4, "<I", 99, "GGUF version 99"),
+        (8, "<Q", 1 << 60, "declares 1,152,921,504,606,846,976 entries"),
+        (16, "<Q", 1 << 60, "declares 1,152,921,504,606,846,976 entries"),
+        (24, "<Q", 1 << 60, "declares 1,152,921,504,606,846,976 entries"),  # the length of the first key
     ],
 )
 def test_a_gguf_header_that_speaks_of_more_than_there_is(gguf: Path, at: int, form: str, value: int, match: str):
@@ -355,14 +355,14 @@ def test_a_gguf_tensor_of_more_than_there_is(gguf: Path):
     name = b"token_embd.weight"
     struct.pack_into("<Q", data, data.index(name) + len(name) + 4, 1 << 40)
     gguf.write_bytes(data)
-    refused(gguf, "its header speaks of .* damaged or cut short")
+    refused(gguf, "its header declares .* damaged or truncated")
 
 
 def test_a_gguf_file_that_is_cut_short(gguf: Path):
     data = gguf.read_bytes()
     for keep in (3, 10, 30, 500, len(data) // 2, len(data) - 1000):
         gguf.write_bytes(data[:keep])
-        refused(gguf, "damaged or cut short")
+        refused(gguf, "damaged or truncated")
 
 
 @pytest.mark.parametrize(("content", "match"), [(POINTER, "git-lfs pointer"), (b"", "is empty")])
@@ -379,7 +379,9 @@ def test_a_gguf_network_that_its_tensors_cannot_fill(gguf: Path, key: str, value
     gguf.write_bytes(data)
     refused(
         gguf,
-        f"its config says llama.{key} = {value}, and with its weights 2 is the most" if value == 255 else "its config asks",
+        f"its config says llama.{key} = {value}, but with its weights it can be 2 at most"
+        if value == 255
+        else "its config asks",
     )
 
 
@@ -415,14 +417,14 @@ def test_a_model_in_the_cache_of_the_hub(hub: Callable[[str, str], Path], root: 
 def test_a_model_of_the_hub_is_looked_through_like_any_other(hub: Callable[[str, str], Path]):
     folder = hub("owner/name", "shards")
     (folder / "model-00002-of-00004.safetensors").unlink()
-    refused("owner/name", r"cannot load owner/name: 1 of its 4 files of weights are missing \('model-00002")
+    refused("owner/name", r"cannot load owner/name: 1 of its 4 weight files are missing, such as 'model-00002")
     index = json.loads((folder / INDEX).read_text())
     (folder / INDEX).unlink()
     (folder / INDEX).write_text(json.dumps(index | {"weight_map": {"x": "../../../../outside/model.safetensors"}}))
-    refused("owner/name", "cannot load owner/name: .*no plain name")
+    refused("owner/name", "cannot load owner/name: .*not a plain file name")
     (folder / "adapter_config.json").write_text("{}")
     (folder / "config.json").unlink()
-    refused("owner/name", "cannot load owner/name: it holds an adapter")
+    refused("owner/name", "cannot load owner/name: it contains an adapter")
 
 
 def test_of_the_hub_only_the_weights_that_are_used_are_fetched(monkeypatch: pytest.MonkeyPatch, root: Path):

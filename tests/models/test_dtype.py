@@ -69,7 +69,7 @@ def test_others_are_taken_as_they_are(cpu: Cpu, dtype: str):
 
 
 def test_what_is_no_dtype():
-    with pytest.raises(ModelError, match="dtype 'int8' is none of float32, bfloat16, float16, float64, auto"):
+    with pytest.raises(ModelError, match="dtype 'int8' is not one of float32, bfloat16, float16, float64, auto"):
         choose_dtype("int8", "cpu")
 
 

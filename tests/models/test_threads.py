@@ -136,7 +136,7 @@ def test_what_is_asked_for_counts_before_all_else(machine: Machine, torch_has, m
 @pytest.mark.parametrize("wrong", [0, -1, 2.0, "2", True, float("nan")])
 def test_what_is_no_number_of_threads(machine: Machine, torch_has, wrong: Any):
     root, threads = machine(4), torch_has(4)
-    with pytest.raises(ModelError, match=r"threads must be a whole number, 1 or more, not .*; leave it out .*\(4\)"):
+    with pytest.raises(ModelError, match=r"threads must be a whole number, 1 or more, not .*; omit it .*\(4\)"):
         choose(wrong, root)
     assert threads == [4]
 

@@ -68,7 +68,7 @@ def _weights(folder: Path, names: list[str]) -> list[Path]:
     if missing == [_WHOLE]:
         _refuse_weightless(names)
     if missing:
-        raise ValueError(f"{len(missing)} of its {len(files)} files of weights are missing ({missing[0]!r} for one); {AGAIN}")
+        raise ValueError(f"{len(missing)} of its {len(files)} weight files are missing, such as {missing[0]!r}; {AGAIN}")
     return [folder / name for name in files]
 
 
@@ -81,7 +81,7 @@ def _names(folder: Path) -> list[str]:
         except OSError:  # a dangling or circular link
             continue
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-            raise ValueError(f"{entry.name} is a device or pipe, and no file")
+            raise ValueError(f"{entry.name} is a device or pipe, not a file")
     return [entry.name for entry in entries]
 
 
@@ -94,7 +94,7 @@ def _config(folder: Path) -> dict[str, Any]:
     names = os.listdir(folder)
     _refuse_adapter(folder, names)
     if "config.json" not in names:
-        raise ValueError("it holds no config.json, so it is no model folder of transformers")
+        raise ValueError("it has no config.json, so it is not a transformers model folder")
     return _object(folder / "config.json")
 
 
@@ -107,20 +107,20 @@ def _refuse_adapter(folder: Path, names: list[str]) -> None:
     with suppress(ValueError, OSError, KeyError):  # an unreadable config still means an adapter
         of = f" of the base model {_object(folder / 'adapter_config.json')['base_model_name_or_path']!r:.80}"
     raise ValueError(
-        f"it holds an adapter{of} ({', '.join(sorted(found))}), and chainrule scores whole models; merge it into its "
-        "base model (in peft: merge_and_unload(), then save_pretrained()), or move it away"
+        f"it contains an adapter{of} ({', '.join(sorted(found))}), but chainrule scores whole models; merge it into its "
+        "base model (in peft: merge_and_unload(), then save_pretrained()), or remove it"
     )
 
 
 def _refuse_weightless(names: list[str]) -> None:
     if parts := [name for name in names if name.endswith(".safetensors")]:
-        raise ValueError(f"it holds {parts[0]}, but neither {_WHOLE} nor {_INDEX}; {AGAIN}")
+        raise ValueError(f"it contains {parts[0]}, but neither {_WHOLE} nor {_INDEX}; {AGAIN}")
     if pickles := [name for name in names if name.endswith(_PICKLES)]:
         raise ValueError(
-            f"it holds its weights as pickle ({pickles[0]}), which can run code when it is read; "
-            "convert it to safetensors first (save_pretrained does that)"
+            f"its weights are pickled ({pickles[0]}), and loading a pickle can run code; "
+            "convert them to safetensors first (save_pretrained does that)"
         )
-    raise ValueError(f"it holds no weights (*.safetensors); {AGAIN}")
+    raise ValueError(f"it has no weights (*.safetensors); {AGAIN}")
 
 
 def _object(file: Path) -> dict[str, Any]:
@@ -129,23 +129,23 @@ def _object(file: Path) -> dict[str, Any]:
     try:
         value = json.loads(file.read_text("utf-8"))
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{file.name} is no JSON ({error}); {AGAIN}") from error
+        raise ValueError(f"{file.name} is not valid JSON ({error}); {AGAIN}") from error
     if not isinstance(value, dict):
-        raise ValueError(f"{file.name} holds no JSON object but a {type(value).__name__}; {AGAIN}")
+        raise ValueError(f"{file.name} is not a JSON object but a {type(value).__name__}; {AGAIN}")
     return value
 
 
 def _plain(name: Any) -> str:
     """The name, if it is a plain file name on every system. Raises ValueError otherwise."""
     if not isinstance(name, str) or PureWindowsPath(name).name != name:
-        raise ValueError(f"it names {name!r:.80} as a file of the checkpoint, which is no plain name; nothing else is opened")
+        raise ValueError(f"it names {name!r:.80} as a file of the checkpoint, which is not a plain file name")
     return name
 
 
 def _safetensors(name: Any) -> str:
     if not _plain(name).endswith(".safetensors"):
         raise ValueError(
-            f"it names {name!r:.80} as weights, and only .safetensors files are read; convert it (save_pretrained does that)"
+            f"it names {name!r:.80} as weights, but only .safetensors files are read; convert it (save_pretrained does that)"
         )
     return name
 
@@ -154,7 +154,7 @@ def _shards(index: Path) -> list[str]:
     """The files named in an index."""
     named = _object(index).get("weight_map")
     if not isinstance(named, dict) or not named:
-        raise ValueError(f"{index.name} has no weight_map that names the files of weights; {AGAIN}")
+        raise ValueError(f"{index.name} has no weight_map with the names of the weight files; {AGAIN}")
     return sorted({_safetensors(name) for name in named.values()})
 
 
@@ -167,7 +167,7 @@ def _tensors(files: list[Path]) -> dict[str, Any]:
             opened = safe_open(file, "pt", backend="pread" if os.name == "nt" else "mmap")
             tensors |= {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118  (not a dictionary)
         except SafetensorError as error:
-            raise ValueError(f"{file.name} is damaged or cut short ({error}); {AGAIN}") from error
+            raise ValueError(f"{file.name} is damaged or truncated ({error}); {AGAIN}") from error
     return tensors
 
 
@@ -181,16 +181,16 @@ def _check_config(config: dict[str, Any]) -> None:
             continue
         for key in ("configuration_files", "fusion_config"):  # another config; classes to patch process-wide
             if each.get(key):
-                raise ValueError(f"its config.json asks for {key}, which chainrule does not follow; remove that key")
+                raise ValueError(f"its config.json sets {key}, which chainrule does not support; remove that key")
         for key in _OWN_ATTENTION:  # "owner/name" is code from the hub
             if "/" in str(each.get(key)):
                 raise ValueError(
-                    f"its config.json asks for {key} {each[key]!r:.80}, which is code from the hub; remove that key"
+                    f"its config.json sets {key} to {each[key]!r:.80}, which is code from the hub; remove that key"
                 )
         for key in _OWN_EXPERTS:  # all other values are fetched from the hub
             if each.get(key) not in _EXPERTS:
                 raise ValueError(
-                    f"its config.json asks for {key} {each[key]!r:.80}, which may be code from the hub; remove that key"
+                    f"its config.json sets {key} to {each[key]!r:.80}, which may be code from the hub; remove that key"
                 )
 
 
@@ -218,7 +218,7 @@ def _check_settings(folder: Path, file: str) -> None:
         elif key == "fast_tokenizer_files":
             _plain(value)
         elif any(part in key for part in ("file", "vocab", "merges", "path", "dic")) and _lies_elsewhere(value, folder):
-            raise ValueError(f"its {file} names {value!r:.80} as {key}, a file outside of the folder; remove that key")
+            raise ValueError(f"its {file} names {value!r:.80} as {key}, a file outside the folder; remove that key")
 
 
 def _lies_elsewhere(name: str, folder: Path) -> bool:

@@ -15,7 +15,7 @@ from torch.nn.modules import module
 
 from chainrule.errors import ChainruleError, ModelError
 
-AGAIN = "fetch the checkpoint again"
+AGAIN = "download the checkpoint again"
 _MOST = 1 << 26  # no size, count or number of positions of a model is larger
 _PADDED = re.compile(r"^(mamba_)?chunk_size$|attn_chunk_length$")  # texts are padded to it, and it is squared
 _LAYERS = re.compile(r"layer")
@@ -51,18 +51,18 @@ def explain(error: BaseException) -> str:
     """A one-line description of an error raised by transformers."""
     text = str(error)
     if "trust_remote_code" in text or "custom code" in text:
-        return "it needs code that comes with the checkpoint, and chainrule never runs such code"
+        return "it needs code from the checkpoint, but chainrule never runs such code"
     if isinstance(error, MemoryError) or "can't allocate memory" in text:
         return "there is not enough memory for it"
     if "ignore_mismatched_sizes" in text:
-        return f"its weights have other shapes than its config says; {AGAIN}"
+        return f"its weights do not have the shapes in its config; {AGAIN}"
     if "not a valid JSON file" in text:  # of a .gguf file only: config.json is already parsed
-        return f"its header holds text that is no UTF-8; {AGAIN}"
+        return f"its header contains text that is not UTF-8; {AGAIN}"
     if type(error).__name__.startswith("StrictDataclass"):
         return f"its config is damaged ({first_line(error.__cause__ or error)}); {AGAIN}"
     if isinstance(error, (OSError, ValueError, ImportError, RuntimeError)) and not isinstance(error, RecursionError):
         return first_line(error)
-    return f"it is damaged, or no model that transformers knows ({type(error).__name__}: {first_line(error)})"
+    return f"it is damaged, or not a model that transformers supports ({type(error).__name__}: {first_line(error)})"
 
 
 def first_line(error: BaseException) -> str:
@@ -77,9 +77,9 @@ def check_file(file: Path) -> None:
     Links are allowed: weights are linked from shared disks, and the hub's cache consists of links. A FIFO would block.
     """
     if not file.exists():
-        raise ValueError(f"{file.name} {'is a link to nothing' if file.is_symlink() else 'is missing'}; {AGAIN}")
+        raise ValueError(f"{file.name} {'is a dangling link' if file.is_symlink() else 'is missing'}; {AGAIN}")
     if not file.is_file():
-        raise ValueError(f"{file.name} is a device, pipe or folder, and no file")
+        raise ValueError(f"{file.name} is a device, pipe or folder, not a file")
     check_pointer(file)
     if not file.stat().st_size:
         raise ValueError(f"{file.name} is empty; {AGAIN}")
@@ -104,7 +104,7 @@ def check_numbers(config: Mapping[str, Any], extent: Extent) -> None:
         elif isinstance(value, list):
             values.extend((key, inner) for inner in value)
         elif isinstance(value, int) and value > (most := _most(key, extent)):
-            raise ValueError(f"its config says {key} = {value}, and with its weights {most:,} is the most; {AGAIN}")
+            raise ValueError(f"its config says {key} = {value}, but with its weights it can be {most:,} at most; {AGAIN}")
 
 
 def _most(key: str, extent: Extent) -> float:

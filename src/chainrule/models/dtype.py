@@ -23,7 +23,7 @@ def choose_dtype(dtype: str, device: str) -> tuple[str, str]:
     float32, so an explicit "bfloat16" gives a warning. Raises ModelError for an unknown dtype.
     """
     if dtype not in (*DTYPES, "auto"):
-        raise ModelError(f"dtype {dtype!r} is none of {', '.join(DTYPES)}, auto")
+        raise ModelError(f"dtype {dtype!r} is not one of {', '.join(DTYPES)}, auto")
     if dtype not in ("auto", "bfloat16"):
         return dtype, f"{dtype}, as given"
     has, why = bfloat16_arithmetic(device)
@@ -31,7 +31,7 @@ def choose_dtype(dtype: str, device: str) -> tuple[str, str]:
         return ("bfloat16", f"bfloat16, because {why}") if has else ("float32", f"float32, because {why}")
     if not has:
         warnings.warn(
-            f"dtype='bfloat16' is slow here, because {why}: float32 is faster, and more exact (dtype='auto' chooses)",
+            f"dtype='bfloat16' is slow here, because {why}: float32 is faster and more precise (dtype='auto' chooses)",
             stacklevel=outside(),
         )
     return "bfloat16", "bfloat16, as given" if has else f"bfloat16, as given, although {why}"
@@ -57,7 +57,7 @@ def _of_cpu() -> tuple[bool, str]:
     if not found:
         return False, "this CPU has no bfloat16 arithmetic (neither AVX512-BF16 nor AMX-BF16 nor Arm's BF16)"
     if not torch.backends.mkldnn.is_available():
-        return False, f"this build of PyTorch makes no use of the CPU's bfloat16 arithmetic ({found[0]}): it has no oneDNN"
+        return False, f"this build of PyTorch does not use the CPU's bfloat16 arithmetic ({found[0]}): it has no oneDNN"
     return True, f"this CPU has bfloat16 arithmetic ({found[0]})"
 
 

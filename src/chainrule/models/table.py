@@ -83,7 +83,7 @@ class TableModel:
     def _key(self, context: Context) -> tuple[int, ...]:
         unknown = [token for token in context if token not in self._ids]
         if unknown:
-            raise ModelError(f"context {context!r} holds {unknown[0]!r}, which is not in the vocabulary {self.vocabulary}")
+            raise ModelError(f"context {context!r} contains {unknown[0]!r}, which is not in the vocabulary {self.vocabulary}")
         return tuple(self._ids[token] for token in context)
 
     def _lookup(self, context: list[int]) -> np.ndarray:
@@ -99,16 +99,16 @@ class TableModel:
 def _row(context: Context, numbers: Sequence[float], size: int, probabilities: bool | None) -> np.ndarray:
     row = np.asarray(numbers, np.float64)
     if row.shape != (size,) or np.isnan(row).any():
-        raise ModelError(f"the row for context {context!r} must hold {size} numbers, not {list(numbers)}")
+        raise ModelError(f"the row for context {context!r} must have {size} numbers, not {list(numbers)}")
     sums_to_1 = bool((row >= 0).all()) and abs(row.sum() - 1) <= 1e-9
     if probabilities is None and sums_to_1:
         raise ModelError(
-            f"the row for context {context!r}, {list(numbers)}, sums to 1: say whether these are probabilities "
+            f"the row for context {context!r}, {list(numbers)}, sums to 1: state whether these are probabilities "
             "(probabilities=True) or logits (probabilities=False)"
         )
     if not probabilities:
         return row
     if not sums_to_1:
-        raise ModelError(f"the row for context {context!r} must hold probabilities that sum to 1, not to {float(row.sum())!r}")
+        raise ModelError(f"the row for context {context!r} must be probabilities that sum to 1, not to {float(row.sum())!r}")
     with np.errstate(divide="ignore"):
         return np.log(row)

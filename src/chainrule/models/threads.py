@@ -33,7 +33,7 @@ def choose(requested: int | None = None, root: Path = ROOT) -> int:
     if requested is not None:
         if not is_whole(requested, 1):
             raise ModelError(
-                f"threads must be a whole number, 1 or more, not {requested!r}; leave it out for one a core ({available(root)})"
+                f"threads must be a whole number, 1 or more, not {requested!r}; omit it for one per core ({available(root)})"
             )
         torch.set_num_threads(int(requested))
     elif not _chosen and torch.get_num_threads() in _defaults(root):
