@@ -1,4 +1,4 @@
-"""Rows of files: nothing is altered, what cannot be used is named, and columns that nobody needs do no harm."""
+"""Rows of files: cells are unchanged, unusable rows are reported, and unused columns are ignored."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from chainrule.files.reading import Layout, read_rows
 
 @pytest.fixture
 def rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """The rows of a file of these bytes: their cells, or why there are none."""
+    """A function that reads a file of these bytes: the cells of each row, or its problem."""
     monkeypatch.chdir(tmp_path)
 
     def read(name: str, raw: bytes | None, *columns: str, **layout: str) -> list:
@@ -62,14 +62,14 @@ def test_utf_16(rows):
         rows("a.txt", raw + b"\0", encoding="utf-16")
 
 
-def test_cells_of_csv_stay_as_they_are(rows):
+def test_cells_of_csv_are_unchanged(rows):
     long = "z" * 300_000
     raw = f'text,id\r\n"a\r\nb",1\r\n"say ""c""\n\rd",2\n{long},3\n\n" e ",4'.encode()
     assert rows("a.csv", raw) == ["a\r\nb", 'say "c"\n\rd', long, None, " e "]
-    assert csv.field_size_limit() == 131_072  # other readers of the process have their own
+    assert csv.field_size_limit() == 131_072  # the limit for other readers is unchanged
 
 
-def test_bad_rows_of_csv_are_named(rows):
+def test_bad_rows_of_csv_are_reported(rows):
     assert rows("a.csv", b'text,id\n"a\nb",1\nc,2,3\nd\n\xff,4\ne,\xff\n') == [
         "a\nb",
         'row 2 of a.csv (line 4) has 3 cells, but the header has 2; quote cells that contain commas ("a, b")',
@@ -91,13 +91,13 @@ def test_bad_rows_of_csv_are_named(rows):
         (b'text\na\n"b\nc\n', "line 3 of a.csv is not valid CSV: unexpected end of data"),
     ],
 )
-def test_what_is_no_csv(rows, raw, says):
+def test_invalid_csv(rows, raw, says):
     with pytest.raises(InputError) as raised:
         rows("a.csv", raw)
     assert str(raised.value).startswith(says)
 
 
-def test_quotes_of_tsv_mean_what_is_said(rows):
+def test_quotes_of_tsv_follow_the_option(rows):
     raw = b'text\tid\na "b" c\t1\n"d"\t2\n'
     with pytest.raises(InputError, match=r'line 3 of a.tsv: a cell begins with a quote, "d", .*--quotes text .*--quotes csv'):
         rows("a.tsv", raw)
@@ -194,7 +194,7 @@ def test_columnar_files(rows, kind):
         rows(name, None)
 
 
-def test_forms_by_name_and_as_said(rows):
+def test_formats_by_name_and_by_option(rows):
     assert rows("a.dat", b"text\na\n", form="csv") == ["a"]
     with pytest.raises(
         InputError, match=r"cannot infer the format of a.dat: use --format text \(one text per line\), csv, tsv"
@@ -207,8 +207,8 @@ def test_forms_by_name_and_as_said(rows):
             rows(name, None)
 
 
-def test_in_any_thread(rows, tmp_path):
-    """Cells longer than the csv module's own limit, in several threads at once."""
+def test_concurrent_readers(rows, tmp_path):
+    """Cells longer than the limit of the csv module, in several threads at once."""
     Path("a.csv").write_text("text\n" + f"{'z' * 200_000}\n" * 20)
     found: list[int] = []
     threads = [threading.Thread(target=lambda: found.append(len(rows("a.csv", None)))) for _ in range(4)]
@@ -222,7 +222,7 @@ def test_in_any_thread(rows, tmp_path):
 
 
 def test_damaged_files_are_refused_in_one_line():
-    """The same trial, ten times as large: benchmarks/damaged_files.py."""
+    """A short form of benchmarks/damaged_files.py, which runs ten times as many cases."""
     found = damaged_files.trial(30)
     assert {name: count["failures"] for name, count in found.items()} == dict.fromkeys(damaged_files.samples(), 0)
     for name, whole in damaged_files.samples().items():
