@@ -136,14 +136,14 @@ def clear_leftovers(folder: Path, prefix: str) -> None:
 
 
 def _clear(path: Path, prefix: str) -> None:
-    found = path.lstat()
-    if not _own(found) or not (stat.S_ISDIR(found.st_mode) or stat.S_ISREG(found.st_mode)):
+    info = path.lstat()
+    if not _is_own(info) or not (stat.S_ISDIR(info.st_mode) or stat.S_ISREG(info.st_mode)):
         return
-    folder = stat.S_ISDIR(found.st_mode)
+    folder = stat.S_ISDIR(info.st_mode)
     lock = path / _LOCK if folder else path
     with _opened(lock, os.O_CREAT if folder else 0) as opened:
         locked = _locked(opened, lock)
-        if locked is False or (locked is None and time.time() - found.st_mtime < DAY):
+        if locked is False or (locked is None and time.time() - info.st_mtime < DAY):
             return
         if fcntl is None:
             opened.close()  # Windows removes no open file
@@ -154,9 +154,9 @@ def _clear(path: Path, prefix: str) -> None:
             path.unlink()
 
 
-def _own(found: os.stat_result) -> bool:
+def _is_own(info: os.stat_result) -> bool:
     """Whether the file belongs to this user."""
-    return not hasattr(os, "geteuid") or found.st_uid == os.geteuid()
+    return not hasattr(os, "geteuid") or info.st_uid == os.geteuid()
 
 
 def _locked(opened: BinaryIO, path: Path) -> bool | None:

@@ -59,8 +59,8 @@ def _damage(file: str, kind: str) -> Iterator[None]:
     except (ChainruleError, GeneratorExit):
         raise
     except Exception as error:
-        said = next(iter(str(error).splitlines()), "") or type(error).__name__
-        raise InputError(f"cannot read {name_of(file)}: it is not {kind}, or it is damaged ({said[:200]})") from None
+        message = next(iter(str(error).splitlines()), "") or type(error).__name__
+        raise InputError(f"cannot read {name_of(file)}: it is not {kind}, or it is damaged ({message[:200]})") from None
 
 
 def _check_names(names: list[str], columns: tuple[str, ...], file: str) -> None:
@@ -73,8 +73,8 @@ def _check_names(names: list[str], columns: tuple[str, ...], file: str) -> None:
 def _rows(batches: Any, columns: tuple[str, ...], file: str) -> Iterator[Row]:
     number = 0
     for batch in batches:
-        each = [_bytes(batch.column(batch.schema.names.index(column)), column, file) for column in columns]
-        for cells in zip(*each, strict=True):
+        cells_by_column = [_bytes(batch.column(batch.schema.names.index(column)), column, file) for column in columns]
+        for cells in zip(*cells_by_column, strict=True):
             number += 1
             yield _row(f"row {number} of {name_of(file)}", columns, cells)
 
@@ -98,8 +98,8 @@ def _bytes(array: pyarrow.Array, column: str, file: str) -> list[bytes | None]:
         return [None] * len(array)
     if isinstance(array, pyarrow.DictionaryArray):
         array.indices.validate(full=True)
-        each = _bytes(array.dictionary, column, file)
-        return [None if i is None else _at(each, i) for i in array.indices.to_pylist()]
+        values = _bytes(array.dictionary, column, file)
+        return [None if i is None else _at(values, i) for i in array.indices.to_pylist()]
     if pyarrow.types.is_string(kind):
         raw = array.view(pyarrow.binary())
     elif pyarrow.types.is_large_string(kind):
@@ -112,7 +112,7 @@ def _bytes(array: pyarrow.Array, column: str, file: str) -> list[bytes | None]:
     return raw.to_pylist()
 
 
-def _at(each: list[bytes | None], i: int) -> bytes | None:
+def _at(values: list[bytes | None], i: int) -> bytes | None:
     if i < 0:
         raise IndexError(f"index {i} of a dictionary")
-    return each[i]
+    return values[i]

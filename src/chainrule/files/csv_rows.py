@@ -21,17 +21,19 @@ def csv_rows(file: str, columns: tuple[str, ...], encoding: str | None, delimite
         reader = _module().reader(lines, delimiter=delimiter, quoting=quoting, strict=True)
         rows = _checked(reader, name, kind, quotes)
         _, header = next(rows, (1, []))
-        places = _places(header, columns, name, kind)
+        indices = _column_indices(header, columns, name, kind)
         for number, (line, cells) in enumerate(rows, 1):
             where = f"row {number} of {name}"
             if not cells:  # a blank line
                 yield Row(where, (None,) * len(columns))
             elif len(cells) != len(header):
-                said = f"{where} (line {line}) has {len(cells)} cell{'s' * (len(cells) != 1)}, but the header has {len(header)}"
+                message = (
+                    f"{where} (line {line}) has {len(cells)} cell{'s' * (len(cells) != 1)}, but the header has {len(header)}"
+                )
                 remedy = 'quote cells that contain commas ("a, b")' if kind == "CSV" else "a tab within a cell splits it"
-                yield Row(where, problem=f"{said}; {remedy}")
+                yield Row(where, problem=f"{message}; {remedy}")
             else:
-                yield row_of(where, columns, [cells[i] for i in places], encoding)
+                yield row_of(where, columns, [cells[i] for i in indices], encoding)
 
 
 @cache
@@ -63,7 +65,7 @@ def _checked(reader: Any, name: str, kind: str, quotes: str | None) -> Iterator[
         raise InputError(f"line {line} of {name} is not valid {kind}: {error}{remedy}") from None
 
 
-def _places(header: list[str], columns: tuple[str, ...], name: str, kind: str) -> list[int]:
+def _column_indices(header: list[str], columns: tuple[str, ...], name: str, kind: str) -> list[int]:
     """The indices of the columns. Raises InputError."""
     if not header:
         raise InputError(f"line 1 of {name} is blank or missing: the first line of a {kind} names its columns")

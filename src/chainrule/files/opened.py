@@ -60,10 +60,10 @@ def reading(file: str) -> Iterator[None]:
     except EOFError:
         raise InputError(f"cannot read {name_of(file)} to its end: its compressed data is truncated") from None
     except (OSError, zlib.error) as error:
-        said = getattr(error, "strerror", None) or next(iter(str(error).splitlines()), type(error).__name__)
-        if "Truncated compressed" in said:
+        message = getattr(error, "strerror", None) or next(iter(str(error).splitlines()), type(error).__name__)
+        if "Truncated compressed" in message:
             raise InputError(f"cannot read {name_of(file)} to its end: its compressed data is truncated") from None
-        raise InputError(f"cannot read {name_of(file)}: {said}") from None
+        raise InputError(f"cannot read {name_of(file)}: {message}") from None
 
 
 def read_all(file: str) -> bytes:
@@ -121,8 +121,8 @@ def _check_head(stream: Any, file: str, encoding: str | None) -> None:
 def same_file(target: str, file: str) -> bool:
     """Whether the output file is the input file."""
     try:
-        there = os.stat(target)
-        read = os.fstat(sys.stdin.fileno()) if file == STDIN else os.stat(file)
+        output = os.stat(target)
+        source = os.fstat(sys.stdin.fileno()) if file == STDIN else os.stat(file)
     except (OSError, ValueError, AttributeError):  # one of them does not exist, or is not a real file
         return False
-    return os.path.samestat(there, read)
+    return os.path.samestat(output, source)

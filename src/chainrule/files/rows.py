@@ -33,9 +33,9 @@ def row_of(where: str, columns: tuple[str, ...], values: list[Any], encoding: st
     return Row(where, tuple(values))
 
 
-def no_column(column: str, there: Any) -> str:
+def no_column(column: str, columns: Any) -> str:
     """The message for a missing column."""
-    return f"there is no column {column!r}; the columns are: {shown(', '.join(map(str, there)))}"
+    return f"there is no column {column!r}; the columns are: {shown(', '.join(map(str, columns)))}"
 
 
 def shown(value: object) -> str:

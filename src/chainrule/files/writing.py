@@ -176,7 +176,7 @@ def _csv(rows: pyarrow.Table, header: bool) -> Iterator[str]:
     if header:
         writer.writerow(rows.column_names)
     for columns in _parts(rows):
-        writer.writerows(zip(*(_said(column, (list,), json_text) for column in columns), strict=True))
+        writer.writerows(zip(*(_convert(column, (list,), json_text) for column in columns), strict=True))
         yield "".join(lines)
         lines.clear()
     yield "".join(lines)  # the header of no rows
@@ -194,8 +194,8 @@ class _Lines:
 
 def _jsonl(rows: pyarrow.Table, header: bool) -> Iterator[str]:
     for columns in _parts(rows):  # of all that a table holds, only floats and lists of them can be infinite
-        each = zip(*(_said(column, (float, list), _strict) for column in columns), strict=True)
-        yield "".join(_ENCODE(dict(zip(rows.column_names, row, strict=True))) + "\n" for row in each)
+        values = zip(*(_convert(column, (float, list), _strict) for column in columns), strict=True)
+        yield "".join(_ENCODE(dict(zip(rows.column_names, row, strict=True))) + "\n" for row in values)
 
 
 _OPEN: dict[str, Callable[[str, Any], _Text | _Parquet]] = {
@@ -219,10 +219,10 @@ def _plain(column: Any) -> list[Any]:
     return column.to_numpy().tolist() if number and not column.null_count else column.to_pylist()
 
 
-def _said(column: list[Any], types: tuple[type, ...], say: Callable[[Any], Any]) -> list[Any]:
-    """The column with `say` applied to its values, if they are of one of these types."""
+def _convert(column: list[Any], types: tuple[type, ...], convert: Callable[[Any], Any]) -> list[Any]:
+    """The column with `convert` applied to its values, if they are of one of these types."""
     first = next((value for value in column if value is not None), None)
-    return [None if value is None else say(value) for value in column] if isinstance(first, types) else column
+    return [None if value is None else convert(value) for value in column] if isinstance(first, types) else column
 
 
 def _strict(value: Any) -> Any:

@@ -54,10 +54,10 @@ class Forest:
 
     def ancestors(self, node: int) -> Ints:
         """The context of `node`, root first: a slow walk up the parents, used as a reference."""
-        found = []
+        nodes = []
         while (node := int(self.parent_N[node])) >= 0:
-            found.append(node)
-        return np.array(found[::-1], np.int64)
+            nodes.append(node)
+        return np.array(nodes[::-1], np.int64)
 
 
 def offsets(length_S: Sequence[int] | Ints) -> Ints:
@@ -104,14 +104,14 @@ def _grow(symbol_T: NDArray[np.int32], offset_S1: Ints, rank_S: Ints, shared_S: 
     path_T = np.empty(len(symbol_T), np.int64)
     path_D = np.empty(int(length_S.max(initial=0)), np.int64)  # the current root-to-node path, by depth
     top = born = 0
-    for place, shared, length in zip(start_S.tolist(), shared_S.tolist(), length_S.tolist(), strict=True):
+    for start, shared, length in zip(start_S.tolist(), shared_S.tolist(), length_S.tolist(), strict=True):
         if length > shared:
             end_N[path_D[shared:top]] = born  # the nodes that leave the path here end here
             parent_N[born] = path_D[shared - 1] if shared else -1
             path_D[shared:length] = number_N[born : born + length - shared]
             born += length - shared
             top = length
-        path_T[place : place + length] = path_D[:length]
+        path_T[start : start + length] = path_D[:length]
     depth_N = ranges(shared_S, fresh_S)
     symbol_N = symbol_T[ranges(start_S + shared_S, fresh_S)].astype(np.int64)
     return Forest(symbol_N, depth_N, parent_N, end_N, path_T, offset_S1)

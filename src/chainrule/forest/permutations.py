@@ -75,13 +75,13 @@ def _resolve(order: Any, length: int, draw: np.random.Generator) -> list[Ints]:
 
 def _permutation(order: Sequence[int], length: int) -> Ints:
     try:
-        places = np.asarray(None if isinstance(order, bytes | bytearray | memoryview) else order)
+        positions = np.asarray(None if isinstance(order, bytes | bytearray | memoryview) else order)
     except (TypeError, ValueError):
-        places = np.zeros(0)
-    if places.ndim != 1 or places.dtype.kind not in "iu" or sorted(places.tolist()) != list(range(length)):
+        positions = np.zeros(0)
+    if positions.ndim != 1 or positions.dtype.kind not in "iu" or sorted(positions.tolist()) != list(range(length)):
         raise InputError(
             f"order {str(order)[:60]} is not a permutation of the {length} positions 0 … {length - 1} of the tokens to score"
             if length > 1
             else f"order {str(order)[:60]} does not fit a single token: its only order is (0,)"
         )
-    return places.astype(np.int64)
+    return positions.astype(np.int64)

@@ -56,11 +56,15 @@ class Far:
         """The part within a sliding window: from the first block that the first row of this block of depths can see."""
         base = self.start + len(self.place_K)
         start = max(self.start, (base - window + 1) // T * T)
-        here = self.depth_Q - base + 1 < window
-        if not here.any():
+        in_window = self.depth_Q - base + 1 < window
+        if not in_window.any():
             return None
         return replace(
-            self, row_Q=self.row_Q[here], depth_Q=self.depth_Q[here], place_K=self.place_K[start - self.start :], start=start
+            self,
+            row_Q=self.row_Q[in_window],
+            depth_Q=self.depth_Q[in_window],
+            place_K=self.place_K[start - self.start :],
+            start=start,
         )
 
     def visible(self, window: int) -> Bools:

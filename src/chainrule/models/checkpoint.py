@@ -56,10 +56,10 @@ def read(folder: Path, label: str) -> Checkpoint:
 
 def weight_names(folder: Path) -> list[str]:
     """The names of the weight files, whether they exist or not. Raises ValueError unless all are .safetensors in the folder."""
-    named = _config(folder).get("transformers_weights")  # replaces the usual names
-    if named is None:
-        named = next((name for name in (_WHOLE, _INDEX) if os.path.lexists(folder / name)), _WHOLE)
-    return _shards(folder / named) if _plain(named).endswith(".json") else [_safetensors(named)]
+    weights = _config(folder).get("transformers_weights")  # replaces the usual names
+    if weights is None:
+        weights = next((name for name in (_WHOLE, _INDEX) if os.path.lexists(folder / name)), _WHOLE)
+    return _shards(folder / weights) if _plain(weights).endswith(".json") else [_safetensors(weights)]
 
 
 def _weights(folder: Path, names: list[str]) -> list[Path]:
@@ -100,14 +100,14 @@ def _config(folder: Path) -> dict[str, Any]:
 
 def _refuse_adapter(folder: Path, names: list[str]) -> None:
     """Refuse adapters: whether one is applied to weights in the same folder would depend on the installed packages."""
-    found = [name for name in names if name == "adapter_config.json" or name.startswith("adapter_model.")]
-    if not found:
+    adapters = [name for name in names if name == "adapter_config.json" or name.startswith("adapter_model.")]
+    if not adapters:
         return
     of = ""
     with suppress(ValueError, OSError, KeyError):  # an unreadable config still means an adapter
         of = f" of the base model {_object(folder / 'adapter_config.json')['base_model_name_or_path']!r:.80}"
     raise ValueError(
-        f"it contains an adapter{of} ({', '.join(sorted(found))}), but chainrule scores whole models; merge it into its "
+        f"it contains an adapter{of} ({', '.join(sorted(adapters))}), but chainrule scores whole models; merge it into its "
         "base model (in peft: merge_and_unload(), then save_pretrained()), or remove it"
     )
 
@@ -152,10 +152,10 @@ def _safetensors(name: Any) -> str:
 
 def _shards(index: Path) -> list[str]:
     """The files named in an index."""
-    named = _object(index).get("weight_map")
-    if not isinstance(named, dict) or not named:
+    weight_map = _object(index).get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
         raise ValueError(f"{index.name} has no weight_map with the names of the weight files; {AGAIN}")
-    return sorted({_safetensors(name) for name in named.values()})
+    return sorted({_safetensors(name) for name in weight_map.values()})
 
 
 def _tensors(files: list[Path]) -> dict[str, Any]:
@@ -175,22 +175,22 @@ def _check_config(config: dict[str, Any]) -> None:
     """Refuse keys, at any depth, that make transformers read other files or patch its own classes."""
     configs: list[Any] = [config]
     while configs:
-        each = configs.pop()
-        configs.extend(each if isinstance(each, list) else each.values() if isinstance(each, dict) else ())
-        if not isinstance(each, dict):
+        node = configs.pop()
+        configs.extend(node if isinstance(node, list) else node.values() if isinstance(node, dict) else ())
+        if not isinstance(node, dict):
             continue
         for key in ("configuration_files", "fusion_config"):  # another config; classes to patch process-wide
-            if each.get(key):
+            if node.get(key):
                 raise ValueError(f"its config.json sets {key}, which chainrule does not support; remove that key")
         for key in _OWN_ATTENTION:  # "owner/name" is code from the hub
-            if "/" in str(each.get(key)):
+            if "/" in str(node.get(key)):
                 raise ValueError(
-                    f"its config.json sets {key} to {each[key]!r:.80}, which is code from the hub; remove that key"
+                    f"its config.json sets {key} to {node[key]!r:.80}, which is code from the hub; remove that key"
                 )
         for key in _OWN_EXPERTS:  # all other values are fetched from the hub
-            if each.get(key) not in _EXPERTS:
+            if node.get(key) not in _EXPERTS:
                 raise ValueError(
-                    f"its config.json sets {key} to {each[key]!r:.80}, which may be code from the hub; remove that key"
+                    f"its config.json sets {key} to {node[key]!r:.80}, which may be code from the hub; remove that key"
                 )
 
 

@@ -53,12 +53,12 @@ def bfloat16_arithmetic(device: str) -> tuple[bool, str]:
 
 
 def _of_cpu() -> tuple[bool, str]:
-    found = [name for name in _CPU_NAMES if name in cpu_capabilities()]
-    if not found:
+    names = [name for name in _CPU_NAMES if name in cpu_capabilities()]
+    if not names:
         return False, "this CPU has no bfloat16 arithmetic (neither AVX512-BF16 nor AMX-BF16 nor Arm's BF16)"
     if not torch.backends.mkldnn.is_available():
-        return False, f"this build of PyTorch does not use the CPU's bfloat16 arithmetic ({found[0]}): it has no oneDNN"
-    return True, f"this CPU has bfloat16 arithmetic ({found[0]})"
+        return False, f"this build of PyTorch does not use the CPU's bfloat16 arithmetic ({names[0]}): it has no oneDNN"
+    return True, f"this CPU has bfloat16 arithmetic ({names[0]})"
 
 
 def _of_cuda(device: str) -> tuple[bool, str]:

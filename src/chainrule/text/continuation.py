@@ -104,8 +104,8 @@ def _rests(
     shared = [context for context, count in Counter(contexts).items() if count > 1 and len(context) > _LONG]
     parsed = reading.context == "parse"
     plain = [parsed or symbol is None for symbol in tokenizer.symbols(shared)]
-    settled = {context: tokenizer.settled(context) for context, settles in zip(shared, plain, strict=True) if settles}
-    known = [settled.get(context, NOTHING) for context in contexts]
+    prefixes = {context: tokenizer.settled(context) for context, applies in zip(shared, plain, strict=True) if applies}
+    known = [prefixes.get(context, NOTHING) for context in contexts]
     for start in range(0, len(texts), _CHUNK):
         chunk = slice(start, start + _CHUNK)
         joined = [c[k.chars :] + text for c, text, k in zip(contexts[chunk], texts[chunk], known[chunk], strict=True)]

@@ -48,8 +48,8 @@ def resolve_frame(
 def _symbol(
     tokenizer: Tokenizes | None, config: Mapping[str, int | None], embeddings: int, model: str, kinds: tuple[str, ...]
 ) -> int:
-    found = [getattr(tokenizer, f"{kind}_id", None) for kind in kinds] + [config.get(kind) for kind in kinds]
-    for id in found:
+    candidates = [getattr(tokenizer, f"{kind}_id", None) for kind in kinds] + [config.get(kind) for kind in kinds]
+    for id in candidates:
         if isinstance(id, int) and 0 <= id < embeddings:
             return id
     names = " or ".join(f"{kind}_token" for kind in kinds)

@@ -60,7 +60,7 @@ def requests(
             f"there are {len(items)} texts and {len(contexts)} contexts; pass one context for all, or one for each text"
         )
     contexts = [None] * len(items) if contexts is None else [_context(context, i) for i, context in enumerate(contexts)]
-    made: list[Request | None] = [None] * len(items)
+    by_item: list[Request | None] = [None] * len(items)
     kinds: dict[str, list[int]] = {}
     for i, item in enumerate(items):
         kinds.setdefault(kind_of(item, i), []).append(i)
@@ -68,15 +68,15 @@ def requests(
         chosen = [items[i] for i in where]
         before = [contexts[i] for i in where]
         for i, request in zip(where, _MAKE[kind](chosen, before, tokenizer, reading, where), strict=True):
-            made[i] = request
-    done = [request for request in made if request is not None]
+            by_item[i] = request
+    batch = [request for request in by_item if request is not None]
     if tokenizer is not None:
-        _mark_symbols(done, tokenizer, reading)
-    if not _all_in_range(done, vocab_size):
-        for i, request in enumerate(done):
+        _mark_symbols(batch, tokenizer, reading)
+    if not _all_in_range(batch, vocab_size):
+        for i, request in enumerate(batch):
             _check_ids(request.ids, vocab_size, i, "token id")
             _check_ids(request.context_ids, vocab_size, i, "context token id")
-    return done
+    return batch
 
 
 def _context(context: Any, item: int) -> Any:
@@ -91,7 +91,7 @@ def _context(context: Any, item: int) -> Any:
 def _texts(
     items: list[str], contexts: list[Any], tokenizer: Tokenizes | None, reading: Reading, where: list[int]
 ) -> list[Request]:
-    tokenizer = _needed(tokenizer)
+    tokenizer = _require_tokenizer(tokenizer)
     both = list(zip(items, contexts, strict=True))
     for i, (text, context) in zip(where, both, strict=True):
         if not text:
@@ -104,19 +104,20 @@ def _texts(
         if context is not None:
             check_text(context, i)
     alone = iter(tokenizer.encode_batch([text for text, context in both if context is None], reading.text))
-    behind = [(context, text) for text, context in both if context is not None]
-    found = iter(after_batch(tokenizer, [c for c, _ in behind], [text for _, text in behind], reading))
-    made = [
-        Request(next(alone), text=text) if context is None else _behind(text, context, next(found)) for text, context in both
+    with_context = [(context, text) for text, context in both if context is not None]
+    continuations = iter(after_batch(tokenizer, [c for c, _ in with_context], [text for _, text in with_context], reading))
+    batch = [
+        Request(next(alone), text=text) if context is None else _continuation_request(text, context, next(continuations))
+        for text, context in both
     ]
-    for i, request in zip(where, made, strict=True):
+    for i, request in zip(where, batch, strict=True):
         if not len(request.ids):
             raise InputError(f"the text {request.text!r} has no tokens of its own, so there is nothing to score", i)
-    return made
+    return batch
 
 
-def _behind(text: str, context: str, found: Continuation) -> Request:
-    return Request(found.ids, found.context_ids, text, context, found.boundary)
+def _continuation_request(text: str, context: str, continuation: Continuation) -> Request:
+    return Request(continuation.ids, continuation.context_ids, text, context, continuation.boundary)
 
 
 def _pairs(
@@ -127,15 +128,15 @@ def _pairs(
             raise InputError("context= cannot be used with a pair of texts", i)
         for text in item:
             check_text(text, i)
-    made = [pair(_needed(tokenizer), *item, reading) for item in items]
+    encoded = [pair(_require_tokenizer(tokenizer), *item, reading) for item in items]
     texts = [f"{a} {b}" for a, b in items]
-    return [Request(p.ids, text=text, segments=p.segments, start_id=p.start_id) for p, text in zip(made, texts, strict=True)]
+    return [Request(p.ids, text=text, segments=p.segments, start_id=p.start_id) for p, text in zip(encoded, texts, strict=True)]
 
 
 def _given_ids(
     items: list[Any], contexts: list[Any], tokenizer: Tokenizes | None, reading: Reading, where: list[int]
 ) -> list[Request]:
-    made = []
+    batch = []
     for i, item, context in zip(where, items, contexts, strict=True):
         ids = as_ids(item, i)
         if not len(ids):
@@ -143,41 +144,41 @@ def _given_ids(
         text = context if isinstance(context, str) else None
         if text is not None:
             check_text(text, i)
-            context = _needed(tokenizer).encode_batch([text], reading.context)[0]
-        made.append(Request(ids, as_ids([] if context is None else context, i), context=text))
-    return made
+            context = _require_tokenizer(tokenizer).encode_batch([text], reading.context)[0]
+        batch.append(Request(ids, as_ids([] if context is None else context, i), context=text))
+    return batch
 
 
 _MAKE = {"text": _texts, "pair": _pairs, "ids": _given_ids}
 
 
-def _mark_symbols(made: list[Request], tokenizer: Tokenizes, reading: Reading) -> None:
+def _mark_symbols(batch: list[Request], tokenizer: Tokenizes, reading: Reading) -> None:
     """Record in each request how control symbols in it were read. Warn if the user did not choose."""
-    named = []
+    names = []
     for part, field_name, special in (("text", "special", reading.text), ("context", "context_special", reading.context)):
-        having = [(request, text) for request in made if (text := getattr(request, part)) is not None]
-        for (request, _), symbol in zip(having, tokenizer.symbols([text for _, text in having]), strict=True):
+        with_part = [(request, text) for request in batch if (text := getattr(request, part)) is not None]
+        for (request, _), symbol in zip(with_part, tokenizer.symbols([text for _, text in with_part]), strict=True):
             if symbol is not None:
                 setattr(request, field_name, special)
-                named.append(symbol)
-    if named and not reading.asked:
+                names.append(symbol)
+    if names and not reading.asked:
         warnings.warn(
-            f"a text contains the name of the control symbol {named[0]}, which is read as plain text; special='parse' reads "
+            f"a text contains the name of the control symbol {names[0]}, which is read as plain text; special='parse' reads "
             "such names as symbols, and special='text' reads them as text without this warning (--special on the command line)",
             stacklevel=outside(),
         )
 
 
-def _needed(tokenizer: Tokenizes | None) -> Tokenizes:
+def _require_tokenizer(tokenizer: Tokenizes | None) -> Tokenizes:
     if tokenizer is None:
         raise InputError("this model has no tokenizer, so it scores token ids and embeddings, not text")
     return tokenizer
 
 
-def _all_in_range(made: list[Request], vocab_size: int) -> bool:
+def _all_in_range(batch: list[Request], vocab_size: int) -> bool:
     """Check all ids at once. A context that several texts share is checked once."""
-    contexts = {id(request.context_ids): request.context_ids for request in made}.values()
-    ids = np.concatenate([_NONE, *(request.ids for request in made), *contexts])
+    contexts = {id(request.context_ids): request.context_ids for request in batch}.values()
+    ids = np.concatenate([_NONE, *(request.ids for request in batch), *contexts])
     return not len(ids) or bool(ids.min() >= 0 and ids.max() < vocab_size)
 
 

@@ -39,9 +39,9 @@ def char_spans(tokenizer: Tokenizes, texts: Sequence[str], ids: Sequence[Ints]) 
     The result equals that of `tokenizer.spans` on each text. It is many times faster where tokens spell their texts.
     """
     blocks = [slice(first, first + _BLOCK) for first in range(0, len(texts), _BLOCK)]
-    found = [_char_spans_of_block(tokenizer, texts[block], ids[block]) for block in blocks]
+    parts = [_char_spans_of_block(tokenizer, texts[block], ids[block]) for block in blocks]
     nothing = np.zeros(0, np.int64)
-    return np.concatenate([nothing, *(begin for begin, _ in found)]), np.concatenate([nothing, *(end for _, end in found)])
+    return np.concatenate([nothing, *(begin for begin, _ in parts)]), np.concatenate([nothing, *(end for _, end in parts)])
 
 
 def _char_spans_of_block(tokenizer: Tokenizes, texts: Sequence[str], ids: Sequence[Ints]) -> tuple[Ints, Ints]:

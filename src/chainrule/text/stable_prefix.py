@@ -65,9 +65,9 @@ def settled(backend: Any, text: str, token_bytes: Callable[[int], bytes]) -> Set
     word_T = np.array(encoding.word_ids, float)  # None is NaN, which is no cut
     longest = max((len(str(added.content).encode()) for added in backend.get_added_tokens_decoder().values()), default=0)
     cuts = np.flatnonzero((np.diff(word_T) > 0) & (stop_T[:-1] < len(raw) - max(_MARGIN, 2 * longest)))
-    place = next((int(i) for i in cuts[::-1] if _CUT.match(raw, int(stop_T[i]) - 1)), None)
-    if place is None:
+    cut = next((int(i) for i in cuts[::-1] if _CUT.match(raw, int(stop_T[i]) - 1)), None)
+    if cut is None:
         return NOTHING
-    found = Settled(len(raw[: stop_T[place]].decode()), place + 1)
-    rest = backend.encode(text[found.chars :], add_special_tokens=False)
-    return found if rest.ids == encoding.ids[found.tokens :] else NOTHING
+    prefix = Settled(len(raw[: stop_T[cut]].decode()), cut + 1)
+    rest = backend.encode(text[prefix.chars :], add_special_tokens=False)
+    return prefix if rest.ids == encoding.ids[prefix.tokens :] else NOTHING

@@ -106,8 +106,8 @@ class Tokenizer:
         """The first control symbol that each text names; None if it names none."""
         if self._names is None:
             return [None] * len(texts)
-        found = map(self._names.search, texts)
-        return [match.group() if match else None for match in found]
+        matches = map(self._names.search, texts)
+        return [match.group() if match else None for match in matches]
 
     def settled(self, text: str) -> Settled:
         """The part of a text whose tokens do not depend on the text after it; (0, 0) if it cannot be determined.
@@ -211,27 +211,27 @@ class Tokenizer:
     def _read(self, texts: Sequence[str], special: Special, *, continues: bool) -> list[np.ndarray]:
         for text in texts:
             check_text(text)
-        found = self._tokens(texts, self._continuation_backend if continues else self._backend)
+        batch = self._tokens(texts, self._continuation_backend if continues else self._backend)
         if special == "parse":
-            return found
-        named = {i for i, symbol in enumerate(self.symbols(texts)) if symbol is not None}
-        where = sorted(named.union(holding(found, self._controls)))
+            return batch
+        with_symbols = {i for i, symbol in enumerate(self.symbols(texts)) if symbol is not None}
+        where = sorted(with_symbols.union(holding(batch, self._controls)))
         if where:
             again = self._literally([texts[i] for i in where], continues=continues)
             for i, ids in zip(where, again, strict=True):
-                found[i] = ids
-        return found
+                batch[i] = ids
+        return batch
 
     def _literally(self, texts: Sequence[str], *, continues: bool) -> list[np.ndarray]:
         """Texts that name control symbols, as plain text."""
         backend = None if self._backend is None else self._literal_continuation if continues else self._literal
-        found = self._tokens(texts, backend, literally=True)
-        for i in holding(found, self._controls):
+        batch = self._tokens(texts, backend, literally=True)
+        for i in holding(batch, self._controls):
             raise InputError(
                 f"this tokenizer has no tokens for {self.symbols(texts)[i]} except the control symbol itself, so the text "
                 f"{texts[i]!r:.60} cannot be read as plain text; special='parse' reads it as the symbol (--special parse)"
             )
-        return found
+        return batch
 
     def _tokens(self, texts: Sequence[str], backend: Any, literally: bool = False) -> list[np.ndarray]:
         """The ids from a backend, or, without one, from the tokenizer written in Python."""
