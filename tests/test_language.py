@@ -360,16 +360,16 @@ def test_bare_models_score_ids(tiny: LanguageModel, bare: LanguageModel):
     [
         (["a", ""], "item 1: an empty text has no token"),
         ([[1], []], "item 1: an empty sequence"),
-        (["a", b"b"], r"item 1: bytes are no text.*decode"),
+        (["a", b"b"], r"item 1: bytes is not text.*decode"),
         (["a", "b\ud800"], r"item 1: .*U\+D800.*UTF-8"),
-        ([[1], [2, -1]], "item 1: token id -1 at place 1 is out of range.*0 … 4"),
-        ([[1], [99999]], "item 1: token id 99999 at place 0 is out of range"),
+        ([[1], [2, -1]], "item 1: token id -1 at position 1 is out of range.*0 … 4"),
+        ([[1], [99999]], "item 1: token id 99999 at position 0 is out of range"),
         ([[1], [1.5]], r"item 1: token ids must be whole numbers.*float64.*\[1.5\].*embeddings="),
         ([[1], [True]], "item 1: token ids must be whole numbers.*bool"),
         ([[1], [[1, 2]]], r"item 1: token ids .* one dimension.*shape \(1, 2\)"),
         ([[1], [[1], [1, 2]]], "item 1: token ids must be whole numbers in one dimension"),
-        (["a", None], r"item 1: there is no text here, but a missing value \(None\)"),
-        (["a", 5], r"item 1: a text, token ids .* or a pair of texts is wanted, not int \(5\)"),
+        (["a", None], r"item 1: the text is missing \(None\)"),
+        (["a", 5], r"item 1: expected a text, token ids .* or a pair of texts, not int \(5\)"),
         ([[1], ["b"]], "item 1: token ids must be whole numbers"),
     ],
 )
@@ -388,9 +388,9 @@ def test_a_batch_names_the_item_that_cannot_be_scored(tiny: LanguageModel, items
     ("options", "match"),
     [
         ({"context": ["a", "b\udfff"]}, r"item 1: .*U\+DFFF"),
-        ({"context": ["a", b"b"]}, "item 1: bytes are no text; decode"),
-        ({"context": ["a", [1, 2]]}, r"item 1: a text's context must be a text too, not \[1, 2\]; to give token ids"),
-        ({"context": [None, np.array([1, 2])]}, "item 1: a text's context must be a text too"),
+        ({"context": ["a", b"b"]}, "item 1: bytes is not text; decode"),
+        ({"context": ["a", [1, 2]]}, r"item 1: the context of a text must be a text, not \[1, 2\]; to use token ids"),
+        ({"context": [None, np.array([1, 2])]}, "item 1: the context of a text must be a text"),
     ],
 )
 def test_a_batch_names_the_item_whose_context_is_wrong(tiny: LanguageModel, options: dict, match: str):
@@ -400,11 +400,11 @@ def test_a_batch_names_the_item_whose_context_is_wrong(tiny: LanguageModel, opti
 
 
 def test_contexts_that_cannot_be(tiny: LanguageModel, pairs: LanguageModel):
-    with pytest.raises(InputError, match="2 texts and 1 contexts; give one context for all, or one each"):
+    with pytest.raises(InputError, match="2 texts and 1 contexts; pass one context for all, or one for each text"):
         tiny.score_batch(["a", "b"], context=["c"])
     with pytest.raises(InputError, match="item 1: context token id 99999"):
         tiny.score_batch([[1], [2]], context=[[1], [99999]])
-    with pytest.raises(InputError, match="item 1: a pair of texts takes no context"):
+    with pytest.raises(InputError, match="item 1: context= cannot be used with a pair"):
         pairs.score_batch(["a", ("a", "b")], context=[None, "c"])
 
 
@@ -432,7 +432,7 @@ def test_one_token_with_a_given_start_has_no_factor(tiny: LanguageModel):
         (lambda lm: lm.conditional([99999]), "token id 99999"),
         (lambda lm: lm.conditional(start="given"), "given start.*context of one token"),
         (lambda lm: lm.conditional([3] * CONTEXT), f"{CONTEXT + 1} embeddings.*takes {CONTEXT}: shorten it"),
-        (lambda lm: lm.embed([1, 99999]), "token id 99999 at place 1"),
+        (lambda lm: lm.embed([1, 99999]), "token id 99999 at position 1"),
         (lambda lm: lm.embed([1.5]), "whole numbers"),
         (lambda lm: lm.embed([]), "empty sequence"),
         (lambda lm: lm.embed("ab"), "whole numbers"),
@@ -516,7 +516,7 @@ def test_embeddings_of_no_token(tiny: LanguageModel):
 
 def test_text_needs_a_tokenizer(bare: LanguageModel):
     for ask in (lambda: bare.score("a"), lambda: bare.conditional("a"), lambda: bare.score([1], context="a")):
-        with pytest.raises(InputError, match="without a tokenizer, so it scores token ids"):
+        with pytest.raises(InputError, match="this model has no tokenizer, so it scores token ids"):
             ask()
 
 

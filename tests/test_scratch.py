@@ -1,4 +1,4 @@
-"""Scratch files and folders: what a killed run leaves goes away, and nothing else does."""
+"""Scratch files and folders: leftovers of killed processes are removed, and no other files."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MAKE = {
 
 @pytest.fixture(params=["file", "folder"])
 def maker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[subprocess.Popen]:
-    """A process that has made a scratch file or folder, and waits."""
+    """A process that has created a scratch file or folder, and waits."""
     code = f"import sys; from pathlib import Path\nhere = Path(sys.argv[1])\n{MAKE[request.param]}\n"
     code += "print('made', flush=True)\ninput()"
     with subprocess.Popen(
@@ -43,7 +43,7 @@ def clear(folder: Path) -> None:
     clear_leftovers(folder, ".pull-")
 
 
-def test_what_a_killed_process_leaves_the_next_one_clears(maker: subprocess.Popen, tmp_path: Path):
+def test_the_next_process_removes_leftovers_of_a_killed_one(maker: subprocess.Popen, tmp_path: Path):
     (left,) = os.listdir(tmp_path)
     assert left.endswith(scratch.SUFFIX)
     maker.send_signal(signal.SIGKILL)
@@ -56,13 +56,13 @@ def test_what_a_killed_process_leaves_the_next_one_clears(maker: subprocess.Pope
     assert not os.listdir(tmp_path)
 
 
-def test_what_a_live_process_works_on_stays(maker: subprocess.Popen, tmp_path: Path):
+def test_files_of_a_live_process_are_kept(maker: subprocess.Popen, tmp_path: Path):
     before = sorted(tmp_path.rglob("*"))
     clear(tmp_path)
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_a_folder_whose_maker_was_killed_before_it_locked_it(tmp_path: Path):
+def test_a_folder_of_a_process_killed_before_locking_is_removed(tmp_path: Path):
     (tmp_path / f".pull-{'0' * 16}{scratch.SUFFIX}").mkdir()
     clear(tmp_path)
     assert not os.listdir(tmp_path)
@@ -70,10 +70,10 @@ def test_a_folder_whose_maker_was_killed_before_it_locked_it(tmp_path: Path):
 
 @pytest.mark.parametrize("removed", [True, False])
 @pytest.mark.parametrize("kind", ["file", "folder"])
-def test_one_that_is_taken_for_a_leftover_is_made_anew(
+def test_a_file_removed_as_a_leftover_is_created_again(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str, removed: bool
 ):
-    """By another run, between its making and its locking: the other has removed it, or holds the lock to do so."""
+    """Between creation and locking, another process has removed it, or holds the lock to remove it."""
     own, others = scratch._locked, []
 
     def late(opened, path):
@@ -95,7 +95,7 @@ def test_one_that_is_taken_for_a_leftover_is_made_anew(
     assert os.listdir(tmp_path) == [path.name]
 
 
-def test_makers_and_clearers_at_once(tmp_path: Path):
+def test_concurrent_creation_and_removal(tmp_path: Path):
     wrong: list[object] = []
 
     def work() -> None:
@@ -121,7 +121,7 @@ def test_makers_and_clearers_at_once(tmp_path: Path):
     assert os.listdir(tmp_path) == ["out.csv"]
 
 
-def test_what_is_the_users_own_stays(tmp_path: Path):
+def test_files_of_the_user_are_kept(tmp_path: Path):
     part = f"{'0' * 16}{scratch.SUFFIX}"
     own = tmp_path / "own"
     own.mkdir()
@@ -144,7 +144,7 @@ def test_what_is_the_users_own_stays(tmp_path: Path):
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_what_belongs_to_another_user_stays(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_files_of_another_user_are_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     (tmp_path / f".out.csv.{'0' * 16}{scratch.SUFFIX}").touch()
     (tmp_path / f".pull-{'0' * 16}{scratch.SUFFIX}").mkdir()
     monkeypatch.setattr(os, "geteuid", lambda: 4711)
@@ -175,7 +175,7 @@ def test_without_locks_a_leftover_is_older_than_a_day(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o640, 0o604, None])
-def test_the_mode_stays(tmp_path: Path, mode: int | None):
+def test_the_mode_is_kept(tmp_path: Path, mode: int | None):
     target = tmp_path / "out.csv"
     if mode is not None:
         target.write_text("before")
@@ -183,7 +183,7 @@ def test_the_mode_stays(tmp_path: Path, mode: int | None):
     before = os.umask(0o027)
     try:
         made = ScratchFile(target)
-        assert (made.path.stat().st_mode & 0o777) & ~(0o640 if mode is None else mode) == 0  # nobody reads it meanwhile either
+        assert (made.path.stat().st_mode & 0o777) & ~(0o640 if mode is None else mode) == 0  # nor is the scratch file readable
         made.path.write_text("after")
         made.commit()
     finally:
@@ -196,7 +196,7 @@ def test_a_link_is_followed(tmp_path: Path):
     (tmp_path / "data").mkdir()
     target, link = tmp_path / "data" / "real.csv", tmp_path / "out.csv"
     link.symlink_to(target)
-    for content in ("first", "second"):  # it leads nowhere at first
+    for content in ("first", "second"):  # the link dangles at first
         made = ScratchFile(link)
         made.path.write_text(content)
         assert made.commit() == link
@@ -205,7 +205,7 @@ def test_a_link_is_followed(tmp_path: Path):
     assert os.listdir(tmp_path / "data") == ["real.csv"]
 
 
-def test_until_it_is_whole_the_earlier_one_stays(tmp_path: Path):
+def test_the_old_file_is_kept_until_commit(tmp_path: Path):
     target = tmp_path / "out.csv"
     target.write_text("before")
     made = ScratchFile(target)
@@ -217,7 +217,7 @@ def test_until_it_is_whole_the_earlier_one_stays(tmp_path: Path):
     assert os.listdir(tmp_path) == ["out.csv"]
 
 
-def test_another_name_at_the_end(tmp_path: Path):
+def test_commit_under_another_name(tmp_path: Path):
     made = ScratchFile(tmp_path / "out.csv")
     made.path.write_text("some")
     assert made.commit(tmp_path / "other.csv") == tmp_path / "other.csv"
@@ -258,7 +258,7 @@ def test_any_name(tmp_path: Path, name: str):
 
 
 @pytest.mark.parametrize(("target", "error"), [("folder", IsADirectoryError), ("/dev/null", OSError), ("no/such/out", OSError)])
-def test_what_cannot_be_written_over(tmp_path: Path, target: str, error: type[OSError]):
+def test_targets_that_cannot_be_overwritten(tmp_path: Path, target: str, error: type[OSError]):
     (tmp_path / "folder").mkdir()
     with pytest.raises(error):
         ScratchFile(tmp_path / target)
@@ -266,15 +266,15 @@ def test_what_cannot_be_written_over(tmp_path: Path, target: str, error: type[OS
     assert Path("/dev/null").is_char_device()
 
 
-def test_what_is_read_only_stays(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_a_read_only_file_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     (tmp_path / "out.csv").write_text("mine")
-    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write everywhere
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root can write everywhere
     with pytest.raises(PermissionError):
         ScratchFile(tmp_path / "out.csv")
 
 
-def test_what_was_started_by_a_killed_run_cannot_write_into_the_next(tmp_path: Path):
-    """A compiler goes on for a while after the process that started it was killed."""
+def test_a_child_of_a_killed_process_cannot_write_into_the_next_folder(tmp_path: Path):
+    """A compiler may run on after the process that started it was killed."""
     left = tmp_path / f".pull-{'0' * 16}{scratch.SUFFIX}"
     left.mkdir()
     code = "import sys\nfor i in range(10**6):\n  open(f'{sys.argv[1]}/{i}', 'w').close()"

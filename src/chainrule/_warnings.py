@@ -1,4 +1,4 @@
-"""Keep transformers' warnings and progress bars off the user's terminal: what matters is raised, or said at the user's line."""
+"""Keep transformers' warnings and progress bars off the user's terminal. Warnings of chainrule point to the user's line."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _ONE_AT_A_TIME = RLock()
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """While models and tokenizers are read; afterwards transformers talks as it did before.
+    """Silence transformers while models and tokenizers are read, and restore its settings afterwards.
 
-    One thread at a time: what is set here is the whole process's, and so is torch's default dtype, which transformers sets
+    One thread at a time: these settings are global to the process, as is torch's default dtype, which transformers sets
     while it reads a model.
     """
     from transformers.utils import logging
@@ -27,7 +27,7 @@ def quiet() -> Iterator[None]:
 
 def _quietly(logging: Any) -> Iterator[None]:
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity(logging.CRITICAL)  # what fails is raised
+    logging.set_verbosity(logging.CRITICAL)  # failures are raised
     logging.disable_progress_bar()
     try:
         with warnings.catch_warnings():
@@ -40,7 +40,7 @@ def _quietly(logging: Any) -> Iterator[None]:
 
 
 def outside() -> int:
-    """The stacklevel of the first caller that is no part of this package, as seen from the function that asks."""
+    """The stacklevel of the first caller outside this package, relative to the calling function."""
     level, frame = 1, sys._getframe(1)
     while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "chainrule":
         level, frame = level + 1, frame.f_back

@@ -1,4 +1,4 @@
-"""Where chainrule keeps what it makes for later: models and compiled kernels."""
+"""The cache folder, which holds models and compiled kernels."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from chainrule.errors import ModelError
 
 
 def cache_folder() -> Path:
-    """$CHAINRULE_CACHE, else the platform's cache folder. Raises ModelError where neither can be told."""
+    """$CHAINRULE_CACHE, else the platform's cache folder. Raises ModelError if neither can be determined."""
     named = os.environ.get("CHAINRULE_CACHE")
     try:
         return Path(named).expanduser() if named else _platform()
     except RuntimeError as error:  # this user, or the one named, has no home
-        cause = f"CHAINRULE_CACHE={named} names no folder" if named else "there is no home folder for the cache"
+        cause = f"CHAINRULE_CACHE={named} does not name a folder" if named else "there is no home folder for the cache"
         reason = str(error).rstrip(".")
         raise ModelError(f"{cause} ({reason[:1].lower()}{reason[1:]}); set CHAINRULE_CACHE to a folder to write to") from error
 
@@ -29,6 +29,6 @@ def _platform() -> Path:
 
 
 def _named(variable: str) -> Path | None:
-    """The folder that it names. One that is empty or relative counts as unset, as the XDG specification has it."""
+    """The folder that the variable names. An empty or relative one counts as unset (XDG specification)."""
     folder = Path(os.environ.get(variable, ""))
     return folder if folder.is_absolute() else None

@@ -1,9 +1,9 @@
-"""Everything that chainrule raises on purpose.
+"""The exceptions that chainrule raises deliberately.
 
 ChainruleError
-├── InputError      what was asked cannot be scored: empty text, ids out of range, wrong widths … (also a ValueError)
+├── InputError      the input cannot be scored: empty text, ids out of range, wrong widths … (also a ValueError)
 ├── ModelError      the model cannot be used: unreadable, pickled weights, NaN, no language model …
-└── OutputError     a result cannot be written where it was asked to go
+└── OutputError     a result cannot be written to its target
 
 The command line prints the message of each and exits with code 2.
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-EXTRAS = {"gguf": ("gguf", "accelerate"), "pandas": ("pandas",), "polars": ("polars",)}  # as pyproject.toml has them
+EXTRAS = {"gguf": ("gguf", "accelerate"), "pandas": ("pandas",), "polars": ("polars",)}  # as in pyproject.toml
 
 
 class ChainruleError(Exception):
@@ -25,7 +25,7 @@ class ChainruleError(Exception):
 class InputError(ChainruleError, ValueError):
     """A text, token id, embedding, file or option that cannot be scored as given.
 
-    `item` is the place of the culprit among several inputs, where there is one; `reason` is the message without it.
+    `item` is the index of the invalid input among several, or None; `reason` is the message without it.
     """
 
     def __init__(self, reason: str, item: int | None = None) -> None:
@@ -34,7 +34,7 @@ class InputError(ChainruleError, ValueError):
 
 
 class ModelError(ChainruleError):
-    """A model that cannot be loaded, or that gives no conditional distribution."""
+    """A model that cannot be loaded, or that does not define a conditional distribution."""
 
 
 class OutputError(ChainruleError):
@@ -42,7 +42,7 @@ class OutputError(ChainruleError):
 
 
 def require(extra: str, purpose: str, error: type[ChainruleError]) -> None:
-    """Raises `error`, with the command that installs it, for a package of this extra that is missing."""
+    """Raises `error`, with the command to install it, if a package of this extra is missing."""
     for name in EXTRAS[extra]:
         if find_spec(name) is None:
             raise error(f"{purpose} needs {name}, which is not installed; run: pip install 'chainrule[{extra}]'")
@@ -58,6 +58,6 @@ def short(value: object) -> str:
         shown = " ".join(repr(value).split())
     except (KeyboardInterrupt, SystemExit):
         raise
-    except BaseException:  # it has none, or fails in Rust
+    except BaseException:  # it has no repr, or its Rust code panics
         return f"one that cannot be shown ({type(value).__name__})"
     return shown if len(shown) <= 60 else shown[:57] + "…"

@@ -28,10 +28,10 @@ from chainrule.results.batch import within_set
 from chainrule.results.pseudo import pseudo_scores
 from chainrule.scoring.assemble import score_requests
 from chainrule.text.arguments import as_ids, each, is_empty, many
+from chainrule.text.base import Tokenizes
 from chainrule.text.reading import Reading
 from chainrule.text.requests import Request, requests
 from chainrule.text.start_end import Start, resolve_end
-from chainrule.text.tokenizer import Tokenizes
 from chainrule.verdict import Verdict
 
 if TYPE_CHECKING:

@@ -1,8 +1,8 @@
-"""Files and folders that become another once they are whole, or go away: what a killed run leaves, the next one clears.
+"""Temporary files and folders that replace their target once they are whole, or are removed.
 
-Their names end in ".chainrule-part", and their maker holds a lock on them (flock) for as long as it lives, so that a killed
-process lets go by itself. What has such a name, belongs to this user, is no link and can be locked at once is a leftover. Where
-there are no locks (Windows, some network disks) a leftover is older than a day.
+Their names end in ".chainrule-part". The process that creates one holds a lock on it (flock) as long as it runs, so the
+system releases the lock of a killed process, and the next run removes what it left. A leftover has such a name, belongs to
+this user, is not a link and can be locked at once. Without locks (Windows, some network disks), it is older than a day.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ except ImportError:  # Windows
 SUFFIX = ".chainrule-part"
 DAY = 86_400  # seconds
 _LOCK = ".lock"  # in a folder
-# Without O_NONBLOCK a pipe would be waited for. Windows has none of these.
+# Without O_NONBLOCK, opening a pipe would block. Windows has none of these flags.
 _FLAGS = os.O_RDWR | sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC"))
 
 
 class ScratchFile:
-    """A new file beside `target`, of a name nobody else has, that becomes `target` or goes away."""
+    """A new file in the folder of `target`, with a unique name, that becomes `target` or is removed."""
 
     def __init__(self, target: Path) -> None:
-        """Raises OSError where none can be made there, or where `target` cannot be written over."""
+        """Raises OSError if no file can be created there, or if `target` cannot be overwritten."""
         self.target = target
         real, mode = _real(target)
         prefix = f".{real.name[:50]}."  # a name has at most 255 bytes
@@ -49,7 +49,7 @@ class ScratchFile:
             self._file.close()
 
     def commit(self, target: Path | None = None) -> Path:
-        """Put it, flushed to the disk, in the place of `target` (None: the one given at first), whose mode stays."""
+        """Flush the file to disk and replace `target` (None: the target of the constructor), keeping its mode."""
         target = target or self.target
         real, mode = _real(target)
         if mode is not None:
@@ -61,7 +61,7 @@ class ScratchFile:
         return target
 
     def keep_as(self, name: Path) -> Path:
-        """As `commit`, but beside what is there: as a.csv, a-2.csv, a-3.csv …, the first that is free. Returns it."""
+        """As `commit`, but replaces nothing: the first free name of a.csv, a-2.csv, a-3.csv … is used and returned."""
         self._flush()
         for number in count(1):
             free = name if number == 1 else name.with_stem(f"{name.stem}-{number}")
@@ -84,7 +84,7 @@ class ScratchFile:
             os.unlink(self.path)
 
     def discard(self) -> None:
-        """Remove it, if it is there still."""
+        """Remove the file if it still exists."""
         self._file.close()
         with suppress(FileNotFoundError):
             os.unlink(self.path)
@@ -97,7 +97,7 @@ class ScratchFile:
 
 @contextmanager
 def scratch_folder(parent: Path, prefix: str) -> Iterator[Path]:
-    """A new folder of this user alone, removed at the end. Raises OSError where none can be made."""
+    """A new folder that only this user can access, removed at the end. Raises OSError if it cannot be created."""
     clear_leftovers(parent, prefix)
     while True:
         folder = _new(parent, prefix)
@@ -111,7 +111,7 @@ def scratch_folder(parent: Path, prefix: str) -> Iterator[Path]:
 
 
 def _made(folder: Path) -> BinaryIO | None:
-    """Its lock; None where another took it for a leftover before it was locked."""
+    """Create the folder and return its lock; None if another process removed it as a leftover before it was locked."""
     folder.mkdir(mode=0o700)
     try:
         lock = _opened(folder / _LOCK, os.O_CREAT)
@@ -127,7 +127,7 @@ def _made(folder: Path) -> BinaryIO | None:
 
 
 def clear_leftovers(folder: Path, prefix: str) -> None:
-    """Remove what killed runs left in `folder` under this prefix; what cannot be removed stays."""
+    """Remove the leftovers of killed runs with this prefix from `folder`. Those that cannot be removed are kept."""
     form = re.compile(re.escape(prefix) + "[0-9a-f]{16}" + re.escape(SUFFIX))
     with suppress(OSError):
         for name in filter(form.fullmatch, os.listdir(folder)):
@@ -136,31 +136,33 @@ def clear_leftovers(folder: Path, prefix: str) -> None:
 
 
 def _clear(path: Path, prefix: str) -> None:
-    found = path.lstat()
-    if not _own(found) or not (stat.S_ISDIR(found.st_mode) or stat.S_ISREG(found.st_mode)):
+    info = path.lstat()
+    if not _is_own(info) or not (stat.S_ISDIR(info.st_mode) or stat.S_ISREG(info.st_mode)):
         return
-    folder = stat.S_ISDIR(found.st_mode)
+    folder = stat.S_ISDIR(info.st_mode)
     lock = path / _LOCK if folder else path
     with _opened(lock, os.O_CREAT if folder else 0) as opened:
         locked = _locked(opened, lock)
-        if locked is False or (locked is None and time.time() - found.st_mtime < DAY):
+        if locked is False or (locked is None and time.time() - info.st_mtime < DAY):
             return
         if fcntl is None:
             opened.close()  # Windows removes no open file
         if folder:
-            moved = path.rename(_new(path.parent, prefix))  # what the killed run started may go on writing into the old path
+            moved = path.rename(_new(path.parent, prefix))  # children of the killed run may still write to the old path
             shutil.rmtree(moved, ignore_errors=True)
         else:
             path.unlink()
 
 
-def _own(found: os.stat_result) -> bool:
-    """Whether it belongs to this user."""
-    return not hasattr(os, "geteuid") or found.st_uid == os.geteuid()
+def _is_own(info: os.stat_result) -> bool:
+    """Whether the file belongs to this user."""
+    return not hasattr(os, "geteuid") or info.st_uid == os.geteuid()
 
 
 def _locked(opened: BinaryIO, path: Path) -> bool | None:
-    """Whether what lies at `path` is locked for us now: not by another, nor removed by one before. None: no locks here."""
+    """Whether this process now holds the lock of the file at `path`; False if another holds it or has removed the file.
+
+    None: locks are not supported."""
     if fcntl is None:
         return None
     try:
@@ -184,7 +186,7 @@ def _opened(path: Path, more: int, mode: int = 0o600) -> BinaryIO:
 
 
 def _real(target: Path) -> tuple[Path, int | None]:
-    """Where it lies once links are followed, and the mode of a file there. Raises OSError for what cannot be written over."""
+    """The path with links resolved, and the mode of a file there. Raises OSError if it cannot be overwritten."""
     real = Path(os.path.realpath(target))
     try:
         mode = target.stat().st_mode
@@ -200,7 +202,7 @@ def _real(target: Path) -> tuple[Path, int | None]:
 
 
 def _flush_folder(folder: Path) -> None:
-    """So that a new name in it outlives a power failure, where the system can."""
+    """Flush a folder so that a new name in it survives a power failure, if the system supports it."""
     with suppress(OSError):
         opened = os.open(folder, os.O_RDONLY)
         try:

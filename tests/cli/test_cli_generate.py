@@ -229,7 +229,7 @@ BAD = [
     (("--among", "a", "--stop", "b"), "stop= has no use"),
     (("--among", ""), "empty"),
     (("--start", "999999"), "out of range"),
-    (("-o", "grown.xlsx"), "cannot tell the format of 'grown.xlsx'"),
+    (("-o", "grown.xlsx"), "cannot infer the format of 'grown.xlsx'"),
 ]  # fmt: skip
 
 

@@ -85,7 +85,7 @@ def test_bad_rows_are_left_out_and_counted(run):
     )
     _, out, err = run("rank", "The", "--file", "j.jsonl", "--skip-bad", "--skip-empty")
     assert {index for index, _ in indexed(out, "candidate")} == {0, 2, 4}
-    assert "1 row was skipped (--skip-bad); the first: line 2 of j.jsonl: column 'text' holds 5" in err
+    assert "1 row was skipped (--skip-bad); the first: line 2 of j.jsonl: column 'text' contains 5" in err
     code, out, err = run("score", "--skip-bad", stdin="\n\n")
     assert (code, out) == (2, "")
     assert "there is nothing to score: every row was skipped" in err
@@ -98,7 +98,7 @@ def test_without_it_the_first_bad_row_ends_the_run(run):
     code, out, err = run("score", "--file", "j.jsonl")
     assert (code, indexed(out)) == (2, [(0, "f")])
     assert err.endswith(
-        "holds 5, which is no text. 1 row is written: continue with --from 1 (and --skip-bad to skip such rows)\n"
+        "contains 5, which is not text. 1 row is written: continue with --from 1 (and --skip-bad to skip such rows)\n"
     )
 
 
@@ -119,8 +119,8 @@ BAD = [
         ("--quotes", "csv"), ("--from", "0"))),
     (("score", "--file", "a.txt", "--column", "text"), "--column is for tables, but a.txt is read as plain lines: give"),
     (("score", "--file", "a.txt", "--quotes", "csv"), "--quotes is for CSV and TSV, but a.txt is read as text"),
-    (("score", "--file", "c.csv", "--encoding", "klingon"), "--encoding 'klingon' is no encoding"),
-    (("score", "--file", "c.csv", "--encoding", "rot13"), "--encoding 'rot13' is no encoding"),
+    (("score", "--file", "c.csv", "--encoding", "klingon"), "--encoding 'klingon' is not a text encoding"),
+    (("score", "--file", "c.csv", "--encoding", "rot13"), "--encoding 'rot13' is not a text encoding"),
     (("score", "--format", "parquet", "--encoding", "utf-8"), "--encoding is for text, but standard input is read as parquet"),
     (("score", "-f", "-", "-f", "-"), "--file - is given twice"),
     (("score", "-f", "a.txt", "-f", "none.txt"), "cannot read none.txt"),
@@ -183,4 +183,4 @@ def test_control_symbols_are_read_as_asked(command, tiny_folder, tiny):
     assert (row["special"], row["context_special"]) == ("text", "parse")
     code, _, err = command("score", text, *model)
     assert code == 0
-    assert "warning: a text names the control symbol </s>" in err
+    assert "warning: a text contains the name of the control symbol </s>" in err

@@ -81,17 +81,17 @@ def test_what_is_read_is_not_written_over(run, other):
     os.link("a.csv", "hard.csv")
     for arguments in (("score",), ("pseudo",), ("rank", "hi")):
         code, _, err = run(*arguments, "--file", "a.csv", "-o", other)
-        assert (code, err) == (2, f"chainrule: {other} is what is read, and would be written over: name another file\n")
+        assert (code, err) == (2, f"chainrule: {other} is an input file, and would be overwritten: name another file\n")
     assert Path("a.csv").read_text() == "text\na\n"
     Path("a.code").write_bytes(b"chainrule code 1\n")
     code, _, err = run("verify", "--code", "a.csv", "-o", other)
-    assert (code, "is what is read" in err) == (2, True)
+    assert (code, "is an input file" in err) == (2, True)
 
 
 def test_a_code_is_not_decoded_over_itself(run):
     run("verify", "--code", "a.txt")
     code, _, err = run("verify", "--decode", "a.txt.code", "-o", "a.txt.code")
-    assert (code, err) == (2, "chainrule: a.txt.code is what is read, and would be written over: name another file\n")
+    assert (code, err) == (2, "chainrule: a.txt.code is an input file, and would be overwritten: name another file\n")
     assert run("verify", "--decode", "a.txt.code", "-o", "b.txt")[0] == 0
     assert Path("b.txt").read_bytes() == Path("a.txt").read_bytes()
 
@@ -171,7 +171,7 @@ def start(tiny_folder: Path, tmp_path: Path):
     ("line", "code", "out", "says"),
     [
         ("score hi MODEL >&-", 2, "", "standard output is closed: open it, or write a file with --output"),
-        ("score MODEL <&-", 2, "", "standard input is closed: give texts, or --file"),
+        ("score MODEL <&-", 2, "", "standard input is closed: pass texts, or --file"),
         ("score hi MODEL >/dev/full", 2, "", "cannot write to standard output: No space left on device"),
         ("models --json >/dev/full", 2, "", "cannot write to standard output: No space left on device"),
     ],

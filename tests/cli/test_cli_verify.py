@@ -97,7 +97,7 @@ def test_bad_input(run, tmp_path, tiny_folder):
     cut.write_bytes(Path(f"{text}.code").read_bytes()[:-2])
     for arguments, says in [
         (("--code", str(tmp_path / "none")), "cannot read"),
-        (("--code", str(binary)), "is not UTF-8: byte 0xff at its byte 3"),
+        (("--code", str(binary)), "is not UTF-8: byte 0xff at offset 3"),
         (("--code", str(empty)), "is empty, so there is nothing to code"),
         (("--code", str(text), "-o", str(binary)), "exists and is not a chainrule code"),
         (("--code", str(text), "-o", str(tmp_path / "no" / "where")), "cannot write"),

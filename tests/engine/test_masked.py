@@ -205,7 +205,7 @@ def test_the_start_of_a_masked_model_is_its_frame():
     assert wordy(start="cls").start.policy == "cls"
     assert wordy(start="given").start.kind == "conditional"
     for start in ("bos", "eos", 5):
-        with pytest.raises(InputError, match=r"stand behind \[CLS\] \(id 1\)"):
+        with pytest.raises(InputError, match=r"come after \[CLS\] \(id 1\)"):
             wordy(start=start)
 
 
@@ -221,11 +221,11 @@ def test_symbols_by_the_tokenizer_first_and_by_the_config_else():
     config = {"mask": 5, "cls": 6, "sep": None, "eos": 7, "unk": 6, "pad": 4}
     sizes = {"vocab_size": 250, "embeddings": 250, "model": "m"}
     with_it, without = resolve_frame(wordpiece(), config, **sizes), resolve_frame(None, config, **sizes)
-    assert (with_it.before, with_it.behind, with_it.mask) == (1, 2, 3)
-    assert (without.before, without.behind, without.mask) == (6, 7, 5)
-    assert without.left_out.tolist() == [4, 5, 6, 7]
+    assert (with_it.before, with_it.after, with_it.mask) == (1, 2, 3)
+    assert (without.before, without.after, without.mask) == (6, 7, 5)
+    assert without.excluded.tolist() == [4, 5, 6, 7]
     for lacking, says in (("mask", "mask_token"), ("cls", "cls_token or bos_token"), ("eos", "sep_token or eos_token")):
-        with pytest.raises(ModelError, match=f"m is a masked model.*names a {says} among its 250 ids"):
+        with pytest.raises(ModelError, match=f"m is a masked model.*has a {says} among its 250 ids"):
             resolve_frame(None, config | {lacking: None}, **sizes)
         with pytest.raises(ModelError, match=says):
             resolve_frame(None, config | {lacking: 250}, **sizes)

@@ -116,7 +116,7 @@ def test_the_start_is_given():
     assert (lm.start.policy, lm.start.kind, lm.predictor.strategy) == ("given", "conditional", "two-stream")
     assert "two-stream path, start given" in repr(lm)
     for start in ("bos", "eos", 1):
-        with pytest.raises(InputError, match=f"start={start!r} cannot be: a two-stream network has no distribution"):
+        with pytest.raises(InputError, match=f"start={start!r} is not possible: a two-stream network has no distribution"):
             LanguageModel(lm.model, start=start)
     with pytest.raises(InputError, match=r"no causal model \(two-stream\)"):
         lm.conditional([1])

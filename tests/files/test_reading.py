@@ -1,4 +1,4 @@
-"""Rows of files: nothing is altered, what cannot be used is named, and columns that nobody needs do no harm."""
+"""Rows of files: cells are unchanged, unusable rows are reported, and unused columns are ignored."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from chainrule.files.reading import Layout, read_rows
 
 @pytest.fixture
 def rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """The rows of a file of these bytes: their cells, or why there are none."""
+    """A function that reads a file of these bytes: the cells of each row, or its problem."""
     monkeypatch.chdir(tmp_path)
 
     def read(name: str, raw: bytes | None, *columns: str, **layout: str) -> list:
@@ -45,7 +45,7 @@ def zstd(raw: bytes) -> bytes:
 def test_plain_lines(rows):
     assert rows("a.txt", b"\xef\xbb\xbfa \r\n\nb\rc\n\xc2\x85\xe2\x80\xa8d") == ["a ", "", "b\rc", "\x85\u2028d"]
     assert rows("a", b"a\xe9b\nc\n") == [
-        "line 1 of a is not UTF-8: byte 0xe9 at its byte 1; say what it is with --encoding (latin-1, cp1252 …)", "c"
+        "line 1 of a is not UTF-8: byte 0xe9 at offset 1; set the encoding with --encoding (latin-1, cp1252 …)", "c"
     ]  # fmt: skip
     assert rows("a", None, encoding="latin-1") == ["aéb", "c"]
 
@@ -53,7 +53,7 @@ def test_plain_lines(rows):
 def test_utf_16(rows):
     raw = "é\nb".encode("utf-16")
     with pytest.raises(
-        InputError, match=r"a.txt is not UTF-8: it begins with the byte-order mark of utf-16; say --encoding utf-16"
+        InputError, match=r"a.txt is not UTF-8: it begins with the byte-order mark of utf-16; use --encoding utf-16"
     ):
         rows("a.txt", raw)
     assert rows("a.txt", None, encoding="utf-16") == ["é", "b"]
@@ -62,20 +62,20 @@ def test_utf_16(rows):
         rows("a.txt", raw + b"\0", encoding="utf-16")
 
 
-def test_cells_of_csv_stay_as_they_are(rows):
+def test_cells_of_csv_are_unchanged(rows):
     long = "z" * 300_000
     raw = f'text,id\r\n"a\r\nb",1\r\n"say ""c""\n\rd",2\n{long},3\n\n" e ",4'.encode()
     assert rows("a.csv", raw) == ["a\r\nb", 'say "c"\n\rd', long, None, " e "]
-    assert csv.field_size_limit() == 131_072  # other readers of the process have their own
+    assert csv.field_size_limit() == 131_072  # the limit for other readers is unchanged
 
 
-def test_bad_rows_of_csv_are_named(rows):
+def test_bad_rows_of_csv_are_reported(rows):
     assert rows("a.csv", b'text,id\n"a\nb",1\nc,2,3\nd\n\xff,4\ne,\xff\n') == [
         "a\nb",
-        'row 2 of a.csv (line 4) has 3 cells, and the header 2; quote a cell that holds a comma ("a, b")',
-        'row 3 of a.csv (line 5) has 1 cell, and the header 2; quote a cell that holds a comma ("a, b")',
-        "row 4 of a.csv: column 'text' is not UTF-8: byte 0xff at its byte 0; "
-        "say what it is with --encoding (latin-1, cp1252 …)",
+        'row 2 of a.csv (line 4) has 3 cells, but the header has 2; quote cells that contain commas ("a, b")',
+        'row 3 of a.csv (line 5) has 1 cell, but the header has 2; quote cells that contain commas ("a, b")',
+        "row 4 of a.csv: column 'text' is not UTF-8: byte 0xff at offset 0; "
+        "set the encoding with --encoding (latin-1, cp1252 …)",
         "e",
     ]
 
@@ -86,18 +86,18 @@ def test_bad_rows_of_csv_are_named(rows):
         (b"", "line 1 of a.csv is blank or missing"),
         (b"\ntext\na\n", "line 1 of a.csv is blank or missing"),
         (b"text,text\na,b\n", "a.csv: there are 2 columns 'text'"),
-        (b"id\n1\n", "a.csv: there is no column 'text'; there are: id"),
-        (b'text\na\n"b"c\n', "line 3 of a.csv is no CSV: ',' expected after '\"'; --quotes text reads quotes as text"),
-        (b'text\na\n"b\nc\n', "line 3 of a.csv is no CSV: unexpected end of data"),
+        (b"id\n1\n", "a.csv: there is no column 'text'; the columns are: id"),
+        (b'text\na\n"b"c\n', "line 3 of a.csv is not valid CSV: ',' expected after '\"'; --quotes text reads quotes as text"),
+        (b'text\na\n"b\nc\n', "line 3 of a.csv is not valid CSV: unexpected end of data"),
     ],
 )
-def test_what_is_no_csv(rows, raw, says):
+def test_invalid_csv(rows, raw, says):
     with pytest.raises(InputError) as raised:
         rows("a.csv", raw)
     assert str(raised.value).startswith(says)
 
 
-def test_quotes_of_tsv_mean_what_is_said(rows):
+def test_quotes_of_tsv_follow_the_option(rows):
     raw = b'text\tid\na "b" c\t1\n"d"\t2\n'
     with pytest.raises(InputError, match=r'line 3 of a.tsv: a cell begins with a quote, "d", .*--quotes text .*--quotes csv'):
         rows("a.tsv", raw)
@@ -115,14 +115,14 @@ def test_json_lines(rows):
         None,
         None,
         None,
-        "line 5 of a.jsonl: column 'text' holds 5.50, which is no text",
+        "line 5 of a.jsonl: column 'text' contains 5.50, which is not text",
         "line 6 of a.jsonl: there are two columns 'text'",
-        "line 7 of a.jsonl: there is no column 'text'; there are: id",
-        "line 8 of a.jsonl is no JSON object, but [1]",
-        "line 9 of a.jsonl: column 'text' holds half a character, \\ud800, which is no text",
-        "line 10 of a.jsonl: column 'text' is not UTF-8: byte 0xff at its byte 0; "
-        "say what it is with --encoding (latin-1, cp1252 …)",
-        "line 11 of a.jsonl is no JSON: Expecting property name enclosed in double quotes at its character 2",
+        "line 7 of a.jsonl: there is no column 'text'; the columns are: id",
+        "line 8 of a.jsonl is not a JSON object but [1]",
+        "line 9 of a.jsonl: column 'text' contains half a character, \\ud800, which is not text",
+        "line 10 of a.jsonl: column 'text' is not UTF-8: byte 0xff at offset 0; "
+        "set the encoding with --encoding (latin-1, cp1252 …)",
+        "line 11 of a.jsonl is not valid JSON: Expecting property name enclosed in double quotes at character 2",
         "line 12 of a.jsonl is nested too deeply",
         "🎉🎉",
     ]
@@ -133,12 +133,12 @@ def test_json_arrays(rows):
         "a",
         None,
         "b",
-        "row 4 of a.json is no JSON object, but 5",
+        "row 4 of a.json is not a JSON object but 5",
         "",
     ]
     for raw, says in (
-        (b'{"text": 1}\n{}', "no JSON: Extra data at line 2, character 1; one object a line is --format jsonl"),
-        (b'{"text": 1}', "is no JSON array"),
+        (b'{"text": 1}\n{}', "not valid JSON: Extra data at line 2, character 1; for one object per line, use --format jsonl"),
+        (b'{"text": 1}', "is not a JSON array"),
         (b"[" * 100_000, "nested too deeply"),
     ):
         with pytest.raises(InputError, match=says):
@@ -150,7 +150,7 @@ def test_json_arrays(rows):
 def test_compressed_files_of_several_parts(rows, squeeze, name):
     raw = squeeze(b"text\na\n") + squeeze(b"b\n")
     assert rows(name, raw) == ["a", "b"]
-    with pytest.raises(InputError, match=f"cannot read {name} to its end: it is compressed, and cut short"):
+    with pytest.raises(InputError, match=f"cannot read {name} to its end: its compressed data is truncated"):
         rows(name, raw[:-3])
 
 
@@ -181,32 +181,34 @@ def test_columnar_files(rows, kind):
         (cell, cell, cell, cell, None, cell) for cell in ("a", None, "é")
     ]
     for column, says in (
-        ("n", "column 'n' holds int64, which is no text"),
-        ("zz", "there is no column 'zz'; there are: text,"),
+        ("n", "column 'n' has type int64, which is not text"),
+        ("zz", "there is no column 'zz'; the columns are: text,"),
     ):
         with pytest.raises(InputError, match=says):
             rows(name, None, column)
     columnar(kind, pyarrow.table({"text": BAD, "other": BAD}))
-    assert rows(name, None) == ["a", f"row 2 of {name}: column 'text' is not UTF-8: byte 0xff at its byte 0"]
+    assert rows(name, None) == ["a", f"row 2 of {name}: column 'text' is not UTF-8: byte 0xff at offset 0"]
     columnar(kind, pyarrow.Table.from_arrays([texts, texts, texts], ["text", "text", "other"]))
     assert rows(name, None, "other") == [("a",), (None,), ("é",)]
     with pytest.raises(InputError, match="there are 2 columns 'text'"):
         rows(name, None)
 
 
-def test_forms_by_name_and_as_said(rows):
+def test_formats_by_name_and_by_option(rows):
     assert rows("a.dat", b"text\na\n", form="csv") == ["a"]
-    with pytest.raises(InputError, match=r"cannot tell the format of a.dat: say --format text \(one text a line\), csv, tsv"):
+    with pytest.raises(
+        InputError, match=r"cannot infer the format of a.dat: use --format text \(one text per line\), csv, tsv"
+    ):
         rows("a.dat", None)
-    with pytest.raises(InputError, match=r"a.txt is no text, it begins as parquet does: say --format parquet"):
+    with pytest.raises(InputError, match=r"a.txt is not text, it begins like parquet: use --format parquet"):
         rows("a.txt", b"PAR1 and so on")
     for name, says in (("none.txt", "cannot read none.txt: No such file"), (".", "cannot read .: Is a directory")):
         with pytest.raises(InputError, match=says):
             rows(name, None)
 
 
-def test_in_any_thread(rows, tmp_path):
-    """Cells longer than the csv module's own limit, in several threads at once."""
+def test_concurrent_readers(rows, tmp_path):
+    """Cells longer than the limit of the csv module, in several threads at once."""
     Path("a.csv").write_text("text\n" + f"{'z' * 200_000}\n" * 20)
     found: list[int] = []
     threads = [threading.Thread(target=lambda: found.append(len(rows("a.csv", None)))) for _ in range(4)]
@@ -220,7 +222,7 @@ def test_in_any_thread(rows, tmp_path):
 
 
 def test_damaged_files_are_refused_in_one_line():
-    """The same trial, ten times as large: benchmarks/damaged_files.py."""
+    """A short form of benchmarks/damaged_files.py, which runs ten times as many cases."""
     found = damaged_files.trial(30)
     assert {name: count["failures"] for name, count in found.items()} == dict.fromkeys(damaged_files.samples(), 0)
     for name, whole in damaged_files.samples().items():

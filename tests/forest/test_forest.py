@@ -24,7 +24,7 @@ def test_nodes_are_the_distinct_prefixes(sequences: list[list[int]]):
 
 
 @given(SEQUENCES)
-def test_parent_depth_and_ancestors_say_where_a_node_stands(sequences: list[list[int]]):
+def test_parent_depth_and_ancestors_match_the_prefix_of_a_node(sequences: list[list[int]]):
     forest = build(sequences)
     prefixes = [prefix_of(forest, node) for node in range(len(forest))]
     for node, prefix in enumerate(prefixes):
@@ -34,7 +34,7 @@ def test_parent_depth_and_ancestors_say_where_a_node_stands(sequences: list[list
 
 
 @given(SEQUENCES)
-def test_preorder_puts_the_descendants_of_a_node_right_behind_it(sequences: list[list[int]]):
+def test_the_descendants_of_a_node_come_right_after_it(sequences: list[list[int]]):
     forest = build(sequences)
     prefixes = [prefix_of(forest, node) for node in range(len(forest))]
     for node, prefix in enumerate(prefixes):
@@ -53,14 +53,14 @@ def test_path_of_a_sequence_spells_it(sequences: list[list[int]]):
 
 
 @pytest.mark.parametrize("sequences", [[], [[]], [[], []]])
-def test_nothing_has_no_nodes(sequences: list[list[int]]):
+def test_empty_sequences_have_no_nodes(sequences: list[list[int]]):
     forest = build(sequences)
     assert len(forest) == 0
     assert [forest.path(s).tolist() for s in range(len(sequences))] == sequences
 
 
 @given(SEQUENCES)
-def test_sequences_may_come_in_one_array(sequences: list[list[int]]):
+def test_sequences_in_one_array(sequences: list[list[int]]):
     flat = Forest.lay_out(np.array([symbol for s in sequences for symbol in s], np.int64), offsets([len(s) for s in sequences]))
     assert [flat.symbol_N[flat.path(s)].tolist() for s in range(len(sequences))] == sequences
     assert flat.end_N.tolist() == build(sequences).end_N.tolist()

@@ -18,8 +18,8 @@ def pairs(near: Near) -> int:
 
 @pytest.mark.parametrize("rows", [1, 16, 512])
 @pytest.mark.parametrize("name", fixed())
-def test_near_keys_stand_by_depth_from_the_start_of_the_block(name: str, rows: int):
-    """Key k of a tile is the row's ancestor at depth T · block + k, wherever the chunk begins."""
+def test_near_keys_are_ordered_by_depth_from_the_start_of_the_block(name: str, rows: int):
+    """Key k of a tile is the row's ancestor at depth T · block + k, for any start of the chunk."""
     for chunk in cut(build(fixed()[name]), rows):
         depth = np.append(np.arange(chunk.path), chunk.depth_R)  # by place
         for near in chunk.tiles.near:
@@ -42,21 +42,21 @@ def test_far_keys_are_whole_blocks_by_depth(name: str, rows: int):
 
 
 @pytest.mark.parametrize("name", fixed())
-def test_shapes_are_padded_so_that_no_call_is_narrow(name: str):
+def test_shapes_are_padded_to_the_required_multiples(name: str):
     for chunk in cut(build(fixed()[name]), 100):
         for near in chunk.tiles.near:
             assert near.row_BQ.shape[1] % QUERIES == near.place_BK.shape[1] % KEYS == 0
             assert near.place_BK.shape[1] <= T
 
 
-def test_padded_queries_see_something_so_that_none_is_nan():
+def test_padded_queries_see_at_least_one_key():
     for chunk in cut(build(fixed()["bush"])):
         for near in chunk.tiles.near:
             assert near.visible(1).any(-1).all()
 
 
 def test_the_work_of_a_path_is_that_of_causal_attention():
-    """All pairs of a path of n rows, n²/2, and one triangle in vain a block."""
+    """The work is all pairs of a path of n rows, n²/2, and one unused triangle per block."""
     length = 2000
     found = cut(build([list(range(length + 1))]))
     work = sum(pairs(n) for c in found for n in c.tiles.near) + sum(
@@ -65,8 +65,8 @@ def test_the_work_of_a_path_is_that_of_causal_attention():
     assert work <= length * (length + 1) / 2 + length * T
 
 
-def test_branches_behind_a_long_context_share_one_look_at_it():
-    """50 branches of 4 rows behind 300 tokens: one call for 256 keys, and 44 + 4 keys for each branch."""
+def test_branches_after_a_long_context_share_one_far_call():
+    """50 branches of 4 rows after 300 tokens: one call for 256 keys, and 44 + 4 keys for each branch."""
     context = list(range(300))
     (chunk,) = cut(build([[*context, 1000 + i, 1, 2, 3, 4] for i in range(50)]))
     assert [len(f.place_K) for f in chunk.tiles.far] == [128, 256]
@@ -74,7 +74,7 @@ def test_branches_behind_a_long_context_share_one_look_at_it():
     assert [n.place_BK.shape[1] for n in chunk.tiles.near if len(n.count_B) == 49] == [64]
 
 
-def test_short_documents_cost_what_they_are():
+def test_short_documents_have_no_extra_cost():
     (chunk,) = cut(build([[i, *range(60)] for i in range(8)]))
     assert sum(pairs(n) for n in chunk.tiles.near) == 8 * 64**2
 
@@ -85,12 +85,12 @@ def test_documents_of_a_few_tokens_share_a_call():
 
 
 @given(st.integers(1, 400), st.integers(1, 300))
-def test_a_window_leaves_whole_blocks_that_depend_on_the_depth_alone(base: int, window: int):
+def test_a_window_keeps_whole_blocks_that_depend_only_on_the_depth(base: int, window: int):
     depth_Q = base * T + np.arange(T)
     whole = Far(np.arange(T), depth_Q, np.arange(base * T))
     part = whole.within(window)
     alone = Far(np.arange(1), depth_Q[:1], np.arange(base * T)).within(window)
-    assert (part is None) == (window == 1)  # a row that sees itself alone
+    assert (part is None) == (window == 1)  # each row sees only itself
     if part is None:
         return
     assert alone is not None

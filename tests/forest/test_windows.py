@@ -27,7 +27,7 @@ def test_a_window_feeds_no_more_rows_than_there_are(case: tuple[int, int, int, i
     _, _, rows, _, start = case
     for w in windows(*case):
         assert 0 <= w.begin <= w.first < w.stop
-        assert w.stop - 1 - w.begin + start <= rows  # all but its last token, behind the start symbol
+        assert w.stop - 1 - w.begin + start <= rows  # all but its last token, after the start symbol
 
 
 @given(cases())
@@ -57,8 +57,8 @@ def test_windows_move_on_by_the_stride(case: tuple[int, int, int, int, bool]):
         ((0, 9, 8, 4, True), [Window(0, 0, 8), Window(1, 8, 9)]),
         ((1, 9, 8, 4, False), [Window(0, 1, 9)]),  # no start symbol: 8 rows predict the ninth token
         ((1, 20, 8, 4, False), [Window(0, 1, 9), Window(4, 9, 13), Window(8, 13, 17), Window(11, 17, 20)]),
-        ((12, 14, 8, 4, True), [Window(6, 12, 14)]),  # a context that is too long loses its beginning
+        ((12, 14, 8, 4, True), [Window(6, 12, 14)]),  # the beginning of a long context is cut
     ],
 )
-def test_by_hand(case: tuple, want: list[Window]):
+def test_examples(case: tuple, want: list[Window]):
     assert windows(*case) == want

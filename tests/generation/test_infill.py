@@ -317,8 +317,8 @@ TEMPLATES = [
     ("A____", {"lengths": [True]}, "1 or more, for each"),
     ([0, None], {"lengths": [1]}, "each None is one token"),
     (7, {}, "a template is a text with ____ in it, or token ids"),
-    ([0, 7, None], {}, "token id 7 at place 1 is out of range"),
-    ([-1, None], {}, "token id -1 at place 0 is out of range"),
+    ([0, 7, None], {}, "token id 7 at position 1 is out of range"),
+    ([-1, None], {}, "token id -1 at position 0 is out of range"),
     (["A", None], {}, "token ids must be whole numbers"),
     ("A____", {"max_tokens": 2}, "leave max_tokens= out"),
     ("A____", {"stop": "A"}, "leave stop= out"),
@@ -340,9 +340,9 @@ def test_bad_templates(given, options, message):
 
 ORDERS = [
     ({"order": (1, 0)}, "say how many tokens, max_tokens="),
-    ({"order": (1, 0), "max_tokens": 3}, "no permutation of the 3 places"),
+    ({"order": (1, 0), "max_tokens": 3}, "not a permutation of the 3 positions"),
     ({"order": "random:2", "max_tokens": 2}, "one order: give one"),
-    ({"order": "backwards", "max_tokens": 2}, "is no order"),
+    ({"order": "backwards", "max_tokens": 2}, "is not an order"),
     ({"order": (1, 0), "max_tokens": 2, "end": True}, "leave end= out"),
     ({"order": (1, 0), "max_tokens": 2, "end": 0}, "leave end= out"),
     ({"order": (1, 0), "max_tokens": 2, "stop": ["A"]}, "leave stop= out"),
@@ -370,7 +370,7 @@ def test_models_that_cannot():
     any_order = tiny_any_order("llama").lm
     with pytest.raises(InputError, match="came without a tokenizer: give token ids"):
         any_order.infill("A____")
-    with pytest.raises(InputError, match="token id 61 at place 0 is out of range"):
+    with pytest.raises(InputError, match="token id 61 at position 0 is out of range"):
         any_order.infill([61, None])
     with pytest.raises(InputError, match="it has 10 tokens, and the model has 9 places"):
         any_order.infill([3, None] * 5)

@@ -1,4 +1,4 @@
-"""A checkpoint folder is looked through before transformers sees it: what it may name, hold and ask for."""
+"""Checks of a checkpoint folder before transformers uses it: the files it may name and contain, and its settings."""
 
 import json
 import os
@@ -31,7 +31,7 @@ BENCHMARK = Path(__file__).resolve().parents[2] / "benchmarks" / "damaged_checkp
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One model as `whole`, `shards` and `gguf`; not to be written to."""
+    """One model as `whole`, `shards` and `gguf`. Tests do not write to it."""
     root = tmp_path_factory.mktemp("sound")
     sound(root)
     return root
@@ -54,7 +54,7 @@ def gguf(root: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What Python opens from here on."""
+    """The paths that Python opens in this thread from here on."""
     return _OPENED.setdefault(threading.get_ident(), [])
 
 
@@ -75,25 +75,25 @@ def edit(file: Path, **values: Any) -> None:
     file.write_text(json.dumps(json.loads(file.read_text()) | values))
 
 
-# What may be named
+# Files that may be named
 
 
 @pytest.mark.parametrize(
     ("name", "match"),
     [
-        ("pytorch_model.bin", r"'pytorch_model.bin' as weights, and only \.safetensors"),
-        ("../outside/model.safetensors", "no plain name"),
-        ("/dev/zero", "no plain name"),
-        ("C:model.safetensors", "no plain name"),
+        ("pytorch_model.bin", r"'pytorch_model.bin' as weights, but only \.safetensors"),
+        ("../outside/model.safetensors", "not a plain file name"),
+        ("/dev/zero", "not a plain file name"),
+        ("C:model.safetensors", "not a plain file name"),
         ("..", r"only \.safetensors"),
         ("", r"only \.safetensors"),
         (None, "names None as a file"),
         (7, "names 7 as a file"),
-        (["model.safetensors"], "no plain name"),
-        ("a\0b.safetensors", r"1 of its 4 files of weights are missing .*x00b"),
+        (["model.safetensors"], "not a plain file name"),
+        ("a\0b.safetensors", r"1 of its 4 weight files are missing, such as .*x00b"),
     ],
 )
-def test_an_index_names_safetensors_of_its_folder_and_nothing_else(shards: Path, root: Path, name: Any, match: str):
+def test_an_index_may_only_name_safetensors_in_its_folder(shards: Path, root: Path, name: Any, match: str):
     shutil.copy(root / "outside" / "pytorch_model.bin", shards)
     index = json.loads((shards / INDEX).read_text())
     index["weight_map"]["lm_head.weight"] = name
@@ -103,12 +103,12 @@ def test_an_index_names_safetensors_of_its_folder_and_nothing_else(shards: Path,
 
 
 @pytest.mark.parametrize("name", ["../outside/model.safetensors", "adapter_model.bin", "/dev/zero", 3, "", []])
-def test_a_config_names_safetensors_of_its_folder_and_nothing_else(whole: Path, name: Any):
+def test_a_config_may_only_name_safetensors_in_its_folder(whole: Path, name: Any):
     edit(whole / "config.json", transformers_weights=name)
-    refused(whole, r"no plain name|only \.safetensors")
+    refused(whole, r"not a plain file name|only \.safetensors")
 
 
-def test_weights_under_a_name_that_the_config_gives(whole: Path):
+def test_weights_under_a_name_from_the_config(whole: Path):
     want = chainrule.load(whole).score(TEXT).logprob
     (whole / "model.safetensors").rename(whole / "other.safetensors")
     edit(whole / "config.json", transformers_weights="other.safetensors")
@@ -118,50 +118,50 @@ def test_weights_under_a_name_that_the_config_gives(whole: Path):
 @pytest.mark.parametrize(
     ("values", "match"),
     [
-        ({"configuration_files": ["config.4.0.0.json"]}, "asks for configuration_files"),
-        ({"fusion_config": {"patch_embeddings": True}}, "asks for fusion_config"),
+        ({"configuration_files": ["config.4.0.0.json"]}, "sets configuration_files"),
+        ({"fusion_config": {"patch_embeddings": True}}, "sets fusion_config"),
         ({"attn_implementation": "kernels-community/flash-attn2"}, "code from the hub"),
         ({"_attn_implementation": {"text_config": "owner/name"}}, "code from the hub"),
         ({"text_config": {"attn_implementation": "owner/name"}}, "code from the hub"),
         ({"experts_implementation": "sonicmoe"}, "may be code from the hub"),
     ],
 )
-def test_what_has_transformers_read_or_run_something_else(whole: Path, values: dict[str, Any], match: str):
+def test_config_keys_that_load_other_files_or_code(whole: Path, values: dict[str, Any], match: str):
     edit(whole / "config.json", **values)
     refused(whole, match)
 
 
 @pytest.mark.parametrize("key", ["vocab_file", "merges", "sp_model_kwargs"])
-def test_a_tokenizer_that_names_a_file_elsewhere(whole: Path, root: Path, key: str, monkeypatch: pytest.MonkeyPatch):
+def test_a_tokenizer_that_names_a_file_outside_the_folder(whole: Path, root: Path, key: str, monkeypatch: pytest.MonkeyPatch):
     name = str(root / "outside" / "tokenizer.json")
     edit(whole / "tokenizer_config.json", **{key: {"model_file": name} if key == "sp_model_kwargs" else name})
-    refused(whole, "tokenizer_config.json names .* a file outside of the folder")
+    refused(whole, "tokenizer_config.json names .* a file outside the folder")
     monkeypatch.chdir(root / "outside")
     edit(whole / "tokenizer_config.json", **{key: {"model_file": "config.json"} if key == "sp_model_kwargs" else "config.json"})
     refused(whole, "tokenizer_config.json names 'config.json'")
 
 
-def test_a_tokenizer_may_name_what_is_not_there(whole: Path):
+def test_a_tokenizer_may_name_a_missing_file(whole: Path):
     edit(whole / "tokenizer_config.json", vocab_file="/home/of/somebody/vocab.json", special_tokens_map_file="/etc/passwd")
     assert np.isfinite(chainrule.load(whole).score(TEXT).logprob)
 
 
-def test_symbols_of_a_tokenizer_that_name_a_file_elsewhere(whole: Path, root: Path):
-    """An old file, which transformers reads where the newer one names no added tokens, and which overrides all."""
+def test_a_special_tokens_map_that_names_a_file_outside_the_folder(whole: Path, root: Path):
+    """transformers reads this older file if the newer one has no added tokens, and its keys take precedence."""
     (whole / "special_tokens_map.json").write_text(json.dumps({"tokenizer_file": str(root / "outside" / "tokenizer.json")}))
     refused(whole, "special_tokens_map.json names .* as tokenizer_file, a file outside")
 
 
-def test_versions_of_a_tokenizer_that_lie_elsewhere(whole: Path):
+def test_tokenizer_versions_outside_the_folder(whole: Path):
     edit(whole / "tokenizer_config.json", fast_tokenizer_files=["../outside/tokenizer.4.0.0.json"])
-    refused(whole, "no plain name")
+    refused(whole, "not a plain file name")
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json", "anything"])
-def test_a_pipe_is_not_waited_for(whole: Path, name: str):
+def test_a_pipe_does_not_block(whole: Path, name: str):
     (whole / name).unlink(missing_ok=True)
     os.mkfifo(whole / name)
-    refused(whole, f"{name} is a device or pipe, and no file")
+    refused(whole, f"{name} is a device or pipe, not a file")
 
 
 def test_a_link_to_a_device(whole: Path):
@@ -178,8 +178,8 @@ def test_links_to_weights_elsewhere(shards: Path, root: Path):
 
 
 @pytest.mark.parametrize("kind", ["whole", "shards", "gguf"])
-def test_nothing_else_is_opened(root: Path, kind: str, opened: list[str], monkeypatch: pytest.MonkeyPatch):
-    """Nor what has the name of a file of the checkpoint, where the process is."""
+def test_no_other_file_is_opened(root: Path, kind: str, opened: list[str], monkeypatch: pytest.MonkeyPatch):
+    """Files in the working directory with the names of checkpoint files are not opened either."""
     monkeypatch.chdir(root / "outside")
     model = root / kind / GGUF if kind == "gguf" else root / kind
     chainrule.load(model)
@@ -189,7 +189,7 @@ def test_nothing_else_is_opened(root: Path, kind: str, opened: list[str], monkey
     assert not [path for path in opened if os.path.abspath(path).startswith(str(root / "outside"))]
 
 
-def test_a_gguf_file_is_not_taken_for_that_of_the_same_name_where_the_process_is(root: Path, gguf: Path, monkeypatch):
+def test_a_gguf_file_is_not_confused_with_one_in_the_working_directory(root: Path, gguf: Path, monkeypatch):
     want = chainrule.load(gguf).score(TEXT).logprob
     other = gguf.parent / "other"
     other.mkdir()
@@ -198,7 +198,7 @@ def test_a_gguf_file_is_not_taken_for_that_of_the_same_name_where_the_process_is
     assert chainrule.load(gguf).score(TEXT).logprob == want
 
 
-# What may be there
+# Contents of the folder
 
 
 @pytest.mark.parametrize("alone", [True, False])
@@ -210,9 +210,9 @@ def test_an_adapter(whole: Path, alone: bool):
     refused(whole, r"an adapter of the base model 'owner/base' \(adapter_config.json, .*merge_and_unload.*save_pretrained")
 
 
-def test_an_adapter_of_nobody_knows_what_beside_weights(whole: Path):
+def test_an_unreadable_adapter_next_to_weights(whole: Path):
     (whole / "adapter_config.json").write_text("[")
-    refused(whole, r"holds an adapter \(adapter_config.json\)")
+    refused(whole, r"contains an adapter \(adapter_config.json\)")
 
 
 def test_a_pointer_in_place_of_a_tokenizer(whole: Path):
@@ -221,8 +221,8 @@ def test_a_pointer_in_place_of_a_tokenizer(whole: Path):
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer_config.json"])
-@pytest.mark.parametrize(("content", "match"), [(POINTER, "git-lfs pointer.*git lfs pull"), (b"", "is empty; fetch")])
-def test_a_pointer_or_nothing_in_place_of_a_file(whole: Path, name: str, content: bytes, match: str):
+@pytest.mark.parametrize(("content", "match"), [(POINTER, "git-lfs pointer.*git lfs pull"), (b"", "is empty; download")])
+def test_a_pointer_or_an_empty_file(whole: Path, name: str, content: bytes, match: str):
     (whole / name).write_bytes(content)
     refused(whole, f"cannot load .*: {name} is .*{match.split(' ', 1)[1] if match.startswith('is ') else match}")
 
@@ -230,7 +230,7 @@ def test_a_pointer_or_nothing_in_place_of_a_file(whole: Path, name: str, content
 def test_missing_shards_are_counted_and_named(shards: Path):
     for number in (1, 3):
         (shards / f"model-0000{number}-of-00004.safetensors").unlink()
-    refused(shards, r"2 of its 4 files of weights are missing \('model-00001-of-00004.safetensors' for one\)")
+    refused(shards, r"2 of its 4 weight files are missing, such as 'model-00001-of-00004.safetensors'")
 
 
 def test_shards_without_an_index(shards: Path):
@@ -239,19 +239,19 @@ def test_shards_without_an_index(shards: Path):
 
 
 @pytest.mark.parametrize("text", ["[]", "{}", '{"weight_map": {}}', '{"weight_map": ["model.safetensors"]}', "{", "[" * 10**5])
-def test_an_index_that_is_none(shards: Path, text: str):
+def test_an_invalid_index(shards: Path, text: str):
     (shards / INDEX).write_text(text)
-    refused(shards, f"{INDEX} (has no weight_map|holds no JSON object|is no JSON)")
+    refused(shards, f"{INDEX} (has no weight_map|is not a JSON object|is not valid JSON)")
 
 
 @pytest.mark.parametrize("keep", [4, 100, 5000, -1])
 def test_weights_cut_short(whole: Path, keep: int):
     file = whole / "model.safetensors"
     file.write_bytes(file.read_bytes()[:keep])
-    refused(whole, r"model.safetensors is damaged or cut short \(.*; fetch the checkpoint again")
+    refused(whole, r"model.safetensors is damaged or truncated \(.*; download the checkpoint again")
 
 
-# What may be asked for
+# Settings
 
 
 @pytest.mark.parametrize(
@@ -286,11 +286,11 @@ def test_weights_cut_short(whole: Path, keep: int):
 def test_numbers_that_no_model_has(whole: Path, values: dict[str, Any]):
     edit(whole / "config.json", **values)
     began = time.monotonic()
-    refused(whole, "config|shape|NaN|whole language model|divi|no model")
+    refused(whole, "config|shape|NaN|whole language model|divi|not a model")
     assert time.monotonic() - began < 10
 
 
-def test_a_config_that_is_too_deep(whole: Path):
+def test_a_deeply_nested_config(whole: Path):
     (whole / "config.json").write_text('{"model_type": "llama", "x": ' + "[" * 800 + "]" * 800 + "}")
     refused(whole, "cannot load")
 
@@ -299,12 +299,12 @@ def test_a_config_that_is_too_deep(whole: Path):
     "made",
     [lambda: nn.ModuleList(nn.Identity() for _ in range(30_000)), lambda: nn.Linear(10_000, 10_000), lambda: Table(2**29)],
 )
-def test_a_network_is_bounded_by_what_the_files_hold(made: Callable[[], nn.Module]):
+def test_the_size_of_a_network_is_limited_by_its_files(made: Callable[[], nn.Module]):
     asked = pytest.raises(ValueError, match=r"asks for more .* than its weights can fill")
     with asked, torch.device("meta"), bounded(Extent(10, 1000)):
         made()
     with torch.device("meta"):
-        made()  # what is built elsewhere, and afterwards, is not
+        made()  # not limited outside the context manager
 
 
 class Table(nn.Module):
@@ -313,7 +313,7 @@ class Table(nn.Module):
         self.register_buffer("table", torch.empty(size))
 
 
-def test_what_other_threads_build_meanwhile_is_not_counted():
+def test_networks_built_in_other_threads_are_not_counted():
     with bounded(Extent(1, 1)), torch.device("meta"):
         thread = threading.Thread(target=lambda: made.append(nn.Linear(10_000, 10_000, device="meta")))
         made: list[nn.Module] = []
@@ -323,7 +323,7 @@ def test_what_other_threads_build_meanwhile_is_not_counted():
 
 
 def test_layers_that_share_their_weights(tmp_path: Path):
-    """Twelve layers with the tensors of one."""
+    """Twelve layers share the tensors of one."""
     config = tf.AlbertConfig(vocab_size=61, hidden_size=32, embedding_size=16, num_hidden_layers=12, num_attention_heads=4,
                              intermediate_size=48, cls_token_id=2, sep_token_id=3, mask_token_id=4)  # fmt: skip
     tf.AlbertForMaskedLM(config).save_pretrained(tmp_path)
@@ -337,49 +337,51 @@ def test_layers_that_share_their_weights(tmp_path: Path):
     ("at", "form", "value", "match"),
     [
         (0, "<I", 7, "begins with"),
-        (4, "<I", 99, "GGUF of version 99"),
-        (8, "<Q", 1 << 60, "speaks of 1,152,921,504,606,846,976 entries"),
-        (16, "<Q", 1 << 60, "speaks of 1,152,921,504,606,846,976 entries"),
-        (24, "<Q", 1 << 60, "speaks of 1,152,921,504,606,846,976 entries"),  # the length of the first key
+        (4, "<I", 99, "GGUF version 99"),
+        (8, "<Q", 1 << 60, "declares 1,152,921,504,606,846,976 entries"),
+        (16, "<Q", 1 << 60, "declares 1,152,921,504,606,846,976 entries"),
+        (24, "<Q", 1 << 60, "declares 1,152,921,504,606,846,976 entries"),  # the length of the first key
     ],
 )
-def test_a_gguf_header_that_speaks_of_more_than_there_is(gguf: Path, at: int, form: str, value: int, match: str):
+def test_a_gguf_header_that_declares_more_than_the_file_contains(gguf: Path, at: int, form: str, value: int, match: str):
     data = bytearray(gguf.read_bytes())
     struct.pack_into(form, data, at, value)
     gguf.write_bytes(data)
     refused(gguf, f"cannot load .*{match}")
 
 
-def test_a_gguf_tensor_of_more_than_there_is(gguf: Path):
+def test_a_gguf_tensor_larger_than_the_file(gguf: Path):
     data = bytearray(gguf.read_bytes())
     name = b"token_embd.weight"
     struct.pack_into("<Q", data, data.index(name) + len(name) + 4, 1 << 40)
     gguf.write_bytes(data)
-    refused(gguf, "its header speaks of .* damaged or cut short")
+    refused(gguf, "its header declares .* damaged or truncated")
 
 
 def test_a_gguf_file_that_is_cut_short(gguf: Path):
     data = gguf.read_bytes()
     for keep in (3, 10, 30, 500, len(data) // 2, len(data) - 1000):
         gguf.write_bytes(data[:keep])
-        refused(gguf, "damaged or cut short")
+        refused(gguf, "damaged or truncated")
 
 
 @pytest.mark.parametrize(("content", "match"), [(POINTER, "git-lfs pointer"), (b"", "is empty")])
-def test_a_pointer_or_nothing_in_place_of_a_gguf_file(gguf: Path, content: bytes, match: str):
+def test_a_pointer_or_an_empty_gguf_file(gguf: Path, content: bytes, match: str):
     gguf.write_bytes(content)
     refused(gguf, match)
 
 
 @pytest.mark.parametrize(("key", "value"), [("block_count", 255), ("embedding_length", 10**7), ("feed_forward_length", 10**7)])
-def test_a_gguf_network_that_its_tensors_cannot_fill(gguf: Path, key: str, value: int):
+def test_a_gguf_network_larger_than_its_tensors(gguf: Path, key: str, value: int):
     data = bytearray(gguf.read_bytes())
     name = f"llama.{key}".encode()
     struct.pack_into("<I", data, data.index(name) + len(name) + 4, value)
     gguf.write_bytes(data)
     refused(
         gguf,
-        f"its config says llama.{key} = {value}, and with its weights 2 is the most" if value == 255 else "its config asks",
+        f"its config says llama.{key} = {value}, but with its weights it can be 2 at most"
+        if value == 255
+        else "its config asks",
     )
 
 
@@ -388,7 +390,7 @@ def test_a_gguf_network_that_its_tensors_cannot_fill(gguf: Path, key: str, value
 
 @pytest.fixture
 def hub(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Path]:
-    """Puts a model into a cache of the hub, as its client does; gives its folder there."""
+    """A function that puts a model into the hub's cache, in the layout of its client, and returns its folder."""
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
 
     def put(name: str, kind: str) -> Path:
@@ -412,20 +414,20 @@ def test_a_model_in_the_cache_of_the_hub(hub: Callable[[str, str], Path], root: 
     assert lm.score(TEXT).logprob == chainrule.load(root / kind).score(TEXT).logprob
 
 
-def test_a_model_of_the_hub_is_looked_through_like_any_other(hub: Callable[[str, str], Path]):
+def test_a_model_of_the_hub_is_checked_like_any_other(hub: Callable[[str, str], Path]):
     folder = hub("owner/name", "shards")
     (folder / "model-00002-of-00004.safetensors").unlink()
-    refused("owner/name", r"cannot load owner/name: 1 of its 4 files of weights are missing \('model-00002")
+    refused("owner/name", r"cannot load owner/name: 1 of its 4 weight files are missing, such as 'model-00002")
     index = json.loads((folder / INDEX).read_text())
     (folder / INDEX).unlink()
     (folder / INDEX).write_text(json.dumps(index | {"weight_map": {"x": "../../../../outside/model.safetensors"}}))
-    refused("owner/name", "cannot load owner/name: .*no plain name")
+    refused("owner/name", "cannot load owner/name: .*not a plain file name")
     (folder / "adapter_config.json").write_text("{}")
     (folder / "config.json").unlink()
-    refused("owner/name", "cannot load owner/name: it holds an adapter")
+    refused("owner/name", "cannot load owner/name: it contains an adapter")
 
 
-def test_of_the_hub_only_the_weights_that_are_used_are_fetched(monkeypatch: pytest.MonkeyPatch, root: Path):
+def test_only_used_weights_are_downloaded_from_the_hub(monkeypatch: pytest.MonkeyPatch, root: Path):
     asked = []
 
     def snapshot(name: str, **options: Any) -> str:
@@ -438,17 +440,17 @@ def test_of_the_hub_only_the_weights_that_are_used_are_fetched(monkeypatch: pyte
     assert not any("safetensors" in pattern for pattern in asked[0])
 
 
-# Whatever else
+# Other failures
 
 
 class Panic(BaseException):
-    """As Rust's."""
+    """An exception like those of Rust panics."""
 
 
 @pytest.mark.parametrize(
     "error", [Panic("called `Option::unwrap()`\non a None"), MemoryError(), RecursionError("deep"), KeyError(3)]
 )
-def test_whatever_transformers_raises_is_one_line(whole: Path, error: BaseException, monkeypatch: pytest.MonkeyPatch):
+def test_any_error_of_transformers_is_one_line(whole: Path, error: BaseException, monkeypatch: pytest.MonkeyPatch):
     def fail(*_: Any) -> None:
         raise error
 
@@ -457,13 +459,13 @@ def test_whatever_transformers_raises_is_one_line(whole: Path, error: BaseExcept
 
 
 @pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit, GeneratorExit])
-def test_interrupts_pass(interrupt: type[BaseException]):
+def test_interrupts_are_not_converted(interrupt: type[BaseException]):
     with pytest.raises(interrupt), refusing("it"):
         raise interrupt
 
 
 def test_damaged_checkpoints_are_refused_or_scored():
-    """The short form of the benchmark."""
+    """A short form of benchmarks/damaged_checkpoints.py."""
     done = subprocess.run([sys.executable, BENCHMARK, "--each", "8"], capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("| 8 |") >= 5

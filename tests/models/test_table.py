@@ -1,4 +1,4 @@
-"""The arithmetic of the chain rule, on models whose every conditional is known."""
+"""The arithmetic of the chain rule, on models with known conditionals."""
 
 import math
 from itertools import product
@@ -27,7 +27,7 @@ def test_logs_are_summed():
     assert score.logprob == pytest.approx(-4.7, abs=1e-14)
 
 
-def test_an_impossible_event_is_minus_infinity_and_harms_no_neighbour():
+def test_an_impossible_event_is_minus_infinity_and_does_not_affect_others():
     lm = chain(0.0, 0.4, 0.8)
     scores = lm.score_batch(["AAA", "B", "AAB", "AB"])
     assert scores.logprob.tolist() == [-math.inf, 0.0, -math.inf, -math.inf]
@@ -45,7 +45,7 @@ def test_ten_thousand_factors_of_a_half_do_not_underflow():
     assert (score.bits, score.perplexity) == pytest.approx((10_000, 2.0), rel=1e-14)
 
 
-def test_the_debugging_case(abc: LanguageModel):
+def test_ranking_by_raw_logits_is_wrong(abc: LanguageModel):
     scores = abc.score_batch(["AA", "BB"])
     assert scores.logprob == pytest.approx([-1.411907, -2.626802], abs=1e-6)
     by_hand = [math.log(math.e**10 / (math.e**10 + math.e**9 + 1)), math.log(1 / 3)]
@@ -84,7 +84,7 @@ def test_with_a_start_symbol_all_sequences_of_one_length_sum_to_one(noisy: Langu
     assert noisy.score("AB").contexts.tolist() == [1, 2]
 
 
-def test_with_a_given_first_token_they_sum_to_v_and_are_called_conditional(noisy: LanguageModel):
+def test_with_a_given_first_token_they_sum_to_v_and_are_conditional(noisy: LanguageModel):
     assert full_space(noisy, 3, start="given").sum() == pytest.approx(2, abs=1e-12)
     score = noisy.score("ABA", start="given")
     assert (score.kind, score.start.kind, score.start.id) == ("conditional", "conditional", None)
@@ -93,7 +93,7 @@ def test_with_a_given_first_token_they_sum_to_v_and_are_called_conditional(noisy
     assert score.logprobs.tolist() == noisy.score("ABA").logprobs[1:].tolist()
 
 
-def test_behind_a_context_they_sum_to_one(noisy: LanguageModel):
+def test_texts_after_a_context_sum_to_one(noisy: LanguageModel):
     assert full_space(noisy, 2, context="BA").sum() == pytest.approx(1, abs=1e-12)
 
 
@@ -116,7 +116,7 @@ def test_ids_and_their_embeddings_give_the_same_factors(noisy: LanguageModel):
 def test_a_context_takes_its_own_row_and_backs_off_to_its_longest_suffix():
     rows = {"": [1, 0], "A": [0.25, 0.75], "BA": [0, 1]}
     bigram = LanguageModel(TableModel(["A", "B"], rows, probabilities=True, back_off=True))
-    assert bigram.score("BAA").logprobs.tolist() == [-math.inf, 0.0, -math.inf]  # "BA" has a row, and "B" takes that of ""
+    assert bigram.score("BAA").logprobs.tolist() == [-math.inf, 0.0, -math.inf]  # "BA" has its own row; "B" takes the row of ""
     assert bigram.score("AABB", start="given").logprobs == pytest.approx([math.log(0.25), math.log(0.75), -math.inf])
 
 
@@ -126,14 +126,14 @@ def test_tokens_of_several_characters_are_words():
     assert words.score("New York").logprobs == pytest.approx([math.log(0.5), 0])
 
 
-def test_the_end_symbol_is_a_factor_where_it_is_asked_for():
+def test_the_end_symbol_is_a_factor_on_request():
     rows = {"": [0.5, 0.5, 0], "A": [0.2, 0.2, 0.6]}
     lm = LanguageModel(TableModel(["A", "B", "."], rows, probabilities=True, end="."))
     assert lm.score("A", end=True).logprob == pytest.approx(math.log(0.5 * 0.6))
     assert lm.score("A").logprob == pytest.approx(math.log(0.5))
 
 
-def test_a_context_that_is_not_in_the_table_is_named(abc: LanguageModel):
+def test_a_missing_context_is_named(abc: LanguageModel):
     with pytest.raises(InputError, match=r"no row for the context \(A B\).*back_off=True"):
         abc.score("ABA")
 
@@ -146,17 +146,17 @@ def test_a_context_that_is_not_in_the_table_is_named(abc: LanguageModel):
         (["A", "B"], {"": [1, 2, 3]}, "2 numbers"),
         (["A", "B"], {"": [math.nan, 0]}, "2 numbers"),
         (["A", "B"], {"C": [0.5, 0.5]}, "'C', which is not in the vocabulary"),
-        (["A", "B"], {"A": [0.5, 0.4]}, "'A' must hold probabilities that sum to 1, not to 0.9"),
+        (["A", "B"], {"A": [0.5, 0.4]}, "'A' must be probabilities that sum to 1, not to 0.9"),
         (["A", "B"], {"": [-0.5, 1.5]}, "probabilities"),
     ],
 )
-def test_a_table_that_cannot_be_is_a_model_error(vocabulary: list[str], rows: dict, match: str):
+def test_an_invalid_table_is_a_model_error(vocabulary: list[str], rows: dict, match: str):
     with pytest.raises(ModelError, match=match):
         TableModel(vocabulary, rows, probabilities=True)
 
 
-def test_neighbours_in_a_batch_need_no_rows_of_each_other():
-    """ "BB" is the padding of "B" beside "AB", and no context of anything."""
+def test_sequences_in_a_batch_need_no_rows_of_each_other():
+    """ "BB" is padding of "B" in a batch with "AB", and not the context of any token."""
     lm = LanguageModel(TableModel(["A", "B"], {"": [0, 1], "A": [1, 0], "AB": [2, 0], "B": [3, 0]}, probabilities=False))
     both = lm.score_batch(["ABA", "BA"])
     assert both.logprob.tolist() == [lm.score("ABA").logprob, lm.score("BA").logprob]

@@ -1,4 +1,4 @@
-"""How many threads: what is asked for, what the program has set, what the system grants; on made-up /sys and /proc."""
+"""The number of threads: requested, set by the program, or granted by the system, with simulated /sys and /proc."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Machine = Callable[..., Path]
 
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
-    """A machine of `cores` cores of `threads` hyper-threads, all of which the process may use, with these files."""
+    """A function that simulates a machine with these cores, hyper-threads per core and files, all usable by the process."""
 
     def make(cores: int, threads: int = 1, files: dict[str, str] | None = None, name: str = "thread_siblings_list") -> Path:
         cpus = range(cores * threads)
@@ -41,7 +41,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
 
 @pytest.fixture
 def torch_has(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[int]]:
-    """A new process, in which PyTorch has so many threads; what is set afterwards comes into the list."""
+    """A function that simulates a new process with this number of PyTorch threads. Numbers set later are appended."""
 
     def start(threads: int) -> list[int]:
         found = [threads]
@@ -53,7 +53,7 @@ def torch_has(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[int]]:
     return start
 
 
-# What the system grants
+# Cores granted by the system
 
 
 def test_cores_of_the_affinity_mask(machine: Machine, monkeypatch: pytest.MonkeyPatch):
@@ -71,7 +71,7 @@ def test_hyper_threads_of_one_core_count_once(machine: Machine, monkeypatch: pyt
     assert available(root) == 2
 
 
-def test_a_system_that_tells_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_system_without_information(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 6)
     assert available(tmp_path) == 6
@@ -91,7 +91,7 @@ def test_quota_of_a_control_group_or_one_above_it(machine: Machine, quota: str, 
     assert available(root) == want
 
 
-def test_the_least_quota_counts(machine: Machine):
+def test_the_smallest_quota_applies(machine: Machine):
     quotas = {"sys/fs/cgroup/a/b/cpu.max": "600000 100000", "sys/fs/cgroup/a/cpu.max": "300000 100000"}
     assert available(machine(8, files={"proc/self/cgroup": "0::/a/b"} | quotas)) == 3
 
@@ -112,7 +112,7 @@ def test_quota_of_another_group_does_not_count(machine: Machine):
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity masks")
 def test_here():
-    """This machine's own /sys and /proc: one core where the thread may use one, and never more than it may use."""
+    """On the /sys and /proc of this machine, the number is at most the number of usable logical cores."""
     before = os.sched_getaffinity(0)
     try:
         for count in range(1, len(before) + 1):
@@ -123,10 +123,10 @@ def test_here():
     assert os.sched_getaffinity(0) == before
 
 
-# What is chosen
+# The chosen number
 
 
-def test_what_is_asked_for_counts_before_all_else(machine: Machine, torch_has, monkeypatch: pytest.MonkeyPatch):
+def test_the_requested_number_takes_precedence(machine: Machine, torch_has, monkeypatch: pytest.MonkeyPatch):
     root, threads = machine(4, threads=2), torch_has(3)
     monkeypatch.setenv("OMP_NUM_THREADS", "5")
     assert choose(7, root) == 7
@@ -134,21 +134,21 @@ def test_what_is_asked_for_counts_before_all_else(machine: Machine, torch_has, m
 
 
 @pytest.mark.parametrize("wrong", [0, -1, 2.0, "2", True, float("nan")])
-def test_what_is_no_number_of_threads(machine: Machine, torch_has, wrong: Any):
+def test_invalid_numbers_of_threads(machine: Machine, torch_has, wrong: Any):
     root, threads = machine(4), torch_has(4)
-    with pytest.raises(ModelError, match=r"threads must be a whole number, 1 or more, not .*; leave it out .*\(4\)"):
+    with pytest.raises(ModelError, match=r"threads must be a whole number, 1 or more, not .*; omit it .*\(4\)"):
         choose(wrong, root)
     assert threads == [4]
 
 
 @pytest.mark.parametrize("start", [4, 8])  # PyTorch's own default is one or the other
-def test_one_a_core_by_default(machine: Machine, torch_has, start: int):
+def test_one_thread_per_core_by_default(machine: Machine, torch_has, start: int):
     files = {"proc/self/cgroup": "0::/", "sys/fs/cgroup/cpu.max": "300000 100000"}
     root, threads = machine(4, threads=2, files=files), torch_has(start)
     assert choose(None, root) == threads[-1] == 3
 
 
-def test_what_was_chosen_stays(machine: Machine, torch_has):
+def test_the_chosen_number_is_kept(machine: Machine, torch_has):
     root, threads = machine(4, threads=2), torch_has(8)
     choose(8, root)
     assert [choose(None, root), choose(2, root), choose(None, root)] == [8, 2, 2]
@@ -157,7 +157,7 @@ def test_what_was_chosen_stays(machine: Machine, torch_has):
     assert threads == [8, 8, 2, 4]
 
 
-def test_a_number_that_the_program_has_set_stays(machine: Machine, torch_has, monkeypatch: pytest.MonkeyPatch):
+def test_a_number_set_by_the_program_is_kept(machine: Machine, torch_has, monkeypatch: pytest.MonkeyPatch):
     root, threads = machine(4, threads=2), torch_has(3)
     assert choose(None, root) == 3
     monkeypatch.setenv("OMP_NUM_THREADS", "6")
@@ -166,17 +166,17 @@ def test_a_number_that_the_program_has_set_stays(machine: Machine, torch_has, mo
 
 
 @pytest.mark.parametrize(("named", "want"), [("6", 6), ("2,4", 2), (" 3 ", 3), ("", 4), ("0", 4), ("many", 4), ("-2", 4)])
-def test_the_environment_counts_before_the_cores(
+def test_the_environment_takes_precedence_over_the_cores(
     machine: Machine, torch_has, monkeypatch: pytest.MonkeyPatch, named: str, want: int
 ):
     root = machine(4, threads=2)
     monkeypatch.setenv("OMP_NUM_THREADS", named)
-    for start in (8, want):  # set after PyTorch was imported, and before
+    for start in (8, want):  # the variable is set after PyTorch was imported, or before
         threads = torch_has(start)
         assert choose(None, root) == threads[-1] == want
 
 
-def test_a_model_is_loaded_with_so_many_threads(tiny_folder: Path):
+def test_a_model_is_loaded_with_the_requested_threads(tiny_folder: Path):
     load_model(tiny_folder, wrap, threads=2)
     assert torch.get_num_threads() == 2
     chainrule.load(tiny_folder)

@@ -299,7 +299,7 @@ def test_a_full_disk_is_survived(fresh: Fresh, monkeypatch: pytest.MonkeyPatch, 
 def test_without_a_home_it_is_not_kept(fresh: Fresh, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("CHAINRULE_CACHE", "~no-such-user/cache")
     assert fresh()
-    assert "not kept, but compiled at each start: CHAINRULE_CACHE=~no-such-user/cache names no folder" in fresh().reason
+    assert "not kept, but compiled at each start: CHAINRULE_CACHE=~no-such-user/cache does not name a folder" in fresh().reason
     assert "set CHAINRULE_CACHE to a folder to write to" in fresh().reason
 
 

@@ -103,15 +103,15 @@ def test_named_orders():
 )  # fmt: skip
 def test_what_is_no_order_is_refused(order: object):
     lm = tiny_any_order("llama").lm
-    with pytest.raises(InputError, match=r"is no order|is no permutation of the 3 places"):
+    with pytest.raises(InputError, match=r"is not an order|is not a permutation of the 3 positions"):
         lm.score([5, 6, 7], order=order)
 
 
 def test_the_item_that_an_order_does_not_fit_is_named():
     lm = tiny_any_order("llama").lm
-    with pytest.raises(InputError, match=r"item 1: order \(1, 0\) is no permutation of the 3 places"):
+    with pytest.raises(InputError, match=r"item 1: order \(1, 0\) is not a permutation of the 3 positions"):
         lm.score_batch([[5, 6], [5, 6, 7]], order=(1, 0))
-    with pytest.raises(InputError, match=r"does not fit a single token: the one order of it is \(0,\)"):
+    with pytest.raises(InputError, match=r"does not fit a single token: its only order is \(0,\)"):
         lm.score([5], order=(1, 0))
 
 

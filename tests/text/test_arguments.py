@@ -1,4 +1,4 @@
-"""What people hand over: every sequence of texts is taken by position, and whatever else comes is an InputError."""
+"""User arguments: sequences of texts of any type are read by position, and other values are an InputError."""
 
 from __future__ import annotations
 
@@ -107,11 +107,11 @@ def test_rows_of_an_array_are_sequences_of_ids(lm: LanguageModel):
 
 
 @pytest.mark.parametrize("missing", [None, math.nan, pandas.NA, pandas.NaT])
-def test_a_missing_text_is_named_and_a_missing_context_is_none(lm: LanguageModel, missing: Any):
-    with pytest.raises(InputError, match="item 1: there is no text here, but a missing value") as error:
+def test_a_missing_text_is_an_error_and_a_missing_context_is_no_context(lm: LanguageModel, missing: Any):
+    with pytest.raises(InputError, match="item 1: the text is missing") as error:
         lm.score_batch(["A", missing])
     assert error.value.item == 1
-    with pytest.raises(InputError, match="item 1: there is no text here"):
+    with pytest.raises(InputError, match="item 1: the text is missing"):
         lm.score_batch(pandas.Series(["A", missing, "B"], dtype=object))
     found = lm.score_batch(["A", "A"], context=["B", missing])
     assert found.logprob.tolist() == [lm.score("A", context="B").logprob, lm.score("A").logprob]
@@ -138,7 +138,7 @@ NO_SEQUENCES = {
 
 
 @pytest.mark.parametrize("kind", NO_SEQUENCES)
-def test_what_is_no_sequence_of_texts(lm: LanguageModel, kind: str):
+def test_values_that_are_not_sequences_of_texts(lm: LanguageModel, kind: str):
     value = NO_SEQUENCES[kind]
     asks = [lm.score_batch, lambda v: lm.rank("A", v), lm.pseudo_log_likelihoods]
     asks += [lambda v: lm.score_batch(["A", "B"], context=v)] if kind not in ("a text", "None", "NaN") else []
@@ -182,7 +182,7 @@ NO_ITEMS = {
 
 
 @pytest.mark.parametrize("kind", NO_ITEMS)
-def test_what_is_no_text_and_no_ids(lm: LanguageModel, kind: str):
+def test_values_that_are_neither_texts_nor_ids(lm: LanguageModel, kind: str):
     value = NO_ITEMS[kind]
     asks = [lm.score, lambda v: lm.score("A", context=v), lambda v: lm.rank(v, ["A"]), lm.conditional, lm.explain, lm.generate]
     asks += [lm.pseudo_log_likelihood, lambda v: lm.score_batch([v]), lm.infill, lambda v: lm.generate(v, among=["A"])]
@@ -193,17 +193,17 @@ def test_what_is_no_text_and_no_ids(lm: LanguageModel, kind: str):
         assert len(str(error.value)) < 250
 
 
-def test_a_list_of_texts_where_one_is_wanted_says_the_way(lm: LanguageModel):
-    with pytest.raises(InputError, match="one text is wanted here, and score_batch takes many"):
+def test_a_list_in_place_of_one_text_names_score_batch(lm: LanguageModel):
+    with pytest.raises(InputError, match="expected one text; score_batch takes several"):
         lm.score(["A", "B"])
-    with pytest.raises(InputError, match="Series is many texts, and one is wanted: score_batch"):
+    with pytest.raises(InputError, match="expected one text, not a Series of texts: use score_batch"):
         lm.score(pandas.Series(["A"]))
-    with pytest.raises(InputError, match="has names of columns"):
+    with pytest.raises(InputError, match="select one, such as"):
         lm.score_batch(FRAMES[0])
 
 
 @pytest.mark.parametrize("order", [b"\0\1", bytearray(b"\1\0"), memoryview(b"\1\0"), {0, 1}, {0: 1}, [0.0, 1.0], "ab"])
-def test_what_is_no_order(lm: LanguageModel, order: Any):
+def test_values_that_are_not_orders(lm: LanguageModel, order: Any):
     with pytest.raises(InputError, match="order"):
         lm.score("AB", order=order)
 
@@ -230,8 +230,8 @@ def test_numbers_at_the_edge(lm: LanguageModel):
         lm.score("AB", window=False, stride=2)
 
 
-def test_anything_handed_to_everything_is_taken_or_refused_in_one_line():
-    """The same trial, twenty times as large: benchmarks/arguments.py."""
+def test_any_argument_is_accepted_or_refused_with_a_one_line_error():
+    """A short form of benchmarks/arguments.py, which runs twenty times as many cases."""
     found, failures = arguments.trial(330)
     assert failures == []
-    assert any(count["taken"] for count in found.values())  # some of it is what is wanted
+    assert any(count["taken"] for count in found.values())  # some arguments are valid

@@ -34,7 +34,7 @@ def test_pair_without_separators_is_an_input_error():
 
 
 @pytest.mark.parametrize("name", ["byte_level", "byte_level_prefix", "llama", "unigram", "wordpiece"])
-def test_text_behind_a_context_has_the_tokens_of_the_joined_text(name: str):
+def test_text_after_a_context_has_the_tokens_of_the_joined_text(name: str):
     tokenizer = (text_zoo.LOSSLESS | text_zoo.LOSSY)[name]()
     found = after(tokenizer, "Hello", " world")
     assert found.boundary == "same"
@@ -43,7 +43,7 @@ def test_text_behind_a_context_has_the_tokens_of_the_joined_text(name: str):
 
 
 @pytest.mark.parametrize("name", ["byte_level", "byte_level_prefix", "llama"])
-def test_token_across_the_boundary_sets_the_texts_apart(name: str):
+def test_a_token_across_the_boundary_splits_context_and_text(name: str):
     tokenizer = text_zoo.LOSSLESS[name]()
     found = after(tokenizer, "Hel", "lo")
     assert found.boundary == "apart"
@@ -107,7 +107,7 @@ def test_large_batch_tokenises_each_context_once():
 @pytest.mark.parametrize("name", ["byte_level", "llama"])
 @pytest.mark.parametrize("reading", [Reading(a, b) for a in ("text", "parse") for b in ("text", "parse")])
 @pytest.mark.parametrize(("context", "text"), [("a <s>", "b b"), ("a a", " b</s>"), ("a <s>", "b</s>"), ("a a", " b b")])
-def test_symbols_in_text_and_context_are_read_each_in_its_way(name: str, reading: Reading, context: str, text: str):
+def test_symbols_in_text_and_context_are_read_separately(name: str, reading: Reading, context: str, text: str):
     tokenizer = text_zoo.LOSSLESS[name]()
     found = after(tokenizer, context, text, reading)
     assert found.context_ids.tolist() == tokenizer.encode(context, reading.context).tolist()
@@ -118,13 +118,13 @@ def test_symbols_in_text_and_context_are_read_each_in_its_way(name: str, reading
     assert found.boundary == ("apart" if (context, text) == ("a <s>", "b</s>") and not alike else "same")
     if alike:
         assert [*found.context_ids, *found.ids] == tokenizer.encode(context + text, reading.text).tolist()
-    if name == "byte_level":  # the other one sets a space after a symbol, here and in the joined text
+    if name == "byte_level":  # llama adds a space after a symbol, here and in the joined text
         assert "".join(tokens(tokenizer, [*found.context_ids, *found.ids])) == context + text
     if name == "byte_level" or "<s>" not in context or reading.context == "text":  # see above
         assert tokenizer.encode_behind([text], reading.text)[0].tolist() == found.ids.tolist()
 
 
-def test_a_symbol_that_context_and_text_make_together_sets_them_apart_where_it_is_parsed():
+def test_a_symbol_across_the_boundary_splits_context_and_text_if_parsed():
     tokenizer = text_zoo.byte_level()
     assert after(tokenizer, "a <", "s> b", Reading("parse", "parse")).boundary == "apart"
     assert not tokenizer.special_ids.intersection(after(tokenizer, "a <", "s> b").ids.tolist())

@@ -11,13 +11,13 @@ from chainrule.text import align, spells
 
 
 def chars_of(text: str, begin: int, end: int) -> list[int]:
-    """The naive way: every character any of whose bytes lies in begin..end."""
+    """The naive computation: every character with any byte in begin..end."""
     owner = [rank for rank, character in enumerate(text) for _ in character.encode()]
     return sorted(set(owner[begin:end]))
 
 
 @given(TEXTS, st.lists(st.integers(0, 200)))
-def test_pieces_that_spell_the_text_tile_it(text: str, cuts: list[int]):
+def test_pieces_that_spell_the_text_partition_it(text: str, cuts: list[int]):
     raw = text.encode()
     bounds = sorted([0, len(raw), *(cut for cut in cuts if cut <= len(raw))])
     spans = align(text, [raw[begin:end] for begin, end in pairwise(bounds)])
@@ -33,7 +33,7 @@ def test_pieces_that_spell_the_text_tile_it(text: str, cuts: list[int]):
 @example("\u3000a", [b"\xe3", b"\x80", b"\x80", b"A"], False)
 @example("xﬁ", [b"x\xe3", b"\x80", b"\x80f", b"i"], False)
 @example("ﬁ", [b"f", b"", b"i"], False)
-def test_any_pieces_get_sound_spans(text: str, pieces: list[bytes], hinted: bool):
+def test_any_pieces_get_valid_spans(text: str, pieces: list[bytes], hinted: bool):
     hints = [(rank, rank + 2) for rank in range(len(pieces))] if hinted else None
     spans = align(text, pieces, hints)
     assert len(spans.byte_spans) == len(spans.char_spans) == len(pieces)
@@ -41,7 +41,7 @@ def test_any_pieces_get_sound_spans(text: str, pieces: list[bytes], hinted: bool
     check_sound(text, spans)
 
 
-def test_space_before_or_behind_that_is_not_in_the_text_shifts_nothing():
+def test_an_added_space_at_either_end_does_not_shift_the_spans():
     before = align("Hi you", [b" ", b"Hi", b" you"])
     assert before.exact
     assert before.byte_spans == [(0, 0), (0, 2), (2, 6)]
@@ -66,13 +66,13 @@ def test_parts_of_a_character_show_the_character():
         ("a ☃ b", [b" a", b"", b" b"], ["a", " ☃", " b"]),  # unknown
         ("a ☃ é b", [b" a", b"", b"", b" b"], ["a", " ☃", " é", " b"]),
         ("☃a", [b"", b"a"], ["☃", "a"]),
-        ("banana b", [b"", b" b"], ["banana", " b"]),  # an unknown token takes something
+        ("banana b", [b"", b" b"], ["banana", " b"]),  # an unknown token takes some text
         ("ﬁne", [b"f", b"i", b"ne"], ["ﬁ", "ﬁ", "ne"]),
         ("e\u0301t", ["é".encode(), b"t"], ["e\u0301", "t"]),  # an accent goes with its letter
         ("①②", [b"1", b"2"], ["①", "②"]),
         ("a  b", [b"<s>", b"a", b" ", b"b", b"</s>"], ["", "a", "  ", "b", ""]),
         ("A   b", [b"a", b" ", b" ", b" b"], ["A", " ", " ", " b"]),
-        ("x\u200d\u0007y", [b"x", b"y"], ["x", "y"]),  # dropped characters stay no one's
+        ("x\u200d\u0007y", [b"x", b"y"], ["x", "y"]),  # dropped characters are not assigned
         ("CAFÉS", [b"caf\xc3", b"\xa9s"], ["CAFÉ", "ÉS"]),
         ("x  CAFÉS", [b"X", b" caf\xc3", b"\xa9s"], ["x", "  CAFÉ", "ÉS"]),
         ("¼", [b"1", b"", b"4"], ["¼", "¼", "¼"]),
@@ -82,7 +82,7 @@ def test_parts_of_a_character_show_the_character():
         ("A\u0301", [b"a", "\u0301".encode()], ["A", "\u0301"]),
         ("\u2003B", [b"\xe3", b"\x80", b"\x80", b"b"], ["\u2003", "\u2003", "\u2003", "B"]),
         ("\u2003\u2003B", [b"\xe3", b"\x80", b"\x80", b"b"], ["\u2003\u2003", "", "", "B"]),
-        ("Bz", [b"", b"b", b"z"], ["", "B", "z"]),  # an unknown token for which nothing is left
+        ("Bz", [b"", b"b", b"z"], ["", "B", "z"]),  # no text is left for an unknown token
         ("", [b"x"], [""]),
     ],
 )
@@ -97,7 +97,7 @@ def test_parts_of_a_character_keep_their_bytes_in_changed_text():
     assert align("A€", [b"a", b"\xe2\x82", b"\xac"]).byte_spans == [(0, 1), (1, 3), (3, 4)]
 
 
-def test_offsets_decide_what_the_bytes_leave_open():
+def test_offsets_resolve_ambiguous_bytes():
     text, pieces = "abba b", [b"", b"b"]
     assert shown(text, align(text, pieces)) == ["a", "b"]
     assert shown(text, align(text, pieces, [(0, 5), (5, 6)])) == ["abba ", "b"]
@@ -118,7 +118,7 @@ def test_long_unknown_text_takes_linear_time():
 
 @pytest.mark.parametrize("name", text_zoo.LOSSY)
 @given(text=TEXTS)
-def test_lossy_tokenizers_get_sound_spans(name: str, text: str):
+def test_lossy_tokenizers_get_valid_spans(name: str, text: str):
     tokenizer = text_zoo.LOSSY[name]()
     ids = tokenizer.encode(text)
     spans = tokenizer.spans(text, ids)
@@ -132,7 +132,7 @@ WORDS = st.lists(st.sampled_from(["Hello", "the", "World", "naïve", "café", "d
 @pytest.mark.parametrize("name", ["wordpiece", "word_end", "t5"])
 @given(words=WORDS, space=st.sampled_from([" ", "  ", "\n"]))
 def test_words_of_lossy_tokenizers_are_found_again(name: str, words: list[str], space: str):
-    """The tokens of a text of known words lie, word by word, where the words lie."""
+    """The tokens of a text of known words cover exactly its words, in order."""
     tokenizer, text = text_zoo.LOSSY[name](), space.join(words)
     spans = tokenizer.spans(text, tokenizer.encode(text))
     covered = [rank for begin, end in spans.char_spans for rank in range(begin, end)]

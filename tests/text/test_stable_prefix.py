@@ -1,4 +1,4 @@
-"""A long context is not read again for every text behind it, and nobody can tell."""
+"""The stable prefix of a long context is not tokenised again for every text after it, and the tokens are the same."""
 
 from functools import cache
 
@@ -59,7 +59,7 @@ def tokenizer(name: str) -> Tokenizer:
 @example(context="the quick brown fox " * 30, ending="  \n\n  ", texts=[" ", "\n", "x", "1", "'s"])
 @example(context="the quick brown fox " * 30, ending="<", texts=["s>", "/s>"])
 @example(context="the quick brown fox " * 30, ending="12", texts=["3", "34", "345"])
-def test_texts_behind_a_shared_context_have_the_tokens_of_the_whole(name: str, context: str, ending: str, texts: list[str]):
+def test_texts_after_a_shared_context_have_the_joined_tokens(name: str, context: str, ending: str, texts: list[str]):
     tok = tokenizer(name)
     context, texts = context + ending, [*texts, *texts]
     ids = tok.encode(context).tolist()
@@ -72,7 +72,7 @@ def test_texts_behind_a_shared_context_have_the_tokens_of_the_whole(name: str, c
 
 
 @pytest.mark.parametrize("name", PRE)
-def test_all_but_the_last_words_are_settled(name: str):
+def test_all_but_the_last_words_are_in_the_stable_prefix(name: str):
     context = "The quick brown fox jumps over the lazy dog. " * 30
     found = tokenizer(name).settled(context)
     assert len(context) - 90 < found.chars < len(context) - 64
@@ -81,23 +81,23 @@ def test_all_but_the_last_words_are_settled(name: str):
 
 
 @pytest.mark.parametrize("context", ["", "short", "日本語のテキスト" * 100, "1 2 3 4 5 6 7 8 9 " * 30])
-def test_where_there_is_no_place_to_cut_nothing_is_settled(context: str):
+def test_a_context_without_a_suitable_cut_has_no_stable_prefix(context: str):
     assert tokenizer("gpt2").settled(context) == NOTHING
 
 
 @pytest.mark.parametrize("name", ["byte_level_prefix", "llama", "unigram", "byt5", "t5", "wordpiece", "word_end", "words"])
-def test_tokenizers_that_may_look_further_than_a_word_are_read_whole(name: str):
+def test_tokenizers_that_may_look_past_a_word_have_no_stable_prefix(name: str):
     tok = (text_zoo.LOSSLESS | text_zoo.LOSSY)[name]()
     assert tok.settled("the quick brown fox jumps over the lazy dog " * 30) == NOTHING
 
 
-def test_tokens_drawn_by_chance_are_not_settled():
+def test_tokenizers_with_dropout_have_no_stable_prefix():
     backend = Backend(models.BPE(dropout=0.5))
     backend.pre_tokenizer = PRE["gpt2"]
     assert not words_alone(backend)
 
 
-def test_normalizers_that_reach_over_words_are_not_taken():
+def test_normalizers_that_cross_words_have_no_stable_prefix():
     for normalizer in (normalizers.Lowercase(), normalizers.Strip(), normalizers.Replace("e q", "z")):
         backend = Backend(models.BPE())
         backend.pre_tokenizer = PRE["gpt2"]
@@ -107,12 +107,12 @@ def test_normalizers_that_reach_over_words_are_not_taken():
 
 
 @pytest.mark.parametrize("pattern", [GPT4, O200K, r" ?\p{L}+|[^a-z.$]+|\s+(?!\S)", r"\p{N}{1,3}+", r"[.^$]", r"(?:a|b)|\."])
-def test_expressions_that_look_near(pattern: str):
+def test_local_expressions(pattern: str):
     assert looks_near(pattern)
 
 
 @pytest.mark.parametrize(
     "pattern", [r"(?<=a)b", r"(?<!a)b", r"a.*b", r"^a", r"a$", r"\bword\b", r"\Ga", r"(a)\1", r"(?>a)b", r"x\z"]
 )
-def test_expressions_that_may_look_far(pattern: str):
+def test_expressions_that_may_not_be_local(pattern: str):
     assert not looks_near(pattern)

@@ -50,12 +50,12 @@ def test_start(requested: str | int, symbols: dict, policy: str, id: int | None)
         (None, BOTH, "None"),
     ],
 )
-def test_start_that_cannot_be_is_an_input_error(requested, symbols: dict, match: str):
+def test_an_invalid_start_is_an_input_error(requested, symbols: dict, match: str):
     with pytest.raises(InputError, match=match):
         resolve_start(requested, **symbols)
 
 
-def test_describe_says_what_the_first_token_is_predicted_from():
+def test_describe_names_the_symbol_before_the_first_token():
     def describe(requested: str | int, **symbols) -> str:
         return resolve_start(requested, token="[{}]".format, **symbols).describe()
 
@@ -81,11 +81,11 @@ def test_end(requested: bool | int | None, want: int | None):
     assert type(end) in (int, type(None))
 
 
-def test_end_of_a_config_with_several_is_the_first():
+def test_a_config_with_several_end_symbols_uses_the_first():
     assert resolve_end(True, vocab_size=100, config_eos=[4, 5]) == 4
 
 
 @pytest.mark.parametrize(("requested", "match"), [(True, "no EOS"), (100, "0 to 99"), (-1, "0 to 99"), ("eos", "True")])
-def test_end_that_cannot_be_is_an_input_error(requested, match: str):
+def test_an_invalid_end_is_an_input_error(requested, match: str):
     with pytest.raises(InputError, match=match):
         resolve_end(requested, vocab_size=100)

@@ -1,4 +1,4 @@
-"""Control symbols that a text names, and contexts that a window cuts: read as asked, and said in the result."""
+"""Names of control symbols in texts, and contexts cut by a window: both are reported in the result."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from chainrule.models.causal import PretrainedModel
 TEXT = "The quick</s> fox"
 
 
-def test_the_name_of_a_symbol_is_plain_text_unless_asked(tiny: LanguageModel):
-    with pytest.warns(UserWarning, match="a text names the control symbol </s>, which is read as plain text.*special='parse'"):
+def test_the_name_of_a_symbol_is_plain_text_by_default(tiny: LanguageModel):
+    with pytest.warns(
+        UserWarning, match="a text contains the name of the control symbol </s>, which is read as plain text.*special='parse'"
+    ):
         found = tiny.score(TEXT)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -35,13 +37,13 @@ def test_the_name_of_a_symbol_is_plain_text_unless_asked(tiny: LanguageModel):
     assert parsed.remarks == ["the names of control symbols in the text were read as the symbols"]
     assert text.remarks == ["the names of control symbols in the text were read as plain text"]
     assert plain.remarks == []
-    with pytest.raises(InputError, match=r"special='literal' is neither 'text'.*nor 'parse'"):
+    with pytest.raises(InputError, match=r"special='literal' must be 'text'.*or 'parse'"):
         tiny.score(TEXT, special="literal")
-    with pytest.raises(InputError, match="context_special=1 is neither"):
+    with pytest.raises(InputError, match="context_special=1 must be"):
         tiny.score(TEXT, context_special=1)
 
 
-def test_text_and_context_are_read_each_in_its_way(tiny: LanguageModel):
+def test_text_and_context_are_read_separately(tiny: LanguageModel):
     context, text = "A <s> b", " c</s>"
     by_ids = {}
     for special in ("text", "parse"):
@@ -52,10 +54,10 @@ def test_text_and_context_are_read_each_in_its_way(tiny: LanguageModel):
             by_ids[special, before] = tiny.score(score.ids, context=score.request.context_ids).logprob
             assert score.logprob == pytest.approx(by_ids[special, before], abs=1e-9)
     assert len(set(by_ids.values())) == 4
-    assert tiny.score(text, context=context, special="parse").context_special == "parse"  # the context as the text
+    assert tiny.score(text, context=context, special="parse").context_special == "parse"  # by default as the text
 
 
-def test_every_entry_reads_them(tiny: LanguageModel):
+def test_every_method_reads_control_symbols(tiny: LanguageModel):
     for special, holds in (("text", False), ("parse", True)):
         ids = tiny.tokenizer.encode(TEXT, special).tolist()
         assert tiny.conditional(TEXT, special=special).logprobs.tolist() == tiny.conditional(ids).logprobs.tolist()
@@ -79,7 +81,7 @@ def test_a_symbol_by_its_name_is_one_token(tiny: LanguageModel):
     assert tiny.conditional("a").logprob("</s>") == tiny.conditional("a").logprob(1)
 
 
-def test_a_text_that_grew_a_symbol_says_so(tiny: LanguageModel):
+def test_a_generated_symbol_is_reported(tiny: LanguageModel):
     grown = tiny.generate("The", max_tokens=40, end=False, method="sample", n=20, seed=3)
     symbols = [g for g in grown if 0 in g.ids or 1 in g.ids]
     assert 0 < len(symbols) < len(grown)
@@ -87,10 +89,10 @@ def test_a_text_that_grew_a_symbol_says_so(tiny: LanguageModel):
     assert {g.special for g in grown if g not in symbols} == {None}
 
 
-# What a window cuts
+# Contexts cut by a window
 
 
-def test_a_context_that_a_window_cuts_is_told(tiny: LanguageModel):
+def test_a_context_cut_by_a_window_is_reported(tiny: LanguageModel):
     long = tiny.tokenizer.encode("word " * 80)[:70].tolist()
     cut, whole = tiny.score([5, 6], context=long), tiny.score([5, 6], context=long[:60])
     assert (cut.windows, cut.cut, cut.least_context) == (1, True, 63)
@@ -116,7 +118,7 @@ def test_a_context_that_a_window_cuts_is_told(tiny: LanguageModel):
 
 
 @pytest.mark.parametrize("order", [[1, 0], "right-to-left", None])
-def test_an_order_cuts_nothing(order: object):
+def test_a_score_in_an_order_has_no_cut(order: object):
     lm = LanguageModel(TableModel(["A", "B"], {"": [1, 2], "A": [0, 3]}, back_off=True))
     assert not lm.score_batch(["AB", "BA"], order=order).cut.any()
     assert not lm.score("AB", context="B", order=order).cut

@@ -43,5 +43,5 @@ def test_token_strings_become_bytes(spelling: Spelling, token: str, raw: bytes):
         ([*map(str, range(1000)), "▁"], "▁", "▁".encode()),  # one such token is text, not a convention
     ],
 )
-def test_vocabulary_tells_its_convention(tokens: list[str], token: str, raw: bytes):
+def test_the_convention_of_a_vocabulary_is_detected(tokens: list[str], token: str, raw: bytes):
     assert spelling_of_vocabulary(tokens, byte_characters=False)(token) == raw

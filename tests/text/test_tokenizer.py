@@ -19,7 +19,7 @@ ALL = text_zoo.LOSSLESS | text_zoo.LOSSY
 
 
 def sets_a_space(name: str, text: str) -> bool:
-    """Whether the tokenizer sets a space before the first word: always, where there is none, or never."""
+    """Whether the tokenizer adds a space before this text: always, only before a text without one, or never."""
     return (name == "llama" and text != "") or (name in ("byte_level_prefix", "unigram") and text[:1] not in ("", " "))
 
 
@@ -40,7 +40,7 @@ def test_joined_bytes_are_the_text(name: str, text: str):
 
 
 @pytest.mark.parametrize(("text", "want"), [("a▁b", ["", "a", "b"]), ("a</s>b", ["", "a", "</s>", "b"])])
-def test_what_sentencepiece_loses_is_not_called_exact(text: str, want: list[str]):
+def test_spans_of_characters_lost_by_sentencepiece_are_not_exact(text: str, want: list[str]):
     tokenizer = text_zoo.llama()
     spans = tokenizer.spans(text, tokenizer.encode(text, "parse"))
     assert not spans.exact
@@ -49,7 +49,7 @@ def test_what_sentencepiece_loses_is_not_called_exact(text: str, want: list[str]
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_nothing_is_added_or_cut_off(name: str):
+def test_no_tokens_are_added_or_truncated(name: str):
     tokenizer = ALL[name]()
     for text in ("", "the", "the lazy dog " * 50):
         assert not tokenizer.special_ids.intersection(tokenizer.encode(text).tolist()) - {tokenizer.unk_id}
@@ -60,13 +60,13 @@ def test_nothing_is_added_or_cut_off(name: str):
 def test_template_is_never_applied():
     plain, template = text_zoo.byte_level(), text_zoo.byte_level_template()
     text = "Hello world, this is longer than the truncation"
-    assert 0 in template.hf(text)["input_ids"]  # it would be
+    assert 0 in template.hf(text)["input_ids"]  # transformers would apply it
     assert template.encode(text).tolist() == plain.encode(text).tolist()
-    template.hf(["a", "longer"], truncation=True, padding=True, max_length=3)  # another user of the same tokenizer
+    template.hf(["a", "longer"], truncation=True, padding=True, max_length=3)  # other code that uses the same tokenizer
     assert template.encode(text).tolist() == plain.encode(text).tolist()
 
 
-def test_special_tokens_written_in_the_text_are_themselves_where_that_is_asked():
+def test_special_tokens_in_the_text_are_parsed_on_request():
     tokenizer = text_zoo.byte_level()
     ids = tokenizer.encode("<s>Hi</s>", "parse")
     assert (ids[0], ids[-1]) == (tokenizer.bos_id, tokenizer.eos_id) == (0, 1)
@@ -88,7 +88,7 @@ def test_the_name_of_a_control_symbol_is_plain_text(name: str, behind: bool):
     assert len(tokenizer.words(text, ids)) == len(ids)
 
 
-def test_a_symbol_that_no_other_tokens_spell_is_an_error():
+def test_a_symbol_without_a_spelling_in_other_tokens_is_an_error():
     byt5 = text_zoo.byt5()
     assert byt5.encode("a<extra_id_0>b").tolist() == [byt5.encode(c)[0] for c in "a<extra_id_0>b"]
     vocab = [("<unk>", 0.0), ("<s>", 0.0), ("a", -1.0), ("<", -1.0), (">", -1.0), ("s", -1.0)]
@@ -136,7 +136,7 @@ def test_tokens_are_shown_with_escapes_for_parts_of_characters():
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_ids_outside_the_tokenizer_are_numbers(name: str):
+def test_ids_outside_the_vocabulary_are_shown_as_numbers(name: str):
     tokenizer = ALL[name]()
     for id in (tokenizer.size, 10**6, np.int64(tokenizer.size + 1), -1):
         assert tokenizer.token_bytes(id) == b""
@@ -180,7 +180,7 @@ def test_pipeline_without_decoder_is_read_from_the_pre_tokenizer():
 
 
 @pytest.mark.parametrize("name", ["byte_level_prefix", "llama", "unigram", "t5"])
-def test_text_behind_other_text_gets_no_space(name: str):
+def test_text_after_other_text_gets_no_space(name: str):
     tokenizer = ALL[name]()
     behind, alone = tokenizer.encode_behind(["ab", " ab"]), tokenizer.encode_batch(["ab", " ab"])
     assert "".join(map(tokenizer.token, behind[0])) == "ab"
@@ -249,7 +249,7 @@ def test_loading_is_silent_and_leaves_the_verbosity(tmp_path: Path, capfd: pytes
     assert "".join(capfd.readouterr()) == ""
 
 
-def test_holes_in_the_ids():
+def test_gaps_in_the_ids():
     backend = Backend(models.WordLevel({"a": 0, "b": 7}, unk_token="a"))
     backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer = Tokenizer(PreTrainedTokenizerFast(tokenizer_object=backend))
@@ -258,7 +258,7 @@ def test_holes_in_the_ids():
 
 
 def changed(**parts) -> Backend:
-    """The backend of `byte_level` with other parts."""
+    """The backend of `byte_level` with these components replaced."""
     return Backend.from_str(json.dumps(json.loads(text_zoo.byte_level_backend().to_str()) | parts))
 
 

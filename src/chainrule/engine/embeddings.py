@@ -10,9 +10,9 @@ import torch
 from chainrule.errors import InputError
 from chainrule.models.base import Model
 from chainrule.ops.sealed import sealed
+from chainrule.text.base import Tokenizes
 from chainrule.text.reading import LITERAL, Reading
 from chainrule.text.requests import Request, requests
-from chainrule.text.tokenizer import Tokenizes
 
 _BLOCK = 8192  # rows of the model's table looked at a time
 

@@ -1,1 +1,1 @@
-"""Files in and out: the rows of any table, each with the place where it stood, and result files that appear whole."""
+"""File input and output: rows of any table, each with its location, and result files that are written atomically."""

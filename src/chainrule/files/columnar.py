@@ -1,4 +1,4 @@
-"""Rows of Parquet and of Arrow's own files (Feather): only the columns that are needed are read, and no byte is trusted."""
+"""Rows of Parquet and Arrow (Feather) files. Only the needed columns are read, and all data are validated."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BATCH = 1024  # rows in memory at a time
 
 
 def parquet_rows(file: str, columns: tuple[str, ...]) -> Iterator[Row]:
-    """Raises InputError, also for a file that is damaged further on."""
+    """The rows of a Parquet file. Raises InputError, also if damage is found later in the file."""
     import pyarrow.parquet
 
     with opened(file) as stream, _damage(file, "Parquet"):
@@ -29,7 +29,7 @@ def parquet_rows(file: str, columns: tuple[str, ...]) -> Iterator[Row]:
 
 
 def arrow_rows(file: str, columns: tuple[str, ...]) -> Iterator[Row]:
-    """Of Arrow's file format, which Feather is, and of its stream format."""
+    """The rows of a file in Arrow's file format (Feather) or stream format. Raises InputError."""
     import pyarrow.ipc
 
     with opened(file) as stream, _damage(file, "Arrow"):
@@ -53,14 +53,14 @@ def _seekable(stream: IO[bytes]) -> IO[bytes]:
 
 @contextmanager
 def _damage(file: str, kind: str) -> Iterator[None]:
-    """Whatever a library raises on a damaged file, as InputError: these are of all sorts."""
+    """Convert any exception of a library on a damaged file to InputError."""
     try:
         yield
     except (ChainruleError, GeneratorExit):
         raise
     except Exception as error:
-        said = next(iter(str(error).splitlines()), "") or type(error).__name__
-        raise InputError(f"cannot read {name_of(file)}: it is no {kind}, or damaged ({said[:200]})") from None
+        message = next(iter(str(error).splitlines()), "") or type(error).__name__
+        raise InputError(f"cannot read {name_of(file)}: it is not {kind}, or it is damaged ({message[:200]})") from None
 
 
 def _check_names(names: list[str], columns: tuple[str, ...], file: str) -> None:
@@ -73,8 +73,8 @@ def _check_names(names: list[str], columns: tuple[str, ...], file: str) -> None:
 def _rows(batches: Any, columns: tuple[str, ...], file: str) -> Iterator[Row]:
     number = 0
     for batch in batches:
-        each = [_bytes(batch.column(batch.schema.names.index(column)), column, file) for column in columns]
-        for cells in zip(*each, strict=True):
+        cells_by_column = [_bytes(batch.column(batch.schema.names.index(column)), column, file) for column in columns]
+        for cells in zip(*cells_by_column, strict=True):
             number += 1
             yield _row(f"row {number} of {name_of(file)}", columns, cells)
 
@@ -90,7 +90,7 @@ def _row(where: str, columns: tuple[str, ...], cells: tuple[bytes | None, ...]) 
 
 
 def _bytes(array: pyarrow.Array, column: str, file: str) -> list[bytes | None]:
-    """The texts as bytes, whatever they hold. Raises InputError for other types, and ArrowInvalid for damage."""
+    """The texts as raw bytes. Raises InputError for other types, and ArrowInvalid for damaged data."""
     import pyarrow
 
     kind = array.type
@@ -98,8 +98,8 @@ def _bytes(array: pyarrow.Array, column: str, file: str) -> list[bytes | None]:
         return [None] * len(array)
     if isinstance(array, pyarrow.DictionaryArray):
         array.indices.validate(full=True)
-        each = _bytes(array.dictionary, column, file)
-        return [None if i is None else _at(each, i) for i in array.indices.to_pylist()]
+        values = _bytes(array.dictionary, column, file)
+        return [None if i is None else _at(values, i) for i in array.indices.to_pylist()]
     if pyarrow.types.is_string(kind):
         raw = array.view(pyarrow.binary())
     elif pyarrow.types.is_large_string(kind):
@@ -107,12 +107,12 @@ def _bytes(array: pyarrow.Array, column: str, file: str) -> list[bytes | None]:
     elif pyarrow.types.is_string_view(kind):
         raw = array.view(pyarrow.binary_view())
     else:
-        raise InputError(f"{name_of(file)}: column {column!r} holds {kind}, which is no text")
+        raise InputError(f"{name_of(file)}: column {column!r} has type {kind}, which is not text")
     raw.validate(full=True)
     return raw.to_pylist()
 
 
-def _at(each: list[bytes | None], i: int) -> bytes | None:
+def _at(values: list[bytes | None], i: int) -> bytes | None:
     if i < 0:
         raise IndexError(f"index {i} of a dictionary")
-    return each[i]
+    return values[i]

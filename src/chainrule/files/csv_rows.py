@@ -1,4 +1,4 @@
-"""Rows of CSV and TSV, every cell as it stands: Python's csv module in strict mode."""
+"""Rows of CSV and TSV files, with cells unchanged: Python's csv module in strict mode."""
 
 from __future__ import annotations
 
@@ -14,32 +14,34 @@ from chainrule.files.rows import Row, no_column, row_of, shown
 
 
 def csv_rows(file: str, columns: tuple[str, ...], encoding: str | None, delimiter: str, quotes: str | None) -> Iterator[Row]:
-    """quotes: "csv", as CSV quotes, or "text"; None: a cell that begins with a quote is an error."""
+    """The rows of a file. quotes: "csv" (CSV quoting) or "text"; None: a cell that begins with a quote is an error."""
     name, kind = name_of(file), "CSV" if delimiter == "," else "TSV"
     with lines_of(file, encoding, newline="") as lines:
         quoting = csv.QUOTE_MINIMAL if quotes == "csv" else csv.QUOTE_NONE
         reader = _module().reader(lines, delimiter=delimiter, quoting=quoting, strict=True)
         rows = _checked(reader, name, kind, quotes)
         _, header = next(rows, (1, []))
-        places = _places(header, columns, name, kind)
+        indices = _column_indices(header, columns, name, kind)
         for number, (line, cells) in enumerate(rows, 1):
             where = f"row {number} of {name}"
             if not cells:  # a blank line
                 yield Row(where, (None,) * len(columns))
             elif len(cells) != len(header):
-                said = f"{where} (line {line}) has {len(cells)} cell{'s' * (len(cells) != 1)}, and the header {len(header)}"
-                remedy = 'quote a cell that holds a comma ("a, b")' if kind == "CSV" else "a tab within a cell parts it"
-                yield Row(where, problem=f"{said}; {remedy}")
+                message = (
+                    f"{where} (line {line}) has {len(cells)} cell{'s' * (len(cells) != 1)}, but the header has {len(header)}"
+                )
+                remedy = 'quote cells that contain commas ("a, b")' if kind == "CSV" else "a tab within a cell splits it"
+                yield Row(where, problem=f"{message}; {remedy}")
             else:
-                yield row_of(where, columns, [cells[i] for i in places], encoding)
+                yield row_of(where, columns, [cells[i] for i in indices], encoding)
 
 
 @cache
 def _module() -> Any:
-    """A copy of the csv module's core, whose limit on the size of a cell is its own: the limit is the whole process's."""
+    """A private copy of the csv module's core: its limit on the size of a cell is global to the process."""
     spec = importlib.util.find_spec("_csv")
     if spec is None or spec.loader is None:
-        raise ImportError("this Python has no module _csv, which reads CSV")
+        raise ImportError("this Python has no module _csv, which is needed for CSV")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     module.field_size_limit(2**31 - 1)
@@ -47,24 +49,24 @@ def _module() -> Any:
 
 
 def _checked(reader: Any, name: str, kind: str, quotes: str | None) -> Iterator[tuple[int, list[str]]]:
-    """The rows, each with its first line, up to where their quotes leave open what comes next: that ends the reading."""
+    """The rows, each with its first line number. Raises InputError at the first ambiguous or invalid quote."""
     line = 1
     try:
         for cells in reader:
             if quotes is None and (quoted := next((c for c in cells if c.startswith('"')), None)) is not None:
                 raise InputError(
-                    f"line {line} of {name}: a cell begins with a quote, {shown(quoted)}, which programs read in two ways: say "
-                    "--quotes text where the quote belongs to the text, --quotes csv where it encloses the cell"
+                    f"line {line} of {name}: a cell begins with a quote, {shown(quoted)}, which is ambiguous: use "
+                    "--quotes text if the quote belongs to the text, --quotes csv if it encloses the cell"
                 )
             yield line, cells
             line = reader.line_num + 1
     except _module().Error as error:
         remedy = "" if quotes != "csv" else "; --quotes text reads quotes as text"
-        raise InputError(f"line {line} of {name} is no {kind}: {error}{remedy}") from None
+        raise InputError(f"line {line} of {name} is not valid {kind}: {error}{remedy}") from None
 
 
-def _places(header: list[str], columns: tuple[str, ...], name: str, kind: str) -> list[int]:
-    """Where the columns stand. Raises InputError."""
+def _column_indices(header: list[str], columns: tuple[str, ...], name: str, kind: str) -> list[int]:
+    """The indices of the columns. Raises InputError."""
     if not header:
         raise InputError(f"line 1 of {name} is blank or missing: the first line of a {kind} names its columns")
     for column in columns:

@@ -1,4 +1,4 @@
-"""Rows of JSON: one object a line, or an array of objects or of texts. Numbers stay as they stand."""
+"""Rows of JSON files: one object per line, or an array of objects or texts. Numbers keep their spelling."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from chainrule.files.rows import Number, Row, no_column, row_of, shown
 
 
 class _Object(dict):
-    """An object of JSON, and the names that it has twice."""
+    """A JSON object, and the set of its duplicate names."""
 
     def __init__(self, pairs: list[tuple[str, Any]]) -> None:
         super().__init__(pairs)
@@ -23,7 +23,7 @@ _DECODE = json.JSONDecoder(object_pairs_hook=_Object, parse_int=Number, parse_fl
 
 
 def json_line_rows(file: str, columns: tuple[str, ...], encoding: str | None) -> Iterator[Row]:
-    """One object a line; a blank line and null are a row without a text."""
+    """The rows of a file with one object per line. A blank line or null is a row without a text."""
     with lines_of(file, encoding, newline="\n") as lines:
         for number, line in enumerate(lines, 1):
             where = f"line {number} of {name_of(file)}"
@@ -35,7 +35,7 @@ def json_line_rows(file: str, columns: tuple[str, ...], encoding: str | None) ->
                 value = _DECODE(text)
             except json.JSONDecodeError as error:
                 at = line.index(text) + error.pos + 1
-                yield Row(where, problem=f"{where} is no JSON: {error.msg} at its character {at}")
+                yield Row(where, problem=f"{where} is not valid JSON: {error.msg} at character {at}")
             except RecursionError:
                 yield Row(where, problem=f"{where} is nested too deeply")
             else:
@@ -43,19 +43,21 @@ def json_line_rows(file: str, columns: tuple[str, ...], encoding: str | None) ->
 
 
 def json_array_rows(file: str, columns: tuple[str, ...], encoding: str | None) -> Iterator[Row]:
-    """An array of objects, or of texts, which are cells of the one column that is asked for."""
+    """The rows of an array of objects, or of texts, which are the cells of the one requested column."""
     name = name_of(file)
     with lines_of(file, encoding, newline="\n") as lines:
         text = "".join(lines)
     try:
         values = _DECODE(text)
     except json.JSONDecodeError as error:
-        hint = "; one object a line is --format jsonl" if error.msg == "Extra data" else ""
-        raise InputError(f"{name} is no JSON: {error.msg} at line {error.lineno}, character {error.colno}{hint}") from None
+        hint = "; for one object per line, use --format jsonl" if error.msg == "Extra data" else ""
+        raise InputError(
+            f"{name} is not valid JSON: {error.msg} at line {error.lineno}, character {error.colno}{hint}"
+        ) from None
     except RecursionError:
         raise InputError(f"{name} is nested too deeply") from None
     if not isinstance(values, list):
-        raise InputError(f"{name} is no JSON array, but {shown(values)}; one object a line is --format jsonl")
+        raise InputError(f"{name} is not a JSON array but {shown(values)}; for one object per line, use --format jsonl")
     for number, value in enumerate(values, 1):
         where = f"row {number} of {name}"
         if type(value) is str and len(columns) == 1:
@@ -68,7 +70,7 @@ def _row(where: str, columns: tuple[str, ...], value: Any, encoding: str | None,
     if value is None:
         return Row(where, (None,) * len(columns))
     if not isinstance(value, _Object):
-        return Row(where, problem=f"{where} is no JSON object, but {shown(value)}")
+        return Row(where, problem=f"{where} is not a JSON object but {shown(value)}")
     for column in columns:
         if column not in value:
             return Row(where, problem=f"{where}: {no_column(column, value)}")

@@ -1,4 +1,4 @@
-"""Bytes and characters of files and of standard input, with gzip and Zstandard taken off, whatever the name says."""
+"""Bytes and characters of files and standard input. Gzip and Zstandard are detected by content and decompressed."""
 
 from __future__ import annotations
 
@@ -23,25 +23,27 @@ _TABLES = {b"PAR1": "parquet", b"ARROW1": "arrow"}
 
 
 def name_of(file: str) -> str:
-    """What to call it in messages."""
+    """The name of the file in messages."""
     return "standard input" if file == STDIN else file
 
 
 def check_encoding(encoding: str) -> None:
-    """Raises InputError for a name that means no encoding of text."""
+    """Raises InputError if the name is not a text encoding."""
     try:
         io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     except (LookupError, ValueError):
-        raise InputError(f"--encoding {encoding!r} is no encoding: utf-8, utf-16, latin-1, cp1252, shift_jis … are") from None
+        raise InputError(
+            f"--encoding {encoding!r} is not a text encoding, such as utf-8, utf-16, latin-1, cp1252 or shift_jis"
+        ) from None
 
 
 @contextmanager
 def opened(file: str) -> Iterator[IO[bytes]]:
-    """A file, or standard input for "-", to read bytes from. Raises InputError, also for what goes wrong within."""
+    """A file, or standard input for "-", opened for bytes. Raises InputError, also for errors in the body of the context."""
     if file == STDIN and sys.stdin is None:
-        raise InputError("standard input is closed: give texts, or --file")
+        raise InputError("standard input is closed: pass texts, or --file")
     if "\0" in file:
-        raise InputError(f"cannot read {file!r}: no name of a file holds a zero byte")
+        raise InputError(f"cannot read {file!r}: file names cannot contain a zero byte")
     with reading(file):
         if file == STDIN:
             yield sys.stdin.buffer
@@ -52,16 +54,16 @@ def opened(file: str) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def reading(file: str) -> Iterator[None]:
-    """What the system and the libraries say of a file that cannot be read, as InputError."""
+    """Convert errors of the system and the libraries on reading a file to InputError."""
     try:
         yield
     except EOFError:
-        raise InputError(f"cannot read {name_of(file)} to its end: it is compressed, and cut short") from None
+        raise InputError(f"cannot read {name_of(file)} to its end: its compressed data is truncated") from None
     except (OSError, zlib.error) as error:
-        said = getattr(error, "strerror", None) or next(iter(str(error).splitlines()), type(error).__name__)
-        if "Truncated compressed" in said:
-            raise InputError(f"cannot read {name_of(file)} to its end: it is compressed, and cut short") from None
-        raise InputError(f"cannot read {name_of(file)}: {said}") from None
+        message = getattr(error, "strerror", None) or next(iter(str(error).splitlines()), type(error).__name__)
+        if "Truncated compressed" in message:
+            raise InputError(f"cannot read {name_of(file)} to its end: its compressed data is truncated") from None
+        raise InputError(f"cannot read {name_of(file)}: {message}") from None
 
 
 def read_all(file: str) -> bytes:
@@ -106,21 +108,21 @@ def _decompressed(stream: IO[bytes], file: str) -> Any:
 
 
 def _check_head(stream: Any, file: str, encoding: str | None) -> None:
-    """Raises InputError for what begins as something else than text in this encoding."""
+    """Raises InputError if the first bytes show another format or encoding."""
     head = stream.peek(8)[:8]
     for mark, form in _TABLES.items():
         if head.startswith(mark):
-            raise InputError(f"{name_of(file)} is no text, it begins as {form} does: say --format {form}")
+            raise InputError(f"{name_of(file)} is not text, it begins like {form}: use --format {form}")
     wide = next((name for mark, name in _WIDE.items() if head.startswith(mark)), None)
     if encoding is None and wide is not None:
-        raise InputError(f"{name_of(file)} is not UTF-8: it begins with the byte-order mark of {wide}; say --encoding {wide}")
+        raise InputError(f"{name_of(file)} is not UTF-8: it begins with the byte-order mark of {wide}; use --encoding {wide}")
 
 
 def same_file(target: str, file: str) -> bool:
-    """Whether what would be written is what is read."""
+    """Whether the output file is the input file."""
     try:
-        there = os.stat(target)
-        read = os.fstat(sys.stdin.fileno()) if file == STDIN else os.stat(file)
-    except (OSError, ValueError, AttributeError):  # the one or the other is not there, or is no file of the system
+        output = os.stat(target)
+        source = os.fstat(sys.stdin.fileno()) if file == STDIN else os.stat(file)
+    except (OSError, ValueError, AttributeError):  # one of them does not exist, or is not a real file
         return False
-    return os.path.samestat(there, read)
+    return os.path.samestat(output, source)

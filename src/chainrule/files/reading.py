@@ -1,4 +1,4 @@
-"""The rows of a file of any form: plain lines, CSV, TSV, JSON, Parquet and Arrow, by its suffix or as it is said."""
+"""The rows of a file of any form: plain lines, CSV, TSV, JSON, Parquet and Arrow, by suffix or explicit format."""
 
 from __future__ import annotations
 
@@ -20,27 +20,29 @@ _SUFFIXES = {"": "text", ".txt": "text", ".csv": "csv", ".tsv": "tsv", ".jsonl":
 
 @dataclass(frozen=True)
 class Layout:
-    """How files are laid out, where their names and first bytes do not tell."""
+    """The layout of files, if it is not determined by their names and first bytes."""
 
     form: str | None = None  # one of FORMS
     encoding: str | None = None
     quotes: str | None = None  # of CSV and TSV: "csv" or "text"
 
     def form_of(self, file: str) -> str:
-        """Raises InputError where it cannot be told."""
+        """The format of a file. Raises InputError if it cannot be determined."""
         if self.form is not None:
             return self.form
         path = Path(file)
         suffix = "" if file == STDIN else (Path(path.stem) if path.suffix.lower() in (".gz", ".zst") else path).suffix.lower()
         if suffix not in _SUFFIXES:
-            raise InputError(f"cannot tell the format of {file}: say --format text (one text a line), {', '.join(FORMS[1:])}")
+            raise InputError(
+                f"cannot infer the format of {file}: use --format text (one text per line), {', '.join(FORMS[1:])}"
+            )
         return _SUFFIXES[suffix]
 
 
 def read_rows(file: str, columns: tuple[str, ...], layout: Layout) -> Iterator[Row]:
-    """Every row of a file, or of standard input for "-", with its cells in these columns; of plain lines it is the first.
+    """Every row of a file, or of standard input for "-", with its cells in these columns. A plain line is one cell.
 
-    A row that cannot be used says why. Raises InputError where nothing more can be read.
+    A row that cannot be used has its `problem` set. Raises InputError if the rest of the file cannot be read.
     """
     form, encoding = layout.form_of(file), layout.encoding
     if form == "text":

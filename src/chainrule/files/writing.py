@@ -1,4 +1,4 @@
-"""Arrow tables as CSV, JSON lines and Parquet files, which appear whole, or not at all, or marked incomplete."""
+"""Arrow tables as CSV, JSON lines and Parquet files, which are written whole, or not at all, or marked incomplete."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ if TYPE_CHECKING:
     import pyarrow
 
 _ENCODE = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
-_PART = 8192  # rows that are plain Python objects at a time
+_PART = 8192  # rows converted to Python objects at a time
 
 FORMATS = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 
 
 def json_text(value: Any, indent: int | None = None) -> str:
-    """Strict JSON: an infinity, which JSON has no number for, becomes the string "-Infinity" or "Infinity"."""
+    """Strict JSON. Infinities and NaN, which JSON cannot represent as numbers, become strings such as "-Infinity"."""
     value = _strict(value)
     return _ENCODE(value) if indent is None else json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
 
 
 class Target:
-    """A path to write to: a new file beside it becomes it at the end. A pipe or a device is written to as it is."""
+    """A path to write to. A new file in the same folder replaces it at the end. A pipe or a device is written directly."""
 
     def __init__(self, path: str | os.PathLike[str], inputs: Iterable[str] = ()) -> None:
-        """inputs: files that must not be written over. Raises OutputError."""
+        """inputs: files that must not be overwritten. Raises OutputError."""
         self.path = os.fspath(path)
         if any(same_file(self.path, file) for file in inputs):
-            raise OutputError(f"{self.path} is what is read, and would be written over: name another file")
+            raise OutputError(f"{self.path} is an input file, and would be overwritten: name another file")
         special = os.path.exists(self.path) and not os.path.isfile(self.path) and not os.path.isdir(self.path)
         try:
             self._scratch = None if special else ScratchFile(Path(self.path))
@@ -49,12 +49,12 @@ class Target:
         return self.path if self._scratch is None else os.fspath(self._scratch.path)
 
     def commit(self) -> None:
-        """What was written is whole."""
+        """Put the written file, now whole, at its path."""
         if self._scratch is not None:
             self._scratch.commit()
 
     def keep(self) -> str:
-        """What was written is marked incomplete, and lies beside; returns where."""
+        """Keep the written file in the same folder, marked incomplete, and return its path."""
         if self._scratch is None:
             return self.path
         path = Path(self.path)
@@ -65,12 +65,12 @@ class Target:
             self._scratch.discard()
 
     def failed(self, error: OSError) -> OutputError:
-        """An error of the system, for people."""
+        """An error of the system as an OutputError."""
         return OutputError(f"cannot write {self.path}: {error.strerror or str(error).splitlines()[0]}")
 
 
 def write_bytes(path: str | os.PathLike[str], raw: bytes, inputs: Iterable[str] = ()) -> None:
-    """A whole file. Raises OutputError."""
+    """Write a file whole or not at all. Raises OutputError."""
     target = Target(path, inputs)
     try:
         with open(target.place, "wb") as stream:
@@ -88,7 +88,7 @@ class Writer:
     def __init__(self, path: str | os.PathLike[str], kind: str | None = None, inputs: Iterable[str] = ()) -> None:
         self.kind = kind or FORMATS.get(Path(path).suffix.lower(), "")
         if not self.kind:
-            raise OutputError(f"cannot tell the format of {os.fspath(path)!r}: name it .csv, .jsonl or .parquet")
+            raise OutputError(f"cannot infer the format of {os.fspath(path)!r}: use a name ending in .csv, .jsonl or .parquet")
         self._target = Target(path, inputs)
         self._file: _Text | _Parquet | None = None
 
@@ -96,7 +96,7 @@ class Writer:
         return self
 
     def write(self, rows: pyarrow.Table) -> None:
-        """All of these rows behind those before, or none of them."""
+        """Append all of these rows, or none of them."""
         try:
             if self._file is None:
                 self._file = _OPEN[self.kind](self._target.place, rows.schema)
@@ -105,7 +105,7 @@ class Writer:
             raise self._target.failed(error) from error
 
     def keep(self) -> str:
-        """Close the file as it is, marked incomplete, and return its path. What follows leaves it alone."""
+        """Close the file as it is, marked incomplete, and return its path. Later calls do not change it."""
         try:
             self._close()
             return self._target.keep()
@@ -115,7 +115,7 @@ class Writer:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             if kind is None:
-                self._close()  # a full disk may tell so only now
+                self._close()  # a full disk may be reported only now
                 self._target.commit()
             else:
                 with suppress(OSError):
@@ -132,7 +132,7 @@ class Writer:
 
 
 class _Text:
-    """A file of lines. What cannot be written whole is taken back."""
+    """A file of lines. A table that cannot be written completely is removed again."""
 
     def __init__(self, path: str, parts: Callable[[pyarrow.Table, bool], Iterator[str]]) -> None:
         self._stream, self._parts, self._first = open(path, "wb", buffering=0), parts, True  # noqa: SIM115 (closed by the writer)
@@ -176,7 +176,7 @@ def _csv(rows: pyarrow.Table, header: bool) -> Iterator[str]:
     if header:
         writer.writerow(rows.column_names)
     for columns in _parts(rows):
-        writer.writerows(zip(*(_said(column, (list,), json_text) for column in columns), strict=True))
+        writer.writerows(zip(*(_convert(column, (list,), json_text) for column in columns), strict=True))
         yield "".join(lines)
         lines.clear()
     yield "".join(lines)  # the header of no rows
@@ -194,8 +194,8 @@ class _Lines:
 
 def _jsonl(rows: pyarrow.Table, header: bool) -> Iterator[str]:
     for columns in _parts(rows):  # of all that a table holds, only floats and lists of them can be infinite
-        each = zip(*(_said(column, (float, list), _strict) for column in columns), strict=True)
-        yield "".join(_ENCODE(dict(zip(rows.column_names, row, strict=True))) + "\n" for row in each)
+        values = zip(*(_convert(column, (float, list), _strict) for column in columns), strict=True)
+        yield "".join(_ENCODE(dict(zip(rows.column_names, row, strict=True))) + "\n" for row in values)
 
 
 _OPEN: dict[str, Callable[[str, Any], _Text | _Parquet]] = {
@@ -206,23 +206,23 @@ _OPEN: dict[str, Callable[[str, Any], _Text | _Parquet]] = {
 
 
 def _parts(rows: pyarrow.Table) -> Iterator[list[list[Any]]]:
-    """The columns in plain Python, some rows at a time."""
+    """The columns as Python objects, some rows at a time."""
     for batch in rows.to_batches(max_chunksize=_PART):
         yield [_plain(column) for column in batch.columns]
 
 
 def _plain(column: Any) -> list[Any]:
-    """`to_pylist`, many times as fast for numbers."""
+    """`to_pylist`, but many times faster for numbers."""
     import pyarrow
 
     number = pyarrow.types.is_integer(column.type) or pyarrow.types.is_floating(column.type)
     return column.to_numpy().tolist() if number and not column.null_count else column.to_pylist()
 
 
-def _said(column: list[Any], types: tuple[type, ...], say: Callable[[Any], Any]) -> list[Any]:
-    """The column with `say` applied, where it is of one of these types."""
+def _convert(column: list[Any], types: tuple[type, ...], convert: Callable[[Any], Any]) -> list[Any]:
+    """The column with `convert` applied to its values, if they are of one of these types."""
     first = next((value for value in column if value is not None), None)
-    return [None if value is None else say(value) for value in column] if isinstance(first, types) else column
+    return [None if value is None else convert(value) for value in column] if isinstance(first, types) else column
 
 
 def _strict(value: Any) -> Any:

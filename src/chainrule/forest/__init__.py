@@ -1,4 +1,4 @@
-"""Which factors there are: a set of sequences as a prefix forest, laid out in preorder and cut into chunks. NumPy only."""
+"""The factors of a set of sequences: a prefix forest in preorder, cut into chunks. NumPy only."""
 
 from chainrule.forest.chunks import Chunk, chunks
 from chainrule.forest.forest import Forest

@@ -1,7 +1,7 @@
-"""A forest of any size, a fixed number of rows at a time.
+"""A forest of any size, processed a fixed number of rows at a time.
 
-A row is a context: a node that something follows (a leaf conditions nothing, so the network never sees it). Chunks run in
-preorder; between two of them only the current root-to-node path has to be carried.
+A row is a context: a node with children. A leaf conditions nothing, so the network never sees it. Chunks run in preorder;
+only the current root-to-node path is carried from one chunk to the next.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from chainrule.forest.tiles import Tiles
 
 @dataclass(frozen=True)
 class Chunk:
-    """R rows of the forest, with what they need from the path carried so far (P rows) and what they leave to the next."""
+    """R rows of the forest, the path carried into them (P rows), and the rows carried on to the next chunk."""
 
     node_R: Ints
     depth_R: Ints
     path: int  # P: rows of the carried path that lie above this chunk's first row
-    keep: int  # how many of those the next chunk still needs …
+    keep: int  # how many of those P rows the next chunk still needs …
     carry: Ints  # … and which rows of this chunk follow them on its path
     row_F: Ints  # factor f is read off the distribution at this row …
     node_F: Ints  # … and belongs to this node
-    end_K: Ints  # one past each key's last descendant row: those of the path, then those of the chunk
+    end_K: Ints  # one past the last descendant row of each key: keys of the path, then of the chunk
     tiles: Tiles
 
     def __len__(self) -> int:
@@ -37,7 +37,7 @@ class Chunk:
 def chunks(forest: Forest, wanted_N: Bools, rows: int, done: int = 0) -> Iterator[Chunk]:
     """Cut the contexts of `forest` into chunks of `rows` rows; factors are read for the nodes in `wanted_N`, no root.
 
-    done: rows that need not run any more: the first ones, all on one path, behind which nothing is wanted.
+    done: the number of first rows that need not run again. They are on one path, and no factor is read at them.
     """
     view = _Rows.of(forest, wanted_N)
     path_P = np.arange(done)  # the rows on the path above the next chunk
@@ -48,7 +48,7 @@ def chunks(forest: Forest, wanted_N: Bools, rows: int, done: int = 0) -> Iterato
 
 
 def extension(path: int, rows: int) -> Chunk:
-    """`rows` contexts in single file behind a path of `path` contexts, of which all stay on the path."""
+    """`rows` contexts in one unbranched run after a path of `path` contexts. All of them stay on the path."""
     forest = Forest.build([np.zeros(path + rows + 1, np.int64)])
     chunk, _ = _Rows.of(forest, forest.depth_N > 0).chunk(path, path + rows, np.arange(path))
     return replace(chunk, keep=path, carry=np.arange(rows))
@@ -56,7 +56,7 @@ def extension(path: int, rows: int) -> Chunk:
 
 @dataclass(frozen=True)
 class _Rows:
-    """The forest without its leaves, and its factors in the order of the rows they are read from."""
+    """The forest without its leaves, and its factors in the order of the rows that they are read from."""
 
     node_R: Ints
     depth_R: Ints
@@ -97,7 +97,7 @@ class _Rows:
         return chunk, next_path
 
     def _path(self, row: int, first: int, path_P: Ints) -> Ints:
-        """The ancestors of `row`, root first: those in the chunk from `first` on, behind what stays of the path."""
+        """The ancestors of `row`, root first: those in the chunk from `first` on, after the part of the path that is kept."""
         if row >= len(self.node_R):
             return np.zeros(0, np.int64)
         inside, up = [], int(self.parent_R[row])

@@ -1,8 +1,8 @@
-"""The order in which the tokens of a sequence are predicted: any permutation of its places.
+"""The order in which the tokens of a sequence are predicted: any permutation of its positions.
 
     Pr(x) = Pr(x_σ0) · Pr(x_σ1 | e_σ0) · Pr(x_σ2 | e_σ0, e_σ1) · …
 
-Shapes: L places of a sequence, G of them given, T predicted.
+Shapes: L positions of a sequence, G of them given, T predicted.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ NAMED = ("left-to-right", "right-to-left", "random")
 
 @dataclass(frozen=True, eq=False)
 class Ordered:
-    """A sequence of L tokens behind a start symbol, if any: places that are given, and those predicted one after another."""
+    """A sequence of L tokens after an optional start symbol: given positions, and positions predicted one after another."""
 
-    ids_L: Ints  # the token in every place of the text; in a place that is still to be filled, any id
-    order_T: Ints  # places, in the order of prediction
-    given_G: Ints  # the other places, in the order in which a model is fed with them
+    ids_L: Ints  # the token at each position of the text; any id at a position that is still to be filled
+    order_T: Ints  # positions, in the order of prediction
+    given_G: Ints  # the other positions, in the order in which they are fed to a model
     start_id: int | None = None
 
     def seen(self, step: int) -> Ints:
-        """The places that the factor of step `step` is conditioned on, in the order in which they became known."""
+        """The positions that the factor of step `step` is conditioned on, in the order in which they became known."""
         return np.concatenate([self.given_G, self.order_T[:step]])
 
     @property
     def fed_L(self) -> Ints:
-        """All places in the order in which their tokens become known."""
+        """All positions in the order in which their tokens become known."""
         return np.concatenate([self.given_G, self.order_T])
 
 
@@ -46,7 +46,7 @@ def is_several(order: Any) -> bool:
 
 
 def resolve(order: Any, length: int, seed: int = 0) -> list[Ints]:
-    """The orders that were asked for, of a sequence of `length` places.
+    """The requested orders of a sequence of `length` positions.
 
     order: a permutation of 0 … length − 1; "left-to-right", "right-to-left", "random"; "random:8" for eight of those; or a
         list of any of these. Random orders depend on the seed and the length alone, so sequences of one length share them.
@@ -68,20 +68,20 @@ def _resolve(order: Any, length: int, draw: np.random.Generator) -> list[Ints]:
     if order == "right-to-left":
         return [np.arange(length)[::-1].copy()]
     raise InputError(
-        f"order={order!r} is no order: give a permutation such as (0, 4, 2, 1, 3), 'left-to-right', 'right-to-left', 'random', "
-        "'random:8' for eight random orders, or a list of orders"
+        f"order={order!r} is not an order: pass a permutation such as (0, 4, 2, 1, 3), 'left-to-right', 'right-to-left', "
+        "'random', 'random:8' for eight random orders, or a list of orders"
     )
 
 
 def _permutation(order: Sequence[int], length: int) -> Ints:
     try:
-        places = np.asarray(None if isinstance(order, bytes | bytearray | memoryview) else order)
+        positions = np.asarray(None if isinstance(order, bytes | bytearray | memoryview) else order)
     except (TypeError, ValueError):
-        places = np.zeros(0)
-    if places.ndim != 1 or places.dtype.kind not in "iu" or sorted(places.tolist()) != list(range(length)):
+        positions = np.zeros(0)
+    if positions.ndim != 1 or positions.dtype.kind not in "iu" or sorted(positions.tolist()) != list(range(length)):
         raise InputError(
-            f"order {str(order)[:60]} is no permutation of the {length} places 0 … {length - 1} of the tokens to be scored"
+            f"order {str(order)[:60]} is not a permutation of the {length} positions 0 … {length - 1} of the tokens to score"
             if length > 1
-            else f"order {str(order)[:60]} does not fit a single token: the one order of it is (0,)"
+            else f"order {str(order)[:60]} does not fit a single token: its only order is (0,)"
         )
-    return places.astype(np.int64)
+    return positions.astype(np.int64)

@@ -1,12 +1,12 @@
-"""Attention in pieces: near and far.
+"""Attention split into near and far parts.
 
 Depths are cut into blocks of T. A tile is an unbranched run of rows within one block; its rows see
 
     near   the path in their own block, each up to its own depth
-    far    the whole blocks above: every key of them, so tiles below the same ancestor share one look at them
+    far    the whole blocks above: every key in them, so tiles below the same ancestor share one call for them
 
-Which keys a row adds up, in which order and in which groups thus depends on its own path alone, never on what else stands
-in the chunk: the bits of a result do not either.
+The keys that a row sums, their order and their grouping thus depend on its own path alone, never on other rows of the
+chunk. The same holds for the bits of the result.
 
 Shapes: R rows of the chunk, P rows of the path carried into it, B tiles, Q queries, K keys. A *place* is a key's index:
 0 … P − 1 the carried path (place = depth), then the chunk's rows.
@@ -22,22 +22,22 @@ import numpy as np
 from chainrule._types import Bools, Ints
 from chainrule.forest.forest import ranges
 
-T = 128  # depths of a block: half of it is masked in vain for each row of a long text; a branch gathers at most so many keys
-QUERIES, KEYS = 16, 32  # are padded to multiples of these: other numbers take other kernels, with other bits
-CALL = 2_000  # what starting one more call is worth, in query-key pairs (measured)
+T = 128  # depths per block: each row of a long text computes T / 2 masked keys on average; a branch gathers at most T keys
+QUERIES, KEYS = 16, 32  # padding multiples: other sizes select other kernels, with other bits
+CALL = 2_000  # the cost of one more call, in query-key pairs (measured)
 
 
 @dataclass(frozen=True)
 class Near:
-    """Tiles of like shape, padded to one. Row q of tile b stands at depth offset_B[b] + q of its block."""
+    """Tiles of similar shape, padded to a common one. Row q of tile b is at depth offset_B[b] + q of its block."""
 
-    row_BQ: Ints  # padded by repeating the last row, which then gets the same answer twice
-    count_B: Ints  # how many of the queries are not repeated
-    place_BK: Ints  # padded with place 0, which the depths hide
+    row_BQ: Ints  # padded by repeating the last row, whose result is then computed more than once
+    count_B: Ints  # the number of queries that are not padding
+    place_BK: Ints  # padded with place 0, which is masked by depth
     offset_B: Ints
 
     def visible(self, window: int | None = None) -> Bools:
-        """visible[b, q, k]: key k is no deeper than query q, and less than `window` positions back where there is one."""
+        """visible[b, q, k]: key k is no deeper than query q, and less than `window` positions back if there is a window."""
         query_BQ = self.offset_B[:, None] + np.minimum(np.arange(self.row_BQ.shape[1]), self.count_B[:, None] - 1)
         back = query_BQ[:, :, None] - np.arange(self.place_BK.shape[1])
         return (back >= 0) if window is None else (back >= 0) & (back < window)
@@ -53,24 +53,28 @@ class Far:
     start: int = 0
 
     def within(self, window: int) -> Far | None:
-        """What a sliding window leaves of it: from the block on that the first row of this block of depths can see."""
+        """The part within a sliding window: from the first block that the first row of this block of depths can see."""
         base = self.start + len(self.place_K)
         start = max(self.start, (base - window + 1) // T * T)
-        here = self.depth_Q - base + 1 < window
-        if not here.any():
+        in_window = self.depth_Q - base + 1 < window
+        if not in_window.any():
             return None
         return replace(
-            self, row_Q=self.row_Q[here], depth_Q=self.depth_Q[here], place_K=self.place_K[start - self.start :], start=start
+            self,
+            row_Q=self.row_Q[in_window],
+            depth_Q=self.depth_Q[in_window],
+            place_K=self.place_K[start - self.start :],
+            start=start,
         )
 
     def visible(self, window: int) -> Bools:
-        """visible[q, k] under a sliding window; without one, all are."""
+        """visible[q, k] under a sliding window. Without a window, all keys are visible."""
         return self.depth_Q[:, None] - np.arange(self.start, self.start + len(self.place_K)) < window
 
 
 @dataclass(frozen=True)
 class Tiles:
-    """The rows of a chunk, cut into B tiles: tile b is made of the rows bound_B1[b] … bound_B1[b + 1] − 1."""
+    """The rows of a chunk, cut into B tiles: tile b consists of the rows bound_B1[b] … bound_B1[b + 1] − 1."""
 
     bound_B1: Ints
     depth_R: Ints
@@ -88,12 +92,12 @@ class Tiles:
 
     @cached_property
     def near(self) -> list[Near]:
-        """What rows see in their own block of depths, in groups of tiles."""
+        """The attention of rows within their own block of depths, in groups of tiles."""
         return _group(self.bound_B1, self.depth_R, self.place_BT)
 
     @cached_property
     def far(self) -> list[Far]:
-        """What rows see in the blocks above, all rows below the same ancestor at once."""
+        """The attention of rows to the blocks above. All rows below the same ancestor form one entry."""
         rows: dict[int, list[Ints]] = {}
         for b in np.flatnonzero(self.above_B >= 0).tolist():
             rows.setdefault(int(self.above_B[b]), []).append(np.arange(self.bound_B1[b], self.bound_B1[b + 1]))
@@ -136,7 +140,7 @@ def _near_places(bound_B1: Ints, depth_R: Ints, parent_R: Ints, path: int) -> tu
 
 
 def _group(bound_B1: Ints, depth_R: Ints, place_BT: Ints) -> list[Near]:
-    """Put tiles of like shape together, largest first, while the padding costs less than another call."""
+    """Group tiles of similar shape, largest first, while the padding costs less than another call."""
     count_B, offset_B = np.diff(bound_B1), depth_R[bound_B1[:-1]] % T
     queries_B, keys_B = _rounded(count_B, QUERIES), _rounded(offset_B + count_B, KEYS)
     groups: list[list[int]] = []

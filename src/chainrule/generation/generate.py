@@ -20,9 +20,9 @@ from chainrule.generation.spelling import special_of, text_of
 from chainrule.generation.strategies import reporter, run
 from chainrule.results.batch import Scores
 from chainrule.scoring.assemble import score_requests, scores_of
+from chainrule.text.base import Tokenizes
 from chainrule.text.requests import Request
 from chainrule.text.start_end import Start, resolve_end
-from chainrule.text.tokenizer import Tokenizes
 
 
 def generate(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from chainrule.engine.decoding.base import DecodingTree, NextTokens
-from chainrule.text.tokenizer import Tokenizes
+from chainrule.text.base import Tokenizes
 
 
 @dataclass

@@ -21,10 +21,11 @@ from chainrule.generation.spelling import special_of, text_of
 from chainrule.generation.strategies import reporter, run
 from chainrule.scoring.assemble import scores_of
 from chainrule.text.arguments import as_ids, many, named
+from chainrule.text.base import Tokenizes
 from chainrule.text.reading import LITERAL, Reading
 from chainrule.text.requests import Request, requests
 from chainrule.text.start_end import Start
-from chainrule.text.tokenizer import Tokenizes, check_text
+from chainrule.text.tokenizer import check_text
 
 BLANK = "____"
 _MOST = 1 << 24  # tokens in a blank, more than any model takes

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from chainrule.text.base import Tokenizes
 from chainrule.text.reading import Special
-from chainrule.text.tokenizer import Tokenizes
 
 
 def text_of(ids: Iterable[int], tokenizer: Tokenizes | None) -> str | None:

@@ -14,7 +14,7 @@ from chainrule.generation.result import Step
 from chainrule.generation.sampling import greedy, sample
 from chainrule.generation.search import Certificate, beam, best
 from chainrule.results.conditional import Alternative
-from chainrule.text.tokenizer import Tokenizes, naming
+from chainrule.text.base import Tokenizes, naming
 
 
 @dataclass(frozen=True)

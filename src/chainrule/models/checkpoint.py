@@ -1,7 +1,7 @@
-"""A checkpoint folder, read and checked before transformers sees it: plain safetensors files, and a config that they fit.
+"""Reading and checking of a checkpoint folder before transformers uses it: safetensors files and a config that fits them.
 
-transformers is given the config and the tensors, and no folder. So it looks for nothing itself: no pickle that an index
-names, no adapter, no code, no other files that a config points at.
+transformers receives the config and the tensors, but no folder. It therefore cannot load anything else: no pickle named in
+an index, no adapter, no code, and no other file named in the config.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ _WHOLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
 _OWN_ATTENTION = ("attn_implementation", "_attn_implementation")
 _OWN_EXPERTS = ("experts_implementation", "_experts_implementation")
 _EXPERTS = (None, "eager", "batched_mm", "grouped_mm")
-_TEXTS = (".json", ".model", ".txt", ".tiktoken", ".spm", ".jinja")  # what a tokenizer is read from
+_TEXTS = (".json", ".model", ".txt", ".tiktoken", ".spm", ".jinja")  # the files of a tokenizer
 _SETTINGS = ("tokenizer_config.json", "special_tokens_map.json")
-_UNREAD = {(_SETTINGS[0], key) for key in ("tokenizer_file", "special_tokens_map_file")}  # left from where it was made
+_UNREAD = {(_SETTINGS[0], key) for key in ("tokenizer_file", "special_tokens_map_file")}  # ignored on loading
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A folder that may be read: its config, and its tensors by name, which are read from the files when they are used."""
+    """A folder that passed the checks: its config, and its tensors by name. A tensor is read when it is used."""
 
-    label: str  # what messages call it
+    label: str  # its name in messages
     folder: Path
     config: dict[str, Any]
     tensors: dict[str, Any]
@@ -42,7 +42,7 @@ class Checkpoint:
 
 
 def read(folder: Path, label: str) -> Checkpoint:
-    """Look through a folder. Raises ModelError, with the remedy, for what cannot or must not be read."""
+    """Check a folder and open its tensors. Raises ModelError, with a remedy, if it cannot or must not be read."""
     with refusing(label):
         names = _names(folder)
         config = _config(folder)
@@ -55,11 +55,11 @@ def read(folder: Path, label: str) -> Checkpoint:
 
 
 def weight_names(folder: Path) -> list[str]:
-    """The files that hold the weights, there or not. Raises ValueError unless all are named as safetensors of the folder."""
-    named = _config(folder).get("transformers_weights")  # in place of the usual names
-    if named is None:
-        named = next((name for name in (_WHOLE, _INDEX) if os.path.lexists(folder / name)), _WHOLE)
-    return _shards(folder / named) if _plain(named).endswith(".json") else [_safetensors(named)]
+    """The names of the weight files, whether they exist or not. Raises ValueError unless all are .safetensors in the folder."""
+    weights = _config(folder).get("transformers_weights")  # replaces the usual names
+    if weights is None:
+        weights = next((name for name in (_WHOLE, _INDEX) if os.path.lexists(folder / name)), _WHOLE)
+    return _shards(folder / weights) if _plain(weights).endswith(".json") else [_safetensors(weights)]
 
 
 def _weights(folder: Path, names: list[str]) -> list[Path]:
@@ -68,20 +68,20 @@ def _weights(folder: Path, names: list[str]) -> list[Path]:
     if missing == [_WHOLE]:
         _refuse_weightless(names)
     if missing:
-        raise ValueError(f"{len(missing)} of its {len(files)} files of weights are missing ({missing[0]!r} for one); {AGAIN}")
+        raise ValueError(f"{len(missing)} of its {len(files)} weight files are missing, such as {missing[0]!r}; {AGAIN}")
     return [folder / name for name in files]
 
 
 def _names(folder: Path) -> list[str]:
-    """What the folder holds; a tokenizer may open any file of it, so nothing there may be one that is waited for."""
+    """The names in the folder. Raises ValueError for a pipe or device: a tokenizer may open any file, and would block."""
     entries = [*os.scandir(folder), *_entries(folder / "additional_chat_templates")]
     for entry in entries:
         try:
             mode = entry.stat().st_mode
-        except OSError:  # a link to nothing, or to itself
+        except OSError:  # a dangling or circular link
             continue
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-            raise ValueError(f"{entry.name} is a device or pipe, and no file")
+            raise ValueError(f"{entry.name} is a device or pipe, not a file")
     return [entry.name for entry in entries]
 
 
@@ -94,68 +94,68 @@ def _config(folder: Path) -> dict[str, Any]:
     names = os.listdir(folder)
     _refuse_adapter(folder, names)
     if "config.json" not in names:
-        raise ValueError("it holds no config.json, so it is no model folder of transformers")
+        raise ValueError("it has no config.json, so it is not a transformers model folder")
     return _object(folder / "config.json")
 
 
 def _refuse_adapter(folder: Path, names: list[str]) -> None:
-    """Weights beside an adapter would be scored without it, or with it, as packages are installed."""
-    found = [name for name in names if name == "adapter_config.json" or name.startswith("adapter_model.")]
-    if not found:
+    """Refuse adapters: whether one is applied to weights in the same folder would depend on the installed packages."""
+    adapters = [name for name in names if name == "adapter_config.json" or name.startswith("adapter_model.")]
+    if not adapters:
         return
     of = ""
-    with suppress(ValueError, OSError, KeyError):  # where it cannot be read, it is an adapter nevertheless
+    with suppress(ValueError, OSError, KeyError):  # an unreadable config still means an adapter
         of = f" of the base model {_object(folder / 'adapter_config.json')['base_model_name_or_path']!r:.80}"
     raise ValueError(
-        f"it holds an adapter{of} ({', '.join(sorted(found))}), and chainrule scores whole models; merge it into its "
-        "base model (in peft: merge_and_unload(), then save_pretrained()), or move it away"
+        f"it contains an adapter{of} ({', '.join(sorted(adapters))}), but chainrule scores whole models; merge it into its "
+        "base model (in peft: merge_and_unload(), then save_pretrained()), or remove it"
     )
 
 
 def _refuse_weightless(names: list[str]) -> None:
     if parts := [name for name in names if name.endswith(".safetensors")]:
-        raise ValueError(f"it holds {parts[0]}, but neither {_WHOLE} nor {_INDEX}; {AGAIN}")
+        raise ValueError(f"it contains {parts[0]}, but neither {_WHOLE} nor {_INDEX}; {AGAIN}")
     if pickles := [name for name in names if name.endswith(_PICKLES)]:
         raise ValueError(
-            f"it holds its weights as pickle ({pickles[0]}), which can run code when it is read; "
-            "convert it to safetensors first (save_pretrained does that)"
+            f"its weights are pickled ({pickles[0]}), and loading a pickle can run code; "
+            "convert them to safetensors first (save_pretrained does that)"
         )
-    raise ValueError(f"it holds no weights (*.safetensors); {AGAIN}")
+    raise ValueError(f"it has no weights (*.safetensors); {AGAIN}")
 
 
 def _object(file: Path) -> dict[str, Any]:
-    """The object in a JSON file."""
+    """The object in a JSON file. Raises ValueError if there is none."""
     check_file(file)
     try:
         value = json.loads(file.read_text("utf-8"))
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{file.name} is no JSON ({error}); {AGAIN}") from error
+        raise ValueError(f"{file.name} is not valid JSON ({error}); {AGAIN}") from error
     if not isinstance(value, dict):
-        raise ValueError(f"{file.name} holds no JSON object but a {type(value).__name__}; {AGAIN}")
+        raise ValueError(f"{file.name} is not a JSON object but a {type(value).__name__}; {AGAIN}")
     return value
 
 
 def _plain(name: Any) -> str:
-    """A name within the folder, on every system."""
+    """The name, if it is a plain file name on every system. Raises ValueError otherwise."""
     if not isinstance(name, str) or PureWindowsPath(name).name != name:
-        raise ValueError(f"it names {name!r:.80} as a file of the checkpoint, which is no plain name; nothing else is opened")
+        raise ValueError(f"it names {name!r:.80} as a file of the checkpoint, which is not a plain file name")
     return name
 
 
 def _safetensors(name: Any) -> str:
     if not _plain(name).endswith(".safetensors"):
         raise ValueError(
-            f"it names {name!r:.80} as weights, and only .safetensors files are read; convert it (save_pretrained does that)"
+            f"it names {name!r:.80} as weights, but only .safetensors files are read; convert it (save_pretrained does that)"
         )
     return name
 
 
 def _shards(index: Path) -> list[str]:
-    """The files that an index names."""
-    named = _object(index).get("weight_map")
-    if not isinstance(named, dict) or not named:
-        raise ValueError(f"{index.name} has no weight_map that names the files of weights; {AGAIN}")
-    return sorted({_safetensors(name) for name in named.values()})
+    """The files named in an index."""
+    weight_map = _object(index).get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise ValueError(f"{index.name} has no weight_map with the names of the weight files; {AGAIN}")
+    return sorted({_safetensors(name) for name in weight_map.values()})
 
 
 def _tensors(files: list[Path]) -> dict[str, Any]:
@@ -163,39 +163,39 @@ def _tensors(files: list[Path]) -> dict[str, Any]:
     for file in files:
         check_file(file)
         try:
-            # as transformers does: on Windows a mapped file counts as memory
+            # as in transformers: on Windows, a mapped file counts as memory
             opened = safe_open(file, "pt", backend="pread" if os.name == "nt" else "mmap")
-            tensors |= {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118  (it is no dictionary)
+            tensors |= {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118  (not a dictionary)
         except SafetensorError as error:
-            raise ValueError(f"{file.name} is damaged or cut short ({error}); {AGAIN}") from error
+            raise ValueError(f"{file.name} is damaged or truncated ({error}); {AGAIN}") from error
     return tensors
 
 
 def _check_config(config: dict[str, Any]) -> None:
-    """Refuse what makes transformers read other files or patch its own classes, wherever it stands in the config."""
+    """Refuse keys, at any depth, that make transformers read other files or patch its own classes."""
     configs: list[Any] = [config]
     while configs:
-        each = configs.pop()
-        configs.extend(each if isinstance(each, list) else each.values() if isinstance(each, dict) else ())
-        if not isinstance(each, dict):
+        node = configs.pop()
+        configs.extend(node if isinstance(node, list) else node.values() if isinstance(node, dict) else ())
+        if not isinstance(node, dict):
             continue
-        for key in ("configuration_files", "fusion_config"):  # another config to read; classes to change for the whole process
-            if each.get(key):
-                raise ValueError(f"its config.json asks for {key}, which chainrule does not follow; remove that key")
-        for key in _OWN_ATTENTION:  # "owner/name" is code on the hub
-            if "/" in str(each.get(key)):
+        for key in ("configuration_files", "fusion_config"):  # another config; classes to patch process-wide
+            if node.get(key):
+                raise ValueError(f"its config.json sets {key}, which chainrule does not support; remove that key")
+        for key in _OWN_ATTENTION:  # "owner/name" is code from the hub
+            if "/" in str(node.get(key)):
                 raise ValueError(
-                    f"its config.json asks for {key} {each[key]!r:.80}, which is code from the hub; remove that key"
+                    f"its config.json sets {key} to {node[key]!r:.80}, which is code from the hub; remove that key"
                 )
-        for key in _OWN_EXPERTS:  # all others are fetched from the hub
-            if each.get(key) not in _EXPERTS:
+        for key in _OWN_EXPERTS:  # all other values are fetched from the hub
+            if node.get(key) not in _EXPERTS:
                 raise ValueError(
-                    f"its config.json asks for {key} {each[key]!r:.80}, which may be code from the hub; remove that key"
+                    f"its config.json sets {key} to {node[key]!r:.80}, which may be code from the hub; remove that key"
                 )
 
 
 def _check_tokenizer(folder: Path, names: list[str]) -> None:
-    """Refuse pointers in place of a tokenizer's files, and settings of it that have other files read."""
+    """Refuse git-lfs pointers in place of tokenizer files, and tokenizer settings that name files elsewhere."""
     for name in names:
         if name.endswith(_TEXTS) and (folder / name).is_file():
             check_pointer(folder / name)
@@ -205,7 +205,7 @@ def _check_tokenizer(folder: Path, names: list[str]) -> None:
 
 
 def _check_settings(folder: Path, file: str) -> None:
-    """They can set what transformers takes for the files of the folder."""
+    """Refuse settings that replace the tokenizer files of the folder with other files."""
     values: list[tuple[str, Any]] = list(_object(folder / file).items())
     while values:
         key, value = values.pop()
@@ -218,13 +218,13 @@ def _check_settings(folder: Path, file: str) -> None:
         elif key == "fast_tokenizer_files":
             _plain(value)
         elif any(part in key for part in ("file", "vocab", "merges", "path", "dic")) and _lies_elsewhere(value, folder):
-            raise ValueError(f"its {file} names {value!r:.80} as {key}, a file outside of the folder; remove that key")
+            raise ValueError(f"its {file} names {value!r:.80} as {key}, a file outside the folder; remove that key")
 
 
 def _lies_elsewhere(name: str, folder: Path) -> bool:
-    """Whether a name, which is one from the folder that the process is in, is that of something that can be opened."""
+    """Whether a name, relative to the working directory, is that of an existing file that is not directly in the folder."""
     try:
         path = Path(name).resolve()
         return path.exists() and not path.is_dir() and path.parent != folder.resolve()
-    except (OSError, ValueError, RuntimeError):  # too long, a NUL, links in a circle
+    except (OSError, ValueError, RuntimeError):  # too long, a NUL, a circular link
         return False

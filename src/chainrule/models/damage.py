@@ -1,4 +1,4 @@
-"""Limits to what a damaged or hostile checkpoint can do: one line for whatever it fails with, bounds on what it has built."""
+"""Protection from damaged or hostile checkpoints: one-line errors for all failures, and limits on the size of a network."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from torch.nn.modules import module
 
 from chainrule.errors import ChainruleError, ModelError
 
-AGAIN = "fetch the checkpoint again"
-_MOST = 1 << 26  # no size, count or number of places of a model is larger
-_PADDED = re.compile(r"^(mamba_)?chunk_size$|attn_chunk_length$")  # texts are padded to it, and squares of it made
+AGAIN = "download the checkpoint again"
+_MOST = 1 << 26  # no size, count or number of positions of a model is larger
+_PADDED = re.compile(r"^(mamba_)?chunk_size$|attn_chunk_length$")  # texts are padded to it, and it is squared
 _LAYERS = re.compile(r"layer")
 _BLOCKS = re.compile(r"block_count$")
 _NO_SIZE = re.compile(r"theta|freq_base|seed|param|flop|token|_ids?$|max_\w*length|context_length|version|timestamp")
@@ -26,18 +26,18 @@ _POINTER = b"version https://git-lfs"
 
 @dataclass(frozen=True)
 class Extent:
-    """How much the files of a checkpoint hold."""
+    """The amount of data in the files of a checkpoint."""
 
     tensors: int
     elements: int  # of all tensors together
-    blocks: int | None = None  # layers, where the names of the tensors tell
+    blocks: int | None = None  # layers, if the tensor names show them
 
 
 @contextmanager
 def refusing(label: str) -> Iterator[None]:
-    """Whatever a checkpoint fails with becomes a ModelError of one line. Only interrupts and chainrule's own errors pass.
+    """Convert any failure of a checkpoint to a one-line ModelError. Interrupts and chainrule's own errors are not converted.
 
-    transformers raises nearly anything, and Rust's panics are no Exception; the cause stays attached.
+    transformers raises nearly any type, and Rust panics do not derive from Exception. The cause is kept.
     """
     try:
         yield
@@ -48,44 +48,45 @@ def refusing(label: str) -> Iterator[None]:
 
 
 def explain(error: BaseException) -> str:
-    """One line for what transformers raises."""
+    """A one-line description of an error raised by transformers."""
     text = str(error)
     if "trust_remote_code" in text or "custom code" in text:
-        return "it needs code that comes with the checkpoint, and chainrule never runs such code"
+        return "it needs code from the checkpoint, but chainrule never runs such code"
     if isinstance(error, MemoryError) or "can't allocate memory" in text:
         return "there is not enough memory for it"
     if "ignore_mismatched_sizes" in text:
-        return f"its weights have other shapes than its config says; {AGAIN}"
-    if "not a valid JSON file" in text:  # said of a .gguf file alone, since config.json has been read
-        return f"its header holds text that is no UTF-8; {AGAIN}"
+        return f"its weights do not have the shapes in its config; {AGAIN}"
+    if "not a valid JSON file" in text:  # of a .gguf file only: config.json is already parsed
+        return f"its header contains text that is not UTF-8; {AGAIN}"
     if type(error).__name__.startswith("StrictDataclass"):
         return f"its config is damaged ({first_line(error.__cause__ or error)}); {AGAIN}"
     if isinstance(error, (OSError, ValueError, ImportError, RuntimeError)) and not isinstance(error, RecursionError):
         return first_line(error)
-    return f"it is damaged, or no model that transformers knows ({type(error).__name__}: {first_line(error)})"
+    return f"it is damaged, or not a model that transformers supports ({type(error).__name__}: {first_line(error)})"
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of a message, and the next where the first only announces it."""
+    """The first line of a message, with the second if the first ends in a colon; at most 500 characters."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     return " ".join(lines[: 1 + lines[0].endswith(":")])[:500]
 
 
 def check_file(file: Path) -> None:
-    """Raises ValueError for what is no regular file once links are followed, is empty, or is a git-lfs pointer.
+    """Raises ValueError unless the file, with links resolved, is a regular, non-empty file and not a git-lfs pointer.
 
-    Links are allowed, for weights are linked from shared disks, and the hub's cache is made of links. A FIFO would hang.
+    Links are allowed: weights are linked from shared disks, and the hub's cache consists of links. A FIFO would block.
     """
     if not file.exists():
-        raise ValueError(f"{file.name} {'is a link to nothing' if file.is_symlink() else 'is missing'}; {AGAIN}")
+        raise ValueError(f"{file.name} {'is a dangling link' if file.is_symlink() else 'is missing'}; {AGAIN}")
     if not file.is_file():
-        raise ValueError(f"{file.name} is a device, pipe or folder, and no file")
+        raise ValueError(f"{file.name} is a device, pipe or folder, not a file")
     check_pointer(file)
     if not file.stat().st_size:
         raise ValueError(f"{file.name} is empty; {AGAIN}")
 
 
 def check_pointer(file: Path) -> None:
+    """Raises ValueError for a git-lfs pointer."""
     with file.open("rb") as opened:
         if opened.read(len(_POINTER)) == _POINTER:
             raise ValueError(
@@ -94,7 +95,7 @@ def check_pointer(file: Path) -> None:
 
 
 def check_numbers(config: Mapping[str, Any], extent: Extent) -> None:
-    """Raises ValueError for numbers that no model has, before a list of so many things is made of one."""
+    """Raises ValueError for numbers that no model has, before transformers allocates a list of that length."""
     values: list[tuple[str, Any]] = list(config.items())
     while values:
         key, value = values.pop()
@@ -103,11 +104,11 @@ def check_numbers(config: Mapping[str, Any], extent: Extent) -> None:
         elif isinstance(value, list):
             values.extend((key, inner) for inner in value)
         elif isinstance(value, int) and value > (most := _most(key, extent)):
-            raise ValueError(f"its config says {key} = {value}, and with its weights {most:,} is the most; {AGAIN}")
+            raise ValueError(f"its config says {key} = {value}, but with its weights it can be {most:,} at most; {AGAIN}")
 
 
 def _most(key: str, extent: Extent) -> float:
-    """Layers have tensors of their own, but for the few models that use one several times."""
+    """The largest plausible value. Layers have their own tensors, except in the few models that share them."""
     if extent.blocks is not None and _BLOCKS.search(key):
         return extent.blocks
     if _LAYERS.search(key):
@@ -119,36 +120,36 @@ def _most(key: str, extent: Extent) -> float:
 
 @contextmanager
 def bounded(extent: Extent, packed: bool = False) -> Iterator[None]:
-    """While this thread builds a network: ValueError as soon as it has far more of anything than the files can fill.
+    """Raises ValueError while this thread builds a network, as soon as the network is far larger than the files can fill.
 
-    transformers builds without memory (on the meta device) and makes room afterwards, also for what the files lack. Heads
-    that are tied are built apart, so a few times the files' elements are in order; packed ones hold several weights each.
+    transformers builds on the meta device and allocates memory afterwards, also for weights that the files lack. Tied heads
+    are built separately, so a few times the elements of the files are allowed; packed elements hold several weights each.
     """
-    here, modules, elements, bytes_ = get_ident(), 0, 0, 0
+    thread, modules, elements, bytes_ = get_ident(), 0, 0, 0
     most_modules = 20_000 + 16 * extent.tensors
     most_elements = (1 << 24) + extent.elements * (64 if packed else 4)
-    most_bytes = (1 << 30) + extent.elements * 8  # of tables that are computed
+    most_bytes = (1 << 30) + extent.elements * 8  # computed tables
 
-    def check(what: str, asked: int, most: int) -> None:
-        if asked > most:
+    def check(what: str, count: int, most: int) -> None:
+        if count > most:
             raise ValueError(f"its config asks for more {what} than its weights can fill (over {most:,}); {AGAIN}")
 
-    def on_module(owner: nn.Module, name: str, made: nn.Module | None) -> None:
+    def on_module(owner: nn.Module, name: str, added: nn.Module | None) -> None:
         nonlocal modules
-        if get_ident() == here:
+        if get_ident() == thread:
             modules += 1
             check("layers and parts", modules, most_modules)
 
-    def on_parameter(owner: nn.Module, name: str, made: nn.Parameter | None) -> None:
+    def on_parameter(owner: nn.Module, name: str, added: nn.Parameter | None) -> None:
         nonlocal elements
-        if get_ident() == here and made is not None:
-            elements += made.numel()
+        if get_ident() == thread and added is not None:
+            elements += added.numel()
             check("numbers", elements, most_elements)
 
-    def on_buffer(owner: nn.Module, name: str, made: Tensor | None) -> None:
+    def on_buffer(owner: nn.Module, name: str, added: Tensor | None) -> None:
         nonlocal bytes_
-        if get_ident() == here and made is not None:
-            bytes_ += made.numel() * made.element_size()
+        if get_ident() == thread and added is not None:
+            bytes_ += added.numel() * added.element_size()
             check("bytes of tables", bytes_, most_bytes)
 
     with ExitStack() as hooks:

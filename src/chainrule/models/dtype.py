@@ -1,4 +1,4 @@
-"""Which numbers the weights are held in: float32, unless bfloat16 is asked for and the machine can calculate with it."""
+"""The dtype of the weights: float32, unless another is requested. "auto" is bfloat16 on hardware with bfloat16 arithmetic."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from chainrule._warnings import outside
 from chainrule.errors import ModelError
 
 DTYPES = ("float32", "bfloat16", "float16", "float64")
-_CPU_NAMES = ("amx_bf16", "avx512_bf16", "sve_bf16", "bf16")  # the last two are Arm's
+_CPU_NAMES = ("amx_bf16", "avx512_bf16", "sve_bf16", "bf16")  # the last two are Arm
 
 
 def choose_dtype(dtype: str, device: str) -> tuple[str, str]:
-    """The dtype to load, and why it is that one, in one sentence.
+    """The dtype to load, and the reason in one clause.
 
-    "auto" is bfloat16 where the device has arithmetic for it, else float32. Without such arithmetic bfloat16 works, and is
-    slower than float32: who asks for it is warned. Raises ModelError for a dtype that there is not.
+    "auto" is bfloat16 if the device has arithmetic for it, else float32. Without it, bfloat16 works but is slower than
+    float32, so an explicit "bfloat16" gives a warning. Raises ModelError for an unknown dtype.
     """
     if dtype not in (*DTYPES, "auto"):
-        raise ModelError(f"dtype {dtype!r} is none of {', '.join(DTYPES)}, auto")
+        raise ModelError(f"dtype {dtype!r} is not one of {', '.join(DTYPES)}, auto")
     if dtype not in ("auto", "bfloat16"):
         return dtype, f"{dtype}, as given"
     has, why = bfloat16_arithmetic(device)
@@ -31,19 +31,19 @@ def choose_dtype(dtype: str, device: str) -> tuple[str, str]:
         return ("bfloat16", f"bfloat16, because {why}") if has else ("float32", f"float32, because {why}")
     if not has:
         warnings.warn(
-            f"dtype='bfloat16' is slow here, because {why}: float32 is faster, and more exact (dtype='auto' chooses)",
+            f"dtype='bfloat16' is slow here, because {why}: float32 is faster and more precise (dtype='auto' chooses)",
             stacklevel=outside(),
         )
     return "bfloat16", "bfloat16, as given" if has else f"bfloat16, as given, although {why}"
 
 
 def name_of(dtype: torch.dtype) -> str:
-    """float32, and not torch.float32."""
+    """The name without the prefix: "float32" for torch.float32."""
     return str(dtype).removeprefix("torch.")
 
 
 def bfloat16_arithmetic(device: str) -> tuple[bool, str]:
-    """Whether a device multiplies bfloat16 numbers itself, and the reason as a clause."""
+    """Whether a device has bfloat16 arithmetic, and the reason as a clause."""
     kind = str(device).partition(":")[0]
     if kind == "cpu":
         return _of_cpu()
@@ -53,28 +53,28 @@ def bfloat16_arithmetic(device: str) -> tuple[bool, str]:
 
 
 def _of_cpu() -> tuple[bool, str]:
-    found = [name for name in _CPU_NAMES if name in cpu_capabilities()]
-    if not found:
+    names = [name for name in _CPU_NAMES if name in cpu_capabilities()]
+    if not names:
         return False, "this CPU has no bfloat16 arithmetic (neither AVX512-BF16 nor AMX-BF16 nor Arm's BF16)"
     if not torch.backends.mkldnn.is_available():
-        return False, f"this build of PyTorch makes no use of the CPU's bfloat16 arithmetic ({found[0]}): it has no oneDNN"
-    return True, f"this CPU has bfloat16 arithmetic ({found[0]})"
+        return False, f"this build of PyTorch does not use the CPU's bfloat16 arithmetic ({names[0]}): it has no oneDNN"
+    return True, f"this CPU has bfloat16 arithmetic ({names[0]})"
 
 
 def _of_cuda(device: str) -> tuple[bool, str]:
     try:
         with torch.cuda.device(device if ":" in device else torch.cuda.current_device()):
             has = torch.cuda.is_bf16_supported(including_emulation=False)
-    except (RuntimeError, AssertionError):  # there is none: what is the matter is told where the model is put on it
+    except (RuntimeError, AssertionError):  # no such device: moving the model to it raises the error
         return False, f"there is no device {device}"
     return has, f"this GPU has {'' if has else 'no '}bfloat16 arithmetic"
 
 
 def cpu_capabilities(cpuinfo: Path = Path("/proc/cpuinfo")) -> set[str]:
-    """The names of what the CPU can do, from PyTorch, or from Linux where PyTorch is too old to tell."""
-    tell: Any = getattr(torch.cpu, "get_capabilities", None)
-    if tell is not None:
-        return {name for name, there in tell().items() if there is True}
+    """The names of the CPU's capabilities, from PyTorch, or from Linux if PyTorch is too old to report them."""
+    get_capabilities: Any = getattr(torch.cpu, "get_capabilities", None)
+    if get_capabilities is not None:
+        return {name for name, present in get_capabilities().items() if present is True}
     try:
         lines = cpuinfo.read_text().splitlines()
     except OSError:

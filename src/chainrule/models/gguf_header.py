@@ -1,4 +1,4 @@
-"""The header of a .gguf file, checked against the file's size before a reader that trusts it loops over what it says."""
+"""Validation of a .gguf header against the size of the file, before a reader that trusts the header is used."""
 
 from __future__ import annotations
 
@@ -14,39 +14,39 @@ _VERSIONS = (2, 3)
 _DIMENSIONS = 4  # at most, as in llama.cpp
 _STRING, _ARRAY = 8, 9
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "B", 10: "Q", 11: "q", 12: "d"}
-_CUT = f"it is damaged or cut short; {AGAIN}"
+_CUT = f"it is damaged or truncated; {AGAIN}"
 
 
 def read_header(file: Path) -> tuple[dict[str, Any], Extent]:
-    """The numbers and texts of its metadata (arrays left out), and how much it holds. Raises ValueError for damage."""
+    """The metadata without arrays, and the amount of data in the file. Raises ValueError for a damaged file."""
     check_file(file)
     with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as data:
         cursor = _Cursor(data)
         if (magic := cursor.bytes(4)) != b"GGUF":
-            raise ValueError(f"it is called .gguf and begins with {magic!r}, as no such file does; {AGAIN}")
+            raise ValueError(f"it is named .gguf, but begins with {magic!r} instead of b'GGUF'; {AGAIN}")
         if (version := cursor.number("I")) not in _VERSIONS:
             raise ValueError(
-                f"it is GGUF of version {version}, and only {_VERSIONS} are read; convert it with llama.cpp's tools"
+                f"it is GGUF version {version}, but only {_VERSIONS} are supported; convert it with llama.cpp's tools"
             )
         tensors, pairs = cursor.count(least=20), cursor.count(least=13)
         metadata = dict(cursor.pair() for _ in range(pairs))
-        found = [cursor.tensor() for _ in range(tensors)]
+        entries = [cursor.tensor() for _ in range(tensors)]
         if (alignment := metadata.get("general.alignment", 32)) not in [1 << power for power in range(3, 17)]:
             raise ValueError(f"general.alignment is {alignment}; {_CUT}")
-        cursor.check_data(found, alignment)
-    blocks = {each.name.split(".")[1] for each in found if each.name.startswith("blk.")}
-    extent = Extent(tensors, sum(each.elements for each in found), len(blocks))
+        cursor.check_data(entries, alignment)
+    blocks = {each.name.split(".")[1] for each in entries if each.name.startswith("blk.")}
+    extent = Extent(tensors, sum(each.elements for each in entries), len(blocks))
     return {key: value for key, value in metadata.items() if value is not None}, extent
 
 
 class _Tensor(NamedTuple):
     name: str
     elements: int
-    end: int  # the byte of the data that it ends before
+    end: int  # one past its last byte, from the start of the data
 
 
 class _Cursor:
-    """A place in the file, which never moves beyond its end."""
+    """A read position in the file that cannot move past its end."""
 
     def __init__(self, data: mmap.mmap) -> None:
         self.data, self.at = data, 0
@@ -59,17 +59,17 @@ class _Cursor:
         return struct.unpack("<" + kind, self.bytes(struct.calcsize("<" + kind)))[0]
 
     def count(self, least: int) -> int:
-        """How many things follow, of `least` bytes each at the least."""
-        found = self.number("Q")
-        if found * least > len(self.data) - self.at:
-            raise ValueError(f"its header speaks of {found:,} entries, and {len(self.data) - self.at:,} bytes are left; {_CUT}")
-        return found
+        """The number of entries that follow, each of at least `least` bytes."""
+        total = self.number("Q")
+        if total * least > len(self.data) - self.at:
+            raise ValueError(f"its header declares {total:,} entries, but {len(self.data) - self.at:,} bytes are left; {_CUT}")
+        return total
 
     def string(self) -> str:
         return self.bytes(self.count(least=1)).decode("utf-8")
 
     def pair(self) -> tuple[str, Any]:
-        """A key and its value, which is None for an array."""
+        """A key and its value; None for an array."""
         key, kind = self.string(), self.number("I")
         if kind == _STRING:
             return key, self.string()
@@ -88,14 +88,15 @@ class _Cursor:
         kind, offset = self.number("I"), self.number("Q")
         block, size = gguf.GGML_QUANT_SIZES.get(kind, (0, 0))  # pyrefly: ignore[no-matching-overload]  (an IntEnum's value)
         if not block or shape[0] % block:
-            raise ValueError(f"tensor {name!r:.60} of shape {shape} has a type, {kind}, that it cannot have; {_CUT}")
+            raise ValueError(f"tensor {name!r:.60} of shape {shape} has an invalid type, {kind}; {_CUT}")
         elements = prod(shape)
         return _Tensor(name, elements, offset + elements // block * size)
 
     def check_data(self, tensors: list[_Tensor], alignment: int) -> None:
+        """Raises ValueError if the tensors reach past the end of the file."""
         start = -(-self.at // alignment) * alignment
         if (needed := start + max((each.end for each in tensors), default=0)) > len(self.data):
-            raise ValueError(f"its header speaks of {needed:,} bytes, and it has {len(self.data):,}; {_CUT}")
+            raise ValueError(f"its header declares {needed:,} bytes, but it has {len(self.data):,}; {_CUT}")
 
     def _skip_array(self, key: str) -> None:
         kind = self.number("I")
@@ -113,5 +114,5 @@ class _Cursor:
 
     def _skip(self, count: int) -> None:
         if count > len(self.data) - self.at:
-            raise ValueError(f"its header speaks of {count:,} bytes, and {len(self.data) - self.at:,} are left; {_CUT}")
+            raise ValueError(f"its header declares {count:,} bytes, but {len(self.data) - self.at:,} are left; {_CUT}")
         self.at += count

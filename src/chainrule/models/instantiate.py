@@ -90,7 +90,7 @@ def _refuse_nothing(config: Any) -> None:
     config = config.get_text_config(decoder=True)
     for name in ("num_hidden_layers", "hidden_size", "vocab_size"):
         if isinstance(value := getattr(config, name, 1), int) and value < 1:
-            raise ValueError(f"its config says {name} = {value}; fetch the checkpoint again")
+            raise ValueError(f"its config says {name} = {value}; download the checkpoint again")
 
 
 def _from_pretrained(kind: Any, label: str, source: str | None, dtype: str, **options: Any) -> Any:

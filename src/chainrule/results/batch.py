@@ -18,9 +18,9 @@ from chainrule.results.ordering import Ordering
 from chainrule.results.schema import per_sequence, per_token
 from chainrule.results.score import Score, kind
 from chainrule.results.tabular import Tabular
+from chainrule.text.base import Tokenizes
 from chainrule.text.requests import Request
 from chainrule.text.start_end import Start
-from chainrule.text.tokenizer import Tokenizes
 from chainrule.verdict import Verdict
 
 

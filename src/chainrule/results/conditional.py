@@ -11,8 +11,8 @@ import numpy as np
 from chainrule._checks import is_whole
 from chainrule._types import Floats
 from chainrule.errors import InputError, short
+from chainrule.text.base import Tokenizes, naming
 from chainrule.text.start_end import Start
-from chainrule.text.tokenizer import Tokenizes, naming
 
 
 class Alternative(NamedTuple):

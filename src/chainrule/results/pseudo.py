@@ -24,9 +24,9 @@ from chainrule.engine.predictors.base import Cloze, OrderedPredictor
 from chainrule.engine.question import Progress, Settings
 from chainrule.errors import InputError
 from chainrule.forest.forest import offsets
+from chainrule.text.base import Tokenizes, naming
 from chainrule.text.requests import Request
 from chainrule.text.start_end import Start
-from chainrule.text.tokenizer import Tokenizes, naming
 
 NO_PROBABILITY = "a score, and no probability: its exp does not sum to 1 over all texts"
 

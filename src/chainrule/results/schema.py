@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from chainrule._types import Ints
 from chainrule.forest.forest import offsets, ranges
 from chainrule.results import units
+from chainrule.text.base import naming
 from chainrule.text.spans import char_spans, distinct
-from chainrule.text.tokenizer import naming
 
 if TYPE_CHECKING:
     import pyarrow

@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 from chainrule._types import Floats, Ints
 from chainrule.results import units
 from chainrule.results.ordering import Ordering
+from chainrule.text.base import Spans, Tokenizes, naming
 from chainrule.text.continuation import Segment
 from chainrule.text.requests import Request
-from chainrule.text.spans import Spans
 from chainrule.text.start_end import Start
-from chainrule.text.tokenizer import Tokenizes, naming
 from chainrule.verdict import Verdict
 
 

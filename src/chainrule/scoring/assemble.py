@@ -20,9 +20,9 @@ from chainrule.forest.forest import offsets
 from chainrule.forest.permutations import resolve
 from chainrule.results.batch import Scores
 from chainrule.results.ordering import Ordering
+from chainrule.text.base import Tokenizes, naming
 from chainrule.text.requests import Request
 from chainrule.text.start_end import Start
-from chainrule.text.tokenizer import Tokenizes, naming
 
 T = TypeVar("T")
 

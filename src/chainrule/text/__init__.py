@@ -1,11 +1,12 @@
-"""Characters ⇄ tokens: the lowest layer, which knows tokenizers and no model.
+"""Conversion between characters and tokens: the lowest layer. It depends on tokenizers and on no model.
 
-Read in this order: `pieces` (a token's bytes), `spans` (where they lie in a text), `tokenizer` (both, on a transformers
-tokenizer), `policy` (the start and end symbols), `segments` (a text behind a context, and pairs of texts).
+Read in this order: `token_bytes` (the bytes of a token), `spans` (its position in a text), `tokenizer` (both, for a
+transformers tokenizer), `start_end` (start and end symbols), `continuation` (a text after a context, and pairs of texts).
 """
 
+from chainrule.text.base import Spans
 from chainrule.text.continuation import Continuation, Pair, Segment, after, after_batch, pair
-from chainrule.text.spans import Spans, align, spells
+from chainrule.text.spans import align, spells
 from chainrule.text.start_end import Start, resolve_end, resolve_start
 from chainrule.text.tokenizer import Tokenizer
 

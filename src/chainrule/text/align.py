@@ -1,8 +1,8 @@
-"""Tokens laid beside a text that they do not spell: lower case, no accents, NFKC, lost spaces, unknown words.
+"""Alignment of tokens with a text that they do not spell: lower case, no accents, NFKC, lost spaces, unknown words.
 
-Both sides are *folded*: compatibility forms taken apart, accents and case dropped, spaces left out, each byte that
-remains knowing which bytes it came from. Tokens whose folded bytes stand next in the folded text are *placed*, from
-left to right; what is left over of the text goes to the tokens that lie between two placed ones.
+Both sides are *folded*: compatibility forms are decomposed, accents, case and spaces are dropped, and each remaining byte
+keeps the range of bytes that it came from. Tokens whose folded bytes come next in the folded text are *placed*, from left
+to right. The rest of the text is divided among the tokens between two placed ones.
 """
 
 import re
@@ -19,14 +19,14 @@ Span = tuple[int, int]
 _SPACES = re.compile(r"\s*")
 _WORD = re.compile(r"\s*\S*")
 
-_NEAR = 64  # how many bytes ahead a token is looked for: dropped characters are few
-_FAR = 4096  # the same behind an unknown token, which may stand for a long word
+_NEAR = 64  # bytes ahead in which a token is searched: few characters are dropped
+_FAR = 4096  # the same after an unknown token, which may cover a long word
 
 
 def match(text: str, pieces: Sequence[bytes], offsets: Sequence[Span] | None = None) -> list[Span]:
-    """The byte spans of the pieces in the text, as well as they can be told; ordered, and within the text.
+    """The best estimate of the byte spans of the pieces: ordered, and within the text.
 
-    `offsets` (in characters) help where a piece is unknown or does not stand next in the text.
+    `offsets` (in characters) help where a piece is unknown or does not come next in the text.
     """
     raw, folded = text.encode(), _Folded.of(text)
     groups = list(_groups(pieces))
@@ -38,12 +38,12 @@ def match(text: str, pieces: Sequence[bytes], offsets: Sequence[Span] | None = N
 
 @dataclass
 class _Group:
-    """The smallest run of tokens that holds whole characters: mostly one token."""
+    """The smallest run of tokens that holds whole characters, usually one token."""
 
     first: int  # rank of its first token
     pieces: list[bytes]
     text: str
-    unit: int | None = None  # where its folded bytes stand in the folded text, once placed
+    unit: int | None = None  # the offset of its folded bytes in the folded text, once placed
     begin: int = 0  # its bytes in the text
     end: int = 0
 
@@ -58,7 +58,7 @@ def _groups(pieces: Sequence[bytes]) -> Iterator[_Group]:
 
 
 def _breaks_off(raw: bytes) -> bool:
-    """Whether the bytes are sound UTF-8 that ends within a character."""
+    """Whether the bytes are valid UTF-8 that ends within a character."""
     try:
         raw.decode()
     except UnicodeDecodeError as error:
@@ -104,7 +104,7 @@ def _byte_offsets(text: str, offsets: Sequence[Span]) -> list[Span]:
 
 
 def _place(groups: Sequence[_Group], folded: _Folded, hints: Sequence[Span] | None) -> None:
-    """Find the groups in the folded text, from left to right; a group that is not there stays without a place."""
+    """Find the groups in the folded text, from left to right. A group that is not found is not placed."""
     at, unknown = 0, False
     for group in groups:
         key = _Folded.of(group.text).data
@@ -119,7 +119,7 @@ def _place(groups: Sequence[_Group], folded: _Folded, hints: Sequence[Span] | No
 
 
 def _find(data: bytes, key: bytes, at: int, hint: int | None, unknown: bool) -> int | None:
-    """Where the key stands at or behind `at`: right there, unless an unknown token comes first, which takes some."""
+    """The offset of the key at or after `at`. It is `at` itself unless an unknown token comes first and takes some text."""
     if not unknown and data.startswith(key, at):
         return at
     if hint is not None and hint >= at and data.startswith(key, hint):
@@ -131,62 +131,62 @@ def _find(data: bytes, key: bytes, at: int, hint: int | None, unknown: bool) -> 
 
 
 def _fill(groups: Sequence[_Group], raw: bytes, hints: Sequence[Span] | None) -> None:
-    """Give every stretch of text between two placed groups to the groups there."""
-    at, waiting, before = 0, list[_Group](), None
+    """Divide each stretch of text between two placed groups among the groups there."""
+    at, unplaced, before = 0, list[_Group](), None
     for group in groups:
         if group.unit is None:
-            waiting.append(group)
+            unplaced.append(group)
             continue
-        _share(raw, (at, group.begin), before, waiting, group, hints)
-        at, waiting, before = group.end, [], group
-    _share(raw, (at, len(raw)), before, waiting, None, hints)
+        _share(raw, (at, group.begin), before, unplaced, group, hints)
+        at, unplaced, before = group.end, [], group
+    _share(raw, (at, len(raw)), before, unplaced, None, hints)
 
 
 def _share(
     raw: bytes,
     gap: Span,
     before: _Group | None,
-    waiting: Sequence[_Group],
-    behind: _Group | None,
+    unplaced: Sequence[_Group],
+    after: _Group | None,
     hints: Sequence[Span] | None,
 ) -> None:
-    """Share out a gap among the groups that wait there and the placed ones on either side of it.
+    """Divide a gap among the unplaced groups in it and the placed groups on either side.
 
-    A token written with a space before it takes the spaces before it, as one written with a space behind it does those
-    behind it; an accent goes with its letter. What no token stands for stays no one's.
+    A token spelled with a leading space takes the spaces before it; one with a trailing space takes those after it. An
+    accent goes with its letter. Text that no token covers is left unassigned.
     """
     at, stop = gap
     if before is not None:
-        at += _size(_tail(before, raw[at:stop].decode(), alone=not waiting))
+        at += _size(_tail(before, raw[at:stop].decode(), alone=not unplaced))
         before.end = max(before.end, at)
     rest, read = raw[at:stop].decode(), 0
-    last_unknown = max((rank for rank, group in enumerate(waiting) if not group.text.isspace()), default=-1)
-    for rank, group in enumerate(waiting):
-        follower = waiting[rank + 1] if rank + 1 < len(waiting) else behind
+    last_unknown = max((rank for rank, group in enumerate(unplaced) if not group.text.isspace()), default=-1)
+    for rank, group in enumerate(unplaced):
+        follower = unplaced[rank + 1] if rank + 1 < len(unplaced) else after
         hint = None if hints is None else hints[group.first][1]
-        if group.text.isspace():  # as much as it is, and all where no one else wants it
-            wanted = _spaced(follower) or follower is not behind
-            taken = _leading(_SPACES, rest, read)[: len(group.text) if wanted else None]
+        if group.text.isspace():  # its own length, or all of it if no other group needs it
+            wanted = _spaced(follower) or follower is not after
+            part = _leading(_SPACES, rest, read)[: len(group.text) if wanted else None]
         elif hint is not None and at <= hint <= stop:
-            taken = raw[at:hint].decode()
+            part = raw[at:hint].decode()
         elif rank < last_unknown:
-            taken = _leading(_WORD, rest, read)
+            part = _leading(_WORD, rest, read)
         else:
-            taken = rest[read:].rstrip() if _spaced(follower) else rest[read:]
+            part = rest[read:].rstrip() if _spaced(follower) else rest[read:]
         group.begin = min(at, stop)  # stop < at: both placed groups are parts of one character, and so is this one
-        group.end = at = at + _size(taken)
-        read += len(taken)
-    if _spaced(behind) and rest[read:].isspace():
-        behind.begin = at
+        group.end = at = at + _size(part)
+        read += len(part)
+    if _spaced(after) and rest[read:].isspace():
+        after.begin = at
 
 
 def _leading(pattern: re.Pattern[str], text: str, at: int = 0) -> str:
-    found = pattern.match(text, at)
-    return found[0] if found else ""
+    match = pattern.match(text, at)
+    return match[0] if match else ""
 
 
 def _tail(group: _Group, rest: str, alone: bool) -> str:
-    """What follows a placed group and is its own: spaces, if it is written with them, and accents."""
+    """The text after a placed group that belongs to it: spaces, if it is spelled with them, and accents."""
     if group.text[-1:].isspace():
         return _leading(_SPACES, rest)
     marks = takewhile(unicodedata.combining, rest)

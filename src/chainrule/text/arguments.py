@@ -1,7 +1,7 @@
-"""What people hand over, told apart and laid out by position: one text, one sequence of ids, a pair, or many of them.
+"""Parsing of user arguments by type and position: one text, one sequence of ids, a pair, or many of them.
 
 A sequence of items is a list, tuple, generator, NumPy array, pandas or Polars Series, Arrow array or chunked array, or any
-other Python sequence. Names, keys and indices of a container are never taken for its items.
+other Python sequence. Names, keys and indices of a container are never used as its items.
 """
 
 from __future__ import annotations
@@ -16,19 +16,22 @@ from chainrule._types import Ints
 from chainrule.errors import InputError, short
 
 _BYTES = bytes | bytearray | memoryview
-_MEMBERS = {"pandas": "tolist", "polars": "to_list", "pyarrow": "to_pylist"}  # what gives the items of a column, in order
+# The methods that return the items of a column, by library.
+_MEMBERS = {"pandas": "tolist", "polars": "to_list", "pyarrow": "to_pylist"}
 _TABLES = ("DataFrame", "LazyFrame", "Table", "RecordBatch")
 
 
 def many(values: Any, what: str = "texts") -> list[Any]:
-    """The items of a sequence, by position. Raises InputError for what is no sequence of items."""
+    """The items of a sequence, by position. Raises InputError if it is not a sequence of items."""
     kind, where = type(values), _library(values)
     if isinstance(values, str | _BYTES):
-        raise InputError(f"{what} are given as a list, and one {kind.__name__} came: {short(values)}; put it into a list")
+        raise InputError(f"{what} must be a list, not one {kind.__name__}: {short(values)}; put it into a list")
     if kind.__name__ in _TABLES and where in _MEMBERS:
-        raise InputError(f"{what} are one column, and a {kind.__name__} has names of columns: give one, such as table['text']")
+        raise InputError(
+            f"{what} must be one column, but a {kind.__name__} can have several: select one, such as table['text']"
+        )
     if isinstance(values, Mapping):
-        raise InputError(f"{what} are given as a list, and a {kind.__name__} has keys: give list(….values())")
+        raise InputError(f"{what} must be a list, but a {kind.__name__} has keys: pass list(….values())")
     if isinstance(values, np.ndarray):
         return _rows(values, what)
     if where == "torch" and hasattr(values, "detach"):
@@ -37,9 +40,7 @@ def many(values: Any, what: str = "texts") -> list[Any]:
         return getattr(values, _MEMBERS[where])()
     if kind.__module__ != "array" and isinstance(values, Sequence | Iterator | KeysView | ValuesView):
         return list(values)
-    raise InputError(
-        f"{what} are given as a list, tuple, generator, NumPy array, Series or Arrow array, not as {named(values)}"
-    )
+    raise InputError(f"{what} must be a list, tuple, generator, NumPy array, Series or Arrow array, not {named(values)}")
 
 
 def each(context: Any, count: int) -> list[Any]:
@@ -55,33 +56,33 @@ def is_empty(context: Any) -> bool:
 
 
 def kind_of(item: Any, index: int | None = None) -> Literal["text", "pair", "ids"]:
-    """What one item is. Raises InputError, with its type and the way, for what is none of the three."""
+    """The kind of one item. Raises InputError, with its type and a remedy, if it is none of the three."""
     if isinstance(item, str):
         return "text"
     if isinstance(item, tuple) and len(item) == 2 and all(isinstance(part, str) for part in item):
         return "pair"
     if is_missing(item):
-        raise InputError(f"there is no text here, but a missing value ({item}): leave it out, or say what stands there", index)
+        raise InputError(f"the text is missing ({item}): remove the item, or replace it with a text", index)
     if isinstance(item, _BYTES):
-        raise InputError(f"{type(item).__name__} are no text; decode them first: bytes(item).decode('utf-8')", index)
+        raise InputError(f"{type(item).__name__} is not text; decode it first: bytes(item).decode('utf-8')", index)
     if isinstance(item, list | tuple | np.ndarray) or (_library(item) == "torch" and hasattr(item, "detach")):
         return "ids"
     if _library(item) in _MEMBERS and hasattr(item, "__len__"):
         raise InputError(
-            f"a {type(item).__name__} is many texts, and one is wanted: score_batch takes it; for token ids give a list", index
+            f"expected one text, not a {type(item).__name__} of texts: use score_batch; for token ids, pass a list", index
         )
-    raise InputError(f"a text, token ids (a list, tuple, or array) or a pair of texts is wanted, not {named(item)}", index)
+    raise InputError(f"expected a text, token ids (a list, tuple, or array) or a pair of texts, not {named(item)}", index)
 
 
 def as_ids(item: Any, index: int | None = None) -> Ints:
-    """A list, tuple, NumPy array or tensor of token ids as an array. Raises InputError for anything else in it."""
+    """A list, tuple, NumPy array or tensor of token ids as an array. Raises InputError if it holds anything else."""
     if _library(item) == "torch":
         item = item.detach().cpu()
     if isinstance(item, np.ma.MaskedArray):
-        raise InputError("a masked array hides some of its ids: give those that are meant, such as item.compressed()", index)
+        raise InputError("a masked array hides some of its ids: pass the visible ones, item.compressed()", index)
     try:
         array = np.asarray(item)
-    except (TypeError, ValueError, RuntimeError):  # rows of different lengths, a tensor of a type that NumPy has not
+    except (TypeError, ValueError, RuntimeError):  # rows of different lengths, or a tensor of a type that NumPy lacks
         array = np.array([None])
     if array.shape == (0,):
         return np.zeros(0, np.int64)
@@ -89,24 +90,24 @@ def as_ids(item: Any, index: int | None = None) -> Ints:
         array = array.astype(bool)  # NumPy reads [True, 2] as [1, 2]
     if array.ndim != 1 or array.dtype.kind not in "iu":
         texts = array.ndim == 1 and isinstance(array[0], str)
-        hint = "one text is wanted here, and score_batch takes many" if texts else "embeddings go in as embeddings="
+        hint = "expected one text; score_batch takes several" if texts else "pass embeddings as embeddings="
         raise InputError(
             f"token ids must be whole numbers in one dimension, not {array.dtype} of shape {array.shape} ({short(item)}); "
             f"{hint}",
             index,
         )
-    if array.dtype.kind == "u":  # those that no int64 holds stay too large, in place of turning negative
+    if array.dtype.kind == "u":  # ids beyond int64 are clipped, so that they do not become negative
         array = np.minimum(array.astype(np.uint64), np.uint64(2**63 - 1))
     return array.astype(np.int64)
 
 
 def is_missing(value: Any) -> bool:
-    """Whether this stands for nothing in a table: None, NaN, pandas' NA and NaT."""
+    """Whether this is a missing value: None, NaN, pandas' NA or NaT."""
     return value is None or (isinstance(value, float) and value != value) or type(value).__name__ in ("NAType", "NaTType")
 
 
 def _is_several(context: Any) -> bool:
-    """Whether this is a context for each item, and not one for all."""
+    """Whether this is one context per item, rather than one for all."""
     if isinstance(context, list | tuple):
         return any(is_missing(one) or not isinstance(one, int | np.integer | float) for one in context)
     if isinstance(context, np.ndarray) or (_library(context) == "torch" and hasattr(context, "ndim")):
@@ -117,9 +118,9 @@ def _is_several(context: Any) -> bool:
 def _rows(values: NDArray[Any], what: str) -> list[Any]:
     """The items along the first axis: rows of ids, or texts."""
     if isinstance(values, np.ma.MaskedArray):
-        raise InputError(f"{what} came in a masked array, which hides some of them: give those that are meant (.compressed())")
+        raise InputError(f"{what} are in a masked array, which hides some of them: pass the visible ones (.compressed())")
     if values.ndim == 0:
-        raise InputError(f"{what} are given as a list, and one {named(values.item())} came in an array: put it into a list")
+        raise InputError(f"{what} must be a list, not an array of no dimensions, {named(values.item())}: put it into a list")
     return list(values) if values.ndim > 1 else values.tolist()
 
 
@@ -128,5 +129,5 @@ def _library(value: Any) -> str:
 
 
 def named(value: Any) -> str:
-    """What it is, and how it begins, for a message."""
+    """Its type and the beginning of its value, for a message."""
     return f"{type(value).__name__} ({short(value)})"

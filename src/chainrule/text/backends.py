@@ -1,4 +1,4 @@
-"""Backends of tokenizers, the Rust part: asked with nothing added or cut off, and copies of them with other rules."""
+"""Tokenizer backends (Rust): encoding without added symbols or truncation, and copies of backends with other rules."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from chainrule.errors import InputError, ModelError
 
 
 def encoded(backend: Any, text: str) -> Any:
-    """One text with all that the backend knows of it; no special symbols are set around it."""
+    """The backend's full encoding of one text, without special symbols around it."""
     whole(backend)
     with answering():
         return backend.encode(text, add_special_tokens=False)
@@ -21,7 +21,7 @@ def encoded(backend: Any, text: str) -> Any:
 def answering(
     what: str = "the tokenizer fails on a text", remedy: str = "; it is damaged, or lacks an unknown token"
 ) -> Iterator[None]:
-    """Whatever a tokenizer fails with, the panics of its Rust code among it, becomes a ModelError: what, why, remedy."""
+    """Convert any failure of a tokenizer, including panics of its Rust code, to a ModelError: what, why, remedy."""
     try:
         yield
     except InputError:
@@ -34,7 +34,7 @@ def answering(
 
 
 def whole(backend: Any) -> None:
-    """Switch off the truncation and padding that came with the tokenizer, or that another user of it switched on."""
+    """Disable truncation and padding that the tokenizer was saved with, or that other code has enabled."""
     if backend.truncation is not None:
         backend.no_truncation()
     if backend.padding is not None:
@@ -42,7 +42,7 @@ def whole(backend: Any) -> None:
 
 
 def literal(backend: Any, special_ids: Collection[int]) -> Any:
-    """A copy that makes of a control symbol's name what it makes of any other text."""
+    """A copy that encodes the name of a control symbol like any other text."""
     import tokenizers
 
     state = json.loads(backend.to_str())
@@ -54,7 +54,7 @@ def literal(backend: Any, special_ids: Collection[int]) -> Any:
 
 
 def without_first_space(backend: Any) -> Any:
-    """A copy without the steps that set a space before a text; the same one if it has none."""
+    """A copy without the steps that add a space before a text; the backend itself if it has none."""
     import tokenizers
 
     before = json.loads(backend.to_str())
@@ -64,7 +64,7 @@ def without_first_space(backend: Any) -> Any:
 
 
 def _spaceless(step: dict[str, Any] | None) -> dict[str, Any] | None:
-    """A step of a serialised backend, changed to set no space before a text."""
+    """A step of a serialised backend, changed to add no space before a text."""
     match step:
         case {"type": "Sequence", **inner}:
             return step | {name: [_spaceless(each) for each in steps] for name, steps in inner.items()}

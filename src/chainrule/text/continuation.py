@@ -1,6 +1,6 @@
-"""Texts that stand behind other texts: a continuation of a context, and the pair format of encoders.
+"""Texts after other texts: a continuation of a context, and the pair format of encoders.
 
-Tokens need not break where a context ends: "Hello wor" + "ld" has one token across the boundary. A continuation says
+A token can cross the end of a context: "Hello wor" + "ld" has one token across the boundary. A continuation records
 whether its tokens are those of the joined text.
 """
 
@@ -12,12 +12,12 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from chainrule.errors import InputError
+from chainrule.text.base import Tokenizes
 from chainrule.text.reading import LITERAL, Reading
 from chainrule.text.stable_prefix import NOTHING
-from chainrule.text.tokenizer import Tokenizes
 
 _CHUNK = 1024  # joined texts encoded at a time
-_LONG = 256  # characters of a context that is worth asking how much of it is settled
+_LONG = 256  # characters of a context from which on finding its stable prefix pays off
 
 
 class Segment(NamedTuple):
@@ -29,7 +29,7 @@ class Segment(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """Two texts in one sequence; the start symbol is not in `ids`, and the segments cover `ids` in order."""
+    """Two texts in one sequence. The start symbol is not in `ids`; the segments cover `ids` in order."""
 
     start_id: int
     ids: np.ndarray
@@ -38,11 +38,11 @@ class Pair(NamedTuple):
 
 @dataclass(frozen=True)
 class Continuation:
-    """The tokens of a text behind a context.
+    """The tokens of a text after a context.
 
-    boundary: "same" when context_ids + ids are the very tokens of the joined text; "apart" when a token would reach
-    over the boundary, so that the two were tokenised one by one. They still spell the joined text if the tokenizer is
-    lossless, but it would have written it with other tokens.
+    boundary: "same" if context_ids + ids are the tokens of the joined text; "apart" if a token would cross the boundary,
+    so context and text were tokenised separately. With a lossless tokenizer they still spell the joined text, which the
+    tokenizer would have encoded with other tokens.
     """
 
     context_ids: np.ndarray
@@ -51,15 +51,15 @@ class Continuation:
 
 
 def pair(tokenizer: Tokenizes, a: str, b: str, reading: Reading = LITERAL) -> Pair:
-    """The pair format of BERT: [CLS] A [SEP] B [SEP], as the segments A, sep_A, B, sep_B behind the start symbol [CLS].
+    """The pair format of BERT: [CLS] A [SEP] B [SEP], as the segments A, sep_A, B, sep_B after the start symbol [CLS].
 
     Raises InputError where the tokenizer has no [CLS] or no [SEP].
     """
     start_id, sep_id = tokenizer.cls_id, tokenizer.sep_id
     if start_id is None or sep_id is None:
         raise InputError(
-            "This tokenizer has no [CLS] and [SEP] symbols, so its model knows no pairs of texts: "
-            "to score a text behind another, give the other as context=."
+            "this tokenizer has no [CLS] and [SEP] symbols, so its model takes no pairs of texts: "
+            "to score a text after another, pass the other as context="
         )
     sep = np.array([sep_id], np.int64)
     ids_a, ids_b = tokenizer.encode_batch([a, b], reading.text)
@@ -70,14 +70,14 @@ def pair(tokenizer: Tokenizes, a: str, b: str, reading: Reading = LITERAL) -> Pa
 
 
 def after(tokenizer: Tokenizes, context: str, text: str, reading: Reading = LITERAL) -> Continuation:
-    """The tokens of a context, and those of a text behind it."""
+    """The tokens of a context, and those of a text after it."""
     return after_batch(tokenizer, [context], [text], reading)[0]
 
 
 def after_batch(
     tokenizer: Tokenizes, contexts: Sequence[str], texts: Sequence[str], reading: Reading = LITERAL
 ) -> list[Continuation]:
-    """`after` for many: text i behind context i. Texts behind the same context share one `context_ids` array."""
+    """`after` for many: text i after context i. Texts after the same context share one `context_ids` array."""
     distinct = list(dict.fromkeys(contexts))
     ids_of = dict(zip(distinct, tokenizer.encode_batch(distinct, reading.context), strict=True))
     context_ids = [ids_of[context] for context in contexts]
@@ -97,15 +97,15 @@ def _rests(
     context_ids: Sequence[np.ndarray],
     reading: Reading,
 ) -> Iterator[np.ndarray | None]:
-    """What follows the context's own tokens in the tokens of the joined text; None where those are others."""
+    """The tokens of the joined text after those of the context; None if the joined text begins with other tokens."""
     if reading.text != reading.context:
         yield from _read_in_two_ways(tokenizer, contexts, texts, context_ids, reading)
         return
     shared = [context for context, count in Counter(contexts).items() if count > 1 and len(context) > _LONG]
     parsed = reading.context == "parse"
     plain = [parsed or symbol is None for symbol in tokenizer.symbols(shared)]
-    settled = {context: tokenizer.settled(context) for context, settles in zip(shared, plain, strict=True) if settles}
-    known = [settled.get(context, NOTHING) for context in contexts]
+    prefixes = {context: tokenizer.settled(context) for context, applies in zip(shared, plain, strict=True) if applies}
+    known = [prefixes.get(context, NOTHING) for context in contexts]
     for start in range(0, len(texts), _CHUNK):
         chunk = slice(start, start + _CHUNK)
         joined = [c[k.chars :] + text for c, text, k in zip(contexts[chunk], texts[chunk], known[chunk], strict=True)]

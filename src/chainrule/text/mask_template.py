@@ -1,4 +1,4 @@
-"""What masks and frames a text for a masked model, and which tokens can occur in it: [CLS] x_0 … [MASK] … [SEP].
+"""The symbols around a text of a masked model, its mask, and the tokens that can occur: [CLS] x_0 … [MASK] … [SEP].
 
 Shapes: V vocabulary.
 """
@@ -12,49 +12,49 @@ import numpy as np
 
 from chainrule._types import Ints
 from chainrule.errors import ModelError
-from chainrule.text.tokenizer import Tokenizes, naming
+from chainrule.text.base import Tokenizes, naming
 
 _NAMED = 8  # symbols written out
 
 
 @dataclass(frozen=True)
-class Frame:
-    """The symbols around a text, the one in the places that are not seen, and the ids that no text holds."""
+class MaskTemplate:
+    """The symbols before and after a text, the mask at unseen positions, and the ids that cannot occur in a text."""
 
     before: int
-    behind: int
+    after: int
     mask: int
-    left_out: Ints  # ids that cannot occur, ascending
-    says: str  # which those are, in one line
+    excluded: Ints  # ids that cannot occur, ascending
+    says: str  # a description of `excluded`, in one line
     token: Callable[[int], str]
 
 
 def resolve_frame(
     tokenizer: Tokenizes | None, config: Mapping[str, int | None], *, vocab_size: int, embeddings: int, model: str
-) -> Frame:
-    """The frame of a masked model with `vocab_size` logits and `embeddings` rows in its table.
+) -> MaskTemplate:
+    """The template of a masked model with `vocab_size` logits and `embeddings` rows in its embedding table.
 
-    A symbol is the tokenizer's, else the one that the model's config names: cls, else bos, before the text; sep, else eos,
-    behind it. No text holds the tokenizer's special symbols, the unknown token apart, nor ids that it has no token for;
-    without a tokenizer, the symbols that the config names. Raises ModelError where a symbol is not known.
+    Each symbol is the tokenizer's, else the one in the model's config: cls, else bos, before the text; sep, else eos, after
+    it. The tokenizer's special symbols cannot occur in a text, except for the unknown token, and neither can ids without a
+    token. Without a tokenizer, the symbols in the config cannot occur. Raises ModelError if a symbol is not known.
     """
     find = lambda *kinds: _symbol(tokenizer, config, embeddings, model, kinds)  # noqa: E731
-    before, behind, mask = find("cls", "bos"), find("sep", "eos"), find("mask")
+    before, after, mask = find("cls", "bos"), find("sep", "eos"), find("mask")
     token = naming(tokenizer)
-    symbols, unknown = _impossible(tokenizer, config, vocab_size, {before, behind, mask})
-    return Frame(before, behind, mask, np.union1d(symbols, unknown), _says(symbols, unknown, vocab_size, token), token)
+    symbols, unknown = _impossible(tokenizer, config, vocab_size, {before, after, mask})
+    return MaskTemplate(before, after, mask, np.union1d(symbols, unknown), _says(symbols, unknown, vocab_size, token), token)
 
 
 def _symbol(
     tokenizer: Tokenizes | None, config: Mapping[str, int | None], embeddings: int, model: str, kinds: tuple[str, ...]
 ) -> int:
-    found = [getattr(tokenizer, f"{kind}_id", None) for kind in kinds] + [config.get(kind) for kind in kinds]
-    for id in found:
+    candidates = [getattr(tokenizer, f"{kind}_id", None) for kind in kinds] + [config.get(kind) for kind in kinds]
+    for id in candidates:
         if isinstance(id, int) and 0 <= id < embeddings:
             return id
     names = " or ".join(f"{kind}_token" for kind in kinds)
     raise ModelError(
-        f"{model} is a masked model, and neither its tokenizer nor its config names a {names} among its {embeddings} ids: set "
+        f"{model} is a masked model, but neither its tokenizer nor its config has a {names} among its {embeddings} ids: set "
         f"{kinds[0]}_token_id in its config.json, or the {kinds[0]}_token of its tokenizer"
     )
 
@@ -62,10 +62,10 @@ def _symbol(
 def _impossible(
     tokenizer: Tokenizes | None, config: Mapping[str, int | None], vocab_size: int, used: set[int]
 ) -> tuple[Ints, Ints]:
-    """The symbols that no text holds, and the ids that stand for nothing; both ascend."""
-    kept = config.get("unk") if tokenizer is None else tokenizer.unk_id
+    """The symbols that cannot occur in a text, and the ids without a token; both ascending."""
+    unknown = config.get("unk") if tokenizer is None else tokenizer.unk_id
     special = {id for id in config.values() if isinstance(id, int)} if tokenizer is None else tokenizer.special_ids
-    symbols = np.array(sorted(id for id in (special - {kept}) | used if 0 <= id < vocab_size), np.int64)
+    symbols = np.array(sorted(id for id in (special - {unknown}) | used if 0 <= id < vocab_size), np.int64)
     known = np.arange(vocab_size) if tokenizer is None else tokenizer.known_ids
     return symbols, np.setdiff1d(np.arange(vocab_size), np.union1d(known, symbols))
 

@@ -1,4 +1,4 @@
-"""How a text is read in which the name of a control symbol stands, such as <|endoftext|>: as plain text, or as the symbol."""
+"""How names of control symbols in a text, such as <|endoftext|>, are read: as plain text, or as the symbols."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ Special = Literal["text", "parse"]
 
 
 class Reading(NamedTuple):
-    """How control symbols are read that a text names, and those that its context names."""
+    """How names of control symbols are read in a text and in its context."""
 
     text: Special = "text"
     context: Special = "text"
-    asked: bool = False  # whether somebody chose it, and so needs no warning
+    asked: bool = False  # whether the user chose it explicitly: then there is no warning
 
     @classmethod
     def of(cls, special: str | None, context_special: str | None = None) -> Reading:
@@ -27,8 +27,8 @@ class Reading(NamedTuple):
         for name, value in (("special", special), ("context_special", context_special)):
             if value is not None and not (isinstance(value, str) and value in ("text", "parse")):
                 raise InputError(
-                    f"{name}={short(value)} is neither 'text' (the names of control symbols are plain text) nor 'parse' (they "
-                    "are read as the symbols)"
+                    f"{name}={short(value)} must be 'text' (names of control symbols are plain text) or 'parse' (they are "
+                    "read as symbols)"
                 )
         text: Special = "parse" if special == "parse" else "text"
         context: Special = text if context_special is None else "parse" if context_special == "parse" else "text"
@@ -39,13 +39,13 @@ LITERAL = Reading()
 
 
 def names_of(symbols: Iterable[str]) -> re.Pattern[str] | None:
-    """What finds any of these in a text, the longest of those that begin alike; None where there are none."""
+    """A pattern that matches any of these names, preferring the longest; None if there are no names."""
     names = sorted(filter(None, set(symbols)), key=len, reverse=True)
     return re.compile("|".join(map(re.escape, names))) if names else None
 
 
 def holding(ids: Sequence[Ints], controls: Ints) -> list[int]:
-    """Which of these sequences hold any of the control symbols."""
+    """The indices of the sequences that contain any of the control symbols."""
     if not len(controls) or not np.isin(np.concatenate([*ids, controls[:0]]), controls).any():
         return []
     return [i for i, each in enumerate(ids) if np.isin(each, controls).any()]

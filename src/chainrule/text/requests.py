@@ -1,4 +1,4 @@
-"""What users give, as what the engine takes: token ids to score, and token ids that stand before them."""
+"""Conversion of user input into what the engine takes: token ids to score, and the token ids of their contexts."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from chainrule._types import Ints
 from chainrule._warnings import outside
 from chainrule.errors import InputError, short
 from chainrule.text.arguments import as_ids, is_missing, kind_of
+from chainrule.text.base import Tokenizes
 from chainrule.text.continuation import Continuation, Segment, after_batch, pair
 from chainrule.text.reading import LITERAL, Reading, Special
-from chainrule.text.tokenizer import Tokenizes, check_text
+from chainrule.text.tokenizer import check_text
 
 _NONE: Ints = np.zeros(0, np.int64)
 _NONE.flags.writeable = False
@@ -23,7 +24,7 @@ _NONE.flags.writeable = False
 
 @dataclass(slots=True)
 class Request:
-    """One sequence to score: `ids` behind `context_ids`."""
+    """One sequence to score: `ids` after `context_ids`."""
 
     ids: Ints
     context_ids: Ints = field(default_factory=lambda: _NONE)
@@ -31,14 +32,14 @@ class Request:
     context: str | None = None
     boundary: Literal["same", "apart"] | None = None
     segments: list[Segment] = field(default_factory=list)
-    start_id: int | None = None  # where the text's own format says it ([CLS] of a pair)
+    start_id: int | None = None  # set if the text's format determines it ([CLS] of a pair)
     embeddings: Any = None  # T × D, in place of those of `ids`
-    special: Special | None = None  # how control symbols named in the text were read; None: there are none in it
-    context_special: Special | None = None  # the same of the context
+    special: Special | None = None  # how control symbols named in the text were read; None: the text names none
+    context_special: Special | None = None  # the same for the context
 
     @property
     def key(self) -> tuple[int, ...]:
-        """The same for just those sequences that have the same tokens behind the same context."""
+        """A key that is equal for two sequences if and only if their tokens and contexts are equal."""
         return (*self.context_ids.tolist(), -1, *self.ids.tolist())
 
 
@@ -52,12 +53,14 @@ def requests(
     """The requests for `items`: texts, pairs of texts, or sequences of token ids, each after its context, if any.
 
     A missing context (None, NaN, NA) and an empty text are no context.
-    Raises InputError, naming the item, for whatever cannot be scored: empty texts, ids out of range, mixed kinds.
+    Raises InputError, with the index of the item, for input that cannot be scored: empty texts, ids out of range, mixed kinds.
     """
     if contexts is not None and len(contexts) != len(items):
-        raise InputError(f"there are {len(items)} texts and {len(contexts)} contexts; give one context for all, or one each")
+        raise InputError(
+            f"there are {len(items)} texts and {len(contexts)} contexts; pass one context for all, or one for each text"
+        )
     contexts = [None] * len(items) if contexts is None else [_context(context, i) for i, context in enumerate(contexts)]
-    made: list[Request | None] = [None] * len(items)
+    by_item: list[Request | None] = [None] * len(items)
     kinds: dict[str, list[int]] = {}
     for i, item in enumerate(items):
         kinds.setdefault(kind_of(item, i), []).append(i)
@@ -65,55 +68,56 @@ def requests(
         chosen = [items[i] for i in where]
         before = [contexts[i] for i in where]
         for i, request in zip(where, _MAKE[kind](chosen, before, tokenizer, reading, where), strict=True):
-            made[i] = request
-    done = [request for request in made if request is not None]
+            by_item[i] = request
+    batch = [request for request in by_item if request is not None]
     if tokenizer is not None:
-        _mark_symbols(done, tokenizer, reading)
-    if not _all_in_range(done, vocab_size):
-        for i, request in enumerate(done):
+        _mark_symbols(batch, tokenizer, reading)
+    if not _all_in_range(batch, vocab_size):
+        for i, request in enumerate(batch):
             _check_ids(request.ids, vocab_size, i, "token id")
             _check_ids(request.context_ids, vocab_size, i, "context token id")
-    return done
+    return batch
 
 
 def _context(context: Any, item: int) -> Any:
-    """A context as it is given, where it is one text or one sequence of ids; None for none."""
+    """The context itself if it is one text or one sequence of ids; None if there is no context."""
     if is_missing(context) or (isinstance(context, str) and not context):
         return None
     if kind_of(context, item) == "pair":
-        raise InputError(f"a context is one text or one sequence of ids, not a pair of texts: {short(context)}", item)
+        raise InputError(f"a context must be one text or one sequence of ids, not a pair of texts: {short(context)}", item)
     return context
 
 
 def _texts(
     items: list[str], contexts: list[Any], tokenizer: Tokenizes | None, reading: Reading, where: list[int]
 ) -> list[Request]:
-    tokenizer = _needed(tokenizer)
+    tokenizer = _require_tokenizer(tokenizer)
     both = list(zip(items, contexts, strict=True))
     for i, (text, context) in zip(where, both, strict=True):
         if not text:
             raise InputError("an empty text has no token to score", i)
         if context is not None and not isinstance(context, str):
             raise InputError(
-                f"a text's context must be a text too, not {short(context)}; to give token ids, give them for both", i
+                f"the context of a text must be a text, not {short(context)}; to use token ids, pass both as ids", i
             )
         check_text(text, i)
         if context is not None:
             check_text(context, i)
     alone = iter(tokenizer.encode_batch([text for text, context in both if context is None], reading.text))
-    behind = [(context, text) for text, context in both if context is not None]
-    found = iter(after_batch(tokenizer, [c for c, _ in behind], [text for _, text in behind], reading))
-    made = [
-        Request(next(alone), text=text) if context is None else _behind(text, context, next(found)) for text, context in both
+    with_context = [(context, text) for text, context in both if context is not None]
+    continuations = iter(after_batch(tokenizer, [c for c, _ in with_context], [text for _, text in with_context], reading))
+    batch = [
+        Request(next(alone), text=text) if context is None else _continuation_request(text, context, next(continuations))
+        for text, context in both
     ]
-    for i, request in zip(where, made, strict=True):
+    for i, request in zip(where, batch, strict=True):
         if not len(request.ids):
             raise InputError(f"the text {request.text!r} has no tokens of its own, so there is nothing to score", i)
-    return made
+    return batch
 
 
-def _behind(text: str, context: str, found: Continuation) -> Request:
-    return Request(found.ids, found.context_ids, text, context, found.boundary)
+def _continuation_request(text: str, context: str, continuation: Continuation) -> Request:
+    return Request(continuation.ids, continuation.context_ids, text, context, continuation.boundary)
 
 
 def _pairs(
@@ -121,18 +125,18 @@ def _pairs(
 ) -> list[Request]:
     for i, item, context in zip(where, items, contexts, strict=True):
         if context is not None:
-            raise InputError("a pair of texts takes no context= besides", i)
+            raise InputError("context= cannot be used with a pair of texts", i)
         for text in item:
             check_text(text, i)
-    made = [pair(_needed(tokenizer), *item, reading) for item in items]
+    encoded = [pair(_require_tokenizer(tokenizer), *item, reading) for item in items]
     texts = [f"{a} {b}" for a, b in items]
-    return [Request(p.ids, text=text, segments=p.segments, start_id=p.start_id) for p, text in zip(made, texts, strict=True)]
+    return [Request(p.ids, text=text, segments=p.segments, start_id=p.start_id) for p, text in zip(encoded, texts, strict=True)]
 
 
 def _given_ids(
     items: list[Any], contexts: list[Any], tokenizer: Tokenizes | None, reading: Reading, where: list[int]
 ) -> list[Request]:
-    made = []
+    batch = []
     for i, item, context in zip(where, items, contexts, strict=True):
         ids = as_ids(item, i)
         if not len(ids):
@@ -140,41 +144,41 @@ def _given_ids(
         text = context if isinstance(context, str) else None
         if text is not None:
             check_text(text, i)
-            context = _needed(tokenizer).encode_batch([text], reading.context)[0]
-        made.append(Request(ids, as_ids([] if context is None else context, i), context=text))
-    return made
+            context = _require_tokenizer(tokenizer).encode_batch([text], reading.context)[0]
+        batch.append(Request(ids, as_ids([] if context is None else context, i), context=text))
+    return batch
 
 
 _MAKE = {"text": _texts, "pair": _pairs, "ids": _given_ids}
 
 
-def _mark_symbols(made: list[Request], tokenizer: Tokenizes, reading: Reading) -> None:
-    """Say of each request how control symbols in it were read, and warn of them where nobody chose."""
-    named = []
+def _mark_symbols(batch: list[Request], tokenizer: Tokenizes, reading: Reading) -> None:
+    """Record in each request how control symbols in it were read. Warn if the user did not choose."""
+    names = []
     for part, field_name, special in (("text", "special", reading.text), ("context", "context_special", reading.context)):
-        having = [(request, text) for request in made if (text := getattr(request, part)) is not None]
-        for (request, _), symbol in zip(having, tokenizer.symbols([text for _, text in having]), strict=True):
+        with_part = [(request, text) for request in batch if (text := getattr(request, part)) is not None]
+        for (request, _), symbol in zip(with_part, tokenizer.symbols([text for _, text in with_part]), strict=True):
             if symbol is not None:
                 setattr(request, field_name, special)
-                named.append(symbol)
-    if named and not reading.asked:
+                names.append(symbol)
+    if names and not reading.asked:
         warnings.warn(
-            f"a text names the control symbol {named[0]}, which is read as plain text, like the rest; special='parse' reads "
-            "such names as the symbols, special='text' says that plain text is meant (--special on the command line)",
+            f"a text contains the name of the control symbol {names[0]}, which is read as plain text; special='parse' reads "
+            "such names as symbols, and special='text' reads them as text without this warning (--special on the command line)",
             stacklevel=outside(),
         )
 
 
-def _needed(tokenizer: Tokenizes | None) -> Tokenizes:
+def _require_tokenizer(tokenizer: Tokenizes | None) -> Tokenizes:
     if tokenizer is None:
-        raise InputError("this model came without a tokenizer, so it scores token ids and embeddings, not text")
+        raise InputError("this model has no tokenizer, so it scores token ids and embeddings, not text")
     return tokenizer
 
 
-def _all_in_range(made: list[Request], vocab_size: int) -> bool:
-    """All ids at once, and a context that several texts share once."""
-    contexts = {id(request.context_ids): request.context_ids for request in made}.values()
-    ids = np.concatenate([_NONE, *(request.ids for request in made), *contexts])
+def _all_in_range(batch: list[Request], vocab_size: int) -> bool:
+    """Check all ids at once. A context that several texts share is checked once."""
+    contexts = {id(request.context_ids): request.context_ids for request in batch}.values()
+    ids = np.concatenate([_NONE, *(request.ids for request in batch), *contexts])
     return not len(ids) or bool(ids.min() >= 0 and ids.max() < vocab_size)
 
 
@@ -182,5 +186,5 @@ def _check_ids(ids: Ints, vocab_size: int, index: int, what: str) -> None:
     wrong = np.flatnonzero((ids < 0) | (ids >= vocab_size))
     if len(wrong):
         raise InputError(
-            f"{what} {ids[wrong[0]]} at place {wrong[0]} is out of range; the model's ids are 0 … {vocab_size - 1}", index
+            f"{what} {ids[wrong[0]]} at position {wrong[0]} is out of range; the model's ids are 0 … {vocab_size - 1}", index
         )

@@ -1,46 +1,28 @@
-"""Where each token lies in the text: byte and character spans.
+"""Byte and character spans of the tokens of a text.
 
-Most tokenizers are lossless: the bytes of the tokens, joined, spell the text, and the spans are sums of lengths. Where
-a tokenizer changed the text first (case, accents, NFKC, spaces, unknown words), the two are laid side by side by
-`chainrule.text.align`, and the spans are as good as that match.
+Most tokenizers are lossless: the bytes of the tokens, joined, spell the text, and the spans are sums of lengths. Other
+tokenizers change the text first (case, accents, NFKC, spaces, unknown words). `chainrule.text.align` then matches tokens
+and text, and the spans are as accurate as that match.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chainrule._types import Ints
 from chainrule.text.align import Span, match
+from chainrule.text.base import Spans, Tokenizes
 
-if TYPE_CHECKING:
-    from chainrule.text.tokenizer import Tokenizes
-
-
-_BLOCK = 4096  # texts whose bytes are looked at together
-
-
-@dataclass(frozen=True)
-class Spans:
-    """One half-open span a token, in order, within the text; they overlap only over the parts of one character.
-
-    byte_spans: into the text's UTF-8. char_spans: the characters of which the token holds any byte.
-    exact: the tokens spell the text byte for byte (but for one space that the tokenizer sets before or behind it).
-    """
-
-    byte_spans: list[Span]
-    char_spans: list[Span]
-    exact: bool
+_BLOCK = 4096  # texts processed together
 
 
 def align(text: str, pieces: Sequence[bytes], offsets: Sequence[Span] | None = None) -> Spans:
-    """The spans of tokens with these bytes in the text that they were made from.
+    """The spans, in their text, of tokens with these bytes.
 
-    An empty piece is a token of which nobody knows what it stands for: it takes what lies between its neighbours.
-    `offsets`, in characters, are the tokenizer's own opinion; they are asked only where the bytes do not decide.
+    An empty piece is a token whose bytes are unknown: it takes the text between its neighbours. `offsets`, in characters,
+    are those that the tokenizer reports; they are used only where the bytes do not decide.
     """
     raw = text.encode()
     shift = _shift(raw, pieces)
@@ -51,19 +33,19 @@ def align(text: str, pieces: Sequence[bytes], offsets: Sequence[Span] | None = N
     return Spans(byte_spans, _char_spans(raw, byte_spans), shift is not None)
 
 
-def char_spans(tokenizer: "Tokenizes", texts: Sequence[str], ids: Sequence[Ints]) -> tuple[Ints, Ints]:
-    """The `char_spans` of all tokens of many texts, text after text: where each of them begins, and where it ends.
+def char_spans(tokenizer: Tokenizes, texts: Sequence[str], ids: Sequence[Ints]) -> tuple[Ints, Ints]:
+    """The `char_spans` of all tokens of many texts, text after text: an array of starts and an array of ends.
 
-    The same as `tokenizer.spans` of one text after another, and many times as fast where tokens spell their texts.
+    The result equals that of `tokenizer.spans` on each text. It is many times faster where tokens spell their texts.
     """
     blocks = [slice(first, first + _BLOCK) for first in range(0, len(texts), _BLOCK)]
-    found = [_char_spans_of_block(tokenizer, texts[block], ids[block]) for block in blocks]
+    parts = [_char_spans_of_block(tokenizer, texts[block], ids[block]) for block in blocks]
     nothing = np.zeros(0, np.int64)
-    return np.concatenate([nothing, *(begin for begin, _ in found)]), np.concatenate([nothing, *(end for _, end in found)])
+    return np.concatenate([nothing, *(begin for begin, _ in parts)]), np.concatenate([nothing, *(end for _, end in parts)])
 
 
-def _char_spans_of_block(tokenizer: "Tokenizes", texts: Sequence[str], ids: Sequence[Ints]) -> tuple[Ints, Ints]:
-    """All bytes of all texts stand one after another, and so do all bytes of all tokens; shapes: S texts, T tokens."""
+def _char_spans_of_block(tokenizer: Tokenizes, texts: Sequence[str], ids: Sequence[Ints]) -> tuple[Ints, Ints]:
+    """The bytes of all texts are concatenated, and so are those of all tokens. Shapes: S texts, T tokens."""
     raws = [text.encode() for text in texts]
     token_S1, byte_S1, char_S1 = (_bounds(map(len, each)) for each in (ids, raws, texts))
     id_U, which_T = distinct(np.concatenate(ids))
@@ -76,12 +58,12 @@ def _char_spans_of_block(tokenizer: "Tokenizes", texts: Sequence[str], ids: Sequ
     moved_S = byte_S1[:-1] - piece_T1[token_S1[:-1]] - np.array([shift or 0 for shift in shifts])
     stop_T = np.clip(piece_T1[1:] + spread(moved_S), spread(byte_S1[:-1]), spread(byte_S1[1:]))
     begin_T = np.maximum(np.append(0, stop_T)[:-1], spread(byte_S1[:-1]))
-    first_T, behind_T = (at_T - spread(char_S1[:-1]) for at_T in _characters(b"".join(raws), begin_T, stop_T))
+    first_T, stop_char_T = (at_T - spread(char_S1[:-1]) for at_T in _characters(b"".join(raws), begin_T, stop_T))
     for s, shift in enumerate(shifts):
         if shift is None:
             own = slice(token_S1[s], token_S1[s + 1])
-            first_T[own], behind_T[own] = np.array(tokenizer.spans(texts[s], ids[s]).char_spans).reshape(-1, 2).T
-    return first_T, behind_T
+            first_T[own], stop_char_T[own] = np.array(tokenizer.spans(texts[s], ids[s]).char_spans).reshape(-1, 2).T
+    return first_T, stop_char_T
 
 
 def _bounds(lengths: Iterable[int]) -> Ints:
@@ -89,14 +71,14 @@ def _bounds(lengths: Iterable[int]) -> Ints:
 
 
 def distinct(ids_T: NDArray[np.integer]) -> tuple[Ints, Ints]:
-    """The distinct ids (none below 0), ascending, and which of them each one is: np.unique, without sorting."""
+    """The distinct ids (none below 0), ascending, and the index of each id among them: np.unique without sorting."""
     there_V = np.zeros(int(ids_T.max(initial=-1)) + 1, bool)
     there_V[ids_T] = True
     return np.flatnonzero(there_V), (np.cumsum(there_V) - 1)[ids_T]
 
 
 def words_by_space(text: str, spans: Spans) -> Ints:
-    """Which word each token belongs to, counted from 0: a word begins behind white space, or with it."""
+    """The number of the word of each token, from 0. A word begins after white space, or with it."""
     begins = [
         at == 0 or text[max(0, first - 1) : first].isspace() or text[first : first + 1].isspace()
         for at, (first, _) in enumerate(spans.char_spans)
@@ -105,12 +87,12 @@ def words_by_space(text: str, spans: Spans) -> Ints:
 
 
 def spells(text: str, pieces: Sequence[bytes]) -> bool:
-    """Whether the pieces, joined, are the text, but for one space that a tokenizer may set before or behind it."""
+    """Whether the joined pieces equal the text. One space that the tokenizer adds at either end is allowed."""
     return _shift(text.encode(), pieces) is not None
 
 
 def _shift(raw: bytes, pieces: Sequence[bytes]) -> int | None:
-    """The number of bytes that the pieces have before the text (0 or 1); None where they do not spell it."""
+    """The number of bytes in the pieces before the text (0 or 1); None if they do not spell the text."""
     joined = b"".join(pieces)
     if joined in (raw, raw + b" "):
         return 0
@@ -124,7 +106,7 @@ def _tiles(pieces: Sequence[bytes], shift: int, size: int) -> list[Span]:
 
 
 def _char_spans(raw: bytes, byte_spans: Sequence[Span]) -> list[Span]:
-    """From bytes to characters, outwards: a span that holds a part of a character holds the character."""
+    """Byte spans as character spans, rounded outwards: a span with part of a character includes the character."""
     begin, end = np.array(byte_spans, np.int64).reshape(-1, 2).T
     first, last = _characters(raw, begin, end)
     return list(zip(first.tolist(), last.tolist(), strict=True))

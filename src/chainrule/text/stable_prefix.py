@@ -1,9 +1,9 @@
-"""How much of a context keeps its tokens, whatever text comes to stand behind it.
+"""The stable prefix of a context: the part whose tokens do not depend on the text after it.
 
-Tokenising context and text together is what tells whether a token reaches over the boundary. Behind one long context that
-many texts share this would be nearly all of the work outside the network, and all but its last words would come out the
-same each time. A backend that first cuts a text into words by one regular expression, and then makes tokens of every word
-by itself, can be asked about the last words alone.
+Context and text are tokenised together to find out whether a token crosses the boundary. With one long context shared by
+many texts, this would be nearly all of the work outside the network, and all but the last words would give the same tokens
+each time. Some backends split a text into words by one regular expression and encode each word separately. For these, only
+the last words are tokenised again.
 """
 
 import re
@@ -14,15 +14,15 @@ import numpy as np
 
 from chainrule.text.token_bytes import steps_of
 
-_MARGIN = 64  # bytes at the end of a context that are always read again: words that what follows might change
-_CUT = re.compile(rb"[a-z] [A-Za-z]")  # read again from the space on: a word ends before it, to every expression in use
+_MARGIN = 64  # bytes at the end of a context that are always encoded again: later text might change these words
+_CUT = re.compile(rb"[a-z] [A-Za-z]")  # encoded again from the space on: every expression in use ends a word before it
 _PLAIN_GROUPS = re.compile(r"\((?:\?(?:i?:|i\)|[=!]))?")
 _ONE = re.compile(r"\[\^?\]?(?:\\.|[^\[\]\\])*\]|\\[^bBAzZGKXRk0-9]")  # a class of characters, or an escaped one
-_FAR = re.compile(r"\(\?|[\\.^$\[\]]")  # what looks back, at the ends of the text, or at anything at all
+_FAR = re.compile(r"\(\?|[\\.^$\[\]]")  # looks back, at the ends of the text, or at any character
 
 
 class Settled(NamedTuple):
-    """The first `chars` characters of a text are its first `tokens` tokens, also where more text follows."""
+    """The first `chars` characters of a text are its first `tokens` tokens, whether or not more text follows."""
 
     chars: int
     tokens: int
@@ -32,7 +32,7 @@ NOTHING = Settled(0, 0)
 
 
 def words_alone(backend: Any) -> bool:
-    """Whether a `tokenizers.Tokenizer` cuts words by one expression that looks no further than a word's end, and so on."""
+    """Whether a `tokenizers.Tokenizer` splits words by one local expression and encodes each word separately."""
     steps = list(steps_of(backend.pre_tokenizer))
     cutting = [step for step in steps if step["type"] == "Split" or step.get("use_regex")]
     return (
@@ -47,15 +47,15 @@ def words_alone(backend: Any) -> bool:
 
 
 def looks_near(pattern: str) -> bool:
-    """Whether a regular expression finds the same matches from any match's beginning on, whatever comes after the next."""
+    """Whether a match of a regular expression depends only on the text from its start to the end of the next match."""
     return not _FAR.search(_PLAIN_GROUPS.sub("(", _ONE.sub("x", pattern)))
 
 
 def settled(backend: Any, text: str, token_bytes: Callable[[int], bytes]) -> Settled:
-    """How much of the text is settled, for a backend that is `words_alone`: nothing where no good place to cut is found.
+    """The stable prefix of a text, for a backend that passes `words_alone`; empty if no suitable cut is found.
 
-    The place is a space between two Latin words, where the backend has cut this very text too, and from where on it makes
-    the same tokens of the rest alone.
+    The cut is a space between two Latin words at which the backend also splits this text. Encoding the rest alone must
+    give the same tokens.
     """
     encoding = backend.encode(text, add_special_tokens=False)
     raw, pieces = text.encode(), [token_bytes(id) for id in encoding.ids]
@@ -65,9 +65,9 @@ def settled(backend: Any, text: str, token_bytes: Callable[[int], bytes]) -> Set
     word_T = np.array(encoding.word_ids, float)  # None is NaN, which is no cut
     longest = max((len(str(added.content).encode()) for added in backend.get_added_tokens_decoder().values()), default=0)
     cuts = np.flatnonzero((np.diff(word_T) > 0) & (stop_T[:-1] < len(raw) - max(_MARGIN, 2 * longest)))
-    place = next((int(i) for i in cuts[::-1] if _CUT.match(raw, int(stop_T[i]) - 1)), None)
-    if place is None:
+    cut = next((int(i) for i in cuts[::-1] if _CUT.match(raw, int(stop_T[i]) - 1)), None)
+    if cut is None:
         return NOTHING
-    found = Settled(len(raw[: stop_T[place]].decode()), place + 1)
-    rest = backend.encode(text[found.chars :], add_special_tokens=False)
-    return found if rest.ids == encoding.ids[found.tokens :] else NOTHING
+    prefix = Settled(len(raw[: stop_T[cut]].decode()), cut + 1)
+    rest = backend.encode(text[prefix.chars :], add_special_tokens=False)
+    return prefix if rest.ids == encoding.ids[prefix.tokens :] else NOTHING

@@ -1,7 +1,7 @@
-"""What stands before the first token and behind the last: the start symbol and the end factor.
+"""The start symbol before the first token, and the end factor after the last.
 
-With a start symbol, Pr(x_0) is a factor like the others, and a score is a joint. Without one x_0 is given, and a score
-is Pr(x_1 … | x_0).
+With a start symbol, Pr(x_0) is a factor like the others, and a score is a joint probability. Without one, x_0 is given, and
+a score is the conditional probability Pr(x_1 … | x_0).
 """
 
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ _CHOICES = "'auto', 'bos', 'eos', 'given', or a token id"
 
 @dataclass(frozen=True)
 class Start:
-    """The start symbol of a score, and why it is that one."""
+    """The start symbol of a score, and the policy that chose it."""
 
     policy: str  # bos, eos, id, cls (of a pair of texts); given: no start symbol
     id: int | None
@@ -29,7 +29,7 @@ class Start:
         return "conditional" if self.id is None else "joint"
 
     def describe(self) -> str:
-        """One line for people."""
+        """A description for users, in one line."""
         if self.id is None:
             return "conditional: the first token is given, and has no factor"
         symbol = {
@@ -56,11 +56,11 @@ def resolve_start(
     config_eos: int | Sequence[int] | None = None,
     token: Callable[[int], str] = "<{}>".format,
 ) -> Start:
-    """The start symbol that was asked for, of a model with `vocab_size` rows.
+    """The requested start symbol of a model with `vocab_size` rows.
 
-    'auto': the BOS symbol; else the EOS symbol, behind which models trained on packed documents saw every beginning;
-    else none ('given'). The tokenizer's symbol goes before the config's, of whose lists the first counts; one that
-    the model has no row for does not count. Raises InputError for anything that cannot be done.
+    'auto': the BOS symbol; else the EOS symbol, since models trained on packed documents saw each beginning after it; else
+    none ('given'). The tokenizer's symbol takes precedence over the config's. If the config has a list, its first symbol is
+    used. A symbol without a row in the model is ignored. Raises InputError if the request cannot be met.
     """
     bos = _symbol(vocab_size, tokenizer_bos, config_bos)
     eos = _symbol(vocab_size, tokenizer_eos, config_eos)
@@ -76,31 +76,31 @@ def resolve_start(
     if requested in ("auto", "given"):
         return Start("given", None, None)
     raise InputError(
-        f"start={short(requested)}, and this model has no {requested.upper()} symbol: name a token id (start=ID), "
+        f"start={short(requested)}, but this model has no {requested.upper()} symbol: pass a token id (start=ID), "
         "or take the first token as given (start='given')."
     )
 
 
 def framed_start(requested: str | int, id: int, token: str) -> Start:
-    """The start of a masked model: the symbol that its frame sets before every text, or none ('given').
+    """The start of a masked model: the symbol of its template before every text, or none ('given').
 
-    Raises InputError for any other, which would not be seen.
+    Raises InputError for any other symbol, since the model would not see it.
     """
     if requested == "given":
         return Start("given", None, None)
     if requested in ("auto", "cls"):
         return Start("cls", id, token)
     raise InputError(
-        f"start={short(requested)} does not fit a masked model, whose texts always stand behind {token} (id {id}): leave it "
-        "out ('auto'), or take the first token in the order as given ('given')."
+        f"start={short(requested)} is not possible for a masked model, whose texts always come after {token} (id {id}): omit "
+        "it ('auto'), or take the first token in the order as given ('given')."
     )
 
 
 def given_start(requested: str | int, why: str) -> Start:
-    """The only start of a model that predicts nothing before it knows a token. Raises InputError for any other."""
+    """The only possible start of a model that needs a known token before it can predict. Raises InputError for any other."""
     if requested in ("auto", "given"):
         return Start("given", None, None)
-    raise InputError(f"start={short(requested)} cannot be: {why}.")
+    raise InputError(f"start={short(requested)} is not possible: {why}.")
 
 
 def resolve_end(
@@ -117,12 +117,12 @@ def resolve_end(
         return _checked_id(requested, vocab_size, f"end={short(requested)}", "True, False, or a token id")
     eos = _symbol(vocab_size, tokenizer_eos, config_eos)
     if eos is None:
-        raise InputError("end=True, and this model has no EOS symbol: name a token id (end=ID), or leave the end out.")
+        raise InputError("end=True, but this model has no EOS symbol: pass a token id (end=ID), or omit the end.")
     return eos
 
 
 def _symbol(vocab_size: int, *candidates: int | Sequence[int] | None) -> int | None:
-    """The first candidate that there is, and that the model has a row for."""
+    """The first candidate that is not None and has a row in the model."""
     for candidate in candidates:
         id = candidate if candidate is None or isinstance(candidate, int) else next(iter(candidate), None)
         if id is not None and 0 <= id < vocab_size:

@@ -1,4 +1,4 @@
-"""The tokenizer of a table model: its vocabulary, character by character, or word by word."""
+"""The tokenizer of a table model: texts are split into characters or words of its vocabulary."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from chainrule.errors import InputError
+from chainrule.text.base import Spans
 from chainrule.text.reading import Special
-from chainrule.text.spans import Spans, align, words_by_space
+from chainrule.text.spans import align, words_by_space
 from chainrule.text.stable_prefix import NOTHING, Settled
 
 
 class Vocabulary:
-    """Token i is tokens[i]. Texts are cut into characters where all tokens are single ones, else at white space."""
+    """Token i is tokens[i]. Texts are split into characters if all tokens are single characters, else at white space."""
 
     bos_id: int | None = None
     eos_id: int | None = None

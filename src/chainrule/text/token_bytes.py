@@ -1,9 +1,9 @@
-"""The bytes that a token stands for, from the token's own string.
+"""The bytes of a token, from its string in the vocabulary.
 
-A tokenizer writes its vocabulary down in one of a few conventions: an alphabet for bytes (GPT-2), '▁' for a space
-(SentencePiece), '##' for "no space before" (WordPiece), '</w>' for "a space behind" (the first BPE). A `Spelling` is
-the convention of one tokenizer. Neither offsets nor `decode` would do: offsets are in characters, of which a token may
-hold a part, and what `decode` says of a token depends on its neighbours.
+A tokenizer writes its vocabulary in one of a few conventions: an alphabet for bytes (GPT-2), '▁' for a space
+(SentencePiece), '##' for "no space before" (WordPiece), '</w>' for "a space after" (the first BPE). A `Spelling` is
+the convention of one tokenizer. Offsets and `decode` are not enough: offsets count characters, and a token may hold part of
+a character; the result of `decode` for a token depends on its neighbours.
 """
 
 import json
@@ -14,15 +14,15 @@ from functools import cache
 from typing import Any, Literal
 
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
-_MARK_SHARE = 0.02  # a mark that fewer of the tokens carry is taken for a part of the text
+_MARK_SHARE = 0.02  # a mark on a smaller share of the tokens is treated as text
 
 
 @dataclass(frozen=True)
 class Spelling:
-    """How one tokenizer writes bytes down as a string; called with a token's string, it returns the token's bytes.
+    """How one tokenizer writes bytes as a string. Called with a token's string, it returns the token's bytes.
 
-    A word-based tokenizer drops the spaces and says where words join. Each word is then given one space, before it
-    ('##', which says "joined to the left") or behind it ('</w>'): the first or the last space of a text is not in it.
+    A word-based tokenizer drops spaces and marks where tokens join. Each word then gets one space, before it ('##', for
+    "joined to the left") or after it ('</w>'). The first or the last of these spaces is not in the text.
     """
 
     alphabet: Literal["utf-8", "gpt2", "latin-1"] = "utf-8"  # gpt2: 256 printable characters; latin-1: U+00E2 is E2
@@ -34,7 +34,7 @@ class Spelling:
     joined_right: str = ""  # '@@': a token that lacks this suffix ends a word
 
     def __call__(self, token: str) -> bytes:
-        """The bytes of a token of the vocabulary (not of an added token, which stands for its own content)."""
+        """The bytes of a token of the vocabulary (not of an added token, whose bytes are its content)."""
         if self.byte_fallback and (byte := _BYTE_TOKEN.fullmatch(token)):
             return bytes([int(byte[1], 16)])
         before = after = b""
@@ -68,7 +68,7 @@ def gpt2_alphabet() -> dict[str, int]:
 
 
 def spelling_of_backend(backend: Any) -> Spelling:
-    """The convention of a `tokenizers.Tokenizer`: its decoder says it, or else the rest of it."""
+    """The convention of a `tokenizers.Tokenizer`, read from its decoder, or else from its pre-tokenizer and model."""
     steps = list(steps_of(backend.decoder)) or list(steps_of(backend.pre_tokenizer))
     kinds = {step["type"] for step in steps}
     by_kind = {step["type"]: step for step in steps}
@@ -84,9 +84,9 @@ def spelling_of_backend(backend: Any) -> Spelling:
 
 
 def spelling_of_vocabulary(tokens: Collection[str], byte_characters: bool) -> Spelling:
-    """The convention of a tokenizer written in Python, which has no pipeline to ask: the mark that its tokens carry.
+    """The convention of a tokenizer written in Python, which has no pipeline: inferred from the marks on its tokens.
 
-    `byte_characters` says that it writes each byte as the character of that number, as ByT5 does.
+    `byte_characters`: the tokenizer writes each byte as the character with that code point, as ByT5 does.
     """
     if byte_characters:
         return Spelling(alphabet="latin-1")
@@ -105,7 +105,7 @@ def spelling_of_vocabulary(tokens: Collection[str], byte_characters: bool) -> Sp
 
 
 def steps_of(component: Any) -> Iterator[dict[str, Any]]:
-    """The steps of a backend's normalizer, pre-tokenizer or decoder (None: no steps), sequences taken apart."""
+    """The steps of a backend's normalizer, pre-tokenizer or decoder (None: no steps), with sequences flattened."""
     if component is None:
         return
     yield from _flat(json.loads(component.__getstate__()))

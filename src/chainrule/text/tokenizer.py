@@ -1,23 +1,25 @@
-"""A tokenizer: text to token ids and back to bytes, with nothing added, cut off or guessed.
+"""A tokenizer: text to token ids and back to bytes. Nothing is added, truncated or guessed.
 
-It wraps a tokenizer of transformers, and mostly talks to the Rust backend inside. Everything that depends on how one
-family of tokenizers works stands in `chainrule.text.token_bytes`.
+It wraps a transformers tokenizer and mostly uses its Rust backend. Code specific to one family of tokenizers is in
+`chainrule.text.token_bytes`.
 """
 
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from chainrule._warnings import quiet
 from chainrule.errors import InputError, ModelError
+from chainrule.text.align import Span
 from chainrule.text.backends import answering, encoded, literal, whole, without_first_space
+from chainrule.text.base import Spans
 from chainrule.text.reading import Special, holding, names_of
-from chainrule.text.spans import Span, Spans, align, spells, words_by_space
+from chainrule.text.spans import align, spells, words_by_space
 from chainrule.text.stable_prefix import NOTHING, Settled, settled, words_alone
 from chainrule.text.token_bytes import Spelling, spelling_of_backend, spelling_of_vocabulary
 
@@ -29,39 +31,10 @@ _HEAD = 1 << 24  # bytes of a .gguf file that hold the names of its metadata
 _FILES = re.compile(r"(tokenizer|vocab|merges|spiece|sentencepiece|spm|bpe|dict|tekken)")
 
 
-class Tokenizes(Protocol):
-    """What is asked of a tokenizer: `chainrule.text.Tokenizer`, or the `Vocabulary` of a table."""
-
-    bos_id: int | None
-    eos_id: int | None
-    cls_id: int | None
-    sep_id: int | None
-    unk_id: int | None
-    mask_id: int | None
-    special_ids: frozenset[int]
-
-    @property
-    def known_ids(self) -> np.ndarray: ...
-    def encode(self, text: str, special: Special = ...) -> np.ndarray: ...
-    def encode_batch(self, texts: Sequence[str], special: Special = ...) -> list[np.ndarray]: ...
-    def encode_behind(self, texts: Sequence[str], special: Special = ...) -> list[np.ndarray]: ...
-    def symbols(self, texts: Sequence[str]) -> list[str | None]: ...
-    def token_bytes(self, id: int) -> bytes: ...
-    def token(self, id: int) -> str: ...
-    def spans(self, text: str, ids: Sequence[int] | np.ndarray) -> Spans: ...
-    def words(self, text: str, ids: Sequence[int] | np.ndarray) -> np.ndarray: ...
-    def settled(self, text: str) -> Settled: ...
-
-
-def naming(tokenizer: Tokenizes | None) -> Callable[[int], str]:
-    """What shows a token by its id, also where there is no tokenizer."""
-    return tokenizer.token if tokenizer else "<{}>".format
-
-
 class Tokenizer:
-    """The tokens of one model: `encode` text, and ask of any id which bytes it stands for.
+    """The tokenizer of one model: `encode` turns text into ids, `token_bytes` an id into bytes.
 
-    bos_id, eos_id, cls_id, sep_id, unk_id, mask_id are None where the tokenizer has no such symbol.
+    bos_id, eos_id, cls_id, sep_id, unk_id, mask_id are None if the tokenizer has no such symbol.
     """
 
     def __init__(self, hf: "PreTrainedTokenizerBase") -> None:
@@ -74,15 +47,15 @@ class Tokenizer:
         self.mask_id: int | None = hf.mask_token_id
         self._backend: Any = getattr(hf, "backend_tokenizer", None)  # None: written in Python
         self._added: dict[int, str] = {id: str(added.content) for id, added in hf.added_tokens_decoder.items()}
-        self._pieces: dict[int, bytes] = {}  # of the tokens that were asked for
+        self._pieces: dict[int, bytes] = {}  # cache of token bytes, by id
         special = {id for id, added in hf.added_tokens_decoder.items() if added.special}
         self.special_ids: frozenset[int] = frozenset(special.union(id for id in hf.all_special_ids if id is not None))
 
     @classmethod
     def load(cls, path: str, *, gguf_file: str | None = None, local_files_only: bool = True) -> "Tokenizer | None":
-        """The tokenizer in a model's folder, or in the .gguf file of that name there; None where there is none.
+        """The tokenizer in a model's folder, or in its .gguf file of that name; None if there is none.
 
-        Raises ModelError where there is one that cannot be read, or only by running code that came with the model.
+        Raises ModelError if the tokenizer cannot be read, or only by running code that came with the model.
         """
         if Path(path).is_dir() and not _has_tokenizer(Path(path), gguf_file):
             return None
@@ -105,11 +78,11 @@ class Tokenizer:
 
     @cached_property
     def known_ids(self) -> np.ndarray:
-        """The ids that there is a token for, added tokens included, ascending: int64."""
+        """The ids that have a token, added tokens included, ascending: int64."""
         return np.unique(np.fromiter(self.hf.get_vocab().values(), np.int64))
 
     def encode(self, text: str, special: Special = "text") -> np.ndarray:
-        """The ids of the tokens of the text, int64: the whole text, and no start or end symbol that is not in it.
+        """The ids of the tokens of the text, int64. The whole text is encoded, and no start or end symbol is added.
 
         special: how the name of a control symbol in the text is read: "text", like the rest, or "parse", as the symbol.
         """
@@ -120,26 +93,26 @@ class Tokenizer:
 
         Raises InputError for a text that is not Unicode text, or that has no tokens without control symbols.
         """
-        return self._read(texts, special, behind=False)
+        return self._read(texts, special, continues=False)
 
     def encode_behind(self, texts: Sequence[str], special: Special = "text") -> list[np.ndarray]:
-        """The ids of texts that stand behind other text: without the space that some tokenizers set before a text.
+        """The ids of texts that follow other text: without the space that some tokenizers add before a text.
 
-        Where the tokenizer is written in Python, that space cannot be kept away.
+        For a tokenizer written in Python, that space cannot be avoided.
         """
-        return self._read(texts, special, behind=True)
+        return self._read(texts, special, continues=True)
 
     def symbols(self, texts: Sequence[str]) -> list[str | None]:
-        """The first control symbol that each text names; None where it names none."""
+        """The first control symbol that each text names; None if it names none."""
         if self._names is None:
             return [None] * len(texts)
-        found = map(self._names.search, texts)
-        return [match.group() if match else None for match in found]
+        matches = map(self._names.search, texts)
+        return [match.group() if match else None for match in matches]
 
     def settled(self, text: str) -> Settled:
-        """How much of a text keeps its tokens whatever stands behind it; nothing (0, 0) where that cannot be told.
+        """The part of a text whose tokens do not depend on the text after it; (0, 0) if it cannot be determined.
 
-        Control symbols that it names are read as such.
+        Names of control symbols in the text are read as the symbols.
         """
         if not self._words_alone:
             return NOTHING
@@ -149,19 +122,19 @@ class Tokenizer:
             return settled(self._backend, text, self.token_bytes)
 
     def token_bytes(self, id: int) -> bytes:
-        """The bytes that a token stands for; none for an id that the tokenizer does not have."""
+        """The bytes of a token; empty for an id without a token."""
         piece = self._pieces.get(id)
         if piece is None:
             piece = self._pieces[int(id)] = self._piece(int(id))
         return piece
 
     def token(self, id: int) -> str:
-        """A token to show: its text, with escapes for the bytes of a character that it holds a part of."""
+        """The text of a token for display, with escapes for bytes of incomplete characters."""
         raw = self.token_bytes(id)
         return raw.decode("utf-8", "backslashreplace") if raw or int(id) in self._added else f"<{int(id)}>"
 
     def spans(self, text: str, ids: Sequence[int] | np.ndarray) -> Spans:
-        """Where the tokens `ids` of the text lie in it."""
+        """The spans of the tokens `ids` in the text."""
         pieces = [self.token_bytes(id) for id in ids]
         if spells(text, pieces):
             return align(text, pieces)
@@ -169,9 +142,9 @@ class Tokenizer:
         return align(text, pieces, self._offsets(text, ids))
 
     def words(self, text: str, ids: Sequence[int] | np.ndarray) -> np.ndarray:
-        """Which word each of the tokens `ids` of the text belongs to: numbers that ascend from 0, int64.
+        """The number of the word of each of the tokens `ids`: ascending from 0, int64.
 
-        By the tokenizer's own cut into words; by white space where it knows none, or would make other tokens.
+        Words are those of the tokenizer; they are split at white space if it has none, or would give other tokens.
         """
         for backend in self._backends(text):
             encoding = None if backend is None else encoded(backend, text)
@@ -186,18 +159,18 @@ class Tokenizer:
         return spelling_of_vocabulary(self.hf.get_vocab(), byte_characters=self.hf.tokenize("é") == ["Ã", "©"])
 
     @cached_property
-    def _backend_behind(self) -> Any:
-        """The backend without the steps that set a space before a text; the same one if it has none."""
+    def _continuation_backend(self) -> Any:
+        """The backend without the steps that add a space before a text; the backend itself if it has none."""
         return None if self._backend is None else without_first_space(self._backend)
 
     @cached_property
     def _literal(self) -> Any:
-        """The backend that takes the names of control symbols for plain text."""
+        """The backend that encodes names of control symbols as plain text."""
         return literal(self._backend, self.special_ids)
 
     @cached_property
-    def _literal_behind(self) -> Any:
-        return literal(self._backend_behind, self.special_ids)
+    def _literal_continuation(self) -> Any:
+        return literal(self._continuation_backend, self.special_ids)
 
     @cached_property
     def _names(self) -> re.Pattern[str] | None:
@@ -205,17 +178,17 @@ class Tokenizer:
 
     @cached_property
     def _controls(self) -> np.ndarray:
-        """The control symbols but for the unknown one, which plain text may have as well."""
+        """The control symbols, without the unknown token, which can also occur in plain text."""
         return np.array(sorted(self.special_ids - {self.unk_id}), np.int64)
 
     def _backends(self, text: str) -> Iterator[Any]:
-        """All that could have made tokens of the text, the likeliest first."""
+        """All backends that could have encoded the text, the likeliest first."""
         if self._backend is not None:
             yield self._backend
-            yield self._backend_behind
+            yield self._continuation_backend
             if self.symbols([text])[0] is not None:
                 yield self._literal
-                yield self._literal_behind
+                yield self._literal_continuation
 
     @cached_property
     def _words_alone(self) -> bool:
@@ -235,33 +208,33 @@ class Tokenizer:
         token: Any = self.hf.convert_ids_to_tokens(id)
         return token
 
-    def _read(self, texts: Sequence[str], special: Special, *, behind: bool) -> list[np.ndarray]:
+    def _read(self, texts: Sequence[str], special: Special, *, continues: bool) -> list[np.ndarray]:
         for text in texts:
             check_text(text)
-        found = self._tokens(texts, self._backend_behind if behind else self._backend)
+        batch = self._tokens(texts, self._continuation_backend if continues else self._backend)
         if special == "parse":
-            return found
-        named = {i for i, symbol in enumerate(self.symbols(texts)) if symbol is not None}
-        where = sorted(named.union(holding(found, self._controls)))
+            return batch
+        with_symbols = {i for i, symbol in enumerate(self.symbols(texts)) if symbol is not None}
+        where = sorted(with_symbols.union(holding(batch, self._controls)))
         if where:
-            again = self._literally([texts[i] for i in where], behind=behind)
+            again = self._literally([texts[i] for i in where], continues=continues)
             for i, ids in zip(where, again, strict=True):
-                found[i] = ids
-        return found
+                batch[i] = ids
+        return batch
 
-    def _literally(self, texts: Sequence[str], *, behind: bool) -> list[np.ndarray]:
+    def _literally(self, texts: Sequence[str], *, continues: bool) -> list[np.ndarray]:
         """Texts that name control symbols, as plain text."""
-        backend = None if self._backend is None else self._literal_behind if behind else self._literal
-        found = self._tokens(texts, backend, literally=True)
-        for i in holding(found, self._controls):
+        backend = None if self._backend is None else self._literal_continuation if continues else self._literal
+        batch = self._tokens(texts, backend, literally=True)
+        for i in holding(batch, self._controls):
             raise InputError(
-                f"this tokenizer has no tokens for {self.symbols(texts)[i]} but the control symbol of that name, so the text "
+                f"this tokenizer has no tokens for {self.symbols(texts)[i]} except the control symbol itself, so the text "
                 f"{texts[i]!r:.60} cannot be read as plain text; special='parse' reads it as the symbol (--special parse)"
             )
-        return found
+        return batch
 
     def _tokens(self, texts: Sequence[str], backend: Any, literally: bool = False) -> list[np.ndarray]:
-        """Through a backend, or, without one, through the tokenizer written in Python."""
+        """The ids from a backend, or, without one, from the tokenizer written in Python."""
         with answering():
             if backend is None:
                 tokens = [self.hf.tokenize(text, split_special_tokens=literally) for text in texts]
@@ -272,7 +245,7 @@ class Tokenizer:
             return [np.array(encoding.ids, np.int64) for encoding in encodings]
 
     def _offsets(self, text: str, ids: Sequence[int] | np.ndarray) -> list[Span] | None:
-        """The backend's opinion of where the tokens lie; None if it has none, or would make other tokens."""
+        """The offsets of the tokens from the first backend that gives these ids; None if there is no such backend."""
         encodings = (encoded(backend, text) for backend in self._backends(text))
         return next((encoding.offsets for encoding in encodings if np.array_equal(encoding.ids, ids)), None)
 
@@ -285,9 +258,9 @@ def _has_tokenizer(folder: Path, gguf_file: str | None) -> bool:
 
 
 def check_text(text: str, item: int | None = None) -> None:
-    """Raises InputError for what is not Unicode text."""
+    """Raises InputError if it is not Unicode text."""
     if not isinstance(text, str):
-        raise InputError(f"A text is wanted, and a {type(text).__name__} came: {text!r:.60}", item)
+        raise InputError(f"a text must be a str, not {type(text).__name__}: {text!r:.60}", item)
     if text.isascii():
         return
     try:

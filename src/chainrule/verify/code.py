@@ -31,8 +31,8 @@ from chainrule.errors import InputError
 from chainrule.forest.windows import each_window
 from chainrule.models.causal import PretrainedModel
 from chainrule.models.dtype import name_of
+from chainrule.text.base import Tokenizes
 from chainrule.text.spans import spells
-from chainrule.text.tokenizer import Tokenizes
 from chainrule.verify.coder import TOTAL, ArithmeticDecoder, ArithmeticEncoder, shares
 from chainrule.verify.references import Language, check_causal
 from chainrule.verify.report import Finding, Property, Report, versions

@@ -27,8 +27,8 @@ from chainrule.ops.native.build import Kernels
 from chainrule.ops.sealed import sealed
 from chainrule.results.batch import Scores
 from chainrule.results.conditional import Conditional
+from chainrule.text.base import Tokenizes
 from chainrule.text.start_end import Start
-from chainrule.text.tokenizer import Tokenizes
 from chainrule.verdict import Verdict
 
 TEXTS = (

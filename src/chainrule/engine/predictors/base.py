@@ -17,8 +17,8 @@ from chainrule.engine.execution import Begun
 from chainrule.engine.question import Answer, Item, SequenceFactors, Settings
 from chainrule.errors import InputError
 from chainrule.forest.permutations import Ordered
+from chainrule.text.base import Tokenizes, naming
 from chainrule.text.start_end import Start, resolve_start
-from chainrule.text.tokenizer import Tokenizes, naming
 from chainrule.verdict import Verdict
 
 YES = Verdict(True, "")

@@ -25,8 +25,8 @@ from chainrule.engine.predictors.marginal import MarginalPredictor
 from chainrule.engine.question import Item, Route, SequenceFactors, Settings
 from chainrule.engine.selfcheck.invariance import invariance_of
 from chainrule.errors import InputError
+from chainrule.text.base import Tokenizes
 from chainrule.text.start_end import Start
-from chainrule.text.tokenizer import Tokenizes
 from chainrule.verdict import Verdict
 
 T = TypeVar("T")

@@ -20,8 +20,8 @@ from chainrule.engine.question import Answer, Item, Progress, Route, SequenceFac
 from chainrule.errors import InputError
 from chainrule.forest.forest import offsets
 from chainrule.forest.permutations import Ordered
+from chainrule.text.base import Tokenizes
 from chainrule.text.start_end import Start
-from chainrule.text.tokenizer import Tokenizes
 from chainrule.verdict import Verdict
 
 NO_END = "in an order the length of the text is given, so no end symbol is predicted: leave end= out"

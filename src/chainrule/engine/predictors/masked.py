@@ -29,9 +29,9 @@ from chainrule.models.base import Head
 from chainrule.models.masked import MaskedModel
 from chainrule.ops.matmul import ROWS
 from chainrule.ops.sealed import sealed
-from chainrule.text.mask_template import Frame, resolve_frame
+from chainrule.text.base import Tokenizes
+from chainrule.text.mask_template import MaskTemplate, resolve_frame
 from chainrule.text.start_end import Start, framed_start
-from chainrule.text.tokenizer import Tokenizes
 from chainrule.verdict import Verdict
 
 TEXTS, LENGTH = 3, 14  # that a model is tried out on, as well as longer ones
@@ -42,20 +42,20 @@ class MaskedPredictor(InOrder):
 
     strategy = "masked"
 
-    def __init__(self, model: MaskedModel, frame: Frame) -> None:
+    def __init__(self, model: MaskedModel, frame: MaskTemplate) -> None:
         self.model, self.frame = model, frame
         self.accepts = accepts_in_order(model.name, self.strategy, YES)
-        self.support = Support(frame.left_out, frame.says)
-        if len(frame.left_out) >= model.head.size:
+        self.support = Support(frame.excluded, frame.says)
+        if len(frame.excluded) >= model.head.size:
             raise ModelError(f"{model.name} has no token that can occur: {frame.says}")
         name = frame.token
         self.how = (
             f"places not yet predicted are masked ({name(frame.mask)}, id {frame.mask}), between {name(frame.before)} and "
-            f"{name(frame.behind)}"
+            f"{name(frame.after)}"
         )
-        self._reader = Reader(model, Supported(model.head, frame.left_out), self._run, self._width)
+        self._reader = Reader(model, Supported(model.head, frame.excluded), self._run, self._width)
         self._allowed = np.ones(max(model.embeddings, model.head.size), bool)
-        self._allowed[frame.left_out] = False
+        self._allowed[frame.excluded] = False
         self._allowed[model.head.size :] = False
         self.reason = f"agrees with the model's own forward to {self._check_model():.1e} nats"
 
@@ -110,7 +110,7 @@ class MaskedPredictor(InOrder):
 
     def _framed(self, fed_BL: Ints) -> Ints:
         edge = lambda id: np.full((len(fed_BL), 1), id)  # noqa: E731
-        return np.concatenate([edge(self.frame.before), fed_BL, edge(self.frame.behind)], 1)
+        return np.concatenate([edge(self.frame.before), fed_BL, edge(self.frame.after)], 1)
 
     def _width(self, length: int) -> int:
         return length + 2
@@ -126,7 +126,7 @@ class MaskedPredictor(InOrder):
         if most is not None and self._width(len(ids_L)) > most:
             raise InputError(
                 f"the text has {len(ids_L)} tokens, {self._width(len(ids_L))} with {self.frame.token(self.frame.before)} and "
-                f"{self.frame.token(self.frame.behind)}, and the model takes {most}: shorten it, or score it in parts",
+                f"{self.frame.token(self.frame.after)}, and the model takes {most}: shorten it, or score it in parts",
                 item,
             )
         ids = ids_L[looked_at]

@@ -18,8 +18,8 @@ from chainrule.models.causal import PretrainedModel
 from chainrule.models.masked import MaskedModel, is_masked
 from chainrule.models.table import TableModel
 from chainrule.models.two_stream import TwoStreamModel, is_two_stream
+from chainrule.text.base import Tokenizes
 from chainrule.text.table_tokenizer import Vocabulary
-from chainrule.text.tokenizer import Tokenizes
 
 Predict = Callable[[Any, "Tokenizes | None", "Engine | None"], Predictor]
 

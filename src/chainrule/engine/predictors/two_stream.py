@@ -27,8 +27,8 @@ from chainrule.errors import InputError, ModelError
 from chainrule.forest.permutations import Ordered
 from chainrule.models.two_stream import TwoStreamModel
 from chainrule.ops.sealed import sealed
+from chainrule.text.base import Tokenizes
 from chainrule.text.start_end import Start, given_start
-from chainrule.text.tokenizer import Tokenizes
 from chainrule.verdict import Verdict
 
 NEEDS_A_TOKEN = (
