@@ -6,13 +6,12 @@ import html
 from typing import TYPE_CHECKING
 
 from chainrule.display.views import SHOWN, batch_html, batch_table, label, plain_table, score_html, text_in_colour
+from chainrule.results.mixture import Mixture, Mixtures
 from chainrule.results.ordering import listed
 
 if TYPE_CHECKING:
     from rich.console import Group
     from rich.table import Table
-
-    from chainrule.results.mixture import Mixture, Mixtures
 
 
 def mixture_panel(mixture: Mixture) -> Group:

@@ -6,17 +6,17 @@ import html
 import math
 from typing import TYPE_CHECKING
 
+from chainrule.generation.result import Generated
 from chainrule.results import units
+from chainrule.results.batch import Scores
+from chainrule.results.explanation import Explanation
+from chainrule.results.pseudo import PseudoScore
+from chainrule.results.score import Score
 
 if TYPE_CHECKING:
     from rich.console import Group, RenderableType
     from rich.table import Table
     from rich.text import Text
-
-    from chainrule.results.batch import Scores
-    from chainrule.results.explanation import Explanation
-    from chainrule.results.pseudo import PseudoScore
-    from chainrule.results.score import Score
 
 _FULL = 16.0  # bits: from here on a token is as red as it gets
 SHOWN = 20  # sequences shown of a batch
@@ -36,6 +36,11 @@ def explanation_table(explanation: Explanation) -> Group:
         table.add_row(f.formula, token, *numbers, Bar(1.0, 0.0, f.probability, color=colour))
     below = [*explanation.product(), explanation.total()]
     return Group(Text(explanation.head(), style="dim"), table, *(Text(line, style="bold") for line in below))
+
+
+def explanation_html(explanation: Explanation) -> str:
+    """Its lines."""
+    return f"<pre>{html.escape(str(explanation))}</pre>"
 
 
 def plain_table(*left: str, right: tuple[str, ...] = ()) -> Table:
@@ -78,12 +83,12 @@ def text_in_colour(score: Score) -> Text:
     return body.append(text[end:], style="dim")
 
 
-def with_note(panel: RenderableType, note: str) -> Group:
-    """A panel with one more line below."""
+def generated_panel(generated: Generated) -> Group:
+    """The score, and a line that says how the text was generated."""
     from rich.console import Group
     from rich.text import Text
 
-    return Group(panel, Text(note, style="dim"))
+    return Group(score_panel(generated), Text(generated.story(), style="dim"))
 
 
 def pseudo_panel(score: PseudoScore) -> Group:

@@ -86,11 +86,6 @@ class Generated(Score):
             parts.append("the text has other tokens when it is tokenised")
         return "; ".join(parts)
 
-    def __rich__(self) -> Any:
-        from chainrule.display.views import with_note
-
-        return with_note(super().__rich__(), self.story())
-
     def to_dict(self) -> dict[str, Any]:
         names = ("method", "finish", "altered", "altered_logprob", "seed", "canonical")
         grown = {name: getattr(self, name) for name in names} | {"running_logprob": math.fsum(self.running_logprobs.tolist())}

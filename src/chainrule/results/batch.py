@@ -17,6 +17,7 @@ from chainrule.forest.forest import ranges
 from chainrule.results.ordering import Ordering
 from chainrule.results.schema import per_sequence, per_token
 from chainrule.results.score import Score, kind
+from chainrule.results.shown import Shown
 from chainrule.results.tabular import Tabular
 from chainrule.text.requests import Request
 from chainrule.text.start_end import Start
@@ -25,7 +26,7 @@ from chainrule.verdict import Verdict
 
 
 @dataclass(frozen=True, eq=False)
-class Scores(Tabular):
+class Scores(Shown, Tabular):
     """Columnar scores of S sequences with T tokens in all; S[i] is a Score. Logs are natural, float64."""
 
     requests: list[Request]
@@ -131,16 +132,6 @@ class Scores(Tabular):
 
     def __repr__(self) -> str:
         return f"Scores({len(self)} sequences, {int(self.tokens.sum())} tokens, perplexity {self.perplexity:.4g})"
-
-    def __rich__(self) -> Any:
-        from chainrule.display.views import scores_table
-
-        return scores_table(self)
-
-    def _repr_html_(self) -> str:
-        from chainrule.display.views import scores_html
-
-        return scores_html(self)
 
 
 def within_set(scores: Scores) -> Floats:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import math
 from dataclasses import dataclass
 from itertools import accumulate
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.results.score import Score
+from chainrule.results.shown import Shown
 
 _MOST_NAMED = 3  # embeddings written out before the formula says … left to right
 _MOST_IN_ORDER = 8  # in any other order, which cannot be guessed from the first and the last
@@ -32,7 +32,7 @@ class Factor:
         return math.exp(self.logprob)
 
 
-class Explanation:
+class Explanation(Shown):
     """Each factor of a score written out, with the running product. `str()` gives the lines, `rich` draws bars."""
 
     def __init__(self, score: Score) -> None:
@@ -106,14 +106,6 @@ class Explanation:
         names = ("logprob", "least_context", "cut", "special", "context_special")
         whole = {name: getattr(self.score, name) for name in names}
         return {"start": start, "end_id": self.score.end, **ordering, "factors": factors, **whole}
-
-    def __rich__(self) -> Any:
-        from chainrule.display.views import explanation_table
-
-        return explanation_table(self)
-
-    def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(str(self))}</pre>"
 
 
 def formula(score: Score, column: int) -> str:

@@ -21,6 +21,7 @@ from chainrule.results import units
 from chainrule.results.batch import Scores
 from chainrule.results.schema import per_sequence, per_token, typed
 from chainrule.results.score import Score
+from chainrule.results.shown import Shown
 from chainrule.results.tabular import Tabular
 
 _ALIKE = ("text", "context_text", "tokens", "bytes", "kind", "start", "start_id", "end_id", "boundary", "special")
@@ -28,7 +29,7 @@ _ALIKE += ("context_special", "model", "invariant")
 
 
 @dataclass(frozen=True, eq=False)
-class Mixture:
+class Mixture(Shown):
     """One text in K orders. Logs are natural, in float64."""
 
     scores: list[Score]  # one for each order
@@ -95,16 +96,6 @@ class Mixture:
         what = "Pr" if self.kind == "joint" else "Pr given its context"
         return f"Mixture(log {what} = {self.logprob:.6f} nats over {len(self)} orders, spread {self.spread:.3g} nats)"
 
-    def __rich__(self) -> Any:
-        from chainrule.display.mixtures import mixture_panel
-
-        return mixture_panel(self)
-
-    def _repr_html_(self) -> str:
-        from chainrule.display.mixtures import mixture_html
-
-        return mixture_html(self)
-
 
 def _per_text(mixtures: Mixtures) -> dict[str, Any]:
     """One row a text: the mean over its orders, and each of them in lists."""
@@ -145,7 +136,7 @@ def _numbered(mixtures: Mixtures, columns: dict[str, Any], sequence: Ints) -> di
 
 
 @dataclass(frozen=True, eq=False)
-class Mixtures(Tabular):
+class Mixtures(Shown, Tabular):
     """S texts, each in K orders; M[i] is the `Mixture` of one text."""
 
     scores: Scores  # S × K, the orders of a text next to each other
@@ -192,16 +183,6 @@ class Mixtures(Tabular):
     def __repr__(self) -> str:
         largest = float(self.spread.max(initial=0.0))
         return f"Mixtures({len(self)} texts in {self.count} orders each, spread up to {largest:.3g} nats)"
-
-    def __rich__(self) -> Any:
-        from chainrule.display.mixtures import mixtures_table
-
-        return mixtures_table(self)
-
-    def _repr_html_(self) -> str:
-        from chainrule.display.mixtures import mixtures_html
-
-        return mixtures_html(self)
 
 
 def log_mean(logprobs: Sequence[float] | Floats) -> float:

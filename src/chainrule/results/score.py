@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from chainrule._types import Floats, Ints
 from chainrule.results import units
 from chainrule.results.ordering import Ordering
+from chainrule.results.shown import Shown
 from chainrule.text.continuation import Segment
 from chainrule.text.requests import Request
 from chainrule.text.spans import Spans
@@ -28,7 +29,7 @@ def kind(request: Request, start: Start, ordering: Ordering | None) -> str:
 
 
 @dataclass(frozen=True, eq=False)
-class Score:
+class Score(Shown):
     """log Pr of one sequence, and every factor of it. Arrays have one entry for each token scored (T).
 
     A given start symbol is in none of them; with start "given" neither is the first token. `kind` says whether the
@@ -207,16 +208,6 @@ class Score:
         what = "Pr" if self.kind == "joint" else "Pr given its context"
         short = shown if len(shown) < 60 else shown[:57] + "..."
         return f"{type(self).__name__}(log {what} = {self.logprob:.6f} nats, {len(self)} tokens, {short})"
-
-    def __rich__(self) -> Any:
-        from chainrule.display.views import score_panel
-
-        return score_panel(self)
-
-    def _repr_html_(self) -> str:
-        from chainrule.display.views import score_html
-
-        return score_html(self)
 
     def _bytes_of(self, given: int) -> int:
         """UTF-8 bytes of the text that lie before, between or behind the tokens scored, since token `given` is not."""
