@@ -5,7 +5,17 @@ from __future__ import annotations
 import html
 from typing import TYPE_CHECKING
 
-from chainrule.display.views import SHOWN, batch_html, batch_table, label, plain_table, score_html, text_in_colour
+from chainrule.display.views import (
+    LOGPROB,
+    NATS,
+    SHOWN,
+    batch_html,
+    batch_table,
+    label,
+    plain_table,
+    score_html,
+    text_in_colour,
+)
 from chainrule.results.mixture import Mixture, Mixtures
 from chainrule.results.ordering import listed
 
@@ -19,7 +29,7 @@ def mixture_panel(mixture: Mixture) -> Group:
     from rich.console import Group
     from rich.text import Text
 
-    table = plain_table("order", right=("log Pr (nats)",))
+    table = plain_table("order", right=(LOGPROB,))
     table.add_column("text", no_wrap=True, overflow="ellipsis", ratio=1)
     for score, order in list(zip(mixture, mixture.orders, strict=True))[:SHOWN]:
         table.add_row(listed(order), f"{score.logprob:.6f}", text_in_colour(score))
@@ -28,7 +38,7 @@ def mixture_panel(mixture: Mixture) -> Group:
     return Group(table, Text(_numbers(mixture), style="bold"), Text(_head(mixture), style="dim"))
 
 
-_MIXTURES = ("log Pr (nats)", "spread", "orders", "tokens")
+_MIXTURES = (LOGPROB, "spread", "orders", "tokens")
 
 
 def mixtures_table(mixtures: Mixtures) -> Table:
@@ -54,7 +64,7 @@ def _lines(mixtures: Mixtures) -> list[tuple[list[str], str]]:
 
 def _numbers(mixture: Mixture) -> str:
     what = "log Pr" if mixture.kind == "joint" else "log Pr given what stands before"
-    return f"{what} = {mixture.logprob:.6f} nats, the mean over {len(mixture)} orders · spread {mixture.spread:.3g} nats"
+    return f"{what} = {mixture.logprob:.6f} {NATS}, the mean over {len(mixture)} orders · spread {mixture.spread:.3g} {NATS}"
 
 
 def _head(mixture: Mixture) -> str:

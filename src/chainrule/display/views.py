@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 from chainrule.generation.result import Generated
 from chainrule.results import units
 from chainrule.results.batch import Scores
+from chainrule.results.columns import Row
 from chainrule.results.explanation import Explanation
 from chainrule.results.pseudo import PseudoScore
+from chainrule.results.schema import unit
 from chainrule.results.score import Score
 
 if TYPE_CHECKING:
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
 
 _FULL = 16.0  # bits: from here on a token is as red as it gets
 SHOWN = 20  # sequences shown of a batch
+NATS = unit(Row.SEQUENCE, "logprob")
+LOGPROB = f"log Pr ({NATS})"  # a heading
+_BITS_PER_BYTE = unit(Row.SEQUENCE, "bits_per_byte")
+_BITS = unit(Row.TOKEN, "surprisal_bits")
 
 
 def explanation_table(explanation: Explanation) -> Group:
@@ -102,7 +108,7 @@ def pseudo_panel(score: PseudoScore) -> Group:
     return Group(body, Text(score.describe(), style="bold"))
 
 
-_SCORES = ("log Pr (nats)", "tokens", "perplexity", "bits/byte")
+_SCORES = (LOGPROB, "tokens", "perplexity", _BITS_PER_BYTE)
 
 
 def scores_table(scores: Scores) -> Table:
@@ -150,7 +156,7 @@ def rank_table(ranked: list) -> RenderableType:
     """Candidates, best first."""
     from rich.text import Text
 
-    table = plain_table(right=("", "log Pr (nats)", "within the set", "tokens"))
+    table = plain_table(right=("", LOGPROB, "within the set", "tokens"))
     table.add_column("candidate", ratio=1)
     for place, r in enumerate(ranked, 1):
         table.add_row(str(place), f"{r.logprob:.6f}", f"{math.exp(r.within_set):.2%}", str(len(r.score)), Text(str(r.text)))
@@ -169,15 +175,15 @@ def _heat(logprob: float) -> float:
 def _hover(score: Score, place: int) -> str:
     logprob = float(score.logprobs[place])
     return (
-        f"Pr = {math.exp(logprob):.4g}, {units.bits(logprob):.2f} bits, rank {score.ranks[place]}, "
+        f"Pr = {math.exp(logprob):.4g}, {units.bits(logprob):.2f} {_BITS}, rank {score.ranks[place]}, "
         f"context {score.contexts[place]}"
     )
 
 
 def _numbers(score: Score) -> str:
-    per_byte = "" if score.bits_per_byte is None else f" · {score.bits_per_byte:.4f} bits per byte"
+    per_byte = "" if score.bits_per_byte is None else f" · {score.bits_per_byte:.4f} {_BITS_PER_BYTE.replace('/', ' per ')}"
     what = "log Pr" if score.kind == "joint" else "log Pr given what stands before"
-    return f"{what} = {score.logprob:.6f} nats · {len(score)} tokens · perplexity {score.perplexity:.4g}{per_byte}"
+    return f"{what} = {score.logprob:.6f} {NATS} · {len(score)} tokens · perplexity {score.perplexity:.4g}{per_byte}"
 
 
 def _cells(score: Score) -> list[str]:

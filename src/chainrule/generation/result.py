@@ -8,7 +8,9 @@ from typing import Any
 
 from chainrule._types import Floats
 from chainrule.generation.search import Certificate
+from chainrule.results.columns import Row
 from chainrule.results.conditional import Alternative
+from chainrule.results.rows import record
 from chainrule.results.score import Score
 
 
@@ -87,6 +89,5 @@ class Generated(Score):
         return "; ".join(parts)
 
     def to_dict(self) -> dict[str, Any]:
-        names = ("method", "finish", "altered", "altered_logprob", "seed", "canonical")
-        grown = {name: getattr(self, name) for name in names} | {"running_logprob": math.fsum(self.running_logprobs.tolist())}
-        return super().to_dict() | grown | ({"certificate": vars(self.certificate)} if self.certificate else {})
+        certificate = {} if self.certificate is None else {"certificate": vars(self.certificate)}
+        return super().to_dict() | record(Row.GENERATION, self) | certificate

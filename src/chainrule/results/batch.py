@@ -13,13 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule._types import Bools, Floats, Ints
-from chainrule.forest.forest import ranges
+from chainrule.forest.forest import offsets, ranges
+from chainrule.results.columns import Row
 from chainrule.results.ordering import Ordering
-from chainrule.results.schema import per_sequence, per_token
+from chainrule.results.rows import Source, arrays
 from chainrule.results.score import Score, kind
 from chainrule.results.shown import Shown
 from chainrule.results.tabular import Tabular
 from chainrule.text.requests import Request
+from chainrule.text.spans import char_spans
 from chainrule.text.start_end import Start
 from chainrule.text.tokenizer import Tokenizes
 from chainrule.verdict import Verdict
@@ -48,7 +50,10 @@ class Scores(Shown, Tabular):
     distinct_contexts: int  # … and how many different ones there are
     orderings: list[Ordering | None]  # in which order each was scored; None: left to right, as causal models do
 
-    rows_per = {"sequence": per_sequence, "token": per_token}  # noqa: RUF012 (never written to)
+    rows_per = {  # noqa: RUF012 (never written to)
+        "sequence": lambda scores: arrays(sequence_rows(scores), index=np.arange(len(scores))),
+        "token": lambda scores: arrays(token_rows(scores), index=np.repeat(np.arange(len(scores)), scores.tokens)),
+    }
 
     def __len__(self) -> int:
         return len(self.requests)
@@ -124,6 +129,41 @@ class Scores(Shown, Tabular):
         known_T += np.repeat(np.array([start.id is not None for start in self.starts], bool), self.tokens)
         return np.logical_or.reduceat(self.contexts < known_T, self.offsets[:-1]) if len(self) else np.zeros(0, bool)
 
+    @cached_property
+    def bytes(self) -> Ints:
+        """`Score.bytes` of every sequence."""
+        pairs = enumerate(zip(self.requests, self.tokens.tolist(), strict=True))
+        size_S = [
+            len(request.text.encode())
+            if request.text is not None and not request.segments and len(request.ids) == count
+            else self[s].bytes
+            for s, (request, count) in pairs
+        ]
+        return np.array(size_S, np.int64)
+
+    @cached_property
+    def char_spans(self) -> tuple[Ints, Ints]:
+        """First character of every token, and one past the last, as in `Score.spans`; −1 for tokens without a span."""
+        begin_T, stop_T = np.full(len(self.ids), -1), np.full(len(self.ids), -1)
+        texts, bodies, numbers = [], [], []
+        has_end = self.end is not None
+        for s, (request, stop) in enumerate(zip(self.requests, self.offsets[1:].tolist(), strict=True)):
+            if request.text is None or request.segments or self.tokenizer is None:
+                continue
+            texts.append(request.text)
+            bodies.append(request.ids[: len(request.ids) - has_end])
+            numbers.append(s)
+            if has_end:
+                begin_T[stop - 1] = stop_T[stop - 1] = len(request.text)
+        if self.tokenizer is None or not texts:
+            return begin_T, stop_T
+        begin_B, stop_B = char_spans(self.tokenizer, texts, bodies)
+        count_S = self.tokens[numbers] - has_end
+        target = ranges(self.offsets[numbers], count_S)
+        source = np.repeat(offsets([len(body) for body in bodies])[:-1], count_S) + self.places[target]
+        begin_T[target], stop_T[target] = begin_B[source], stop_B[source]
+        return begin_T, stop_T
+
     @property
     def perplexity(self) -> float:
         """Of all the tokens together: exp of the mean negative log factor of the corpus."""
@@ -132,6 +172,24 @@ class Scores(Shown, Tabular):
 
     def __repr__(self) -> str:
         return f"Scores({len(self)} sequences, {int(self.tokens.sum())} tokens, perplexity {self.perplexity:.4g})"
+
+
+def sequence_rows(scores: Scores) -> list[Source]:
+    """The sources of a table of sequences; of their orders only if every sequence has one."""
+    orders = [Source(Row.ORDERED, scores.orderings, batch=False)] if _ordered(scores) else []
+    return [Source(Row.SEQUENCE, scores), *orders]
+
+
+def token_rows(scores: Scores) -> list[Source]:
+    """The sources of a table of tokens."""
+    steps = [Source(Row.ORDERED_TOKEN, scores)] if _ordered(scores) else []
+    alternatives = [Source(Row.TOP, scores)] if scores.top_ids.shape[1] else []
+    sequence_T = np.repeat(np.arange(len(scores)), scores.tokens)
+    return [Source(Row.TOKEN, scores), Source(Row.SEQUENCE_OF_TOKEN, scores, take=sequence_T), *steps, *alternatives]
+
+
+def _ordered(scores: Scores) -> bool:
+    return len(scores) > 0 and all(ordering is not None for ordering in scores.orderings)
 
 
 def within_set(scores: Scores) -> Floats:

@@ -18,14 +18,12 @@ import numpy as np
 
 from chainrule._types import Floats, Ints
 from chainrule.results import units
-from chainrule.results.batch import Scores
-from chainrule.results.schema import per_sequence, per_token, typed
+from chainrule.results.batch import Scores, sequence_rows, token_rows
+from chainrule.results.columns import Row
+from chainrule.results.rows import Source, arrays, record
 from chainrule.results.score import Score
 from chainrule.results.shown import Shown
 from chainrule.results.tabular import Tabular
-
-_ALIKE = ("text", "context_text", "tokens", "bytes", "kind", "start", "start_id", "end_id", "boundary", "special")
-_ALIKE += ("context_special", "model", "invariant")
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,14 +68,7 @@ class Mixture(Shown):
 
     def summary(self) -> dict[str, Any]:
         """Without its tokens, in plain Python."""
-        alike = self.scores[0].summary()
-        return {name: alike[name] for name in _ALIKE} | {
-            "logprob": self.logprob,
-            "bits": self.bits,
-            "spread": self.spread,
-            "logprobs": self.logprobs.tolist(),
-            "orders": [order.tolist() for order in self.orders],
-        }
+        return record(Row.ANY_ORDER, self.scores[0]) | record(Row.TEXT, self)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, as JSON takes it (infinities stay floats)."""
@@ -98,41 +89,27 @@ class Mixture(Shown):
 
 
 def _per_text(mixtures: Mixtures) -> dict[str, Any]:
-    """One row a text: the mean over its orders, and each of them in lists."""
-    import pyarrow
-
-    first = per_sequence(mixtures.scores)
-    alike = {name: first[name].take(pyarrow.array(np.arange(len(mixtures)) * mixtures.count)) for name in _ALIKE}
-    orders = [mixture.orders for mixture in mixtures]
-    columns = {
-        "logprob": mixtures.logprob,
-        "bits": [units.bits(logprob) for logprob in mixtures.logprob.tolist()],
-        "spread": mixtures.spread,
-        "logprobs": pyarrow.array(mixtures.logprobs.tolist(), pyarrow.list_(pyarrow.float64())),
-        "orders": pyarrow.array([[o.tolist() for o in each] for each in orders], pyarrow.list_(pyarrow.list_(pyarrow.int32()))),
-    }
-    return {"index": pyarrow.array(np.arange(len(mixtures)))} | alike | typed(columns)
+    """One row per text: the mean over its orders, and each of them in lists."""
+    first_S = np.arange(len(mixtures)) * mixtures.count
+    sources = [Source(Row.ANY_ORDER, mixtures.scores, take=first_S), Source(Row.TEXT, mixtures)]
+    return arrays(sources, index=np.arange(len(mixtures)))
 
 
 def _per_order(mixtures: Mixtures) -> dict[str, Any]:
-    """One row an order of a text."""
-    return _numbered(mixtures, per_sequence(mixtures.scores), np.arange(len(mixtures.scores)))
+    """One row per order of a text."""
+    return _numbered(mixtures, sequence_rows(mixtures.scores), np.arange(len(mixtures.scores)))
 
 
 def _per_token(mixtures: Mixtures) -> dict[str, Any]:
-    """One row a token in an order of a text."""
+    """One row per token in an order of a text."""
     scores = mixtures.scores
-    return _numbered(mixtures, per_token(scores), np.repeat(np.arange(len(scores)), scores.tokens))
+    return _numbered(mixtures, token_rows(scores), np.repeat(np.arange(len(scores)), scores.tokens))
 
 
-def _numbered(mixtures: Mixtures, columns: dict[str, Any], sequence: Ints) -> dict[str, Any]:
-    """With the number of the text, and which of its orders it is."""
-    import pyarrow
-
+def _numbered(mixtures: Mixtures, sources: list[Source], sequence: Ints) -> dict[str, Any]:
+    """The columns of these sources, with the number of the text and of its order. sequence: the score that a row is from."""
     number, which = sequence // max(1, mixtures.count), sequence % max(1, mixtures.count)
-    return {"index": pyarrow.array(number), "nth_order": pyarrow.array(which)} | {
-        k: v for k, v in columns.items() if k != "index"
-    }
+    return arrays([*sources, Source(Row.ONE_ORDER, mixtures.scores)], index=number, nth_order=which)
 
 
 @dataclass(frozen=True, eq=False)

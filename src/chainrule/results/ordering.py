@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 
 from chainrule._types import Ints
+from chainrule.results.columns import Row
+from chainrule.results.rows import record
 
 _MOST = 16  # places written out before a line says …
 
@@ -64,14 +66,7 @@ class Ordering:
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return {
-            "order": self.order.tolist(),
-            "given": self.given.tolist(),
-            "length": self.length,
-            "length_given": self.length_given,
-            "how": self.how,
-            "support": self.support,
-        }
+        return record(Row.ORDERED, self)
 
 
 def listed(places: Ints) -> str:

@@ -16,6 +16,8 @@ from functools import cached_property
 from typing import Any
 
 from chainrule._types import Floats, Ints
+from chainrule.results.columns import Row
+from chainrule.results.rows import record, records
 from chainrule.results.shown import Shown
 from chainrule.text.requests import Request
 from chainrule.text.tokenizer import Tokenizes, naming
@@ -54,26 +56,11 @@ class PseudoScore(Shown):
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, as JSON takes it (infinities stay floats)."""
-        each = zip(self.tokens, self.ids.tolist(), self.terms.tolist(), strict=True)
-        return self.summary() | {
-            "note": NO_PROBABILITY,
-            "terms": [{"token": token, "id": id, "term": term} for token, id, term in each],
-        }
+        return self.summary() | {"note": NO_PROBABILITY, "terms": records([Row.TERM], self)}
 
     def summary(self) -> dict[str, Any]:
         """The same without its terms."""
-        return {
-            "text": self.text,
-            "context_text": self.context,
-            "pll": self.pll,
-            "tokens": len(self),
-            "pll_per_token": self.pll / len(self),
-            "within_words": self.within_words,
-            "special": self.request.special,
-            "context_special": self.request.context_special,
-            "kind": "pseudo-log-likelihood",
-            "model": self.model,
-        }
+        return record(Row.PSEUDO, self)
 
     def describe(self) -> str:
         """One line for people."""

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from chainrule._types import Floats, Ints
 from chainrule.results import units
+from chainrule.results.columns import Row
 from chainrule.results.ordering import Ordering
+from chainrule.results.rows import record, records
 from chainrule.results.shown import Shown
 from chainrule.text.continuation import Segment
 from chainrule.text.requests import Request
@@ -190,15 +192,18 @@ class Score(Shown):
 
     def summary(self) -> dict[str, Any]:
         """Without its tokens, in plain Python."""
-        from chainrule.results.tables import score_summary
-
-        return score_summary(self)
+        ordering = {} if self.ordering is None else {"ordering": self.ordering.to_dict()}
+        return record(Row.SEQUENCE, self) | ordering | ({"segments": self.segments} if self.segments else {})
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, as JSON takes it (infinities stay floats)."""
-        from chainrule.results.tables import score_dict
-
-        return score_dict(self)
+        rows = {
+            Row.FACTOR: True,
+            Row.SPAN: self.spans is not None,
+            Row.ORDERED_FACTOR: self.ordering is not None,
+            Row.TOP_FACTOR: self.top_ids.shape[1] > 0,
+        }
+        return self.summary() | {"factors": records([row for row, present in rows.items() if present], self)}
 
     def __len__(self) -> int:
         return len(self.ids)
