@@ -1,4 +1,4 @@
-"""Mixtures to look at: one line an order, and the mean below."""
+"""Views of mixtures: a line per order, with the mean below."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def mixture_panel(mixture: Mixture) -> Group:
-    """One line an order: its log probability, and the text with each token in its colour."""
+    """One line per order: its log probability and the text, coloured by surprisal."""
     from rich.console import Group
     from rich.text import Text
 
@@ -42,12 +42,12 @@ _MIXTURES = (LOGPROB, "spread", "orders", "tokens")
 
 
 def mixtures_table(mixtures: Mixtures) -> Table:
-    """One line a text."""
+    """One line per text."""
     return batch_table(_MIXTURES, _lines(mixtures), len(mixtures), "texts")
 
 
 def mixture_html(mixture: Mixture) -> str:
-    """Each order with the text coloured by it, and the mean."""
+    """The text in each order, coloured by surprisal, and the mean."""
     parts = [f"<div>{html.escape(listed(order))}</div>{score_html(score)}"
              for score, order in list(zip(mixture, mixture.orders, strict=True))[:SHOWN]]  # fmt: skip
     more = f"<div>{SHOWN} of {len(mixture)} orders</div>" if len(mixture) > SHOWN else ""

@@ -1,4 +1,4 @@
-"""Many scored sequences, column by column, in the order in which they were given."""
+"""Scores of many sequences as arrays, in input order."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from chainrule.verdict import Verdict
 
 @dataclass(frozen=True, eq=False)
 class Scores(Shown, Tabular):
-    """Columnar scores of S sequences with T tokens in all; S[i] is a Score. Logs are natural, float64."""
+    """Scores of S sequences with T tokens in all, as arrays. Item i is the `Score` of sequence i. Logs are natural, float64."""
 
     requests: list[Request]
     starts: list[Start]
     end: int | None
-    offsets: Ints  # sequence s has the tokens offsets[s] … offsets[s + 1] − 1 of the columns below
+    offsets: Ints  # sequence s has the entries offsets[s] … offsets[s + 1] − 1 of the arrays below
     ids: Ints
     logprobs: Floats
     contexts: Ints
@@ -45,10 +45,10 @@ class Scores(Shown, Tabular):
     windows: Ints
     tokenizer: Tokenizes | None
     model: str
-    invariant: Verdict  # whether these numbers have the same bits in any other company
-    rows: int  # contexts the network computed for these scores …
-    distinct_contexts: int  # … and how many different ones there are
-    orderings: list[Ordering | None]  # in which order each was scored; None: left to right, as causal models do
+    invariant: Verdict  # whether the numbers have the same bits with any other sequences in the batch
+    rows: int  # contexts that the network computed for these scores
+    distinct_contexts: int  # number of distinct contexts
+    orderings: list[Ordering | None]  # the order of prediction of each; None: left to right, as in causal models
 
     rows_per = {  # noqa: RUF012 (never written to)
         "sequence": lambda scores: arrays(sequence_rows(scores), index=np.arange(len(scores))),
@@ -90,23 +90,23 @@ class Scores(Shown, Tabular):
 
     @cached_property
     def logprob(self) -> Floats:
-        """log Pr of every sequence, in nats: the float64 sum of its factors."""
+        """log Pr of every sequence, in nats: the sum of its factors in float64."""
         bounds = pairwise(self.offsets.tolist())
         return np.array([math.fsum(self.logprobs[first:stop].tolist()) for first, stop in bounds], np.float64)
 
     @property
     def kinds(self) -> list[str]:
-        """The `kind` of every score: "joint" or "conditional"."""
+        """`Score.kind` of every sequence."""
         return [kind(*each) for each in zip(self.requests, self.starts, self.orderings, strict=True)]
 
     @property
     def tokens(self) -> Ints:
-        """How many factors every sequence has."""
+        """Number of factors of every sequence."""
         return np.diff(self.offsets)
 
     @cached_property
     def places(self) -> Ints:
-        """`Score.places` of every sequence, one after another."""
+        """`Score.places` of every sequence, concatenated."""
         place_T = ranges(np.array([len(r.ids) for r in self.requests], np.int64) - self.tokens, self.tokens)
         for s, (ordering, request) in enumerate(zip(self.orderings, self.requests, strict=True)):
             if ordering is not None:
@@ -166,7 +166,7 @@ class Scores(Shown, Tabular):
 
     @property
     def perplexity(self) -> float:
-        """Of all the tokens together: exp of the mean negative log factor of the corpus."""
+        """exp of the mean negative log factor over all tokens of the batch."""
         with np.errstate(over="ignore"):
             return float(np.exp(-self.logprob.sum() / max(1, self.tokens.sum())))
 
@@ -193,9 +193,9 @@ def _ordered(scores: Scores) -> bool:
 
 
 def within_set(scores: Scores) -> Floats:
-    """log Pr of each sequence, given that it is one of these: normalised within the set, nats.
+    """log Pr of each sequence normalised within the set of these sequences, in nats.
 
-    Sequences with the same tokens, context included, are one member of the set. −inf for all where all are impossible.
+    Sequences with the same tokens and context are one member of the set. All values are −inf if every sequence is impossible.
     """
     members = {request.key: i for i, request in enumerate(scores.requests)}
     total = np.logaddexp.reduce(scores.logprob[list(members.values())])
@@ -203,10 +203,10 @@ def within_set(scores: Scores) -> Floats:
 
 
 class Ranked(NamedTuple):
-    """A candidate behind a context."""
+    """A candidate after a context."""
 
-    index: int  # its place among the candidates given
+    index: int  # its number in the list of candidates
     text: Any
     logprob: float  # log Pr(candidate | context), nats
     score: Score
-    within_set: float  # the same, given besides that it is one of these candidates: exp of them sums to 1 over the set
+    within_set: float  # log probability normalised within the candidates, nats: its exp sums to 1 over the set

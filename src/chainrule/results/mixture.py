@@ -1,7 +1,7 @@
-"""One text in several orders: log Pr in each, how far they differ, and their mean, which is a probability too.
+"""One text in several orders: log Pr in each, their spread, and the mean of the probabilities.
 
-If the factors of each order multiply to a distribution over all texts of a length, so does the mean of their products. Orders
-of one coherent joint all give the same; the spread tells how far a model is from that.
+The mean is a probability too: if the products of factors in each order form a distribution over all texts of a length, so does
+their mean. All orders of one coherent joint give the same probability; the spread measures how far a model is from that.
 
 Shapes: S texts, K orders of each.
 """
@@ -28,9 +28,9 @@ from chainrule.results.tabular import Tabular
 
 @dataclass(frozen=True, eq=False)
 class Mixture(Shown):
-    """One text in K orders. Logs are natural, in float64."""
+    """A text in K orders. Logs are natural, in float64."""
 
-    scores: list[Score]  # one for each order
+    scores: list[Score]  # one per order
 
     @cached_property
     def logprobs(self) -> Floats:
@@ -44,12 +44,12 @@ class Mixture(Shown):
 
     @cached_property
     def spread(self) -> float:
-        """The largest of `logprobs` less the smallest, in nats; infinite where the text is impossible in some orders alone."""
+        """The largest of `logprobs` minus the smallest, in nats; infinite if the text is impossible in some orders only."""
         return spread(self.logprobs)
 
     @property
     def orders(self) -> list[Ints]:
-        """The order of each score: places, first predicted first."""
+        """The order of prediction of each score: positions, first predicted first."""
         return [score.ordering.order for score in self.scores if score.ordering is not None]
 
     @property
@@ -58,20 +58,20 @@ class Mixture(Shown):
 
     @property
     def kind(self) -> str:
-        """ "joint" or "conditional", as of each score."""
+        """`Score.kind`, which is the same in each order."""
         return self.scores[0].kind
 
     @property
     def bits(self) -> float:
-        """−log2 of the mean."""
+        """−log2 of the mean probability."""
         return units.bits(self.logprob)
 
     def summary(self) -> dict[str, Any]:
-        """Without its tokens, in plain Python."""
+        """The columns of a text in several orders, in plain Python."""
         return record(Row.ANY_ORDER, self.scores[0]) | record(Row.TEXT, self)
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything, as JSON takes it (infinities stay floats)."""
+        """The summary and the dictionary of every score, for JSON. Infinities are floats."""
         return self.summary() | {"scores": [score.to_dict() for score in self.scores]}
 
     def __len__(self) -> int:
@@ -114,16 +114,16 @@ def _numbered(mixtures: Mixtures, sources: list[Source], sequence: Ints) -> dict
 
 @dataclass(frozen=True, eq=False)
 class Mixtures(Shown, Tabular):
-    """S texts, each in K orders; M[i] is the `Mixture` of one text."""
+    """S texts, each in K orders. Item i is the `Mixture` of text i."""
 
-    scores: Scores  # S × K, the orders of a text next to each other
+    scores: Scores  # S × K; the orders of a text are adjacent
     count: int  # K
 
     rows_per = {"text": _per_text, "order": _per_order, "token": _per_token}  # noqa: RUF012 (never written to)
 
     @classmethod
     def of(cls, scores: Scores, texts: int) -> Mixtures:
-        """The scores of this many texts, each in as many orders."""
+        """The mixtures of scores of this many texts, all in the same number of orders."""
         return cls(scores, len(scores) // max(1, texts))
 
     @cached_property
@@ -163,7 +163,7 @@ class Mixtures(Shown, Tabular):
 
 
 def log_mean(logprobs: Sequence[float] | Floats) -> float:
-    """log of the mean of exp, in float64; −inf where all are."""
+    """The log of the mean of the probabilities, in float64; −inf if all are impossible."""
     top = float(max(logprobs))
     if top == -math.inf:
         return top
@@ -171,6 +171,6 @@ def log_mean(logprobs: Sequence[float] | Floats) -> float:
 
 
 def spread(logprobs: Sequence[float] | Floats) -> float:
-    """The largest less the smallest; 0 where all are −inf, which agree."""
+    """The largest minus the smallest; 0 if all are −inf."""
     top, low = float(max(logprobs)), float(min(logprobs))
     return 0.0 if top == low else top - low

@@ -1,11 +1,11 @@
-"""Pseudo-log-likelihood: Σ log Pr(x_i | all other tokens). A score of texts, and no probability.
+"""Pseudo-log-likelihood: Σ log Pr(x_i | all other tokens). A score of a text, not a probability.
 
     PLL(x) = Σ log Pr(x_i | x_0 … x_i−1, x_i+1 …)                                 (Salazar et al. 2020)
 
-No chain rule stands behind it: each token is predicted from those that are predicted from it. Two coins that always fall
-alike have PLL 0 for both "heads heads" and "tails tails", so exp(PLL) sums to 2 over all texts. With `within_words` the tokens
-to the right within the same word are hidden as well, so that a word of several tokens does not give itself away (Kauf &
-Ivanova 2023).
+It does not follow from the chain rule: each token is predicted from tokens that are predicted from it. Two coins that always
+fall alike have PLL 0 for both "heads heads" and "tails tails", so exp(PLL) sums to 2 over all texts. `within_words` also hides
+the tokens to the right within the same word, because the rest of a word makes its tokens too easy to predict (Kauf & Ivanova
+2023).
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ NO_PROBABILITY = "a score, and no probability: its exp does not sum to 1 over al
 
 @dataclass(frozen=True, eq=False)
 class PseudoScore(Shown):
-    """The pseudo-log-likelihood of one text, and every term of it. It is a score and no probability."""
+    """The pseudo-log-likelihood of one text with its terms. It is a score, not a probability."""
 
     request: Request
     ids: Ints
     terms: Floats  # log Pr(ids[i] | all other tokens, context included), nats
-    within_words: bool  # whether tokens to the right within the same word were hidden as well
+    within_words: bool  # whether tokens to the right within the same word were also hidden
     tokenizer: Tokenizes | None
     model: str
 
     @cached_property
     def pll(self) -> float:
-        """The sum of the terms in float64, in nats; −inf where a token is impossible among the others."""
+        """The sum of the terms in float64, in nats; −inf if a token is impossible given the others."""
         return math.fsum(self.terms.tolist())
 
     @property
@@ -51,19 +51,19 @@ class PseudoScore(Shown):
 
     @cached_property
     def tokens(self) -> list[str]:
-        """The tokens to read; a part of a character is written as bytes (\\xe2)."""
+        """The tokens, readable. A part of a character is written as bytes (\\xe2)."""
         return list(map(naming(self.tokenizer), self.ids.tolist()))
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything, as JSON takes it (infinities stay floats)."""
+        """The summary and every term, for JSON. Infinities are floats."""
         return self.summary() | {"note": NO_PROBABILITY, "terms": records([Row.TERM], self)}
 
     def summary(self) -> dict[str, Any]:
-        """The same without its terms."""
+        """The columns of a pseudo-log-likelihood, in plain Python."""
         return record(Row.PSEUDO, self)
 
     def describe(self) -> str:
-        """One line for people."""
+        """One line of text."""
         hidden = ", tokens to the right in the same word hidden" if self.within_words else ""
         return (
             f"pseudo-log-likelihood = {self.pll:.6f} nats, {len(self)} token{'s' * (len(self) != 1)}{hidden} ({NO_PROBABILITY})"
