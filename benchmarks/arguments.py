@@ -65,7 +65,7 @@ CONTAINERS: list[Callable[[list[Any]], Any]] = [
 
 def entries(lm: LanguageModel) -> dict[str, Callable[[Any], Any]]:
     """Every place for an argument."""
-    drawn = {"method": "sample", "length": 3, "seed": 1}
+    drawn = {"method": "sample", "max_tokens": 3, "seed": 1}
     return {
         "score": lm.score,
         "score, context": lambda v: lm.score("AB", context=v),
@@ -81,9 +81,9 @@ def entries(lm: LanguageModel) -> dict[str, Callable[[Any], Any]]:
         "pseudo_log_likelihood": lm.pseudo_log_likelihood,
         "pseudo_log_likelihoods": lm.pseudo_log_likelihoods,
         "explain": lm.explain,
-        "generate, context": lambda v: lm.generate(v, length=2),
+        "generate, context": lambda v: lm.generate(v, max_tokens=2),
         "generate, among": lambda v: lm.generate(among=v),
-        "generate, stop": lambda v: lm.generate(stop=v, length=3),
+        "generate, stop": lambda v: lm.generate(stop=v, max_tokens=3),
         "infill": lm.infill,
         "infill, lengths": lambda v: lm.infill("A____B", v),
         "embed": lm.embed,
@@ -93,7 +93,7 @@ def entries(lm: LanguageModel) -> dict[str, Callable[[Any], Any]]:
 
 
 SCORING = ("start", "end", "order", "seed", "top", "window", "stride", "rows", "special", "context_special")
-GROWING = ("method", "length", "samples", "temperature", "top_k", "top_p", "min_p", "seed", "top", "order", "start", "end")
+GROWING = ("method", "max_tokens", "n", "temperature", "top_k", "top_p", "min_p", "seed", "top", "order", "start", "end")
 
 
 def value(draw: random.Random, depth: int = 2) -> Any:

@@ -35,9 +35,9 @@ def measure(dtype: str) -> None:
     began = time.perf_counter()
     tokens = len(lm.score_batch(texts).logprobs)
     found["flat"] = tokens / (time.perf_counter() - began)
-    lm.generate("The capital", length=4, end=False)
+    lm.generate("The capital", max_tokens=4, end=False)
     began = time.perf_counter()
-    lm.generate("The capital of France is", length=LENGTH, end=False)
+    lm.generate("The capital of France is", max_tokens=LENGTH, end=False)
     found["few_rows"] = LENGTH / (time.perf_counter() - began)
     lm.score(texts[0][:40])  # what is tried out at the first call belongs to none of these
     began = time.perf_counter()

@@ -49,8 +49,8 @@ def main() -> None:
 def compare(lm: chainrule.LanguageModel, own: object, prompt: np.ndarray, samples: int, tokens: int, rounds: int) -> dict:
     """Seconds of both, round by round, and the median of how many times as fast chainrule is."""
     start = [lm.start.id, *prompt.tolist()]
-    how = {"method": "sample", "samples": samples} if samples > 1 else {}
-    ours = lambda: lm.generate(prompt, length=tokens, end=False, **how)  # noqa: E731
+    how = {"method": "sample", "n": samples} if samples > 1 else {}
+    ours = lambda: lm.generate(prompt, max_tokens=tokens, end=False, **how)  # noqa: E731
     draw = {"do_sample": True, "num_return_sequences": samples, "top_k": 0} if samples > 1 else {"do_sample": False}
     theirs = lambda: own.generate(torch.tensor([start]), max_new_tokens=tokens, pad_token_id=0, **draw)  # type: ignore[attr-defined] # noqa: E731
     seconds(ours), seconds(theirs)  # buffers, caches

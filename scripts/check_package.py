@@ -38,7 +38,7 @@ import chainrule
 
 files = resources.files("chainrule")
 assert files.joinpath("py.typed").is_file()
-assert files.joinpath("native", "kernels.c").is_file()
+assert files.joinpath("ops", "native", "kernels.c").is_file()
 table = chainrule.TableModel(["A", "B"], {"": [0.6, 0.4], "A": [0.7, 0.3], "B": [0.2, 0.8]}, probabilities=True, back_off=True)
 lm = chainrule.LanguageModel(table)
 assert math.isclose(lm.score("AB").logprob, math.log(0.6 * 0.3))

@@ -24,8 +24,8 @@ def main() -> None:
     show("explain", "The umbrella kept the rain off.")
     show("next", "The capital of France is", "--top", "5")
     show("rank", "It is raining, so I need", " an umbrella", " a telescope", " umbrella an", " the rain")
-    show("generate", "The capital of France is", "--length", "8", "--explain")
-    show("generate", "The capital of France is", "--method", "best", "--length", "6", "--explain")
+    show("generate", "The capital of France is", "--max-tokens", "8", "--explain")
+    show("generate", "The capital of France is", "--method", "best", "--max-tokens", "6", "--explain")
     explain_in_an_order()
     show("verify")
     lines = (HERE / "benchmarks" / "data" / "fortunes-500.jsonl").read_text(encoding="utf-8").splitlines()[:TEXTS]

@@ -59,10 +59,10 @@ LEFT_TO_RIGHT: dict[str, Ask] = {
 }
 EMBEDDINGS: dict[str, Ask] = {"one row": _embedded([5]), "six rows": _embedded([5, 9, 3, 8, 4, 7])}
 GROWN: dict[str, Ask] = {
-    "greedy": lambda lm: lm.generate([7, 8, 9], length=3),
-    "sixteen samples": lambda lm: lm.generate([7, 8], length=2, method="sample", samples=16, seed=1),
-    "beam": lambda lm: lm.generate([7], length=2, method="beam"),
-    "best": lambda lm: lm.generate([7], length=2, method="best", budget=8),
+    "greedy": lambda lm: lm.generate([7, 8, 9], max_tokens=3),
+    "sixteen samples": lambda lm: lm.generate([7, 8], max_tokens=2, method="sample", n=16, seed=1),
+    "beam": lambda lm: lm.generate([7], max_tokens=2, method="beam"),
+    "best": lambda lm: lm.generate([7], max_tokens=2, method="best", budget=8),
 }
 MASKED: dict[str, Ask] = {
     "one token": _score([5]),
@@ -83,7 +83,7 @@ ANY_ORDER: dict[str, Ask] = {
     "an order": _score([1, 2, 0, 1], order=(2, 0, 1, 3), top=2),
     "orders": _score([1, 2, 1], order="random:2"),
     "infill": lambda lm: lm.infill([1, None, 2, None]),
-    "samples": lambda lm: lm.infill([1, None, 2, None], method="sample", samples=4, seed=2),
+    "samples": lambda lm: lm.infill([1, None, 2, None], method="sample", n=4, seed=2),
 }
 SUMS: dict[str, Ask] = {
     "left to right": _score([1, 2, 0]),

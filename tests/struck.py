@@ -148,8 +148,10 @@ def callbacks() -> dict[str, Callable[[LanguageModel], Any]]:
     calls: dict[str, Callable[[LanguageModel], Any]] = {}
     for n in (1, 2):
         calls[f"progress {n}"] = lambda lm, n=n: lm.score_batch(texts, rows=2, progress=raising(n))
-        calls[f"watch {n}"] = lambda lm, n=n: lm.generate([5], length=3, watch=raising(n))
-        calls[f"watched samples {n}"] = lambda lm, n=n: lm.generate([5], length=3, method="sample", samples=9, watch=raising(n))
+        calls[f"watch {n}"] = lambda lm, n=n: lm.generate([5], max_tokens=3, on_token=raising(n))
+        calls[f"watched samples {n}"] = lambda lm, k=n: lm.generate(
+            [5], max_tokens=3, method="sample", n=9, on_token=raising(k)
+        )
         calls[f"verify {n}"] = lambda lm, n=n: lm.verify(progress=raising(n))
     return calls
 

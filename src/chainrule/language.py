@@ -219,20 +219,22 @@ class LanguageModel:
         special: str | None = None,
         **options: Any,
     ) -> Generated | list[Generated]:
-        """Grow a text behind `context` (a text or token ids; None: from the start symbol), token by token.
+        """Generate a text after `context` (a text or token ids; None: from the start symbol), token by token.
 
         method: "greedy" (default), "sample", "beam", or "best": the exactly most probable continuation of bounded length, by
             best-first search, with a certificate, or with a bound where `budget` contexts did not suffice.
-        length: the most tokens (default 64, or what the model's context has room for). end: stop at the end symbol (default:
-            where the model has one), which is then the last factor; False: it is a token like others; or the id of another.
+        max_tokens: the most tokens (default 64, or as many as fit into the model's context).
+        end: stop at the end symbol (default: where the model has one), which is then the last factor; False: it is a token
+            like others; or the id of another.
             stop: a text, or texts, to stop at; the one that was reached is kept.
-        samples: how many texts (a list comes back); without it, one. For "best" and "beam": the most probable ones.
-        temperature, top_k, top_p, min_p, seed: for "sample"; applied in this order. beams, budget: for "beam" and "best".
-        top: alternatives kept in each place. watch: called with each `Step` as the text grows.
+        n: how many texts (a list comes back); without it, one. For "best" and "beam": the most probable ones.
+        temperature, top_k, top_p, min_p, seed: for "sample"; applied in this order. num_beams, budget: for "beam" and "best".
+        top: alternatives kept in each place. on_token: called with each `Step` as the text grows.
         among: texts, of which one is chosen: the most probable, or, with "sample", by their probabilities normalised within
-            the set (`altered_logprob`), which temperature and the like alter further. length, stop and beams have no say.
-        order: fill the places of a text of `length` tokens in this order (as `score` takes it, one of them), by a model that
-            predicts in any order. Such a model grows left to right without it. end and stop are for causal models.
+            the set (`sampling_logprob`), which temperature and the like alter further. max_tokens, stop and num_beams have no
+            effect.
+        order: fill the places of a text of `max_tokens` tokens in this order (one order, as `score` takes it), by a model
+            that predicts in any order. Such a model grows left to right without it. end and stop are for causal models.
         special: how the names of control symbols in the context and in `among` are read, as in `score_batch`.
         Returns `Generated`, each a Score of the raw model with the numbers that `score` gives. Raises InputError.
         """
@@ -247,7 +249,7 @@ class LanguageModel:
             texts = choose_among(ranked, how)
         else:
             texts = generate(self.predictor, self.tokenizer, request, chosen, end, order, how)
-        return texts if options.get("samples") is not None else texts[0]
+        return texts if options.get("n") is not None else texts[0]
 
     def infill(
         self,
@@ -272,7 +274,7 @@ class LanguageModel:
         how, chosen, reading = Options(**options), self._chosen(start), Reading.of(special)
         Settings(top=how.top).check(self.model.head.size)
         texts = infill(self.predictor.any_order, self.tokenizer, template, lengths, chosen, order, how, reading)
-        return texts if options.get("samples") is not None else texts[0]
+        return texts if options.get("n") is not None else texts[0]
 
     def verify(self, texts: Any = None, *, progress: Callable[[str, int, int], None] | None = None) -> Report:
         """Try on this model and machine, property by property, that the numbers are right; print it, or ask `passed`.

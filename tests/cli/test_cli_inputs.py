@@ -176,7 +176,7 @@ def test_control_symbols_are_read_as_asked(command, tiny_folder, tiny):
         assert found["context"] == tiny.conditional(text, special=special).context
         explained = json.loads(command("explain", text, "--json", *asked)[1])
         assert [f["token"] for f in explained["factors"]] == tiny.score(text, special=special).tokens
-        grown = json.loads(command("generate", text, "--length", "2", "--json", *asked)[1])
+        grown = json.loads(command("generate", text, "--max-tokens", "2", "--json", *asked)[1])
         assert grown["context_special"] == read
     both = ["--context", text, "--special", "text", "--context-special", "parse", "--json", *model]
     row = json.loads(command("score", " b</s>", *both)[1])

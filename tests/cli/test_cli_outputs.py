@@ -98,7 +98,7 @@ def test_a_code_is_not_decoded_over_itself(run):
 
 def test_columns_have_one_type_whatever_is_in_them(run):
     run("rank", "hi", "a", "b", "-o", "r.parquet")
-    run("generate", "hi", "--length", "2", "-o", "g.parquet")
+    run("generate", "hi", "--max-tokens", "2", "-o", "g.parquet")
     run("score", "hi", "-o", "s.parquet")
     for name in ("r", "g", "s"):
         schema = pyarrow.parquet.read_schema(f"{name}.parquet")

@@ -170,8 +170,8 @@ def test_every_result_has_a_view(name: str):
 
 
 def test_a_generated_text_has_a_view_of_its_own(letters: LanguageModel):
-    generated = letters.generate(length=2)
-    assert generated.story() in shown(generated)
+    generated = letters.generate(max_tokens=2)
+    assert generated.describe() in shown(generated)
     assert generated._repr_html_() == views.score_html(generated)
 
 

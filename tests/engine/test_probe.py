@@ -299,7 +299,7 @@ def test_a_symbol_that_is_no_token_within_a_text_is_refused():
     own = untouched(config)
     lm = wrap(own)
     text = [5, 9, 1, 7, 8]
-    for ask in (lambda: lm.score(text), lambda: lm.conditional(text), lambda: lm.generate(text, length=2)):
+    for ask in (lambda: lm.score(text), lambda: lm.conditional(text), lambda: lm.generate(text, max_tokens=2)):
         with pytest.raises(ModelError, match="treats the symbol of id 1 within a text as none of its tokens"):
             ask()
     assert (

@@ -9,7 +9,7 @@ from forests import build, fixed
 from torch import Tensor
 
 from chainrule.engine.attention import sdpa
-from chainrule.engine.attention.sdpa import PiecesLayout, attend, attend_in_pieces
+from chainrule.engine.attention.sdpa import SDPALayout, attend, sdpa_attend
 from chainrule.forest import chunks
 
 CPU = torch.device("cpu")
@@ -52,7 +52,7 @@ def test_two_sets_of_keys_are_as_one(far_from: float):
     score, value = draw(3, 9), draw(9, 6, seed=1)
     score[:, 5:] += far_from
     parts = [(score[:, s].softmax(-1) @ value[s], score[:, s].logsumexp(-1)) for s in (slice(0, 5), slice(5, 9))]
-    out, lse = sdpa._together(*parts[0], *parts[1])
+    out, lse = sdpa._combined(*parts[0], *parts[1])
     np.testing.assert_allclose(out, score.softmax(-1) @ value, rtol=0, atol=1e-12)
     np.testing.assert_allclose(lse, score.logsumexp(-1), rtol=0, atol=1e-12)
 
@@ -79,9 +79,9 @@ def test_a_layout_shares_calls_and_notes_the_kind(window: int | None):
     """Rows of one path, at 300 depths: near and far put together are the whole path of each."""
     forest = build(fixed()["path"])
     (chunk,) = chunks(forest, forest.depth_N > 0, 512)
-    layout, rows = PiecesLayout(chunk.tiles, CPU), len(chunk)
+    layout, rows = SDPALayout(chunk.tiles, CPU), len(chunk)
     query, key, value = draw(rows, 4, 8), draw(rows, 2, 8, seed=1), draw(rows, 2, 8, seed=2)
-    out, lse = attend_in_pieces(layout, query, key, value, None, window, None)
+    out, lse = sdpa_attend(layout, query, key, value, None, window, None)
     back = torch.arange(rows)[:, None] - torch.arange(rows)
     seen = (back >= 0) if window is None else (back >= 0) & (back < window)
     score = torch.einsum("qhd,khd->hqk", query, key.repeat_interleave(2, 1)) * 8**-0.5

@@ -18,8 +18,8 @@ from chainrule.ops.native.calls import WIDE
 
 FLOAT32, FLOAT64 = 2e-5, 1e-10  # nats, as in test_engine
 NAMES = ["llama", "gemma2", "qwen3", "gpt2", "mistral"]
-FEW = [{"method": "greedy"}, {"method": "sample", "samples": 3, "seed": 5}, {"method": "beam", "samples": 4},
-       {"method": "best", "length": 2, "budget": 40}]  # fmt: skip
+FEW = [{"method": "greedy"}, {"method": "sample", "n": 3, "seed": 5}, {"method": "beam", "n": 4},
+       {"method": "best", "max_tokens": 2, "budget": 40}]  # fmt: skip
 COLUMNS = ("logprobs", "ranks", "entropies", "contexts", "top_ids", "top_logprobs")
 
 
@@ -79,7 +79,7 @@ def compiled() -> bool:
 def test_many_samples_have_the_bits_of_scoring(name, samples, length, top, way, seen):
     """With the compiled kernels they have them as they grow; without, a pass gives them."""
     lm, context = wrap(tiny(name).own, name), prompt(length)
-    made = lm.generate(context, method="sample", samples=samples, seed=samples, length=14, top=top)
+    made = lm.generate(context, method="sample", n=samples, seed=samples, max_tokens=14, top=top)
     promised(lm)
     exact = compiled()
     assert len({tuple(s.ids.tolist()) for s in made}) > 4
@@ -92,7 +92,7 @@ def test_many_samples_have_the_bits_of_scoring(name, samples, length, top, way, 
 @pytest.mark.parametrize("name", FOREST)
 def test_every_forest_model(name, seen):
     lm, context = tiny(name).lm, prompt(5)
-    made = lm.generate(context, method="sample", samples=12, seed=3, length=20, top=2)
+    made = lm.generate(context, method="sample", n=12, seed=3, max_tokens=20, top=2)
     assert bool(lm.invariant) == (name != "gpt_oss"), lm.invariant.reason
     exact = compiled() and name != "gpt_oss"
     assert (seen.trees[0].exact, seen.passes) == (exact, 0 if exact else 1)
@@ -104,13 +104,13 @@ def test_every_forest_model(name, seen):
 def test_in_narrow_types(dtype):
     lm, context = tiny("llama", dtype).lm, prompt(9)
     promised(lm)
-    check_bits(lm, lm.generate(context, method="sample", samples=10, seed=3, length=9, top=2), context, 2)
+    check_bits(lm, lm.generate(context, method="sample", n=10, seed=3, max_tokens=9, top=2), context, 2)
 
 
 def test_in_float64():
     """Some machines' kernels promise no bits of float64, but its digits."""
     lm, context = tiny("llama", "float64").lm, prompt(9)
-    for s in lm.generate(context, method="sample", samples=10, seed=3, length=9, top=2):
+    for s in lm.generate(context, method="sample", n=10, seed=3, max_tokens=9, top=2):
         again = lm.score(s.ids, context=context)
         for found in (s.logprobs, s.running_logprobs):
             np.testing.assert_allclose(found, again.logprobs, rtol=0, atol=FLOAT64)
@@ -121,7 +121,7 @@ def test_in_float64():
 @pytest.mark.parametrize("name", NAMES)
 def test_few_are_scored_behind_what_has_run(name, length, options, way, seen):
     lm, context = wrap(tiny(name).own, name), prompt(length)
-    made = lm.generate(context, top=2, **{"length": 14} | options)
+    made = lm.generate(context, top=2, **{"max_tokens": 14} | options)
     assert not seen.trees[0].exact
     assert (seen.passes, seen.begun.rows) == (1, length)  # start symbol and context, but for the last row
     promised(lm)
@@ -133,10 +133,10 @@ def test_what_is_given_runs_once(monkeypatch, way):
     promised(lm)  # tried now, and not among the rows that are counted
     hidden = lm.model.hidden
     monkeypatch.setattr(lm.model, "hidden", lambda x, **o: rows.append(x.shape[1]) or hidden(x, **o))
-    lm.generate(prompt(100), length=5, end=False)
+    lm.generate(prompt(100), max_tokens=5, end=False)
     assert rows == [101, 1, 1, 1, 1, 5]  # and the last of what is given once more, with the four tokens that others follow
     rows.clear()
-    made = lm.generate(prompt(100), length=5, end=False, method="sample", samples=30, seed=1)
+    made = lm.generate(prompt(100), max_tokens=5, end=False, method="sample", n=30, seed=1)
     distinct = [len({tuple(s.ids[: 1 + t].tolist()) for s in made}) for t in range(4)]
     assert rows[:5] == [101, *distinct]
     assert len(rows) == (5 if compiled() else 6)
@@ -147,21 +147,21 @@ def test_what_is_given_runs_once(monkeypatch, way):
 def test_a_single_token(samples, length, way):
     """Nothing grows behind it: it is read where the given ends."""
     lm, context = wrap(tiny("llama").own, "llama"), prompt(length)
-    made = lm.generate(context, method="sample", samples=samples, seed=1, length=1, top=2)
+    made = lm.generate(context, method="sample", n=samples, seed=1, max_tokens=1, top=2)
     assert lm.invariant
     check_bits(lm, made, context, 2)
 
 
 def test_altered_draws_keep_the_bits_of_the_model():
     lm, context = tiny("qwen3").lm, prompt(6)
-    made = lm.generate(context, method="sample", samples=16, seed=2, length=10, temperature=0.6, top_p=0.9)
+    made = lm.generate(context, method="sample", n=16, seed=2, max_tokens=10, temperature=0.6, top_p=0.9)
     check_bits(lm, made, context)
-    assert all(s.altered_logprob > s.logprob for s in made)
+    assert all(s.sampling_logprob > s.logprob for s in made)
 
 
 def test_samples_in_groups(monkeypatch):
     lm, context = tiny("gpt2").lm, prompt(6)
-    options = {"method": "sample", "samples": 20, "seed": 2, "length": 10}
+    options = {"method": "sample", "n": 20, "seed": 2, "max_tokens": 10}
     at_once = lm.generate(context, **options)
     monkeypatch.setattr("chainrule.generation.sampling.GROUP", 9)
     made = lm.generate(context, **options)
@@ -171,7 +171,7 @@ def test_samples_in_groups(monkeypatch):
 
 def test_without_a_context(way):
     lm = wrap(tiny("gemma2").own, "gemma2")
-    made = lm.generate(method="sample", samples=12, seed=2, length=10, top=1)
+    made = lm.generate(method="sample", n=12, seed=2, max_tokens=10, top=1)
     assert {s.kind for s in made} == {"joint"}
     check_bits(lm, made, None, 1)
 
@@ -193,15 +193,15 @@ def test_samples_among_a_set_come_as_often_as_its_probabilities_say(temperature)
     lm, draws = table(), 4000
     logprob = np.array([lm.score(text, context="B").logprob for text in SET]) / (temperature or 1)
     share = dict(zip(SET, np.exp(logprob - np.logaddexp.reduce(logprob)), strict=True))
-    made = lm.generate("B", among=SET, method="sample", samples=draws, seed=1, temperature=temperature)
+    made = lm.generate("B", among=SET, method="sample", n=draws, seed=1, temperature=temperature)
     seen = Counter(s.text for s in made)
     assert set(seen) <= set(SET)
     assert sum((seen[text] - draws * p) ** 2 / (draws * p) for text, p in share.items()) < 4 + 3.3 * math.sqrt(8)
     for s in made[:50]:
-        assert s.altered_logprob == pytest.approx(math.log(share[s.text]), abs=1e-12)
+        assert s.sampling_logprob == pytest.approx(math.log(share[s.text]), abs=1e-12)
         assert s.logprob == lm.score(s.text, context="B").logprob
-        assert (s.finish, s.altered.startswith("normalised within the set of 5 texts")) == ("among", True)
-    assert [s.text for s in lm.generate("B", among=SET, method="sample", samples=7, seed=1, temperature=temperature)] == [
+        assert (s.finish, s.sampling.startswith("normalised within the set of 5 texts")) == ("among", True)
+    assert [s.text for s in lm.generate("B", among=SET, method="sample", n=7, seed=1, temperature=temperature)] == [
         s.text for s in made[:7]
     ]
 
@@ -209,7 +209,7 @@ def test_samples_among_a_set_come_as_often_as_its_probabilities_say(temperature)
 def test_top_k_among_a_set():
     lm = table()
     ranked = [r.text for r in lm.rank("B", SET)]
-    made = lm.generate("B", among=SET, method="sample", samples=300, seed=1, top_k=2)
+    made = lm.generate("B", among=SET, method="sample", n=300, seed=1, top_k=2)
     assert {s.text for s in made} == set(ranked[:2])
 
 
@@ -219,9 +219,9 @@ def test_the_most_probable_of_a_set(method):
     ranked = lm.rank("B", SET)
     assert lm.generate("B", among=SET, method=method).text == ranked[0].text
     if method != "greedy":
-        assert [s.text for s in lm.generate("B", among=SET, method=method, samples=5)] == [r.text for r in ranked]
+        assert [s.text for s in lm.generate("B", among=SET, method=method, n=5)] == [r.text for r in ranked]
         with pytest.raises(InputError, match="6 different texts were asked for, and there are 5"):
-            lm.generate("B", among=SET, method=method, samples=6)
+            lm.generate("B", among=SET, method=method, n=6)
 
 
 def test_within_set_sums_to_one_and_what_is_there_twice_counts_once():
@@ -232,10 +232,10 @@ def test_within_set_sums_to_one_and_what_is_there_twice_counts_once():
     share = {r.text: r.within_set for r in once}
     assert len(twice) == 7
     assert [r.within_set for r in twice] == pytest.approx([share[r.text if isinstance(r.text, str) else "CA"] for r in twice])
-    drawn = lm.generate("B", among=[*SET, "CA", "CA"], method="sample", samples=200, seed=4)
-    again = lm.generate("B", among=SET, method="sample", samples=200, seed=4)
-    assert [(s.text, s.altered_logprob) for s in drawn] == [(s.text, s.altered_logprob) for s in again]
-    assert "set of 5 texts" in drawn[0].story()
+    drawn = lm.generate("B", among=[*SET, "CA", "CA"], method="sample", n=200, seed=4)
+    again = lm.generate("B", among=SET, method="sample", n=200, seed=4)
+    assert [(s.text, s.sampling_logprob) for s in drawn] == [(s.text, s.sampling_logprob) for s in again]
+    assert "set of 5 texts" in drawn[0].describe()
 
 
 def test_among_texts_of_a_network_in_an_order_and_with_an_end(tiny):
@@ -244,7 +244,7 @@ def test_among_texts_of_a_network_in_an_order_and_with_an_end(tiny):
     best = tiny.rank("The quick", texts, end=True)[0]
     assert (s.text, s.end) == (best.text, tiny.tokenizer.eos_id)
     assert s.logprobs.tolist() == tiny.score(s.text, context="The quick", end=True).logprobs.tolist()
-    assert s.altered_logprob == best.within_set
+    assert s.sampling_logprob == best.within_set
     lm = table()
     assert lm.generate("B", among=SET[1:3], order=(1, 0)).ordering.order.tolist() == [2, 1]
 
@@ -257,14 +257,14 @@ def test_sets_that_cannot_be():
         with pytest.raises(InputError, match="there is no text to choose among"):
             lm.generate(among=[], method=method)
     assert [r.within_set for r in lm.rank(None, ["B", "AA"])] == [-math.inf] * 2
-    assert {s.text for s in lm.generate(among=["B", "AB"], method="sample", samples=50, seed=1)} == {"AB"}
+    assert {s.text for s in lm.generate(among=["B", "AB"], method="sample", n=50, seed=1)} == {"AB"}
     with pytest.raises(InputError, match="list of candidates"):
         lm.generate(among="AB")
-    for name, value in {"length": 3, "stop": "A"}.items():
+    for name, value in {"max_tokens": 3, "stop": "A"}.items():
         with pytest.raises(InputError, match=f"{name}= has no use among a closed set"):
             lm.generate(among=["A"], **{name: value})
-    with pytest.raises(InputError, match="beams= has no use"):
-        lm.generate(among=["A"], method="beam", beams=2)
+    with pytest.raises(InputError, match="num_beams= has no use"):
+        lm.generate(among=["A"], method="beam", num_beams=2)
 
 
 # What has run in pieces, and what nobody promises
@@ -275,13 +275,13 @@ def test_a_context_longer_than_a_chunk(monkeypatch):
     monkeypatch.setattr("chainrule.engine.decoding.tree.usual_rows", lambda *_: 16)
     lm, context = tiny("llama").lm, prompt(77)
     for samples in (1, 30):
-        check_bits(lm, lm.generate(context, method="sample", samples=samples, seed=3, length=5), context)
+        check_bits(lm, lm.generate(context, method="sample", n=samples, seed=3, max_tokens=5), context)
 
 
 def test_a_mixture_of_experts_is_scored_once_more():
     lm = tiny("gpt_oss").lm
     assert not lm.invariant
-    made = lm.generate([3, 4], method="sample", samples=12, seed=1, length=5)
+    made = lm.generate([3, 4], method="sample", n=12, seed=1, max_tokens=5)
     assert len(made) == 12
     for s in made:
         np.testing.assert_allclose(s.logprobs, lm.score(s.ids, context=[3, 4]).logprobs, rtol=0, atol=FLOAT32)

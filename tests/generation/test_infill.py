@@ -41,8 +41,8 @@ KINDS = {  # the model, and the tokens that can occur
 pytestmark = pytest.mark.filterwarnings("ignore:the tokens begin with the start symbol")  # among three tokens they do
 BLANKS = [0, 2, 3]  # of four places
 ORDER = (2, 0, 1)  # of the blanks
-WAYS = [{"method": "greedy"}, {"method": "sample", "samples": 5, "seed": 2}, {"method": "beam", "samples": 3},
-        {"method": "best", "samples": 3}]  # fmt: skip
+WAYS = [{"method": "greedy"}, {"method": "sample", "n": 5, "seed": 2}, {"method": "beam", "n": 3},
+        {"method": "best", "n": 3}]  # fmt: skip
 
 
 def template(tokens) -> list[int | None]:
@@ -81,7 +81,7 @@ def test_the_result_is_the_score_of_the_blanks_given_the_rest(kind, options):
     lm, tokens = kind
     found = lm.infill(template(tokens), order=ORDER, top=2, **options)
     order, made = [BLANKS[i] for i in ORDER], found if isinstance(found, list) else [found]
-    assert len(made) == options.get("samples", 1)
+    assert len(made) == options.get("n", 1)
     for s in made:
         ids = whole(s)
         assert (s.kind, s.finish, s.end) == ("conditional", "length", None)
@@ -108,8 +108,8 @@ def test_best_and_a_wide_beam_find_the_most_probable_fillings(kind):
     lm, tokens = kind
     every = all_fillings(lm, tokens)
     most = sorted(every, key=every.get, reverse=True)[:5]
-    for options in ({"method": "best"}, {"method": "best", "beams": 1}, {"method": "beam", "beams": len(every)}):
-        found = lm.infill(template(tokens), order=ORDER, samples=5, **options)
+    for options in ({"method": "best"}, {"method": "best", "num_beams": 1}, {"method": "beam", "num_beams": len(every)}):
+        found = lm.infill(template(tokens), order=ORDER, n=5, **options)
         assert [whole(s) for s in found] == most
         np.testing.assert_allclose([s.logprob for s in found], [every[text] for text in most], rtol=0, atol=1e-5)
         assert all(s.certificate.certain for s in found if s.certificate)
@@ -122,7 +122,7 @@ def test_best_is_the_best_where_greedy_is_not(name):
     for order in permutations(range(3)):
         every = all_fillings(lm, tokens, order)
         most = max(every, key=every.get)
-        assert whole(lm.infill(template(tokens), order=order, method="best", beams=1)) == most
+        assert whole(lm.infill(template(tokens), order=order, method="best", num_beams=1)) == most
         misled += whole(lm.infill(template(tokens), order=order)) != most
     assert misled
 
@@ -134,7 +134,7 @@ def test_each_order_is_a_distribution_and_only_sums_have_the_same_in_all(kind):
     spread = np.ptp(every, 0).max()
     assert spread < 1e-9 if lm.predictor.accepts.left_to_right else spread > 0.01
     drawn = {
-        order: [whole(s) for s in lm.infill(template(tokens), order=order, method="sample", samples=20, seed=4)]
+        order: [whole(s) for s in lm.infill(template(tokens), order=order, method="sample", n=20, seed=4)]
         for order in permutations(range(3))
     }
     assert drawn[0, 1, 2] != drawn[2, 1, 0]
@@ -146,7 +146,7 @@ def test_samples_come_as_often_as_the_conditional_joint_says(order):
     joint = {text: lm.score(text).logprob for text in product(range(3), repeat=4) if text[1] == 1}
     total = np.logaddexp.reduce(list(joint.values()))
     expected = {text: draws * math.exp(p - total) for text, p in joint.items()}
-    seen = Counter(whole(s) for s in lm.infill([None, 1, None, None], order=order, method="sample", samples=draws, seed=1))
+    seen = Counter(whole(s) for s in lm.infill([None, 1, None, None], order=order, method="sample", n=draws, seed=1))
     assert seen.total() == draws
     degrees = len(expected) - 1
     chi_square = sum((seen[text] - n) ** 2 / n for text, n in expected.items())
@@ -156,11 +156,11 @@ def test_samples_come_as_often_as_the_conditional_joint_says(order):
 def test_altered_samples_say_what_they_were_drawn_from(kind):
     lm, tokens = kind
     order = [BLANKS[i] for i in ORDER]
-    for s in lm.infill(template(tokens), order=ORDER, method="sample", samples=5, seed=3, temperature=0.5):
+    for s in lm.infill(template(tokens), order=ORDER, method="sample", n=5, seed=3, temperature=0.5):
         rows = step_by_step(lm, whole(s), [1], order) * 2
         rows -= np.logaddexp.reduce(rows, 1)[:, None]
-        assert s.altered_logprob == pytest.approx(sum(rows[t, whole(s)[place]] for t, place in enumerate(order)), abs=1e-5)
-        assert (s.altered, s.seed) == ("temperature 0.5", 3)
+        assert s.sampling_logprob == pytest.approx(sum(rows[t, whole(s)[place]] for t, place in enumerate(order)), abs=1e-5)
+        assert (s.sampling, s.seed) == ("temperature 0.5", 3)
 
 
 @pytest.mark.parametrize("order", [(1, 2, 0), "right-to-left", "random"], ids=str)
@@ -168,7 +168,7 @@ def test_altered_samples_say_what_they_were_drawn_from(kind):
 def test_a_text_in_an_order_is_scored_in_that_order(kind, options, order):
     lm, tokens = kind
     context = [tokens[1]]
-    found = lm.generate(context, length=3, order=order, top=1, **options)
+    found = lm.generate(context, max_tokens=3, order=order, top=1, **options)
     for s in found if isinstance(found, list) else [found]:
         again = lm.score(s.ids, context=context, order=order, seed=options.get("seed", 0), top=1)
         np.testing.assert_allclose(s.logprobs, again.logprobs, rtol=0, atol=0 if lm.invariant else 1e-5)
@@ -182,7 +182,7 @@ def test_a_text_in_an_order_is_scored_in_that_order(kind, options, order):
 @pytest.mark.parametrize("name", ["llama", "gpt2", "masked"])
 def test_without_an_order_they_grow_left_to_right(name):
     lm, _ = KINDS[name]()
-    grown, ordered = lm.generate(length=3), lm.generate(length=3, order="left-to-right")
+    grown, ordered = lm.generate(max_tokens=3), lm.generate(max_tokens=3, order="left-to-right")
     assert grown.kind == "joint"
     assert (grown.ids.tolist(), grown.logprob) == (ordered.ids.tolist(), ordered.logprob)
     assert grown.logprob == lm.score(grown.ids).logprob
@@ -203,7 +203,7 @@ def test_nothing_given_at_all_is_the_joint(kind):
 
 def test_watching_in_the_order_of_prediction(kind):
     lm, tokens = kind
-    s = lm.infill(template(tokens), order=ORDER, top=2, watch=(steps := []).append)
+    s = lm.infill(template(tokens), order=ORDER, top=2, on_token=(steps := []).append)
     assert [step.id for step in steps] == [whole(s)[BLANKS[i]] for i in ORDER]
     assert [step.step for step in steps] == [0, 1, 2]
     assert sorted(step.context for step in steps) == sorted(s.contexts.tolist())
@@ -222,7 +222,7 @@ def test_an_any_order_model_runs_one_row_a_token(monkeypatch):
     lm.infill([5, None, 7, None, None], order=(2, 1, 0))
     assert seen == [3, 1, 1, 5]  # start and two given; two of three blanks; and all but the last once more, to be scored
     seen.clear()
-    made = lm.infill([5, None, 7, None, None], order=(2, 1, 0), method="sample", samples=20, seed=1)
+    made = lm.infill([5, None, 7, None, None], order=(2, 1, 0), method="sample", n=20, seed=1)
     paths = {whole(s)[::-1][: 1 + n] for s in made for n in range(2)}  # the places 4, 3
     assert len({whole(s) for s in made}) > 3
     assert seen[0] == 3
@@ -263,7 +263,7 @@ def test_what_is_shown_of_a_filling():
     shown = text_in_colour(s)
     assert shown.plain == s.text
     assert [shown.plain[span.start : span.end] for span in shown.spans if span.style == "dim"] == ["AB"]
-    assert str(lm.explain(lm.generate("A", length=2, order=(1, 0)))).count("given what stands before") == 2
+    assert str(lm.explain(lm.generate("A", max_tokens=2, order=(1, 0)))).count("given what stands before") == 2
     given = two_stream().lm.infill([1, None, None], order=(1, 0))
     assert str(two_stream().lm.explain(given)).count("given the first in the order") == 2
 
@@ -273,7 +273,7 @@ def test_a_number_of_tokens_need_not_be_a_list():
 
 
 def test_spaces_around_a_blank_are_kept():
-    for s in table("A ").infill(" ____ A", method="sample", samples=5, seed=1):
+    for s in table("A ").infill(" ____ A", method="sample", n=5, seed=1):
         assert (len(s.text), s.text[0], s.text[2:]) == (4, " ", " A")
 
 
@@ -282,7 +282,7 @@ def test_the_text_is_the_whole_text_even_where_its_bytes_are_none():
     tokenizer = byte_level()
     own = untouched_any_order("llama", 24, vocab_size=tokenizer.size, bos_token_id=tokenizer.bos_id)
     lm, broken = LanguageModel(AnyOrderModel(copy.deepcopy(own), "letters"), tokenizer), 0
-    for s in lm.infill("The____ sat ____", [2, 3], order="random", method="sample", samples=12, seed=1):
+    for s in lm.infill("The____ sat ____", [2, 3], order="random", method="sample", n=12, seed=1):
         raw = b"".join(map(tokenizer.token_bytes, whole(s)))
         assert s.text == raw.decode("utf-8", "replace")
         assert s.text.startswith("The")
@@ -302,7 +302,7 @@ def test_what_is_impossible_is_no_filling():
         with pytest.raises(InputError, match="every way to fill these places is impossible"):
             lm.infill("B____", method=method)
         assert lm.infill("____B", method=method).text == "AB"
-    seen = {s.text for s in lm.infill("____", [2], order=(1, 0), method="sample", samples=50, seed=1)}
+    seen = {s.text for s in lm.infill("____", [2], order=(1, 0), method="sample", n=50, seed=1)}
     assert seen == {"AA", "AB"}
 
 
@@ -320,7 +320,7 @@ TEMPLATES = [
     ([0, 7, None], {}, "token id 7 at place 1 is out of range"),
     ([-1, None], {}, "token id -1 at place 0 is out of range"),
     (["A", None], {}, "token ids must be whole numbers"),
-    ("A____", {"length": 2}, "leave length= out"),
+    ("A____", {"max_tokens": 2}, "leave max_tokens= out"),
     ("A____", {"stop": "A"}, "leave stop= out"),
     ("A____", {"order": "random:2"}, "one order: give one"),
     ("A____", {"order": [(0,), (0,)]}, "one order: give one"),
@@ -339,14 +339,14 @@ def test_bad_templates(given, options, message):
 
 
 ORDERS = [
-    ({"order": (1, 0)}, "say how many tokens, length="),
-    ({"order": (1, 0), "length": 3}, "no permutation of the 3 places"),
-    ({"order": "random:2", "length": 2}, "one order: give one"),
-    ({"order": "backwards", "length": 2}, "is no order"),
-    ({"order": (1, 0), "length": 2, "end": True}, "leave end= out"),
-    ({"order": (1, 0), "length": 2, "end": 0}, "leave end= out"),
-    ({"order": (1, 0), "length": 2, "stop": ["A"]}, "leave stop= out"),
-    ({"order": (1, 0), "length": 2, "top": 9}, "top must be a whole number from 0 to 3"),
+    ({"order": (1, 0)}, "say how many tokens, max_tokens="),
+    ({"order": (1, 0), "max_tokens": 3}, "no permutation of the 3 places"),
+    ({"order": "random:2", "max_tokens": 2}, "one order: give one"),
+    ({"order": "backwards", "max_tokens": 2}, "is no order"),
+    ({"order": (1, 0), "max_tokens": 2, "end": True}, "leave end= out"),
+    ({"order": (1, 0), "max_tokens": 2, "end": 0}, "leave end= out"),
+    ({"order": (1, 0), "max_tokens": 2, "stop": ["A"]}, "leave stop= out"),
+    ({"order": (1, 0), "max_tokens": 2, "top": 9}, "top must be a whole number from 0 to 3"),
 ]
 
 
@@ -357,14 +357,14 @@ def test_bad_orders(options, message):
 
 
 def test_an_order_may_be_an_array():
-    wanted = table().generate("A", order=(1, 0), length=2)
-    assert table().generate("A", order=np.array([1, 0]), length=2).ids.tolist() == wanted.ids.tolist()
-    assert table().generate("A", order=(1, 0), length=2, end=False).text == wanted.text
+    wanted = table().generate("A", order=(1, 0), max_tokens=2)
+    assert table().generate("A", order=np.array([1, 0]), max_tokens=2).ids.tolist() == wanted.ids.tolist()
+    assert table().generate("A", order=(1, 0), max_tokens=2, end=False).text == wanted.text
 
 
 def test_models_that_cannot():
     big = tiny("llama").lm
-    for ask in (lambda: big.infill([4, None, 5, None]), lambda: big.generate([3], order=(2, 1, 0), length=3)):
+    for ask in (lambda: big.infill([4, None, 5, None]), lambda: big.generate([3], order=(2, 1, 0), max_tokens=3)):
         with pytest.raises(InputError, match=r"llama is a causal model.*sum over all 61\^4 texts of 4 tokens"):
             ask()
     any_order = tiny_any_order("llama").lm
@@ -377,4 +377,4 @@ def test_models_that_cannot():
     with pytest.raises(InputError, match=r"token '<3>' \(id 3\) at place 0 cannot occur"):
         masked("bert").lm.infill([3, None])
     with pytest.raises(InputError, match="from one known token at least"):
-        two_stream().lm.generate(length=2, order=(1, 0))
+        two_stream().lm.generate(max_tokens=2, order=(1, 0))

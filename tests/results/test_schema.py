@@ -173,7 +173,7 @@ def test_a_new_column_is_in_dictionaries(letters: LanguageModel, monkeypatch: py
         Row.SEQUENCE: letters.score("ABBA"),
         Row.TEXT: letters.score("ABBA", order="random:2"),
         Row.PSEUDO: letters.pseudo_log_likelihood("ABBA"),
-        Row.GENERATION: letters.generate(length=4),
+        Row.GENERATION: letters.generate(max_tokens=4),
     }
     for row, result in results.items():
         with monkeypatch.context() as patch:
@@ -197,7 +197,7 @@ def test_a_new_column_of_tokens(letters: LanguageModel, monkeypatch: pytest.Monk
     [
         (["score", "ab c", "d"], Row.SEQUENCE),
         (["rank", "Hello", "ab c", "d"], Row.CANDIDATE),
-        (["generate", "Hello", "--among", "ab c", "--among", "d", "--samples", "2", "--method", "best"], Row.GENERATED),
+        (["generate", "Hello", "--among", "ab c", "--among", "d", "--n", "2", "--method", "best"], Row.GENERATED),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )

@@ -70,7 +70,7 @@ def test_sequences_are_taken_by_position(lm: LanguageModel, kind: str):
     assert lm.pseudo_log_likelihoods(make(TEXTS))[2].pll == lm.pseudo_log_likelihood(TEXTS[2]).pll
     among = lm.generate("A", among=make(TEXTS))
     assert among.text == lm.rank("A", TEXTS)[0].text
-    assert lm.generate(stop=make(["BA", "AA", "X"]), length=3, method="sample", seed=1).text
+    assert lm.generate(stop=make(["BA", "AA", "X"]), max_tokens=3, method="sample", seed=1).text
     lm.verify(make(["ABBA", "BA", "AB"]))
 
 
@@ -94,7 +94,7 @@ def test_ids(lm: LanguageModel, kind: str):
     assert lm.score([1], context=make([0, 1])).logprobs.tolist() == wanted.logprobs.tolist()[2:]
     assert lm.score_batch([[1], [1]], context=make([0, 1])).logprob.tolist() == wanted.logprobs.tolist()[2:] * 2
     assert lm.conditional(make([0, 1])).logprob(1) == wanted.logprobs[2]
-    assert lm.generate(make([0]), length=1).logprob == lm.generate("A", length=1).logprob
+    assert lm.generate(make([0]), max_tokens=1).logprob == lm.generate("A", max_tokens=1).logprob
     assert lm.embed(make([0, 1])).tolist() == lm.embed([0, 1]).tolist()
 
 
@@ -143,7 +143,7 @@ def test_what_is_no_sequence_of_texts(lm: LanguageModel, kind: str):
     asks = [lm.score_batch, lambda v: lm.rank("A", v), lm.pseudo_log_likelihoods]
     asks += [lambda v: lm.score_batch(["A", "B"], context=v)] if kind not in ("a text", "None", "NaN") else []
     asks += [lm.verify, lambda v: lm.generate(among=v)] if value is not None else []
-    asks += [lambda v: lm.generate(stop=v, length=3)] if kind != "a text" else []
+    asks += [lambda v: lm.generate(stop=v, max_tokens=3)] if kind != "a text" else []
     for ask in asks:
         with pytest.raises(InputError) as error:
             ask(value)
@@ -216,16 +216,16 @@ def test_orders_are_taken_by_position(lm: LanguageModel):
 
 def test_numbers_at_the_edge(lm: LanguageModel):
     for temperature in (5e-324, 1e-300, 1e308):
-        texts = lm.generate(method="sample", temperature=temperature, samples=3, length=4, seed=1)
-        assert all(np.isfinite(g.altered_logprob) for g in texts)
-    cold = lm.generate(method="sample", temperature=5e-324, length=4, seed=1)
-    assert (cold.text, cold.altered_logprob) == (lm.generate(length=4).text, 0.0)
+        texts = lm.generate(method="sample", temperature=temperature, n=3, max_tokens=4, seed=1)
+        assert all(np.isfinite(g.sampling_logprob) for g in texts)
+    cold = lm.generate(method="sample", temperature=5e-324, max_tokens=4, seed=1)
+    assert (cold.text, cold.sampling_logprob) == (lm.generate(max_tokens=4).text, 0.0)
     for stop in (["\ud800"], "a\udfff"):
         with pytest.raises(InputError, match="surrogate"):
             lm.generate(stop=stop)
-    for name in ("length", "samples", "seed", "top_k"):
+    for name in ("max_tokens", "n", "seed", "top_k"):
         with pytest.raises(InputError, match=f"{name} must be a whole number up to"):
-            lm.generate(**{"method": "sample", "length": 2, "seed": 1} | {name: 10**30})
+            lm.generate(**{"method": "sample", "max_tokens": 2, "seed": 1} | {name: 10**30})
     with pytest.raises(InputError, match="stride=2 moves windows on, and window=False has none"):
         lm.score("AB", window=False, stride=2)
 

@@ -63,7 +63,7 @@ def test_every_entry_reads_them(tiny: LanguageModel):
         assert {r.text: 1 in r.score.ids for r in ranked} == {" a": False, " b</s>": holds}
         assert all((1 in r.score.request.context_ids) == holds for r in ranked)
         assert tiny.explain(TEXT, special=special).score.ids.tolist() == ids
-        grown = tiny.generate(TEXT, special=special, length=2)
+        grown = tiny.generate(TEXT, special=special, max_tokens=2)
         assert grown.request.context_ids.tolist() == ids
         assert grown.context_special == special
         among = tiny.generate("a", among=[" b</s>"], special=special).ids.tolist()
@@ -80,7 +80,7 @@ def test_a_symbol_by_its_name_is_one_token(tiny: LanguageModel):
 
 
 def test_a_text_that_grew_a_symbol_says_so(tiny: LanguageModel):
-    grown = tiny.generate("The", length=40, end=False, method="sample", samples=20, seed=3)
+    grown = tiny.generate("The", max_tokens=40, end=False, method="sample", n=20, seed=3)
     symbols = [g for g in grown if 0 in g.ids or 1 in g.ids]
     assert 0 < len(symbols) < len(grown)
     assert {g.special for g in symbols} == {"parse"}

@@ -219,13 +219,13 @@ def body(change: Callable[[LanguageModel, plan.Item], plan.Item]) -> Callable[[L
     """What is scored behind a start symbol changed; with x_0 given it stays."""
 
     def patch(lm: LanguageModel, monkeypatch: Patch) -> None:
-        own = assemble._body
+        own = assemble._item
 
         def broken(request: Any, start: Any) -> plan.Item:
             made = own(request, start)
             return made if made.start_id is None else change(lm, made)
 
-        monkeypatch.setattr(assemble, "_body", broken)
+        monkeypatch.setattr(assemble, "_item", broken)
 
     return patch
 

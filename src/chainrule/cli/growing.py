@@ -40,25 +40,25 @@ def run_generation(
     with outputs.sink() as sink:
         lm = load()
         with nullcontext() if outputs.explain else progress("tokens") as update:
-            generated = generate(lm, **options, watch=_watcher(outputs, options, steps, update))
+            generated = generate(lm, **options, on_token=_watcher(outputs, options, steps, update))
         texts = generated if isinstance(generated, list) else [generated]
         if outputs.json:
-            _print_json(texts, steps if outputs.explain else None, several=options["samples"] is not None)
+            _print_json(texts, steps if outputs.explain else None, several=options["n"] is not None)
         elif outputs.explain and outputs.output is None and not sink.terminal:
-            OUT.writelines(f"{s.text!r}: log Pr = {s.logprob:.6f} nats, {len(s)} tokens, {s.story()}\n" for s in texts)
+            OUT.writelines(f"{s.text!r}: log Pr = {s.logprob:.6f} nats, {len(s)} tokens, {s.describe()}\n" for s in texts)
         else:
             sink.write(lambda: table(Row.GENERATED, texts, index=range(len(texts))), lambda: texts)
 
 
 def _watcher(outputs: StepOptions, options: dict[str, Any], steps: list[Step], update: Update | None) -> Callable[[Step], None]:
     """The function that takes each step: it collects the step for JSON, prints it, or updates the progress bar."""
-    total = options.get("length") or 64
+    total = options.get("max_tokens") or 64
 
     def watch(step: Step) -> None:
         if outputs.json:
             steps.append(step)
         elif outputs.explain:
-            number = "" if options["samples"] is None else f"text {step.sample + 1}  "
+            number = "" if options["n"] is None else f"text {step.sample + 1}  "
             OUT.write(f"{number}{step}\n")
             OUT.flush()
         elif update is not None:

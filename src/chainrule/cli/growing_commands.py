@@ -16,7 +16,7 @@ from chainrule.cli.options import GenerationOptions, ModelOptions, StepOptions, 
 def generate(
     *,
     context: Annotated[str, Argument(help="The text before; may be empty.")] = "",
-    length: Annotated[int | None, Option(help="The maximum number of tokens. Default: 64, or as many as fit.")] = None,
+    max_tokens: Annotated[int | None, Option(help="The maximum number of tokens. Default: 64, or as many as fit.")] = None,
     stop: Annotated[list[str] | None, Option(help="A text to stop at; may be repeated.")] = None,
     no_end: Annotated[bool, Option("--no-end", help="Do not stop at the end symbol.")] = False,
     among: Annotated[list[str] | None, Option(help="Choose one of these texts instead; may be repeated.")] = None,
@@ -29,7 +29,7 @@ def generate(
     from chainrule.cli.growing import run_generation
 
     outputs.check()
-    options = generation.arguments() | {"length": length, "stop": stop or ()}
+    options = generation.arguments() | {"max_tokens": max_tokens, "stop": stop or ()}
     fixed = {"end": False if no_end else None, "among": among, "order": generation.ordering(), "special": texts.special}
     run_generation(model.load, lambda lm, **kwargs: lm.generate(context or None, **fixed, **kwargs), options, outputs)
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from chainrule.cli.options import reject
 from chainrule.cli.output import note
+from chainrule.cli.reject import reject
 from chainrule.errors import InputError
 from chainrule.files.opened import STDIN, check_encoding, reading
 from chainrule.files.reading import Layout, read_rows

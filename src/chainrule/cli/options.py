@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from typer import Option
 
 from chainrule.cli.output import note
+from chainrule.cli.reject import reject
 from chainrule.errors import InputError
 
 if TYPE_CHECKING:
@@ -218,7 +219,7 @@ class GenerationOptions:
     """How the tokens of a generated text are chosen."""
 
     method: Annotated[str, Option(help="greedy, sample, beam, or best: exactly the most probable.")] = "greedy"
-    samples: Annotated[int | None, Option("--samples", "-n", help="The number of texts.")] = None
+    n: Annotated[int | None, Option("--n", "-n", help="The number of texts.")] = None
     temperature: Annotated[float | None, Option(help="sample: Pr^(1/T), normalised.")] = None
     top_k: Annotated[int | None, Option(help="sample: only from the K most probable tokens.")] = None
     top_p: Annotated[float | None, Option(help="sample: only from the fewest tokens whose probabilities sum to P or more.")] = (
@@ -226,7 +227,7 @@ class GenerationOptions:
     )
     min_p: Annotated[float | None, Option(help="sample: only from tokens at least P times as probable as the best.")] = None
     seed: Annotated[int | None, Option("--seed", help="sample: the seed; the same seed gives the same texts.")] = None
-    beams: Annotated[int | None, Option(help="beam, best: the number of sequences kept. Default: 4.")] = None
+    num_beams: Annotated[int | None, Option(help="beam, best: the number of sequences kept. Default: 4.")] = None
     budget: Annotated[int | None, Option(help="best: the maximum number of contexts to compute. Default: 2000.")] = None
     order: Annotated[str | None, Option("--order", help="Predict the positions in this order, as in score.")] = None
 
@@ -250,10 +251,3 @@ class StepOptions(OutputOptions):
         int | None,
         Option("--top", min=0, help="With --explain or --json: the number of alternatives at each position. Default: 3."),
     ] = None
-
-
-def reject(why: str, **options: Any) -> None:
-    """Raises InputError for the first of these options that is given. Names as on the command line, with "_" for "-"."""
-    for name, value in options.items():
-        if value is not None and value is not False:
-            raise InputError(f"--{name.strip('_').replace('_', '-')} {why}")

@@ -94,7 +94,7 @@ def generated_panel(generated: Generated) -> Group:
     from rich.console import Group
     from rich.text import Text
 
-    return Group(score_panel(generated), Text(generated.story(), style="dim"))
+    return Group(score_panel(generated), Text(generated.describe(), style="dim"))
 
 
 def pseudo_panel(score: PseudoScore) -> Group:

@@ -12,7 +12,7 @@ from chainrule.generation.options import Options
 from chainrule.generation.result import Generated
 from chainrule.results.batch import Ranked
 
-_NO_USE = ("length", "beams", "budget", "stop")
+_NO_USE = ("max_tokens", "num_beams", "budget", "stop")
 
 
 def choose_among(ranked: list[Ranked], options: Options) -> list[Generated]:
@@ -30,7 +30,7 @@ def choose_among(ranked: list[Ranked], options: Options) -> list[Generated]:
             raise InputError(f"{options.count} different texts were asked for, and there are {len(ranked)} to choose among")
         return [_generated(r, options, len(ranked)) for r in ranked[: options.count]]
     seed = options.chosen_seed()
-    ids, logq_M = options.altered(torch.tensor([r.within_set for r in ranked], dtype=torch.float64, device="cpu"))
+    ids, logq_M = options.transform(torch.tensor([r.within_set for r in ranked], dtype=torch.float64, device="cpu"))
     left = range(len(ranked)) if ids is None else ids.tolist()
     share_M = np.exp(logq_M.numpy())
     draws = [np.random.default_rng([seed, i]).choice(len(left), p=share_M / share_M.sum()) for i in range(options.count)]
@@ -44,7 +44,7 @@ def _generated(r: Ranked, options: Options, many: int, drawn: float | None = Non
         method=options.method,
         finish="among",
         running_logprobs=r.score.logprobs,
-        altered=", ".join(filter(None, (how, str(options.altered)))),
-        altered_logprob=r.within_set if drawn is None else drawn,
+        sampling=", ".join(filter(None, (how, str(options.transform)))),
+        sampling_logprob=r.within_set if drawn is None else drawn,
         seed=seed,
     )

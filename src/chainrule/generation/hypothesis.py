@@ -21,7 +21,7 @@ class Hypothesis:
     logprobs: list[float] = field(default_factory=list)  # under the model
     ranks: list[int] = field(default_factory=list)  # by `sampling` only
     entropies: list[float] = field(default_factory=list)
-    altered: list[float] = field(default_factory=list)  # under the distribution that was sampled from, where it differs
+    sampling_logprobs: list[float] = field(default_factory=list)  # under the distribution sampled from, where it differs
     tops: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)  # ids and log probabilities of the alternatives
     finish: str | None = None  # "end", "stop", "length"; None: not finished
 

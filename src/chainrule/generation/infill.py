@@ -38,12 +38,12 @@ def generate_in_order(
     order: Any,
     options: Options,
 ) -> list[Generated]:
-    """Texts of `options.length` tokens after the context, their positions filled in the order asked for."""
-    if options.length is None:
-        raise InputError("in an order the length of the text is given before it grows: say how many tokens, length=")
+    """Texts of `options.max_tokens` tokens after the context, their positions filled in the order asked for."""
+    if options.max_tokens is None:
+        raise InputError("in an order the length of the text is given before it grows: say how many tokens, max_tokens=")
     before = np.zeros(0, np.int64) if context is None else context.ids
-    order_T = _order(order, options.length, options.seed) + len(before)
-    ordered = Ordered(np.append(before, np.zeros(options.length, np.int64)), order_T, np.arange(len(before)), start.id)
+    order_T = _order(order, options.max_tokens, options.seed) + len(before)
+    ordered = Ordered(np.append(before, np.zeros(options.max_tokens, np.int64)), order_T, np.arange(len(before)), start.id)
 
     def request(ids_L: Ints) -> Request:
         own = _request(ids_L[len(before) :], before, tokenizer)
@@ -65,8 +65,8 @@ def infill(
     reading: Reading = LITERAL,
 ) -> list[Generated]:
     """The blanks of `template` filled, each with as many tokens as `lengths` says, given all the rest."""
-    if options.length is not None:
-        raise InputError("the blanks say how many tokens there are: leave length= out, and give lengths=")
+    if options.max_tokens is not None:
+        raise InputError("the blanks say how many tokens there are: leave max_tokens= out, and give lengths=")
     ids_L, blank_L = _template(template, lengths, tokenizer, reading)
     blanks = np.flatnonzero(blank_L)
     if not len(blanks):

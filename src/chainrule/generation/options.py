@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from chainrule._checks import is_whole
 from chainrule.errors import InputError, short
-from chainrule.generation.transform import Altered
+from chainrule.generation.transform import Transform
 from chainrule.text.arguments import many
 from chainrule.text.tokenizer import check_text
 
@@ -25,14 +25,14 @@ _ONLY = {  # what belongs to one method only
     "top_p": ("sample",),
     "min_p": ("sample",),
     "seed": ("sample",),
-    "beams": ("beam", "best"),
+    "num_beams": ("beam", "best"),
     "budget": ("best",),
 }
 _WHOLE = {  # the least and the most that each may be; more texts or tokens would never come to an end
-    "length": (1, 1 << 24),
-    "samples": (1, 1 << 20),
+    "max_tokens": (1, 1 << 24),
+    "n": (1, 1 << 20),
     "top_k": (1, 1 << 31),
-    "beams": (1, 1 << 20),
+    "num_beams": (1, 1 << 20),
     "budget": (1, 1 << 31),
     "seed": (0, (1 << 63) - 1),
     "top": (0, 1 << 31),
@@ -44,18 +44,18 @@ class Options:
     """See `LanguageModel.generate`. Raises InputError for numbers out of range, and for those the method has no use for."""
 
     method: Literal["greedy", "sample", "beam", "best"] = "greedy"
-    length: int | None = None
-    samples: int | None = None
+    max_tokens: int | None = None
+    n: int | None = None
     temperature: float | None = None
     top_k: int | None = None
     top_p: float | None = None
     min_p: float | None = None
     seed: int | None = None
-    beams: int | None = None
+    num_beams: int | None = None
     budget: int | None = None
     stop: Any = ()  # a text, or texts; once it is checked, a tuple
     top: int = 0
-    watch: Callable[[Step], None] | None = None
+    on_token: Callable[[Step], None] | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.method, str) or self.method not in METHODS:
@@ -68,20 +68,20 @@ class Options:
                 )
         for name, (low, high) in _WHOLE.items():
             _whole(name, getattr(self, name), low, high)
-        if self.method == "greedy" and (self.samples or 1) > 1:
-            raise InputError(f"greedy grows one text, not {self.samples}: choose method='sample', 'beam' or 'best'")
+        if self.method == "greedy" and (self.n or 1) > 1:
+            raise InputError(f"greedy grows one text, not {self.n}: choose method='sample', 'beam' or 'best'")
         stops = (self.stop,) if isinstance(self.stop, str) else tuple(many(self.stop, "texts to stop at"))
         if any(not isinstance(text, str) or not text for text in stops):
             raise InputError(f"stop must be texts that are not empty, not {short(stops)}")
         for text in stops:
             check_text(text)
         object.__setattr__(self, "stop", stops)
-        _ = self.altered  # checks its own
+        _ = self.transform  # checks its own
 
     @property
-    def altered(self) -> Altered:
+    def transform(self) -> Transform:
         """How sampling departs from the model's own distribution."""
-        return Altered(1.0 if self.temperature is None else self.temperature, self.top_k, self.top_p, self.min_p)
+        return Transform(1.0 if self.temperature is None else self.temperature, self.top_k, self.top_p, self.min_p)
 
     def chosen_seed(self) -> int:
         """The seed that was given, or one drawn for this time."""
@@ -90,12 +90,12 @@ class Options:
     @property
     def count(self) -> int:
         """How many texts are wanted."""
-        return self.samples or 1
+        return self.n or 1
 
     @property
     def width(self) -> int:
         """Of the beam: as many as were asked for, and never fewer than the texts that are wanted."""
-        return max(self.beams or BEAMS, self.count)
+        return max(self.num_beams or BEAMS, self.count)
 
     @property
     def spend(self) -> int:
@@ -106,11 +106,11 @@ class Options:
         """How many tokens to grow at most, where the model's context has room for `room`."""
         if room is not None and room < 1:
             raise InputError("the context fills the model's own context already, so there is no room to grow: shorten it")
-        if self.length is None:
+        if self.max_tokens is None:
             return LENGTH if room is None else min(LENGTH, room)
-        if room is not None and self.length > room:
-            raise InputError(f"length={self.length} does not fit: behind this context the model takes {room} tokens more")
-        return self.length
+        if room is not None and self.max_tokens > room:
+            raise InputError(f"max_tokens={self.max_tokens} does not fit: after this context there is room for {room}")
+        return self.max_tokens
 
 
 def _whole(name: str, value: Any, low: int, high: int) -> None:

@@ -16,7 +16,7 @@ from chainrule.results.score import Score
 
 @dataclass(frozen=True)
 class Step:
-    """One token that was added, as `watch` is told of it while a text grows."""
+    """One token that was added, as `on_token` is told of it while a text grows."""
 
     sample: int  # which of the texts that grow side by side; 0 for a beam or a search, whose best is told
     step: int  # tokens that were grown before it
@@ -52,8 +52,8 @@ class Generated(Score):
     method: str
     finish: str  # "end" (the end symbol, the last of `ids`), "stop", "length", or "among" a closed set of texts
     running_logprobs: Floats  # the factors as they were seen while it grew; they differ by rounding
-    altered: str = ""  # how the distribution drawn from departs from the model's; "" where it does not
-    altered_logprob: float | None = None  # log probability of having drawn this, under that distribution, nats
+    sampling: str = ""  # how the distribution drawn from departs from the model's; "" where it does not
+    sampling_logprob: float | None = None  # log probability of having drawn this, under that distribution, nats
     seed: int | None = None  # of the draw: the same seed, and the same text is drawn again
     certificate: Certificate | None = None  # of method "best"
     canonical: bool | None = None  # whether context and text, joined, tokenise into just these tokens
@@ -71,12 +71,12 @@ class Generated(Score):
         own = self.request.ids[: len(self.request.ids) - (self.end is not None)]  # in an order, with those that were given
         return b"".join(self.tokenizer.token_bytes(int(id)) for id in own).decode("utf-8", "replace")
 
-    def story(self) -> str:
+    def describe(self) -> str:
         """How it came about, in one line."""
         ends = {"end": "the end symbol", "stop": "a text to stop at", "length": "its length", "among": "the set of texts"}
         parts = [f"{self.method}, ended by {ends[self.finish]}"]
-        if self.altered_logprob is not None:
-            parts.append(f"log probability {self.altered_logprob:.6f} under what it was chosen from ({self.altered})")
+        if self.sampling_logprob is not None:
+            parts.append(f"log probability {self.sampling_logprob:.6f} under what it was chosen from ({self.sampling})")
         if self.seed is not None:
             parts.append(f"seed {self.seed}")
         if (shown := self.certificate) is not None:

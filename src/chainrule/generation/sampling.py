@@ -10,7 +10,7 @@ from torch import Tensor
 
 from chainrule.engine.decoding.base import DecodingTree, NextTokens
 from chainrule.generation.hypothesis import Hypothesis, Report, StoppingCriteria, extend
-from chainrule.generation.transform import Altered
+from chainrule.generation.transform import Transform
 
 GROUP = 256  # samples that grow at a time, so that the logits of all their nodes have room
 
@@ -21,24 +21,24 @@ def greedy(tree: DecodingTree, criteria: StoppingCriteria, top: int, report: Rep
 
 
 def sample(
-    tree: DecodingTree, criteria: StoppingCriteria, top: int, report: Report, count: int, seed: int, altered: Altered
+    tree: DecodingTree, criteria: StoppingCriteria, top: int, report: Report, count: int, seed: int, transform: Transform
 ) -> list[Hypothesis]:
     """`count` samples, each with random numbers of its own: sample i draws the same ones however many there are."""
-    choices = [_Draw(np.random.default_rng([seed, i]), altered) for i in range(count)]
+    choices = [_Draw(np.random.default_rng([seed, i]), transform) for i in range(count)]
     groups = range(0, count, GROUP)
     return [hypothesis for i in groups for hypothesis in _sample_all(choices[i : i + GROUP], tree, criteria, top, report, i)]
 
 
 class _Most:
-    altered = Altered()
+    transform = Transform()
 
     def __call__(self, ways: tuple[Tensor | None, Tensor, Tensor]) -> int:
         return int(torch.nonzero(ways[1] == ways[1].max())[0])
 
 
 class _Draw:
-    def __init__(self, random: np.random.Generator, altered: Altered) -> None:
-        self.random, self.altered = random, altered
+    def __init__(self, random: np.random.Generator, transform: Transform) -> None:
+        self.random, self.transform = random, transform
 
     def __call__(self, ways: tuple[Tensor | None, Tensor, Tensor]) -> int:
         """A place among the tokens left, in proportion to their probabilities."""
@@ -74,8 +74,8 @@ def _choose(
 ) -> None:
     """One token for every hypothesis that criteria at this node."""
     logprob_V = following.logprobs(row)
-    altered = choices[0].altered
-    ids, logq_M = altered(logprob_V) if altered.changes else (None, logprob_V)
+    transform = choices[0].transform
+    ids, logq_M = transform(logprob_V) if transform.changes else (None, logprob_V)
     ways = ids, logq_M, torch.cumsum(logq_M.exp(), -1) if isinstance(choices[0], _Draw) else logq_M
     best = logprob_V.topk(top) if top else None
     for hypothesis, choice in zip(hypotheses, choices, strict=True):
@@ -85,8 +85,8 @@ def _choose(
         hypothesis.logprobs.append(float(logprob_V[token]))
         hypothesis.ranks.append(following.rank(row, token))
         hypothesis.entropies.append(float(following.entropy_B[row]))
-        if altered.changes:
-            hypothesis.altered.append(float(logq_M[at]))
+        if transform.changes:
+            hypothesis.sampling_logprobs.append(float(logq_M[at]))
         if best:
             hypothesis.tops.append((best.indices.numpy(force=True), best.values.numpy(force=True)))
         hypothesis.finish = criteria.finish(hypothesis.ids)

@@ -27,8 +27,8 @@ class Outcome:
 
     def fields_of(self, hypothesis: Hypothesis) -> dict[str, Any]:
         """The fields of a `Generated` that say how it was generated."""
-        drawn = float(np.sum(hypothesis.altered)) if hypothesis.altered else None
-        own = {"finish": hypothesis.finish, "running_logprobs": np.array(hypothesis.logprobs), "altered_logprob": drawn}
+        drawn = float(np.sum(hypothesis.sampling_logprobs)) if hypothesis.sampling_logprobs else None
+        own = {"finish": hypothesis.finish, "running_logprobs": np.array(hypothesis.logprobs), "sampling_logprob": drawn}
         return self.method | own | {"certificate": self.certificate}
 
 
@@ -43,20 +43,20 @@ def run(tree: DecodingTree, criteria: StoppingCriteria, options: Options, report
         hypotheses, certificate = best(tree, criteria, options.count, options.width, options.spend, report)
         return Outcome(hypotheses, {"method": "best"}, certificate)
     seed = options.chosen_seed()
-    hypotheses = sample(tree, criteria, options.top, report, options.count, seed, options.altered)
-    return Outcome(hypotheses, {"method": "sample", "altered": str(options.altered), "seed": seed})
+    hypotheses = sample(tree, criteria, options.top, report, options.count, seed, options.transform)
+    return Outcome(hypotheses, {"method": "sample", "sampling": str(options.transform), "seed": seed})
 
 
 def reporter(options: Options, tokenizer: Tokenizes | None, before: int) -> Report:
-    """Passes each new token to `options.watch`; before: embeddings of the prefix."""
-    watch, name = options.watch, naming(tokenizer)
-    if watch is None:
+    """Passes each new token to `options.on_token`; before: embeddings of the prefix."""
+    on_token, name = options.on_token, naming(tokenizer)
+    if on_token is None:
         return lambda *_: None
 
     def report(sample: int, hypothesis: Hypothesis) -> None:
         ids, logprobs = hypothesis.tops[-1] if hypothesis.tops else ((), ())
         others = [Alternative(name(int(id)), int(id), float(logprob)) for id, logprob in zip(ids, logprobs, strict=True)]
         step, last = len(hypothesis.ids) - 1, hypothesis.ids[-1]
-        watch(Step(sample, step, before + step, name(last), last, hypothesis.logprobs[-1], hypothesis.logprob, others))
+        on_token(Step(sample, step, before + step, name(last), last, hypothesis.logprobs[-1], hypothesis.logprob, others))
 
     return report

@@ -25,7 +25,7 @@ _MANY = 1024  # most probable tokens that nearly always hold the mass top_p asks
 
 
 @dataclass(frozen=True)
-class Altered:
+class Transform:
     """What a distribution is changed into. `changes` is False where it stays as it is."""
 
     temperature: float = 1.0

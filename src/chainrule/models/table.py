@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from chainrule.errors import InputError, ModelError
+from chainrule.models.base import Head
 from chainrule.models.head import IdentityHead
 from chainrule.verdict import Verdict
 
@@ -55,11 +56,11 @@ class TableModel:
         self._ids = {token: i for i, token in enumerate(self.vocabulary)}
         self.rows = {self._key(c): _row(c, numbers, size, probabilities) for c, numbers in conditionals.items()}
         self.longest = max(map(len, self.rows), default=0)  # tokens of the longest context that has a row
-        self.head = IdentityHead(size, torch.float64)
+        self.head: Head = IdentityHead(size, torch.float64)
         self.width = self.embeddings = size + 1
         self.max_rows = None
         self.bos_id: int | None = size
-        self.eos_id = self._ids[end] if end is not None else None
+        self.eos_id: int | list[int] | None = self._ids[end] if end is not None else None
         self.device, self.dtype = torch.device("cpu"), torch.float64
 
     def embed(self, ids_N: Tensor) -> Tensor:

@@ -214,10 +214,10 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column("method", "string", _METHOD, (Row.GENERATED,)),
     Column(
-        "altered", "string", "how the distribution that was drawn from differs from the model's",
+        "sampling", "string", "how the distribution that was drawn from differs from the model's",
         (Row.GENERATED, Row.GENERATION),
     ),
-    Column("altered_logprob", "double", "log probability under that distribution", (Row.GENERATED, Row.GENERATION), "nats"),
+    Column("sampling_logprob", "double", "log probability under that distribution", (Row.GENERATED, Row.GENERATION), "nats"),
     Column("seed", "int64", "seed of the draw", (Row.GENERATED, Row.GENERATION)),
     Column("canonical", "bool", "whether the text, tokenised again, has these tokens", (Row.GENERATED, Row.GENERATION)),
     Column(

@@ -1,0 +1,14 @@
+"""Options that contradict others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chainrule.errors import InputError
+
+
+def reject(why: str, **options: Any) -> None:
+    """Raises InputError for the first of these options that is given. Names as on the command line, with "_" for "-"."""
+    for name, value in options.items():
+        if value is not None and value is not False:
+            raise InputError(f"--{name.strip('_').replace('_', '-')} {why}")
