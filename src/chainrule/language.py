@@ -25,8 +25,8 @@ from chainrule.ops import native
 from chainrule.ops.native.build import Kernels
 from chainrule.results import Conditional, Explanation, Mixture, Mixtures, PseudoScore, Ranked, Score, Scores
 from chainrule.results.batch import within_set
-from chainrule.results.pseudo import pseudo_scores
 from chainrule.scoring.assemble import score_requests
+from chainrule.scoring.pseudo import pseudo_scores
 from chainrule.text.arguments import as_ids, each, is_empty, many
 from chainrule.text.base import Tokenizes
 from chainrule.text.reading import Reading

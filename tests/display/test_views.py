@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from html.parser import HTMLParser
 
 import pytest
 from rich.console import Console
 from text_zoo import wordpiece
 
+import chainrule
 from chainrule import LanguageModel, TableModel
 from chainrule.display import views
+from chainrule.results import shown as hook
 
 NASTY = "<script>alert(\"x\")</script> & [bold]'markup'[/bold]"
 
@@ -147,3 +151,31 @@ def test_what_has_no_text_is_shown_too(tiny: LanguageModel):
 def test_no_scores(tiny: LanguageModel):
     assert "log Pr (nats)" in shown(tiny.score_batch([]))
     assert Page(tiny.score_batch([])._repr_html_()).open == []
+
+
+def test_views_are_imported_for_the_first_one_shown():
+    code = (
+        "import sys, chainrule\n"
+        "assert not [name for name in sys.modules if name.startswith('chainrule.display')]\n"
+        "lm = chainrule.LanguageModel(chainrule.TableModel('AB', {'': [1, 0]}, probabilities=True, back_off=True))\n"
+        "assert lm.score('AB')._repr_html_().startswith('<div')\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+@pytest.mark.parametrize("name", ["Score", "Scores", "Mixture", "Mixtures", "PseudoScore", "Explanation", "Generated"])
+def test_every_result_has_a_view(name: str):
+    assert hook.rich.dispatch(getattr(chainrule, name)) is not hook.rich.dispatch(object)
+    assert (hook.html.dispatch(getattr(chainrule, name)) is hook.html.dispatch(object)) == (name == "PseudoScore")
+
+
+def test_a_generated_text_has_a_view_of_its_own(letters: LanguageModel):
+    generated = letters.generate(max_tokens=2)
+    assert generated.describe() in shown(generated)
+    assert generated._repr_html_() == views.score_html(generated)
+
+
+def test_a_result_without_a_view():
+    with pytest.raises(TypeError, match="int has no view for a terminal"):
+        hook.rich(5)
+    assert hook.html(5) is None

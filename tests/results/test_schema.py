@@ -1,17 +1,25 @@
-"""The columns of a table, made for all sequences at once, are what each score says of itself."""
+"""One table has all columns; those made for all sequences at once are what each score says of itself."""
 
 from __future__ import annotations
 
+import csv
+import io
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow
 import pytest
 import text_zoo
 from hypothesis import given
 from hypothesis import strategies as st
 from unicode_texts import PLAIN_TEXTS
 
-from chainrule import LanguageModel, Scores
+from chainrule import LanguageModel, Scores, TableModel
+from chainrule.results import schema
+from chainrule.results.columns import Column, Row
+from chainrule.results.rows import Source
 from chainrule.text.spans import char_spans, distinct
 
 ZOO = text_zoo.LOSSLESS | text_zoo.LOSSY
@@ -96,3 +104,117 @@ def test_distinct_is_unique(drawn: list[int]):
     found, which = distinct(ids)
     want, inverse = np.unique(ids, return_inverse=True)
     assert (found.tolist(), which.tolist()) == (want.tolist(), inverse.tolist())
+
+
+# The table of columns
+
+
+@pytest.fixture(scope="module")
+def letters() -> LanguageModel:
+    return LanguageModel(TableModel("AB", {"": [0.6, 0.4], "A": [0.7, 0.3]}, probabilities=True, back_off=True))
+
+
+def both_ways(row: Row, results: Any) -> dict[str, list[pyarrow.Array]]:
+    """The columns that are computed for a batch at once, and the same computed for each result."""
+    found = [column for column in schema.columns(row) if column.batch is not None]
+    assert found
+    return {column.name: [Source(row, results, batch=batch).array(column) for batch in (True, False)] for column in found}
+
+
+@pytest.mark.parametrize("options", [{}, {"order": "random"}, {"context": "AB"}, {"window": 2}, {"start": "given"}], ids=str)
+def test_values_for_a_batch_are_those_of_each_score(letters: LanguageModel, options: dict[str, Any]):
+    scores = letters.score_batch(["ABBA", "BA", "ABB"], top=2, **options)
+    for row in [Row.SEQUENCE, Row.TOKEN, Row.SEQUENCE_OF_TOKEN, Row.TOP, *([Row.ORDERED_TOKEN] if "order" in options else [])]:
+        for name, (at_once, each) in both_ways(row, scores).items():
+            assert at_once.equals(each), name
+
+
+def test_values_for_mixtures_are_those_of_each(letters: LanguageModel):
+    mixtures = letters.score_batch(["ABBA", "B"], order="random:2")
+    for name, (at_once, each) in both_ways(Row.TEXT, mixtures).items():
+        assert at_once.equals(each), name
+
+
+def test_every_kind_of_row_is_in_the_reference():
+    listed = [row for rows in schema._SECTIONS.values() for row in rows]
+    assert sorted(row.name for row in listed) == sorted(row.name for row in Row)
+    assert {row for column in schema.COLUMNS for row in column.rows} == set(Row)
+
+
+@pytest.mark.parametrize("row", Row)
+def test_a_name_is_one_column_of_a_row(row: Row):
+    names = [column.name for column in schema.columns(row)]
+    assert len(names) == len(set(names))
+
+
+def added(monkeypatch: pytest.MonkeyPatch, *rows: Row, of: Any) -> Column:
+    """One more column, in the last place."""
+    column = Column("extra", "int32", "the meaning of an extra column", rows, "letters", of)
+    monkeypatch.setattr(schema, "COLUMNS", (*schema.COLUMNS, column))
+    return column
+
+
+@pytest.mark.parametrize("row", [Row.SEQUENCE, Row.TEXT], ids=str)
+def test_a_new_column_is_in_tables_and_files(letters: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, row: Row):
+    added(monkeypatch, row, of=lambda result: len(result.text))
+    found = letters.score_batch(["ABBA", "B"], order="random:2" if row is Row.TEXT else None)
+    table = found.to_arrow()
+    assert (str(table.schema.field("extra").type), table["extra"].to_pylist()) == ("int32", [4, 1])
+    assert [each["extra"] for each in found.to_dicts()] == [4, 1]
+    found.to_csv(str(tmp_path / "s.csv"))
+    assert [line["extra"] for line in csv.DictReader((tmp_path / "s.csv").open(encoding="utf-8"))] == ["4", "1"]
+    found.write(str(tmp_path / "s.jsonl"))
+    assert [json.loads(line)["extra"] for line in (tmp_path / "s.jsonl").read_text().splitlines()] == [4, 1]
+    assert [each["extra"] for each in json.loads(found.to_json())] == [4, 1]
+
+
+def test_a_new_column_is_in_dictionaries(letters: LanguageModel, monkeypatch: pytest.MonkeyPatch):
+    results = {
+        Row.SEQUENCE: letters.score("ABBA"),
+        Row.TEXT: letters.score("ABBA", order="random:2"),
+        Row.PSEUDO: letters.pseudo_log_likelihood("ABBA"),
+        Row.GENERATION: letters.generate(max_tokens=4),
+    }
+    for row, result in results.items():
+        with monkeypatch.context() as patch:
+            added(patch, row, of=lambda result: len(result.text))
+            assert result.to_dict()["extra"] == 4, row
+            assert ("extra" in result.summary()) == (row is not Row.GENERATION)  # a summary is that of the score
+        assert "extra" not in result.to_dict()
+
+
+def test_a_new_column_of_tokens(letters: LanguageModel, monkeypatch: pytest.MonkeyPatch):
+    added(monkeypatch, Row.TOKEN, Row.FACTOR, Row.TERM, of=lambda result: [10 * int(id) for id in result.ids])
+    scores = letters.score_batch(["AB", "BBA"])
+    assert str(scores.to_arrow("token").schema.field("extra").type) == "int32"
+    assert scores.to_arrow("token")["extra"].to_pylist() == [0, 10, 10, 10, 0]
+    assert [factor["extra"] for factor in scores[1].to_dict()["factors"]] == [10, 10, 0]
+    assert [term["extra"] for term in letters.pseudo_log_likelihood("AB").to_dict()["terms"]] == [0, 10]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "row"),
+    [
+        (["score", "ab c", "d"], Row.SEQUENCE),
+        (["rank", "Hello", "ab c", "d"], Row.CANDIDATE),
+        (["generate", "Hello", "--among", "ab c", "--among", "d", "--n", "2", "--method", "best"], Row.GENERATED),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_a_new_column_is_in_what_the_command_line_writes(
+    command, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], row: Row
+):
+    added(monkeypatch, row, Row.GENERATION, of=lambda result: len(result.text))
+    code, out, err = command(*arguments, "--model", str(tiny_folder))
+    assert code == 0, err
+    lines = list(csv.DictReader(io.StringIO(out)))
+    assert sorted(line["extra"] for line in lines) == ["1", "4"]
+    assert list(lines[0])[-1] == "extra"
+    _, out, _ = command(*arguments, "--json", "--model", str(tiny_folder))
+    assert out.count('"extra": 4') == out.count('"extra": 1') == 1
+
+
+def test_a_new_column_is_in_the_reference(monkeypatch: pytest.MonkeyPatch):
+    added(monkeypatch, Row.TOKEN, of=len)
+    assert "| `extra` | int32 | letters | the meaning of an extra column |" in schema.reference()
+    assert schema.unit(Row.TOKEN, "extra") == "letters"

@@ -9,38 +9,16 @@ from typing import TYPE_CHECKING, Any
 from chainrule.cli.options import StepOptions
 from chainrule.cli.output import OUT, print_json
 from chainrule.cli.progress import Update, progress
-from chainrule.cli.sink import table_of
 from chainrule.errors import InputError
 from chainrule.generation import Generated, Options, Step
+from chainrule.results.columns import Row
+from chainrule.results.rows import table
 
 if TYPE_CHECKING:
     from chainrule.language import LanguageModel
 
 
 ALTERNATIVES = 3  # shown at each position, with --explain or --json
-
-_TYPES = {
-    "index": "int64",
-    "text": "string",
-    "context_text": "string",
-    "logprob": "double",
-    "tokens": "int32",
-    "finish": "string",
-    "method": "string",
-    "sampling": "string",
-    "sampling_logprob": "double",
-    "seed": "int64",
-    "canonical": "bool",
-    "certain": "bool",
-    "bound": "double",
-    "start": "string",
-    "start_id": "int64",
-    "end_id": "int64",
-    "kind": "string",
-    "special": "string",
-    "context_special": "string",
-    "model": "string",
-}
 
 Generate = Callable[..., Generated | list[Generated]]  # takes the model and options of the library
 
@@ -69,7 +47,7 @@ def run_generation(
         elif outputs.explain and outputs.output is None and not sink.terminal:
             OUT.writelines(f"{s.text!r}: log Pr = {s.logprob:.6f} nats, {len(s)} tokens, {s.describe()}\n" for s in texts)
         else:
-            sink.write(lambda: table_of(_rows(texts), _TYPES), lambda: texts)
+            sink.write(lambda: table(Row.GENERATED, texts, index=range(len(texts))), lambda: texts)
 
 
 def _watcher(outputs: StepOptions, options: dict[str, Any], steps: list[Step], update: Update | None) -> Callable[[Step], None]:
@@ -96,14 +74,3 @@ def _print_json(texts: list[Generated], steps: list[Step] | None, several: bool)
         for i, each in enumerate(objects):
             each["steps"] = [step.to_dict() for step in steps if step.sample == i]
     print_json(objects if several else objects[0])
-
-
-def _rows(texts: list[Generated]) -> list[dict[str, Any]]:
-    return [
-        {"index": i, "text": s.text, "context_text": s.context, "logprob": s.logprob, "tokens": len(s)}
-        | {"finish": s.finish, "method": s.method, "sampling": s.sampling, "sampling_logprob": s.sampling_logprob}
-        | {"seed": s.seed, "canonical": s.canonical, "certain": s.certificate.certain if s.certificate else None}
-        | {"bound": s.certificate.bound if s.certificate else None, "start": s.start.policy, "start_id": s.start.id}
-        | {"end_id": s.end, "kind": s.kind, "special": s.special, "context_special": s.context_special, "model": s.model}
-        for i, s in enumerate(texts)
-    ]

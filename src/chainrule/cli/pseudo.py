@@ -6,27 +6,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from chainrule.cli.inputs import Record, Source
-from chainrule.cli.sink import Sink, table_of
+from chainrule.cli.sink import Sink
 from chainrule.cli.stream import contexts_of, stream
+from chainrule.results.columns import Row
+from chainrule.results.rows import table
 
 if TYPE_CHECKING:
     from chainrule.engine.question import Progress
     from chainrule.language import LanguageModel
     from chainrule.results import PseudoScore
-
-_TYPES = {
-    "index": "int64",
-    "text": "string",
-    "context_text": "string",
-    "pll": "double",
-    "tokens": "int32",
-    "pll_per_token": "double",
-    "within_words": "bool",
-    "special": "string",
-    "context_special": "string",
-    "kind": "string",
-    "model": "string",
-}
 
 
 def pseudo_stream(load: Callable[[], LanguageModel], source: Source, sink: Sink, options: dict[str, Any]) -> None:
@@ -38,7 +26,7 @@ def pseudo_stream(load: Callable[[], LanguageModel], source: Source, sink: Sink,
     def write(scores: list[PseudoScore], shard: list[Record]) -> None:
         pairs = list(zip(shard, scores, strict=True))
         sink.write(
-            table=lambda: table_of([{"index": r.index} | s.summary() for r, s in pairs], _TYPES),
+            table=lambda: table(Row.PSEUDO, scores, index=[r.index for r in shard]),
             views=lambda: scores,
             objects=lambda: ({"index": r.index} | (s.to_dict() if source.single else s.summary()) for r, s in pairs),
             next_row=shard[-1].index + 1,

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from chainrule.cli.inputs import Record, Source
 from chainrule.cli.output import OUT, note, print_json
-from chainrule.cli.sink import Sink, table_of
+from chainrule.cli.sink import Sink
 from chainrule.cli.stream import contexts_of, score_records, stream
 from chainrule.errors import InputError
 from chainrule.results.batch import Scores
+from chainrule.results.columns import Row
 from chainrule.results.mixture import Mixtures
+from chainrule.results.rows import table
 
 if TYPE_CHECKING:
     import pyarrow
@@ -20,23 +22,6 @@ if TYPE_CHECKING:
     from chainrule.engine.question import Progress
     from chainrule.language import LanguageModel
     from chainrule.results import Conditional, Ranked
-
-_RANKED = {
-    "rank": "int64",
-    "index": "int64",
-    "logprob": "double",
-    "within_set": "double",
-    "tokens": "int32",
-    "boundary": "string",
-    "start": "string",
-    "start_id": "int64",
-    "end_id": "int64",
-    "least_context": "int64",
-    "cut": "bool",
-    "special": "string",
-    "context_special": "string",
-    "candidate": "string",
-}
 
 
 def check_per(per: str | None, several: bool) -> None:
@@ -93,13 +78,12 @@ def rank_all(load: Callable[[], LanguageModel], context: str, source: Source, si
             raise bad or source.empty_error("rank", "candidates")
     finally:
         source.report_skipped()
-    rows = [_ranked_row(rank, r, records[r.index]) for rank, r in enumerate(ranked, 1)]
     if sink.json:
-        print_json({"context": context, "model": lm.model.name, "candidates": rows})
+        print_json({"context": context, "model": lm.model.name, "candidates": _ranking(ranked, records).to_pylist()})
     else:
         from chainrule.display.views import rank_table
 
-        sink.write(lambda: table_of(rows, _RANKED), lambda: [rank_table(ranked)])
+        sink.write(lambda: _ranking(ranked, records), lambda: [rank_table(ranked)])
     if any(r.score.boundary == "apart" for r in ranked):
         note(
             "chainrule: note: for some candidates, context and candidate tokenise differently together than separately; "
@@ -107,24 +91,16 @@ def rank_all(load: Callable[[], LanguageModel], context: str, source: Source, si
         )
 
 
-def _ranked_row(rank: int, ranked: Ranked, record: Record) -> dict[str, Any]:
-    score = ranked.score
-    return {
-        "rank": rank,
-        "index": record.index,
-        "logprob": ranked.logprob,
-        "within_set": ranked.within_set,
-        "tokens": len(score),
-        "boundary": score.boundary,
-        "start": score.start.policy,
-        "start_id": score.start.id,
-        "end_id": score.end,
-        "least_context": score.least_context,
-        "cut": score.cut,
-        "special": score.special,
-        "context_special": score.context_special,
-        "candidate": ranked.text,
-    }
+def _ranking(ranked: list[Ranked], records: list[Record]) -> pyarrow.Table:
+    """A row for each candidate, best first. records: the candidates in input order."""
+    return table(
+        Row.CANDIDATE,
+        [r.score for r in ranked],
+        rank=range(1, len(ranked) + 1),
+        index=[records[r.index].index for r in ranked],
+        within_set=[r.within_set for r in ranked],
+        candidate=[r.text for r in ranked],
+    )
 
 
 def show_conditional(conditional: Conditional, top: int, json: bool) -> None:

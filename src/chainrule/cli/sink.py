@@ -82,11 +82,3 @@ class Sink:
                 return "the rows so far could not be kept"
         bad = " (and --skip-bad to skip such rows)" if isinstance(error, BadRow) else ""
         return f"{self.rows} row{'s are' if self.rows != 1 else ' is'} {where}: continue with --from {self.next_row}{bad}"
-
-
-def table_of(rows: list[dict[str, Any]], types: dict[str, str]) -> pyarrow.Table:
-    """Rows as a table with these column types, also where all values are None."""
-    import pyarrow
-
-    schema = pyarrow.schema([(name, pyarrow.type_for_alias(kind)) for name, kind in types.items()])
-    return pyarrow.Table.from_pylist(rows, schema)

@@ -1,26 +1,35 @@
-"""Mixtures to look at: one line an order, and the mean below."""
+"""Views of mixtures: a line per order, with the mean below."""
 
 from __future__ import annotations
 
 import html
 from typing import TYPE_CHECKING
 
-from chainrule.display.views import SHOWN, batch_html, batch_table, label, plain_table, score_html, text_in_colour
+from chainrule.display.views import (
+    LOGPROB,
+    NATS,
+    SHOWN,
+    batch_html,
+    batch_table,
+    label,
+    plain_table,
+    score_html,
+    text_in_colour,
+)
+from chainrule.results.mixture import Mixture, Mixtures
 from chainrule.results.ordering import listed
 
 if TYPE_CHECKING:
     from rich.console import Group
     from rich.table import Table
 
-    from chainrule.results.mixture import Mixture, Mixtures
-
 
 def mixture_panel(mixture: Mixture) -> Group:
-    """One line an order: its log probability, and the text with each token in its colour."""
+    """One line per order: its log probability and the text, coloured by surprisal."""
     from rich.console import Group
     from rich.text import Text
 
-    table = plain_table("order", right=("log Pr (nats)",))
+    table = plain_table("order", right=(LOGPROB,))
     table.add_column("text", no_wrap=True, overflow="ellipsis", ratio=1)
     for score, order in list(zip(mixture, mixture.orders, strict=True))[:SHOWN]:
         table.add_row(listed(order), f"{score.logprob:.6f}", text_in_colour(score))
@@ -29,16 +38,16 @@ def mixture_panel(mixture: Mixture) -> Group:
     return Group(table, Text(_numbers(mixture), style="bold"), Text(_head(mixture), style="dim"))
 
 
-_MIXTURES = ("log Pr (nats)", "spread", "orders", "tokens")
+_MIXTURES = (LOGPROB, "spread", "orders", "tokens")
 
 
 def mixtures_table(mixtures: Mixtures) -> Table:
-    """One line a text."""
+    """One line per text."""
     return batch_table(_MIXTURES, _lines(mixtures), len(mixtures), "texts")
 
 
 def mixture_html(mixture: Mixture) -> str:
-    """Each order with the text coloured by it, and the mean."""
+    """The text in each order, coloured by surprisal, and the mean."""
     parts = [f"<div>{html.escape(listed(order))}</div>{score_html(score)}"
              for score, order in list(zip(mixture, mixture.orders, strict=True))[:SHOWN]]  # fmt: skip
     more = f"<div>{SHOWN} of {len(mixture)} orders</div>" if len(mixture) > SHOWN else ""
@@ -55,7 +64,7 @@ def _lines(mixtures: Mixtures) -> list[tuple[list[str], str]]:
 
 def _numbers(mixture: Mixture) -> str:
     what = "log Pr" if mixture.kind == "joint" else "log Pr given what stands before"
-    return f"{what} = {mixture.logprob:.6f} nats, the mean over {len(mixture)} orders · spread {mixture.spread:.3g} nats"
+    return f"{what} = {mixture.logprob:.6f} {NATS}, the mean over {len(mixture)} orders · spread {mixture.spread:.3g} {NATS}"
 
 
 def _head(mixture: Mixture) -> str:

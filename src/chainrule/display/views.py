@@ -1,4 +1,4 @@
-"""Scores to look at: Rich for terminals, HTML for notebooks. Colour is surprisal: the redder, the less expected."""
+"""Views of scores: Rich for terminals, HTML for notebooks. Tokens are coloured by surprisal; red is high."""
 
 from __future__ import annotations
 
@@ -6,30 +6,36 @@ import html
 import math
 from typing import TYPE_CHECKING
 
+from chainrule.generation.result import Generated
 from chainrule.results import units
+from chainrule.results.batch import Scores
+from chainrule.results.columns import Row
+from chainrule.results.explanation import Explanation
+from chainrule.results.pseudo import PseudoScore
+from chainrule.results.schema import unit
+from chainrule.results.score import Score
 
 if TYPE_CHECKING:
     from rich.console import Group, RenderableType
     from rich.table import Table
     from rich.text import Text
 
-    from chainrule.results.batch import Scores
-    from chainrule.results.explanation import Explanation
-    from chainrule.results.pseudo import PseudoScore
-    from chainrule.results.score import Score
-
-_FULL = 16.0  # bits: from here on a token is as red as it gets
-SHOWN = 20  # sequences shown of a batch
+_FULL = 16.0  # bits at which the red is full
+SHOWN = 20  # sequences of a batch that are shown
+NATS = unit(Row.SEQUENCE, "logprob")
+LOGPROB = f"log Pr ({NATS})"  # a heading
+_BITS_PER_BYTE = unit(Row.SEQUENCE, "bits_per_byte")
+_BITS = unit(Row.TOKEN, "surprisal_bits")
 
 
 def explanation_table(explanation: Explanation) -> Group:
-    """One line a factor: formula, probability with its bar, token, running log probability."""
+    """One line per factor: formula, token, probability with a bar, log probability, running log probability."""
     from rich.bar import Bar
     from rich.console import Group
     from rich.text import Text
 
     table = plain_table("factor", "token", right=("probability", "log Pr", "running"))
-    table.add_column("", ratio=1)  # the bar takes what is left of the line
+    table.add_column("", ratio=1)  # the bar takes the rest of the line
     for f in explanation.factors:
         token, colour = Text(repr(f.token), style=_colour(f.logprob)), _colour(f.logprob)
         numbers = f"{f.probability:.6g}", f"{f.logprob:.6f}", f"{f.running_logprob:.6f}"
@@ -38,20 +44,25 @@ def explanation_table(explanation: Explanation) -> Group:
     return Group(Text(explanation.head(), style="dim"), table, *(Text(line, style="bold") for line in below))
 
 
+def explanation_html(explanation: Explanation) -> str:
+    """The lines of text, preformatted."""
+    return f"<pre>{html.escape(str(explanation))}</pre>"
+
+
 def plain_table(*left: str, right: tuple[str, ...] = ()) -> Table:
-    """A plain table, whose columns never cut a number short."""
+    """A table without borders whose numbers are never truncated."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", expand=True)
     for name in left:
-        table.add_column(name, overflow="fold")  # these give way on a narrow terminal
+        table.add_column(name, overflow="fold")  # wrapped on a narrow terminal
     for name in right:
         table.add_column(name, justify="right", no_wrap=True)
     return table
 
 
 def score_panel(score: Score) -> Group:
-    """The text with each token in its colour, and the numbers below."""
+    """The text coloured by surprisal, with the numbers below."""
     from rich.console import Group
     from rich.text import Text
 
@@ -61,7 +72,7 @@ def score_panel(score: Score) -> Group:
 
 
 def text_in_colour(score: Score) -> Text:
-    """The context, dim, and each token in its colour; dim as well what is given between them."""
+    """The text coloured by surprisal. Context and given tokens are dim."""
     from rich.text import Text
 
     body = Text(score.context or "", style="dim")
@@ -78,16 +89,16 @@ def text_in_colour(score: Score) -> Text:
     return body.append(text[end:], style="dim")
 
 
-def with_note(panel: RenderableType, note: str) -> Group:
-    """A panel with one more line below."""
+def generated_panel(generated: Generated) -> Group:
+    """The score, and a line that says how the text was generated."""
     from rich.console import Group
     from rich.text import Text
 
-    return Group(panel, Text(note, style="dim"))
+    return Group(score_panel(generated), Text(generated.describe(), style="dim"))
 
 
 def pseudo_panel(score: PseudoScore) -> Group:
-    """The text with each token in its colour, and what the sum is, and is not."""
+    """The text coloured by its terms, with the sum below and a note that it is not a probability."""
     from rich.console import Group
     from rich.text import Text
 
@@ -97,16 +108,16 @@ def pseudo_panel(score: PseudoScore) -> Group:
     return Group(body, Text(score.describe(), style="bold"))
 
 
-_SCORES = ("log Pr (nats)", "tokens", "perplexity", "bits/byte")
+_SCORES = (LOGPROB, "tokens", "perplexity", _BITS_PER_BYTE)
 
 
 def scores_table(scores: Scores) -> Table:
-    """One line a sequence."""
+    """One line per sequence."""
     return batch_table(_SCORES, [(_cells(score), label(score)) for score in scores[:SHOWN]], len(scores), "sequences")
 
 
 def batch_table(names: tuple[str, ...], lines: list[tuple[list[str], str]], many: int, what: str) -> Table:
-    """Lines of numbers, each with its text, and how many more there are."""
+    """A table of numbers, each line with its text. The caption says how many of all results are shown."""
     from rich.text import Text
 
     table = plain_table(right=names)
@@ -119,7 +130,7 @@ def batch_table(names: tuple[str, ...], lines: list[tuple[list[str], str]], many
 
 
 def score_html(score: Score) -> str:
-    """The text with each token in its colour; hovering shows its numbers."""
+    """The text coloured by surprisal. Hovering over a token shows its numbers."""
     pieces = [
         f'<span style="background:rgba(214,40,40,{_heat(logprob):.2f})" title="{html.escape(_hover(score, i))}">'
         f"{html.escape(token)}</span>"
@@ -135,17 +146,17 @@ def scores_html(scores: Scores) -> str:
 
 
 def batch_html(names: tuple[str, ...], lines: list[tuple[list[str], str]], below: str) -> str:
-    """The same for notebooks."""
+    """`batch_table` as HTML, with a line below."""
     rows = "".join(f"<tr>{''.join(f'<td>{c}</td>' for c in cells)}<td>{html.escape(text)}</td></tr>" for cells, text in lines)
     head = "".join(f"<th>{name}</th>" for name in (*names, "text"))
     return f"<table><tr>{head}</tr>{rows}</table><small>{html.escape(below)}</small>"
 
 
 def rank_table(ranked: list) -> RenderableType:
-    """Candidates, best first."""
+    """A line per candidate, best first."""
     from rich.text import Text
 
-    table = plain_table(right=("", "log Pr (nats)", "within the set", "tokens"))
+    table = plain_table(right=("", LOGPROB, "within the set", "tokens"))
     table.add_column("candidate", ratio=1)
     for place, r in enumerate(ranked, 1):
         table.add_row(str(place), f"{r.logprob:.6f}", f"{math.exp(r.within_set):.2%}", str(len(r.score)), Text(str(r.text)))
@@ -164,15 +175,15 @@ def _heat(logprob: float) -> float:
 def _hover(score: Score, place: int) -> str:
     logprob = float(score.logprobs[place])
     return (
-        f"Pr = {math.exp(logprob):.4g}, {units.bits(logprob):.2f} bits, rank {score.ranks[place]}, "
+        f"Pr = {math.exp(logprob):.4g}, {units.bits(logprob):.2f} {_BITS}, rank {score.ranks[place]}, "
         f"context {score.contexts[place]}"
     )
 
 
 def _numbers(score: Score) -> str:
-    per_byte = "" if score.bits_per_byte is None else f" · {score.bits_per_byte:.4f} bits per byte"
+    per_byte = "" if score.bits_per_byte is None else f" · {score.bits_per_byte:.4f} {_BITS_PER_BYTE.replace('/', ' per ')}"
     what = "log Pr" if score.kind == "joint" else "log Pr given what stands before"
-    return f"{what} = {score.logprob:.6f} nats · {len(score)} tokens · perplexity {score.perplexity:.4g}{per_byte}"
+    return f"{what} = {score.logprob:.6f} {NATS} · {len(score)} tokens · perplexity {score.perplexity:.4g}{per_byte}"
 
 
 def _cells(score: Score) -> list[str]:
@@ -181,6 +192,6 @@ def _cells(score: Score) -> list[str]:
 
 
 def label(score: Score) -> str:
-    """A line that tells which text it is."""
+    """The text in one line, shortened; token ids if there is no text."""
     text = score.text if score.text is not None else " ".join(map(str, score.ids[:12]))
     return " ".join(text.split())[:120]

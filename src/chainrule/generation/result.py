@@ -8,7 +8,9 @@ from typing import Any
 
 from chainrule._types import Floats
 from chainrule.generation.search import Certificate
+from chainrule.results.columns import Row
 from chainrule.results.conditional import Alternative
+from chainrule.results.rows import record
 from chainrule.results.score import Score
 
 
@@ -86,12 +88,6 @@ class Generated(Score):
             parts.append("the text has other tokens when it is tokenised")
         return "; ".join(parts)
 
-    def __rich__(self) -> Any:
-        from chainrule.display.views import with_note
-
-        return with_note(super().__rich__(), self.describe())
-
     def to_dict(self) -> dict[str, Any]:
-        names = ("method", "finish", "sampling", "sampling_logprob", "seed", "canonical")
-        grown = {name: getattr(self, name) for name in names} | {"running_logprob": math.fsum(self.running_logprobs.tolist())}
-        return super().to_dict() | grown | ({"certificate": vars(self.certificate)} if self.certificate else {})
+        certificate = {} if self.certificate is None else {"certificate": vars(self.certificate)}
+        return super().to_dict() | record(Row.GENERATION, self) | certificate

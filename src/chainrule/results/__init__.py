@@ -1,4 +1,4 @@
-"""What comes back: sums along paths in float64, units, tables and views."""
+"""Results: sums of log probabilities in float64, units, tables, and the hook to their views."""
 
 from chainrule.results.batch import Ranked, Scores
 from chainrule.results.conditional import Conditional

@@ -1,4 +1,4 @@
-"""Many scored sequences, column by column, in the order in which they were given."""
+"""Scores of many sequences as arrays, in input order."""
 
 from __future__ import annotations
 
@@ -13,25 +13,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule._types import Bools, Floats, Ints
-from chainrule.forest.forest import ranges
+from chainrule.forest.forest import offsets, ranges
+from chainrule.results.columns import Row
 from chainrule.results.ordering import Ordering
-from chainrule.results.schema import per_sequence, per_token
+from chainrule.results.rows import Source, arrays
 from chainrule.results.score import Score, kind
+from chainrule.results.shown import Shown
 from chainrule.results.tabular import Tabular
 from chainrule.text.base import Tokenizes
 from chainrule.text.requests import Request
+from chainrule.text.spans import char_spans
 from chainrule.text.start_end import Start
 from chainrule.verdict import Verdict
 
 
 @dataclass(frozen=True, eq=False)
-class Scores(Tabular):
-    """Columnar scores of S sequences with T tokens in all; S[i] is a Score. Logs are natural, float64."""
+class Scores(Shown, Tabular):
+    """Scores of S sequences with T tokens in all, as arrays. Item i is the `Score` of sequence i. Logs are natural, float64."""
 
     requests: list[Request]
     starts: list[Start]
     end: int | None
-    offsets: Ints  # sequence s has the tokens offsets[s] … offsets[s + 1] − 1 of the columns below
+    offsets: Ints  # sequence s has the entries offsets[s] … offsets[s + 1] − 1 of the arrays below
     ids: Ints
     logprobs: Floats
     contexts: Ints
@@ -42,12 +45,15 @@ class Scores(Tabular):
     windows: Ints
     tokenizer: Tokenizes | None
     model: str
-    invariant: Verdict  # whether these numbers have the same bits in any other company
-    rows: int  # contexts the network computed for these scores …
-    distinct_contexts: int  # … and how many different ones there are
-    orderings: list[Ordering | None]  # in which order each was scored; None: left to right, as causal models do
+    invariant: Verdict  # whether the numbers have the same bits with any other sequences in the batch
+    rows: int  # contexts that the network computed for these scores
+    distinct_contexts: int  # number of distinct contexts
+    orderings: list[Ordering | None]  # the order of prediction of each; None: left to right, as in causal models
 
-    rows_per = {"sequence": per_sequence, "token": per_token}  # noqa: RUF012 (never written to)
+    rows_per = {  # noqa: RUF012 (never written to)
+        "sequence": lambda scores: arrays(sequence_rows(scores), index=np.arange(len(scores))),
+        "token": lambda scores: arrays(token_rows(scores), index=np.repeat(np.arange(len(scores)), scores.tokens)),
+    }
 
     def __len__(self) -> int:
         return len(self.requests)
@@ -84,23 +90,23 @@ class Scores(Tabular):
 
     @cached_property
     def logprob(self) -> Floats:
-        """log Pr of every sequence, in nats: the float64 sum of its factors."""
+        """log Pr of every sequence, in nats: the sum of its factors in float64."""
         bounds = pairwise(self.offsets.tolist())
         return np.array([math.fsum(self.logprobs[first:stop].tolist()) for first, stop in bounds], np.float64)
 
     @property
     def kinds(self) -> list[str]:
-        """The `kind` of every score: "joint" or "conditional"."""
+        """`Score.kind` of every sequence."""
         return [kind(*each) for each in zip(self.requests, self.starts, self.orderings, strict=True)]
 
     @property
     def tokens(self) -> Ints:
-        """How many factors every sequence has."""
+        """Number of factors of every sequence."""
         return np.diff(self.offsets)
 
     @cached_property
     def places(self) -> Ints:
-        """`Score.places` of every sequence, one after another."""
+        """`Score.places` of every sequence, concatenated."""
         place_T = ranges(np.array([len(r.ids) for r in self.requests], np.int64) - self.tokens, self.tokens)
         for s, (ordering, request) in enumerate(zip(self.orderings, self.requests, strict=True)):
             if ordering is not None:
@@ -123,30 +129,73 @@ class Scores(Tabular):
         known_T += np.repeat(np.array([start.id is not None for start in self.starts], bool), self.tokens)
         return np.logical_or.reduceat(self.contexts < known_T, self.offsets[:-1]) if len(self) else np.zeros(0, bool)
 
+    @cached_property
+    def bytes(self) -> Ints:
+        """`Score.bytes` of every sequence."""
+        pairs = enumerate(zip(self.requests, self.tokens.tolist(), strict=True))
+        size_S = [
+            len(request.text.encode())
+            if request.text is not None and not request.segments and len(request.ids) == count
+            else self[s].bytes
+            for s, (request, count) in pairs
+        ]
+        return np.array(size_S, np.int64)
+
+    @cached_property
+    def char_spans(self) -> tuple[Ints, Ints]:
+        """First character of every token, and one past the last, as in `Score.spans`; −1 for tokens without a span."""
+        begin_T, stop_T = np.full(len(self.ids), -1), np.full(len(self.ids), -1)
+        texts, bodies, numbers = [], [], []
+        has_end = self.end is not None
+        for s, (request, stop) in enumerate(zip(self.requests, self.offsets[1:].tolist(), strict=True)):
+            if request.text is None or request.segments or self.tokenizer is None:
+                continue
+            texts.append(request.text)
+            bodies.append(request.ids[: len(request.ids) - has_end])
+            numbers.append(s)
+            if has_end:
+                begin_T[stop - 1] = stop_T[stop - 1] = len(request.text)
+        if self.tokenizer is None or not texts:
+            return begin_T, stop_T
+        begin_B, stop_B = char_spans(self.tokenizer, texts, bodies)
+        count_S = self.tokens[numbers] - has_end
+        target = ranges(self.offsets[numbers], count_S)
+        source = np.repeat(offsets([len(body) for body in bodies])[:-1], count_S) + self.places[target]
+        begin_T[target], stop_T[target] = begin_B[source], stop_B[source]
+        return begin_T, stop_T
+
     @property
     def perplexity(self) -> float:
-        """Of all the tokens together: exp of the mean negative log factor of the corpus."""
+        """exp of the mean negative log factor over all tokens of the batch."""
         with np.errstate(over="ignore"):
             return float(np.exp(-self.logprob.sum() / max(1, self.tokens.sum())))
 
     def __repr__(self) -> str:
         return f"Scores({len(self)} sequences, {int(self.tokens.sum())} tokens, perplexity {self.perplexity:.4g})"
 
-    def __rich__(self) -> Any:
-        from chainrule.display.views import scores_table
 
-        return scores_table(self)
+def sequence_rows(scores: Scores) -> list[Source]:
+    """The sources of a table of sequences; of their orders only if every sequence has one."""
+    orders = [Source(Row.ORDERED, scores.orderings, batch=False)] if _ordered(scores) else []
+    return [Source(Row.SEQUENCE, scores), *orders]
 
-    def _repr_html_(self) -> str:
-        from chainrule.display.views import scores_html
 
-        return scores_html(self)
+def token_rows(scores: Scores) -> list[Source]:
+    """The sources of a table of tokens."""
+    steps = [Source(Row.ORDERED_TOKEN, scores)] if _ordered(scores) else []
+    alternatives = [Source(Row.TOP, scores)] if scores.top_ids.shape[1] else []
+    sequence_T = np.repeat(np.arange(len(scores)), scores.tokens)
+    return [Source(Row.TOKEN, scores), Source(Row.SEQUENCE_OF_TOKEN, scores, take=sequence_T), *steps, *alternatives]
+
+
+def _ordered(scores: Scores) -> bool:
+    return len(scores) > 0 and all(ordering is not None for ordering in scores.orderings)
 
 
 def within_set(scores: Scores) -> Floats:
-    """log Pr of each sequence, given that it is one of these: normalised within the set, nats.
+    """log Pr of each sequence normalised within the set of these sequences, in nats.
 
-    Sequences with the same tokens, context included, are one member of the set. −inf for all where all are impossible.
+    Sequences with the same tokens and context are one member of the set. All values are −inf if every sequence is impossible.
     """
     members = {request.key: i for i, request in enumerate(scores.requests)}
     total = np.logaddexp.reduce(scores.logprob[list(members.values())])
@@ -154,10 +203,10 @@ def within_set(scores: Scores) -> Floats:
 
 
 class Ranked(NamedTuple):
-    """A candidate behind a context."""
+    """A candidate after a context."""
 
-    index: int  # its place among the candidates given
+    index: int  # its number in the list of candidates
     text: Any
     logprob: float  # log Pr(candidate | context), nats
     score: Score
-    within_set: float  # the same, given besides that it is one of these candidates: exp of them sums to 1 over the set
+    within_set: float  # log probability normalised within the candidates, nats: its exp sums to 1 over the set

@@ -16,7 +16,7 @@ from chainrule.text.start_end import Start
 
 
 class Alternative(NamedTuple):
-    """One token that could come next."""
+    """A possible next token."""
 
     token: str
     id: int
@@ -25,32 +25,32 @@ class Alternative(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Conditional:
-    """log Pr(v | context) for every v of the vocabulary (V), in nats; they sum to 1 as probabilities."""
+    """log Pr(v | context) for each of the V tokens v of the vocabulary, in nats. The probabilities sum to 1."""
 
     logprobs: Floats
-    context: int  # how many embeddings it is conditioned on, start symbol included
+    context: int  # number of embeddings that it is conditioned on, start symbol included
     start: Start
     tokenizer: Tokenizes | None
     model: str
 
     @property
     def entropy(self) -> float:
-        """In nats."""
+        """Entropy of the distribution, in nats."""
         p = np.exp(self.logprobs)
         return max(0.0, float(-np.dot(p[p > 0], self.logprobs[p > 0])))
 
     def top(self, count: int = 5) -> list[Alternative]:
-        """The `count` most probable tokens, most probable first; ties by id."""
+        """The `count` most probable tokens, most probable first; ties are ordered by id. Raises InputError."""
         if not is_whole(count, 1):
             raise InputError(f"top needs a whole number, 1 or more, not {short(count)}")
         return [self._alternative(int(i)) for i in np.argsort(-self.logprobs, kind="stable")[:count]]
 
     def logprob(self, token: str | int) -> float:
-        """log Pr(token | context): an id, or a text that is a single token."""
+        """log Pr(token | context), in nats. token: an id, or a text that is a single token. Raises InputError."""
         return float(self.logprobs[self._id(token)])
 
     def rank(self, token: str | int) -> int:
-        """1 for the most probable token: one more than the number of more probable ones."""
+        """One more than the number of more probable tokens: 1 for the most probable. Raises InputError."""
         return int((self.logprobs > self.logprobs[self._id(token)]).sum()) + 1
 
     def to_dict(self, top: int = 10) -> dict[str, Any]:
@@ -75,7 +75,7 @@ class Conditional:
         if isinstance(token, str):
             if self.tokenizer is None:
                 raise InputError("this model came without a tokenizer; give a token id")
-            ids = self.tokenizer.encode_behind([token], "parse")[0]  # a symbol by its name as well
+            ids = self.tokenizer.encode_behind([token], "parse")[0]  # names of control symbols are accepted
             if len(ids) != 1:
                 raise InputError(f"{token!r} is {len(ids)} tokens, not one; score it with rank(context, [{token!r}])")
             return int(ids[0])

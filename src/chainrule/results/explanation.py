@@ -1,8 +1,7 @@
-"""The chain rule of one text, written out: Pr(x_2 | e_0, e_1) = 0.083 …"""
+"""The factors of one text in full: Pr(x_2 | e_0, e_1) = 0.083 …"""
 
 from __future__ import annotations
 
-import html
 import math
 from dataclasses import dataclass
 from itertools import accumulate
@@ -11,15 +10,16 @@ from typing import Any
 import numpy as np
 
 from chainrule.results.score import Score
+from chainrule.results.shown import Shown
 
-_MOST_NAMED = 3  # embeddings written out before the formula says … left to right
-_MOST_IN_ORDER = 8  # in any other order, which cannot be guessed from the first and the last
-_MOST_FACTORS = 8  # in the line of the whole formula
+_MOST_NAMED = 3  # embeddings named in a formula, left to right; others become …
+_MOST_IN_ORDER = 8  # embeddings named in any other order, which the first and the last do not determine
+_MOST_FACTORS = 8  # factors in the line of the whole formula
 
 
 @dataclass(frozen=True)
 class Factor:
-    """One line: Pr(x_i | e_…) of a token, and the product so far."""
+    """One factor, Pr(x_i | e_…), and the running product. Logs are in nats."""
 
     formula: str
     token: str
@@ -32,8 +32,8 @@ class Factor:
         return math.exp(self.logprob)
 
 
-class Explanation:
-    """Each factor of a score written out, with the running product. `str()` gives the lines, `rich` draws bars."""
+class Explanation(Shown):
+    """Every factor of a score with the running product. `str()` gives lines of text; Rich draws bars."""
 
     def __init__(self, score: Score) -> None:
         self.score = score
@@ -55,7 +55,7 @@ class Explanation:
         return "\n".join([self.head(), *lines, *self.product(), self.total()])
 
     def head(self) -> str:
-        """What the first factor is conditioned on, the order, where one was asked for, and what else should be known."""
+        """The condition of the first factor, the order if one was requested, and the remarks of the score."""
         return "\n".join([self._begins(), *self.score.remarks])
 
     def _begins(self) -> str:
@@ -69,7 +69,7 @@ class Explanation:
         return f"{start.describe().replace('the first token', 'the first one in the order')}\n{ordering.describe()}"
 
     def product(self) -> list[str]:
-        """The whole formula in one line, Pr(x) = Pr(x_0 | s) · … = 0.2 · …, of a short text in an order; else no line."""
+        """The whole formula, Pr(x) = Pr(x_0 | s) · … = 0.2 · …, as one line; no line for a long text or left to right."""
         ordering = self.score.ordering
         if ordering is None or ordering.left_to_right or len(self.factors) > _MOST_FACTORS:
             return []
@@ -77,7 +77,7 @@ class Explanation:
         return [f"{self._whole()} = {names} = {' · '.join(f'{f.probability:.6g}' for f in self.factors)}"]
 
     def total(self) -> str:
-        """The sum, and the product where a float can hold it."""
+        """The sum of the log factors, and their product; its power of ten if it is too small for a float."""
         logprob = self.score.logprob
         product = (
             f" = {math.exp(logprob):.6g}" if logprob > -700 or logprob == -math.inf else f" = 10^{logprob / math.log(10):.2f}"
@@ -86,7 +86,7 @@ class Explanation:
 
     @property
     def _filled(self) -> bool:
-        """Whether places of the text itself are given, more than the first one in the order where no start symbol is."""
+        """Whether tokens of the text are given, apart from the first in the order if there is no start symbol."""
         ordering, request = self.score.ordering, self.score.request
         return ordering is not None and len(ordering.given) > len(request.context_ids) + (self.score.start.id is None)
 
@@ -107,17 +107,9 @@ class Explanation:
         whole = {name: getattr(self.score, name) for name in names}
         return {"start": start, "end_id": self.score.end, **ordering, "factors": factors, **whole}
 
-    def __rich__(self) -> Any:
-        from chainrule.display.views import explanation_table
-
-        return explanation_table(self)
-
-    def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(str(self))}</pre>"
-
 
 def formula(score: Score, column: int) -> str:
-    """Pr(x_4 | s, e_0, …), in the order of becoming known: s is the start symbol; tokens, a context's first, count from 0."""
+    """Pr(x_4 | s, e_0, …) in the order of prediction. s is the start symbol; tokens, a context's first, count from 0."""
     seen = score.context_positions(column).tolist()
     token = len(score.request.context_ids) + int(score.places[column])
     ascending = seen == list(range(token - len(seen), token))

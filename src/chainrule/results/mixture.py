@@ -1,7 +1,7 @@
-"""One text in several orders: log Pr in each, how far they differ, and their mean, which is a probability too.
+"""One text in several orders: log Pr in each, their spread, and the mean of the probabilities.
 
-If the factors of each order multiply to a distribution over all texts of a length, so does the mean of their products. Orders
-of one coherent joint all give the same; the spread tells how far a model is from that.
+The mean is a probability too: if the products of factors in each order form a distribution over all texts of a length, so does
+their mean. All orders of one coherent joint give the same probability; the spread measures how far a model is from that.
 
 Shapes: S texts, K orders of each.
 """
@@ -18,20 +18,19 @@ import numpy as np
 
 from chainrule._types import Floats, Ints
 from chainrule.results import units
-from chainrule.results.batch import Scores
-from chainrule.results.schema import per_sequence, per_token, typed
+from chainrule.results.batch import Scores, sequence_rows, token_rows
+from chainrule.results.columns import Row
+from chainrule.results.rows import Source, arrays, record
 from chainrule.results.score import Score
+from chainrule.results.shown import Shown
 from chainrule.results.tabular import Tabular
-
-_ALIKE = ("text", "context_text", "tokens", "bytes", "kind", "start", "start_id", "end_id", "boundary", "special")
-_ALIKE += ("context_special", "model", "invariant")
 
 
 @dataclass(frozen=True, eq=False)
-class Mixture:
-    """One text in K orders. Logs are natural, in float64."""
+class Mixture(Shown):
+    """A text in K orders. Logs are natural, in float64."""
 
-    scores: list[Score]  # one for each order
+    scores: list[Score]  # one per order
 
     @cached_property
     def logprobs(self) -> Floats:
@@ -45,12 +44,12 @@ class Mixture:
 
     @cached_property
     def spread(self) -> float:
-        """The largest of `logprobs` less the smallest, in nats; infinite where the text is impossible in some orders alone."""
+        """The largest of `logprobs` minus the smallest, in nats; infinite if the text is impossible in some orders only."""
         return spread(self.logprobs)
 
     @property
     def orders(self) -> list[Ints]:
-        """The order of each score: places, first predicted first."""
+        """The order of prediction of each score: positions, first predicted first."""
         return [score.ordering.order for score in self.scores if score.ordering is not None]
 
     @property
@@ -59,27 +58,20 @@ class Mixture:
 
     @property
     def kind(self) -> str:
-        """ "joint" or "conditional", as of each score."""
+        """`Score.kind`, which is the same in each order."""
         return self.scores[0].kind
 
     @property
     def bits(self) -> float:
-        """−log2 of the mean."""
+        """−log2 of the mean probability."""
         return units.bits(self.logprob)
 
     def summary(self) -> dict[str, Any]:
-        """Without its tokens, in plain Python."""
-        alike = self.scores[0].summary()
-        return {name: alike[name] for name in _ALIKE} | {
-            "logprob": self.logprob,
-            "bits": self.bits,
-            "spread": self.spread,
-            "logprobs": self.logprobs.tolist(),
-            "orders": [order.tolist() for order in self.orders],
-        }
+        """The columns of a text in several orders, in plain Python."""
+        return record(Row.ANY_ORDER, self.scores[0]) | record(Row.TEXT, self)
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything, as JSON takes it (infinities stay floats)."""
+        """The summary and the dictionary of every score, for JSON. Infinities are floats."""
         return self.summary() | {"scores": [score.to_dict() for score in self.scores]}
 
     def __len__(self) -> int:
@@ -95,67 +87,43 @@ class Mixture:
         what = "Pr" if self.kind == "joint" else "Pr given its context"
         return f"Mixture(log {what} = {self.logprob:.6f} nats over {len(self)} orders, spread {self.spread:.3g} nats)"
 
-    def __rich__(self) -> Any:
-        from chainrule.display.mixtures import mixture_panel
-
-        return mixture_panel(self)
-
-    def _repr_html_(self) -> str:
-        from chainrule.display.mixtures import mixture_html
-
-        return mixture_html(self)
-
 
 def _per_text(mixtures: Mixtures) -> dict[str, Any]:
-    """One row a text: the mean over its orders, and each of them in lists."""
-    import pyarrow
-
-    first = per_sequence(mixtures.scores)
-    alike = {name: first[name].take(pyarrow.array(np.arange(len(mixtures)) * mixtures.count)) for name in _ALIKE}
-    orders = [mixture.orders for mixture in mixtures]
-    columns = {
-        "logprob": mixtures.logprob,
-        "bits": [units.bits(logprob) for logprob in mixtures.logprob.tolist()],
-        "spread": mixtures.spread,
-        "logprobs": pyarrow.array(mixtures.logprobs.tolist(), pyarrow.list_(pyarrow.float64())),
-        "orders": pyarrow.array([[o.tolist() for o in each] for each in orders], pyarrow.list_(pyarrow.list_(pyarrow.int32()))),
-    }
-    return {"index": pyarrow.array(np.arange(len(mixtures)))} | alike | typed(columns)
+    """One row per text: the mean over its orders, and each of them in lists."""
+    first_S = np.arange(len(mixtures)) * mixtures.count
+    sources = [Source(Row.ANY_ORDER, mixtures.scores, take=first_S), Source(Row.TEXT, mixtures)]
+    return arrays(sources, index=np.arange(len(mixtures)))
 
 
 def _per_order(mixtures: Mixtures) -> dict[str, Any]:
-    """One row an order of a text."""
-    return _numbered(mixtures, per_sequence(mixtures.scores), np.arange(len(mixtures.scores)))
+    """One row per order of a text."""
+    return _numbered(mixtures, sequence_rows(mixtures.scores), np.arange(len(mixtures.scores)))
 
 
 def _per_token(mixtures: Mixtures) -> dict[str, Any]:
-    """One row a token in an order of a text."""
+    """One row per token in an order of a text."""
     scores = mixtures.scores
-    return _numbered(mixtures, per_token(scores), np.repeat(np.arange(len(scores)), scores.tokens))
+    return _numbered(mixtures, token_rows(scores), np.repeat(np.arange(len(scores)), scores.tokens))
 
 
-def _numbered(mixtures: Mixtures, columns: dict[str, Any], sequence: Ints) -> dict[str, Any]:
-    """With the number of the text, and which of its orders it is."""
-    import pyarrow
-
+def _numbered(mixtures: Mixtures, sources: list[Source], sequence: Ints) -> dict[str, Any]:
+    """The columns of these sources, with the number of the text and of its order. sequence: the score that a row is from."""
     number, which = sequence // max(1, mixtures.count), sequence % max(1, mixtures.count)
-    return {"index": pyarrow.array(number), "nth_order": pyarrow.array(which)} | {
-        k: v for k, v in columns.items() if k != "index"
-    }
+    return arrays([*sources, Source(Row.ONE_ORDER, mixtures.scores)], index=number, nth_order=which)
 
 
 @dataclass(frozen=True, eq=False)
-class Mixtures(Tabular):
-    """S texts, each in K orders; M[i] is the `Mixture` of one text."""
+class Mixtures(Shown, Tabular):
+    """S texts, each in K orders. Item i is the `Mixture` of text i."""
 
-    scores: Scores  # S × K, the orders of a text next to each other
+    scores: Scores  # S × K; the orders of a text are adjacent
     count: int  # K
 
     rows_per = {"text": _per_text, "order": _per_order, "token": _per_token}  # noqa: RUF012 (never written to)
 
     @classmethod
     def of(cls, scores: Scores, texts: int) -> Mixtures:
-        """The scores of this many texts, each in as many orders."""
+        """The mixtures of scores of this many texts, all in the same number of orders."""
         return cls(scores, len(scores) // max(1, texts))
 
     @cached_property
@@ -193,19 +161,9 @@ class Mixtures(Tabular):
         largest = float(self.spread.max(initial=0.0))
         return f"Mixtures({len(self)} texts in {self.count} orders each, spread up to {largest:.3g} nats)"
 
-    def __rich__(self) -> Any:
-        from chainrule.display.mixtures import mixtures_table
-
-        return mixtures_table(self)
-
-    def _repr_html_(self) -> str:
-        from chainrule.display.mixtures import mixtures_html
-
-        return mixtures_html(self)
-
 
 def log_mean(logprobs: Sequence[float] | Floats) -> float:
-    """log of the mean of exp, in float64; −inf where all are."""
+    """The log of the mean of the probabilities, in float64; −inf if all are impossible."""
     top = float(max(logprobs))
     if top == -math.inf:
         return top
@@ -213,6 +171,6 @@ def log_mean(logprobs: Sequence[float] | Floats) -> float:
 
 
 def spread(logprobs: Sequence[float] | Floats) -> float:
-    """The largest less the smallest; 0 where all are −inf, which agree."""
+    """The largest minus the smallest; 0 if all are −inf."""
     top, low = float(max(logprobs)), float(min(logprobs))
     return 0.0 if top == low else top - low

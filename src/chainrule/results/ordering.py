@@ -1,8 +1,8 @@
-"""In which order a score's factors were taken, and what that makes of them.
+"""The order of prediction of a score, and the tokens that are given.
 
-Places count the whole sequence: those of a context come first, then those of the text.
+Positions count the whole sequence: first those of the context, then those of the text.
 
-Shapes: T columns of the score, G places that are given.
+Shapes: T factors of the score, G positions that are given.
 """
 
 from __future__ import annotations
@@ -14,43 +14,45 @@ from typing import Any
 import numpy as np
 
 from chainrule._types import Ints
+from chainrule.results.columns import Row
+from chainrule.results.rows import record
 
-_MOST = 16  # places written out before a line says …
+_MOST = 16  # positions that are listed in a line; others become …
 
 
 @dataclass(frozen=True, eq=False)
 class Ordering:
-    """The order of prediction of one score. Its columns stay in the order of the text: column i is place `places[i]`."""
+    """The order of prediction of one score. Its factors are kept in text order: factor i is that of position `places[i]`."""
 
-    order: Ints  # T places, in the order of prediction
-    given: Ints  # G places, in the order in which they are known: of the context, and of a first token that is given
+    order: Ints  # T positions, in the order of prediction
+    given: Ints  # G positions, in the order in which they are known: the context, and a given first token
     length: int  # T + G
-    length_given: bool  # whether a factor may depend on how long the text is: not so left to right in a causal model
-    how: str  # one line: what keeps the places not yet predicted from view
-    support: str = ""  # one line where not every token of the vocabulary can occur
+    length_given: bool  # whether factors may depend on the length of the text; false left to right in a causal model
+    how: str  # one line: how positions that are not predicted yet are hidden
+    support: str = ""  # one line if some tokens of the vocabulary cannot occur
 
     @cached_property
     def places(self) -> Ints:
-        """The place of each column: T, ascending."""
+        """The position of each factor: T, ascending."""
         return np.sort(self.order)
 
     @cached_property
     def steps(self) -> Ints:
-        """At which step each column was predicted: T numbers from 0."""
+        """The step at which each factor was predicted: T numbers from 0."""
         return np.argsort(self.order, kind="stable")
 
     @property
     def known(self) -> Ints:
-        """How many places are known when each column is predicted: T."""
+        """The number of positions known when each factor is predicted: T."""
         return len(self.given) + self.steps
 
     @property
     def left_to_right(self) -> bool:
-        """Whether places are known in the order of the text."""
+        """Whether positions become known in text order."""
         return bool((np.diff(np.concatenate([self.given, self.order])) > 0).all())
 
     def contexts_of(self, column: int) -> Ints:
-        """The places that the factor of a column was conditioned on, in the order in which they became known."""
+        """The positions that a factor was conditioned on, in the order in which they became known."""
         return np.concatenate([self.given, self.order[: self.steps[column]]])
 
     def describe(self) -> str:
@@ -63,18 +65,11 @@ class Ordering:
         return "; ".join([*parts, self.how, *([self.support] if self.support else [])])
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {
-            "order": self.order.tolist(),
-            "given": self.given.tolist(),
-            "length": self.length,
-            "length_given": self.length_given,
-            "how": self.how,
-            "support": self.support,
-        }
+        """The columns of an order, in plain Python."""
+        return record(Row.ORDERED, self)
 
 
 def listed(places: Ints) -> str:
-    """Places with commas; the last ones of many as their number."""
+    """Positions separated by commas; those after the first 16 are only counted."""
     shown = ", ".join(map(str, places[:_MOST].tolist()))
     return shown if len(places) <= _MOST else f"{shown}, … ({len(places) - _MOST} more)"

@@ -1,195 +1,340 @@
-"""The columns of a table of scores: one row a sequence, or one row a token, made for all of them at once.
+"""The table of all columns. Arrow tables, files, JSON objects, the command line's rows and the reference are made from it.
 
-Shapes: S sequences, T tokens scored in all, k alternatives in each place.
+To add a column, add one `Column` to `COLUMNS`. The columns of a row come in the order of that table. A name appears more than
+once where its meaning or its position differs between kinds of row. Results are known here by their attributes only: they
+import this module, not the reverse.
+
+Shapes: S sequences, T tokens scored in all, k alternatives at each position.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chainrule._types import Ints
-from chainrule.forest.forest import offsets, ranges
+from chainrule.forest.forest import ranges
 from chainrule.results import units
-from chainrule.text.base import naming
-from chainrule.text.spans import char_spans, distinct
+from chainrule.results.columns import Batch, Column, Row
+from chainrule.text.base import Tokenizes, naming
+from chainrule.text.spans import distinct
 
 if TYPE_CHECKING:
     import pyarrow
 
-    from chainrule.results.batch import Scores
-
-_SEQUENCE_TYPES = {
-    "text": "string",
-    "context_text": "string",
-    "logprob": "double",
-    "tokens": "int32",
-    "bits": "double",
-    "perplexity": "double",
-    "bytes": "int64",
-    "bits_per_byte": "double",
-    "kind": "string",
-    "start": "string",
-    "start_id": "int64",
-    "end_id": "int64",
-    "boundary": "string",
-    "windows": "int32",
-    "least_context": "int64",
-    "cut": "bool",
-    "special": "string",
-    "context_special": "string",
-    "model": "string",
-    "invariant": "bool",
+_SECTIONS = {  # of the reference
+    "Sequences": (Row.SEQUENCE,),
+    "Sequences in an order: additional columns": (Row.ORDERED,),
+    "Tokens": (Row.TOKEN, Row.SEQUENCE_OF_TOKEN),
+    "Tokens in an order: additional columns": (Row.ORDERED_TOKEN,),
+    "Tokens with alternatives (top): additional columns": (Row.TOP,),
+    "Several orders, by text": (Row.TEXT, Row.ANY_ORDER),
+    "Several orders, by order or by token: additional columns": (Row.ONE_ORDER,),
+    "Candidates (rank)": (Row.CANDIDATE,),
+    "Generated texts (generate, infill)": (Row.GENERATED,),
+    "Pseudo-log-likelihoods (pseudo)": (Row.PSEUDO,),
+    "JSON only: the factors of a score": (Row.FACTOR, Row.SPAN, Row.ORDERED_FACTOR, Row.TOP_FACTOR),
+    "JSON only: generated texts, in addition to those of a sequence": (Row.GENERATION,),
+    "JSON only: the terms of a pseudo-log-likelihood": (Row.TERM,),
 }
 
 
-def per_sequence(scores: Scores) -> dict[str, Any]:
-    """One row a sequence: what `Score` says of each, without making one."""
+def columns(*rows: Row) -> list[Column]:
+    """The columns of rows that describe all of this, in their order."""
+    return [column for column in COLUMNS if any(row in column.rows for row in rows)]
+
+
+def unit(row: Row, name: str) -> str:
+    """The unit of a column. Raises KeyError for a column that such rows do not have."""
+    return {column.name: column.unit for column in columns(row)}[name]
+
+
+def reference() -> str:
+    """Every column of every kind of row, as tables in Markdown."""
+    parts = []
+    for title, rows in _SECTIONS.items():
+        lines = [f"| `{c.name}` | {_in_words(c.type)} | {c.unit} | {c.help} |" for c in columns(*rows)]
+        parts.append("\n".join([f"## {title}", "", "| column | type | unit | meaning |", "|---|---|---|---|", *lines]))
+    return "\n\n".join(parts)
+
+
+def _in_words(kind: str) -> str:
+    return kind.replace("<", " of ").replace(">", "")
+
+
+# Values that are computed for all rows of a batch at once
+
+
+def _bits(scores: Batch) -> list[float]:
+    return [units.bits(logprob) for logprob in scores.logprob.tolist()]
+
+
+def _perplexities(scores: Batch) -> list[float]:
+    pairs = zip(scores.logprob.tolist(), scores.tokens.tolist(), strict=True)
+    return [units.perplexity(logprob, count) for logprob, count in pairs]
+
+
+def _bits_per_byte(scores: Batch) -> list[float | None]:
+    pairs = zip(scores.logprob.tolist(), scores.bytes.tolist(), strict=True)
+    return [units.bits_per_byte(logprob, size) for logprob, size in pairs]
+
+
+def _named(tokenizer: Tokenizes | None, ids_T: NDArray[np.integer]) -> pyarrow.Array:
+    """The tokens, readable. Each distinct one is looked up once."""
     import pyarrow
 
-    logprob_S, count_S, size_S = scores.logprob.tolist(), scores.tokens.tolist(), sizes(scores)
-    many = len(scores)
-    columns = {
-        "text": [request.text for request in scores.requests],
-        "context_text": [request.context for request in scores.requests],
-        "logprob": logprob_S,
-        "tokens": count_S,
-        "bits": [units.bits(logprob) for logprob in logprob_S],
-        "perplexity": [units.perplexity(logprob, count) for logprob, count in zip(logprob_S, count_S, strict=True)],
-        "bytes": size_S,
-        "bits_per_byte": [units.bits_per_byte(logprob, size) for logprob, size in zip(logprob_S, size_S, strict=True)],
-        "kind": scores.kinds,
-        "start": [start.policy for start in scores.starts],
-        "start_id": [start.id for start in scores.starts],
-        "end_id": [scores.end] * many,
-        "boundary": [request.boundary for request in scores.requests],
-        "windows": scores.windows,
-        "least_context": scores.least_context,
-        "cut": scores.cut,
-        "special": [request.special for request in scores.requests],
-        "context_special": [request.context_special for request in scores.requests],
-        "model": [scores.model] * many,
-        "invariant": [bool(scores.invariant)] * many,
-    }
-    return {"index": pyarrow.array(np.arange(many))} | typed(columns) | _orders(scores)
-
-
-def typed(columns: dict[str, Any]) -> dict[str, pyarrow.Array]:
-    """Columns as Arrow arrays, of the type that goes with their name."""
-    import pyarrow
-
-    kind = {name: pyarrow.type_for_alias(_SEQUENCE_TYPES[name]) for name in columns if name in _SEQUENCE_TYPES}
-    return {name: pyarrow.array(values, kind.get(name)) for name, values in columns.items()}
-
-
-def _orders(scores: Scores) -> dict[str, Any]:
-    """In which order each sequence was scored, and what of it was given; no such columns where none has an order."""
-    import pyarrow
-
-    found = [ordering for ordering in scores.orderings if ordering is not None]
-    if len(found) < len(scores) or not found:
-        return {}
-    places = pyarrow.list_(pyarrow.int32())
-    return {
-        "order": pyarrow.array([ordering.order.tolist() for ordering in found], places),
-        "given": pyarrow.array([ordering.given.tolist() for ordering in found], places),
-        "length": pyarrow.array([ordering.length for ordering in found], pyarrow.int32()),
-        "length_given": pyarrow.array([ordering.length_given for ordering in found], pyarrow.bool_()),
-        "how": pyarrow.array([ordering.how for ordering in found], pyarrow.string()),
-        "support": pyarrow.array([ordering.support for ordering in found], pyarrow.string()),
-    }
-
-
-def _places(scores: Scores) -> dict[str, Any]:
-    """Of each token its place in the whole sequence, its step, and the places that its factor saw, in their order."""
-    import pyarrow
-
-    if any(ordering is None for ordering in scores.orderings) or not len(scores):
-        return {}
-    each = [(score, score.ordering) for score in scores if score.ordering is not None]
-    seen = [score.context_positions(i).tolist() for score, _ in each for i in range(len(score))]
-    given = np.repeat([ordering.length_given for _, ordering in each], scores.tokens)
-    return {
-        "position": pyarrow.array(np.concatenate([ordering.places for _, ordering in each])),
-        "step": pyarrow.array(np.concatenate([ordering.steps for _, ordering in each])),
-        "context_positions": pyarrow.array(seen, pyarrow.list_(pyarrow.int32())),
-        "length_given": pyarrow.array(given),
-    }
-
-
-def per_token(scores: Scores) -> dict[str, Any]:
-    """One row a token. `begin` and `stop` are the characters of `text` that it spells; null where there is no text."""
-    import pyarrow
-
-    count_S = scores.tokens
-    sequence_T = np.repeat(np.arange(len(scores)), count_S)
-    spread = lambda values, kind: pyarrow.array(values, kind).take(pyarrow.array(sequence_T))  # noqa: E731
-    begin_T, stop_T = _spans(scores)
-    columns = {
-        "index": sequence_T,
-        "place": ranges(np.zeros_like(count_S), count_S),
-        "token": _tokens(scores, scores.ids),
-        "id": scores.ids,
-        "logprob": scores.logprobs,
-        "surprisal_bits": -scores.logprobs / units.LN2,
-        "context": scores.contexts,
-        "rank": scores.ranks,
-        "entropy": scores.entropies,
-        "begin": pyarrow.array(begin_T, mask=begin_T < 0),
-        "stop": pyarrow.array(stop_T, mask=stop_T < 0),
-        "start": spread([start.policy for start in scores.starts], pyarrow.string()),
-        "start_id": spread([start.id for start in scores.starts], pyarrow.int64()),
-        "end_id": spread([scores.end] * len(scores), pyarrow.int64()),
-        "kind": spread(scores.kinds, pyarrow.string()),
-    }
-    columns |= _places(scores)
-    k = scores.top_ids.shape[1]
-    if k:
-        bound_T1 = pyarrow.array(np.arange(len(scores.ids) + 1, dtype=np.int32) * np.int32(k))
-        columns["top"] = pyarrow.ListArray.from_arrays(bound_T1, _tokens(scores, scores.top_ids.ravel()))
-        columns["top_logprob"] = pyarrow.ListArray.from_arrays(bound_T1, pyarrow.array(scores.top_logprobs.ravel()))
-    return columns
-
-
-def sizes(scores: Scores) -> list[int]:
-    """`Score.bytes` of every sequence."""
-    whole = zip(scores.requests, scores.tokens.tolist(), strict=True)
-    plain = [r.text is not None and not r.segments and len(r.ids) == count for r, count in whole]
-    return [
-        len(request.text.encode()) if simple and request.text is not None else scores[i].bytes
-        for i, (request, simple) in enumerate(zip(scores.requests, plain, strict=True))
-    ]
-
-
-def _tokens(scores: Scores, ids_T: NDArray[np.integer]) -> pyarrow.Array:
-    """The tokens to read. Each distinct one is looked up once."""
-    import pyarrow
-
-    name = naming(scores.tokenizer)
+    name = naming(tokenizer)
     id_U, which_T = distinct(ids_T)
     return pyarrow.array([name(id) for id in id_U.tolist()], pyarrow.string()).take(pyarrow.array(which_T))
 
 
-def _spans(scores: Scores) -> tuple[Ints, Ints]:
-    """`Score.spans.char_spans` of every sequence, one after another; −1 where there are none."""
-    begin_T, stop_T = np.full(len(scores.ids), -1), np.full(len(scores.ids), -1)
-    texts, bodies, numbers = [], [], []
-    behind = scores.end is not None
-    for s, (request, stop) in enumerate(zip(scores.requests, scores.offsets[1:].tolist(), strict=True)):
-        if request.text is None or request.segments or scores.tokenizer is None:
-            continue
-        texts.append(request.text)
-        bodies.append(request.ids[: len(request.ids) - behind])
-        numbers.append(s)
-        if behind:
-            begin_T[stop - 1] = stop_T[stop - 1] = len(request.text)
-    if scores.tokenizer is None or not texts:
-        return begin_T, stop_T
-    begin_B, stop_B = char_spans(scores.tokenizer, texts, bodies)
-    count_S = scores.tokens[numbers] - behind
-    target = ranges(scores.offsets[numbers], count_S)
-    source = np.repeat(offsets([len(body) for body in bodies])[:-1], count_S) + scores.places[target]
-    begin_T[target], stop_T[target] = begin_B[source], stop_B[source]
-    return begin_T, stop_T
+def _known(value_T: Ints) -> pyarrow.Array:
+    """The values, with null for −1."""
+    import pyarrow
+
+    return pyarrow.array(value_T, mask=value_T < 0)
+
+
+def _lists(scores: Batch, values: Any) -> pyarrow.Array:
+    """T lists of k values each, from T × k values."""
+    import pyarrow
+
+    k = scores.top_ids.shape[1]
+    bound_T1 = pyarrow.array(np.arange(len(scores.ids) + 1, dtype=np.int32) * np.int32(k))
+    return pyarrow.ListArray.from_arrays(bound_T1, pyarrow.array(values) if isinstance(values, np.ndarray) else values)
+
+
+# Values of one result
+
+
+def _bounds(score: Any, side: int) -> list[int | None]:
+    return [None] * len(score) if score.spans is None else [span[side] for span in score.spans.char_spans]
+
+
+def _context_positions(score: Any) -> list[list[int]]:
+    return [score.context_positions(i).tolist() for i in range(len(score))]
+
+
+def _alternatives(score: Any) -> list[list[dict[str, Any]]]:
+    return [[{"token": token, "logprob": logprob} for token, logprob in score.top(i)] for i in range(len(score))]
+
+
+def _of_certificate(name: str) -> Callable[[Any], Any]:
+    return lambda generated: None if generated.certificate is None else getattr(generated.certificate, name)
+
+
+_KIND = "`joint` where every token has a factor, `conditional` where a context or other tokens are given"
+_BOUNDARY = "`same` where context and text tokenise together as they do apart, else `apart`; null without a context"
+_METHOD = "`greedy`, `sample`, `beam` or `best`"
+_LENGTH_GIVEN = "whether factors may depend on the length of the text"
+_SCORE = (Row.SEQUENCE, Row.ANY_ORDER)
+_EVERY_TEXT = (*_SCORE, Row.GENERATED, Row.PSEUDO)
+
+COLUMNS: tuple[Column, ...] = (
+    Column("rank", "int64", "1 for the best candidate", (Row.CANDIDATE,), given=True),
+    Column(
+        "index", "int64", "number of the sequence in the input, from 0",
+        (Row.SEQUENCE, Row.TOKEN, Row.TEXT, Row.CANDIDATE, Row.GENERATED, Row.PSEUDO), given=True,
+    ),
+    Column("nth_order", "int64", "which of the orders of the text, from 0", (Row.ONE_ORDER,), given=True),
+    Column(
+        "place", "int64", "number of the token among those scored, from 0", (Row.TOKEN,),
+        of=lambda score: range(len(score)), batch=lambda scores: ranges(np.zeros_like(scores.tokens), scores.tokens),
+    ),
+    Column(
+        "token", "string", "the token, readable", (Row.TOKEN, Row.FACTOR, Row.TERM),
+        of=lambda score: score.tokens, batch=lambda scores: _named(scores.tokenizer, scores.ids),
+    ),
+    Column(
+        "id", "int64", "id of the token", (Row.TOKEN, Row.FACTOR, Row.TERM),
+        of=lambda score: score.ids, batch=lambda scores: scores.ids,
+    ),
+    Column(
+        "text", "string", "the text; null for token ids and embeddings", _EVERY_TEXT,
+        batch=lambda scores: [request.text for request in scores.requests],
+    ),
+    Column(
+        "context_text", "string", "the context, where it was a text", _EVERY_TEXT,
+        of=lambda score: score.context, batch=lambda scores: [request.context for request in scores.requests],
+    ),
+    Column("pll", "double", "pseudo-log-likelihood: the sum of the terms", (Row.PSEUDO,), "nats"),
+    Column(
+        "logprob", "double", "log probability of the sequence", (Row.SEQUENCE, Row.CANDIDATE, Row.GENERATED), "nats",
+        batch=lambda scores: scores.logprob,
+    ),
+    Column(
+        "logprob", "double", "log probability of the token", (Row.TOKEN, Row.FACTOR), "nats",
+        of=lambda score: score.logprobs, batch=lambda scores: scores.logprobs,
+    ),
+    Column(
+        "term", "double", "log probability of the token given all others", (Row.TERM,), "nats",
+        of=lambda pseudo: pseudo.terms,
+    ),
+    Column("within_set", "double", "log probability normalised within the candidates", (Row.CANDIDATE,), "nats", given=True),
+    Column(
+        "surprisal_bits", "double", "−log2 of the factor", (Row.TOKEN,), "bits",
+        of=lambda score: score.surprisals_bits, batch=lambda scores: -scores.logprobs / units.LN2,
+    ),
+    Column(
+        "context", "int64", "embeddings that the factor was conditioned on, start symbol included", (Row.TOKEN, Row.FACTOR),
+        "embeddings", of=lambda score: score.contexts, batch=lambda scores: scores.contexts,
+    ),
+    Column(
+        "rank", "int32", "1 for the most probable token at its position", (Row.TOKEN, Row.FACTOR),
+        of=lambda score: score.ranks, batch=lambda scores: scores.ranks,
+    ),
+    Column(
+        "entropy", "double", "entropy of the conditional distribution", (Row.TOKEN, Row.FACTOR), "nats",
+        of=lambda score: score.entropies, batch=lambda scores: scores.entropies,
+    ),
+    Column(
+        "begin", "int64", "first character of the text that the token spells; null where there is no text", (Row.TOKEN,),
+        of=lambda score: _bounds(score, 0), batch=lambda scores: _known(scores.char_spans[0]),
+    ),
+    Column(
+        "stop", "int64", "one past the last character", (Row.TOKEN,),
+        of=lambda score: _bounds(score, 1), batch=lambda scores: _known(scores.char_spans[1]),
+    ),
+    Column(
+        "tokens", "int32", "number of factors: tokens scored, the end symbol included", (*_EVERY_TEXT, Row.CANDIDATE),
+        of=len, batch=lambda scores: scores.tokens,
+    ),
+    Column("pll_per_token", "double", "pll / tokens", (Row.PSEUDO,), "nats", of=lambda score: score.pll / len(score)),
+    Column("within_words", "bool", "whether tokens to the right in the same word were hidden", (Row.PSEUDO,)),
+    Column("bits", "double", "−log2 of the probability of the sequence", (Row.SEQUENCE,), "bits", batch=_bits),
+    Column("perplexity", "double", "exp(−logprob / tokens)", (Row.SEQUENCE,), batch=_perplexities),
+    Column("method", "string", _METHOD, (Row.GENERATION,)),
+    Column(
+        "finish", "string", "what ended the text: `end` symbol, `stop` text, `length`, or `among` a closed set",
+        (Row.GENERATED, Row.GENERATION),
+    ),
+    Column("method", "string", _METHOD, (Row.GENERATED,)),
+    Column(
+        "sampling", "string", "how the distribution that was drawn from differs from the model's",
+        (Row.GENERATED, Row.GENERATION),
+    ),
+    Column("sampling_logprob", "double", "log probability under that distribution", (Row.GENERATED, Row.GENERATION), "nats"),
+    Column("seed", "int64", "seed of the draw", (Row.GENERATED, Row.GENERATION)),
+    Column("canonical", "bool", "whether the text, tokenised again, has these tokens", (Row.GENERATED, Row.GENERATION)),
+    Column(
+        "running_logprob", "double", "log probability as computed during generation; it differs from `logprob` by rounding",
+        (Row.GENERATION,), "nats", of=lambda generated: math.fsum(generated.running_logprobs.tolist()),
+    ),
+    Column(
+        "certain", "bool", "method `best`: whether no continuation is more probable", (Row.GENERATED,),
+        of=_of_certificate("certain"),
+    ),
+    Column(
+        "bound", "double", "method `best`: log probability that no other continuation exceeds", (Row.GENERATED,), "nats",
+        of=_of_certificate("bound"),
+    ),
+    Column("bytes", "int64", "UTF-8 bytes of the text that was scored", _SCORE, "bytes", batch=lambda scores: scores.bytes),
+    Column("bits_per_byte", "double", "bits / bytes", (Row.SEQUENCE,), "bits/byte", batch=_bits_per_byte),
+    Column("kind", "string", _KIND, _SCORE, batch=lambda scores: scores.kinds),
+    Column("boundary", "string", _BOUNDARY, (Row.CANDIDATE,)),
+    Column(
+        "start", "string", "start policy: `bos`, `eos`, `cls`, `id` or `given`",
+        (*_SCORE, Row.SEQUENCE_OF_TOKEN, Row.CANDIDATE, Row.GENERATED),
+        of=lambda score: score.start.policy, batch=lambda scores: [start.policy for start in scores.starts],
+    ),
+    Column(
+        "start_id", "int64", "id of the start symbol; null with start `given`",
+        (*_SCORE, Row.SEQUENCE_OF_TOKEN, Row.CANDIDATE, Row.GENERATED),
+        of=lambda score: score.start.id, batch=lambda scores: [start.id for start in scores.starts],
+    ),
+    Column(
+        "end_id", "int64", "id of the end symbol whose factor is the last one; null without",
+        (*_SCORE, Row.SEQUENCE_OF_TOKEN, Row.CANDIDATE, Row.GENERATED),
+        of=lambda score: score.end, batch=lambda scores: [scores.end] * len(scores),
+    ),
+    Column("kind", "string", _KIND, (Row.SEQUENCE_OF_TOKEN, Row.GENERATED), batch=lambda scores: scores.kinds),
+    Column("boundary", "string", _BOUNDARY, _SCORE, batch=lambda scores: [request.boundary for request in scores.requests]),
+    Column("windows", "int32", "number of windows", (Row.SEQUENCE,), batch=lambda scores: scores.windows),
+    Column(
+        "least_context", "int64", "fewest embeddings that a factor was conditioned on, start symbol included",
+        (Row.SEQUENCE, Row.CANDIDATE), "embeddings", batch=lambda scores: scores.least_context,
+    ),
+    Column(
+        "cut", "bool", "whether a factor saw fewer embeddings than come before it", (Row.SEQUENCE, Row.CANDIDATE),
+        batch=lambda scores: scores.cut,
+    ),
+    Column(
+        "special", "string", "how names of control symbols in the text were read: `text` or `parse`; null where there are none",
+        (*_EVERY_TEXT, Row.CANDIDATE),
+        of=lambda score: score.request.special, batch=lambda scores: [request.special for request in scores.requests],
+    ),
+    Column(
+        "context_special", "string", "the same of the context", (*_EVERY_TEXT, Row.CANDIDATE),
+        of=lambda score: score.request.context_special,
+        batch=lambda scores: [request.context_special for request in scores.requests],
+    ),
+    Column("kind", "string", "`pseudo-log-likelihood`: not a probability", (Row.PSEUDO,), of=lambda _: "pseudo-log-likelihood"),
+    Column("model", "string", "name of the model", _EVERY_TEXT, batch=lambda scores: [scores.model] * len(scores)),
+    Column(
+        "invariant", "bool", "whether the number has the same bits in any batch and order (`lm.invariant`)", _SCORE,
+        of=lambda score: bool(score.invariant), batch=lambda scores: [bool(scores.invariant)] * len(scores),
+    ),
+    Column(
+        "logprob", "double", "log of the mean of the probabilities in each order", (Row.TEXT,), "nats",
+        batch=lambda mixtures: mixtures.logprob,
+    ),
+    Column("bits", "double", "−log2 of that mean", (Row.TEXT,), "bits", batch=_bits),
+    Column(
+        "spread", "double", "largest log probability less the smallest over the orders", (Row.TEXT,), "nats",
+        batch=lambda mixtures: mixtures.spread,
+    ),
+    Column(
+        "logprobs", "list<double>", "log probability in each order", (Row.TEXT,), "nats",
+        batch=lambda mixtures: mixtures.logprobs.tolist(),
+    ),
+    Column(
+        "orders", "list<list<int32>>", "each order: positions, first predicted first", (Row.TEXT,),
+        of=lambda mixture: [order.tolist() for order in mixture.orders],
+    ),
+    Column("order", "list<int32>", "positions in the order of prediction", (Row.ORDERED,)),
+    Column("given", "list<int32>", "positions that are given", (Row.ORDERED,)),
+    Column("length", "int32", "tokens of the whole sequence, context included", (Row.ORDERED,), "tokens"),
+    Column("length_given", "bool", _LENGTH_GIVEN, (Row.ORDERED,)),
+    Column("how", "string", "what hides the positions that are not predicted yet", (Row.ORDERED,)),
+    Column("support", "string", "which tokens cannot occur, where some cannot", (Row.ORDERED,)),
+    Column(
+        "span", "list<int64>", "first character that the token spells, and one past the last", (Row.SPAN,),
+        of=lambda score: [list(span) for span in score.spans.char_spans],
+    ),
+    Column(
+        "position", "int64", "position of the token in the whole sequence, context included",
+        (Row.ORDERED_TOKEN, Row.ORDERED_FACTOR),
+        of=lambda score: score.ordering.places, batch=lambda scores: np.concatenate([o.places for o in scores.orderings]),
+    ),
+    Column(
+        "step", "int64", "at which step the token was predicted, from 0", (Row.ORDERED_TOKEN,),
+        of=lambda score: score.ordering.steps, batch=lambda scores: np.concatenate([o.steps for o in scores.orderings]),
+    ),
+    Column(
+        "context_positions", "list<int32>",
+        "positions that the factor was conditioned on, in the order in which they became known",
+        (Row.ORDERED_TOKEN, Row.ORDERED_FACTOR), of=_context_positions,
+    ),
+    Column(
+        "length_given", "bool", _LENGTH_GIVEN, (Row.ORDERED_TOKEN,),
+        of=lambda score: [score.ordering.length_given] * len(score),
+    ),
+    Column(
+        "top", "list<string>", "the most probable tokens at this position (`top=`)", (Row.TOP,),
+        of=lambda score: [[token for token, _ in score.top(i)] for i in range(len(score))],
+        batch=lambda scores: _lists(scores, _named(scores.tokenizer, scores.top_ids.ravel())),
+    ),
+    Column(
+        "top_logprob", "list<double>", "their log probabilities", (Row.TOP,), "nats",
+        of=lambda score: score.top_logprobs, batch=lambda scores: _lists(scores, scores.top_logprobs.ravel()),
+    ),
+    Column(
+        "top", "list of objects", "the most probable tokens at this position (`top=`), each with its log probability",
+        (Row.TOP_FACTOR,), of=_alternatives,
+    ),
+    Column("candidate", "string", "the candidate", (Row.CANDIDATE,), given=True),
+)  # fmt: skip

@@ -1,4 +1,4 @@
-"""One scored sequence: its factors, and what follows from them."""
+"""The score of one sequence: its factors, and the quantities computed from them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 
 from chainrule._types import Floats, Ints
 from chainrule.results import units
+from chainrule.results.columns import Row
 from chainrule.results.ordering import Ordering
+from chainrule.results.rows import record, records
+from chainrule.results.shown import Shown
 from chainrule.text.base import Spans, Tokenizes, naming
 from chainrule.text.continuation import Segment
 from chainrule.text.requests import Request
@@ -27,11 +30,11 @@ def kind(request: Request, start: Start, ordering: Ordering | None) -> str:
 
 
 @dataclass(frozen=True, eq=False)
-class Score:
-    """log Pr of one sequence, and every factor of it. Arrays have one entry for each token scored (T).
+class Score(Shown):
+    """log Pr of one sequence with all of its factors. Arrays have one entry for each of the T tokens scored.
 
-    A given start symbol is in none of them; with start "given" neither is the first token. `kind` says whether the
-    product of the factors is a joint probability or a conditional one.
+    The start symbol has no entry; with start "given", neither has the first token. `kind` says whether the product of the
+    factors is a joint or a conditional probability.
     """
 
     request: Request
@@ -39,25 +42,25 @@ class Score:
     end: int | None  # the id of the end symbol whose factor is the last one, or None
     ids: Ints
     logprobs: Floats  # log Pr(ids[i] | the embeddings before it), nats
-    contexts: Ints  # how many embeddings that were, start symbol included
-    ranks: NDArray[np.int32]  # 1: the most probable token
-    entropies: Floats  # of the conditional distribution, nats
-    top_ids: NDArray[np.int32]  # T × k: the most probable tokens in each place, where asked for
+    contexts: Ints  # number of embeddings that each factor is conditioned on, start symbol included
+    ranks: NDArray[np.int32]  # 1 for the most probable token
+    entropies: Floats  # entropy of each conditional distribution, nats
+    top_ids: NDArray[np.int32]  # T × k: the most probable tokens at each position (top=k)
     top_logprobs: Floats
-    windows: int  # more than 1: the text was longer than the model's context, or than the window; see `cut`
+    windows: int  # more than 1 if the text is longer than the model's context or the window; see `cut`
     tokenizer: Tokenizes | None
     model: str
-    invariant: Verdict  # whether these numbers have the same bits in any other company
-    ordering: Ordering | None = None  # in which order the factors were taken; None: left to right, as causal models do
+    invariant: Verdict  # whether the numbers have the same bits with any other sequences in the batch
+    ordering: Ordering | None = None  # the order of prediction; None: left to right, as in causal models
 
     @cached_property
     def logprob(self) -> float:
-        """The sum of the factors in float64, in nats: log Pr of the sequence; −inf where it is impossible."""
+        """log Pr of the sequence: the sum of its factors in float64, in nats; −inf if it is impossible."""
         return math.fsum(self.logprobs.tolist())
 
     @property
     def kind(self) -> str:
-        """ "joint" (every token has a factor) or "conditional" (on a context, or on other tokens that are given)."""
+        """ "joint" if every token has a factor, "conditional" if a context or other tokens are given."""
         return kind(self.request, self.start, self.ordering)
 
     @property
@@ -67,13 +70,13 @@ class Score:
 
     @property
     def cut(self) -> bool:
-        """Whether a factor saw fewer embeddings than are known before it, since they did not fit into a window."""
+        """Whether a window left some of the known embeddings out of the context of a factor."""
         known = self.places + len(self.request.context_ids) if self.ordering is None else self.ordering.known
         return bool((self.contexts < known + (self.start.id is not None)).any())
 
     @property
     def remarks(self) -> list[str]:
-        """What a reader of these numbers should know besides, one line each: what was cut, and how symbols were read."""
+        """Lines for readers of the score: contexts that were cut, and how names of control symbols were read."""
         found = []
         if self.cut:
             found.append(f"a window cut what some factors see: {self.least_context} embeddings at the least")
@@ -93,22 +96,22 @@ class Score:
 
     @property
     def special(self) -> str | None:
-        """How the names of control symbols in the text were read: "text" or "parse"; None where it names none."""
+        """How names of control symbols in the text were read: "text" or "parse"; None if there are none."""
         return self.request.special
 
     @property
     def context_special(self) -> str | None:
-        """The same of the context."""
+        """`special` of the context."""
         return self.request.context_special
 
     @property
     def boundary(self) -> str | None:
-        """ "same": context and text tokenise together as they do apart; "apart": they do not. None without a context."""
+        """ "same" if context and text tokenise together as they do separately, else "apart"; None without a context."""
         return self.request.boundary
 
     @cached_property
     def tokens(self) -> list[str]:
-        """The tokens to read; a part of a character is written as bytes (\\xe2)."""
+        """The tokens, readable. A part of a character is written as bytes (\\xe2)."""
         return list(map(naming(self.tokenizer), self.ids.tolist()))
 
     @cached_property
@@ -117,30 +120,30 @@ class Score:
 
     @cached_property
     def spans(self) -> Spans | None:
-        """Where each token lies in `text`; None for token ids, embeddings and pairs. The end symbol lies behind it."""
+        """The part of `text` that each token spells, empty for the end symbol; None for token ids, embeddings and pairs."""
         if self.request.text is None or self.tokenizer is None or self.request.segments:
             return None
-        behind = self.end is not None
-        found = self.tokenizer.spans(self.request.text, self.request.ids[: len(self.request.ids) - behind])
-        own = self.places[: len(self.ids) - behind].tolist()
+        has_end = self.end is not None
+        found = self.tokenizer.spans(self.request.text, self.request.ids[: len(self.request.ids) - has_end])
+        own = self.places[: len(self.ids) - has_end].tolist()
         size, length = len(self.request.text.encode()), len(self.request.text)
         return Spans(
-            [found.byte_spans[i] for i in own] + [(size, size)] * behind,
-            [found.char_spans[i] for i in own] + [(length, length)] * behind,
+            [found.byte_spans[i] for i in own] + [(size, size)] * has_end,
+            [found.char_spans[i] for i in own] + [(length, length)] * has_end,
             found.exact,
         )
 
     @property
     def places(self) -> Ints:
-        """Which token of the text each column is: all, but for one that is given."""
+        """The position in the text of each entry: all positions except given ones."""
         if self.ordering is not None:
             return self.ordering.places - len(self.request.context_ids)
         return np.arange(len(self.request.ids) - len(self.ids), len(self.request.ids))
 
     def context_positions(self, column: int) -> Ints:
-        """The places that a factor was conditioned on, in the order in which they became known; a context's come first.
+        """The positions that a factor was conditioned on, in the order in which they became known, a context's first.
 
-        In windows those are the last ones. The start symbol, where there is one, stands before all of them and is no place.
+        In a window they are the most recent ones. The start symbol, if there is one, precedes them and has no position.
         """
         place = len(self.request.context_ids) + int(self.places[column])
         known = np.arange(place) if self.ordering is None else self.ordering.contexts_of(column)
@@ -148,7 +151,7 @@ class Score:
 
     @cached_property
     def bytes(self) -> int:
-        """UTF-8 bytes of the text that was scored (not of its context, nor of a first token that is given)."""
+        """UTF-8 bytes of the text that was scored, without its context and without a given first token."""
         if self.request.text is None or self.request.segments:
             return sum(map(len, self.token_bytes[: len(self.ids) - (self.end is not None)]))
         given = np.setdiff1d(np.arange(len(self.request.ids)), self.places).tolist()
@@ -168,7 +171,7 @@ class Score:
 
     @property
     def perplexity(self) -> float:
-        """exp of the mean negative log factor."""
+        """exp of the mean negative log factor; infinite if the sequence is impossible."""
         return units.perplexity(self.logprob, len(self.ids))
 
     @property
@@ -177,26 +180,29 @@ class Score:
 
     @property
     def segments(self) -> dict[str, float]:
-        """For a pair [CLS] A [SEP] B [SEP]: the sum over each segment, in nats; together they are `logprob`."""
+        """Of a pair [CLS] A [SEP] B [SEP], the sum of the factors of each segment, in nats. They add up to `logprob`."""
         return {s.name: math.fsum(self.logprobs[s.start : s.stop].tolist()) for s in self._all_segments()}
 
     def top(self, place: int) -> list[tuple[str, float]]:
-        """The most probable tokens in the place of token `place`, with their log probabilities (top= asks for them)."""
+        """The most probable tokens at the position of entry `place`, with log probabilities in nats; empty without top=."""
         name = naming(self.tokenizer)
         pairs = zip(self.top_ids[place].tolist(), self.top_logprobs[place].tolist(), strict=True)
         return [(name(id), logprob) for id, logprob in pairs]
 
     def summary(self) -> dict[str, Any]:
-        """Without its tokens, in plain Python."""
-        from chainrule.results.tables import score_summary
-
-        return score_summary(self)
+        """The columns of a sequence, in plain Python."""
+        ordering = {} if self.ordering is None else {"ordering": self.ordering.to_dict()}
+        return record(Row.SEQUENCE, self) | ordering | ({"segments": self.segments} if self.segments else {})
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything, as JSON takes it (infinities stay floats)."""
-        from chainrule.results.tables import score_dict
-
-        return score_dict(self)
+        """The summary and every factor, for JSON. Infinities are floats."""
+        rows = {
+            Row.FACTOR: True,
+            Row.SPAN: self.spans is not None,
+            Row.ORDERED_FACTOR: self.ordering is not None,
+            Row.TOP_FACTOR: self.top_ids.shape[1] > 0,
+        }
+        return self.summary() | {"factors": records([row for row, present in rows.items() if present], self)}
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -207,18 +213,8 @@ class Score:
         short = shown if len(shown) < 60 else shown[:57] + "..."
         return f"{type(self).__name__}(log {what} = {self.logprob:.6f} nats, {len(self)} tokens, {short})"
 
-    def __rich__(self) -> Any:
-        from chainrule.display.views import score_panel
-
-        return score_panel(self)
-
-    def _repr_html_(self) -> str:
-        from chainrule.display.views import score_html
-
-        return score_html(self)
-
     def _bytes_of(self, given: int) -> int:
-        """UTF-8 bytes of the text that lie before, between or behind the tokens scored, since token `given` is not."""
+        """UTF-8 bytes of the text that belong to token `given`, which is not scored."""
         spans, size = (self.spans.byte_spans if self.spans else []), len((self.text or "").encode())
         return (spans[given][0] if given < len(spans) else size) - (spans[given - 1][1] if given else 0)
 

@@ -1,4 +1,4 @@
-"""What can be laid out as a table: handed to Arrow, pandas and Polars, written to files."""
+"""Results as tables, for Arrow, pandas, Polars and files."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 class Tabular:
-    """Tables of what inherits this, with one row for each of something; of the kinds of row the first is the default."""
+    """Results that have tables. A table has one kind of row; the first of `rows_per` is the default."""
 
-    rows_per: ClassVar[dict[str, Callable[[Any], dict[str, Any]]]]  # what a row stands for: the columns
+    rows_per: ClassVar[dict[str, Callable[[Any], dict[str, Any]]]]  # from the kind of row to a function that makes the columns
 
     def to_arrow(self, per: str | None = None) -> pyarrow.Table:
-        """One row per `per`; start and end policy stand in every row. Raises InputError for what is no kind of row here."""
+        """A table with one row per `per`, each with the start and end policy. Raises InputError for an unknown kind of row."""
         per = per or next(iter(self.rows_per))
         if per not in self.rows_per:
             raise InputError(f"per must be one of {', '.join(map(repr, self.rows_per))}, not {per!r}")
@@ -29,12 +29,12 @@ class Tabular:
         return pyarrow.table(self.rows_per[per](self))
 
     def to_pandas(self, per: str | None = None) -> pandas.DataFrame:
-        """The same as a DataFrame. Raises OutputError where pandas is not installed."""
+        """The table as a DataFrame. Raises OutputError if pandas is not installed."""
         require("pandas", "to_pandas", OutputError)
         return self.to_arrow(per).to_pandas()
 
     def to_polars(self, per: str | None = None) -> polars.DataFrame:
-        """The same as a DataFrame of Polars. Raises OutputError where Polars is not installed."""
+        """The table as a Polars DataFrame. Raises OutputError if Polars is not installed."""
         require("polars", "to_polars", OutputError)
         import polars
 
@@ -47,7 +47,7 @@ class Tabular:
         return self.to_arrow(per).to_pylist()
 
     def write(self, path: str, per: str | None = None) -> None:
-        """Write a .csv, .jsonl or .parquet file. Raises OutputError where that is not possible."""
+        """Write the table to a .csv, .jsonl or .parquet file. Raises OutputError if that fails."""
         with Writer(path) as writer:
             writer.write(self.to_arrow(per))
 
@@ -56,8 +56,8 @@ class Tabular:
             writer.write(self.to_arrow(per))
 
     def to_json(self) -> str:
-        """A JSON array, one object for each with all it holds; infinities are the strings "Infinity" and "-Infinity"."""
-        return json_text([each.to_dict() for each in self])  # pyrefly: ignore[not-iterable]  (all that inherit are)
+        """A JSON array of the dictionaries of all results. Infinities are the strings "Infinity" and "-Infinity"."""
+        return json_text([each.to_dict() for each in self])  # pyrefly: ignore[not-iterable]  (all subclasses are)
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         return self.to_arrow().__arrow_c_stream__(requested_schema)

@@ -1,4 +1,4 @@
-"""From nats to what people read. Logs are natural unless a name says otherwise."""
+"""Conversions from nats. Logs are natural unless a name says otherwise."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ LN2 = math.log(2)
 
 
 def bits(logprob: float) -> float:
-    """−log2 Pr."""
+    """−log2 Pr, from log Pr in nats."""
     return -logprob / LN2 if logprob else 0.0
 
 
 def perplexity(logprob: float, factors: int) -> float:
-    """exp(−logprob / factors); infinite where the probability is 0 or the number is out of range."""
+    """exp(−logprob / factors); infinite if the probability is 0 or the value is out of range."""
     try:
         return math.exp(-logprob / factors)
     except OverflowError:
@@ -21,5 +21,5 @@ def perplexity(logprob: float, factors: int) -> float:
 
 
 def bits_per_byte(logprob: float, size: int) -> float | None:
-    """−log2 Pr per UTF-8 byte; None where there is no byte."""
+    """−log2 Pr per UTF-8 byte; None for a text of no bytes."""
     return bits(logprob) / size if size else None

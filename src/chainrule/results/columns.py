@@ -1,0 +1,57 @@
+"""What a column of results is: its name, type, unit and meaning, the rows that have it, and how its values are computed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any
+
+import numpy as np
+
+Batch = Any  # a `Scores` or a `Mixtures`, known here by its attributes only
+
+
+class Row(Enum):
+    """What a row describes."""
+
+    SEQUENCE = auto()  # a scored sequence
+    ORDERED = auto()  # … and its order of prediction
+    TOKEN = auto()  # a token
+    SEQUENCE_OF_TOKEN = auto()  # … and the sequence that it belongs to
+    ORDERED_TOKEN = auto()  # … and its step in an order of prediction
+    TOP = auto()  # … and the most probable tokens at its position
+    TEXT = auto()  # a text in several orders
+    ANY_ORDER = auto()  # … and what is the same in each of them
+    ONE_ORDER = auto()  # a text, or one of its tokens, in one of several orders
+    CANDIDATE = auto()  # a candidate that was ranked
+    GENERATED = auto()  # a generated text
+    PSEUDO = auto()  # a pseudo-log-likelihood
+    FACTOR = auto()  # a token, in JSON
+    SPAN = auto()  # … and its characters
+    ORDERED_FACTOR = auto()  # … and its position in an order of prediction
+    TOP_FACTOR = auto()  # … and the most probable tokens at its position
+    GENERATION = auto()  # how a text was generated, in JSON
+    TERM = auto()  # a term of a pseudo-log-likelihood, in JSON
+
+
+PER_TOKEN = {Row.TOKEN, Row.ORDERED_TOKEN, Row.TOP, Row.FACTOR, Row.SPAN, Row.ORDERED_FACTOR, Row.TOP_FACTOR, Row.TERM}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column. Of a result with several rows (tokens), a value is the sequence of the values of its rows."""
+
+    name: str
+    type: str  # of Arrow, such as "double" or "list<int32>"; of a column in JSON only, for people
+    help: str  # one line of Markdown
+    rows: tuple[Row, ...]
+    unit: str = ""
+    of: Callable[[Any], Any] | None = None  # the value of one result; None: its attribute of the same name
+    batch: Callable[[Batch], Any] | None = None  # the values of all rows of a batch at once; None: `of` each result
+    given: bool = False  # whether the caller passes the values, such as numbers of rows
+
+    def value(self, result: Any) -> Any:
+        """The value of one result, in plain Python."""
+        value = getattr(result, self.name) if self.of is None else self.of(result)
+        return value.tolist() if isinstance(value, np.ndarray) else value

@@ -1,0 +1,35 @@
+"""How results reach their views for terminals and notebooks, without importing them."""
+
+from __future__ import annotations
+
+from functools import singledispatch
+from importlib import import_module
+from typing import Any
+
+# The package that registers the views. It imports the results, so it is imported here by name and only for the first view:
+# an import statement, also one in a function, would make the two packages depend on each other.
+_VIEWS = "chainrule.display"
+
+
+@singledispatch
+def rich(result: Any) -> Any:
+    """The view for a terminal, as Rich renders it. Raises TypeError for a result without one."""
+    raise TypeError(f"{type(result).__name__} has no view for a terminal")
+
+
+@singledispatch
+def html(result: Any) -> str | None:
+    """The view for a notebook; None for a result without one, which notebooks then show as text."""
+    return None
+
+
+class Shown:
+    """A result that terminals and notebooks show."""
+
+    def __rich__(self) -> Any:
+        import_module(_VIEWS)
+        return rich(self)
+
+    def _repr_html_(self) -> str | None:
+        import_module(_VIEWS)
+        return html(self)
