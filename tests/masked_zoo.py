@@ -14,7 +14,7 @@ import transformers as tf
 from model_zoo import DTYPES
 
 from chainrule import LanguageModel
-from chainrule.forest.permutations import Ordered
+from chainrule.forest.permutations import OrderedSequence
 from chainrule.models.masked import MaskedModel
 from chainrule.models.two_stream import TwoStreamModel
 
@@ -82,11 +82,13 @@ def two_stream(dtype: str = "float32") -> Tiny:
     return Tiny(lm, own)
 
 
-def ordered(ids: Any, order: Any, given: Any = (), start_id: int | None = None) -> Ordered:
-    return Ordered(np.array(ids, np.int64), np.array(order, np.int64), np.array(given, np.int64), start_id)
+def ordered(ids: Any, order: Any, given: Any = (), start_id: int | None = None) -> OrderedSequence:
+    return OrderedSequence(np.array(ids, np.int64), np.array(order, np.int64), np.array(given, np.int64), start_id)
 
 
-def whole_space(tokens: Any, length: int, given: int = 0, start_id: int | None = None) -> dict[tuple[int, ...], list[Ordered]]:
+def whole_space(
+    tokens: Any, length: int, given: int = 0, start_id: int | None = None
+) -> dict[tuple[int, ...], list[OrderedSequence]]:
     """Every order of the places, with every text in that order; the first `given` places of an order are given."""
     texts = list(product(tokens, repeat=length))
     return {

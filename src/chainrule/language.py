@@ -17,7 +17,7 @@ from chainrule.engine.predictors.in_order import EMBEDDINGS
 from chainrule.engine.predictors.registry import kind_of, predictor_of
 from chainrule.engine.question import Item, Settings
 from chainrule.errors import InputError, short
-from chainrule.forest.permutations import is_several
+from chainrule.forest.permutations import names_several_orders
 from chainrule.generation import Generated, Options
 from chainrule.models.base import Model
 from chainrule.models.dtype import name_of
@@ -27,8 +27,8 @@ from chainrule.results import Conditional, Explanation, Mixture, Mixtures, Pseud
 from chainrule.results.batch import within_set
 from chainrule.scoring.assemble import score_requests
 from chainrule.scoring.pseudo import pseudo_scores
-from chainrule.text.arguments import as_ids, each, is_empty, many
-from chainrule.text.base import Tokenizes
+from chainrule.text.arguments import as_ids, as_list, contexts_for, is_empty
+from chainrule.text.base import TokenizerLike
 from chainrule.text.reading import Reading
 from chainrule.text.requests import Request, requests
 from chainrule.text.start_end import Start, resolve_end
@@ -44,7 +44,7 @@ class LanguageModel:
     def __init__(
         self,
         model: Model,
-        tokenizer: Tokenizes | None = None,
+        tokenizer: TokenizerLike | None = None,
         *,
         start: str | int = "auto",
         engine: Engine | None = None,
@@ -146,8 +146,8 @@ class LanguageModel:
         """
         if isinstance(texts, str):
             raise InputError("score_batch takes a list of texts; for one text use score")
-        found = many(texts)
-        return self._scored(found, each(context, len(found)), **options)
+        found = as_list(texts)
+        return self._scored(found, contexts_for(context, len(found)), **options)
 
     def rank(self, context: Any, candidates: Any, **options: Any) -> list[Ranked]:
         """The candidates behind `context`, best first, each with log Pr(candidate | context). Options as in `score_batch`.
@@ -156,9 +156,9 @@ class LanguageModel:
         """
         if isinstance(candidates, str):
             raise InputError("rank takes a list of candidates; a single text is scored with score(text, context=...)")
-        if is_several(options.get("order")):
+        if names_several_orders(options.get("order")):
             raise InputError("rank takes one order; in several, score the candidates with score_batch(..., context=...)")
-        candidates = many(candidates, "candidates")
+        candidates = as_list(candidates, "candidates")
         scores = cast("Scores", self._scored(candidates, [context] * len(candidates), **options))
         order, share = np.argsort(-scores.logprob, kind="stable").tolist(), within_set(scores)
         return [Ranked(i, candidates[i], float(scores.logprob[i]), scores[i], float(share[i])) for i in order]
@@ -196,12 +196,12 @@ class LanguageModel:
         """
         if isinstance(texts, str):
             raise InputError("pseudo_log_likelihoods takes a list of texts; for one text use pseudo_log_likelihood")
-        found = many(texts)
-        return self._pseudo(found, each(context, len(found)), **options)
+        found = as_list(texts)
+        return self._pseudo(found, contexts_for(context, len(found)), **options)
 
     def explain(self, text: Any, *, context: Any = None, **options: Any) -> Explanation:
         """Each factor of a text, or of a `Score`, written out in the order of prediction, with the running product."""
-        if isinstance(text, Mixture) or is_several(options.get("order")):
+        if isinstance(text, Mixture) or names_several_orders(options.get("order")):
             raise InputError("explain writes one order out: give one, or explain a score of the mixture: explain(mixture[0])")
         if not isinstance(text, Score):
             return Explanation(self.score(text, context=context, **options))
@@ -289,7 +289,7 @@ class LanguageModel:
 
         if not (accepted := self.predictor.accepts.left_to_right):
             raise InputError(accepted.reason)
-        return verify(self, texts if texts is None or isinstance(texts, str) else many(texts), progress)
+        return verify(self, texts if texts is None or isinstance(texts, str) else as_list(texts), progress)
 
     def embed(self, ids: Any) -> torch.Tensor:
         """The token embeddings of `ids`, T × D, as `score(embeddings=...)` takes them."""
@@ -310,7 +310,7 @@ class LanguageModel:
     ) -> Scores | Mixtures:
         """`score_batch`, of items with a context each."""
         scores = self._score(self._requests(texts, contexts, special, context_special), **options)
-        return Mixtures.of(scores, len(texts)) if is_several(options.get("order")) else scores
+        return Mixtures.of(scores, len(texts)) if names_several_orders(options.get("order")) else scores
 
     def _score(
         self,

@@ -19,7 +19,7 @@ from chainrule import AnyOrderConfig, AnyOrderForCausalLM, InputError, LanguageM
 from chainrule.engine.predictors.any_order import AnyOrderPredictor
 from chainrule.engine.predictors.base import Cloze
 from chainrule.engine.selfcheck.probe import choose
-from chainrule.forest.permutations import Ordered
+from chainrule.forest.permutations import OrderedSequence
 from chainrule.models.any_order import AnyOrderModel
 from chainrule.verify.code import decode, encode
 
@@ -32,8 +32,8 @@ NONE = np.zeros(0, np.int64)
 pytestmark = pytest.mark.filterwarnings("ignore:the tokens begin with the start symbol")  # drawn ids do, now and then
 
 
-def ordered(ids: list[int], order: list[int], given: list[int] | None = None, start: int | None = START) -> Ordered:
-    return Ordered(np.array(ids, np.int64), np.array(order, np.int64), np.array(given or [], np.int64), start)
+def ordered(ids: list[int], order: list[int], given: list[int] | None = None, start: int | None = START) -> OrderedSequence:
+    return OrderedSequence(np.array(ids, np.int64), np.array(order, np.int64), np.array(given or [], np.int64), start)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -36,7 +36,7 @@ from chainrule.engine.predictors.base import Cloze
 from chainrule.engine.predictors.causal import CausalPredictor
 from chainrule.engine.predictors.masked import MaskedPredictor
 from chainrule.models.masked import MaskedModel
-from chainrule.text.mask_template import resolve_frame
+from chainrule.text.mask_template import resolve_mask_template
 
 TABLE = LanguageModel(TableModel(["A", "B"], {"": [0, 0]}, back_off=True))
 FRAME = (CLS, SEP, MASK)
@@ -194,8 +194,8 @@ def wordy(**options: Any) -> LanguageModel:
 def test_the_tokenizer_says_what_can_occur():
     lm, tokenizer = wordy(), wordpiece()
     assert lm.predictor.support.left_out.tolist() == [1, 2, 3, *range(tokenizer.size, tokenizer.size + 3)]  # and not [UNK]
-    assert "3 symbols ([CLS], [SEP], [MASK]) and 3 ids without a token" in lm.predictor.support.says
-    assert lm.predictor.how == "places not yet predicted are masked ([MASK], id 3), between [CLS] and [SEP]"
+    assert "3 symbols ([CLS], [SEP], [MASK]) and 3 ids without a token" in lm.predictor.support.description
+    assert lm.predictor.how == "positions not yet predicted are masked ([MASK], id 3), between [CLS] and [SEP]"
     assert (lm.predictor.strategy, bool(lm.invariant)) == ("masked", False)
     assert "masked path, start cls" in repr(lm)
 
@@ -220,15 +220,15 @@ def test_what_needs_a_next_token_is_refused():
 def test_symbols_by_the_tokenizer_first_and_by_the_config_else():
     config = {"mask": 5, "cls": 6, "sep": None, "eos": 7, "unk": 6, "pad": 4}
     sizes = {"vocab_size": 250, "embeddings": 250, "model": "m"}
-    with_it, without = resolve_frame(wordpiece(), config, **sizes), resolve_frame(None, config, **sizes)
+    with_it, without = resolve_mask_template(wordpiece(), config, **sizes), resolve_mask_template(None, config, **sizes)
     assert (with_it.before, with_it.after, with_it.mask) == (1, 2, 3)
     assert (without.before, without.after, without.mask) == (6, 7, 5)
     assert without.excluded.tolist() == [4, 5, 6, 7]
     for lacking, says in (("mask", "mask_token"), ("cls", "cls_token or bos_token"), ("eos", "sep_token or eos_token")):
         with pytest.raises(ModelError, match=f"m is a masked model.*has a {says} among its 250 ids"):
-            resolve_frame(None, config | {lacking: None}, **sizes)
+            resolve_mask_template(None, config | {lacking: None}, **sizes)
         with pytest.raises(ModelError, match=says):
-            resolve_frame(None, config | {lacking: 250}, **sizes)
+            resolve_mask_template(None, config | {lacking: 250}, **sizes)
 
 
 class Neighbourly(tf.BertForMaskedLM):

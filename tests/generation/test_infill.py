@@ -17,7 +17,7 @@ from text_zoo import byte_level
 from chainrule import InputError, LanguageModel, TableModel
 from chainrule.display.views import text_in_colour
 from chainrule.engine.predictors.base import Cloze
-from chainrule.forest.permutations import Ordered
+from chainrule.forest.permutations import OrderedSequence
 from chainrule.models.any_order import AnyOrderModel
 
 SMALL = {"vocab_size": 3, "bos_token_id": 0, "eos_token_id": None}
@@ -49,8 +49,8 @@ def template(tokens) -> list[int | None]:
     return [None, tokens[1], None, None]
 
 
-def filling(lm, ids, given, order) -> Ordered:
-    return Ordered(np.array(ids, np.int64), np.array(order, np.int64), np.array(given, np.int64), lm.start.id)
+def filling(lm, ids, given, order) -> OrderedSequence:
+    return OrderedSequence(np.array(ids, np.int64), np.array(order, np.int64), np.array(given, np.int64), lm.start.id)
 
 
 def step_by_step(lm, ids, given, order) -> np.ndarray:

@@ -40,7 +40,7 @@ def test_trunk_and_head_make_the_model(name: str):
     """x → e → h → z, step by step, is the model's own logits."""
     model, ids = PretrainedModel(tiny(name).own, name), [0, 5, 9, 5, 2]
     if name == "rwkv":  # it rescales its weights as it first runs
-        model = model.settled()
+        model = model.warmed_up()
     with torch.inference_mode():
         hidden_1TH = model.hidden(model.embed(torch.tensor(ids))[None])
         logits = torch.empty(5, V)

@@ -19,7 +19,7 @@ from chainrule import InputError, LanguageModel, TableModel
 from chainrule.engine.predictors.base import Accepts, Cloze, Support
 from chainrule.engine.predictors.in_order import InOrder
 from chainrule.engine.question import Answer
-from chainrule.forest.permutations import Ordered, is_several, resolve
+from chainrule.forest.permutations import OrderedSequence, names_several_orders, resolve
 from chainrule.verdict import Verdict
 
 LETTERS = "ABC"
@@ -50,7 +50,7 @@ class Sums(InOrder):
             found.append(np.bincount(texts[:, place.target], p, minlength=len(LETTERS)) / p.sum())
         return np.log(np.array(found))
 
-    def answer_in_order(self, sequences: list[Ordered], top: int = 0, **_: Any) -> Answer:
+    def answer_in_order(self, sequences: list[OrderedSequence], top: int = 0, **_: Any) -> Answer:
         asked = [
             (s, Cloze(s.ids_L, s.seen(t), int(s.order_T[t]), s.start_id)) for s in sequences for t in range(len(s.order_T))
         ]
@@ -91,7 +91,13 @@ def test_named_orders():
     mixed = resolve([(1, 0, 2), "right-to-left", "random:2"], 3)
     assert [o.tolist() for o in mixed[:2]] == [[1, 0, 2], [2, 1, 0]]
     assert len(mixed) == 4
-    assert [is_several(o) for o in ("random", "random:1", [0, 1], [(0, 1)], ["random"])] == [False, True, False, True, True]
+    assert [names_several_orders(o) for o in ("random", "random:1", [0, 1], [(0, 1)], ["random"])] == [
+        False,
+        True,
+        False,
+        True,
+        True,
+    ]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from hypothesis import given
 from unicode_texts import PLAIN_TEXTS
 
 from chainrule.errors import InputError
-from chainrule.text import Segment, Tokenizer, after, after_batch, pair, spells
+from chainrule.text import Segment, Tokenizer, encode_after, encode_after_batch, encode_pair, spells
 from chainrule.text.reading import Reading
 
 
@@ -14,7 +14,7 @@ def tokens(tokenizer: Tokenizer, ids) -> list[str]:
 
 def test_pair_is_the_format_of_bert():
     tokenizer = text_zoo.wordpiece()
-    start_id, ids, segments = pair(tokenizer, "Hello world", "the dog")
+    start_id, ids, segments = encode_pair(tokenizer, "Hello world", "the dog")
     hf = tokenizer.hf("Hello world", "the dog")["input_ids"]
     assert [start_id, *ids] == hf
     assert segments == [Segment("A", 0, 3), Segment("sep_A", 3, 4), Segment("B", 4, 6), Segment("sep_B", 6, 7)]
@@ -23,20 +23,20 @@ def test_pair_is_the_format_of_bert():
 
 
 def test_pair_of_empty_texts_is_its_separators():
-    start_id, ids, segments = pair(text_zoo.wordpiece(), "", "")
+    start_id, ids, segments = encode_pair(text_zoo.wordpiece(), "", "")
     assert (start_id, ids.tolist()) == (1, [2, 2])
     assert [segment.stop for segment in segments] == [0, 1, 1, 2]
 
 
 def test_pair_without_separators_is_an_input_error():
     with pytest.raises(InputError, match="context="):
-        pair(text_zoo.byte_level(), "a", "b")
+        encode_pair(text_zoo.byte_level(), "a", "b")
 
 
 @pytest.mark.parametrize("name", ["byte_level", "byte_level_prefix", "llama", "unigram", "wordpiece"])
 def test_text_after_a_context_has_the_tokens_of_the_joined_text(name: str):
     tokenizer = (text_zoo.LOSSLESS | text_zoo.LOSSY)[name]()
-    found = after(tokenizer, "Hello", " world")
+    found = encode_after(tokenizer, "Hello", " world")
     assert found.boundary == "same"
     assert [*found.context_ids, *found.ids] == tokenizer.encode("Hello world").tolist()
     assert found.context_ids.tolist() == tokenizer.encode("Hello").tolist()
@@ -45,14 +45,14 @@ def test_text_after_a_context_has_the_tokens_of_the_joined_text(name: str):
 @pytest.mark.parametrize("name", ["byte_level", "byte_level_prefix", "llama"])
 def test_a_token_across_the_boundary_splits_context_and_text(name: str):
     tokenizer = text_zoo.LOSSLESS[name]()
-    found = after(tokenizer, "Hel", "lo")
+    found = encode_after(tokenizer, "Hel", "lo")
     assert found.boundary == "apart"
     assert found.context_ids.tolist() == tokenizer.encode("Hel").tolist()
     assert "".join(tokens(tokenizer, found.ids)) == "lo"  # and not " lo"
 
 
 def test_wordpiece_apart_begins_a_word():
-    found = after(text_zoo.wordpiece(), "Hel", "lo")
+    found = encode_after(text_zoo.wordpiece(), "Hel", "lo")
     assert found.boundary == "apart"
     assert tokens(text_zoo.wordpiece(), found.ids)[0].startswith(" ")
 
@@ -61,7 +61,7 @@ def test_wordpiece_apart_begins_a_word():
 @given(context=PLAIN_TEXTS, text=PLAIN_TEXTS)
 def test_context_and_continuation_spell_the_joined_text(name: str, context: str, text: str):
     tokenizer = text_zoo.LOSSLESS[name]()
-    found = after(tokenizer, context, text)
+    found = encode_after(tokenizer, context, text)
     joined = tokenizer.encode(context + text).tolist()
     both = [*found.context_ids.tolist(), *found.ids.tolist()]
     assert spells(context + text, [tokenizer.token_bytes(id) for id in both])
@@ -71,19 +71,19 @@ def test_context_and_continuation_spell_the_joined_text(name: str, context: str,
 
 def test_empty_context_and_empty_text():
     tokenizer = text_zoo.llama()
-    assert after(tokenizer, "", "Hello").ids.tolist() == tokenizer.encode("Hello").tolist()
-    assert after(tokenizer, "Hello", "").ids.tolist() == []
-    assert {after(tokenizer, *each).boundary for each in [("", ""), ("", "Hello"), ("Hello", "")]} == {"same"}
+    assert encode_after(tokenizer, "", "Hello").ids.tolist() == tokenizer.encode("Hello").tolist()
+    assert encode_after(tokenizer, "Hello", "").ids.tolist() == []
+    assert {encode_after(tokenizer, *each).boundary for each in [("", ""), ("", "Hello"), ("Hello", "")]} == {"same"}
 
 
 def test_batch_is_one_by_one_and_shares_the_contexts():
     tokenizer = text_zoo.llama()
     contexts = ["Hello wor", "Hello", "Hello wor", "Hello wor", ""]
     texts = ["ld", " world", " x", "d", "ld"]
-    batch = after_batch(tokenizer, contexts, texts)
+    batch = encode_after_batch(tokenizer, contexts, texts)
     assert batch[0].context_ids is batch[2].context_ids is batch[3].context_ids
     for found, context, text in zip(batch, contexts, texts, strict=True):
-        alone = after(tokenizer, context, text)
+        alone = encode_after(tokenizer, context, text)
         assert (found.ids.tolist(), found.boundary) == (alone.ids.tolist(), alone.boundary)
         assert found.context_ids.tolist() == alone.context_ids.tolist()
 
@@ -99,7 +99,7 @@ def test_large_batch_tokenises_each_context_once():
             count += sum(text == "Hello" for text in texts)
             return encode_batch(texts, special)
 
-    batch = after_batch(Counting(tokenizer.hf), ["Hello"] * 3000, texts)
+    batch = encode_after_batch(Counting(tokenizer.hf), ["Hello"] * 3000, texts)
     assert count == 1
     assert ["".join(tokens(tokenizer, each.ids)) for each in batch] == texts
 
@@ -109,7 +109,7 @@ def test_large_batch_tokenises_each_context_once():
 @pytest.mark.parametrize(("context", "text"), [("a <s>", "b b"), ("a a", " b</s>"), ("a <s>", "b</s>"), ("a a", " b b")])
 def test_symbols_in_text_and_context_are_read_separately(name: str, reading: Reading, context: str, text: str):
     tokenizer = text_zoo.LOSSLESS[name]()
-    found = after(tokenizer, context, text, reading)
+    found = encode_after(tokenizer, context, text, reading)
     assert found.context_ids.tolist() == tokenizer.encode(context, reading.context).tolist()
     symbols = [tokenizer.special_ids.intersection(ids.tolist()) for ids in (found.context_ids, found.ids)]
     wanted = ["<s>" in context and reading.context == "parse", "</s>" in text and reading.text == "parse"]
@@ -121,18 +121,18 @@ def test_symbols_in_text_and_context_are_read_separately(name: str, reading: Rea
     if name == "byte_level":  # llama adds a space after a symbol, here and in the joined text
         assert "".join(tokens(tokenizer, [*found.context_ids, *found.ids])) == context + text
     if name == "byte_level" or "<s>" not in context or reading.context == "text":  # see above
-        assert tokenizer.encode_behind([text], reading.text)[0].tolist() == found.ids.tolist()
+        assert tokenizer.encode_continuations([text], reading.text)[0].tolist() == found.ids.tolist()
 
 
 def test_a_symbol_across_the_boundary_splits_context_and_text_if_parsed():
     tokenizer = text_zoo.byte_level()
-    assert after(tokenizer, "a <", "s> b", Reading("parse", "parse")).boundary == "apart"
-    assert not tokenizer.special_ids.intersection(after(tokenizer, "a <", "s> b").ids.tolist())
+    assert encode_after(tokenizer, "a <", "s> b", Reading("parse", "parse")).boundary == "apart"
+    assert not tokenizer.special_ids.intersection(encode_after(tokenizer, "a <", "s> b").ids.tolist())
 
 
 def test_a_long_shared_context_that_names_a_symbol():
     tokenizer, context = text_zoo.byte_level(), "The quick brown fox jumps. " * 20 + "<s>" + " The lazy dog sleeps." * 20
     for special in ("text", "parse"):
-        found = after_batch(tokenizer, [context] * 3, [" a", " b</s>", " c"], Reading(special, special))
+        found = encode_after_batch(tokenizer, [context] * 3, [" a", " b</s>", " c"], Reading(special, special))
         for text, each in zip([" a", " b</s>", " c"], found, strict=True):
             assert [*each.context_ids, *each.ids] == tokenizer.encode(context + text, special).tolist()

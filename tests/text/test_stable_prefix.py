@@ -10,8 +10,8 @@ from tokenizers import Regex, models, normalizers, pre_tokenizers, trainers
 from tokenizers import Tokenizer as Backend
 from unicode_texts import PLAIN_TEXTS
 
-from chainrule.text import Tokenizer, after_batch
-from chainrule.text.stable_prefix import NOTHING, looks_near, words_alone
+from chainrule.text import Tokenizer, encode_after_batch
+from chainrule.text.stable_prefix import EMPTY_PREFIX, encodes_words_separately, is_local
 
 GPT4 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 O200K = (
@@ -63,10 +63,10 @@ def test_texts_after_a_shared_context_have_the_joined_tokens(name: str, context:
     tok = tokenizer(name)
     context, texts = context + ending, [*texts, *texts]
     ids = tok.encode(context).tolist()
-    for text, found in zip(texts, after_batch(tok, [context] * len(texts), texts), strict=True):
+    for text, found in zip(texts, encode_after_batch(tok, [context] * len(texts), texts), strict=True):
         whole = tok.encode(context + text).tolist()
         same = whole[: len(ids)] == ids
-        want = whole[len(ids) :] if same else tok.encode_behind([text])[0].tolist()
+        want = whole[len(ids) :] if same else tok.encode_continuations([text])[0].tolist()
         assert found.context_ids.tolist() == ids
         assert (found.boundary, found.ids.tolist()) == ("same" if same else "apart", want)
 
@@ -74,7 +74,7 @@ def test_texts_after_a_shared_context_have_the_joined_tokens(name: str, context:
 @pytest.mark.parametrize("name", PRE)
 def test_all_but_the_last_words_are_in_the_stable_prefix(name: str):
     context = "The quick brown fox jumps over the lazy dog. " * 30
-    found = tokenizer(name).settled(context)
+    found = tokenizer(name).stable_prefix(context)
     assert len(context) - 90 < found.chars < len(context) - 64
     assert context[found.chars] == " "
     assert tokenizer(name).encode(context[: found.chars]).tolist() == tokenizer(name).encode(context).tolist()[: found.tokens]
@@ -82,37 +82,37 @@ def test_all_but_the_last_words_are_in_the_stable_prefix(name: str):
 
 @pytest.mark.parametrize("context", ["", "short", "日本語のテキスト" * 100, "1 2 3 4 5 6 7 8 9 " * 30])
 def test_a_context_without_a_suitable_cut_has_no_stable_prefix(context: str):
-    assert tokenizer("gpt2").settled(context) == NOTHING
+    assert tokenizer("gpt2").stable_prefix(context) == EMPTY_PREFIX
 
 
 @pytest.mark.parametrize("name", ["byte_level_prefix", "llama", "unigram", "byt5", "t5", "wordpiece", "word_end", "words"])
 def test_tokenizers_that_may_look_past_a_word_have_no_stable_prefix(name: str):
     tok = (text_zoo.LOSSLESS | text_zoo.LOSSY)[name]()
-    assert tok.settled("the quick brown fox jumps over the lazy dog " * 30) == NOTHING
+    assert tok.stable_prefix("the quick brown fox jumps over the lazy dog " * 30) == EMPTY_PREFIX
 
 
 def test_tokenizers_with_dropout_have_no_stable_prefix():
     backend = Backend(models.BPE(dropout=0.5))
     backend.pre_tokenizer = PRE["gpt2"]
-    assert not words_alone(backend)
+    assert not encodes_words_separately(backend)
 
 
 def test_normalizers_that_cross_words_have_no_stable_prefix():
     for normalizer in (normalizers.Lowercase(), normalizers.Strip(), normalizers.Replace("e q", "z")):
         backend = Backend(models.BPE())
         backend.pre_tokenizer = PRE["gpt2"]
-        assert words_alone(backend)
+        assert encodes_words_separately(backend)
         backend.normalizer = normalizer
-        assert not words_alone(backend)
+        assert not encodes_words_separately(backend)
 
 
 @pytest.mark.parametrize("pattern", [GPT4, O200K, r" ?\p{L}+|[^a-z.$]+|\s+(?!\S)", r"\p{N}{1,3}+", r"[.^$]", r"(?:a|b)|\."])
 def test_local_expressions(pattern: str):
-    assert looks_near(pattern)
+    assert is_local(pattern)
 
 
 @pytest.mark.parametrize(
     "pattern", [r"(?<=a)b", r"(?<!a)b", r"a.*b", r"^a", r"a$", r"\bword\b", r"\Ga", r"(a)\1", r"(?>a)b", r"x\z"]
 )
 def test_expressions_that_may_not_be_local(pattern: str):
-    assert not looks_near(pattern)
+    assert not is_local(pattern)

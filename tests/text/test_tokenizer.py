@@ -79,7 +79,7 @@ def test_the_name_of_a_control_symbol_is_plain_text(name: str, behind: bool):
     tokenizer = ALL[name]()
     symbols = sorted(tokenizer.special_ids - {tokenizer.unk_id})
     text = "a " + " b".join(map(tokenizer.token, symbols))
-    encode = tokenizer.encode_behind if behind else tokenizer.encode_batch
+    encode = tokenizer.encode_continuations if behind else tokenizer.encode_batch
     plain, ids = encode(["Hello", text, "you"])[::2], encode(["Hello", text, "you"])[1]
     assert [each.tolist() for each in plain] == [each.tolist() for each in encode(["Hello", "you"])]
     assert not tokenizer.special_ids.intersection(ids.tolist())
@@ -182,7 +182,7 @@ def test_pipeline_without_decoder_is_read_from_the_pre_tokenizer():
 @pytest.mark.parametrize("name", ["byte_level_prefix", "llama", "unigram", "t5"])
 def test_text_after_other_text_gets_no_space(name: str):
     tokenizer = ALL[name]()
-    behind, alone = tokenizer.encode_behind(["ab", " ab"]), tokenizer.encode_batch(["ab", " ab"])
+    behind, alone = tokenizer.encode_continuations(["ab", " ab"]), tokenizer.encode_batch(["ab", " ab"])
     assert "".join(map(tokenizer.token, behind[0])) == "ab"
     assert "".join(map(tokenizer.token, alone[0])) == " ab"
     assert "".join(map(tokenizer.token, behind[1])) == ("ab" if name == "t5" else " ab")  # t5 strips
@@ -264,7 +264,7 @@ def changed(**parts) -> Backend:
 
 def test_a_backend_that_panics_is_a_model_error():
     tokenizer = text_zoo.wrap(changed(normalizer={"type": "Replace", "pattern": {"String": ""}, "content": "x"}))
-    for ask in (tokenizer.encode, lambda text: tokenizer.words(text, [1]), lambda text: tokenizer.encode_behind([text])):
+    for ask in (tokenizer.encode, lambda text: tokenizer.words(text, [1]), lambda text: tokenizer.encode_continuations([text])):
         with pytest.raises(ModelError, match="the tokenizer fails on a text: index out of bounds"):
             ask("Hello world")
 

@@ -41,11 +41,11 @@ def score(
 ) -> None:
     """log Pr of texts: the sum, and every factor of it."""
     from chainrule.cli.scoring import check_per, score_stream
-    from chainrule.forest.permutations import is_several
+    from chainrule.forest.permutations import names_several_orders
 
     outputs.check()
     options = {"top": top} | order.arguments() | windows.arguments() | texts.arguments()
-    check_per(per, is_several(options["order"]))
+    check_per(per, names_several_orders(options["order"]))
     source = inputs.source(text, texts.context)
     with outputs.sink(source.files) as sink:
         score_stream(model.load, source, sink, per, options)

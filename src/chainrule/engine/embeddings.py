@@ -10,7 +10,7 @@ import torch
 from chainrule.errors import InputError
 from chainrule.models.base import Model
 from chainrule.ops.sealed import sealed
-from chainrule.text.base import Tokenizes
+from chainrule.text.base import TokenizerLike
 from chainrule.text.reading import LITERAL, Reading
 from chainrule.text.requests import Request, requests
 
@@ -18,7 +18,7 @@ _BLOCK = 8192  # rows of the model's table looked at a time
 
 
 def embedded(
-    model: Model, tokenizer: Tokenizes | None, text: Any, context: Any, embeddings: Any, reading: Reading = LITERAL
+    model: Model, tokenizer: TokenizerLike | None, text: Any, context: Any, embeddings: Any, reading: Reading = LITERAL
 ) -> Request:
     """A request whose embeddings are given; its ids are looked up in the model's table where they were left out.
 

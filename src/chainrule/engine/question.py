@@ -18,7 +18,7 @@ from chainrule._types import Bools, Floats, Ints
 from chainrule.engine.node_inputs import Alphabet, Tokens
 from chainrule.errors import InputError, ModelError, short
 from chainrule.forest.forest import Forest, offsets, ranges
-from chainrule.forest.permutations import Ordered
+from chainrule.forest.permutations import OrderedSequence
 from chainrule.verdict import Verdict
 
 Progress = Callable[[int, int], None]  # contexts done, contexts in all
@@ -52,12 +52,12 @@ class Item:
     embeddings: torch.Tensor | None = None  # len(ids) × D, used in place of the embeddings of `ids`
     order: Ints | None = None  # of the tokens to score, as places 0 … among these; None: the predictor's own order
 
-    def ordered(self) -> Ordered:
+    def ordered(self) -> OrderedSequence:
         """The sequence in its order. Without a start symbol and a context, the first token in the order is given."""
         order_T = (np.arange(len(self.ids) - self.given) if self.order is None else self.order) + self.given
         first = int(self.start_id is None and not self.given)
         given_G = np.concatenate([np.arange(self.given), order_T[:first]])
-        return Ordered(self.ids, order_T[first:], given_G, self.start_id)
+        return OrderedSequence(self.ids, order_T[first:], given_G, self.start_id)
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def refuse_nan(logprob: Floats, name: str) -> None:
 class Route:
     """In which order the factors of a sequence were taken, and what this means for them."""
 
-    ordered: Ordered
+    ordered: OrderedSequence
     how: str  # one line: what keeps later tokens out of view
     support: str  # one line where some tokens of the vocabulary cannot occur; else ""
     length_given: bool  # whether a factor may depend on the length of the sequence

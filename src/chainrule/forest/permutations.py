@@ -20,7 +20,7 @@ NAMED = ("left-to-right", "right-to-left", "random")
 
 
 @dataclass(frozen=True, eq=False)
-class Ordered:
+class OrderedSequence:
     """A sequence of L tokens after an optional start symbol: given positions, and positions predicted one after another."""
 
     ids_L: Ints  # the token at each position of the text; any id at a position that is still to be filled
@@ -38,7 +38,7 @@ class Ordered:
         return np.concatenate([self.given_G, self.order_T])
 
 
-def is_several(order: Any) -> bool:
+def names_several_orders(order: Any) -> bool:
     """Whether this names several orders ("random:8", or a list of orders), and not one."""
     if isinstance(order, str):
         return ":" in order
@@ -53,7 +53,7 @@ def resolve(order: Any, length: int, seed: int = 0) -> list[Ints]:
     Raises InputError for anything else.
     """
     draw = np.random.default_rng([seed, length])
-    return [one for part in (order if is_several(order) and not isinstance(order, str) else [order])
+    return [one for part in (order if names_several_orders(order) and not isinstance(order, str) else [order])
             for one in _resolve(part, length, draw)]  # fmt: skip
 
 

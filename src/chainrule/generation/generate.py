@@ -20,14 +20,14 @@ from chainrule.generation.spelling import special_of, text_of
 from chainrule.generation.strategies import reporter, run
 from chainrule.results.batch import Scores
 from chainrule.scoring.assemble import score_requests, scores_of
-from chainrule.text.base import Tokenizes
+from chainrule.text.base import TokenizerLike
 from chainrule.text.requests import Request
 from chainrule.text.start_end import Start, resolve_end
 
 
 def generate(
     predictor: Predictor,
-    tokenizer: Tokenizes | None,
+    tokenizer: TokenizerLike | None,
     context: Request | None,
     start: Start,
     end: bool | int | None,
@@ -45,7 +45,7 @@ def generate(
     return generate_in_order(predictor.any_order, tokenizer, context, start, order, options)
 
 
-def _end_id(predictor: Predictor, tokenizer: Tokenizes | None, end: bool | int | None) -> int | None:
+def _end_id(predictor: Predictor, tokenizer: TokenizerLike | None, end: bool | int | None) -> int | None:
     """The end symbol to stop at; None asks for the model's own, if it has one."""
     own = {"tokenizer_eos": tokenizer.eos_id if tokenizer else None, "config_eos": predictor.model.eos_id}
     try:
@@ -58,7 +58,7 @@ def _end_id(predictor: Predictor, tokenizer: Tokenizes | None, end: bool | int |
 
 def _left_to_right(
     predictor: Predictor,
-    tokenizer: Tokenizes | None,
+    tokenizer: TokenizerLike | None,
     context: Request | None,
     start: Start,
     end_id: int | None,
@@ -96,7 +96,7 @@ def _left_to_right(
 
 def _seen(
     predictor: Predictor,
-    tokenizer: Tokenizes | None,
+    tokenizer: TokenizerLike | None,
     requests: list[Request],
     start: Start,
     hypotheses: list[Hypothesis],
@@ -121,7 +121,7 @@ def _seen(
     return scores_of(predictor, tokenizer, requests, [start] * len(requests), factors)
 
 
-def _request(hypothesis: Hypothesis, before: Ints, context: Request | None, tokenizer: Tokenizes | None) -> Request:
+def _request(hypothesis: Hypothesis, before: Ints, context: Request | None, tokenizer: TokenizerLike | None) -> Request:
     """The generated tokens after those of the context, with their text, where they spell one."""
     ids = _body(hypothesis)
     return Request(
@@ -138,7 +138,7 @@ def _body(hypothesis: Hypothesis) -> list[int]:
     return hypothesis.ids[: len(hypothesis.ids) - (hypothesis.finish == "end")]
 
 
-def _is_canonical(request: Request, hypothesis: Hypothesis, tokenizer: Tokenizes | None) -> bool | None:
+def _is_canonical(request: Request, hypothesis: Hypothesis, tokenizer: TokenizerLike | None) -> bool | None:
     """Whether context and text, joined, have just these tokens; None where one of the two is no text."""
     if tokenizer is None or request.text is None or (request.context is None and len(request.context_ids)):
         return None

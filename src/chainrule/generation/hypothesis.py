@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from chainrule.engine.decoding.base import DecodingTree, NextTokens
-from chainrule.text.base import Tokenizes
+from chainrule.text.base import TokenizerLike
 
 
 @dataclass
@@ -43,7 +43,7 @@ class StoppingCriteria:
     max_tokens: int
     end_id: int | None
     stops: tuple[str, ...]
-    tokenizer: Tokenizes | None  # one is needed for stop texts
+    tokenizer: TokenizerLike | None  # one is needed for stop texts
 
     def finish(self, ids: list[int]) -> str | None:
         """Why a sequence of these tokens is finished; None where it is not."""
@@ -53,7 +53,7 @@ class StoppingCriteria:
             return "stop"
         return "length" if len(ids) >= self.max_tokens else None
 
-    def _stopped(self, ids: list[int], tokenizer: Tokenizes) -> bool:
+    def _stopped(self, ids: list[int], tokenizer: TokenizerLike) -> bool:
         """Whether the last token completes a stop text. Only as many bytes are read as may hold it."""
         wanted = [stop.encode() for stop in self.stops]
         last = tokenizer.token_bytes(ids[-1])

@@ -13,15 +13,15 @@ from chainrule._types import Bools, Ints
 from chainrule.engine.predictors.base import OrderedPredictor
 from chainrule.engine.question import Settings
 from chainrule.errors import InputError, short
-from chainrule.forest.permutations import Ordered, is_several, resolve
+from chainrule.forest.permutations import OrderedSequence, names_several_orders, resolve
 from chainrule.generation.hypothesis import Hypothesis, StoppingCriteria
 from chainrule.generation.options import Options
 from chainrule.generation.result import Generated
 from chainrule.generation.spelling import special_of, text_of
 from chainrule.generation.strategies import reporter, run
 from chainrule.scoring.assemble import scores_of
-from chainrule.text.arguments import as_ids, many, named
-from chainrule.text.base import Tokenizes
+from chainrule.text.arguments import as_ids, as_list, describe
+from chainrule.text.base import TokenizerLike
 from chainrule.text.reading import LITERAL, Reading
 from chainrule.text.requests import Request, requests
 from chainrule.text.start_end import Start
@@ -33,7 +33,7 @@ _MOST = 1 << 24  # tokens in a blank, more than any model takes
 
 def generate_in_order(
     predictor: OrderedPredictor,
-    tokenizer: Tokenizes | None,
+    tokenizer: TokenizerLike | None,
     context: Request | None,
     start: Start,
     order: Any,
@@ -44,7 +44,9 @@ def generate_in_order(
         raise InputError("in an order the length of the text is given before it grows: say how many tokens, max_tokens=")
     before = np.zeros(0, np.int64) if context is None else context.ids
     order_T = _order(order, options.max_tokens, options.seed) + len(before)
-    ordered = Ordered(np.append(before, np.zeros(options.max_tokens, np.int64)), order_T, np.arange(len(before)), start.id)
+    ordered = OrderedSequence(
+        np.append(before, np.zeros(options.max_tokens, np.int64)), order_T, np.arange(len(before)), start.id
+    )
 
     def request(ids_L: Ints) -> Request:
         own = _request(ids_L[len(before) :], before, tokenizer)
@@ -57,7 +59,7 @@ def generate_in_order(
 
 def infill(
     predictor: OrderedPredictor,
-    tokenizer: Tokenizes | None,
+    tokenizer: TokenizerLike | None,
     template: Any,
     lengths: Any,
     start: Start,
@@ -73,18 +75,18 @@ def infill(
     if not len(blanks):
         raise InputError(f"there is no blank in {short(template)}: write {BLANK} where something is to be filled in")
     requests([ids_L], None, None, predictor.model.head.size)  # ids in range
-    ordered = Ordered(ids_L, blanks[_order(order, len(blanks), options.seed)], np.flatnonzero(~blank_L), start.id)
+    ordered = OrderedSequence(ids_L, blanks[_order(order, len(blanks), options.seed)], np.flatnonzero(~blank_L), start.id)
     return _generated(predictor, tokenizer, ordered, start, options, lambda ids_L: _request(ids_L, ids_L[:0], tokenizer))
 
 
-def _request(ids: Ints, before: Ints, tokenizer: Tokenizes | None) -> Request:
+def _request(ids: Ints, before: Ints, tokenizer: TokenizerLike | None) -> Request:
     return Request(ids, before, text_of(ids, tokenizer), special=special_of(ids, tokenizer))
 
 
 def _generated(
     predictor: OrderedPredictor,
-    tokenizer: Tokenizes | None,
-    ordered: Ordered,
+    tokenizer: TokenizerLike | None,
+    ordered: OrderedSequence,
     start: Start,
     options: Options,
     request: Callable[[Ints], Request],
@@ -110,19 +112,19 @@ def _generated(
     ]
 
 
-def _filled(ordered: Ordered, hypothesis: Hypothesis) -> Ordered:
+def _filled(ordered: OrderedSequence, hypothesis: Hypothesis) -> OrderedSequence:
     ids_L = ordered.ids_L.copy()
     ids_L[ordered.order_T] = hypothesis.ids
-    return Ordered(ids_L, ordered.order_T, ordered.given_G, ordered.start_id)
+    return OrderedSequence(ids_L, ordered.order_T, ordered.given_G, ordered.start_id)
 
 
 def _order(order: Any, length: int, seed: int | None) -> Ints:
-    if is_several(order):
+    if names_several_orders(order):
         raise InputError("a text grows in one order: give one")
     return resolve("left-to-right" if order is None else order, length, seed or 0)[0]
 
 
-def _template(template: Any, lengths: Any, tokenizer: Tokenizes | None, reading: Reading) -> tuple[Ints, Bools]:
+def _template(template: Any, lengths: Any, tokenizer: TokenizerLike | None, reading: Reading) -> tuple[Ints, Bools]:
     """The ids of all places, 0 in those to be filled, and which those are."""
     if isinstance(template, str):
         parts = _parts(template, tokenizer, reading)
@@ -134,12 +136,12 @@ def _template(template: Any, lengths: Any, tokenizer: Tokenizes | None, reading:
         )
     else:
         raise InputError(
-            f"a template is a text with {BLANK} in it, or token ids with None in the places to fill, not {named(template)}"
+            f"a template is a text with {BLANK} in it, or token ids with None in the places to fill, not {describe(template)}"
         )
     if lengths is None:
         lengths = [1] * (len(parts) - 1)
     else:
-        lengths = [lengths] if isinstance(lengths, int | np.integer) else many(lengths, "lengths")
+        lengths = [lengths] if isinstance(lengths, int | np.integer) else as_list(lengths, "lengths")
     whole = all(is_whole(n, 1, _MOST - 1) for n in lengths)
     if len(lengths) != len(parts) - 1 or not whole:
         raise InputError(
@@ -151,10 +153,10 @@ def _template(template: Any, lengths: Any, tokenizer: Tokenizes | None, reading:
     return np.maximum(ids_L, 0), ids_L < 0
 
 
-def _parts(template: str, tokenizer: Tokenizes | None, reading: Reading) -> list[Ints]:
+def _parts(template: str, tokenizer: TokenizerLike | None, reading: Reading) -> list[Ints]:
     """The ids of the texts between the blanks, as they stand: spaces around a blank are theirs."""
     if tokenizer is None:
         raise InputError("this model came without a tokenizer: give token ids, with None in the places to fill")
     check_text(template)
     first, *rest = template.split(BLANK)
-    return [tokenizer.encode(first, reading.text), *tokenizer.encode_behind(rest, reading.text)]
+    return [tokenizer.encode(first, reading.text), *tokenizer.encode_continuations(rest, reading.text)]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from chainrule._checks import is_whole
 from chainrule.errors import InputError, short
 from chainrule.generation.transform import Transform
-from chainrule.text.arguments import many
+from chainrule.text.arguments import as_list
 from chainrule.text.tokenizer import check_text
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Options:
             _whole(name, getattr(self, name), low, high)
         if self.method == "greedy" and (self.n or 1) > 1:
             raise InputError(f"greedy grows one text, not {self.n}: choose method='sample', 'beam' or 'best'")
-        stops = (self.stop,) if isinstance(self.stop, str) else tuple(many(self.stop, "texts to stop at"))
+        stops = (self.stop,) if isinstance(self.stop, str) else tuple(as_list(self.stop, "texts to stop at"))
         if any(not isinstance(text, str) or not text for text in stops):
             raise InputError(f"stop must be texts that are not empty, not {short(stops)}")
         for text in stops:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from chainrule.text.base import Tokenizes
+from chainrule.text.base import TokenizerLike
 from chainrule.text.reading import Special
 
 
-def text_of(ids: Iterable[int], tokenizer: Tokenizes | None) -> str | None:
+def text_of(ids: Iterable[int], tokenizer: TokenizerLike | None) -> str | None:
     """The text that the tokens spell; None where they spell none, or only a part of a character."""
     if tokenizer is None:
         return None
@@ -17,7 +17,7 @@ def text_of(ids: Iterable[int], tokenizer: Tokenizes | None) -> str | None:
     return text if text and text.encode() == raw else None
 
 
-def special_of(ids: Iterable[int], tokenizer: Tokenizes | None) -> Special | None:
+def special_of(ids: Iterable[int], tokenizer: TokenizerLike | None) -> Special | None:
     """How control symbols named in the text of these tokens are to be read: as symbols; None where there are none."""
     symbols = tokenizer.special_ids - {tokenizer.unk_id} if tokenizer else frozenset()
     return None if symbols.isdisjoint(map(int, ids)) else "parse"

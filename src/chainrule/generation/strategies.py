@@ -14,7 +14,7 @@ from chainrule.generation.result import Step
 from chainrule.generation.sampling import greedy, sample
 from chainrule.generation.search import Certificate, beam, best
 from chainrule.results.conditional import Alternative
-from chainrule.text.base import Tokenizes, naming
+from chainrule.text.base import TokenizerLike, token_formatter
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ def run(tree: DecodingTree, criteria: StoppingCriteria, options: Options, report
     return Outcome(hypotheses, {"method": "sample", "sampling": str(options.transform), "seed": seed})
 
 
-def reporter(options: Options, tokenizer: Tokenizes | None, before: int) -> Report:
+def reporter(options: Options, tokenizer: TokenizerLike | None, before: int) -> Report:
     """Passes each new token to `options.on_token`; before: embeddings of the prefix."""
-    on_token, name = options.on_token, naming(tokenizer)
+    on_token, name = options.on_token, token_formatter(tokenizer)
     if on_token is None:
         return lambda *_: None
 

@@ -132,7 +132,7 @@ class Network:
             if id(parameter) not in shared:
                 parameter.data = torch.empty(0, dtype=parameter.dtype, device=parameter.device)
 
-    def settled(self) -> Self:
+    def warmed_up(self) -> Self:
         """The same model on a network with weights of its own, that has run once: some rescale them then (RWKV)."""
         try:
             lm = guarded(partial(_InferenceMode, False), partial(_after_running, self.lm, self.device))

@@ -20,7 +20,7 @@ from chainrule.results.rows import Source, arrays
 from chainrule.results.score import Score, kind
 from chainrule.results.shown import Shown
 from chainrule.results.tabular import Tabular
-from chainrule.text.base import Tokenizes
+from chainrule.text.base import TokenizerLike
 from chainrule.text.requests import Request
 from chainrule.text.spans import char_spans
 from chainrule.text.start_end import Start
@@ -43,7 +43,7 @@ class Scores(Shown, Tabular):
     top_ids: NDArray[np.int32]
     top_logprobs: Floats
     windows: Ints
-    tokenizer: Tokenizes | None
+    tokenizer: TokenizerLike | None
     model: str
     invariant: Verdict  # whether the numbers have the same bits with any other sequences in the batch
     rows: int  # contexts that the network computed for these scores

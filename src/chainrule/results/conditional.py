@@ -11,7 +11,7 @@ import numpy as np
 from chainrule._checks import is_whole
 from chainrule._types import Floats
 from chainrule.errors import InputError, short
-from chainrule.text.base import Tokenizes, naming
+from chainrule.text.base import TokenizerLike, token_formatter
 from chainrule.text.start_end import Start
 
 
@@ -30,7 +30,7 @@ class Conditional:
     logprobs: Floats
     context: int  # number of embeddings that it is conditioned on, start symbol included
     start: Start
-    tokenizer: Tokenizes | None
+    tokenizer: TokenizerLike | None
     model: str
 
     @property
@@ -68,14 +68,14 @@ class Conditional:
         return f"Conditional(of {self.context} embeddings, entropy {self.entropy:.4g} nats: {best} …)"
 
     def _alternative(self, id: int) -> Alternative:
-        token = naming(self.tokenizer)(id)
+        token = token_formatter(self.tokenizer)(id)
         return Alternative(token, id, float(self.logprobs[id]))
 
     def _id(self, token: str | int) -> int:
         if isinstance(token, str):
             if self.tokenizer is None:
                 raise InputError("this model came without a tokenizer; give a token id")
-            ids = self.tokenizer.encode_behind([token], "parse")[0]  # names of control symbols are accepted
+            ids = self.tokenizer.encode_continuations([token], "parse")[0]  # names of control symbols are accepted
             if len(ids) != 1:
                 raise InputError(f"{token!r} is {len(ids)} tokens, not one; score it with rank(context, [{token!r}])")
             return int(ids[0])

@@ -19,7 +19,7 @@ from chainrule._types import Floats, Ints
 from chainrule.results.columns import Row
 from chainrule.results.rows import record, records
 from chainrule.results.shown import Shown
-from chainrule.text.base import Tokenizes, naming
+from chainrule.text.base import TokenizerLike, token_formatter
 from chainrule.text.requests import Request
 
 NO_PROBABILITY = "a score, and no probability: its exp does not sum to 1 over all texts"
@@ -33,7 +33,7 @@ class PseudoScore(Shown):
     ids: Ints
     terms: Floats  # log Pr(ids[i] | all other tokens, context included), nats
     within_words: bool  # whether tokens to the right within the same word were also hidden
-    tokenizer: Tokenizes | None
+    tokenizer: TokenizerLike | None
     model: str
 
     @cached_property
@@ -52,7 +52,7 @@ class PseudoScore(Shown):
     @cached_property
     def tokens(self) -> list[str]:
         """The tokens, readable. A part of a character is written as bytes (\\xe2)."""
-        return list(map(naming(self.tokenizer), self.ids.tolist()))
+        return list(map(token_formatter(self.tokenizer), self.ids.tolist()))
 
     def to_dict(self) -> dict[str, Any]:
         """The summary and every term, for JSON. Infinities are floats."""

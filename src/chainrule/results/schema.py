@@ -20,7 +20,7 @@ from chainrule._types import Ints
 from chainrule.forest.forest import ranges
 from chainrule.results import units
 from chainrule.results.columns import Batch, Column, Row
-from chainrule.text.base import Tokenizes, naming
+from chainrule.text.base import TokenizerLike, token_formatter
 from chainrule.text.spans import distinct
 
 if TYPE_CHECKING:
@@ -83,11 +83,11 @@ def _bits_per_byte(scores: Batch) -> list[float | None]:
     return [units.bits_per_byte(logprob, size) for logprob, size in pairs]
 
 
-def _named(tokenizer: Tokenizes | None, ids_T: NDArray[np.integer]) -> pyarrow.Array:
+def _named(tokenizer: TokenizerLike | None, ids_T: NDArray[np.integer]) -> pyarrow.Array:
     """The tokens, readable. Each distinct one is looked up once."""
     import pyarrow
 
-    name = naming(tokenizer)
+    name = token_formatter(tokenizer)
     id_U, which_T = distinct(ids_T)
     return pyarrow.array([name(id) for id in id_U.tolist()], pyarrow.string()).take(pyarrow.array(which_T))
 

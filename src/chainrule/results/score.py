@@ -16,7 +16,7 @@ from chainrule.results.columns import Row
 from chainrule.results.ordering import Ordering
 from chainrule.results.rows import record, records
 from chainrule.results.shown import Shown
-from chainrule.text.base import Spans, Tokenizes, naming
+from chainrule.text.base import Spans, TokenizerLike, token_formatter
 from chainrule.text.continuation import Segment
 from chainrule.text.requests import Request
 from chainrule.text.start_end import Start
@@ -48,7 +48,7 @@ class Score(Shown):
     top_ids: NDArray[np.int32]  # T × k: the most probable tokens at each position (top=k)
     top_logprobs: Floats
     windows: int  # more than 1 if the text is longer than the model's context or the window; see `cut`
-    tokenizer: Tokenizes | None
+    tokenizer: TokenizerLike | None
     model: str
     invariant: Verdict  # whether the numbers have the same bits with any other sequences in the batch
     ordering: Ordering | None = None  # the order of prediction; None: left to right, as in causal models
@@ -112,7 +112,7 @@ class Score(Shown):
     @cached_property
     def tokens(self) -> list[str]:
         """The tokens, readable. A part of a character is written as bytes (\\xe2)."""
-        return list(map(naming(self.tokenizer), self.ids.tolist()))
+        return list(map(token_formatter(self.tokenizer), self.ids.tolist()))
 
     @cached_property
     def token_bytes(self) -> list[bytes]:
@@ -185,7 +185,7 @@ class Score(Shown):
 
     def top(self, place: int) -> list[tuple[str, float]]:
         """The most probable tokens at the position of entry `place`, with log probabilities in nats; empty without top=."""
-        name = naming(self.tokenizer)
+        name = token_formatter(self.tokenizer)
         pairs = zip(self.top_ids[place].tolist(), self.top_logprobs[place].tolist(), strict=True)
         return [(name(id), logprob) for id, logprob in pairs]
 

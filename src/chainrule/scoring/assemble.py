@@ -20,7 +20,7 @@ from chainrule.forest.forest import offsets
 from chainrule.forest.permutations import resolve
 from chainrule.results.batch import Scores
 from chainrule.results.ordering import Ordering
-from chainrule.text.base import Tokenizes, naming
+from chainrule.text.base import TokenizerLike, token_formatter
 from chainrule.text.requests import Request
 from chainrule.text.start_end import Start
 
@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 def score_requests(
     predictor: Predictor,
-    tokenizer: Tokenizes | None,
+    tokenizer: TokenizerLike | None,
     requests: Sequence[Request],
     start: Start,
     end: int | None,
@@ -45,7 +45,9 @@ def score_requests(
     Raises InputError for what has no factor, ModelError where there is NaN.
     """
     settings.check(predictor.model.head.size)
-    starts = [start if r.start_id is None else Start("cls", r.start_id, naming(tokenizer)(r.start_id)) for r in requests]
+    starts = [
+        start if r.start_id is None else Start("cls", r.start_id, token_formatter(tokenizer)(r.start_id)) for r in requests
+    ]
     if end is not None:
         requests = [_with_end(request, end) for request in requests]
     for request, own in zip(requests, starts, strict=True):
@@ -64,7 +66,7 @@ def score_requests(
 
 def scores_of(
     predictor: Predictor,
-    tokenizer: Tokenizes | None,
+    tokenizer: TokenizerLike | None,
     requests: list[Request],
     starts: list[Start],
     factors: SequenceFactors,

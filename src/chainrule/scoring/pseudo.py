@@ -14,14 +14,14 @@ from chainrule.engine.question import Progress, Settings
 from chainrule.errors import InputError
 from chainrule.forest.forest import offsets
 from chainrule.results.pseudo import PseudoScore
-from chainrule.text.base import Tokenizes
+from chainrule.text.base import TokenizerLike
 from chainrule.text.requests import Request
 from chainrule.text.start_end import Start
 
 
 def pseudo_scores(
     predictor: OrderedPredictor,
-    tokenizer: Tokenizes | None,
+    tokenizer: TokenizerLike | None,
     requests: list[Request],
     start: Start,
     *,
@@ -77,7 +77,7 @@ class _Terms(Sequence[Cloze]):
         return Cloze(ids_L, np.flatnonzero(seen_L), before + at, self.start_id)
 
 
-def _words(tokenizer: Tokenizes | None, request: Request, item: int) -> Ints:
+def _words(tokenizer: TokenizerLike | None, request: Request, item: int) -> Ints:
     """The word of every token. Raises InputError for token ids, which nobody can cut into words."""
     if tokenizer is None or request.text is None or request.segments:
         raise InputError("within_words needs a text, whose words the tokenizer knows, and not token ids or a pair", item)

@@ -5,7 +5,7 @@ transformers tokenizer), `start_end` (start and end symbols), `continuation` (a 
 """
 
 from chainrule.text.base import Spans
-from chainrule.text.continuation import Continuation, Pair, Segment, after, after_batch, pair
+from chainrule.text.continuation import Continuation, Pair, Segment, encode_after, encode_after_batch, encode_pair
 from chainrule.text.spans import align, spells
 from chainrule.text.start_end import Start, resolve_end, resolve_start
 from chainrule.text.tokenizer import Tokenizer
@@ -17,10 +17,10 @@ __all__ = [
     "Spans",
     "Start",
     "Tokenizer",
-    "after",
-    "after_batch",
     "align",
-    "pair",
+    "encode_after",
+    "encode_after_batch",
+    "encode_pair",
     "resolve_end",
     "resolve_start",
     "spells",

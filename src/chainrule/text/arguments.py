@@ -17,35 +17,37 @@ from chainrule.errors import InputError, short
 
 _BYTES = bytes | bytearray | memoryview
 # The methods that return the items of a column, by library.
-_MEMBERS = {"pandas": "tolist", "polars": "to_list", "pyarrow": "to_pylist"}
+_TO_LIST = {"pandas": "tolist", "polars": "to_list", "pyarrow": "to_pylist"}
 _TABLES = ("DataFrame", "LazyFrame", "Table", "RecordBatch")
 
 
-def many(values: Any, what: str = "texts") -> list[Any]:
+def as_list(values: Any, what: str = "texts") -> list[Any]:
     """The items of a sequence, by position. Raises InputError if it is not a sequence of items."""
     kind, where = type(values), _library(values)
     if isinstance(values, str | _BYTES):
         raise InputError(f"{what} must be a list, not one {kind.__name__}: {short(values)}; put it into a list")
-    if kind.__name__ in _TABLES and where in _MEMBERS:
+    if kind.__name__ in _TABLES and where in _TO_LIST:
         raise InputError(
             f"{what} must be one column, but a {kind.__name__} can have several: select one, such as table['text']"
         )
     if isinstance(values, Mapping):
         raise InputError(f"{what} must be a list, but a {kind.__name__} has keys: pass list(….values())")
     if isinstance(values, np.ndarray):
-        return _rows(values, what)
+        return _items_of_array(values, what)
     if where == "torch" and hasattr(values, "detach"):
-        return _rows(np.asarray(values.tolist(), object) if values.is_floating_point() else values.cpu().numpy(), what)
-    if where in _MEMBERS and hasattr(values, _MEMBERS[where]) and not isinstance(values, Set):
-        return getattr(values, _MEMBERS[where])()
+        return _items_of_array(
+            np.asarray(values.tolist(), object) if values.is_floating_point() else values.cpu().numpy(), what
+        )
+    if where in _TO_LIST and hasattr(values, _TO_LIST[where]) and not isinstance(values, Set):
+        return getattr(values, _TO_LIST[where])()
     if kind.__module__ != "array" and isinstance(values, Sequence | Iterator | KeysView | ValuesView):
         return list(values)
-    raise InputError(f"{what} must be a list, tuple, generator, NumPy array, Series or Arrow array, not {named(values)}")
+    raise InputError(f"{what} must be a list, tuple, generator, NumPy array, Series or Arrow array, not {describe(values)}")
 
 
-def each(context: Any, count: int) -> list[Any]:
+def contexts_for(context: Any, count: int) -> list[Any]:
     """A context for each of `count` items: those of a sequence of contexts, or one text or sequence of ids for all."""
-    return many(context, "contexts") if _is_several(context) else [context] * count
+    return as_list(context, "contexts") if _is_per_item(context) else [context] * count
 
 
 def is_empty(context: Any) -> bool:
@@ -67,11 +69,11 @@ def kind_of(item: Any, index: int | None = None) -> Literal["text", "pair", "ids
         raise InputError(f"{type(item).__name__} is not text; decode it first: bytes(item).decode('utf-8')", index)
     if isinstance(item, list | tuple | np.ndarray) or (_library(item) == "torch" and hasattr(item, "detach")):
         return "ids"
-    if _library(item) in _MEMBERS and hasattr(item, "__len__"):
+    if _library(item) in _TO_LIST and hasattr(item, "__len__"):
         raise InputError(
             f"expected one text, not a {type(item).__name__} of texts: use score_batch; for token ids, pass a list", index
         )
-    raise InputError(f"expected a text, token ids (a list, tuple, or array) or a pair of texts, not {named(item)}", index)
+    raise InputError(f"expected a text, token ids (a list, tuple, or array) or a pair of texts, not {describe(item)}", index)
 
 
 def as_ids(item: Any, index: int | None = None) -> Ints:
@@ -106,7 +108,7 @@ def is_missing(value: Any) -> bool:
     return value is None or (isinstance(value, float) and value != value) or type(value).__name__ in ("NAType", "NaTType")
 
 
-def _is_several(context: Any) -> bool:
+def _is_per_item(context: Any) -> bool:
     """Whether this is one context per item, rather than one for all."""
     if isinstance(context, list | tuple):
         return any(is_missing(one) or not isinstance(one, int | np.integer | float) for one in context)
@@ -115,12 +117,12 @@ def _is_several(context: Any) -> bool:
     return not (context is None or isinstance(context, str | _BYTES) or is_missing(context))
 
 
-def _rows(values: NDArray[Any], what: str) -> list[Any]:
+def _items_of_array(values: NDArray[Any], what: str) -> list[Any]:
     """The items along the first axis: rows of ids, or texts."""
     if isinstance(values, np.ma.MaskedArray):
         raise InputError(f"{what} are in a masked array, which hides some of them: pass the visible ones (.compressed())")
     if values.ndim == 0:
-        raise InputError(f"{what} must be a list, not an array of no dimensions, {named(values.item())}: put it into a list")
+        raise InputError(f"{what} must be a list, not an array of no dimensions, {describe(values.item())}: put it into a list")
     return list(values) if values.ndim > 1 else values.tolist()
 
 
@@ -128,6 +130,6 @@ def _library(value: Any) -> str:
     return type(value).__module__.partition(".")[0]
 
 
-def named(value: Any) -> str:
+def describe(value: Any) -> str:
     """Its type and the beginning of its value, for a message."""
     return f"{type(value).__name__} ({short(value)})"

@@ -12,9 +12,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from chainrule.errors import InputError
-from chainrule.text.base import Tokenizes
+from chainrule.text.base import TokenizerLike
 from chainrule.text.reading import LITERAL, Reading
-from chainrule.text.stable_prefix import NOTHING
+from chainrule.text.stable_prefix import EMPTY_PREFIX
 
 _CHUNK = 1024  # joined texts encoded at a time
 _LONG = 256  # characters of a context from which on finding its stable prefix pays off
@@ -50,7 +50,7 @@ class Continuation:
     boundary: Literal["same", "apart"]
 
 
-def pair(tokenizer: Tokenizes, a: str, b: str, reading: Reading = LITERAL) -> Pair:
+def encode_pair(tokenizer: TokenizerLike, a: str, b: str, reading: Reading = LITERAL) -> Pair:
     """The pair format of BERT: [CLS] A [SEP] B [SEP], as the segments A, sep_A, B, sep_B after the start symbol [CLS].
 
     Raises InputError where the tokenizer has no [CLS] or no [SEP].
@@ -69,13 +69,13 @@ def pair(tokenizer: Tokenizes, a: str, b: str, reading: Reading = LITERAL) -> Pa
     return Pair(start_id, np.concatenate(list(parts.values())), segments)
 
 
-def after(tokenizer: Tokenizes, context: str, text: str, reading: Reading = LITERAL) -> Continuation:
+def encode_after(tokenizer: TokenizerLike, context: str, text: str, reading: Reading = LITERAL) -> Continuation:
     """The tokens of a context, and those of a text after it."""
-    return after_batch(tokenizer, [context], [text], reading)[0]
+    return encode_after_batch(tokenizer, [context], [text], reading)[0]
 
 
-def after_batch(
-    tokenizer: Tokenizes, contexts: Sequence[str], texts: Sequence[str], reading: Reading = LITERAL
+def encode_after_batch(
+    tokenizer: TokenizerLike, contexts: Sequence[str], texts: Sequence[str], reading: Reading = LITERAL
 ) -> list[Continuation]:
     """`after` for many: text i after context i. Texts after the same context share one `context_ids` array."""
     distinct = list(dict.fromkeys(contexts))
@@ -83,7 +83,7 @@ def after_batch(
     context_ids = [ids_of[context] for context in contexts]
     rests = list(_rests(tokenizer, contexts, texts, context_ids, reading))
     cut = [text for text, rest in zip(texts, rests, strict=True) if rest is None]
-    apart = iter(tokenizer.encode_behind(cut, reading.text))
+    apart = iter(tokenizer.encode_continuations(cut, reading.text))
     return [
         Continuation(ids, next(apart), "apart") if rest is None else Continuation(ids, rest, "same")
         for ids, rest in zip(context_ids, rests, strict=True)
@@ -91,7 +91,7 @@ def after_batch(
 
 
 def _rests(
-    tokenizer: Tokenizes,
+    tokenizer: TokenizerLike,
     contexts: Sequence[str],
     texts: Sequence[str],
     context_ids: Sequence[np.ndarray],
@@ -104,8 +104,8 @@ def _rests(
     shared = [context for context, count in Counter(contexts).items() if count > 1 and len(context) > _LONG]
     parsed = reading.context == "parse"
     plain = [parsed or symbol is None for symbol in tokenizer.symbols(shared)]
-    prefixes = {context: tokenizer.settled(context) for context, applies in zip(shared, plain, strict=True) if applies}
-    known = [prefixes.get(context, NOTHING) for context in contexts]
+    prefixes = {context: tokenizer.stable_prefix(context) for context, applies in zip(shared, plain, strict=True) if applies}
+    known = [prefixes.get(context, EMPTY_PREFIX) for context in contexts]
     for start in range(0, len(texts), _CHUNK):
         chunk = slice(start, start + _CHUNK)
         joined = [c[k.chars :] + text for c, text, k in zip(contexts[chunk], texts[chunk], known[chunk], strict=True)]
@@ -116,7 +116,7 @@ def _rests(
 
 
 def _read_in_two_ways(
-    tokenizer: Tokenizes,
+    tokenizer: TokenizerLike,
     contexts: Sequence[str],
     texts: Sequence[str],
     context_ids: Sequence[np.ndarray],

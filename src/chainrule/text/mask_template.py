@@ -12,7 +12,7 @@ import numpy as np
 
 from chainrule._types import Ints
 from chainrule.errors import ModelError
-from chainrule.text.base import Tokenizes, naming
+from chainrule.text.base import TokenizerLike, token_formatter
 
 _NAMED = 8  # symbols written out
 
@@ -25,12 +25,12 @@ class MaskTemplate:
     after: int
     mask: int
     excluded: Ints  # ids that cannot occur, ascending
-    says: str  # a description of `excluded`, in one line
+    description: str  # a description of `excluded`, in one line
     token: Callable[[int], str]
 
 
-def resolve_frame(
-    tokenizer: Tokenizes | None, config: Mapping[str, int | None], *, vocab_size: int, embeddings: int, model: str
+def resolve_mask_template(
+    tokenizer: TokenizerLike | None, config: Mapping[str, int | None], *, vocab_size: int, embeddings: int, model: str
 ) -> MaskTemplate:
     """The template of a masked model with `vocab_size` logits and `embeddings` rows in its embedding table.
 
@@ -40,13 +40,15 @@ def resolve_frame(
     """
     find = lambda *kinds: _symbol(tokenizer, config, embeddings, model, kinds)  # noqa: E731
     before, after, mask = find("cls", "bos"), find("sep", "eos"), find("mask")
-    token = naming(tokenizer)
+    token = token_formatter(tokenizer)
     symbols, unknown = _impossible(tokenizer, config, vocab_size, {before, after, mask})
-    return MaskTemplate(before, after, mask, np.union1d(symbols, unknown), _says(symbols, unknown, vocab_size, token), token)
+    return MaskTemplate(
+        before, after, mask, np.union1d(symbols, unknown), _describe(symbols, unknown, vocab_size, token), token
+    )
 
 
 def _symbol(
-    tokenizer: Tokenizes | None, config: Mapping[str, int | None], embeddings: int, model: str, kinds: tuple[str, ...]
+    tokenizer: TokenizerLike | None, config: Mapping[str, int | None], embeddings: int, model: str, kinds: tuple[str, ...]
 ) -> int:
     candidates = [getattr(tokenizer, f"{kind}_id", None) for kind in kinds] + [config.get(kind) for kind in kinds]
     for id in candidates:
@@ -60,7 +62,7 @@ def _symbol(
 
 
 def _impossible(
-    tokenizer: Tokenizes | None, config: Mapping[str, int | None], vocab_size: int, used: set[int]
+    tokenizer: TokenizerLike | None, config: Mapping[str, int | None], vocab_size: int, used: set[int]
 ) -> tuple[Ints, Ints]:
     """The symbols that cannot occur in a text, and the ids without a token; both ascending."""
     unknown = config.get("unk") if tokenizer is None else tokenizer.unk_id
@@ -70,7 +72,7 @@ def _impossible(
     return symbols, np.setdiff1d(np.arange(vocab_size), np.union1d(known, symbols))
 
 
-def _says(symbols: Ints, unknown: Ints, vocab_size: int, token: Callable[[int], str]) -> str:
+def _describe(symbols: Ints, unknown: Ints, vocab_size: int, token: Callable[[int], str]) -> str:
     names = ", ".join(token(id) for id in symbols[:_NAMED].tolist()) + ", …" * (len(symbols) > _NAMED)
     beyond = f" and {len(unknown)} ids without a token" if len(unknown) else ""
     left = len(symbols) + len(unknown)

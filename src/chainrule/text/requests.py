@@ -13,8 +13,8 @@ from chainrule._types import Ints
 from chainrule._warnings import outside
 from chainrule.errors import InputError, short
 from chainrule.text.arguments import as_ids, is_missing, kind_of
-from chainrule.text.base import Tokenizes
-from chainrule.text.continuation import Continuation, Segment, after_batch, pair
+from chainrule.text.base import TokenizerLike
+from chainrule.text.continuation import Continuation, Segment, encode_after_batch, encode_pair
 from chainrule.text.reading import LITERAL, Reading, Special
 from chainrule.text.tokenizer import check_text
 
@@ -46,7 +46,7 @@ class Request:
 def requests(
     items: Sequence[Any],
     contexts: Sequence[Any] | None,
-    tokenizer: Tokenizes | None,
+    tokenizer: TokenizerLike | None,
     vocab_size: int,
     reading: Reading = LITERAL,
 ) -> list[Request]:
@@ -89,7 +89,7 @@ def _context(context: Any, item: int) -> Any:
 
 
 def _texts(
-    items: list[str], contexts: list[Any], tokenizer: Tokenizes | None, reading: Reading, where: list[int]
+    items: list[str], contexts: list[Any], tokenizer: TokenizerLike | None, reading: Reading, where: list[int]
 ) -> list[Request]:
     tokenizer = _require_tokenizer(tokenizer)
     both = list(zip(items, contexts, strict=True))
@@ -105,7 +105,9 @@ def _texts(
             check_text(context, i)
     alone = iter(tokenizer.encode_batch([text for text, context in both if context is None], reading.text))
     with_context = [(context, text) for text, context in both if context is not None]
-    continuations = iter(after_batch(tokenizer, [c for c, _ in with_context], [text for _, text in with_context], reading))
+    continuations = iter(
+        encode_after_batch(tokenizer, [c for c, _ in with_context], [text for _, text in with_context], reading)
+    )
     batch = [
         Request(next(alone), text=text) if context is None else _continuation_request(text, context, next(continuations))
         for text, context in both
@@ -121,20 +123,20 @@ def _continuation_request(text: str, context: str, continuation: Continuation) -
 
 
 def _pairs(
-    items: list[tuple[str, str]], contexts: list[Any], tokenizer: Tokenizes | None, reading: Reading, where: list[int]
+    items: list[tuple[str, str]], contexts: list[Any], tokenizer: TokenizerLike | None, reading: Reading, where: list[int]
 ) -> list[Request]:
     for i, item, context in zip(where, items, contexts, strict=True):
         if context is not None:
             raise InputError("context= cannot be used with a pair of texts", i)
         for text in item:
             check_text(text, i)
-    encoded = [pair(_require_tokenizer(tokenizer), *item, reading) for item in items]
+    encoded = [encode_pair(_require_tokenizer(tokenizer), *item, reading) for item in items]
     texts = [f"{a} {b}" for a, b in items]
     return [Request(p.ids, text=text, segments=p.segments, start_id=p.start_id) for p, text in zip(encoded, texts, strict=True)]
 
 
 def _given_ids(
-    items: list[Any], contexts: list[Any], tokenizer: Tokenizes | None, reading: Reading, where: list[int]
+    items: list[Any], contexts: list[Any], tokenizer: TokenizerLike | None, reading: Reading, where: list[int]
 ) -> list[Request]:
     batch = []
     for i, item, context in zip(where, items, contexts, strict=True):
@@ -152,7 +154,7 @@ def _given_ids(
 _MAKE = {"text": _texts, "pair": _pairs, "ids": _given_ids}
 
 
-def _mark_symbols(batch: list[Request], tokenizer: Tokenizes, reading: Reading) -> None:
+def _mark_symbols(batch: list[Request], tokenizer: TokenizerLike, reading: Reading) -> None:
     """Record in each request how control symbols in it were read. Warn if the user did not choose."""
     names = []
     for part, field_name, special in (("text", "special", reading.text), ("context", "context_special", reading.context)):
@@ -169,7 +171,7 @@ def _mark_symbols(batch: list[Request], tokenizer: Tokenizes, reading: Reading) 
         )
 
 
-def _require_tokenizer(tokenizer: Tokenizes | None) -> Tokenizes:
+def _require_tokenizer(tokenizer: TokenizerLike | None) -> TokenizerLike:
     if tokenizer is None:
         raise InputError("this model has no tokenizer, so it scores token ids and embeddings, not text")
     return tokenizer

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from chainrule._types import Ints
 from chainrule.text.align import Span, match
-from chainrule.text.base import Spans, Tokenizes
+from chainrule.text.base import Spans, TokenizerLike
 
 _BLOCK = 4096  # texts processed together
 
@@ -33,7 +33,7 @@ def align(text: str, pieces: Sequence[bytes], offsets: Sequence[Span] | None = N
     return Spans(byte_spans, _char_spans(raw, byte_spans), shift is not None)
 
 
-def char_spans(tokenizer: Tokenizes, texts: Sequence[str], ids: Sequence[Ints]) -> tuple[Ints, Ints]:
+def char_spans(tokenizer: TokenizerLike, texts: Sequence[str], ids: Sequence[Ints]) -> tuple[Ints, Ints]:
     """The `char_spans` of all tokens of many texts, text after text: an array of starts and an array of ends.
 
     The result equals that of `tokenizer.spans` on each text. It is many times faster where tokens spell their texts.
@@ -44,7 +44,7 @@ def char_spans(tokenizer: Tokenizes, texts: Sequence[str], ids: Sequence[Ints]) 
     return np.concatenate([nothing, *(begin for begin, _ in parts)]), np.concatenate([nothing, *(end for _, end in parts)])
 
 
-def _char_spans_of_block(tokenizer: Tokenizes, texts: Sequence[str], ids: Sequence[Ints]) -> tuple[Ints, Ints]:
+def _char_spans_of_block(tokenizer: TokenizerLike, texts: Sequence[str], ids: Sequence[Ints]) -> tuple[Ints, Ints]:
     """The bytes of all texts are concatenated, and so are those of all tokens. Shapes: S texts, T tokens."""
     raws = [text.encode() for text in texts]
     token_S1, byte_S1, char_S1 = (_bounds(map(len, each)) for each in (ids, raws, texts))

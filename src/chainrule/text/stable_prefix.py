@@ -21,17 +21,17 @@ _ONE = re.compile(r"\[\^?\]?(?:\\.|[^\[\]\\])*\]|\\[^bBAzZGKXRk0-9]")  # a class
 _FAR = re.compile(r"\(\?|[\\.^$\[\]]")  # looks back, at the ends of the text, or at any character
 
 
-class Settled(NamedTuple):
+class StablePrefix(NamedTuple):
     """The first `chars` characters of a text are its first `tokens` tokens, whether or not more text follows."""
 
     chars: int
     tokens: int
 
 
-NOTHING = Settled(0, 0)
+EMPTY_PREFIX = StablePrefix(0, 0)
 
 
-def words_alone(backend: Any) -> bool:
+def encodes_words_separately(backend: Any) -> bool:
     """Whether a `tokenizers.Tokenizer` splits words by one local expression and encodes each word separately."""
     steps = list(steps_of(backend.pre_tokenizer))
     cutting = [step for step in steps if step["type"] == "Split" or step.get("use_regex")]
@@ -41,18 +41,18 @@ def words_alone(backend: Any) -> bool:
         and all(step["type"] == "NFC" for step in steps_of(backend.normalizer))
         and all(step["type"] in ("ByteLevel", "Split", "Digits") and not step.get("add_prefix_space") for step in steps)
         and len(cutting) == 1
-        and looks_near(cutting[0].get("pattern", {}).get("Regex", "" if cutting[0]["type"] == "ByteLevel" else "."))
+        and is_local(cutting[0].get("pattern", {}).get("Regex", "" if cutting[0]["type"] == "ByteLevel" else "."))
         and not any(added.single_word for added in backend.get_added_tokens_decoder().values())
     )
 
 
-def looks_near(pattern: str) -> bool:
+def is_local(pattern: str) -> bool:
     """Whether a match of a regular expression depends only on the text from its start to the end of the next match."""
     return not _FAR.search(_PLAIN_GROUPS.sub("(", _ONE.sub("x", pattern)))
 
 
-def settled(backend: Any, text: str, token_bytes: Callable[[int], bytes]) -> Settled:
-    """The stable prefix of a text, for a backend that passes `words_alone`; empty if no suitable cut is found.
+def find_stable_prefix(backend: Any, text: str, token_bytes: Callable[[int], bytes]) -> StablePrefix:
+    """The stable prefix of a text, for a backend that passes `encodes_words_separately`; empty if no suitable cut is found.
 
     The cut is a space between two Latin words at which the backend also splits this text. Encoding the rest alone must
     give the same tokens.
@@ -60,14 +60,14 @@ def settled(backend: Any, text: str, token_bytes: Callable[[int], bytes]) -> Set
     encoding = backend.encode(text, add_special_tokens=False)
     raw, pieces = text.encode(), [token_bytes(id) for id in encoding.ids]
     if b"".join(pieces) != raw:
-        return NOTHING
+        return EMPTY_PREFIX
     stop_T = np.cumsum([len(piece) for piece in pieces], dtype=np.int64)
     word_T = np.array(encoding.word_ids, float)  # None is NaN, which is no cut
     longest = max((len(str(added.content).encode()) for added in backend.get_added_tokens_decoder().values()), default=0)
     cuts = np.flatnonzero((np.diff(word_T) > 0) & (stop_T[:-1] < len(raw) - max(_MARGIN, 2 * longest)))
     cut = next((int(i) for i in cuts[::-1] if _CUT.match(raw, int(stop_T[i]) - 1)), None)
     if cut is None:
-        return NOTHING
-    prefix = Settled(len(raw[: stop_T[cut]].decode()), cut + 1)
+        return EMPTY_PREFIX
+    prefix = StablePrefix(len(raw[: stop_T[cut]].decode()), cut + 1)
     rest = backend.encode(text[prefix.chars :], add_special_tokens=False)
-    return prefix if rest.ids == encoding.ids[prefix.tokens :] else NOTHING
+    return prefix if rest.ids == encoding.ids[prefix.tokens :] else EMPTY_PREFIX

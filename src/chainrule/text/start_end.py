@@ -81,7 +81,7 @@ def resolve_start(
     )
 
 
-def framed_start(requested: str | int, id: int, token: str) -> Start:
+def masked_start(requested: str | int, id: int, token: str) -> Start:
     """The start of a masked model: the symbol of its template before every text, or none ('given').
 
     Raises InputError for any other symbol, since the model would not see it.

@@ -10,7 +10,7 @@ from chainrule.errors import InputError
 from chainrule.text.base import Spans
 from chainrule.text.reading import Special
 from chainrule.text.spans import align, words_by_space
-from chainrule.text.stable_prefix import NOTHING, Settled
+from chainrule.text.stable_prefix import EMPTY_PREFIX, StablePrefix
 
 
 class Vocabulary:
@@ -41,13 +41,13 @@ class Vocabulary:
     def encode_batch(self, texts: Sequence[str], special: Special = "text") -> list[np.ndarray]:
         return [self.encode(text) for text in texts]
 
-    encode_behind = encode_batch
+    encode_continuations = encode_batch
 
     def symbols(self, texts: Sequence[str]) -> list[str | None]:
         return [None] * len(texts)
 
-    def settled(self, text: str) -> Settled:
-        return NOTHING
+    def stable_prefix(self, text: str) -> StablePrefix:
+        return EMPTY_PREFIX
 
     def token_bytes(self, id: int) -> bytes:
         return self.tokens[id].encode() if 0 <= id < self.size else b""

@@ -20,7 +20,7 @@ from chainrule.text.backends import answering, encoded, literal, whole, without_
 from chainrule.text.base import Spans
 from chainrule.text.reading import Special, holding, names_of
 from chainrule.text.spans import align, spells, words_by_space
-from chainrule.text.stable_prefix import NOTHING, Settled, settled, words_alone
+from chainrule.text.stable_prefix import EMPTY_PREFIX, StablePrefix, encodes_words_separately, find_stable_prefix
 from chainrule.text.token_bytes import Spelling, spelling_of_backend, spelling_of_vocabulary
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class Tokenizer:
         """
         return self._read(texts, special, continues=False)
 
-    def encode_behind(self, texts: Sequence[str], special: Special = "text") -> list[np.ndarray]:
+    def encode_continuations(self, texts: Sequence[str], special: Special = "text") -> list[np.ndarray]:
         """The ids of texts that follow other text: without the space that some tokenizers add before a text.
 
         For a tokenizer written in Python, that space cannot be avoided.
@@ -109,17 +109,17 @@ class Tokenizer:
         matches = map(self._names.search, texts)
         return [match.group() if match else None for match in matches]
 
-    def settled(self, text: str) -> Settled:
+    def stable_prefix(self, text: str) -> StablePrefix:
         """The part of a text whose tokens do not depend on the text after it; (0, 0) if it cannot be determined.
 
         Names of control symbols in the text are read as the symbols.
         """
         if not self._words_alone:
-            return NOTHING
+            return EMPTY_PREFIX
         check_text(text)
         whole(self._backend)
         with answering():
-            return settled(self._backend, text, self.token_bytes)
+            return find_stable_prefix(self._backend, text, self.token_bytes)
 
     def token_bytes(self, id: int) -> bytes:
         """The bytes of a token; empty for an id without a token."""
@@ -192,7 +192,7 @@ class Tokenizer:
 
     @cached_property
     def _words_alone(self) -> bool:
-        return self._backend is not None and words_alone(self._backend)
+        return self._backend is not None and encodes_words_separately(self._backend)
 
     def _piece(self, id: int) -> bytes:
         if (content := self._added.get(id)) is not None:

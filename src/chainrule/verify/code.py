@@ -31,7 +31,7 @@ from chainrule.errors import InputError
 from chainrule.forest.windows import each_window
 from chainrule.models.causal import PretrainedModel
 from chainrule.models.dtype import name_of
-from chainrule.text.base import Tokenizes
+from chainrule.text.base import TokenizerLike
 from chainrule.text.spans import spells
 from chainrule.verify.coder import TOTAL, ArithmeticDecoder, ArithmeticEncoder, shares
 from chainrule.verify.references import Language, check_causal
@@ -264,14 +264,14 @@ def _distributions(lm: Language, ids: Sequence[int], first: int, length: int, pr
                 logprob_V = stepper.feed([ids[i]])
 
 
-def _tokenizer(lm: Language) -> Tokenizes:
+def _tokenizer(lm: Language) -> TokenizerLike:
     check_causal(lm)
     if lm.tokenizer is None:
         raise InputError("this model came without a tokenizer, so it cannot code a text")
     return lm.tokenizer
 
 
-def _bytes(tokenizer: Tokenizes, ids: Sequence[int]) -> bytes:
+def _bytes(tokenizer: TokenizerLike, ids: Sequence[int]) -> bytes:
     return b"".join(map(tokenizer.token_bytes, ids))
 
 

@@ -27,7 +27,7 @@ from chainrule.ops.native.build import Kernels
 from chainrule.ops.sealed import sealed
 from chainrule.results.batch import Scores
 from chainrule.results.conditional import Conditional
-from chainrule.text.base import Tokenizes
+from chainrule.text.base import TokenizerLike
 from chainrule.text.start_end import Start
 from chainrule.verdict import Verdict
 
@@ -51,7 +51,7 @@ SLACK = 3  # allowed error, as a multiple of that of the model's own forward: ot
 class Language(Protocol):
     """The parts of `chainrule.LanguageModel` that are used here."""
 
-    tokenizer: Tokenizes | None
+    tokenizer: TokenizerLike | None
     start: Start
 
     @property

@@ -14,15 +14,17 @@ from chainrule._types import Floats
 from chainrule.engine.decoding.base import NextTokens
 from chainrule.engine.decoding.rerun import PathTree
 from chainrule.errors import InputError
-from chainrule.forest.permutations import Ordered
+from chainrule.forest.permutations import OrderedSequence
 
-Conditionals = Callable[[Ordered, list[tuple[int, ...]]], Floats]  # an order and fillings of its first positions → B × V
+Conditionals = Callable[
+    [OrderedSequence, list[tuple[int, ...]]], Floats
+]  # an order and fillings of its first positions → B × V
 
 
 class ConditionalTree(PathTree):
     """For predictors that compute every conditional by a pass, or a sum, of its own."""
 
-    def __init__(self, conditionals: Conditionals, ordered: Ordered) -> None:
+    def __init__(self, conditionals: Conditionals, ordered: OrderedSequence) -> None:
         super().__init__()
         self.conditionals, self.ordered = conditionals, ordered
 

@@ -26,7 +26,7 @@ from chainrule.engine.question import Answer, Progress, Question
 from chainrule.engine.selfcheck.invariance import invariance_of
 from chainrule.errors import InputError, ModelError
 from chainrule.forest.forest import Forest, offsets, ranges
-from chainrule.forest.permutations import Ordered
+from chainrule.forest.permutations import OrderedSequence
 from chainrule.models.any_order import AnyOrderModel
 from chainrule.verdict import Verdict
 
@@ -61,7 +61,7 @@ class AnyOrderPredictor(InOrder):
         return invariance_of(self.engine)
 
     def answer_in_order(
-        self, sequences: list[Ordered], *, rows: int | None = None, top: int = 0, progress: Progress | None = None
+        self, sequences: list[OrderedSequence], *, rows: int | None = None, top: int = 0, progress: Progress | None = None
     ) -> Answer:
         """Every factor of every sequence, in the order of prediction, one sequence after another.
 
@@ -86,7 +86,7 @@ class AnyOrderPredictor(InOrder):
         question, node_B = _question(triples, [1] * len(clozes))
         return self.engine.distributions(question, question.forest.parent_N[node_B], rows=rows)
 
-    def ordered_tree(self, ordered: Ordered) -> DecodingTree:
+    def ordered_tree(self, ordered: OrderedSequence) -> DecodingTree:
         """Continuations in an order, one row a token where the forest strategy runs."""
         self.check(ordered.fed_L, len(ordered.fed_L), ordered.start_id, len(ordered.given_G), None)
         start = [] if ordered.start_id is None else [ordered.start_id]

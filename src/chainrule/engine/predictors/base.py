@@ -16,8 +16,8 @@ from chainrule.engine.decoding.base import DecodingTree
 from chainrule.engine.execution import Begun
 from chainrule.engine.question import Answer, Item, SequenceFactors, Settings
 from chainrule.errors import InputError
-from chainrule.forest.permutations import Ordered
-from chainrule.text.base import Tokenizes, naming
+from chainrule.forest.permutations import OrderedSequence
+from chainrule.text.base import TokenizerLike, token_formatter
 from chainrule.text.start_end import Start, resolve_start
 from chainrule.verdict import Verdict
 
@@ -44,7 +44,7 @@ class Support:
     """The tokens that can occur at all: a distribution is over these alone."""
 
     left_out: Ints = field(default_factory=lambda: np.zeros(0, np.int64))  # ids of probability 0 by definition, ascending
-    says: str = ""  # one line for people; "" where all of the vocabulary can occur
+    description: str = ""  # one line for people; "" where all of the vocabulary can occur
 
 
 class Cloze(NamedTuple):
@@ -74,7 +74,7 @@ class Predictor(Protocol):
         """What predicts in any order with this model: itself, or sums over all texts where these are few."""
         ...
 
-    def start(self, requested: str | int, tokenizer: Tokenizes | None) -> Start:
+    def start(self, requested: str | int, tokenizer: TokenizerLike | None) -> Start:
         """The start symbol for a start policy. Raises InputError for a policy that cannot be."""
         ...
 
@@ -101,7 +101,7 @@ class OrderedPredictor(Predictor, Protocol):
     how: str  # one line for people: what keeps the positions not yet predicted out of view
     support: Support
 
-    def factors_in_order(self, sequences: list[Ordered], settings: Settings) -> SequenceFactors:
+    def factors_in_order(self, sequences: list[OrderedSequence], settings: Settings) -> SequenceFactors:
         """The factors of sequences in their orders, each put back into the order of its text."""
         ...
 
@@ -113,12 +113,12 @@ class OrderedPredictor(Predictor, Protocol):
         """log Pr(v | seen) for every v of the vocabulary, B × V; −inf for what is outside the support."""
         ...
 
-    def ordered_tree(self, ordered: Ordered) -> DecodingTree:
+    def ordered_tree(self, ordered: OrderedSequence) -> DecodingTree:
         """Continuations that fill the positions `ordered.order_T` of a text whose other tokens are given."""
         ...
 
 
-def own_start(requested: str | int, model: Any, tokenizer: Tokenizes | None) -> Start:
+def own_start(requested: str | int, model: Any, tokenizer: TokenizerLike | None) -> Start:
     """The start symbol of a model with a BOS or EOS symbol, or none."""
     return resolve_start(
         requested,
@@ -127,14 +127,14 @@ def own_start(requested: str | int, model: Any, tokenizer: Tokenizes | None) -> 
         tokenizer_eos=tokenizer.eos_id if tokenizer else None,
         config_bos=model.bos_id,
         config_eos=model.eos_id,
-        token=naming(tokenizer),
+        token=token_formatter(tokenizer),
     )
 
 
 class Steps(Sequence[Cloze]):
     """The conditionals of sequences in their orders, one sequence after another; each is made when it is read."""
 
-    def __init__(self, sequences: Sequence[Ordered]) -> None:
+    def __init__(self, sequences: Sequence[OrderedSequence]) -> None:
         self.sequences = sequences
         self.at_N = [(s, t) for s, ordered in enumerate(sequences) for t in range(len(ordered.order_T))]
 

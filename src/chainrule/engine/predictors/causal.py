@@ -25,7 +25,7 @@ from chainrule.engine.predictors.marginal import MarginalPredictor
 from chainrule.engine.question import Item, Route, SequenceFactors, Settings
 from chainrule.engine.selfcheck.invariance import invariance_of
 from chainrule.errors import InputError
-from chainrule.text.base import Tokenizes
+from chainrule.text.base import TokenizerLike
 from chainrule.text.start_end import Start
 from chainrule.verdict import Verdict
 
@@ -50,7 +50,7 @@ class CausalPredictor:
     def any_order(self) -> MarginalPredictor:
         return MarginalPredictor(self.engine)
 
-    def start(self, requested: str | int, tokenizer: Tokenizes | None) -> Start:
+    def start(self, requested: str | int, tokenizer: TokenizerLike | None) -> Start:
         return own_start(requested, self.model, tokenizer)
 
     def factors(self, items: Sequence[Item], settings: Settings, *, begun: Begun | None = None) -> SequenceFactors:

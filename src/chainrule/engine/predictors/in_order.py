@@ -19,8 +19,8 @@ from chainrule.engine.predictors.base import DEFAULTS, Accepts, Cloze, Support, 
 from chainrule.engine.question import Answer, Item, Progress, Route, SequenceFactors, Settings
 from chainrule.errors import InputError
 from chainrule.forest.forest import offsets
-from chainrule.forest.permutations import Ordered
-from chainrule.text.base import Tokenizes
+from chainrule.forest.permutations import OrderedSequence
+from chainrule.text.base import TokenizerLike
 from chainrule.text.start_end import Start
 from chainrule.verdict import Verdict
 
@@ -79,12 +79,12 @@ class InOrder(ABC):
     def any_order(self) -> InOrder:
         return self
 
-    def start(self, requested: str | int, tokenizer: Tokenizes | None) -> Start:
+    def start(self, requested: str | int, tokenizer: TokenizerLike | None) -> Start:
         return own_start(requested, self.model, tokenizer)
 
     @abstractmethod
     def answer_in_order(
-        self, sequences: list[Ordered], *, rows: int | None = None, top: int = 0, progress: Progress | None = None
+        self, sequences: list[OrderedSequence], *, rows: int | None = None, top: int = 0, progress: Progress | None = None
     ) -> Answer:
         """Every factor of every sequence, in the order of prediction, one sequence after another; each distinct one once.
 
@@ -106,7 +106,7 @@ class InOrder(ABC):
     def factors(self, items: Sequence[Item], settings: Settings, *, begun: Begun | None = None) -> SequenceFactors:
         return self.factors_in_order([item.ordered() for item in items], settings)
 
-    def factors_in_order(self, sequences: list[Ordered], settings: Settings) -> SequenceFactors:
+    def factors_in_order(self, sequences: list[OrderedSequence], settings: Settings) -> SequenceFactors:
         """The factors of sequences in their orders, each put back into the order of its text."""
         refuse_windows(settings)
         if wrong := [i for i, sequence in enumerate(sequences) if not len(sequence.order_T)]:
@@ -122,7 +122,7 @@ class InOrder(ABC):
             np.repeat(known_S, count_S) + step_T,
             count_S,
             np.ones(len(sequences), np.int64),
-            [route_of(sequence, self.how, self.support.says, self.causal) for sequence in sequences],
+            [route_of(sequence, self.how, self.support.description, self.causal) for sequence in sequences],
             self.invariance,
         )
 
@@ -136,11 +136,11 @@ class InOrder(ABC):
     def tree(self, ids: Sequence[int], rows: int = 1) -> DecodingTree:
         raise InputError(f"{self.model.name} fills the positions of a text of given length: give an order")
 
-    def ordered_tree(self, ordered: Ordered) -> DecodingTree:
+    def ordered_tree(self, ordered: OrderedSequence) -> DecodingTree:
         """Continuations that fill the positions `ordered.order_T` of a text whose other tokens are given."""
         return ConditionalTree(self._next_conditionals, ordered)
 
-    def _next_conditionals(self, ordered: Ordered, filled: list[tuple[int, ...]]) -> Floats:
+    def _next_conditionals(self, ordered: OrderedSequence, filled: list[tuple[int, ...]]) -> Floats:
         """log Pr of the next token in the order after each of these fillings of the first positions."""
         clozes = []
         for ids in filled:
@@ -152,7 +152,7 @@ class InOrder(ABC):
         return self.conditionals(clozes)
 
 
-def route_of(sequence: Ordered, how: str, support: str, causal: bool) -> Route:
+def route_of(sequence: OrderedSequence, how: str, support: str, causal: bool) -> Route:
     """The route of a sequence by a predictor; a causal one needs no length where it goes from left to right."""
     return Route(sequence, how, support, length_given=not (causal and is_ascending(sequence.fed_L)))
 

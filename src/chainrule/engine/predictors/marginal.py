@@ -25,7 +25,7 @@ from chainrule.engine.predictors.in_order import InOrder
 from chainrule.engine.question import Answer, Item, Progress, Settings
 from chainrule.engine.selfcheck.invariance import invariance_of
 from chainrule.errors import InputError
-from chainrule.forest.permutations import Ordered
+from chainrule.forest.permutations import OrderedSequence
 from chainrule.verdict import Verdict
 
 MOST = 65_536  # texts of one length that are summed over
@@ -51,7 +51,7 @@ class MarginalPredictor(InOrder):
         return invariance_of(self.engine)  # sums of the same table, each in one order
 
     def answer_in_order(
-        self, sequences: list[Ordered], *, rows: int | None = None, top: int = 0, progress: Progress | None = None
+        self, sequences: list[OrderedSequence], *, rows: int | None = None, top: int = 0, progress: Progress | None = None
     ) -> Answer:
         """Every factor of every sequence, in the order of prediction; see `InOrder`."""
         steps = Steps(sequences)

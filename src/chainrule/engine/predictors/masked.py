@@ -24,14 +24,14 @@ from chainrule.engine.question import Answer, Progress, Settings
 from chainrule.engine.selfcheck.probe import check_settled, settings
 from chainrule.engine.selfcheck.reference import LONG, SHARE, SURE, distance, moved, surely_off, tolerance
 from chainrule.errors import InputError, ModelError
-from chainrule.forest.permutations import Ordered
+from chainrule.forest.permutations import OrderedSequence
 from chainrule.models.base import Head
 from chainrule.models.masked import MaskedModel
 from chainrule.ops.matmul import ROWS
 from chainrule.ops.sealed import sealed
-from chainrule.text.base import Tokenizes
-from chainrule.text.mask_template import MaskTemplate, resolve_frame
-from chainrule.text.start_end import Start, framed_start
+from chainrule.text.base import TokenizerLike
+from chainrule.text.mask_template import MaskTemplate, resolve_mask_template
+from chainrule.text.start_end import Start, masked_start
 from chainrule.verdict import Verdict
 
 TEXTS, LENGTH = 3, 14  # that a model is tried out on, as well as longer ones
@@ -42,38 +42,38 @@ class MaskedPredictor(InOrder):
 
     strategy = "masked"
 
-    def __init__(self, model: MaskedModel, frame: MaskTemplate) -> None:
-        self.model, self.frame = model, frame
+    def __init__(self, model: MaskedModel, template: MaskTemplate) -> None:
+        self.model, self.template = model, template
         self.accepts = accepts_in_order(model.name, self.strategy, YES)
-        self.support = Support(frame.excluded, frame.says)
-        if len(frame.excluded) >= model.head.size:
-            raise ModelError(f"{model.name} has no token that can occur: {frame.says}")
-        name = frame.token
+        self.support = Support(template.excluded, template.description)
+        if len(template.excluded) >= model.head.size:
+            raise ModelError(f"{model.name} has no token that can occur: {template.description}")
+        name = template.token
         self.how = (
-            f"places not yet predicted are masked ({name(frame.mask)}, id {frame.mask}), between {name(frame.before)} and "
-            f"{name(frame.after)}"
+            f"positions not yet predicted are masked ({name(template.mask)}, id {template.mask}), between "
+            f"{name(template.before)} and {name(template.after)}"
         )
-        self._reader = Reader(model, Supported(model.head, frame.excluded), self._run, self._width)
+        self._reader = Reader(model, Supported(model.head, template.excluded), self._run, self._width)
         self._allowed = np.ones(max(model.embeddings, model.head.size), bool)
-        self._allowed[frame.excluded] = False
+        self._allowed[template.excluded] = False
         self._allowed[model.head.size :] = False
         self.reason = f"agrees with the model's own forward to {self._check_model():.1e} nats"
 
     @classmethod
-    def of(cls, model: MaskedModel, tokenizer: Tokenizes | None) -> MaskedPredictor:
+    def of(cls, model: MaskedModel, tokenizer: TokenizerLike | None) -> MaskedPredictor:
         """Raises ModelError for a model whose symbols nobody names, or that does not agree with its own forward."""
         sizes = {"vocab_size": model.head.size, "embeddings": model.embeddings}
-        return cls(model, resolve_frame(tokenizer, model.symbols, **sizes, model=model.name))
+        return cls(model, resolve_mask_template(tokenizer, model.symbols, **sizes, model=model.name))
 
     @property
     def invariance(self) -> Verdict:
         return NO_PROMISE
 
-    def start(self, requested: str | int, tokenizer: Tokenizes | None) -> Start:
-        return framed_start(requested, self.frame.before, self.frame.token(self.frame.before))
+    def start(self, requested: str | int, tokenizer: TokenizerLike | None) -> Start:
+        return masked_start(requested, self.template.before, self.template.token(self.template.before))
 
     def answer_in_order(
-        self, sequences: list[Ordered], *, rows: int | None = None, top: int = 0, progress: Progress | None = None
+        self, sequences: list[OrderedSequence], *, rows: int | None = None, top: int = 0, progress: Progress | None = None
     ) -> Answer:
         """Every factor of every sequence, in the order of prediction; see `InOrder`."""
         for item, ordered in enumerate(sequences):
@@ -100,7 +100,7 @@ class MaskedPredictor(InOrder):
         return Plan.of(len(clozes), lambda n: self._asked(clozes[n]))
 
     def _asked(self, place: Cloze) -> Asked:
-        fed_L = np.full(len(place.ids_L), self.frame.mask, np.int64)
+        fed_L = np.full(len(place.ids_L), self.template.mask, np.int64)
         fed_L[place.seen] = place.ids_L[place.seen]
         return Asked(fed_L, np.zeros(0, np.int64), place.target)
 
@@ -110,7 +110,7 @@ class MaskedPredictor(InOrder):
 
     def _framed(self, fed_BL: Ints) -> Ints:
         edge = lambda id: np.full((len(fed_BL), 1), id)  # noqa: E731
-        return np.concatenate([edge(self.frame.before), fed_BL, edge(self.frame.after)], 1)
+        return np.concatenate([edge(self.template.before), fed_BL, edge(self.template.after)], 1)
 
     def _width(self, length: int) -> int:
         return length + 2
@@ -125,8 +125,9 @@ class MaskedPredictor(InOrder):
         most = self.model.max_rows
         if most is not None and self._width(len(ids_L)) > most:
             raise InputError(
-                f"the text has {len(ids_L)} tokens, {self._width(len(ids_L))} with {self.frame.token(self.frame.before)} and "
-                f"{self.frame.token(self.frame.after)}, and the model takes {most}: shorten it, or score it in parts",
+                f"the text has {len(ids_L)} tokens, {self._width(len(ids_L))} with "
+                f"{self.template.token(self.template.before)} and {self.template.token(self.template.after)}, and the model "
+                f"takes {most}: shorten it, or score it in parts",
                 item,
             )
         ids = ids_L[looked_at]
@@ -136,8 +137,8 @@ class MaskedPredictor(InOrder):
         if len(wrong):
             at, id = int(looked_at[wrong[0]]) if place is None else place, int(ids[wrong[0]])
             raise InputError(
-                f"token {self.frame.token(id)!r} (id {id}) at place {at} cannot occur in a text of this model; leave it out "
-                f"({self.support.says})",
+                f"token {self.template.token(id)!r} (id {id}) at place {at} cannot occur in a text of this model; leave it out "
+                f"({self.support.description})",
                 item,
             )
 
@@ -156,7 +157,7 @@ class MaskedPredictor(InOrder):
         longest = (model.max_rows or LONG + 2) - 2
         for texts, length in dict.fromkeys((texts, min(length, longest)) for texts, length in ((TEXTS, LENGTH), (2, LONG))):
             fed_BL = draw.choice(np.flatnonzero(self._allowed[: model.head.size]), (texts, length))
-            fed_BL[draw.random(fed_BL.shape) < 0.5] = self.frame.mask
+            fed_BL[draw.random(fed_BL.shape) < 0.5] = self.template.mask
             error, sure, most = self._off(trial, fed_BL)
             if (off := surely_off(model, error, sure, most, lambda model, fed_BL=fed_BL: self._off(model, fed_BL)[0])) > 0:
                 raise ModelError(

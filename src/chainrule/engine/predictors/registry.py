@@ -18,10 +18,10 @@ from chainrule.models.causal import PretrainedModel
 from chainrule.models.masked import MaskedModel, is_masked
 from chainrule.models.table import TableModel
 from chainrule.models.two_stream import TwoStreamModel, is_two_stream
-from chainrule.text.base import Tokenizes
+from chainrule.text.base import TokenizerLike
 from chainrule.text.table_tokenizer import Vocabulary
 
-Predict = Callable[[Any, "Tokenizes | None", "Engine | None"], Predictor]
+Predict = Callable[[Any, "TokenizerLike | None", "Engine | None"], Predictor]
 
 
 @dataclass(frozen=True)
@@ -33,14 +33,14 @@ class Kind:
     predict: Predict  # a model, its tokenizer, and an engine that was chosen already → its predictor
     recognises: Callable[[Any], bool] = lambda lm: False  # a network of transformers
     network: bool = True  # whether it runs one, so that compiled kernels matter
-    own_tokenizer: Callable[[Any], Tokenizes | None] = lambda model: None
+    own_tokenizer: Callable[[Any], TokenizerLike | None] = lambda model: None
 
 
-def _causal(model: Any, tokenizer: Tokenizes | None, engine: Engine | None) -> Predictor:
+def _causal(model: Any, tokenizer: TokenizerLike | None, engine: Engine | None) -> Predictor:
     return CausalPredictor(engine or choose(model))
 
 
-def _as_it_is(model: Any, tokenizer: Tokenizes | None, engine: Engine | None) -> Predictor:
+def _as_it_is(model: Any, tokenizer: TokenizerLike | None, engine: Engine | None) -> Predictor:
     return CausalPredictor(engine or Engine(model, "batch"))
 
 
@@ -74,7 +74,7 @@ def kind_of(model: Any) -> Kind:
     return next(kind for kind in KINDS if isinstance(model, kind.model))
 
 
-def predictor_of(model: Any, tokenizer: Tokenizes | None, engine: Engine | None = None) -> Predictor:
+def predictor_of(model: Any, tokenizer: TokenizerLike | None, engine: Engine | None = None) -> Predictor:
     """What predicts with a model; a network is probed, unless an engine was chosen for it already.
 
     Raises ModelError for a model that does not agree with its own forward, and for a masked one whose symbols nobody names.

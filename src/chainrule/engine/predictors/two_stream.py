@@ -24,10 +24,10 @@ from chainrule.engine.question import Answer, Progress
 from chainrule.engine.selfcheck.probe import check_settled, settings
 from chainrule.engine.selfcheck.reference import SHARE, SURE, distance, moved, surely_off, tolerance
 from chainrule.errors import InputError, ModelError
-from chainrule.forest.permutations import Ordered
+from chainrule.forest.permutations import OrderedSequence
 from chainrule.models.two_stream import TwoStreamModel
 from chainrule.ops.sealed import sealed
-from chainrule.text.base import Tokenizes
+from chainrule.text.base import TokenizerLike
 from chainrule.text.start_end import Start, given_start
 from chainrule.verdict import Verdict
 
@@ -55,11 +55,11 @@ class TwoStreamPredictor(InOrder):
     def invariance(self) -> Verdict:
         return NO_PROMISE
 
-    def start(self, requested: str | int, tokenizer: Tokenizes | None) -> Start:
+    def start(self, requested: str | int, tokenizer: TokenizerLike | None) -> Start:
         return given_start(requested, NEEDS_A_TOKEN)
 
     def answer_in_order(
-        self, sequences: list[Ordered], *, rows: int | None = None, top: int = 0, progress: Progress | None = None
+        self, sequences: list[OrderedSequence], *, rows: int | None = None, top: int = 0, progress: Progress | None = None
     ) -> Answer:
         """Every factor of every sequence, in the order of prediction; see `InOrder`. One pass a sequence."""
         for item, ordered in enumerate(sequences):

@@ -32,7 +32,7 @@ def choose(model: PretrainedModel) -> Engine:
     try:
         before, standard = _tried(model)
     except WeightsWritten:
-        model = model.settled()
+        model = model.warmed_up()
         before, standard = _tried(model)
     try:
         return _chosen(model, standard, before)
