@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -81,12 +82,19 @@ def build(folder: Path) -> tuple[Path, Path]:
 
 
 def look_into(sdist: Path, wheel: Path) -> None:
-    """Every file of the package is in both, and no other code in the wheel; the sdist has what its tests need."""
+    """Every file of the package is in both, and no other code in the wheel; the sdist has the files that its tests need.
+
+    The wheel's description, which PyPI shows, has no relative links.
+    """
     package = ROOT / "src" / "chainrule"
     wanted = {path.relative_to(package.parent).as_posix() for path in package.rglob("*") if path.suffix in SHIPPED}
     with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
+        [metadata] = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        description = archive.read(metadata).decode("utf-8")
     compare(wheel, wanted, held)
+    if relative := [link for link in re.findall(r"\]\(([^)\s]+)\)", description) if "://" not in link]:
+        raise SystemExit(f"{wheel.name} has links in its description that PyPI cannot follow: {relative}")
     with tarfile.open(sdist) as archive:
         inside = {name.partition("/")[2] for name in archive.getnames()}
     compare(sdist, {f"src/{name}" for name in wanted}, {name for name in inside if name.startswith("src/")})
