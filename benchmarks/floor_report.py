@@ -19,8 +19,8 @@ def render_floors(floors: dict) -> str:
         for dtype, floor in floors.items()
     )
     return (
-        f"The floor: the model's own matrix products alone, at their best number of rows, allow {found}, "
-        "measured in turn with chainrule."
+        f"The floor: the model's own matrix products alone, with the best number of rows, reach {found}. "
+        "They were measured in turn with chainrule."
     )
 
 
@@ -37,8 +37,8 @@ def render_workloads(workloads: dict) -> str:
 
 
 NOTES = (
-    "Rows: the distinct contexts that the network computes, the overlap of windows included. Of the floor: the floor's time "
-    "for these rows (of the head, for those whose next token is scored) ÷ chainrule's.",
+    "Rows: the distinct contexts that the network computes, including the overlap of windows. Of the floor: the time of the "
+    "floor for these rows (of the head: for rows whose next token is scored) ÷ the time of chainrule.",
     "A context, in flat tokens: the time for a distinct context ÷ the time for a token of the short texts, float32 / bfloat16.",
 )
 

@@ -15,7 +15,7 @@ CAPTIONS = {
     "mixed": "{texts} texts of 5 to 4,000 tokens, {mean_tokens} on average",
     "book": "A book of {book_tokens:,} tokens in {windows} windows of {window:,} embeddings",
     "book-overlap": "A book of {book_tokens:,} tokens in {windows} windows of {window:,} embeddings that overlap by half",
-    "candidates": "{candidates} candidates of {candidate_tokens} tokens behind a context of {context_tokens:,} tokens",
+    "candidates": "{candidates} candidates of {candidate_tokens} tokens after a context of {context_tokens:,} tokens",
     "questions": "{questions} questions of {question_tokens:,} tokens with {answers} answers of {answer_tokens} tokens each",
     "nbest": "{lists} n-best lists of {hypotheses} hypotheses of {hypothesis_tokens} tokens",
 }
@@ -109,9 +109,9 @@ def render_overview(result: dict, file: Path) -> str:
         f"|---|---:|{'---:|' * len(peers)}---:|",
         *(render_line(name, workload, peers) for name, workload in measured.items() if "chainrule" in workload["systems"]),
         "",
-        "Under a peer's name: how many times as fast as that peer chainrule is, the peer used in the fastest of the ways that "
-        f"were measured. All of them, with their spread: [{file.stem}.md](benchmarks/results/{file.stem}.md).",
-        "Δ: the difference, in nats, of chainrule's answers from the reference named there.",
+        "Under a peer's name: the speed of chainrule as a multiple of the peer's, for the fastest measured way to use the peer. "
+        f"All ways, with their spread: [{file.stem}.md](benchmarks/results/{file.stem}.md).",
+        "Δ: the difference, in nats, between chainrule's results and the reference named there.",
     ]
     return "\n".join(lines)
 
@@ -134,10 +134,10 @@ def render_origin(result: dict) -> str:
     narrow = any(workload.get("dtype") == "bfloat16" for workload in result["workloads"].values())
     lines = [
         render_machine(result),
-        f"Model {model['name']}, float32{' where not said otherwise' if narrow else ''}, SHA-256 of the weights "
+        f"Model {model['name']}, float32{' unless noted otherwise' if narrow else ''}, SHA-256 of the weights "
         f"{model['sha256'][:12]}….",
         f"Packages: {versions}.",
-        f"Systems took turns in one run: `{result['command']}`.",
+        f"The systems took turns in one run: `{result['command']}`.",
     ]
     return "\n".join(lines)
 

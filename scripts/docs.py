@@ -98,8 +98,8 @@ def headline() -> str | None:
     rows = ["|".join(re.split(r"(?<!\\)\|", line)[:-2]) + "|" for line in (head, rule, first)]  # without the differences
     machine, date = found[1]["machine"], found[0].stem
     return "\n".join(rows) + (
-        f"\n\nHow many times as fast as each peer, in the peer's fastest way: {found[1]['model']['name']}, float32, "
-        f"{machine['cpu']}, {date}\n([all of it](benchmarks/results/{date}.md))."
+        f"\n\nUnder a peer's name: the speed of chainrule as a multiple of the peer's, the peer used in its fastest way. "
+        f"{found[1]['model']['name']}, float32,\n{machine['cpu']}, {date} ([all results](benchmarks/results/{date}.md))."
     )
 
 
@@ -138,8 +138,8 @@ def growing() -> str | None:
         ratios = [f"{c['ratio']:.2f}× [{c['lowest']:.2f} – {c['highest']:.2f}]" if c else "" for c in cases_of]
         rows.append(f"| {samples} | {prompt} | {' | '.join(ratios)} |")
     says = (
-        "How many times as fast as transformers' own `generate` it is, growing as many tokens: the median of the rounds\n"
-        "[lowest – highest]; below 1 it is slower. One text at a time is greedy, more are samples. chainrule's time\n"
+        "Speed as a multiple of that of transformers' own `generate` for the same number of tokens: the median of the rounds\n"
+        "[lowest – highest]; below 1, chainrule is slower. One text at a time is greedy, more are samples. chainrule's time\n"
         "includes the scores of the texts."
     )
     origins = [
@@ -152,16 +152,16 @@ def growing() -> str | None:
 
 
 def zoo() -> str:
-    """What docs/architectures.md comes to."""
+    """A summary of docs/architectures.md."""
     text = (ROOT / "docs" / "architectures.md").read_text(encoding="utf-8")
     table = {name: int(number) for name, number in re.findall(r"^\| ([a-z' ]+) \| (\d+) \|", text, re.MULTILINE)}
     version = re.findall(r"transformers [\d.]+", text)[0]
     forest, batch, refused, unbuilt, wrong = (table[n] for n in ("forest", "batch", "refused", "can't be built here", "wrong"))
     return (
         f"Of the {sum(table.values())} types of causal language models in {version}, {forest + batch} are scored exactly,\n"
-        f"{forest} of them on the forest path, {batch} by the model's own forward; {refused} are refused, with the reason,\n"
-        f"{unbuilt} cannot be built without more than transformers, and {wrong or 'none'} gave a wrong number:\n"
-        "[every one of them](docs/architectures.md)."
+        f"{forest} of them with the forest strategy and {batch} by the model's own forward. {refused} are refused, with the reason.\n"
+        f"{unbuilt} cannot be built with transformers alone. {wrong or 'None'} gave a wrong number.\n"
+        "The full list is in [Every architecture](docs/architectures.md)."
     )
 
 
