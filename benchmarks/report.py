@@ -109,7 +109,7 @@ def render_overview(result: dict, file: Path) -> str:
         f"|---|---:|{'---:|' * len(peers)}---:|",
         *(render_line(name, workload, peers) for name, workload in measured.items() if "chainrule" in workload["systems"]),
         "",
-        "Under a peer's name: the speed of chainrule as a multiple of the peer's, for the fastest measured way to use the peer. "
+        "Under a peer's name: the speed of chainrule as a multiple of the peer's, in the fastest way that was measured. "
         f"All ways, with their spread: [{file.stem}.md](benchmarks/results/{file.stem}.md).",
         "Δ: the difference, in nats, between chainrule's results and the reference named there.",
     ]

@@ -159,8 +159,8 @@ def zoo() -> str:
     forest, batch, refused, unbuilt, wrong = (table[n] for n in ("forest", "batch", "refused", "can't be built here", "wrong"))
     return (
         f"Of the {sum(table.values())} types of causal language models in {version}, {forest + batch} are scored exactly,\n"
-        f"{forest} of them with the forest strategy and {batch} by the model's own forward. {refused} are refused, with the reason.\n"
-        f"{unbuilt} cannot be built with transformers alone. {wrong or 'None'} gave a wrong number.\n"
+        f"{forest} of them with the forest strategy and {batch} by the model's own forward. {refused} are refused, with the\n"
+        f"reason. {unbuilt} cannot be built with transformers alone. {wrong or 'None'} gave a wrong number.\n"
         "The full list is in [Every architecture](docs/architectures.md)."
     )
 
