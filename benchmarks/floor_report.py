@@ -20,13 +20,13 @@ def render_floors(floors: dict) -> str:
     )
     return (
         f"The floor: the model's own matrix products alone, with the best number of rows, reach {found}. "
-        "They were measured in turn with chainrule."
+        "They were measured alternately with chainrule."
     )
 
 
 def render_workloads(workloads: dict) -> str:
     lines = [
-        "| what is scored | tokens | rows | float32: tokens/s, of the floor | bfloat16 | bfloat16 ÷ float32 "
+        "| workload | tokens | rows | float32: tokens/s, of the floor | bfloat16 | bfloat16 ÷ float32 "
         "| a context, in flat tokens |",
         "|---|---:|---:|---:|---:|---:|---:|",
         *(render_line(name, measured) for name, measured in workloads.items()),

@@ -105,7 +105,7 @@ def render_overview(result: dict, file: Path) -> str:
     families = dict.fromkeys(s.family for s in SYSTEMS.values() if any(s.module in w["systems"] for w in measured.values()))
     peers = [family for family in families if family != "chainrule"]
     lines = [
-        f"| what is scored | chainrule, tokens/s | {' | '.join(peers)} | median, max \\|Δ\\| |",
+        f"| workload | chainrule, tokens/s | {' | '.join(peers)} | median, max \\|Δ\\| |",
         f"|---|---:|{'---:|' * len(peers)}---:|",
         *(render_line(name, workload, peers) for name, workload in measured.items() if "chainrule" in workload["systems"]),
         "",

@@ -143,7 +143,7 @@ def growing() -> str | None:
         "includes the scores of the texts."
     )
     origins = [
-        f"`{run['command']}`: {run['tokens']} tokens, {run['rounds']} rounds in turn; {run['model']} on "
+        f"`{run['command']}`: {run['tokens']} tokens, {run['rounds']} alternating rounds; {run['model']} on "
         f"{run['machine']['cpu']}, {run['threads']} threads, transformers {run['transformers']}, "
         f"torch {run['torch']}, {run['date']}."
         for run in runs
