@@ -13,7 +13,6 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
-LINK = r"(!?)\[[^]]*\]\(([^)\s]+)\)"  # of Markdown: whether it is a picture, and where it leads
 CI, RELEASE = ROOT / ".github/workflows/ci.yml", ROOT / ".github/workflows/release.yml"
 
 
@@ -44,20 +43,6 @@ def test_one_version_of_torch_and_build(project: dict[str, Any]):
         text = path.read_text(encoding="utf-8")
         assert set(re.findall(r"torch==[\d.]+", text)) == {torch}
         assert set(re.findall(r"build==([\d.]+)", text)) == {pin(project, "build")}
-
-
-def test_links_of_the_description_lead_to_the_repository(project: dict[str, Any]):
-    """PyPI shows README.md, and cannot follow links to other files of the repository."""
-    tools = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    before = re.findall(LINK, text)
-    for each in tools["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]["substitutions"]:
-        text = re.sub(each["pattern"], each["replacement"], text)
-    pages = f"{project['urls']['Source']}/blob/main/"
-    pictures = pages.replace("github.com", "raw.githubusercontent.com").replace("/blob/", "/")
-    wanted = [(mark, link if "://" in link else (pictures if mark else pages) + link) for mark, link in before]
-    assert re.findall(LINK, text) == wanted
-    assert {mark for mark, _ in wanted} == {"", "!"}
 
 
 def test_every_python_that_is_named_is_tested(project: dict[str, Any]):
