@@ -13,7 +13,6 @@ from pages import PAGES, ROOT
 import chainrule
 
 README = ROOT / "README.md"
-LINK = r"(!?)\[[^]]*\]\(([^)\s]+)\)"  # of Markdown: whether it is a picture, and its target
 NOT_RUN = 9  # blocks that cannot run; one more is a decision
 
 
@@ -70,15 +69,16 @@ def test_readme_is_short():
 
 def test_links_of_the_package_description_are_absolute():
     """PyPI shows README.md, and cannot follow links to other files of the repository."""
+    links = re.compile(r"(!?)\[[^]]*\]\(([^)\s]+)\)")  # whether it is a picture, and its target
     config = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     text = README.read_text(encoding="utf-8")
-    before = re.findall(LINK, text)
+    before = links.findall(text)
     for substitution in config["tool"]["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]["substitutions"]:
         text = re.sub(substitution["pattern"], substitution["replacement"], text)
     pages = f"{config['project']['urls']['Source']}/blob/main/"
     pictures = pages.replace("github.com", "raw.githubusercontent.com").replace("/blob/", "/")
     expected = [(mark, link if "://" in link else (pictures if mark else pages) + link) for mark, link in before]
-    assert re.findall(LINK, text) == expected
+    assert links.findall(text) == expected
     assert {mark for mark, _ in expected} == {"", "!"}
 
 
