@@ -340,7 +340,7 @@ def test_no_texts_are_no_scores(tiny: LanguageModel):
 
 
 def test_repr_says_what_is_loaded(tiny: LanguageModel, coin: LanguageModel):
-    assert "LlamaForCausalLM, float32 on cpu, forest path, start bos" in repr(tiny)
+    assert "LlamaForCausalLM, float32 on cpu, forest strategy, start bos" in repr(tiny)
     assert "TableModel, float64 on cpu" in repr(coin)
 
 

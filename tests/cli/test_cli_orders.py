@@ -118,7 +118,7 @@ def test_explained_in_an_order(run, lm):
         (("score", TEXT, "--order", "random", "--window", "4"), "windows are for causal models"),
         (("score", TEXT, "--order", "random", "--per", "order"), "--per order needs several orders: use --per sequence"),
         (("score", TEXT, "--order", "random:2", "--per", "sequence"), "--per sequence needs one order: use --per text"),
-        (("explain", TEXT, "--order", "random:2"), "explain writes one order out"),
+        (("explain", TEXT, "--order", "random:2"), "explain takes one order"),
         (("explain", TEXT, "--seed", "1"), "--seed is for random orders: add --order random"),
         (("score", TEXT, "--order", "0,1", "--seed", "1"), "--seed is for random orders: add --order random"),
         (("score", TEXT * 9), "and the model has 12 places"),

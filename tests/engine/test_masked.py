@@ -197,7 +197,7 @@ def test_the_tokenizer_says_what_can_occur():
     assert "3 symbols ([CLS], [SEP], [MASK]) and 3 ids without a token" in lm.predictor.support.description
     assert lm.predictor.how == "positions not yet predicted are masked ([MASK], id 3), between [CLS] and [SEP]"
     assert (lm.predictor.strategy, bool(lm.invariant)) == ("masked", False)
-    assert "masked path, start cls" in repr(lm)
+    assert "masked strategy, start cls" in repr(lm)
 
 
 def test_the_start_of_a_masked_model_is_its_frame():

@@ -114,7 +114,7 @@ def test_why_a_first_token_is_refused(dtype: str):
 def test_the_start_is_given():
     lm = two_stream().lm
     assert (lm.start.policy, lm.start.kind, lm.predictor.strategy) == ("given", "conditional", "two-stream")
-    assert "two-stream path, start given" in repr(lm)
+    assert "two-stream strategy, start given" in repr(lm)
     for start in ("bos", "eos", 1):
         with pytest.raises(InputError, match=f"start={start!r} is not possible: a two-stream network has no distribution"):
             LanguageModel(lm.model, start=start)

@@ -189,7 +189,7 @@ def test_a_score_is_explained_as_it_is(lm: LanguageModel):
 def test_several_orders_are_not_explained_at_once():
     lm = tiny_any_order("llama").lm
     for order in ("random:2", [(0, 1, 2, 3, 4)]):
-        with pytest.raises(InputError, match=r"explain writes one order out.*explain\(mixture\[0\]\)"):
+        with pytest.raises(InputError, match=r"explain takes one order.*explain\(mixture\[0\]\)"):
             lm.explain(IDS, order=order)
-    with pytest.raises(InputError, match="explain writes one order out"):
+    with pytest.raises(InputError, match="explain takes one order"):
         lm.explain(lm.score(IDS, order="random:2"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -45,8 +46,7 @@ def embedded(
     request = requests([ids], None, tokenizer, model.head.size, reading)[0]
     if len(request.ids) != len(table):
         raise InputError(f"{len(table)} embeddings came with {len(request.ids)} token ids; there must be one for each")
-    request.embeddings = table.to(model.device)
-    return request
+    return replace(request, embeddings=table.to(model.device))
 
 
 @sealed

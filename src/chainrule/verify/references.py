@@ -18,7 +18,7 @@ from chainrule.engine.engine import Engine
 from chainrule.engine.predictors.base import Predictor
 from chainrule.engine.selfcheck.invariance import experts
 from chainrule.engine.selfcheck.reference import distance
-from chainrule.errors import InputError
+from chainrule.errors import InputError, raise_unless
 from chainrule.models.causal import PretrainedModel
 from chainrule.models.dtype import name_of
 from chainrule.models.head import all_logits
@@ -80,8 +80,7 @@ class Reference(NamedTuple):
 
 def check_causal(lm: Language) -> None:
     """Raises InputError for a model whose engine does not predict left to right from tokens alone."""
-    if not (accepted := lm.predictor.accepts.left_to_right):
-        raise InputError(accepted.reason)
+    raise_unless(lm.predictor.accepts.left_to_right)
 
 
 class ModelUnderTest:
