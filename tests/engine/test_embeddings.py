@@ -88,7 +88,7 @@ def test_another_shape_or_kind_is_refused_with_the_shape_that_is_wanted(table: o
 @pytest.mark.parametrize("ids", [[5], [5, 6, 7]])
 def test_ids_and_embeddings_must_be_as_many(ids: list[int]):
     lm = tiny("llama").lm
-    with pytest.raises(InputError, match=f"2 embeddings came with {len(ids)} token ids"):
+    with pytest.raises(InputError, match=f"2 embeddings were passed with {len(ids)} token ids"):
         lm.score(ids, embeddings=lm.embed([5, 6]))
 
 

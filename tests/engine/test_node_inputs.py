@@ -9,7 +9,7 @@ import pytest
 import torch
 from model_zoo import tiny, tiny_any_order
 
-from chainrule.engine.node_inputs import Given, Placed, Tokens
+from chainrule.engine.node_inputs import Placed, Tokens, TokensAndEmbeddings
 
 
 def ints(*numbers: int) -> np.ndarray:
@@ -17,9 +17,9 @@ def ints(*numbers: int) -> np.ndarray:
 
 
 @pytest.fixture
-def given() -> Given:
+def given() -> TokensAndEmbeddings:
     draw = torch.Generator().manual_seed(0)
-    return Given(torch.randn(3, 32, generator=draw), ints(11, 12, 13))
+    return TokensAndEmbeddings(torch.randn(3, 32, generator=draw), ints(11, 12, 13))
 
 
 def test_a_token_is_itself():
@@ -29,7 +29,7 @@ def test_a_token_is_itself():
     assert torch.equal(Tokens().inputs(model, ints(5, 0, 60)), table[[5, 0, 60]])
 
 
-def test_an_embedding_that_was_given_stands_in_its_own_row(given: Given):
+def test_an_embedding_that_was_given_stands_in_its_own_row(given: TokensAndEmbeddings):
     symbols = ints(-3, 5, -1, -2, 0)
     assert given.tokens(symbols).tolist() == [13, 5, 11, 12, 0]
     table = tiny("llama").own.get_input_embeddings().weight
@@ -37,13 +37,13 @@ def test_an_embedding_that_was_given_stands_in_its_own_row(given: Given):
     assert torch.equal(given.inputs(tiny("llama").lm.model, symbols), want)
 
 
-def test_a_given_embedding_takes_the_type_of_the_models(given: Given):
+def test_a_given_embedding_takes_the_type_of_the_models(given: TokensAndEmbeddings):
     found = given.inputs(tiny("llama", "bfloat16").lm.model, ints(-1))
     assert found.dtype == torch.bfloat16
     assert torch.equal(found[0], given.embedding_MD[0].bfloat16())
 
 
-def test_the_models_own_table_stays_as_it_is(given: Given):
+def test_the_models_own_table_stays_as_it_is(given: TokensAndEmbeddings):
     model: Any = tiny("llama").lm.model
     before = model.lm.get_input_embeddings().weight.clone()
     given.inputs(model, ints(0, -1, -2))
