@@ -52,7 +52,7 @@ def test_two_sets_of_keys_are_as_one(far_from: float):
     score, value = draw(3, 9), draw(9, 6, seed=1)
     score[:, 5:] += far_from
     parts = [(score[:, s].softmax(-1) @ value[s], score[:, s].logsumexp(-1)) for s in (slice(0, 5), slice(5, 9))]
-    out, lse = sdpa._combined(*parts[0], *parts[1])
+    out, lse = sdpa._combine(*parts[0], *parts[1])
     np.testing.assert_allclose(out, score.softmax(-1) @ value, rtol=0, atol=1e-12)
     np.testing.assert_allclose(lse, score.logsumexp(-1), rtol=0, atol=1e-12)
 
@@ -67,11 +67,11 @@ def test_rows_that_follow_one_another_are_a_slice_and_others_an_index():
 
 def test_heads_that_share_a_key_are_folded_and_unfolded():
     query = draw(5, 6, 3)  # Q × H × D
-    folded = sdpa._folded(query, 2)
+    folded = sdpa._fold_heads(query, 2)
     assert folded.shape == (2, 15, 3)
     for g, h, q in np.ndindex(2, 3, 5):
         assert torch.equal(folded[g, h * 5 + q], query[q, g * 3 + h])
-    assert torch.equal(sdpa._unfolded(folded, 5), query)
+    assert torch.equal(sdpa._unfold_heads(folded, 5), query)
 
 
 @pytest.mark.parametrize("window", [None, 1, 128, 150])

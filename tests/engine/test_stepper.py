@@ -29,7 +29,7 @@ def test_each_step_is_the_own_forward_of_all_that_came(name: str, way: str):
 
 
 def test_a_path_beyond_the_room_of_its_buffers(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(stepper, "_AT_FIRST", 3)
+    monkeypatch.setattr(stepper, "_INITIAL", 3)
     model, ids = tiny("llama"), np.random.default_rng(0).integers(0, V, 30).tolist()
     grown = Stepper(model.lm.engine, 30)
     found = [grown.feed(ids[:3]), *(grown.feed([id]) for id in ids[3:])]
@@ -37,7 +37,7 @@ def test_a_path_beyond_the_room_of_its_buffers(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_a_beginning_beyond_the_room_of_its_buffers(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(stepper, "_AT_FIRST", 3)
+    monkeypatch.setattr(stepper, "_INITIAL", 3)
     model, ids = tiny("llama"), [0, 7, 30, 30, 2]
     found = Stepper(model.lm.engine, 30).feed(ids)
     assert np.abs(found - conditionals(model.own, ids)[-1]).max() < FLOAT32
@@ -63,10 +63,10 @@ def test_a_table():
 
 def test_what_does_not_fit():
     grown = Stepper(tiny("llama").lm.engine, 4)
-    with pytest.raises(ValueError, match="0 tokens do not fit behind 0 of a path of 4"):
+    with pytest.raises(ValueError, match="0 tokens do not fit after 0 of a path of 4"):
         grown.feed([])
     grown.feed([0, 1, 2])
-    with pytest.raises(ValueError, match="2 tokens do not fit behind 3 of a path of 4"):
+    with pytest.raises(ValueError, match="2 tokens do not fit after 3 of a path of 4"):
         grown.feed([3, 4])
     assert grown.ids == [0, 1, 2]
     grown.feed([3])

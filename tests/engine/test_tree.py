@@ -79,7 +79,7 @@ def test_a_path_beyond_the_room_of_its_buffers_and_of_a_chunk(monkeypatch):
     model = tiny("llama")
     given = np.random.default_rng(0).integers(0, V, 50).tolist()
     tree = model.lm.predictor.tree(given)
-    tree._carry = KVCache(52)
+    tree._cache = KVCache(52)
     path = Path(tree, given)
     for i in range(40):
         path.grow([i, i] if i else [0], [i % V, 60 - i] if i else [3])

@@ -50,7 +50,7 @@ class RowsLayout(ABC):
         """The attention output of each row, 1 × R × H × D, over keys and values K × G × D."""
 
     def as_current(self, run: Callable[[], T]) -> T:
-        """The result of `run`, with this layout as the one that `forest_attention` uses."""
+        """Call `run` with this layout as the current one, which `forest_attention` reads. Returns the result of `run`."""
         return with_variable(_CURRENT, self, run)
 
 
