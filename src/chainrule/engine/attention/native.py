@@ -1,6 +1,6 @@
 """Attention over a chunk of a forest by the compiled kernel: the rows of each tile attend to the keys of their whole path.
 
-Keys are read by depth from depth 0, 64 at a time, whatever else is in the batch: the bits of a row depend on its path alone.
+Keys are read by depth from depth 0, 64 at a time, for any batch: the bits of a row depend on its path alone.
 Nothing is gathered or padded; queries, keys and values are read in place.
 
 Shapes: R rows of the chunk, K keys (of the cached path and the chunk's rows), B tiles, A tasks, H heads, G key-value heads,
