@@ -234,7 +234,7 @@ def test_a_network_that_looks_tokens_up_by_itself():
     lm = wrap(own)
     assert (lm.model.by_ids, lm.engine.strategy) == (True, "forest")
     assert np.abs(lm.score(IDS, rows=3).logprobs - factors(own, [START, *IDS])).max() < 2e-5
-    with pytest.raises(InputError, match="more than one table, so no embeddings can stand for them"):
+    with pytest.raises(InputError, match="more than one table, so embeddings cannot replace them"):
         lm.score(IDS, embeddings=lm.embed(IDS))
     report = lm.verify()
     assert report.passed, str(report)
