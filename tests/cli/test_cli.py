@@ -20,7 +20,7 @@ import typer
 from typer.testing import CliRunner
 
 from chainrule.cli.main import app
-from chainrule.cli.spread import spread
+from chainrule.cli.option_groups import expand_groups
 
 TEXTS = ["The quick brown fox", "Hello world, hello there!", "a", "naïve café 🎉"]
 
@@ -301,17 +301,17 @@ def paint(*, name: Annotated[str, typer.Argument(help="What.")], size: Size) -> 
 
 def test_a_group_is_spread_over_options():
     tree = typer.Typer()
-    tree.command()(spread(paint))
+    tree.command()(expand_groups(paint))
     runner = CliRunner()
     assert runner.invoke(tree, ["a", "--height", "5"]).stdout == "a 3 5\n"
     assert runner.invoke(tree, ["a"]).stdout == "a 3 2\n"
     assert "─ Size ─" in runner.invoke(tree, ["--help"]).stdout
     smaller = typer.Typer()
-    smaller.command()(spread(paint, omit=["height"]))
+    smaller.command()(expand_groups(paint, omit=["height"]))
     assert runner.invoke(smaller, ["a", "--height", "5"]).exit_code == 2
     assert runner.invoke(smaller, ["a", "--width", "7"]).stdout == "a 7 2\n"
     with pytest.raises(ValueError, match="no group of paint has depth"):
-        spread(paint, omit=["depth"])
+        expand_groups(paint, omit=["depth"])
 
 
 def test_threads_are_set_and_dtype_auto_says_why(run, monkeypatch):

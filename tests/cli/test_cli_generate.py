@@ -198,7 +198,7 @@ def test_to_a_file(run, tiny, tmp_path, kind):
 
 
 def test_on_a_terminal(run, tiny, monkeypatch: pytest.MonkeyPatch, capsys):
-    from chainrule.cli.growing import run_generation
+    from chainrule.cli.generation import run_generation
     from chainrule.cli.options import StepOptions
 
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
@@ -210,7 +210,7 @@ def test_on_a_terminal(run, tiny, monkeypatch: pytest.MonkeyPatch, capsys):
 
 
 BAD = [
-    (("--method", "nucleus"), "method='nucleus' is none: choose"),
+    (("--method", "nucleus"), "method='nucleus' is not a method: choose"),
     (("--temperature", "0.5"), "is for method='sample'"),
     (("--method", "sample", "--temperature", "0"), "temperature must be a number above 0"),
     (("--method", "sample", "--top-p", "2"), "top_p must be"),
@@ -220,13 +220,13 @@ BAD = [
     (("--budget", "3"), "is for method='best'"),
     (("--max-tokens", "0"), "max_tokens must be a whole number, 1 or more"),
     (("--max-tokens", "64"), "does not fit: after this context"),
-    (("-n", "2"), "greedy grows one text, not 2"),
-    (("--stop", ""), "stop must be texts that are not empty"),
+    (("-n", "2"), "method='greedy' gives one text, not 2"),
+    (("--stop", ""), "stop must be one or more texts, none empty"),
     (("--top", "999999", "--json"), "top must be a whole number from 0 to"),
     (("--top", "3"), "--top shows alternatives with --explain or --json"),
     (("--json", "-o", "x.csv"), "give --json or --output, not both"),
-    (("--among", "a", "--max-tokens", "3"), "max_tokens= has no use among a closed set"),
-    (("--among", "a", "--stop", "b"), "stop= has no use"),
+    (("--among", "a", "--max-tokens", "3"), "max_tokens= has no effect on a choice among texts"),
+    (("--among", "a", "--stop", "b"), "stop= has no effect"),
     (("--among", ""), "empty"),
     (("--start", "999999"), "out of range"),
     (("-o", "grown.xlsx"), "cannot infer the format of 'grown.xlsx'"),
@@ -299,4 +299,4 @@ def test_a_model_that_predicts_in_any_order(command, tmp_path):
     check_rows(rows_of(out), [chainrule.load(tmp_path).generate(CONTEXT, max_tokens=4)])
     code, out, error = command("generate", CONTEXT, "--model", str(tmp_path))
     assert (code, out, error.count("\n")) == (2, "", 1)
-    assert "say how many tokens" in error
+    assert "pass max_tokens=" in error

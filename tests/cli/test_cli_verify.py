@@ -69,7 +69,7 @@ def test_texts_of_ones_own(run, tmp_path):
     assert run("--file", "-", stdin="Hello world\n")[0] == 0
     assert "line 2 of standard input is empty" in run("--file", "-", stdin="Hello\n\nworld\n")[2]
     assert "2 texts to tokens" in run("--file", "-", "--skip-empty", stdin="Hello\n\nworld\n")[1]
-    assert run("--file", "-", stdin="")[2] == "chainrule: there is nothing to verify on: the input has no text\n"
+    assert run("--file", "-", stdin="")[2] == "chainrule: there is nothing to verify: the input has no text\n"
 
 
 def test_a_text_is_coded_and_brought_back(run, tmp_path):
@@ -98,7 +98,7 @@ def test_bad_input(run, tmp_path, tiny_folder):
     for arguments, says in [
         (("--code", str(tmp_path / "none")), "cannot read"),
         (("--code", str(binary)), "is not UTF-8: byte 0xff at offset 3"),
-        (("--code", str(empty)), "is empty, so there is nothing to code"),
+        (("--code", str(empty)), "is empty, so there is nothing to encode"),
         (("--code", str(text), "-o", str(binary)), "exists and is not a chainrule code"),
         (("--code", str(text), "-o", str(tmp_path / "no" / "where")), "cannot write"),
         (("--decode", str(text)), "this is no code of chainrule: it begins with b'Hello world'"),

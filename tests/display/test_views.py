@@ -60,7 +60,7 @@ def test_html_of_a_score_shows_the_text_as_it_is(tiny: LanguageModel):
     assert page.open == []
     assert ("<b>bold</b> & " + NASTY) in page.words
     assert f"{score.logprob:.6f} nats" in page.words
-    assert "log Pr given what stands before" in page.words
+    assert "log Pr given its context" in page.words
     assert len(page.titles) == len(score)
     assert all(re.match(r"Pr = .*, .* bits, rank \d+, context \d+$", title) for title in page.titles)
 
@@ -91,7 +91,7 @@ def test_a_score_in_a_terminal(tiny: LanguageModel):
     score = tiny.score(NASTY, context="[red]before[/red] ")
     said = shown(score)
     assert ("[red]before[/red] " + NASTY) in said
-    assert f"log Pr given what stands before = {score.logprob:.6f} nats · {len(score)} tokens" in said
+    assert f"log Pr given its context = {score.logprob:.6f} nats · {len(score)} tokens" in said
     assert f"{score.bits_per_byte:.4f} bits per byte" in said
     assert score.start.describe() in said
     assert "log Pr = " in shown(tiny.score("a"))

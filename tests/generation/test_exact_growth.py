@@ -220,7 +220,7 @@ def test_the_most_probable_of_a_set(method):
     assert lm.generate("B", among=SET, method=method).text == ranked[0].text
     if method != "greedy":
         assert [s.text for s in lm.generate("B", among=SET, method=method, n=5)] == [r.text for r in ranked]
-        with pytest.raises(InputError, match="6 different texts were asked for, and there are 5"):
+        with pytest.raises(InputError, match="n=6 is more than the 5 different texts"):
             lm.generate("B", among=SET, method=method, n=6)
 
 
@@ -252,7 +252,7 @@ def test_among_texts_of_a_network_in_an_order_and_with_an_end(tiny):
 def test_sets_that_cannot_be():
     lm = LanguageModel(TableModel(["A", "B"], {"": [1, 0], "A": [0, 1], "B": [0.5, 0.5]}, probabilities=True))
     for method in ("greedy", "sample"):
-        with pytest.raises(InputError, match="none of the texts to choose among is possible"):
+        with pytest.raises(InputError, match="every text to choose among is impossible"):
             lm.generate(among=["B", "AA"], method=method)
         with pytest.raises(InputError, match="there is no text to choose among"):
             lm.generate(among=[], method=method)
@@ -261,9 +261,9 @@ def test_sets_that_cannot_be():
     with pytest.raises(InputError, match="list of candidates"):
         lm.generate(among="AB")
     for name, value in {"max_tokens": 3, "stop": "A"}.items():
-        with pytest.raises(InputError, match=f"{name}= has no use among a closed set"):
+        with pytest.raises(InputError, match=f"{name}= has no effect on a choice among texts"):
             lm.generate(among=["A"], **{name: value})
-    with pytest.raises(InputError, match="num_beams= has no use"):
+    with pytest.raises(InputError, match="num_beams= has no effect"):
         lm.generate(among=["A"], method="beam", num_beams=2)
 
 

@@ -309,7 +309,7 @@ def test_the_length_that_there_is_room_for(tiny):
     assert len(tiny.generate(context, end=False, max_tokens=4)) == 4
     with pytest.raises(InputError, match="after this context there is room for 4"):
         tiny.generate(context, max_tokens=5)
-    with pytest.raises(InputError, match="no room to grow"):
+    with pytest.raises(InputError, match="no room for another token"):
         tiny.generate(np.append(context, context[:4]))
 
 
@@ -325,10 +325,10 @@ BAD = [
     ({"method": "beam", "seed": 3}, "seed=3 is for method='sample'"),
     ({"max_tokens": 0}, "max_tokens must be a whole number, 1 or more, not 0"),
     ({"max_tokens": 2.5}, "max_tokens must be"),
-    ({"n": 2}, "greedy grows one text, not 2"),
+    ({"n": 2}, "method='greedy' gives one text, not 2"),
     ({"n": True, "method": "sample"}, "n must be"),
-    ({"stop": ["a", ""]}, "stop must be texts that are not empty"),
-    ({"stop": [3]}, "stop must be texts"),
+    ({"stop": ["a", ""]}, "stop must be one or more texts, none empty"),
+    ({"stop": [3]}, "stop must be one or more texts"),
     ({"end": 99999}, "out of range"),
 ]
 
@@ -342,7 +342,7 @@ def test_bad_options(tiny, options, message):
 def test_bad_contexts(tiny):
     with pytest.raises(InputError, match="pairs of texts"):
         table(1).generate(("A", "B"))
-    with pytest.raises(InputError, match="a context of one token at least"):
+    with pytest.raises(InputError, match="a context of at least one token"):
         tiny.generate(start="given")
     with pytest.raises(InputError, match="cannot stop at texts"):
         tiny_model("llama").lm.generate([1], stop="a")

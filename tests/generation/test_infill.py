@@ -192,7 +192,7 @@ def test_without_an_order_they_grow_left_to_right(name):
 def test_nothing_given_at_all_is_the_joint(kind):
     lm, tokens = kind
     if lm.start.id is None:
-        with pytest.raises(InputError, match="from one known token at least"):
+        with pytest.raises(InputError, match="at least one known token"):
             lm.infill([None, None])
         return
     s = lm.infill([None, None], order=(1, 0), method="best")
@@ -257,15 +257,15 @@ def test_what_is_shown_of_a_filling():
     s = lm.infill("____AB____", [1, 1], order=(1, 0))
     assert repr(s) == f"Generated(log Pr given its context = {s.logprob:.6f} nats, 2 tokens, {s.text!r})"
     told = str(lm.explain(s)).splitlines()
-    assert told[0] == "conditional: the tokens in the other places are given"
+    assert told[0] == "conditional: the tokens at the other positions are given"
     assert [line.split(" =")[0].strip() for line in told[2:4]] == ["Pr(x_3 | s, e_1, e_2)", "Pr(x_0 | s, e_1, e_2, e_3)"]
-    assert told[-1].startswith(f"Pr(x) given the other places = exp({s.logprob:.6f})")
+    assert told[-1].startswith(f"Pr(x) given the other positions = exp({s.logprob:.6f})")
     shown = text_in_colour(s)
     assert shown.plain == s.text
     assert [shown.plain[span.start : span.end] for span in shown.spans if span.style == "dim"] == ["AB"]
-    assert str(lm.explain(lm.generate("A", max_tokens=2, order=(1, 0)))).count("given what stands before") == 2
+    assert str(lm.explain(lm.generate("A", max_tokens=2, order=(1, 0)))).count("given its context") == 2
     given = two_stream().lm.infill([1, None, None], order=(1, 0))
-    assert str(two_stream().lm.explain(given)).count("given the first in the order") == 2
+    assert str(two_stream().lm.explain(given)).count("given the first token in the order") == 2
 
 
 def test_a_number_of_tokens_need_not_be_a_list():
@@ -299,7 +299,7 @@ def test_what_is_impossible_is_no_filling():
     rows = {"": [1, 0], "A": [0.25, 0.75], "B": [0.5, 0.5]}
     lm = LanguageModel(TableModel(["A", "B"], rows, probabilities=True))
     for method in ("greedy", "sample", "beam", "best"):
-        with pytest.raises(InputError, match="every way to fill these places is impossible"):
+        with pytest.raises(InputError, match="every filling of these positions is impossible"):
             lm.infill("B____", method=method)
         assert lm.infill("____B", method=method).text == "AB"
     seen = {s.text for s in lm.infill("____", [2], order=(1, 0), method="sample", n=50, seed=1)}
@@ -310,11 +310,11 @@ TEMPLATES = [
     ("AB", {}, "there is no blank in 'AB': write ____"),
     ("", {}, "there is no blank in ''"),
     ([0, 1], {}, "there is no blank in"),
-    ("A____B____", {"lengths": [1]}, r"there are 2 blanks, and lengths= must give .* for each, not \[1\]"),
+    ("A____B____", {"lengths": [1]}, r"there are 2 blanks, so lengths= must hold .* each 1 or more, not \[1\]"),
     ("A____", {"lengths": [1, 1]}, "there are 1 blanks"),
-    ("A____", {"lengths": [0]}, "1 or more, for each"),
-    ("A____", {"lengths": [1.5]}, "1 or more, for each"),
-    ("A____", {"lengths": [True]}, "1 or more, for each"),
+    ("A____", {"lengths": [0]}, "each 1 or more"),
+    ("A____", {"lengths": [1.5]}, "each 1 or more"),
+    ("A____", {"lengths": [True]}, "each 1 or more"),
     ([0, None], {"lengths": [1]}, "each None is one token"),
     (7, {}, "a template is a text with ____ in it, or token ids"),
     ([0, 7, None], {}, "token id 7 at position 1 is out of range"),
@@ -322,8 +322,8 @@ TEMPLATES = [
     (["A", None], {}, "token ids must be whole numbers"),
     ("A____", {"max_tokens": 2}, "leave max_tokens= out"),
     ("A____", {"stop": "A"}, "leave stop= out"),
-    ("A____", {"order": "random:2"}, "one order: give one"),
-    ("A____", {"order": [(0,), (0,)]}, "one order: give one"),
+    ("A____", {"order": "random:2"}, "one order, not several: pass one"),
+    ("A____", {"order": [(0,), (0,)]}, "one order, not several: pass one"),
     ("A____", {"order": (1, 0)}, "does not fit a single token"),
     ("A____", {"top": 4}, "top must be a whole number from 0 to 3, not 4"),
     ("A____", {"seed": 1}, "seed=1 is for method='sample'"),
@@ -339,9 +339,9 @@ def test_bad_templates(given, options, message):
 
 
 ORDERS = [
-    ({"order": (1, 0)}, "say how many tokens, max_tokens="),
+    ({"order": (1, 0)}, "pass max_tokens="),
     ({"order": (1, 0), "max_tokens": 3}, "not a permutation of the 3 positions"),
-    ({"order": "random:2", "max_tokens": 2}, "one order: give one"),
+    ({"order": "random:2", "max_tokens": 2}, "one order, not several: pass one"),
     ({"order": "backwards", "max_tokens": 2}, "is not an order"),
     ({"order": (1, 0), "max_tokens": 2, "end": True}, "leave end= out"),
     ({"order": (1, 0), "max_tokens": 2, "end": 0}, "leave end= out"),
@@ -368,7 +368,7 @@ def test_models_that_cannot():
         with pytest.raises(InputError, match=r"llama is a causal model.*sum over all 61\^4 texts of 4 tokens"):
             ask()
     any_order = tiny_any_order("llama").lm
-    with pytest.raises(InputError, match="came without a tokenizer: give token ids"):
+    with pytest.raises(InputError, match="has no tokenizer: pass token ids"):
         any_order.infill("A____")
     with pytest.raises(InputError, match="token id 61 at position 0 is out of range"):
         any_order.infill([61, None])
@@ -376,5 +376,5 @@ def test_models_that_cannot():
         any_order.infill([3, None] * 5)
     with pytest.raises(InputError, match=r"token '<3>' \(id 3\) at place 0 cannot occur"):
         masked("bert").lm.infill([3, None])
-    with pytest.raises(InputError, match="from one known token at least"):
+    with pytest.raises(InputError, match="at least one known token"):
         two_stream().lm.generate(max_tokens=2, order=(1, 0))

@@ -69,7 +69,7 @@ def test_tokens_behind_a_text_have_no_space_set_before_them(tiny: LanguageModel)
 @pytest.mark.parametrize("method", ["logprob", "rank"])
 @pytest.mark.parametrize("token", [-1, 5, True, 1.0, None])
 def test_what_is_no_token_id(lm: LanguageModel, method: str, token):
-    with pytest.raises(InputError, match=f"{token!r} is no token id from 0 to 4"):
+    with pytest.raises(InputError, match=f"{token!r} is not a token id from 0 to 4"):
         getattr(lm.conditional(), method)(token)
 
 
@@ -82,7 +82,7 @@ def test_what_is_no_single_token(lm: LanguageModel, tiny: LanguageModel):
         lm.conditional().rank("Z")
     bare = LanguageModel(tiny.model, engine=tiny.engine)
     assert bare.conditional([3]).top(1)[0].token.startswith("<")
-    with pytest.raises(InputError, match="without a tokenizer; give a token id"):
+    with pytest.raises(InputError, match="has no tokenizer: pass a token id"):
         bare.conditional([3]).logprob("a")
 
 

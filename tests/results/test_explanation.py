@@ -40,13 +40,13 @@ def test_the_first_token_is_given(lm: LanguageModel):
     found = lm.explain("AAB", start="given")
     assert [f.formula for f in found.factors] == ["Pr(x_1 | e_0)", "Pr(x_2 | e_0, e_1)"]
     assert found.head() == "conditional: the first token is given, and has no factor"
-    assert found.total().startswith("Pr(x) given what stands before = exp(")
+    assert found.total().startswith("Pr(x) given its context = exp(")
 
 
 def test_a_context_counts(lm: LanguageModel):
     assert formulas(lm, "AB", context="A") == ["Pr(x_1 | s, e_0)", "Pr(x_2 | s, e_0, e_1)"]
     assert formulas(lm, "AB", context="A", start="given") == ["Pr(x_1 | e_0)", "Pr(x_2 | e_0, e_1)"]
-    assert "given what stands before" in lm.explain("AB", context="A").total()
+    assert "given its context" in lm.explain("AB", context="A").total()
 
 
 def test_long_contexts_are_shortened(fair: LanguageModel):
@@ -137,7 +137,7 @@ def test_in_the_order_of_prediction_with_the_formula_of_the_course():
     assert [f.logprob for f in found.factors] == found.score.logprobs[[0, 4, 2, 1, 3]].tolist()
     assert [f.running_logprob for f in found.factors] == list(accumulate(f.logprob for f in found.factors))
     lines = str(found).splitlines()
-    assert lines[0] == "joint: the first one in the order is predicted from the start symbol <0> (id 0)"
+    assert lines[0] == "joint: the first token in the order is predicted from the start symbol <0> (id 0)"
     assert lines[1].startswith("order 0, 4, 2, 1, 3; the length (5 tokens) is given; ")
     names, numbers = (
         " · ".join(each) for each in ([f.formula for f in found.factors], [f"{f.probability:.6g}" for f in found.factors])
@@ -151,14 +151,14 @@ def test_an_order_whose_first_token_is_given():
     assert [f.formula for f in found.factors] == [
         "Pr(x_1 | e_3)", "Pr(x_4 | e_3, e_1)", "Pr(x_0 | e_3, e_1, e_4)", "Pr(x_2 | e_3, e_1, e_4, e_0)"
     ]  # fmt: skip
-    assert found.head().startswith("conditional: the token that comes first in the order is given, and has no factor\n")
-    assert found.total().startswith("Pr(x) given the first in the order = exp(")
+    assert found.head().startswith("conditional: the first token in the order is given, and has no factor\n")
+    assert found.total().startswith("Pr(x) given the first token in the order = exp(")
 
 
 def test_a_context_comes_first_in_every_order():
     found = tiny_any_order("llama").lm.explain(IDS[:2], context=[9, 9], order=(1, 0))
     assert [f.formula for f in found.factors] == ["Pr(x_3 | s, e_0, e_1)", "Pr(x_2 | s, e_0, e_1, e_3)"]
-    assert found.product()[0].startswith("Pr(x) given what stands before = Pr(x_3 | s, e_0, e_1) · ")
+    assert found.product()[0].startswith("Pr(x) given its context = Pr(x_3 | s, e_0, e_1) · ")
 
 
 def test_long_orders_are_shortened():

@@ -114,7 +114,7 @@ def test_it_is_a_score_and_no_probability():
     assert np.exp(coins.score_batch(["AA", "AB", "BA", "BB"]).logprob).sum() == 1
     assert not {"logprob", "logprobs", "probability", "perplexity", "bits"} & set(dir(scores[0]))
     for shown in (repr(scores[0]), str(scores[0]), json.dumps(scores[0].to_dict())):
-        assert "a score, and no probability" in shown
+        assert "a score, not a probability" in shown
 
 
 def test_words_are_those_of_the_tokenizer():
@@ -158,7 +158,7 @@ def test_what_it_holds(lm: LanguageModel):
 
     console = Console(file=io.StringIO(), width=200)
     console.print(score)
-    assert "no probability" in console.file.getvalue()
+    assert "not a probability" in console.file.getvalue()
 
 
 def test_the_command(folder: Path, lm: LanguageModel, command, tmp_path: Path):

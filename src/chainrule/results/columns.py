@@ -1,4 +1,4 @@
-"""What a column of results is: its name, type, unit and meaning, the rows that have it, and how its values are computed."""
+"""Columns of results: name, type, unit and meaning, the rows that have a column, and how its values are computed."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The table of all columns. Arrow tables, files, JSON objects, the command line's rows and the reference are made from it.
+"""The table of all columns. It defines Arrow tables, files, JSON objects, rows of the command line, and the reference.
 
-To add a column, add one `Column` to `COLUMNS`. The columns of a row come in the order of that table. A name appears more than
-once where its meaning or its position differs between kinds of row. Results are known here by their attributes only: they
-import this module, not the reverse.
+To add a column, add one `Column` to `COLUMNS`. The columns of a row are in the order of that table. A name appears more than
+once if its meaning or position differs between kinds of row. This module uses only attributes of results; they import it, not
+the reverse.
 
 Shapes: S sequences, T tokens scored in all, k alternatives at each position.
 """
@@ -44,7 +44,7 @@ _SECTIONS = {  # of the reference
 
 
 def columns(*rows: Row) -> list[Column]:
-    """The columns of rows that describe all of this, in their order."""
+    """The columns of rows that are of all these kinds, in table order."""
     return [column for column in COLUMNS if any(row in column.rows for row in rows)]
 
 
@@ -127,8 +127,8 @@ def _of_certificate(name: str) -> Callable[[Any], Any]:
     return lambda generated: None if generated.certificate is None else getattr(generated.certificate, name)
 
 
-_KIND = "`joint` where every token has a factor, `conditional` where a context or other tokens are given"
-_BOUNDARY = "`same` where context and text tokenise together as they do apart, else `apart`; null without a context"
+_KIND = "`joint` if every token has a factor, `conditional` if a context or other tokens are given"
+_BOUNDARY = "`same` if context and text tokenise together as they do apart, else `apart`; null without a context"
 _METHOD = "`greedy`, `sample`, `beam` or `best`"
 _LENGTH_GIVEN = "whether factors may depend on the length of the text"
 _SCORE = (Row.SEQUENCE, Row.ANY_ORDER)
@@ -158,7 +158,7 @@ COLUMNS: tuple[Column, ...] = (
         batch=lambda scores: [request.text for request in scores.requests],
     ),
     Column(
-        "context_text", "string", "the context, where it was a text", _EVERY_TEXT,
+        "context_text", "string", "the context, if it was a text", _EVERY_TEXT,
         of=lambda score: score.context, batch=lambda scores: [request.context for request in scores.requests],
     ),
     Column("pll", "double", "pseudo-log-likelihood: the sum of the terms", (Row.PSEUDO,), "nats"),
@@ -192,7 +192,7 @@ COLUMNS: tuple[Column, ...] = (
         of=lambda score: score.entropies, batch=lambda scores: scores.entropies,
     ),
     Column(
-        "begin", "int64", "first character of the text that the token spells; null where there is no text", (Row.TOKEN,),
+        "begin", "int64", "first character of the text that the token spells; null without a text", (Row.TOKEN,),
         of=lambda score: _bounds(score, 0), batch=lambda scores: _known(scores.char_spans[0]),
     ),
     Column(
@@ -214,11 +214,11 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column("method", "string", _METHOD, (Row.GENERATED,)),
     Column(
-        "sampling", "string", "how the distribution that was drawn from differs from the model's",
+        "sampling", "string", "how the sampling distribution differs from the model's",
         (Row.GENERATED, Row.GENERATION),
     ),
     Column("sampling_logprob", "double", "log probability under that distribution", (Row.GENERATED, Row.GENERATION), "nats"),
-    Column("seed", "int64", "seed of the draw", (Row.GENERATED, Row.GENERATION)),
+    Column("seed", "int64", "seed of the sample", (Row.GENERATED, Row.GENERATION)),
     Column("canonical", "bool", "whether the text, tokenised again, has these tokens", (Row.GENERATED, Row.GENERATION)),
     Column(
         "running_logprob", "double", "log probability as computed during generation; it differs from `logprob` by rounding",
@@ -259,16 +259,16 @@ COLUMNS: tuple[Column, ...] = (
         (Row.SEQUENCE, Row.CANDIDATE), "embeddings", batch=lambda scores: scores.least_context,
     ),
     Column(
-        "cut", "bool", "whether a factor saw fewer embeddings than come before it", (Row.SEQUENCE, Row.CANDIDATE),
+        "cut", "bool", "whether a factor was conditioned on fewer embeddings than precede it", (Row.SEQUENCE, Row.CANDIDATE),
         batch=lambda scores: scores.cut,
     ),
     Column(
-        "special", "string", "how names of control symbols in the text were read: `text` or `parse`; null where there are none",
+        "special", "string", "how names of control symbols in the text were read: `text` or `parse`; null if there are none",
         (*_EVERY_TEXT, Row.CANDIDATE),
         of=lambda score: score.request.special, batch=lambda scores: [request.special for request in scores.requests],
     ),
     Column(
-        "context_special", "string", "the same of the context", (*_EVERY_TEXT, Row.CANDIDATE),
+        "context_special", "string", "the same for the context", (*_EVERY_TEXT, Row.CANDIDATE),
         of=lambda score: score.request.context_special,
         batch=lambda scores: [request.context_special for request in scores.requests],
     ),
@@ -284,7 +284,7 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column("bits", "double", "−log2 of that mean", (Row.TEXT,), "bits", batch=_bits),
     Column(
-        "spread", "double", "largest log probability less the smallest over the orders", (Row.TEXT,), "nats",
+        "spread", "double", "largest log probability minus the smallest, over the orders", (Row.TEXT,), "nats",
         batch=lambda mixtures: mixtures.spread,
     ),
     Column(
@@ -299,8 +299,8 @@ COLUMNS: tuple[Column, ...] = (
     Column("given", "list<int32>", "positions that are given", (Row.ORDERED,)),
     Column("length", "int32", "tokens of the whole sequence, context included", (Row.ORDERED,), "tokens"),
     Column("length_given", "bool", _LENGTH_GIVEN, (Row.ORDERED,)),
-    Column("how", "string", "what hides the positions that are not predicted yet", (Row.ORDERED,)),
-    Column("support", "string", "which tokens cannot occur, where some cannot", (Row.ORDERED,)),
+    Column("how", "string", "how positions that are not predicted yet are hidden", (Row.ORDERED,)),
+    Column("support", "string", "which tokens cannot occur, if some cannot", (Row.ORDERED,)),
     Column(
         "span", "list<int64>", "first character that the token spells, and one past the last", (Row.SPAN,),
         of=lambda score: [list(span) for span in score.spans.char_spans],
