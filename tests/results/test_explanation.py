@@ -139,10 +139,8 @@ def test_factors_are_in_the_order_of_prediction():
     lines = str(explanation).splitlines()
     assert lines[0] == "joint: the first token in the order is predicted from the start symbol <0> (id 0)"
     assert lines[1].startswith("order 0, 4, 2, 1, 3; the length (5 tokens) is given; ")
-    names, numbers = (
-        " · ".join(items)
-        for items in ([f.formula for f in explanation.factors], [f"{f.probability:.6g}" for f in explanation.factors])
-    )
+    names = " · ".join(f.formula for f in explanation.factors)
+    numbers = " · ".join(f"{f.probability:.6g}" for f in explanation.factors)
     assert lines[-2:] == [f"Pr(x) = {names} = {numbers}", explanation.total()]
     assert explanation.to_dict()["ordering"]["order"] == [0, 4, 2, 1, 3]
 
