@@ -34,7 +34,10 @@ def test_infill(command, tmp_path: Path):
     assert out.splitlines()[0].split()[:2] == ["0", str(1 + len(lm.tokenizer.encode("The")) + len(lm.tokenizer.encode(" sat")))]
     code, out, _ = command("generate", "The", "--order", "right-to-left", "--max-tokens", "3", *model)
     assert (code, rows_of(out)[0]["text"]) == (0, lm.generate("The", order="right-to-left", max_tokens=3).text)
-    for bad, message in ((("--lengths", "x"), "--lengths takes whole numbers"), (("--lengths", "1,2"), "there are 1 blanks")):
+    for bad, message in (
+        (("--lengths", "x"), "--lengths takes whole numbers"),
+        (("--lengths", "1,2"), "the template has 1 blank,"),
+    ):
         code, out, err = command("infill", "The____ sat", *bad, *model)
         assert (code, out) == (2, "")
         assert message in err

@@ -37,8 +37,8 @@ def score_stream(
     """Score all texts and write the scores to the sink. per: the kind of row; None: a sequence, in detail for a single text."""
     detailed = per == "token" or (per is None and source.single)
     if options["top"] and not (detailed and sink.json) and not (per == "token" and not sink.terminal):
-        where = "--output, a pipe or --json" if per == "token" else "--per token, or with --json for a single text"
-        raise InputError(f"--top adds alternatives to each token, but these rows do not show tokens: use {where}")
+        remedy = "--output, a pipe or --json" if per == "token" else "--per token, or with --json for a single text"
+        raise InputError(f"--top adds alternatives to each token, but these rows do not show tokens: use {remedy}")
 
     def score(lm: LanguageModel, progress: Progress | None, shard: list[Record]) -> Any:
         return lm.score_batch([r.item for r in shard], context=contexts_of(shard), progress=progress, **options)
@@ -92,7 +92,7 @@ def rank_all(load: Callable[[], LanguageModel], context: str, source: Source, si
 
 
 def _ranking(ranked: list[Ranked], records: list[Record]) -> pyarrow.Table:
-    """A row for each candidate, best first. records: the candidates in input order."""
+    """One row per candidate, most probable first. records: the candidates in input order."""
     return table(
         Row.CANDIDATE,
         [r.score for r in ranked],
@@ -112,5 +112,5 @@ def show_conditional(conditional: Conditional, top: int, json: bool) -> None:
     for a in conditional.top(top):
         p = math.exp(a.logprob)
         OUT.write(f"{p:<12.6g} {a.logprob:>12.6f}  {a.token!r}" + (f"  {bar * round(40 * p)}" if bar else "") + "\n")
-    where = f"{conditional.context} embedding{'s' * (conditional.context != 1)}, entropy {conditional.entropy:.6f} nats"
-    note(f"conditioned on {where}; {conditional.start.describe()}")
+    context = f"{conditional.context} embedding{'s' * (conditional.context != 1)}, entropy {conditional.entropy:.6f} nats"
+    note(f"conditioned on {context}; {conditional.start.describe()}")

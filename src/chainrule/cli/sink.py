@@ -74,11 +74,11 @@ class Sink:
 
     def _keep(self, error: BaseException) -> str:
         """Keep the rows so far in an incomplete file. Returns a sentence for the error: where they are, and how to continue."""
-        where = "written"
+        state = "written"
         if self._writer is not None:
             try:
-                where = f"kept in {self._writer.keep()}"
+                state = f"kept in {self._writer.keep()}"
             except OutputError:
                 return "the rows so far could not be kept"
         bad = " (and --skip-bad to skip such rows)" if isinstance(error, BadRow) else ""
-        return f"{self.rows} row{'s are' if self.rows != 1 else ' is'} {where}: continue with --from {self.next_row}{bad}"
+        return f"{self.rows} row{'s are' if self.rows != 1 else ' is'} {state}: continue with --from {self.next_row}{bad}"

@@ -117,7 +117,7 @@ def scores_table(scores: Scores) -> Table:
 
 
 def batch_table(names: tuple[str, ...], lines: list[tuple[list[str], str]], total: int, noun: str) -> Table:
-    """A table of numbers, each line with its text. The caption has the number of results that are shown, if not all are."""
+    """A table of numbers, each line with its text. A caption has the number of lines if it is less than `total`."""
     from rich.text import Text
 
     table = plain_table(right=names)

@@ -145,11 +145,11 @@ def _template(template: Any, lengths: Any, tokenizer: TokenizerLike | None, read
         lengths = [1] * (len(parts) - 1)
     else:
         lengths = [lengths] if isinstance(lengths, int | np.integer) else as_list(lengths, "lengths")
-    whole = all(is_whole(n, 1, _MOST - 1) for n in lengths)
-    if len(lengths) != len(parts) - 1 or not whole:
+    count = len(parts) - 1
+    if len(lengths) != count or not all(is_whole(n, 1, _MOST - 1) for n in lengths):
         raise InputError(
-            f"there are {len(parts) - 1} blanks, so lengths= must hold as many numbers of tokens, each 1 or more, not "
-            f"{short(lengths)}"
+            f"the template has {count} blank{'s' * (count != 1)}, so lengths= must hold {count} whole "
+            f"number{'s' * (count != 1)}, each 1 or more, not {short(lengths)}"
         )
     blanks = [np.full(n, -1) for n in lengths]
     ids_L = np.concatenate([part for pair in zip(parts, [*blanks, np.zeros(0, np.int64)], strict=True) for part in pair])

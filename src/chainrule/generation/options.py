@@ -101,14 +101,14 @@ class Options:
         """The maximum number of contexts that a search computes."""
         return self.budget or BUDGET
 
-    def tokens(self, room: int | None) -> int:
-        """The maximum number of tokens. room: tokens that fit into the model's context; None: no limit. Raises InputError."""
-        if room is not None and room < 1:
+    def tokens(self, limit: int | None) -> int:
+        """The maximum number of tokens. limit: tokens that fit into the model's context; None: no limit. Raises InputError."""
+        if limit is not None and limit < 1:
             raise InputError("the context already fills the model's context, so there is no room for another token: shorten it")
         if self.max_tokens is None:
-            return LENGTH if room is None else min(LENGTH, room)
-        if room is not None and self.max_tokens > room:
-            raise InputError(f"max_tokens={self.max_tokens} does not fit: after this context there is room for {room}")
+            return LENGTH if limit is None else min(LENGTH, limit)
+        if limit is not None and self.max_tokens > limit:
+            raise InputError(f"max_tokens={self.max_tokens} does not fit: after this context there is room for {limit}")
         return self.max_tokens
 
 

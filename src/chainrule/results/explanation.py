@@ -104,16 +104,16 @@ class Explanation(Shown):
         start = self.score.start.to_dict()
         ordering = {} if self.score.ordering is None else {"ordering": self.score.ordering.to_dict()}
         names = ("logprob", "least_context", "cut", "special", "context_special")
-        whole = {name: getattr(self.score, name) for name in names}
-        return {"start": start, "end_id": self.score.end, **ordering, "factors": factors, **whole}
+        summary = {name: getattr(self.score, name) for name in names}
+        return {"start": start, "end_id": self.score.end, **ordering, "factors": factors, **summary}
 
 
 def formula(score: Score, column: int) -> str:
     """Pr(x_4 | s, e_0, …) in the order of prediction. s is the start symbol; tokens, a context's first, count from 0."""
-    seen = score.context_positions(column).tolist()
+    context = score.context_positions(column).tolist()
     token = len(score.request.context_ids) + int(score.places[column])
-    ascending = seen == list(range(token - len(seen), token))
-    names = [f"e_{i}" for i in seen]
+    ascending = context == list(range(token - len(context), token))
+    names = [f"e_{i}" for i in context]
     if len(names) > (_MOST_NAMED if ascending else _MOST_IN_ORDER):
         names = [names[0], "…", names[-1]] if ascending else [*names[: _MOST_IN_ORDER - 1], "…", names[-1]]
     start = ["s"] if score.start.id is not None else []
