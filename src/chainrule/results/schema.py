@@ -1,8 +1,10 @@
-"""The table of all columns. Arrow tables, files, JSON objects, the command line's rows and the reference are made from it.
+"""The table of all columns. It defines Arrow tables, files, JSON objects, rows of the command line, and the reference.
 
-To add a column, add one `Column` to `COLUMNS`. The columns of a row come in the order of that table. A name appears more than
-once where its meaning or its position differs between kinds of row. Results are known here by their attributes only: they
-import this module, not the reverse.
+To add a column, add one `Column` to `COLUMNS`. The columns of a row are in the order of that table. A name appears more than
+once if its meaning or position differs between kinds of row. This module uses only attributes of results; they import it, not
+the reverse.
+
+Shapes: S sequences, T tokens scored in all, k alternatives at each position.
 """
 
 from __future__ import annotations
@@ -12,7 +14,8 @@ import math
 import numpy as np
 
 from chainrule.forest.forest import ranges
-from chainrule.results import units, values
+from chainrule.results import column_values as values
+from chainrule.results import units
 from chainrule.results.columns import Column, Row
 
 _SECTIONS = {  # of the reference
@@ -33,7 +36,7 @@ _SECTIONS = {  # of the reference
 
 
 def columns(*rows: Row) -> list[Column]:
-    """The columns of rows that describe all of this, in their order."""
+    """The columns of rows that are of all these kinds, in table order."""
     return [column for column in COLUMNS if any(row in column.rows for row in rows)]
 
 
@@ -55,8 +58,8 @@ def _in_words(kind: str) -> str:
     return kind.replace("<", " of ").replace(">", "")
 
 
-_KIND = "`joint` where every token has a factor, `conditional` where a context or other tokens are given"
-_BOUNDARY = "`same` where context and text tokenise together as they do apart, else `apart`; null without a context"
+_KIND = "`joint` if every token has a factor, `conditional` if a context or other tokens are given"
+_BOUNDARY = "`same` if context and text tokenise together as they do apart, else `apart`; null without a context"
 _METHOD = "`greedy`, `sample`, `beam` or `best`"
 _LENGTH_GIVEN = "whether factors may depend on the length of the text"
 _SCORE = (Row.SEQUENCE, Row.ANY_ORDER)
@@ -86,7 +89,7 @@ COLUMNS: tuple[Column, ...] = (
         batch=lambda scores: [request.text for request in scores.requests],
     ),
     Column(
-        "context_text", "string", "the context, where it was a text", _EVERY_TEXT,
+        "context_text", "string", "the context, if it was a text", _EVERY_TEXT,
         of=lambda score: score.context, batch=lambda scores: [request.context for request in scores.requests],
     ),
     Column("pll", "double", "pseudo-log-likelihood: the sum of the terms", (Row.PSEUDO,), "nats"),
@@ -120,12 +123,12 @@ COLUMNS: tuple[Column, ...] = (
         of=lambda score: score.entropies, batch=lambda scores: scores.entropies,
     ),
     Column(
-        "begin", "int64", "first character of the text that the token spells; null where there is no text", (Row.TOKEN,),
-        of=lambda score: values.char_bounds(score, 0), batch=lambda scores: values.null_below_zero(scores.char_spans[0]),
+        "begin", "int64", "first character of the text that the token spells; null without a text", (Row.TOKEN,),
+        of=lambda score: values.span_bounds(score, 0), batch=lambda scores: values.null_if_negative(scores.char_spans[0]),
     ),
     Column(
         "stop", "int64", "one past the last character", (Row.TOKEN,),
-        of=lambda score: values.char_bounds(score, 1), batch=lambda scores: values.null_below_zero(scores.char_spans[1]),
+        of=lambda score: values.span_bounds(score, 1), batch=lambda scores: values.null_if_negative(scores.char_spans[1]),
     ),
     Column(
         "tokens", "int32", "number of factors: tokens scored, the end symbol included", (*_EVERY_TEXT, Row.CANDIDATE),
@@ -142,11 +145,11 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column("method", "string", _METHOD, (Row.GENERATED,)),
     Column(
-        "sampling", "string", "how the distribution that was drawn from differs from the model's",
+        "sampling", "string", "how the sampling distribution differs from the model's",
         (Row.GENERATED, Row.GENERATION),
     ),
     Column("sampling_logprob", "double", "log probability under that distribution", (Row.GENERATED, Row.GENERATION), "nats"),
-    Column("seed", "int64", "seed of the draw", (Row.GENERATED, Row.GENERATION)),
+    Column("seed", "int64", "seed of the sample", (Row.GENERATED, Row.GENERATION)),
     Column("canonical", "bool", "whether the text, tokenised again, has these tokens", (Row.GENERATED, Row.GENERATION)),
     Column(
         "running_logprob", "double", "log probability as computed during generation; it differs from `logprob` by rounding",
@@ -154,11 +157,11 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column(
         "certain", "bool", "method `best`: whether no continuation is more probable", (Row.GENERATED,),
-        of=values.of_certificate("certain"),
+        of=values.certificate_field("certain"),
     ),
     Column(
         "bound", "double", "method `best`: log probability that no other continuation exceeds", (Row.GENERATED,), "nats",
-        of=values.of_certificate("bound"),
+        of=values.certificate_field("bound"),
     ),
     Column("bytes", "int64", "UTF-8 bytes of the text that was scored", _SCORE, "bytes", batch=lambda scores: scores.bytes),
     Column("bits_per_byte", "double", "bits / bytes", (Row.SEQUENCE,), "bits/byte", batch=values.bits_per_byte),
@@ -187,16 +190,16 @@ COLUMNS: tuple[Column, ...] = (
         (Row.SEQUENCE, Row.CANDIDATE), "embeddings", batch=lambda scores: scores.least_context,
     ),
     Column(
-        "cut", "bool", "whether a factor saw fewer embeddings than come before it", (Row.SEQUENCE, Row.CANDIDATE),
+        "cut", "bool", "whether a factor was conditioned on fewer embeddings than precede it", (Row.SEQUENCE, Row.CANDIDATE),
         batch=lambda scores: scores.cut,
     ),
     Column(
-        "special", "string", "how names of control symbols in the text were read: `text` or `parse`; null where there are none",
+        "special", "string", "how names of control symbols in the text were read: `text` or `parse`; null if there are none",
         (*_EVERY_TEXT, Row.CANDIDATE),
         of=lambda score: score.request.special, batch=lambda scores: [request.special for request in scores.requests],
     ),
     Column(
-        "context_special", "string", "the same of the context", (*_EVERY_TEXT, Row.CANDIDATE),
+        "context_special", "string", "the same for the context", (*_EVERY_TEXT, Row.CANDIDATE),
         of=lambda score: score.request.context_special,
         batch=lambda scores: [request.context_special for request in scores.requests],
     ),
@@ -212,7 +215,7 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column("bits", "double", "−log2 of that mean", (Row.TEXT,), "bits", batch=values.bits),
     Column(
-        "spread", "double", "largest log probability less the smallest over the orders", (Row.TEXT,), "nats",
+        "spread", "double", "largest log probability minus the smallest, over the orders", (Row.TEXT,), "nats",
         batch=lambda mixtures: mixtures.spread,
     ),
     Column(
@@ -227,8 +230,8 @@ COLUMNS: tuple[Column, ...] = (
     Column("given", "list<int32>", "positions that are given", (Row.ORDERED,)),
     Column("length", "int32", "tokens of the whole sequence, context included", (Row.ORDERED,), "tokens"),
     Column("length_given", "bool", _LENGTH_GIVEN, (Row.ORDERED,)),
-    Column("how", "string", "what hides the positions that are not predicted yet", (Row.ORDERED,)),
-    Column("support", "string", "which tokens cannot occur, where some cannot", (Row.ORDERED,)),
+    Column("how", "string", "how positions that are not predicted yet are hidden", (Row.ORDERED,)),
+    Column("support", "string", "which tokens cannot occur, if some cannot", (Row.ORDERED,)),
     Column(
         "span", "list<int64>", "first character that the token spells, and one past the last", (Row.SPAN,),
         of=lambda score: [list(span) for span in score.spans.char_spans],
@@ -254,11 +257,11 @@ COLUMNS: tuple[Column, ...] = (
     Column(
         "top", "list<string>", "the most probable tokens at this position (`top=`)", (Row.TOP,),
         of=lambda score: [[token for token, _ in score.top(i)] for i in range(len(score))],
-        batch=lambda scores: values.top_lists(scores, values.token_names(scores.tokenizer, scores.top_ids.ravel())),
+        batch=lambda scores: values.lists(scores, values.token_names(scores.tokenizer, scores.top_ids.ravel())),
     ),
     Column(
         "top_logprob", "list<double>", "their log probabilities", (Row.TOP,), "nats",
-        of=lambda score: score.top_logprobs, batch=lambda scores: values.top_lists(scores, scores.top_logprobs.ravel()),
+        of=lambda score: score.top_logprobs, batch=lambda scores: values.lists(scores, scores.top_logprobs.ravel()),
     ),
     Column(
         "top", "list of objects", "the most probable tokens at this position (`top=`), each with its log probability",

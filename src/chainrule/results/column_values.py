@@ -1,7 +1,4 @@
-"""Values of columns that take more than an attribute of a result.
-
-Shapes: S sequences, T tokens scored in all, k alternatives at each position.
-"""
+"""The values of columns that need more than one expression: for a batch at once, and for one result."""
 
 from __future__ import annotations
 
@@ -47,14 +44,14 @@ def token_names(tokenizer: TokenizerLike | None, ids_T: NDArray[np.integer]) -> 
     return pyarrow.array([name(id) for id in id_U.tolist()], pyarrow.string()).take(pyarrow.array(which_T))
 
 
-def null_below_zero(value_T: Ints) -> pyarrow.Array:
+def null_if_negative(value_T: Ints) -> pyarrow.Array:
     """The values, with null for −1."""
     import pyarrow
 
     return pyarrow.array(value_T, mask=value_T < 0)
 
 
-def top_lists(scores: Batch, values: Any) -> pyarrow.Array:
+def lists(scores: Batch, values: Any) -> pyarrow.Array:
     """T lists of k values each, from T × k values."""
     import pyarrow
 
@@ -66,7 +63,7 @@ def top_lists(scores: Batch, values: Any) -> pyarrow.Array:
 # Values of one result
 
 
-def char_bounds(score: Any, side: int) -> list[int | None]:
+def span_bounds(score: Any, side: int) -> list[int | None]:
     return [None] * len(score) if score.spans is None else [span[side] for span in score.spans.char_spans]
 
 
@@ -78,5 +75,5 @@ def alternatives(score: Any) -> list[list[dict[str, Any]]]:
     return [[{"token": token, "logprob": logprob} for token, logprob in score.top(i)] for i in range(len(score))]
 
 
-def of_certificate(name: str) -> Callable[[Any], Any]:
+def certificate_field(name: str) -> Callable[[Any], Any]:
     return lambda generated: None if generated.certificate is None else getattr(generated.certificate, name)
