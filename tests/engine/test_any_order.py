@@ -240,7 +240,7 @@ def test_what_holds_causal_models_against_their_own_forward_is_not_for_it():
     any_order = tiny_any_order("llama", 40, vocab_size=byte_level().size).lm
     lm = LanguageModel(any_order.model, byte_level(), engine=any_order.engine)
     for ask in (lm.verify, lambda: encode(lm, "The fox"), lambda: decode(lm, None)):
-        with pytest.raises(InputError, match="predicts in any order, and this holds causal models"):
+        with pytest.raises(InputError, match="predicts in any order, and this compares causal models"):
             ask()
 
 
@@ -248,18 +248,18 @@ def test_a_text_longer_than_the_places_is_refused_with_the_numbers():
     lm = tiny_any_order("llama", 5).lm
     assert len(lm.score([7] * 5)) == 5
     for options in ({}, {"order": "random"}, {"order": "random:3"}, {"order": "left-to-right"}):
-        with pytest.raises(InputError, match=r"item 1: it has 6 tokens, and the model has 5 places.*windows are for causal"):
+        with pytest.raises(InputError, match=r"item 1: it has 6 tokens, and the model has 5 positions.*windows are for causal"):
             lm.score_batch([[7] * 5, [7] * 6], **options)
-    with pytest.raises(InputError, match="it has 6 tokens, and the model has 5 places"):
+    with pytest.raises(InputError, match="it has 6 tokens, and the model has 5 positions"):
         lm.conditional([7] * 5)
-    with pytest.raises(InputError, match="it has 6 tokens, and the model has 5 places"):
+    with pytest.raises(InputError, match="it has 6 tokens, and the model has 5 positions"):
         lm.score([7] * 3, context=[7] * 3)
 
 
 def test_a_text_longer_than_the_trunks_context_is_refused_with_the_numbers():
     lm = tiny_any_order("gpt2", 20, n_positions=8).lm
     assert len(lm.score([7] * 8, order="random")) == 8  # the last token of an order is never fed
-    assert lm.model.most == 8
+    assert lm.model.max_tokens == 8
     with pytest.raises(InputError, match="a context of 9 embeddings, and the model takes 8"):
         lm.score([7] * 9)
     assert len(lm.score([7] * 9, start="given")) == 8
@@ -282,11 +282,11 @@ def test_a_chain_names_what_it_cannot_do():
     chain = tiny_any_order("llama").lm.predictor
     with pytest.raises(InputError, match="item 1: without a start symbol the first factor has no context"):
         chain.answer_in_order([ordered(IDS, [0, 1, 2, 3, 4, 5]), ordered(IDS, [0, 1, 2, 3, 4, 5], start=None)])
-    with pytest.raises(InputError, match=r"place 2 behind the places \[0, 2\]: one is named twice"):
+    with pytest.raises(InputError, match=r"position 2 after the positions \[0, 2\]: one is named twice"):
         chain.conditionals([Cloze(np.array(IDS), np.array([0, 2]), 2, START)])
-    with pytest.raises(InputError, match="item 0: it has 10 tokens, and the model has 9 places"):
+    with pytest.raises(InputError, match="item 0: it has 10 tokens, and the model has 9 positions"):
         chain.conditionals([Cloze(np.zeros(10, np.int64), np.array([0, 2]), 1, START)])
-    with pytest.raises(ModelError, match="no any-order model"):
+    with pytest.raises(ModelError, match="is not an any-order model"):
         AnyOrderPredictor(tiny("llama").lm.engine)
 
 

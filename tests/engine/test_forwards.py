@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from oracle import entropy, log_softmax, rank
 
 from chainrule import ModelError
-from chainrule.engine.predictors.forwards import Asked, Plan, Reader, Reading, head_logprobs
+from chainrule.engine.predictors.forwards import PassBatch, Plan, Reader, Request, head_logprobs
 from chainrule.models.head import IdentityHead
 
 V = 6
@@ -30,7 +30,7 @@ class Echo:
         self.shapes: list[tuple[int, int]] = []
         self.read, self.spoilt = 0, spoilt
 
-    def run(self, reading: Reading) -> torch.Tensor:
+    def run(self, reading: PassBatch) -> torch.Tensor:
         assert (np.diff(reading.pass_C) >= 0).all()
         assert np.unique(reading.pass_C).tolist() == list(range(len(reading.fed_BL)))
         self.shapes.append(reading.fed_BL.shape)
@@ -45,15 +45,15 @@ def said(fed: Any, ranks: Any, target: Any) -> np.ndarray:
     return np.random.default_rng(seed).normal(0, 2, V)
 
 
-def asks(drawn: list) -> list[Asked]:
-    return [Asked(np.array(text), np.full(len(text), ranks), target % len(text)) for text, target, ranks, _ in drawn]
+def asks(drawn: list) -> list[Request]:
+    return [Request(np.array(text), np.full(len(text), ranks), target % len(text)) for text, target, ranks, _ in drawn]
 
 
 def reader(echo: Echo) -> Reader:
     return Reader(echo, IdentityHead(V, torch.float64), echo.run, lambda length: 2 * length)
 
 
-def plan(asked: list[Asked]) -> Plan:
+def plan(asked: list[Request]) -> Plan:
     return Plan.of(len(asked), asked.__getitem__)
 
 
@@ -77,7 +77,7 @@ def test_every_factor_is_read_off_its_own_pass(drawn: list, rows: int):
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
 
 
-def key_of(asked: Asked) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def key_of(asked: Request) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return tuple(asked.fed_L.tolist()), tuple(asked.rank_L.tolist())
 
 
@@ -92,7 +92,9 @@ def test_whole_distributions_of_the_same(drawn: list, rows: int):
 
 
 def test_passes_of_one_length_run_together():
-    asked = [Asked(np.array(text), np.zeros(len(text), np.int64), 0) for text in ([1, 2], [0], [2, 1], [2, 2, 2], [1], [1, 2])]
+    asked = [
+        Request(np.array(text), np.zeros(len(text), np.int64), 0) for text in ([1, 2], [0], [2, 1], [2, 2, 2], [1], [1, 2])
+    ]
     echo = Echo()
     reader(echo).conditionals(plan(asked), rows=1000)
     assert echo.shapes == [(2, 1), (2, 2), (1, 3)]

@@ -114,7 +114,7 @@ def test_the_batch_path_promises_nothing():
     batch = type(lm.engine)(lm.model, "batch")
     invariance = selfcheck_invariance.invariance_of(batch)
     assert not invariance
-    assert "batch path" in invariance.reason
+    assert "the batch strategy" in invariance.reason
 
 
 def test_a_table_promises_it(abc: LanguageModel):

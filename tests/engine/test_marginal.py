@@ -88,7 +88,7 @@ def test_without_a_start_symbol_the_first_token_is_given(noisy: LanguageModel):
     chain = noisy.predictor.any_order
     for order, texts in whole_space(range(3), 3, given=1).items():
         if order[0] != 0:
-            with pytest.raises(InputError, match=r"item 0: without a start symbol .* knows nothing of the first token"):
+            with pytest.raises(InputError, match=r"item 0: without a start symbol .* has no distribution of the first token"):
                 chain.answer_in_order(texts)
             continue
         logprobs = chain.answer_in_order(texts).logprob_N.reshape(-1, 2).sum(1)

@@ -152,9 +152,9 @@ def test_progress_counts_conditionals():
 @pytest.mark.parametrize(
     ("ids", "order", "says"),
     [
-        ([4, MASK, 5], [0, 1, 2], r"item 1: token '<3>' \(id 3\) at place 1 cannot occur.*4 of 8 ids.*<0>, <1>, <2>, <3>"),
-        ([4, 5, 8], [0, 1, 2], r"token '<8>' \(id 8\) at place 2 cannot occur"),
-        ([-1, 5], [0, 1], r"id -1\) at place 0"),
+        ([4, MASK, 5], [0, 1, 2], r"item 1: token '<3>' \(id 3\) at position 1 cannot occur.*4 of 8 ids.*<0>, <1>, <2>, <3>"),
+        ([4, 5, 8], [0, 1, 2], r"token '<8>' \(id 8\) at position 2 cannot occur"),
+        ([-1, 5], [0, 1], r"id -1\) at position 0"),
         ([4] * (MOST - 1), range(MOST - 1), rf"{MOST - 1} tokens, {MOST + 1} with <1> and <2>, and the model takes {MOST}"),
     ],
 )
@@ -165,8 +165,8 @@ def test_texts_that_cannot_be_scored(ids: list[int], order: Any, says: str):
 
 def test_questions_that_make_no_sense():
     chain, ids = masked("bert").lm.predictor, np.array([4, 5, 6])
-    for place, says in ((Cloze(ids, np.array([0]), 3), "place 3 is none of the 3 places"),
-                        (Cloze(ids, np.array([0, 1]), 1), "place 1 is seen"),
+    for place, says in ((Cloze(ids, np.array([0]), 3), "position 3 is outside the text"),
+                        (Cloze(ids, np.array([0, 1]), 1), "position 1 is seen"),
                         (Cloze(np.array([MASK, 5]), np.array([0]), 1), "cannot occur")):  # fmt: skip
         with pytest.raises(InputError, match=says):
             chain.conditionals([Cloze(ids, np.array([0]), 1), place])
@@ -213,7 +213,7 @@ def test_what_needs_a_next_token_is_refused():
     lm = wordy()
     for ask in (lambda: lm.conditional("hello"), lambda: lm.verify(), lambda: lm.embed([5]), lambda: lm.engine,
                 lambda: lm.score(embeddings=torch.zeros(2, 16))):  # fmt: skip
-        with pytest.raises(InputError, match=r"wordy is no causal model \(masked\)"):
+        with pytest.raises(InputError, match=r"wordy is not a causal model \(masked\)"):
             ask()
 
 

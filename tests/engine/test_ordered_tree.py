@@ -83,7 +83,7 @@ def test_a_causal_model_in_an_order_by_sums():
 def test_no_place_is_left_once_all_are_filled():
     tree = masked("bert").lm.predictor.ordered_tree(ordered([0, 5], [0], [1]))
     tree.root()
-    with pytest.raises(InputError, match="all 1 places are filled"):
+    with pytest.raises(InputError, match="all 1 positions are filled"):
         tree.extend([0], [4])
 
 
@@ -96,7 +96,7 @@ def test_an_error_names_no_item_of_the_grove():
 
 def test_what_does_not_fit_is_refused_before_it_grows():
     lm = tiny_any_order("llama").lm
-    with pytest.raises(InputError, match="the model has 9 places"):
+    with pytest.raises(InputError, match="the model has 9 positions"):
         lm.predictor.ordered_tree(ordered([1] * 10, range(10), [], START))
     with pytest.raises(InputError, match="without a start symbol"):
         lm.predictor.ordered_tree(ordered([1, 2], [0, 1], [], None))

@@ -45,11 +45,11 @@ def test_places_that_can_be_asked_about():
 @pytest.mark.parametrize(
     ("seen", "target", "said"),
     [
-        ([0], 3, "place 3 is none of the 3 places 0 … 2 of the text"),
-        ([0], -1, "place -1 is none of the 3 places"),
-        ([3], 0, "place 3 is none of the 3 places"),
-        ([0, -1], 1, "place -1 is none of the 3 places"),
-        ([0, 1], 1, "place 1 is seen, so there is nothing to predict there"),
+        ([0], 3, "position 3 is outside the text, whose positions are 0 … 2"),
+        ([0], -1, "position -1 is outside the text"),
+        ([3], 0, "position 3 is outside the text"),
+        ([0, -1], 1, "position -1 is outside the text"),
+        ([0, 1], 1, "position 1 is seen, so there is nothing to predict there"),
     ],
 )
 def test_places_that_cannot_be_are_named_with_their_item(seen: list[int], target: int, said: str):

@@ -242,7 +242,7 @@ def test_a_scale_that_only_the_config_knows_of_leaves_the_head_to_the_model(llam
     """Llama has no logit scale, whatever its config says; the linear head believes it, and the probe does not."""
     llama.config.logit_scale = 3.0
     lm = wrap(llama)
-    assert lm.model.way.own_head
+    assert lm.model.run_config.own_head
     assert isinstance(lm.model.head, OwnHead)
     assert lm.engine.strategy == "forest"
     assert agrees(llama, lm)

@@ -16,11 +16,11 @@ from chainrule.engine.selfcheck.reference import (
     LENGTH,
     TOLERANCE,
     Standard,
+    context_effect,
     distance,
     largest_error,
-    moved,
-    surely_off,
     tolerance,
+    unexplained_error,
 )
 from chainrule.models.causal import PretrainedModel
 
@@ -48,10 +48,12 @@ def test_distance_is_the_largest_and_nan_agrees_with_nothing(a: list, b: list, w
 def test_how_far_a_context_moves_conditionals():
     """The mean over the vocabulary, at the place where it is largest; tokens that cannot occur say nothing."""
     one, other = np.array([[0.0, 1, 2], [5, 5, -INF]]), np.array([[0.0, 1, 5], [4, 1, -INF]])
-    assert moved(one, other) == 2.5  # (1 + 4) / 2 in the second place, (0 + 0 + 3) / 3 in the first
-    assert moved(one[:1], one[:1]) == 0
-    assert moved(np.array([[-INF, 0]]), np.array([[0, 0.5]])) == 0.5
-    assert moved(np.zeros((0, 3)), np.zeros((0, 3))) == TOLERANCE / reference.SHARE  # nothing is known: as much as counts
+    assert context_effect(one, other) == 2.5  # (1 + 4) / 2 in the second place, (0 + 0 + 3) / 3 in the first
+    assert context_effect(one[:1], one[:1]) == 0
+    assert context_effect(np.array([[-INF, 0]]), np.array([[0, 0.5]])) == 0.5
+    assert (
+        context_effect(np.zeros((0, 3)), np.zeros((0, 3))) == TOLERANCE / reference.MAX_SHARE
+    )  # nothing is known: as much as counts
 
 
 def test_a_tolerance_is_a_share_of_that_but_rounding_at_least_and_a_bound_at_most():
@@ -68,18 +70,18 @@ def test_between_rounding_and_an_error_float64_decides():
     def measure(error: float):
         return lambda double: asked.append(double.dtype) or error
 
-    assert surely_off(model, 1e-5, 1e-5, 1e-3, measure(1.0)) == 0  # rounding explains it
-    assert surely_off(model, 2e-3, 1e-5, 1e-3, measure(0.0)) == 2e-3  # and here it does not
-    assert surely_off(model, NAN, 1e-5, 1e-3, measure(0.0)) is NAN
+    assert unexplained_error(model, 1e-5, 1e-5, 1e-3, measure(1.0)) == 0  # rounding explains it
+    assert unexplained_error(model, 2e-3, 1e-5, 1e-3, measure(0.0)) == 2e-3  # and here it does not
+    assert unexplained_error(model, NAN, 1e-5, 1e-3, measure(0.0)) is NAN
     assert asked == []
-    assert surely_off(model, 1e-4, 1e-5, 1e-3, measure(DOUBLE)) == 0
-    assert surely_off(model, 1e-4, 1e-5, 1e-3, measure(2e-5)) == 2e-5
+    assert unexplained_error(model, 1e-4, 1e-5, 1e-3, measure(DOUBLE)) == 0
+    assert unexplained_error(model, 1e-4, 1e-5, 1e-3, measure(2e-5)) == 2e-5
     assert asked == [torch.float64] * 2
 
 
 def test_a_model_too_large_for_float64_is_given_the_benefit(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(reference, "WIDE", 0)
-    assert surely_off(tiny("llama").lm.model, 1e-4, 1e-5, 1e-3, lambda _: pytest.fail("was widened")) == 0
+    assert unexplained_error(tiny("llama").lm.model, 1e-4, 1e-5, 1e-3, lambda _: pytest.fail("was widened")) == 0
 
 
 @pytest.fixture
@@ -97,7 +99,7 @@ def test_the_sequences_share_prefixes_and_have_the_models_own_conditionals(llama
     for ids, logprobs in zip(llama.sequences, llama.logprobs, strict=True):
         assert logprobs.shape == (len(ids), V)
         assert np.abs(logprobs - conditionals(tiny("llama").own, ids)).max() < 1e-6
-    assert 0 < llama.sure < llama.tolerance <= TOLERANCE
+    assert 0 < llama.safe < llama.tolerance <= TOLERANCE
 
 
 def test_the_largest_error_of_a_way_is_that_of_its_factors(llama: Standard):

@@ -82,5 +82,5 @@ def test_which_predictors_do_not_ask_in_what_order_something_became_known():
     assert bool(masked("bert").lm.predictor.accepts.pseudo)
     for lm in (tiny_any_order("llama").lm, two_stream().lm):
         assert not lm.predictor.accepts.pseudo
-        with pytest.raises(InputError, match="has no one probability of a token given all others"):
+        with pytest.raises(InputError, match="has no unique probability of a token given all others"):
             lm.predictor.answer([Cloze(IDS, IDS[:1], 1)], IDS[1:])

@@ -97,7 +97,7 @@ def test_a_first_token_without_any_other_is_refused():
                 lambda: chain.conditionals([Cloze(np.array([4, 1]), NO_PLACES, 0)])):  # fmt: skip
         with pytest.raises(InputError, match=r"sees every token of the text.*start='given'.*or give a context"):
             ask()
-    with pytest.raises(InputError, match="item 1: token id 5 at place 2 is out of range; the model's ids are 0 … 4"):
+    with pytest.raises(InputError, match="item 1: token id 5 at position 2 is out of range; the model's ids are 0 … 4"):
         chain.answer_in_order([MIXED[0], ordered([4, 1, 5], [2, 1], [0])])
     with pytest.raises(InputError, match=r"no start symbol \(id 1\)"):
         chain.answer_in_order([ordered([4, 1], [1], [0], start_id=1)])
@@ -118,9 +118,9 @@ def test_the_start_is_given():
     for start in ("bos", "eos", 1):
         with pytest.raises(InputError, match=f"start={start!r} is not possible: a two-stream network has no distribution"):
             LanguageModel(lm.model, start=start)
-    with pytest.raises(InputError, match=r"no causal model \(two-stream\)"):
+    with pytest.raises(InputError, match=r"not a causal model \(two-stream\)"):
         lm.conditional([1])
-    with pytest.raises(InputError, match="it depends on the order in which these are fed"):
+    with pytest.raises(InputError, match="it depends on the order in which these become known"):
         lm.pseudo_log_likelihood([1, 2])
 
 

@@ -74,7 +74,7 @@ def test_positions_that_turn_with_the_length_bound_the_context():
 
 
 def test_a_model_without_a_head_is_refused():
-    with pytest.raises(ModelError, match=r"bare \(LlamaModel\) has no trunk and head that can be told apart"):
+    with pytest.raises(ModelError, match=r"bare \(LlamaModel\) has no separate trunk and head"):
         PretrainedModel(tf.LlamaModel(CONFIGS["llama"]()), "bare")
 
 
@@ -116,7 +116,7 @@ def test_a_copy_of_a_model_runs_the_same_way(again: Any):
     lm = wrap(untouched(CONFIGS["llama"]()))
     model = again(lm.model)
     model.set_attention(NAME)
-    assert model.way == lm.model.way
+    assert model.run_config == lm.model.run_config
     other = LanguageModel(model, engine=Engine(model, "forest"))
     assert np.array_equal(other.score(IDS).logprobs, lm.score(IDS).logprobs)
 

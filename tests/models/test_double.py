@@ -86,6 +86,6 @@ def test_a_double_model_of_a_model_leaves_it_as_it_is():
     double = DoubleModel.of(model)
     assert (double.dtype, model.dtype) == (torch.float64, torch.float32)
     assert double.own_logits(torch.tensor(IDS)).dtype == torch.float64
-    assert double.way == model.way
-    double.let_go(model)
+    assert double.run_config == model.run_config
+    double.release(model)
     assert hidden(model).isfinite().all()

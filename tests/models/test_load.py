@@ -344,7 +344,7 @@ def test_further_architectures(name: str, tmp_path: Path):
     own = untouched(config())
     own.save_pretrained(tmp_path)
     lm = chainrule.load(tmp_path)
-    assert (lm.engine.strategy, "own" if lm.model.way.own_head else "fused") == (path, head)
+    assert (lm.engine.strategy, "own" if lm.model.run_config.own_head else "fused") == (path, head)
     ids = np.random.default_rng(3).integers(2, 61, 50).tolist()
     texts = [ids, ids[:30] + ids[:12], ids[:7]]
     want = np.concatenate([factors(own, [0, *text]) for text in texts])

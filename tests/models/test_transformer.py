@@ -75,14 +75,14 @@ def test_what_cannot_be_copied_is_said(own: Any):
 
 def test_a_trial_gives_back_what_it_widened(own: Any):
     model = Network(own.bfloat16(), "small")
-    with model.on_trial() as trial:
+    with model.temporary_trial() as trial:
         held = list(trial.lm.parameters())
         assert {p.dtype for p in held} == {torch.float32}
     assert {p.numel() for p in held} == {0}
     assert {p.dtype for p in own.parameters()} == {torch.bfloat16}
     assert conditionals(own, IDS).shape == (4, V)
     same = Network(untouched(CONFIGS["llama"]()), "small")
-    with same.on_trial():  # shares them: nothing is widened, so nothing is freed
+    with same.temporary_trial():  # shares them: nothing is widened, so nothing is freed
         pass
     assert all(p.numel() for p in same.lm.parameters())
 
@@ -97,7 +97,7 @@ def test_weights_that_a_forward_changes_are_noticed(own: Any):
         return (torch.zeros(1, 4, 32),)
 
     with pytest.raises(ModelError, match="were changed while it ran"):
-        model._running(changing, torch.tensor([IDS]))
+        model._run_checked(changing, torch.tensor([IDS]))
 
 
 def test_errors_of_the_networks_own_code_are_named(own: Any):
@@ -107,13 +107,13 @@ def test_errors_of_the_networks_own_code_are_named(own: Any):
         raise KeyError("no such layer")
 
     with pytest.raises(ModelError, match=r"small \(LlamaForCausalLM\) does not run on 1 × 4 tokens: KeyError"):
-        model._running(failing, torch.tensor([IDS]))
+        model._run_checked(failing, torch.tensor([IDS]))
 
     def out_of_memory() -> Any:
         raise MemoryError
 
     with pytest.raises(MemoryError):
-        model._running(out_of_memory, torch.tensor([IDS]))
+        model._run_checked(out_of_memory, torch.tensor([IDS]))
 
 
 def test_a_copied_model_makes_its_own_runner(own: Any):
@@ -139,7 +139,7 @@ def test_a_network_without_a_trunk_is_refused():
         def get_input_embeddings(self) -> None:
             return None
 
-    with pytest.raises(ModelError, match=r"whole \(Whole\) has no trunk and head that can be told apart"):
+    with pytest.raises(ModelError, match=r"whole \(Whole\) has no separate trunk and head"):
         Network(Whole(), "whole")
 
 
@@ -150,5 +150,5 @@ def test_positions_that_leave_no_context_are_refused():
     assert tiny("gpt2").lm.model.max_rows == 128
     roberta = tf.RobertaConfig(vocab_size=9, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=2,
                                max_position_embeddings=2, pad_token_id=1, is_decoder=True)  # fmt: skip
-    with pytest.raises(ModelError, match="takes 0 embeddings, which is no context at all"):
+    with pytest.raises(ModelError, match="allows contexts of 0 embeddings: none is possible"):
         Network(tf.AutoModelForCausalLM.from_config(roberta), "short")

@@ -22,7 +22,7 @@ from transformers.modeling_outputs import CausalLMOutput
 
 from chainrule._checks import is_whole
 from chainrule.errors import InputError, ModelError
-from chainrule.models.causal import PretrainedModel, Way
+from chainrule.models.causal import PretrainedModel, RunConfig
 from chainrule.models.transformer import sharing_weights
 
 _SYMBOLS = ("bos_token_id", "eos_token_id", "pad_token_id")
@@ -124,18 +124,18 @@ class AnyOrderForCausalLM(PreTrainedModel):
 class AnyOrderModel(PretrainedModel):
     """The inner causal model, run as any other, fed with placed tokens."""
 
-    def __init__(self, own: AnyOrderForCausalLM, name: str, way: Way | None = None) -> None:
-        super().__init__(own.lm, name, way)
+    def __init__(self, own: AnyOrderForCausalLM, name: str, run_config: RunConfig | None = None) -> None:
+        super().__init__(own.lm, name, run_config)
         self.own, self.places = own, own.config.places
 
-    def _made_of(self) -> tuple[Any, ...]:
-        return self.own, self.name, self.way
+    def _constructor_arguments(self) -> tuple[Any, ...]:
+        return self.own, self.name, self.run_config
 
     def trial(self, dtype: torch.dtype = torch.float32) -> PretrainedModel:  # pyrefly: ignore[bad-override]  (of its trunk)
         return PretrainedModel(sharing_weights(self.lm, self.name, dtype), self.name)
 
     @property
-    def most(self) -> int:
+    def max_tokens(self) -> int:
         """The longest text, in tokens, behind a start symbol: the last token of an order is never fed."""
         return self.places if self.max_rows is None else min(self.places, self.max_rows)
 

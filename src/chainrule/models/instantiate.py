@@ -47,12 +47,12 @@ def _check_gguf(metadata: dict[str, Any]) -> None:
         raise ValueError(f"it is one of {parts} parts; make one file of them (llama-gguf-split --merge)")
 
 
-def built(checkpoint: Checkpoint, dtype: str) -> Any:
+def build(checkpoint: Checkpoint, dtype: str) -> Any:
     """The network that the config describes, with the tensors as its weights."""
     from transformers import AutoConfig
 
     config = AutoConfig.from_pretrained(str(checkpoint.folder), trust_remote_code=False, local_files_only=True)
-    _refuse_nothing(config)
+    _refuse_empty(config)
     kind, config = _class_of(config)
     # no folder: transformers looks for files of its own in none, and cannot be pointed at others
     options: dict[str, Any] = {"config": config, "state_dict": checkpoint.tensors}
@@ -85,7 +85,7 @@ def _class_of(config: Any) -> tuple[Any, Any]:
     return kind, config
 
 
-def _refuse_nothing(config: Any) -> None:
+def _refuse_empty(config: Any) -> None:
     """A network without layers would be built, and all weights of layers left out."""
     config = config.get_text_config(decoder=True)
     for name in ("num_hidden_layers", "hidden_size", "vocab_size"):

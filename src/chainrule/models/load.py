@@ -15,7 +15,7 @@ from chainrule.errors import ModelError
 from chainrule.models.checkpoint import Checkpoint, read, weight_names
 from chainrule.models.damage import first_line, refusing
 from chainrule.models.dtype import choose_dtype
-from chainrule.models.instantiate import built, read_gguf
+from chainrule.models.instantiate import build, read_gguf
 from chainrule.models.packaged import DEFAULT, PACKAGED, fault, folder
 from chainrule.models.threads import choose as choose_threads
 
@@ -43,7 +43,7 @@ def load_model(
             lm = read_gguf(source, dtype)
         else:
             checkpoint = read(source, str(source)) if isinstance(source, Path) else _from_hub(source)
-            source, lm = checkpoint.folder, built(checkpoint, dtype)
+            source, lm = checkpoint.folder, build(checkpoint, dtype)
         _refuse_nan(lm, name)
         model = wrap(_to_device(lm, device), name)
     model.dtype_reason = reason

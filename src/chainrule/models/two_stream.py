@@ -44,20 +44,20 @@ class TwoStreamModel(Network):
         hidden_BLL: 1 where place i (row) must not see place j (column); the content stream sees its own place besides.
         target_BTL: for each target, 1 at its place.
         """
-        return within(_OneType(), partial(self.hidden, ids_BL, use_mems=False, **self._masks(hidden_BLL, target_BTL)))
+        return within(_OneDtype(), partial(self.hidden, ids_BL, use_mems=False, **self._masks(hidden_BLL, target_BTL)))
 
     @sealed
     def own_target_logits(self, ids_L: Tensor, hidden_LL: Tensor, target_TL: Tensor) -> Tensor:
         """The reference: the model's own whole forward of one text. T × V."""
         masks = self._masks(hidden_LL[None], target_TL[None])
         forward = partial(self.reference, input_ids=ids_L[None].to(self.device), use_mems=False, **masks)
-        return within(self.mode(same_bits=False), partial(within, _OneType(), forward)).logits[0]
+        return within(self.mode(same_bits=False), partial(within, _OneDtype(), forward)).logits[0]
 
     def _masks(self, hidden_BLL: Tensor, target_BTL: Tensor) -> dict[str, Tensor]:
         return {"perm_mask": hidden_BLL.to(self.device, self.dtype), "target_mapping": target_BTL.to(self.device, self.dtype)}
 
 
-class _OneType(TorchFunctionMode):
+class _OneDtype(TorchFunctionMode):
     """XLNet makes its positions in float32 and multiplies them with weights of the model's type, which torch refuses."""
 
     def __torch_function__(self, func: Callable, types: Any, args: tuple = (), kwargs: Mapping[str, Any] | None = None) -> Any:
