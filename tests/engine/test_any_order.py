@@ -292,14 +292,14 @@ def test_a_chain_names_what_it_cannot_do():
 
 @pytest.mark.parametrize("order", [[[0, 1, 2, 3, 4, 4]], [[0, 1, 2]], [[1, 2, 3, 4, 5, 6]], [[-1, 0, 1, 2, 3, 4]]])
 def test_its_own_forward_refuses_what_is_no_permutation(order: list):
-    with pytest.raises(InputError, match=r"a permutation of the places 0 … 5 for each of 1 sequences"):
+    with pytest.raises(InputError, match=r"a permutation of the positions 0 … 5 for each of 1 sequences"):
         tiny_any_order("llama").own(torch.tensor([[START, *IDS]]), torch.tensor(order))
 
 
 def test_its_own_forward_refuses_what_does_not_fit():
     own = tiny_any_order("llama", 5).own
     for length in (0, 6):
-        with pytest.raises(InputError, match=f"a text of {length} tokens does not fit into the 5 places"):
+        with pytest.raises(InputError, match=f"a text of {length} tokens does not fit into the 5 positions"):
             own(torch.full((1, 1 + length), 7))
 
 

@@ -303,7 +303,7 @@ def test_loaded_by_what_the_config_says(tmp_path: Path, own: Any):
 
 def test_a_discriminator_has_no_head(tmp_path: Path):
     save(tmp_path, tf.ElectraForPreTraining(small(tf.ElectraConfig, embedding_size=8)))
-    with pytest.raises(ModelError, match="is no whole language model: ElectraForMaskedLM"):
+    with pytest.raises(ModelError, match="is not a complete language model: ElectraForMaskedLM"):
         chainrule.load(tmp_path)
 
 

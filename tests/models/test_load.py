@@ -255,7 +255,7 @@ def test_a_type_that_is_none(saved: Path, dtype: str):
 
 @pytest.mark.parametrize("device", ["tpu9", "cpu:x", "", "cuda:99"])
 def test_a_device_that_is_none(saved: Path, device: str):
-    refused(saved, "cannot put the model on device", device=device)
+    refused(saved, "cannot move the model to device", device=device)
 
 
 @pytest.mark.parametrize("name", ["./nowhere", "/nowhere/at/all", "~/nowhere", "nowhere.gguf", "a b c", "a/b/c"])
@@ -266,7 +266,7 @@ def test_a_path_that_leads_nowhere(name: str):
 @pytest.mark.parametrize("name", ["", " "])
 def test_no_name_is_not_the_folder_we_are_in(name: str, saved: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(saved)
-    refused(name, "names no model folder or file")
+    refused(name, "is not the name of a model folder or file")
 
 
 def test_a_file_that_is_no_model(tmp_path: Path):
