@@ -156,7 +156,7 @@ def test_a_layer_with_another_threshold_is_another_kind(since: Any, monkeypatch:
 
     class Held(Louder):
         def since_row(self, rows: int) -> float:
-            return held[0] if isinstance(held := self.since, tuple) else held
+            return value[0] if isinstance(value := self.since, tuple) else value
 
     own = with_attention(Held, layers=4)
     for n, layer in enumerate(own.model.layers):
