@@ -286,7 +286,7 @@ def test_weights_cut_short(whole: Path, keep: int):
 def test_numbers_that_no_model_has(whole: Path, values: dict[str, Any]):
     edit(whole / "config.json", **values)
     began = time.monotonic()
-    refused(whole, "config|shape|NaN|whole language model|divi|not a model")
+    refused(whole, "config|shape|NaN|complete language model|divi|not a model")
     assert time.monotonic() - began < 10
 
 
