@@ -35,7 +35,7 @@ L = TypeVar("L", bound=Any)
 N = TypeVar("N", bound="Network")
 T = TypeVar("T")
 
-LARGE = 1 << 20  # numbers from which on a buffer is shared like a weight
+LARGE = 1 << 20  # a buffer with more numbers is shared, like a weight
 _SYMBOLS = ("mask", "cls", "sep", "bos", "eos", "pad", "unk")
 
 

@@ -55,7 +55,7 @@ class Plan:
     """The distinct conditionals of N factors, sorted by pass; the passes are sorted by length."""
 
     request: Callable[[int], Request]  # of factor n
-    first_P: Ints  # the first factor that is read from each pass
+    first_P: Ints  # a factor that is read from each pass
     length_P: Ints
     pass_C: Ints  # ascending
     target_C: Ints

@@ -35,10 +35,8 @@ REACH = 7  # thresholds are lowered to this temporarily, so that the sequences r
 LONG, WORK = 161, 5e9  # tokens of a long text; its largest tokens × parameters
 FAR = 1024  # the most tokens of a long text if the network reads larger numbers
 LOOSE = 1e-2  # nats, at most, that rounding may accumulate on a long text if float64 is not available
-SMALL, WIDE = (
-    5e7,
-    2e8,
-)  # parameters of a model that is always checked in float64 in full, and of the largest checked in it at all
+SMALL = 5e7  # parameters, at most, of a model whose layers are all checked in float64
+WIDE = 2e8  # parameters, at most, of a model that is checked in float64 at all
 SYMBOLS, TIMES = 8, 3  # symbols tried within a text, at most, and occurrences of each
 _SYMBOL = re.compile(r"(_id|_ids|_index|_idx)$")
 _ORDINARY = re.compile(r"^(bos|eos|decoder_start|forced)")  # symbols that most texts contain
@@ -182,10 +180,10 @@ class Standard:
         middle = np.stack([repeated, repeated, np.resize(trunk, len(repeated))], 1).reshape(-1)
         return np.concatenate([trunk[:3], middle, trunk[3:8]])[: self._longest]
 
-    def agrees(self, run: PretrainedModel, ids: Ints) -> bool:
-        """Whether a run of the model gives the factors of a text. False if the model's own forward fails on it."""
+    def agrees(self, candidate: PretrainedModel, ids: Ints) -> bool:
+        """Whether a candidate gives the factors of the reference on a text. False if the model's own forward fails on it."""
         try:
-            return largest_error(run, [ids], self.own([ids]))[0] <= self.tolerance
+            return largest_error(candidate, [ids], self.own([ids]))[0] <= self.tolerance
         except ModelError:  # the own forward requires the image that a symbol represents
             return False
 
@@ -271,15 +269,15 @@ def own_logprobs(model: PretrainedModel, ids: Ints) -> Floats:
 
 
 def largest_error(
-    run: PretrainedModel, sequences: Sequence[Ints], reference: Sequence[Floats], *, larger: int = 1
+    candidate: PretrainedModel, sequences: Sequence[Ints], reference: Sequence[Floats], *, larger: int = 1
 ) -> tuple[float, str]:
     """The largest difference of any factor from the reference, and its description; chunks have `larger` times ROWS rows."""
-    forest, strategy = Forest.build(list(sequences)), run.run_config.strategy
+    forest, strategy = Forest.build(list(sequences)), candidate.run_config.strategy
     question = Question(forest, forest.depth_N > 0)
     try:
-        if not run.set_attention(NAME if strategy == "forest" else run.own_attention):
+        if not candidate.set_attention(NAME if strategy == "forest" else candidate.own_attention):
             return np.inf, "its attention cannot be replaced"
-        answer = Engine(run, strategy).answer(question, rows=larger * ROWS[strategy])
+        answer = Engine(candidate, strategy).answer(question, rows=larger * ROWS[strategy])
     except Exception as error:  # an architecture may fail in any way on arguments that it does not know
         unless_memory(error)
         cause = error.__cause__ or error
