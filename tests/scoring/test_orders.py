@@ -168,7 +168,7 @@ def test_places_steps_and_contexts_fit_together(data: st.DataObject):
 def test_one_line_says_the_order_and_that_the_length_is_given():
     lm = tiny_any_order("llama").lm
     said = lm.score(IDS, order=ORDERS[1]).ordering.describe()
-    assert said.startswith("order 0, 4, 2, 1, 3; the length (5 tokens) is given; each row gets a token, its position")
+    assert said.startswith("order 0, 4, 2, 1, 3; the length (5 tokens) is given; the model gets each token with its position")
     said = lm.score(IDS, order=(1, 0, 2, 3, 4), context=[2]).ordering.describe()
     assert said.startswith("order 2, 1, 3, 4, 5; given: place 0; the length (6 tokens) is given; ")
     said = lm.score(IDS, order="left-to-right").ordering.describe()

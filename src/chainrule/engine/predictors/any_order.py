@@ -35,7 +35,7 @@ class AnyOrderPredictor(InOrder):
     """Factors in any order under an any-order model. Left to right, it is an ordinary causal model."""
 
     causal = True  # left to right, no factor depends on the length of the text
-    how = "each row gets a token, its position and the position to predict, and sees only the tokens before it in the order"
+    how = "the model gets each token with its position and the position to predict, and sees only tokens earlier in the order"
     support = Support()
 
     def __init__(self, engine: Engine) -> None:
