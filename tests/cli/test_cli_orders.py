@@ -121,7 +121,7 @@ def test_explain_in_an_order(run, lm):
         (("explain", TEXT, "--order", "random:2"), "explain takes one order"),
         (("explain", TEXT, "--seed", "1"), "--seed is for random orders: add --order random"),
         (("score", TEXT, "--order", "0,1", "--seed", "1"), "--seed is for random orders: add --order random"),
-        (("score", TEXT * 9), "and the model has 12 places"),
+        (("score", TEXT * 9), "and the model has 12 positions"),
     ],
     ids=str,
 )  # fmt: skip

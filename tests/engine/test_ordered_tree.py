@@ -83,7 +83,7 @@ def test_a_causal_model_sums_over_texts_for_another_order():
 def test_extending_a_full_text_is_refused():
     tree = masked("bert").lm.predictor.ordered_tree(ordered([0, 5], [0], [1]))
     tree.root()
-    with pytest.raises(InputError, match="all 1 places are filled"):
+    with pytest.raises(InputError, match="all 1 positions are filled"):
         tree.extend([0], [4])
 
 
@@ -96,7 +96,7 @@ def test_an_error_in_a_tree_names_no_item():
 
 def test_an_order_that_does_not_fit_is_refused_when_the_tree_is_built():
     lm = tiny_any_order("llama").lm
-    with pytest.raises(InputError, match="the model has 9 places"):
+    with pytest.raises(InputError, match="the model has 9 positions"):
         lm.predictor.ordered_tree(ordered([1] * 10, range(10), [], START))
     with pytest.raises(InputError, match="without a start symbol"):
         lm.predictor.ordered_tree(ordered([1, 2], [0, 1], [], None))

@@ -94,9 +94,9 @@ def test_models_that_cannot_infill():
         any_order.infill("A____")
     with pytest.raises(InputError, match="token id 61 at position 0 is out of range"):
         any_order.infill([61, None])
-    with pytest.raises(InputError, match="it has 10 tokens, and the model has 9 places"):
+    with pytest.raises(InputError, match="it has 10 tokens, and the model has 9 positions"):
         any_order.infill([3, None] * 5)
-    with pytest.raises(InputError, match=r"token '<3>' \(id 3\) at place 0 cannot occur"):
+    with pytest.raises(InputError, match=r"token '<3>' \(id 3\) at position 0 cannot occur"):
         masked("bert").lm.infill([3, None])
     with pytest.raises(InputError, match="at least one known token"):
         two_stream().lm.generate(max_tokens=2, order=(1, 0))

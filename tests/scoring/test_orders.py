@@ -169,7 +169,7 @@ def test_positions_steps_and_contexts_are_consistent(data: st.DataObject):
 def test_describe_names_the_order_and_the_given_length():
     lm = tiny_any_order("llama").lm
     line = lm.score(IDS, order=ORDERS[1]).ordering.describe()
-    assert line.startswith("order 0, 4, 2, 1, 3; the length (5 tokens) is given; the model is told each token's place")
+    assert line.startswith("order 0, 4, 2, 1, 3; the length (5 tokens) is given; the model gets each token with its position")
     line = lm.score(IDS, order=(1, 0, 2, 3, 4), context=[2]).ordering.describe()
     assert line.startswith("order 2, 1, 3, 4, 5; given: position 0; the length (6 tokens) is given; ")
     line = lm.score(IDS, order="left-to-right").ordering.describe()

@@ -133,7 +133,7 @@ def test_words_are_those_of_the_tokenizer():
 
 
 def test_texts_that_cannot_be_scored(lm: LanguageModel, abc: LanguageModel):
-    with pytest.raises(InputError, match=r"item 1: token '\[SEP\]' \(id 2\) at place 1 cannot occur"):
+    with pytest.raises(InputError, match=r"item 1: token '\[SEP\]' \(id 2\) at position 1 cannot occur"):
         lm.pseudo_log_likelihoods(["hello dog", "hello [SEP]"], special="parse")
     with pytest.raises(InputError, match=r"item 1: .* has 40 tokens, 42 with \[CLS\] and \[SEP\], and the model takes 32"):
         lm.pseudo_log_likelihoods(["hello dog", "x " * 40])

@@ -187,13 +187,13 @@ class ModelUnderTest:
             raise TypeError(f"a {type(self.model).__name__} has no weights to widen: only a PretrainedModel has")
         if self._trial is None or self._trial[0] != dtype:
             self.free_trial()  # free its memory first
-            self._trial = dtype, self.model.trial(dtype).by(self.model.way)
+            self._trial = dtype, self.model.trial(dtype).with_config(self.model.run_config)
         return self._trial[1]
 
     def free_trial(self) -> None:
         """Free the weights of the cached trial network."""
         if self._trial is not None:
-            self._trial[1].let_go(cast("PretrainedModel", self.model))
+            self._trial[1].release(cast("PretrainedModel", self.model))
             self._trial = None
 
     def own(self, ids_T: Ints, dtype: torch.dtype | None = None) -> Floats:
