@@ -1,4 +1,4 @@
-"""What the numbers were measured on."""
+"""The machine and the model of a measurement."""
 
 import hashlib
 import os
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def describe() -> dict[str, object]:
-    """The CPU, memory, operating system and Python of this machine (Linux), and how busy it is now."""
+    """The CPU, memory, operating system and Python of this machine (Linux), and its current load."""
     return {
         "cpu": field("/proc/cpuinfo", "model name", ":"),
         "cores": os.cpu_count(),

@@ -1,7 +1,7 @@
-"""Score a tiny model of every causal architecture that transformers has, and write down what comes of it.
+"""Score a tiny model of every causal architecture of transformers, and record the outcomes.
 
-python scripts/zoo.py                              # all of them, into docs/architectures.md; exit 1 when a number is wrong
-python scripts/zoo.py llama mamba                  # these, printed only, every trial of them
+python scripts/zoo.py                              # all of them, to docs/architectures.md; exit code 1 if a number is wrong
+python scripts/zoo.py llama mamba                  # only these, printed only, with every trial
 python scripts/zoo.py --device cuda --at-once 12   # all of them on a GPU, against the CPU, printed only
 """
 
@@ -49,7 +49,7 @@ NOT_BUILT = "can't be built here"
 
 
 class Worker:
-    """Another process, so that one that crashes or hangs is an outcome and not the end."""
+    """A worker process: a crash or a hang is an outcome and does not end the run."""
 
     def __init__(self, device: str) -> None:
         context = multiprocessing.get_context("spawn")
@@ -59,7 +59,7 @@ class Worker:
         there.close()
 
     def ask(self, model_type: str) -> Outcome | None:
-        """What became of it; None where the process died or its time was up."""
+        """The outcome of a type; None if the process died or took too long."""
         self.here.send(model_type)
         try:
             return self.here.recv() if self.here.poll(SECONDS) else None
@@ -71,21 +71,21 @@ class Worker:
         self.process.join()
 
 
-def work(asked: Connection, device: str) -> None:
-    torch.set_num_threads(1)  # tiny models are done before a second one wakes up
+def work(requests: Connection, device: str) -> None:
+    torch.set_num_threads(1)  # a second thread costs more than tiny models take
     warnings.simplefilter("ignore")
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     while True:
         try:
-            model_type = asked.recv()
-        except EOFError:  # nobody asks any more
+            model_type = requests.recv()
+        except EOFError:  # the connection is closed
             return
         try:
             outcome = examine(model_type, device=device)
-        except Exception as error:  # the zoo itself is wrong
+        except Exception as error:  # an error of the zoo itself
             outcome = failed(model_type, f"{type(error).__name__}: {' '.join(str(error).split())}")
-        asked.send(outcome)
+        requests.send(outcome)
 
 
 def failed(model_type: str, reason: str) -> Outcome:
@@ -94,9 +94,11 @@ def failed(model_type: str, reason: str) -> Outcome:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("types", nargs="*", help="model types of transformers; all where none is named")
-    parser.add_argument("--device", default="cpu", help="that chainrule scores on; the reference stays on the CPU")
-    parser.add_argument("--at-once", type=int, default=AT_ONCE, help="so many types, each in one thread of a process")
+    parser.add_argument("types", nargs="*", help="model types of transformers (default: all)")
+    parser.add_argument(
+        "--device", default="cpu", help="the device that chainrule scores on; the reference is computed on the CPU"
+    )
+    parser.add_argument("--at-once", type=int, default=AT_ONCE, help="types at a time, each in a process of one thread")
     arguments = parser.parse_args()
     types = arguments.types or TYPES
     if unknown := [name for name in types if name not in TYPES]:
@@ -105,11 +107,11 @@ def main() -> None:
     with ThreadPoolExecutor(arguments.at_once) as pool:
         for count, outcome in enumerate(pool.map(partial(examined, device=arguments.device), types), 1):
             outcomes.append(outcome)
-            said = f"{outcome.error:.0e}" if outcome.outcome in (*SCORED, "wrong") else outcome.reason
-            print(f"{count:3} of {len(types)}  {outcome.model_type:25} {outcome.outcome:8} {said[:150]}", flush=True)
+            result = f"{outcome.error:.0e}" if outcome.outcome in (*SCORED, "wrong") else outcome.reason
+            print(f"{count:3} of {len(types)}  {outcome.model_type:25} {outcome.outcome:8} {result[:150]}", flush=True)
             for trial in outcome.trials:
                 if arguments.types or trial.outcome == "wrong":
-                    print(" " * 12 + told(trial), flush=True)
+                    print(" " * 12 + line_of(trial), flush=True)
     print(totals(outcomes), f"in {time.monotonic() - began:.0f} s")
     if not arguments.types and arguments.device == "cpu":
         TABLE.write_text(document(outcomes), encoding="utf-8")
@@ -117,7 +119,7 @@ def main() -> None:
 
 
 def examined(model_type: str, device: str) -> Outcome:
-    """What became of one, by a worker of this thread."""
+    """The outcome of one type, from the worker of this thread."""
     worker = vars(_OWN).setdefault("worker", None) or Worker(device)
     outcome = worker.ask(model_type)
     _OWN.worker = worker if outcome else None
@@ -129,11 +131,11 @@ def examined(model_type: str, device: str) -> Outcome:
 _OWN = threading.local()
 
 
-def told(trial: Trial) -> str:
-    """One trial in a line."""
+def line_of(trial: Trial) -> str:
+    """A line that describes one trial."""
     error = f"{trial.error:.0e} of {trial.spread:.1g} nats" if trial.factors else ""
-    path = f"on the {trial.path} path" if trial.outcome == "wrong" else ""
-    return " ".join(filter(None, (f"{trial.variant}:", trial.outcome, path, error, trial.reason[-300:])))
+    strategy = f"by the {trial.path} strategy" if trial.outcome == "wrong" else ""
+    return " ".join(filter(None, (f"{trial.variant}:", trial.outcome, strategy, error, trial.reason[-300:])))
 
 
 def totals(outcomes: list[Outcome]) -> str:
