@@ -39,17 +39,17 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=HERE / "results" / f"invariance-{date.today().isoformat()}.json")
     arguments = parser.parse_args()
     model = existing(arguments.model or default_model())
-    found = {dtype: measure(model, dtype, arguments) for dtype in arguments.dtypes}
+    results = {dtype: measure(model, dtype, arguments) for dtype in arguments.dtypes}
     result = {
         "date": date.today().isoformat(),
         "machine": describe(),
         "model": {"name": model.name, "sha256": fingerprint(model)},
         "threads": arguments.threads,
-        "dtypes": found,
+        "dtypes": results,
     }
     arguments.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(found, indent=1))
-    if any(part["differing"] for dtype in found.values() for part in dtype["company"].values()):
+    print(json.dumps(results, indent=1))
+    if any(part["differing"] for dtype in results.values() for part in dtype["company"].values()):
         raise SystemExit("bits differ")
 
 
@@ -81,13 +81,13 @@ def sequences(lm, tokens: int) -> list[list[int]]:
     draw = random.Random(1)
     short = [ids for text in fortunes() if (ids := lm.tokenizer.encode(text).tolist())]
     novel = lm.tokenizer.encode(book()).tolist()
-    found: list[list[int]] = []
+    ids: list[list[int]] = []
     for kind in (lambda: draw.choice(short), lambda: piece(draw, novel, round(5 * 600 ** draw.random())), None):
         part: list[list[int]] = []
         while sum(map(len, part)) < tokens / 3:
             part += [kind()] if kind else continuations(draw, novel, short)
-        found += part
-    return found
+        ids += part
+    return ids
 
 
 def piece(draw: random.Random, novel: list[int], length: int) -> list[int]:
@@ -143,7 +143,7 @@ def without_invariance() -> Iterator[None]:
     from chainrule.forest import tiles
     from chainrule.ops import matmul
 
-    changes = [(matmul, "SAME", {}), (matmul, "blocks", lambda rows, kind: [rows]), (tiles, "QUERIES", 1),
+    changes = [(matmul, "SAME", matmul.FACTORIES), (matmul, "blocks", lambda rows, kind: [rows]), (tiles, "QUERIES", 1),
                (tiles, "KEYS", 1), (sdpa, "QUERIES", 1)]  # fmt: skip
     before = [(module, name, getattr(module, name)) for module, name, _ in changes]
     for change in changes:

@@ -182,8 +182,8 @@ def main() -> None:
         (shared / "text.txt").write_text("\n".join(texts[:4]))
         names = arguments.kind or ["score", "verify", "compile", "pull"]
         failed = {name: run(name, shared, arguments.each) for name in names}
-    failures = [failure | {"kind": name} for name, found in failed.items() for failure in found]
-    table = {name: {"tries": arguments.each, "failures": len(found)} for name, found in failed.items()}
+    failures = [failure | {"kind": name} for name, wrong in failed.items() for failure in wrong]
+    table = {name: {"tries": arguments.each, "failures": len(wrong)} for name, wrong in failed.items()}
     raise SystemExit(report_outcomes(table, failures, arguments.output))
 
 
@@ -192,13 +192,13 @@ def run(name: str, shared: Path, each: int) -> list[dict[str, object]]:
     kind = Pulls(name, shared) if name == "pull" else Kind(name, shared)
     failures = []
     for number in range(each):
-        for what in kind.attempt(number):
-            failures.append({"try": number, "what": what})
-            print(f"{name} {number}: {what}", flush=True)
+        for failure in kind.attempt(number):
+            failures.append({"try": number, "what": failure})
+            print(f"{name} {number}: {failure}", flush=True)
     if isinstance(kind, Pulls):
-        for what in kind.last():
-            failures.append({"try": each, "what": what})
-            print(f"{name}, the run after the last kill: {what}", flush=True)
+        for failure in kind.last():
+            failures.append({"try": each, "what": failure})
+            print(f"{name}, the run after the last kill: {failure}", flush=True)
     return failures
 
 

@@ -22,8 +22,8 @@ def describe() -> dict[str, object]:
 def field(path: str, name: str, separator: str) -> str:
     """The value in the first line of ``path`` that reads ``name separator value``."""
     for line in Path(path).read_text().splitlines():
-        key, found, value = line.partition(separator)
-        if found and key.strip() == name:
+        key, separated, value = line.partition(separator)
+        if separated and key.strip() == name:
             return value.strip()
     return "unknown"
 
