@@ -118,7 +118,7 @@ def render_line(name: str, workload: dict, peers: list[str]) -> str:
     systems = workload["systems"]
     fastest = {
         family: min(
-            (found["times_slower"] for module, found in systems.items() if SYSTEMS[module].family == family), default=None
+            (system["times_slower"] for module, system in systems.items() if SYSTEMS[module].family == family), default=None
         )
         for family in peers
     }

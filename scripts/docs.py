@@ -138,7 +138,7 @@ def growing() -> str | None:
         cases_of = [cases.get((samples, prompt)) for cases in each]
         ratios = [f"{c['ratio']:.2f}× [{c['lowest']:.2f} – {c['highest']:.2f}]" if c else "" for c in cases_of]
         rows.append(f"| {samples} | {prompt} | {' | '.join(ratios)} |")
-    says = (
+    note = (
         "The speed of chainrule as a multiple of transformers' own `generate`, for the same number of tokens: the median of\n"
         "the rounds [lowest – highest]; below 1 chainrule is slower. One text at a time is greedy, more are samples.\n"
         "chainrule's time includes the scores of the texts."
@@ -149,7 +149,7 @@ def growing() -> str | None:
         f"torch {run['torch']}, {run['date']}."
         for run in runs
     ]
-    return "\n\n".join(["\n".join(rows), says, "\n".join(origins)])
+    return "\n\n".join(["\n".join(rows), note, "\n".join(origins)])
 
 
 def zoo() -> str:
