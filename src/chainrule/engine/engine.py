@@ -15,7 +15,8 @@ from torch import Tensor
 from chainrule._types import Floats, Ints
 from chainrule.engine.execution import Begun, HiddenStates, run_batches, run_forest
 from chainrule.engine.head.fused import read_fused, supports
-from chainrule.engine.head.readout import Distributions, Factors, factor_reductions, read, workspace
+from chainrule.engine.head.readout import Distributions, read, workspace
+from chainrule.engine.head.reductions import Columns, factor_reductions
 from chainrule.engine.question import Answer, Progress, Question, refuse_nan
 from chainrule.errors import ModelError
 from chainrule.models.base import Model
@@ -66,12 +67,12 @@ class Engine:
             done, computed = done + new, computed + total
             if progress is not None:
                 progress(done, contexts)
-        refuse_nan(answer.logprob_N[question.wanted_N], self.model.name)
+        refuse_nan(answer.logprobs[question.wanted_N], self.model.name)
         return replace(answer, rows=computed)
 
     def _factors(
-        self, parts: Iterator[HiddenStates], reader: Callable[..., Factors], token_N: Ints, top: int
-    ) -> Iterator[tuple[Ints, Factors, int, int]]:
+        self, parts: Iterator[HiddenStates], reader: Callable[..., Columns], token_N: Ints, top: int
+    ) -> Iterator[tuple[Ints, Columns, int, int]]:
         """For each part: nodes, their factors, the number of contexts computed for the first time, and of all rows computed."""
         for part in parts:
             token_F = sent(token_N[part.node_F], self.model.device)

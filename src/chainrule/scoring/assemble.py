@@ -74,19 +74,14 @@ def scores_of(
     end: int | None = None,
 ) -> Scores:
     """The factors of the requests as `Scores`."""
-    logprobs, ranks, entropies, top_ids, top_logprobs = factors.answer.columns
     return Scores(
         requests=requests,
         starts=starts,
         end=end,
         offsets=offsets(factors.count_S),
         ids=factors.ids,
-        logprobs=logprobs,
+        statistics=factors.answer.statistics,
         contexts=factors.contexts,
-        ranks=ranks,
-        entropies=entropies,
-        top_ids=top_ids,
-        top_logprobs=top_logprobs,
         windows=factors.windows_S,
         tokenizer=tokenizer,
         model=predictor.model.name,
