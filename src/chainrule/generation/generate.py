@@ -83,7 +83,7 @@ def _left_to_right(
         scores = _scores_of_tree(predictor, tokenizer, requests, start, outcome.hypotheses, len(prefix))
     else:
         settings = Settings(top=options.top)
-        scores = score_requests(predictor, tokenizer, requests, start, None, settings, begun=tree.begun)
+        scores = score_requests(predictor, tokenizer, requests, start, None, settings, cached_prefix=tree.cached_prefix)
     return [
         Generated.of(
             score,

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from chainrule._types import Ints
-from chainrule.engine.execution import Begun
+from chainrule.engine.execution import CachedPrefix
 from chainrule.engine.head.readout import STEP, Distributions
 from chainrule.engine.head.reductions import Block, statistics_of
 from chainrule.engine.question import refuse_nan
@@ -55,7 +55,7 @@ class DecodingTree(Protocol):
     exact: bool  # whether all nodes so far have the bits of scoring
 
     @property
-    def begun(self) -> Begun | None:
+    def cached_prefix(self) -> CachedPrefix | None:
         """The cached rows of the prefix, for scoring the continuations. No nodes may be added afterwards."""
         ...
 
