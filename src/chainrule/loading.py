@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from chainrule.engine.predictors.registry import wrap
+from chainrule.engine.predictors.registry import network_class, wrap
 from chainrule.language import LanguageModel
 from chainrule.models.damage import refusing
 from chainrule.models.load import load_model
@@ -27,7 +27,7 @@ def load(
     the fastest strategy that agrees with the network's own forward. The model may be causal, masked (BERT …), two-stream
     (XLNet) or any-order. Raises ModelError with the remedy.
     """
-    model, source = load_model(name, wrap, dtype=dtype, device=device, threads=threads)
+    model, source = load_model(name, network_class, wrap, dtype=dtype, device=device, threads=threads)
     if source.is_file():
         tokenizer = Tokenizer.load(str(source.parent), gguf_file=source.name)
     else:

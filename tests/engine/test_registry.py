@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from masked_zoo import masked, two_stream
 from model_zoo import tiny, tiny_any_order
+from transformers import BertConfig, BertForMaskedLM, BertLMHeadModel, ViTConfig
 
 from chainrule import InputError, LanguageModel, TableModel
 from chainrule.engine.engine import Engine
@@ -16,7 +17,7 @@ from chainrule.engine.predictors.base import Cloze
 from chainrule.engine.predictors.causal import CausalPredictor
 from chainrule.engine.predictors.marginal import MarginalPredictor
 from chainrule.engine.predictors.masked import MaskedPredictor
-from chainrule.engine.predictors.registry import KINDS, kind_of, predictor_of, wrap
+from chainrule.engine.predictors.registry import KINDS, kind_of, network_class, predictor_of, wrap
 from chainrule.engine.predictors.two_stream import TwoStreamPredictor
 
 TABLE = TableModel(["A", "B"], {"": [0, 0]}, back_off=True)
@@ -43,6 +44,19 @@ def test_a_network_is_recognised_and_wrapped_as_its_kind(name: str):
     assert type(wrap(tiny_model.own, "it")) is kind.model
     assert kind_of(tiny_model.lm.model) is kind
     assert kind.network
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_config_gives_the_class_of_its_network(name: str):
+    own = NETWORKS[name]().own
+    saved = type(own.config).from_dict(own.config.to_dict() | {"architectures": [type(own).__name__]})
+    assert network_class(saved) is type(own)
+
+
+def test_a_config_without_a_distribution_over_tokens_has_no_class():
+    assert network_class(ViTConfig()) is None
+    assert network_class(BertConfig(architectures=["BertForMaskedLM"])) is BertForMaskedLM
+    assert network_class(BertConfig(is_decoder=True)) is BertLMHeadModel
 
 
 @pytest.mark.parametrize("name", NETWORKS)

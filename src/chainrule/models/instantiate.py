@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from contextlib import nullcontext, redirect_stderr
 from io import StringIO
 from pathlib import Path
@@ -14,7 +15,8 @@ from chainrule.errors import ModelError, require
 from chainrule.models.checkpoint import Checkpoint
 from chainrule.models.damage import bounded, check_numbers, refusing
 from chainrule.models.gguf_header import read_header
-from chainrule.models.masked import is_masked
+
+NetworkClass = Callable[[Any], type | None]  # the class of transformers for a config; None: it has none
 
 
 def read_gguf(file: Path, dtype: str) -> Any:
@@ -50,13 +52,13 @@ def _check_gguf(metadata: dict[str, Any]) -> None:
         raise ValueError(f"it is one of {parts} parts; merge them into one file (llama-gguf-split --merge)")
 
 
-def build(checkpoint: Checkpoint, dtype: str) -> Any:
+def build(checkpoint: Checkpoint, dtype: str, network_class: NetworkClass) -> Any:
     """The network that the config describes, with the tensors as its weights."""
     from transformers import AutoConfig
 
     config = AutoConfig.from_pretrained(str(checkpoint.folder), trust_remote_code=False, local_files_only=True)
     _refuse_empty(config)
-    kind, config = _class_of(config)
+    kind, config = _class_of(config, network_class)
     # The source is None: without a folder, transformers cannot load further files.
     options: dict[str, Any] = {"config": config, "state_dict": checkpoint.tensors}
     if dtype == "float64":  # grouped products of experts do not support it
@@ -67,23 +69,16 @@ def build(checkpoint: Checkpoint, dtype: str) -> Any:
     return lm
 
 
-def _class_of(config: Any) -> tuple[Any, Any]:
-    """The class for masked models if the config is that of one, else the class for causal models; and the config of its text.
-
-    Raises ValueError if transformers has no such class.
-    """
-    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_MASKED_LM_MAPPING
-
-    import chainrule.models.any_order  # noqa: F401 (registers it with transformers)
-
-    known: Any = MODEL_FOR_MASKED_LM_MAPPING if is_masked(config) else MODEL_FOR_CAUSAL_LM_MAPPING
-    if type(config) not in known:
+def _class_of(config: Any, network_class: NetworkClass) -> tuple[Any, Any]:
+    """The class of the network, and the config of its text. Raises ValueError if there is no such class."""
+    kind: Any = network_class(config)
+    if kind is None:
         raise ValueError(
             "it needs code from the checkpoint, but chainrule never runs such code"
             if getattr(config, "auto_map", None)
             else "it is not a causal language model (transformers has no next-token head for it)"
         )
-    kind, text = known[type(config)], config.sub_configs.get("text_config")
+    text = config.sub_configs.get("text_config")
     if text is not None and kind.config_class == text:  # a model of images and texts; as in transformers' AutoModel
         whole, config = config, config.get_text_config()
         if (packed := getattr(whole, "quantization_config", None)) is not None:

@@ -15,7 +15,7 @@ from chainrule.errors import ModelError
 from chainrule.models.checkpoint import Checkpoint, read, weight_names
 from chainrule.models.damage import first_line, refusing
 from chainrule.models.dtype import choose_dtype
-from chainrule.models.instantiate import build, read_gguf
+from chainrule.models.instantiate import NetworkClass, build, read_gguf
 from chainrule.models.packaged import DEFAULT, PACKAGED, fault, folder
 from chainrule.models.threads import choose as choose_threads
 
@@ -25,11 +25,18 @@ _TEXTS = ("*.json", "*.model", "*.txt", "*.tiktoken", "*.spm", "*.jinja")  # fil
 
 
 def load_model(
-    name: str | Path | None, wrap: Wrap, *, dtype: str = "float32", device: str = "cpu", threads: int | None = None
+    name: str | Path | None,
+    network_class: NetworkClass,
+    wrap: Wrap,
+    *,
+    dtype: str = "float32",
+    device: str = "cpu",
+    threads: int | None = None,
 ) -> tuple[Any, Path]:
     """The model called `name`, and the folder or file of its tokenizer. Raises ModelError, with the remedy.
 
-    `wrap` creates a model from a network of transformers and its name (see `engine.predictors.registry`).
+    `network_class` gives the class of the network for a config, and `wrap` makes a model of a network and its name; see
+    `engine.predictors.registry`.
 
     `dtype` "auto" is bfloat16 if the device has arithmetic for it, else float32; `dtype_reason` of the model is the reason.
     `threads` is the number of threads of the network (None: see `chainrule.models.threads.choose`).
@@ -43,7 +50,7 @@ def load_model(
             lm = read_gguf(source, dtype)
         else:
             checkpoint = read(source, str(source)) if isinstance(source, Path) else _from_hub(source)
-            source, lm = checkpoint.folder, build(checkpoint, dtype)
+            source, lm = checkpoint.folder, build(checkpoint, dtype, network_class)
         _refuse_nan(lm, name)
         model = wrap(_to_device(lm, device), name)
     model.dtype_reason = reason

@@ -1,4 +1,4 @@
-"""The kinds of models: for each, how it is recognised, its wrapper and its predictor."""
+"""The kinds of models: for each, how its configs and networks are recognised, its wrapper and its predictor."""
 
 from __future__ import annotations
 
@@ -32,6 +32,9 @@ class Kind:
     model: type
     predict: Predict  # the predictor of a model, with its tokenizer and an already chosen engine, if any
     recognises: Callable[[Any], bool] = lambda lm: False  # whether a network of transformers is of this kind
+    classes: Callable[[Any], Any] = lambda config: (
+        None
+    )  # network classes by type of config; None: the config is of another kind
     network: bool = True  # whether it runs a network, so that compiled kernels matter
     own_tokenizer: Callable[[Any], TokenizerLike | None] = lambda model: None
 
@@ -42,6 +45,18 @@ def _causal(model: Any, tokenizer: TokenizerLike | None, engine: Engine | None) 
 
 def _without_probe(model: Any, tokenizer: TokenizerLike | None, engine: Engine | None) -> Predictor:
     return CausalPredictor(engine or Engine(model, "batch"))
+
+
+def _causal_classes(config: Any) -> Any:
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
+
+    return MODEL_FOR_CAUSAL_LM_MAPPING
+
+
+def _masked_classes(config: Any) -> Any:
+    from transformers import MODEL_FOR_MASKED_LM_MAPPING
+
+    return MODEL_FOR_MASKED_LM_MAPPING if is_masked(config) else None
 
 
 KINDS = [
@@ -57,11 +72,18 @@ KINDS = [
         MaskedModel,
         lambda model, tokenizer, engine: MaskedPredictor.of(model, tokenizer),
         lambda lm: is_masked(lm.config, type(lm).__name__),
+        _masked_classes,
     ),
-    Kind("causal", PretrainedModel, _causal, lambda lm: True),
+    Kind("causal", PretrainedModel, _causal, lambda lm: True, _causal_classes),
     Kind("table", TableModel, _without_probe, network=False, own_tokenizer=lambda model: Vocabulary(model.vocabulary)),
     Kind("own", object, _without_probe),  # any other class with the interface of `models.base.Model`
 ]
+
+
+def network_class(config: Any) -> type | None:
+    """The class of transformers that computes distributions for this config; None if there is none."""
+    classes = next(classes for kind in KINDS if (classes := kind.classes(config)) is not None)
+    return classes.get(type(config), None)
 
 
 def wrap(lm: Any, name: str) -> Any:
