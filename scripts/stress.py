@@ -1,11 +1,11 @@
-"""Scores from many threads at a time, and calls that are interrupted: are numbers, models and the process as they must be?
+"""Concurrent calls and interrupted calls: checks of the numbers, the models and the state of the process.
 
 python scripts/stress.py threads                 # 8 threads, 12,000 calls, every kind of model: a few minutes
 python scripts/stress.py interrupts              # 3,000 interrupts of each kind of model, by signals and at events
 python scripts/stress.py threads --kinds masked,loading --calls 2000
 
-Each kind runs in a process of its own, so that one that dies or hangs is an outcome and not the end. Exit code 1 where
-anything was wrong; a run of all kinds is written down in benchmarks/results. Linux and macOS.
+Each kind runs in its own process, so a crash or a hang is a result and does not end the run. The exit code is 1 if anything
+was wrong. The results of a run of all kinds are written to benchmarks/results. Linux and macOS.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["OMP_NUM_THREADS"] = "1"  # tiny models are done before a second one wakes up, and a fork has no threads to lose
 
-import crowd
-import strikes
-import struck
+import interrupt_trial
+import interrupts
+import thread_trial
 import torch
 import transformers
 from machine import describe
@@ -44,7 +44,7 @@ CALLS, INTERRUPTS = 12_000, 3_000
 SECONDS = 300  # for one kind
 TASKS = "everything by asyncio.to_thread"
 PLAIN = " without kernels"  # PyTorch's own, as where there is no compiler
-SCENES = [*crowd.SCENES, TASKS, *(scene + PLAIN for scene in ("float32 and bfloat16", "everything"))]
+SCENARIOS = [*thread_trial.SCENARIOS, TASKS, *(name + PLAIN for name in ("float32 and bfloat16", "everything"))]
 
 
 def main() -> None:
@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--kinds", help="these alone, with commas in between; the beginnings of their names will do")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="for one kind")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--ways", default=",".join(strikes.WAYS), help="of interrupting")
+    parser.add_argument("--methods", default=",".join(interrupts.METHODS), help="of interrupting, with commas in between")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     kinds = chosen(arguments)
@@ -71,7 +71,7 @@ def main() -> None:
 
 
 def chosen(arguments: argparse.Namespace) -> list[str]:
-    every = SCENES if arguments.what == "threads" else list(struck.SUBJECTS)
+    every = SCENARIOS if arguments.what == "threads" else list(interrupt_trial.SCENARIOS)
     if not arguments.kinds:
         return every
     names = [part.strip() for part in arguments.kinds.split(",")]
@@ -120,29 +120,30 @@ def work(kind: str, arguments: argparse.Namespace, there: Connection, errors: in
     if kind.endswith(PLAIN):
         os.environ["CHAINRULE_NATIVE"] = "0"
     torch.set_num_threads(1)
-    found = (threads if arguments.what == "threads" else interrupts)(kind, arguments)
+    found = (run_threads if arguments.what == "threads" else run_interrupts)(kind, arguments)
     there.send(vars(found) | {"passed": found.passed, "says": str(found)})
     os._exit(0)  # threads of a trial may still hold what the interpreter wants to take down
 
 
-def threads(kind: str, arguments: argparse.Namespace) -> crowd.Tally:
-    scene = "everything" if kind == TASKS else kind.removesuffix(PLAIN)
-    return crowd.trial(scene, int(arguments.calls * crowd.COST.get(scene, 1)), tasks=kind == TASKS)
+def run_threads(kind: str, arguments: argparse.Namespace) -> thread_trial.Tally:
+    scenario = "everything" if kind == TASKS else kind.removesuffix(PLAIN)
+    calls = int(arguments.calls * thread_trial.SHARES.get(scenario, 1))
+    return thread_trial.trial(scenario, calls, tasks=kind == TASKS)
 
 
-def interrupts(kind: str, arguments: argparse.Namespace) -> struck.Damage:
-    ways = arguments.ways.split(",")
-    count = arguments.calls * struck.share(kind) / len(ways)
-    total = struck.Damage()
-    with strikes.unheard():
-        for way in ways:
+def run_interrupts(kind: str, arguments: argparse.Namespace) -> interrupt_trial.Damage:
+    methods = arguments.methods.split(",")
+    count = arguments.calls * interrupt_trial.share(kind) / len(methods)
+    total = interrupt_trial.Damage()
+    with interrupts.unraisable_errors():
+        for method in methods:
             total.add(
-                struck.trial(
-                    struck.SUBJECTS[kind](),
-                    strikes.WAYS[way],
+                interrupt_trial.trial(
+                    interrupt_trial.SCENARIOS[kind](),
+                    interrupts.METHODS[method],
                     round(count),
                     seed=arguments.seed,
-                    seconds=arguments.seconds / len(ways),
+                    seconds=arguments.seconds / len(methods),
                 )
             )
     return total

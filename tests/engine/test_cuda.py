@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 import transformers as tf
-from kinds import KINDS, gap, numbers
+from model_kinds import KINDS, largest_difference, numbers
 from model_zoo import BATCH, untouched, wrap
 from oracle import factors
 
@@ -92,12 +92,12 @@ def off(found: Any, want: list[np.ndarray]) -> float:
 @pytest.mark.parametrize("kind", NUMERIC)
 def test_as_on_the_cpu(kind: str):
     made = KINDS[kind]
-    here, there = made.make(), made.over(made.network().to(CUDA))
+    here, there = made.make(), made.wrap(made.network().to(CUDA))
     assert there.model.device.type == CUDA
     assert not there.invariant
-    for name, ask in made.asks.items():
+    for name, ask in made.calls.items():
         if name not in ("samples", "orders"):
-            assert gap(numbers(ask(there)), numbers(ask(here))) <= ROUNDING, name
+            assert largest_difference(numbers(ask(there)), numbers(ask(here))) <= ROUNDING, name
 
 
 @pytest.mark.parametrize("name", WIDE)
@@ -194,7 +194,7 @@ def test_threads():
 
 
 def test_verify():
-    lm = KINDS["wide"].over(KINDS["wide"].network().to(CUDA))
+    lm = KINDS["wide"].wrap(KINDS["wide"].network().to(CUDA))
     report = lm.verify()
     assert report, str(report)
 
@@ -211,8 +211,8 @@ def test_ids_beyond_a_table_end_no_process():
 
 def test_what_generates():
     made = KINDS["generating"]
-    here, there = made.make(), made.over(made.network().to(CUDA))
+    here, there = made.make(), made.wrap(made.network().to(CUDA))
     for name in ("greedy", "beam", "best"):
-        assert gap(numbers(made.asks[name](there)), numbers(made.asks[name](here))) <= ROUNDING, name
-    drawn = made.asks["sixteen samples"](there)
+        assert largest_difference(numbers(made.calls[name](there)), numbers(made.calls[name](here))) <= ROUNDING, name
+    drawn = made.calls["sixteen samples"](there)
     assert len(drawn) == 16

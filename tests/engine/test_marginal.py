@@ -9,7 +9,7 @@ import numpy as np
 import oracle
 import pytest
 import transformers as tf
-from masked_zoo import NO_PLACES, ordered, whole_space
+from masked_zoo import NO_POSITIONS, ordered, whole_space
 from model_zoo import untouched, wrap
 
 from chainrule import InputError, LanguageModel, TableModel
@@ -94,7 +94,7 @@ def test_without_a_start_symbol_the_first_token_is_given(noisy: LanguageModel):
         logprobs = chain.answer_in_order(texts).logprob_N.reshape(-1, 2).sum(1)
         assert logprobs == pytest.approx(noisy.score_batch([t.ids_L for t in texts], start="given").logprob, abs=1e-12)
     with pytest.raises(InputError, match="must be given, or first"):
-        chain.conditionals([Cloze(np.array([0, 1]), NO_PLACES, 0)])
+        chain.conditionals([Cloze(np.array([0, 1]), NO_POSITIONS, 0)])
 
 
 def test_behind_what_is_impossible_nothing_is_possible():

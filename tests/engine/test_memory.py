@@ -7,7 +7,7 @@ import sys
 
 import pytest
 import torch
-from kinds import KINDS
+from model_kinds import KINDS
 
 VOCABULARY, TOKENS, SCORED, MEGABYTES = 152_000, 32_768, 4_096, 300  # all of them take minutes, and no more memory
 
@@ -69,8 +69,8 @@ def test_what_a_trial_widens_is_given_back_at_once(kind: str):
     before = numbers_alive()
     gc.disable()
     try:
-        lm = made.over(network)
-        made.asks["one token" if "one token" in made.asks else "batch"](lm)
+        lm = made.wrap(network)
+        made.calls["one token" if "one token" in made.calls else "batch"](lm)
         assert numbers_alive() == before
         if kind == "forest":
             lm.verify()

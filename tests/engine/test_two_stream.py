@@ -10,7 +10,7 @@ import numpy as np
 import oracle
 import pytest
 import transformers as tf
-from masked_zoo import NO_PLACES, ordered, strong, two_stream, whole_space, xlnet_config
+from masked_zoo import NO_POSITIONS, ordered, strong, two_stream, whole_space, xlnet_config
 
 import chainrule
 from chainrule import InputError, LanguageModel, ModelError
@@ -94,7 +94,7 @@ def test_each_pass_runs_once(monkeypatch: pytest.MonkeyPatch):
 def test_a_first_token_without_any_other_is_refused():
     chain = two_stream().lm.predictor
     for ask in (lambda: chain.answer_in_order([MIXED[0], ordered([4, 1], [0, 1])]),
-                lambda: chain.conditionals([Cloze(np.array([4, 1]), NO_PLACES, 0)])):  # fmt: skip
+                lambda: chain.conditionals([Cloze(np.array([4, 1]), NO_POSITIONS, 0)])):  # fmt: skip
         with pytest.raises(InputError, match=r"sees every token of the text.*start='given'.*or give a context"):
             ask()
     with pytest.raises(InputError, match="item 1: token id 5 at place 2 is out of range; the model's ids are 0 … 4"):
