@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 from damaged import write_gguf
-from test_load import llama
+from further_models import llama
 
 import chainrule
 from chainrule import ModelError, OutputError
