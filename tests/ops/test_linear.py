@@ -82,12 +82,12 @@ def test_another_thread_keeps_its_own_products():
 def test_few_rows_have_the_bits_of_the_mode(name, way):
     """With replaced layers, or within the mode where other functions would have to change too (GPT-2's products)."""
     model = copy.deepcopy(tiny(name).lm.model)
-    x, places = model.embed(torch.arange(11)), torch.arange(11)[None]
+    x, positions = model.embed(torch.arange(11)), torch.arange(11)[None]
     with torch.inference_mode():
         with SameBits():
-            wanted = model.trunk(inputs_embeds=x[None], use_cache=False, position_ids=places)[0]
+            wanted = model.trunk(inputs_embeds=x[None], use_cache=False, position_ids=positions)[0]
         for _ in range(3):
-            assert torch.equal(model.hidden(x[None], position_ids=places), wanted)
+            assert torch.equal(model.hidden(x[None], position_ids=positions), wanted)
     assert model.linears._sufficient == {
         way == "native" and bool(native.status()): way == "native" and name in ("llama", "gemma2")
     }
