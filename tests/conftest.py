@@ -39,16 +39,16 @@ def one_thread(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture
-def plain(monkeypatch: pytest.MonkeyPatch) -> None:
+def without_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     """PyTorch's own kernels only, as on a machine without a compiler."""
     monkeypatch.setattr(build, "status", lambda: build.Kernels(False, "left out"))
 
 
 @pytest.fixture(params=["native", "plain"])
-def way(request: pytest.FixtureRequest) -> str:
+def kernels(request: pytest.FixtureRequest) -> str:
     """Runs a test with the compiled kernels, if there are any, and without."""
     if request.param == "plain":
-        request.getfixturevalue("plain")
+        request.getfixturevalue("without_kernels")
     return request.param
 
 

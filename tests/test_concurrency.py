@@ -70,7 +70,7 @@ def test_a_second_model_does_not_change_the_network_or_the_first_model(kind: str
     assert same_bits(all_numbers(lm, calls), before)
 
 
-@pytest.mark.usefixtures("plain")
+@pytest.mark.usefixtures("without_kernels")
 def test_models_of_float32_and_bfloat16_at_once():
     """Products of bfloat16 weights do not change products of other threads, or settings of the process."""
     tally = thread_trial.trial("float32 and bfloat16", 96, fresh=1)

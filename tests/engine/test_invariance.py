@@ -48,7 +48,7 @@ CONFIGS: dict[str, PreTrainedConfig] = {
 
 
 @cache
-def model(name: str, dtype: torch.dtype, way: str = "native") -> LanguageModel:
+def model(name: str, dtype: torch.dtype, kernels: str = "native") -> LanguageModel:
     """One for each way, since it remembers its promise."""
     torch.manual_seed(1)
     lm = AutoModelForCausalLM.from_config(CONFIGS[name]).to(dtype)
@@ -69,8 +69,8 @@ def related(draw: np.random.Generator, count: int, longest: int) -> list[list[in
 @pytest.mark.parametrize("name", CONFIGS)
 @settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32 - 1), rows=st.integers(16, 900))
-def test_no_bit_depends_on_the_company(name: str, dtype: torch.dtype, way: str, seed: int, rows: int):
-    lm, draw = model(name, dtype, way), np.random.default_rng(seed)
+def test_no_bit_depends_on_the_company(name: str, dtype: torch.dtype, kernels: str, seed: int, rows: int):
+    lm, draw = model(name, dtype, kernels), np.random.default_rng(seed)
     assert lm.invariant, lm.invariant.reason
     sequences = related(draw, count=5, longest=int(draw.choice([20, 200, 320])))
     alone = [lm.score(sequence) for sequence in sequences]
@@ -121,9 +121,9 @@ def test_a_table_promises_it(abc: LanguageModel):
     assert abc.invariant
 
 
-def test_bits_that_move_are_noticed(monkeypatch: pytest.MonkeyPatch, way: str):
+def test_bits_that_move_are_noticed(monkeypatch: pytest.MonkeyPatch, kernels: str):
     """An attention whose bits follow the number of queries, as one whose sums begin anywhere would."""
-    lm = model("llama", torch.float32, way)
+    lm = model("llama", torch.float32, kernels)
 
     def shifted(attend, place):
         def attend_and_shift(*given, **how):

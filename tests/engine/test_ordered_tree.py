@@ -18,7 +18,7 @@ FLOAT32 = 2e-5  # nats, as in test_engine
 IDS, GIVEN, ORDER = [9, 7, 30, 2, 11, 45], [4, 2], [5, 0, 3, 1]  # those in the places of ORDER are still to be filled
 
 
-def test_an_any_order_model_grows_a_row_a_token(way: str):
+def test_an_any_order_model_grows_a_row_a_token(kernels: str):
     """Two branches, one of which is left and taken up again; the rows of one step stand at different depths."""
     model = tiny_any_order("llama")
     tree = model.lm.predictor.ordered_tree(ordered(IDS, ORDER, GIVEN, START))

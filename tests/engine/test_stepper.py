@@ -17,7 +17,7 @@ PARTS = [[0], [7, 30, 30], [2], [11], [45, 9, 9, 9, 1, 2], [60]]
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_each_step_is_the_own_forward_of_all_that_came(name: str, way: str):
+def test_each_step_is_the_own_forward_of_all_that_came(name: str, kernels: str):
     model = tiny(name)
     grown, ids = Stepper(model.lm.engine, 13), []
     for part in PARTS:

@@ -46,7 +46,7 @@ def wander(path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_every_node_has_the_distribution_of_its_own_sequence(name, way):
+def test_every_node_has_the_distribution_of_its_own_sequence(name, kernels):
     model = tiny(name)
     path = Path(model.lm.predictor.tree(GIVEN), GIVEN)
     wander(path)

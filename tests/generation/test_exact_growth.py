@@ -76,7 +76,7 @@ def compiled() -> bool:
     ("samples", "length", "top"), [(8, 1, 0), (8, 7, 3), (21, 7, 0), (40, 1, 2), (40, 100, 0), (9, 100, 4)]
 )
 @pytest.mark.parametrize("name", NAMES)
-def test_many_samples_have_the_bits_of_scoring(name, samples, length, top, way, seen):
+def test_many_samples_have_the_bits_of_scoring(name, samples, length, top, kernels, seen):
     """With the compiled kernels they have them as they grow; without, a pass gives them."""
     lm, context = wrap(tiny(name).own, name), prompt(length)
     made = lm.generate(context, method="sample", n=samples, seed=samples, max_tokens=14, top=top)
@@ -119,7 +119,7 @@ def test_in_float64():
 @pytest.mark.parametrize("options", FEW, ids=lambda options: options["method"])
 @pytest.mark.parametrize("length", [1, 16, 100])
 @pytest.mark.parametrize("name", NAMES)
-def test_few_are_scored_behind_what_has_run(name, length, options, way, seen):
+def test_few_are_scored_behind_what_has_run(name, length, options, kernels, seen):
     lm, context = wrap(tiny(name).own, name), prompt(length)
     made = lm.generate(context, top=2, **{"max_tokens": 14} | options)
     assert not seen.trees[0].exact
@@ -128,7 +128,7 @@ def test_few_are_scored_behind_what_has_run(name, length, options, way, seen):
     check_bits(lm, made if isinstance(made, list) else [made], context, 2)
 
 
-def test_what_is_given_runs_once(monkeypatch, way):
+def test_what_is_given_runs_once(monkeypatch, kernels):
     lm, rows = wrap(tiny("llama").own, "llama"), []
     promised(lm)  # tried now, and not among the rows that are counted
     hidden = lm.model.hidden
@@ -144,7 +144,7 @@ def test_what_is_given_runs_once(monkeypatch, way):
 
 @pytest.mark.parametrize("samples", [1, 8])
 @pytest.mark.parametrize("length", [1, 16])
-def test_a_single_token(samples, length, way):
+def test_a_single_token(samples, length, kernels):
     """Nothing grows behind it: it is read where the given ends."""
     lm, context = wrap(tiny("llama").own, "llama"), prompt(length)
     made = lm.generate(context, method="sample", n=samples, seed=1, max_tokens=1, top=2)
@@ -169,7 +169,7 @@ def test_samples_in_groups(monkeypatch):
     assert [s.logprobs.tolist() for s in made] == [s.logprobs.tolist() for s in at_once]
 
 
-def test_without_a_context(way):
+def test_without_a_context(kernels):
     lm = wrap(tiny("gemma2").own, "gemma2")
     made = lm.generate(method="sample", n=12, seed=2, max_tokens=10, top=1)
     assert {s.kind for s in made} == {"joint"}
