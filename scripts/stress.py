@@ -28,7 +28,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 os.environ["HF_HUB_OFFLINE"] = "1"
-os.environ["OMP_NUM_THREADS"] = "1"  # tiny models are done before a second one wakes up, and a fork has no threads to lose
+os.environ["OMP_NUM_THREADS"] = "1"  # tiny models finish before a second thread starts, and a fork loses threads
 
 import interrupt_trial
 import interrupts
@@ -43,7 +43,7 @@ RESULTS = Path(__file__).resolve().parent.parent / "benchmarks" / "results"
 CALLS, INTERRUPTS = 12_000, 3_000
 SECONDS = 300  # for one kind
 TASKS = "everything by asyncio.to_thread"
-PLAIN = " without kernels"  # PyTorch's own, as where there is no compiler
+PLAIN = " without kernels"  # PyTorch's own kernels, as on a machine without a compiler
 SCENARIOS = [*thread_trial.SCENARIOS, TASKS, *(name + PLAIN for name in ("float32 and bfloat16", "everything"))]
 
 
@@ -51,7 +51,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("threads", "interrupts"))
     parser.add_argument("--calls", type=int, help=f"calls in all ({CALLS:,}), or interrupts of each kind ({INTERRUPTS:,})")
-    parser.add_argument("--kinds", help="these alone, with commas in between; the beginnings of their names will do")
+    parser.add_argument("--kinds", help="only these, or those whose names begin so, with commas in between")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="for one kind")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--methods", default=",".join(interrupts.METHODS), help="of interrupting, with commas in between")
@@ -82,8 +82,8 @@ def chosen(arguments: argparse.Namespace) -> list[str]:
 
 
 def examined(kind: str, arguments: argparse.Namespace) -> dict[str, Any]:
-    """What came of one kind, in another process."""
-    context = multiprocessing.get_context("fork")  # nothing has run yet that a fork would break: no thread, no product
+    """The results of one kind, from another process."""
+    context = multiprocessing.get_context("fork")  # no thread and no product, which a fork would break, has run yet
     here, there = context.Pipe(duplex=False)
     begin = time.monotonic()
     with tempfile.TemporaryFile("w+") as errors:
@@ -122,7 +122,7 @@ def work(kind: str, arguments: argparse.Namespace, there: Connection, errors: in
     torch.set_num_threads(1)
     found = (run_threads if arguments.what == "threads" else run_interrupts)(kind, arguments)
     there.send(vars(found) | {"passed": found.passed, "says": str(found)})
-    os._exit(0)  # threads of a trial may still hold what the interpreter wants to take down
+    os._exit(0)  # threads of a trial may still use objects that the interpreter would destroy
 
 
 def run_threads(kind: str, arguments: argparse.Namespace) -> thread_trial.Tally:
