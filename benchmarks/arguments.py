@@ -1,9 +1,9 @@
-"""Hand over anything to everything, and count what is no clear refusal.
+"""Pass values of all kinds to every entry of the library, and count the failures.
 
     .venv/bin/python benchmarks/arguments.py --tries 6000
 
-Values of all sorts, alone and in containers of all sorts, are given to every entry of a small table model in turn, with a
-fixed seed. A failure is an error other than chainrule's own, and one of several lines. Exit code 1: there are failures.
+Values of many types, alone and in containers of many types, are passed to every entry of a small table model, with a fixed
+seed. An error that is not chainrule's own, or that has several lines, is a failure. Exit code 1: there are failures.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import pandas
 import polars
 import pyarrow
 import torch
-from tally import told
+from tally import report_outcomes
 
 from chainrule import LanguageModel, TableModel
 from chainrule.errors import ChainruleError, short
@@ -64,8 +64,8 @@ CONTAINERS: list[Callable[[list[Any]], Any]] = [
 
 
 def entries(lm: LanguageModel) -> dict[str, Callable[[Any], Any]]:
-    """Every place for an argument."""
-    drawn = {"method": "sample", "max_tokens": 3, "seed": 1}
+    """A call for every argument of the library."""
+    sampling = {"method": "sample", "max_tokens": 3, "seed": 1}
     return {
         "score": lm.score,
         "score, context": lambda v: lm.score("AB", context=v),
@@ -88,16 +88,16 @@ def entries(lm: LanguageModel) -> dict[str, Callable[[Any], Any]]:
         "infill, lengths": lambda v: lm.infill("A____B", v),
         "embed": lm.embed,
         **{f"score, {name}": lambda v, name=name: lm.score("ABBA", **{name: v}) for name in SCORING},
-        **{f"generate, {name}": lambda v, name=name: lm.generate(**drawn | {name: v}) for name in GROWING},
+        **{f"generate, {name}": lambda v, name=name: lm.generate(**sampling | {name: v}) for name in GENERATION},
     }
 
 
 SCORING = ("start", "end", "order", "seed", "top", "window", "stride", "rows", "special", "context_special")
-GROWING = ("method", "max_tokens", "n", "temperature", "top_k", "top_p", "min_p", "seed", "top", "order", "start", "end")
+GENERATION = ("method", "max_tokens", "n", "temperature", "top_k", "top_p", "min_p", "seed", "top", "order", "start", "end")
 
 
 def value(draw: random.Random, depth: int = 2) -> Any:
-    """Something or other."""
+    """A random value, or a container of random values."""
     if not depth or draw.random() < 0.4:
         return draw.choice(ATOMS)
     one = value(draw, depth - 1)
@@ -106,34 +106,34 @@ def value(draw: random.Random, depth: int = 2) -> Any:
         return draw.choice(CONTAINERS)(items)
     except KeyboardInterrupt:
         raise
-    except BaseException:  # they do not go together, which some libraries say in Rust
+    except BaseException:  # the container does not take these items; some libraries raise a Rust panic
         return items
 
 
 def trial(tries: int) -> tuple[dict[str, dict[str, int]], list[str]]:
-    """For every entry how many values it was given, how many it took, and how many of the others failed; and the failures."""
+    """For every entry the numbers of tries, of accepted values and of failures; and the failures."""
     lm = LanguageModel(TableModel(["A", "B"], {"": [1, 2], "A": [0, 3], "B": [4, 0]}, back_off=True))
-    asked, draw = entries(lm), random.Random(0)
-    found, failures = {name: {"tries": 0, "taken": 0, "failures": 0} for name in asked}, []
+    calls, draw = entries(lm), random.Random(0)
+    counts, failures = {name: {"tries": 0, "taken": 0, "failures": 0} for name in calls}, []
     for number in range(tries):
-        name = list(asked)[number % len(asked)]
-        given = value(draw)
-        problem = outcome(asked[name], given)
-        found[name]["tries"] += 1
-        found[name]["taken"] += problem is None
+        name = list(calls)[number % len(calls)]
+        argument = value(draw)
+        problem = outcome(calls[name], argument)
+        counts[name]["tries"] += 1
+        counts[name]["taken"] += problem is None
         if problem:
-            found[name]["failures"] += 1
-            failures.append(ascii(f"{name}, {number}: {type(given).__name__} {short(given)}: {problem}"))
+            counts[name]["failures"] += 1
+            failures.append(ascii(f"{name}, {number}: {type(argument).__name__} {short(argument)}: {problem}"))
             print(failures[-1], flush=True)
-    return found, failures
+    return counts, failures
 
 
-def outcome(ask: Callable[[Any], Any], given: Any) -> str | None:
-    """None where it was taken, "" where it was refused as it should be; else what went wrong."""
+def outcome(call: Callable[[Any], Any], argument: Any) -> str | None:
+    """None if the argument was accepted, "" if it was refused correctly; otherwise the failure."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            ask(given)
+            call(argument)
     except ChainruleError as error:
         return f"an error of several lines: {error}" if "\n" in str(error) else ""
     except KeyboardInterrupt:
@@ -146,9 +146,9 @@ def outcome(ask: Callable[[Any], Any], given: Any) -> str | None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tries", type=int, default=6000)
-    parser.add_argument("--output", type=Path, help="write what became of them, as JSON")
+    parser.add_argument("--output", type=Path, help="a file for the outcomes, as JSON")
     arguments = parser.parse_args()
-    raise SystemExit(told(*trial(arguments.tries), arguments.output))
+    raise SystemExit(report_outcomes(*trial(arguments.tries), arguments.output))
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
-"""Load damaged and hostile checkpoints, and count what is no clear refusal.
+"""Load damaged and hostile checkpoints, and count the failures.
 
     .venv/bin/python benchmarks/damaged_checkpoints.py              # 200 of each kind: allow 10 minutes
-    .venv/bin/python benchmarks/damaged_checkpoints.py --each 8     # a little of everything
-    .venv/bin/python benchmarks/damaged_checkpoints.py --strace     # and all that the process opens, its libraries included
+    .venv/bin/python benchmarks/damaged_checkpoints.py --each 8     # a few of each kind
+    .venv/bin/python benchmarks/damaged_checkpoints.py --strace     # also check all files that the process opens
 
-Each checkpoint (``tests/damaged.py``) is loaded by ``chainrule.load`` in a process of its own, which is kept, and scores a
-text where it loads. A failure is an error other than chainrule's own, one of several lines, a crash, a load of more than 30
-seconds or 2 GiB, and a file opened outside of the checkpoint, Python's own and chainrule's cache. Weights may change without
-a trace: a model that loads is no failure. Exit code 1 where there are failures.
+Each checkpoint (``tests/damaged.py``) is loaded by ``chainrule.load`` in a worker process, and scores a text if it loads.
+Failures: an error that is not chainrule's own or has several lines, a crash, a load of more than 30 seconds or 2 GiB, and an
+opened file outside the checkpoint, Python's folders and chainrule's cache. Damage to weights may go unnoticed: a model that
+loads is no failure. Exit code 1: there are failures.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from collections import Counter
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from tally import told
+from tally import report_outcomes
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports the hub's client
 ROOT = Path(__file__).resolve().parent.parent
@@ -49,7 +49,7 @@ OPENED = re.compile(r'open(?:at)?\((?:AT_FDCWD, )?"([^"]+)".*= \d+')
 
 
 class Worker:
-    """Another process, so that one that crashes or hangs is an outcome and not the end."""
+    """A worker process: a crash or a hang is an outcome and does not end the run."""
 
     def __init__(self, root: Path, trace: bool) -> None:
         context = multiprocessing.get_context("spawn")
@@ -59,10 +59,10 @@ class Worker:
         self.process = context.Process(target=work, args=(there, root), daemon=True)
         self.process.start()
         there.close()
-        self.pid = self.here.recv()  # which is not that of the process that was started, where it is traced
+        self.pid = self.here.recv()  # under strace, not the id of the started process
 
     def ask(self, checkpoint: Path) -> tuple[str, str]:
-        """What became of it, and why."""
+        """The outcome of a checkpoint, and its reason."""
         self.here.send(checkpoint)
         try:
             return self.here.recv() if self.here.poll(SECONDS) else ("failed", f"it took more than {SECONDS} s")
@@ -70,36 +70,36 @@ class Worker:
             return "failed", "the process died"
 
     def stop(self) -> None:
-        self.here.close()  # at which it ends, unless it hangs
+        self.here.close()  # this ends the worker, unless it hangs
         self.process.join(3)
         if self.process.is_alive():
             os.kill(self.pid, signal.SIGKILL)
             self.process.join()
 
 
-def work(asked: Connection, root: Path) -> None:
-    """Load and score what is asked for, until nobody asks any more."""
+def work(requests: Connection, root: Path) -> None:
+    """Load and score the requested checkpoints until the connection is closed."""
     import torch
 
-    torch.set_num_threads(1)  # tiny models are done before a second one wakes up
-    os.chdir(root / "outside")  # where a name alone would be found
+    torch.set_num_threads(1)  # a second thread costs more than tiny models take
+    os.chdir(root / "outside")  # a file opened by its name alone would be found here
     allowed, opened = [*SYSTEM, *own_folders()], []
     for sound in (root / "whole", root / "shards", root / "gguf" / "tiny.gguf"):
         if attempt(sound, opened, [*allowed, str(root)])[0] != "scored":
-            raise SystemExit(f"{sound} is sound, and does not load")
+            raise SystemExit(f"{sound} is undamaged but does not load")
     sys.addaudithook(lambda event, details: opened.append(str(details[0])) if event == "open" else None)
     (root / "marker").open().close()
-    asked.send(os.getpid())
+    requests.send(os.getpid())
     while True:
         try:
-            checkpoint = asked.recv()
+            checkpoint = requests.recv()
         except EOFError:
             return
-        asked.send(attempt(checkpoint, opened, [*allowed, str(checkpoint)]))
+        requests.send(attempt(checkpoint, opened, [*allowed, str(checkpoint)]))
 
 
 def own_folders() -> list[str]:
-    """Where Python, its packages, chainrule and what it keeps lie."""
+    """The folders of Python, its packages, chainrule and its cache."""
     from chainrule.cache_dir import cache_folder
 
     return [*{str(Path(path).resolve()) for path in (sys.prefix, sys.base_prefix, ROOT / "src")}, str(cache_folder())]
@@ -110,33 +110,33 @@ def attempt(checkpoint: Path, opened: list[str], allowed: list[str]) -> tuple[st
 
     opened.clear()
     before = memory("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # the most that it has ever had is counted from here
+    Path("/proc/self/clear_refs").write_text("5")  # resets the high-water mark
     try:
-        outcome, said = "scored", str(chainrule.load(checkpoint).score(TEXT).logprob)
+        outcome, message = "scored", str(chainrule.load(checkpoint).score(TEXT).logprob)
     except chainrule.errors.ChainruleError as error:
-        outcome, said = ("failed" if "\n" in str(error) else "refused"), str(error)
+        outcome, message = ("failed" if "\n" in str(error) else "refused"), str(error)
     except BaseException as error:
-        outcome, said = "failed", f"{type(error).__name__}: {error}"
+        outcome, message = "failed", f"{type(error).__name__}: {error}"
     if (grown := memory("VmHWM") - before) > MOST_BYTES:
-        outcome, said = "failed", f"it took {grown >> 20} MiB"
+        outcome, message = "failed", f"it took {grown >> 20} MiB"
     if beyond := outside(opened, allowed):
-        outcome, said = "failed", f"it opened {beyond}"
-    return outcome, " ".join(said.split())
+        outcome, message = "failed", f"it opened {beyond}"
+    return outcome, " ".join(message.split())
 
 
 def memory(field: str) -> int:
-    """A line of this process's status, in bytes."""
+    """A field of this process's status, in bytes."""
     return int(re.search(rf"{field}:\s+(\d+)", Path("/proc/self/status").read_text()).group(1)) << 10
 
 
 def outside(opened: list[str], allowed: list[str]) -> list[str]:
-    """What was opened that lies nowhere where it may. A number is a file that is open already; Python lists its path."""
+    """The opened paths outside the allowed folders. A number is a file that is already open; Python also lists its path."""
     paths = {os.path.abspath(path) for path in opened if not path.isdecimal()}
     return sorted(path for path in paths.difference([*sys.path, START]) if not path.startswith(tuple(allowed)))
 
 
 def tracing(root: Path) -> Path:
-    """In place of Python: Python with all that it opens written down."""
+    """A replacement for the Python executable that records all files that Python opens."""
     script = root / "python"
     trace = f"strace -f -qq -s 4096 -e trace=open,openat -o {shlex.quote(str(root))}/trace.$$"
     script.write_text(f'#!/bin/sh\nexec {trace} {shlex.quote(sys.executable)} "$@"\n')
@@ -145,7 +145,7 @@ def tracing(root: Path) -> Path:
 
 
 def traced(root: Path) -> list[str]:
-    """What the processes opened outside, libraries included, once they were warm."""
+    """The paths outside the allowed folders that the processes opened after warming up, libraries included."""
     opened: list[str] = []
     for trace in root.glob("trace.*"):
         lines = trace.read_text(errors="replace").split(f'"{root}/marker"')[-1]
@@ -156,18 +156,18 @@ def traced(root: Path) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--each", type=int, default=200, help="so many checkpoints of each kind")
-    parser.add_argument("--kind", action="append", help="only this kind, which may be given several times")
-    parser.add_argument("--strace", action="store_true", help="look at all that is opened, with strace")
-    parser.add_argument("--output", type=Path, help="write what became of each of them, as JSON")
+    parser.add_argument("--each", type=int, default=200, help="checkpoints of each kind")
+    parser.add_argument("--kind", action="append", help="only this kind; may be repeated")
+    parser.add_argument("--strace", action="store_true", help="check all opened files with strace")
+    parser.add_argument("--output", type=Path, help="a file for the outcomes, as JSON")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         result = run(Path(scratch).resolve(), arguments)
-    raise SystemExit(told(*result, arguments.output))
+    raise SystemExit(report_outcomes(*result, arguments.output))
 
 
 def run(root: Path, arguments: argparse.Namespace) -> tuple[dict[str, dict], list[dict]]:
-    """What became of each kind, and the failures."""
+    """The outcomes of each kind, and the failures."""
     from damaged import KINDS, damaged, sound
 
     sound(root)
@@ -180,20 +180,20 @@ def run(root: Path, arguments: argparse.Namespace) -> tuple[dict[str, dict], lis
         for seed in range(arguments.each):
             target = root / "cases" / "model"
             checkpoint = damaged(kind, seed, root, target)
-            outcome, said = worker.ask(checkpoint)
+            outcome, message = worker.ask(checkpoint)
             if (root / "outside" / "ran").exists():
-                outcome, said = "failed", "it ran a pickle"
+                outcome, message = "failed", "it ran a pickle"
             if outcome == "failed":
-                failures.append({"kind": kind, "seed": seed, "what": said})
-                print(f"{kind} {seed}: {said}", flush=True)
+                failures.append({"kind": kind, "seed": seed, "what": message})
+                print(f"{kind} {seed}: {message}", flush=True)
                 worker.stop()
                 worker = Worker(root, arguments.strace)
             outcomes[outcome] += 1
-            reasons[re.sub(r"\d+", "#", said.replace(str(target), "…"))] += outcome == "refused"
+            reasons[re.sub(r"\d+", "#", message.replace(str(target), "…"))] += outcome == "refused"
             shutil.rmtree(target)
         counts = {"refused": outcomes["refused"], "scored": outcomes["scored"], "failures": outcomes["failed"]}
         table[kind] = {"tries": arguments.each, **counts}
-        table[kind]["messages"] = [message for message, count in reasons.most_common() if count]
+        table[kind]["messages"] = [reason for reason, count in reasons.most_common() if count]
     worker.stop()
     if arguments.strace:
         failures += [{"what": "opened outside", "file": file} for file in traced(root)]

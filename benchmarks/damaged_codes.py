@@ -1,10 +1,10 @@
-"""Decode damaged and crafted codes, and count what is no clear refusal.
+"""Decode damaged and crafted codes, and count the failures.
 
     .venv/bin/python benchmarks/damaged_codes.py              # 50 of each kind, on a table and on a tiny Llama
 
-A code is what `chainrule verify --code` writes. Crafted ones have the right checksum. Each goes through `Code.from_bytes` and
-`decode`. A failure is an error other than chainrule's own, one of several lines, more than 10 seconds, and another text
-without an error. Exit code 1: there are failures.
+`chainrule verify --code` writes a code. Crafted codes have a correct checksum. Each code is passed to `Code.from_bytes` and
+`decode`. Failures: an error that is not chainrule's own or has several lines, a run of more than 10 seconds, and a different
+text without an error. Exit code 1: there are failures.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from tally import told
+from tally import report_outcomes
 
 import chainrule
 from chainrule import ChainruleError, LanguageModel, TableModel
@@ -52,7 +52,7 @@ def parts(raw: bytes) -> tuple[dict, bytes]:
 
 
 def forged(header: dict, payload: bytes) -> bytes:
-    """With the checksum that goes with it."""
+    """A code with a correct checksum."""
     header = {name: value for name, value in header.items() if name != "sha256"}
     header["sha256"] = _checksum(header, payload)
     return MAGIC + json.dumps(header, sort_keys=True).encode() + b"\n" + payload
@@ -88,7 +88,7 @@ def fields(raw: bytes, draw: random.Random) -> bytes:
 
 
 def claims(raw: bytes, draw: random.Random) -> bytes:
-    """More tokens than there are, and bits that fit the bytes."""
+    """A header that claims other numbers of tokens; its bits match the payload."""
     header, payload = parts(raw)
     return forged(header | {"tokens": draw.choice((header["tokens"] + 1, 10**5, 10**8, 10**12, 1 << 52))}, payload)
 
@@ -109,7 +109,7 @@ KINDS: tuple[Callable[[bytes, random.Random], bytes], ...] = (flipped, cut, long
 
 
 class TooLong(BaseException):
-    """Nothing below catches it."""
+    """Raised when a decode takes too long; not an Exception, so that chainrule does not catch it."""
 
 
 def late(*_: object) -> None:
@@ -117,10 +117,10 @@ def late(*_: object) -> None:
 
 
 def outcome(lm: LanguageModel, raw: bytes, text: str) -> str | None:
-    """What is wrong with what became of it."""
+    """The failure of one decode; None if there is none."""
     signal.alarm(SECONDS)
     try:
-        return None if decode(lm, Code.from_bytes(raw)) == text else "another text, and no error"
+        return None if decode(lm, Code.from_bytes(raw)) == text else "a different text, without an error"
     except ChainruleError as error:
         return None if str(error).isprintable() else f"not one line: {error!r}"
     except TooLong:
@@ -134,7 +134,7 @@ def outcome(lm: LanguageModel, raw: bytes, text: str) -> str | None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--each", type=int, default=50, help="codes of each kind, for each model")
-    parser.add_argument("--output", type=Path, help="write what became of them, as JSON")
+    parser.add_argument("--output", type=Path, help="a file for the outcomes, as JSON")
     arguments = parser.parse_args()
     from damaged import sound
 
@@ -158,7 +158,7 @@ def main() -> None:
                     print(f"{kind.__name__} {seed}, {name}: {wrong}", flush=True)
     failed = Counter(failure["kind"] for failure in failures)
     table = {name: {"tries": count, "failures": failed[name]} for name, count in tries.items()}
-    raise SystemExit(told(table, failures, arguments.output))
+    raise SystemExit(report_outcomes(table, failures, arguments.output))
 
 
 if __name__ == "__main__":

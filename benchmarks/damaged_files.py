@@ -1,9 +1,9 @@
-"""Damaged files of every form, as the reader takes them: each is read, or refused in one clear line.
+"""Damaged files of every format: each must be read, or refused with an error of one line.
 
     .venv/bin/python benchmarks/damaged_files.py --tries 300
 
-Bytes are changed, cut off, put in, taken out and repeated, with fixed seeds. A failure is an error other than chainrule's
-own, and a file that takes more than 10 seconds. Exit code 1: there are failures.
+Bytes are changed, cut off, inserted, removed and repeated, with fixed seeds. An error that is not chainrule's own, or a file
+that takes more than 10 seconds, is a failure. Exit code 1: there are failures.
 """
 
 import argparse
@@ -19,28 +19,28 @@ from pathlib import Path
 import pyarrow
 import pyarrow.feather
 import pyarrow.parquet
-from tally import told
+from tally import report_outcomes
 
 from chainrule.errors import ChainruleError
 from chainrule.files.reading import Layout, read_rows
 
-SECONDS = 10  # that a file may take
+SECONDS = 10  # the most that a file may take
 COLUMNS = ("text", "kind")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tries", type=int, default=300, help="files of each form")
-    parser.add_argument("--output", type=Path, help="write what became of them, as JSON")
+    parser.add_argument("--tries", type=int, default=300, help="files of each format")
+    parser.add_argument("--output", type=Path, help="a file for the outcomes, as JSON")
     arguments = parser.parse_args()
-    found = trial(arguments.tries)
-    failed = [form for form, count in found.items() if count["failures"]]
-    raise SystemExit(told(found, failed, arguments.output))
+    counts = trial(arguments.tries)
+    failed = [name for name, count in counts.items() if count["failures"]]
+    raise SystemExit(report_outcomes(counts, failed, arguments.output))
 
 
 def trial(tries: int) -> dict[str, dict[str, int]]:
-    """For every form how many damaged files there were, and how many of them failed."""
-    found = {}
+    """For every format the number of damaged files, and of failures."""
+    counts = {}
     with tempfile.TemporaryDirectory() as folder:
         for name, whole in samples().items():
             path = Path(folder) / f"damaged{name}"
@@ -50,33 +50,33 @@ def trial(tries: int) -> dict[str, dict[str, int]]:
                 if (problem := read(path)) is not None:
                     failures += 1
                     print(f"{name}, seed {seed}: {problem}", flush=True)
-            found[name] = {"tries": tries, "failures": failures}
-    return found
+            counts[name] = {"tries": tries, "failures": failures}
+    return counts
 
 
 def samples() -> dict[str, bytes]:
-    """A whole file of each form, of several pages, batches or lines."""
+    """An undamaged file of each format, with several pages, batches or lines."""
     rows = [{"text": f'text {i}: é, "quoted"\r\n🎉', "kind": ("a", "b", None)[i % 3], "number": i / 7} for i in range(300)]
     table = pyarrow.Table.from_pylist(rows)
     coded = table.set_column(1, "kind", table["kind"].dictionary_encode())
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
     cells = "".join(f'"{row["text"].replace(chr(34), chr(34) * 2)}",{row["kind"] or ""},{row["number"]}\n' for row in rows)
     return {
-        ".parquet": _made(lambda s: pyarrow.parquet.write_table(coded, s, row_group_size=100, data_page_size=512)),
-        ".checked.parquet": _made(lambda s: pyarrow.parquet.write_table(table, s, write_page_checksum=True)),
-        ".feather": _made(lambda s: pyarrow.feather.write_feather(coded, s, chunksize=100)),
-        ".plain.feather": _made(lambda s: pyarrow.feather.write_feather(coded, s, compression="uncompressed")),
-        ".arrow": _made(lambda s: _stream(coded, s)),
+        ".parquet": _written(lambda s: pyarrow.parquet.write_table(coded, s, row_group_size=100, data_page_size=512)),
+        ".checked.parquet": _written(lambda s: pyarrow.parquet.write_table(table, s, write_page_checksum=True)),
+        ".feather": _written(lambda s: pyarrow.feather.write_feather(coded, s, chunksize=100)),
+        ".plain.feather": _written(lambda s: pyarrow.feather.write_feather(coded, s, compression="uncompressed")),
+        ".arrow": _written(lambda s: _stream(coded, s)),
         ".csv": ("text,kind,number\n" + cells).encode(),
         ".tsv": b"text\tkind\n" + b"".join(b"text %d\ta\n" % i for i in range(300)),
         ".jsonl": lines,
         ".json": json.dumps(rows).encode(),
         ".jsonl.gz": gzip.compress(lines[:2000]) + gzip.compress(lines[2000:]),
-        ".jsonl.zst": _made(lambda s: _zstd(lines, s)),
+        ".jsonl.zst": _written(lambda s: _zstd(lines, s)),
     }
 
 
-def _made(write: Callable[[pyarrow.BufferOutputStream], None]) -> bytes:
+def _written(write: Callable[[pyarrow.BufferOutputStream], None]) -> bytes:
     stream = pyarrow.BufferOutputStream()
     write(stream)
     return stream.getvalue().to_pybytes()
@@ -93,22 +93,22 @@ def _zstd(raw: bytes, sink: pyarrow.BufferOutputStream) -> None:
 
 
 def damaged(whole: bytes, draw: random.Random) -> bytes:
-    """With one to four damages; half of them near the end, where Parquet and Feather keep what they are."""
+    """The bytes with one to four damages; half of these near the end, where Parquet and Feather store their metadata."""
     raw = bytearray(whole)
     for _ in range(draw.randint(1, 4)):
         size = max(1, len(raw))
         at = draw.randrange(size) if draw.random() < 0.5 else max(0, size - 1 - draw.randrange(min(size, 600)))
         some = draw.randint(1, 20)
-        match draw.choice(("change", "flip", "cut", "put in", "take out", "repeat")):
+        match draw.choice(("change", "flip", "cut", "insert", "remove", "repeat")):
             case "change":
                 raw[at : at + some] = draw.randbytes(some)
             case "flip" if at < len(raw):
                 raw[at] ^= 1 << draw.randrange(8)
             case "cut":
                 del raw[at:]
-            case "put in":
+            case "insert":
                 raw[at:at] = draw.randbytes(some)
-            case "take out":
+            case "remove":
                 del raw[at : at + some]
             case "repeat":
                 raw[at:at] = raw[at : at + 10 * some]
@@ -116,7 +116,7 @@ def damaged(whole: bytes, draw: random.Random) -> bytes:
 
 
 def read(path: Path) -> str | None:
-    """What went wrong; None where the file was read, or refused."""
+    """The failure; None if the file was read or refused."""
     problem: list[str] = []
 
     def attempt() -> None:
@@ -132,7 +132,7 @@ def read(path: Path) -> str | None:
     thread = threading.Thread(target=attempt, daemon=True)
     thread.start()
     thread.join(SECONDS)
-    return f"no end after {SECONDS} s" if thread.is_alive() else problem[0] if problem else None
+    return f"not finished after {SECONDS} s" if thread.is_alive() else problem[0] if problem else None
 
 
 if __name__ == "__main__":

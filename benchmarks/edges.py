@@ -1,11 +1,10 @@
-"""All that comes in and goes out, damaged, crafted and killed on purpose: kinds × tries × failures, of which there are none.
+"""Arguments, files, checkpoints and codes, damaged and crafted, and killed runs: the number of failures must be 0.
 
     .venv/bin/python benchmarks/edges.py --output benchmarks/results/edges-2026-11-27.json      # allow 45 minutes
-    .venv/bin/python benchmarks/edges.py arguments codes --output …         # these parts anew, the others stay in the file
+    .venv/bin/python benchmarks/edges.py arguments codes --output …         # only these parts; the file keeps the others
 
-Parts: what people hand over (arguments.py), files (damaged_files.py), checkpoints (damaged_checkpoints.py), codes
-(damaged_codes.py), and `kill -9` (kills.py, whose `pull` fetches 93 MB). Each says what counts as a failure. Exit code 1:
-there are failures.
+Parts: arguments (arguments.py), files (damaged_files.py), checkpoints (damaged_checkpoints.py), codes (damaged_codes.py), and
+`kill -9` (kills.py, whose `pull` downloads 93 MB). Each script defines its failures. Exit code 1: there are failures.
 """
 
 from __future__ import annotations
@@ -25,20 +24,20 @@ PARTS |= {"kills": "kills"}
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", nargs="*", help=", ".join(PARTS))
-    parser.add_argument("--output", type=Path, help="write what became of them, as JSON; other parts that it holds stay")
+    parser.add_argument("--output", type=Path, help="a file for the outcomes, as JSON; its other parts are kept")
     arguments = parser.parse_args()
     if unknown := [part for part in arguments.part if part not in PARTS]:
-        parser.error(f"{unknown[0]} is no part: choose {', '.join(PARTS)}")
-    found = json.loads(arguments.output.read_text()) if arguments.output and arguments.output.exists() else {}
+        parser.error(f"{unknown[0]} is not a part: choose from {', '.join(PARTS)}")
+    results = json.loads(arguments.output.read_text()) if arguments.output and arguments.output.exists() else {}
     for part in arguments.part or PARTS:
-        found[part] = run(PARTS[part])
+        results[part] = run(PARTS[part])
         if arguments.output:
-            arguments.output.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            arguments.output.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     print("| part | kinds | tries | failures |\n|---|---:|---:|---:|")
-    for part, result in found.items():
+    for part, result in results.items():
         counts = result["kinds"].values()
         print(f"| {part} | {len(counts)} | {sum(c['tries'] for c in counts)} | {sum(c['failures'] for c in counts)} |")
-    raise SystemExit(any(result["failures"] for result in found.values()))
+    raise SystemExit(any(result["failures"] for result in results.values()))
 
 
 def run(script: str) -> dict:

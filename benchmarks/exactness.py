@@ -1,9 +1,9 @@
-"""How exact: every factor of the 500 texts against the model's own forward, unpadded, one text at a time.
+"""Exactness: every factor of the 500 texts against the model's own forward, unpadded, one text at a time.
 
     python benchmarks/exactness.py
 
-Prints, for each way of scoring, the largest and the mean difference in nats over all factors, and writes them, dated,
-to benchmarks/results/exactness-YYYY-MM-DD.json. Takes about ten minutes on two cores.
+Prints the largest and the mean difference in nats over all factors, for several chunk sizes, a shuffled order and
+embeddings, and writes them to benchmarks/results/exactness-YYYY-MM-DD.json. Takes about ten minutes on two cores.
 """
 
 from __future__ import annotations
@@ -40,21 +40,21 @@ def embedded(lm: chainrule.LanguageModel, texts: list[str]) -> list[np.ndarray]:
 
 def shuffled(lm: chainrule.LanguageModel, texts: list[str]) -> list[np.ndarray]:
     order = random.Random(0).sample(range(len(texts)), len(texts))
-    found = dict(zip(order, batch(lm, [texts[i] for i in order]), strict=True))
-    return [found[i] for i in range(len(texts))]
+    factors = dict(zip(order, batch(lm, [texts[i] for i in order]), strict=True))
+    return [factors[i] for i in range(len(texts))]
 
 
 def batch(lm: chainrule.LanguageModel, texts: list[str], rows: int = 768) -> list[np.ndarray]:
     return [score.logprobs for score in lm.score_batch(texts, rows=rows)]
 
 
-def ways() -> dict[str, Callable[[chainrule.LanguageModel, list[str]], list[np.ndarray]]]:
+def scorers() -> dict[str, Callable[[chainrule.LanguageModel, list[str]], list[np.ndarray]]]:
     chunks = {f"chunks of {rows} rows": lambda lm, texts, rows=rows: batch(lm, texts, rows) for rows in (64, 256, 768, 2048)}
     return {**chunks, "texts in shuffled order": shuffled, "embeddings in place of ids": embedded}
 
 
-def compare(found: list[np.ndarray], reference: list[np.ndarray]) -> dict[str, float | int]:
-    difference = np.abs(np.concatenate(found) - np.concatenate(reference))
+def compare(factors: list[np.ndarray], reference: list[np.ndarray]) -> dict[str, float | int]:
+    difference = np.abs(np.concatenate(factors) - np.concatenate(reference))
     return {
         "factors": difference.size,
         "mean": float(difference.mean()),
@@ -71,14 +71,14 @@ def main() -> None:
     texts = fortunes()[:count]
     results: dict[str, dict[str, float | int]] = {}
 
-    def report(way: str, found: list[np.ndarray], reference: list[np.ndarray]) -> None:
-        results[way] = compare(found, reference)
-        print(f"{way:45}", "  ".join(f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in results[way].items()))
+    def report(name: str, factors: list[np.ndarray], reference: list[np.ndarray]) -> None:
+        results[name] = compare(factors, reference)
+        print(f"{name:45}", "  ".join(f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in results[name].items()))
 
     wide = chainrule.load(dtype="float32")
     reference = own(wide, texts)
-    for way, score in ways().items():
-        report(f"float32, {way}", score(wide, texts), reference)
+    for name, score in scorers().items():
+        report(f"float32, {name}", score(wide, texts), reference)
     exact = own(chainrule.load(dtype="float64"), texts)
     report("the model's own float32 forward, from float64", reference, exact)
     report("float32, chunks of 768 rows, from float64", batch(wide, texts), exact)

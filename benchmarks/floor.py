@@ -1,14 +1,14 @@
-"""chainrule against the floor: what the model's own matrix products alone would take, for the same rows.
+"""chainrule against the floor: the time of the model's own matrix products alone, for the same rows.
 
     .venv/bin/python benchmarks/floor.py            # everything: allow 12 minutes on two cores
-    .venv/bin/python benchmarks/floor.py --quick    # does it work? a little of everything
+    .venv/bin/python benchmarks/floor.py --quick    # a short test run of everything
 
-For each dtype the floor (``products.py``) and chainrule take turns: floor, flat, floor, flat, …, floor, book, floor; each
-round of a workload is held against the floor before and behind it, and the medians of the rounds count. What must be
-computed is counted apart from chainrule (``texts.distinct``): rows of the trunk (distinct contexts; where windows overlap,
-the rows of each of them) and rows of the head (those whose next token is scored). At last, two processes of their own show
-the memory that 500 texts and four times as many take (``memory.py``). Results go to ``benchmarks/results/floor-DATE.json``,
-with the tables in ``floor-DATE.md``.
+For each dtype the floor (``products.py``) and chainrule alternate: floor, flat, floor, flat, …, floor, book, floor. Each round
+of a workload is compared with the floor before and after it; results are medians over the rounds. The rows that must be
+computed are counted independently of chainrule (``texts.distinct``): rows of the trunk (distinct contexts; where windows
+overlap, the rows of each of them) and rows of the head (those whose next token is scored). Finally two separate processes
+measure the memory for 500 texts and for four times as many (``memory.py``). Results go to
+``benchmarks/results/floor-DATE.json``, tables to ``floor-DATE.md``.
 """
 
 import argparse
@@ -34,7 +34,7 @@ import chainrule
 from chainrule.ops import native
 from chainrule.results import Scores
 
-ROUNDS = {"flat": 3, "candidates": 3}  # one of the others
+ROUNDS = {"flat": 3, "candidates": 3}  # 1 for the others
 BOTH = ("flat", "mixed", "book", "candidates", "questions", "nbest")
 WORKLOADS = {"float32": BOTH, "bfloat16": (*BOTH, "book-overlap")}
 
@@ -63,7 +63,7 @@ def parse() -> argparse.Namespace:
                         metavar="WORKLOAD")  # fmt: skip
     parser.add_argument("--without-memory", action="store_true")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--quick", action="store_true", help="a little of everything, one round; written to .bench/")
+    parser.add_argument("--quick", action="store_true", help="a short test run of everything, one round; written to .bench/")
     parser.add_argument("--out", type=Path, help="the .json to write (default: benchmarks/results/floor-DATE.json)")
     arguments = parser.parse_args()
     arguments.model = existing(arguments.model or default_model())
@@ -73,7 +73,7 @@ def parse() -> argparse.Namespace:
 
 
 def measure_dtype(dtype: str, arguments: argparse.Namespace, result: dict) -> None:
-    """All workloads in one dtype, the floor between them."""
+    """All workloads in one dtype, with samples of the floor in between."""
     floor = products.Products(arguments.model, dtype)
     say(f"{dtype}: the floor is fastest with {floor.best['trunk'][0]} rows in the trunk, {floor.best['head'][0]} in the head")
     lm = chainrule.load(str(arguments.model), dtype=dtype)
@@ -92,26 +92,26 @@ def measure(lm: chainrule.LanguageModel, workload: Workload, rounds: int, floor:
     """Rounds of one workload, each between two samples of the floor; these are added to ``samples``."""
     needed, read = workload.facts["distinct_contexts"], workload.facts["read_contexts"]
     score(lm, workload.method, **workload.warmup)
-    taken, floors = [], []
+    times, floors = [], []
     for _ in range(rounds):
         start = time.perf_counter()
         scores = score(lm, workload.method, **workload.request)
-        taken.append(time.perf_counter() - start)
+        times.append(time.perf_counter() - start)
         samples.append(floor.sample())
         floors.append(products.seconds(samples[-2:], needed, read))
     return {
-        "seconds": [round(value, 3) for value in taken],
+        "seconds": [round(value, 3) for value in times],
         "floor_seconds": [round(value, 3) for value in floors],
-        "median_seconds": round(median(taken), 4),
-        "tokens_per_second": round(workload.tokens / median(taken), 1),
+        "median_seconds": round(median(times), 4),
+        "tokens_per_second": round(workload.tokens / median(times), 1),
         "rows": scores.rows,
         "distinct_contexts": scores.distinct_contexts,
-        "share": round(median(f / t for f, t in zip(floors, taken, strict=True)), 4),
+        "share": round(median(f / t for f, t in zip(floors, times, strict=True)), 4),
     }
 
 
 def score(lm: chainrule.LanguageModel, method: str, **request: object) -> Scores:
-    """What workers/chainrule.py does, with all that comes of it."""
+    """The calls of workers/chainrule.py, with their full results."""
     match method, request:
         case "flat", {"texts": texts}:
             return lm.score_batch(texts)
@@ -126,13 +126,13 @@ def score(lm: chainrule.LanguageModel, method: str, **request: object) -> Scores
 
 
 def per_second(samples: list[dict[str, float]]) -> dict[str, float]:
-    """Tokens a second of the floor for texts that share nothing, every token of which is read."""
+    """Tokens per second of the floor, for texts without shared contexts and with every token read."""
     whole = [1 / products.seconds([sample], 1, 1) for sample in samples]
     return {"tokens_per_second": round(median(whole), 1), "least": round(min(whole), 1), "most": round(max(whole), 1)}
 
 
 def compare(measured: dict, flat: dict | None) -> None:
-    """Add bfloat16 ÷ float32, and what a distinct context costs in units of one of flat's tokens."""
+    """Add bfloat16 ÷ float32, and the cost of a distinct context in units of the cost of a token of `flat`."""
     dtypes = [dtype for dtype in WORKLOADS if dtype in measured]
     if len(dtypes) == 2:
         measured["bfloat16_speedup"] = round(measured["float32"]["median_seconds"] / measured["bfloat16"]["median_seconds"], 3)
@@ -143,12 +143,12 @@ def compare(measured: dict, flat: dict | None) -> None:
 
 
 def memory(texts: int, arguments: argparse.Namespace) -> dict:
-    """In float32, in a process of its own."""
+    """The memory of scoring in float32, measured in a separate process."""
     words = [sys.executable, "memory.py", "--model", arguments.model, "--threads", arguments.threads, "--texts", texts]
     done = subprocess.run([*map(str, words)], cwd=HERE, check=True, stdout=subprocess.PIPE, text=True)
-    found = json.loads(done.stdout.splitlines()[-1])
-    say(f"memory: {found['peak_mib']} MiB above the loaded model for {found['tokens']:,} tokens")
-    return found
+    result = json.loads(done.stdout.splitlines()[-1])
+    say(f"memory: {result['peak_mib']} MiB above the loaded model for {result['tokens']:,} tokens")
+    return result
 
 
 def write(result: dict, path: Path) -> None:

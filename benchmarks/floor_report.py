@@ -1,4 +1,4 @@
-"""chainrule against the floor, as Markdown."""
+"""The comparison of chainrule with the floor, as Markdown."""
 
 from report import caption, render_machine, render_packages
 
@@ -6,7 +6,7 @@ DTYPES = ("float32", "bfloat16")
 
 
 def render_floor(result: dict) -> str:
-    """The floor, the workloads, and the memory."""
+    """The floor, the workloads and the memory."""
     parts = [render_floors(result["floor"]), render_workloads(result["workloads"])]
     if "memory" in result:
         parts.append(render_memory(result["memory"]))
@@ -14,20 +14,20 @@ def render_floor(result: dict) -> str:
 
 
 def render_floors(floors: dict) -> str:
-    found = " and ".join(
+    speeds = " and ".join(
         f"{floor['tokens_per_second']:,.0f} tokens/s in {dtype} [{floor['least']:,.0f} – {floor['most']:,.0f}]"
         for dtype, floor in floors.items()
     )
     return (
-        f"The floor: the model's own matrix products alone, at their best number of rows, allow {found}, "
-        "measured in turn with chainrule."
+        f"The floor: the model's own matrix products alone, at their best number of rows, allow {speeds}, "
+        "measured in alternation with chainrule."
     )
 
 
 def render_workloads(workloads: dict) -> str:
     lines = [
-        "| what is scored | tokens | rows | float32: tokens/s, of the floor | bfloat16 | bfloat16 ÷ float32 "
-        "| a context, in flat tokens |",
+        "| workload | tokens | rows | float32: tokens/s, of the floor | bfloat16 | bfloat16 ÷ float32 "
+        "| cost of a context, in flat tokens |",
         "|---|---:|---:|---:|---:|---:|---:|",
         *(render_line(name, measured) for name, measured in workloads.items()),
         "",
@@ -37,20 +37,20 @@ def render_workloads(workloads: dict) -> str:
 
 
 NOTES = (
-    "Rows: the distinct contexts that the network computes, the overlap of windows included. Of the floor: the floor's time "
+    "Rows: the distinct contexts that the network computes, including the overlap of windows. Of the floor: the floor's time "
     "for these rows (of the head, for those whose next token is scored) ÷ chainrule's.",
-    "A context, in flat tokens: the time for a distinct context ÷ the time for a token of the short texts, float32 / bfloat16.",
+    "Cost of a context: the time for a distinct context ÷ the time for a token of the short texts, float32 / bfloat16.",
 )
 
 
 def render_line(name: str, measured: dict) -> str:
-    found = [measured.get(dtype) for dtype in DTYPES]
-    relative = [f"{one['context_over_flat_token']:.2f}" for one in found if one and "context_over_flat_token" in one]
+    of_dtype = [measured.get(dtype) for dtype in DTYPES]
+    relative = [f"{one['context_over_flat_token']:.2f}" for one in of_dtype if one and "context_over_flat_token" in one]
     cells = [
         caption(name, measured),
         f"{measured['tokens']:,}",
         f"{measured['facts']['distinct_contexts']:,}",
-        *(f"{one['tokens_per_second']:,.0f}, {one['share']:.0%}" if one else "" for one in found),
+        *(f"{one['tokens_per_second']:,.0f}, {one['share']:.0%}" if one else "" for one in of_dtype),
         f"{measured['bfloat16_speedup']:.2f}×" if "bfloat16_speedup" in measured else "",
         " / ".join(relative),
     ]
@@ -62,8 +62,8 @@ def render_memory(memory: list[dict]) -> str:
     grown = (large["peak_mib"] - small["peak_mib"]) * 2**20 / (large["tokens"] - small["tokens"])
     peaks = ", ".join(f"{m['peak_mib']:,.0f} MiB for {m['texts']:,} short texts ({m['tokens']:,} tokens)" for m in memory)
     return (
-        "Memory above the loaded model (float32, resident high-water mark of a process of its own): "
-        f"{peaks}: {grown:,.0f} bytes for each token more."
+        "Memory above the loaded model (float32, resident high-water mark of a separate process): "
+        f"{peaks}, which is {grown:,.0f} bytes for each further token."
     )
 
 
@@ -74,6 +74,6 @@ def render_floor_origin(result: dict) -> str:
         f"Model {model['name']}, SHA-256 of the weights {model['sha256'][:12]}….",
         f"Packages: {render_packages(result['packages']['chainrule'])}.",
         *([f"Kernels: {result['kernels']}."] if "kernels" in result else []),
-        f"In one run: `{result['command']}`.",
+        f"Measured in one run: `{result['command']}`.",
     ]
     return "\n".join(lines)

@@ -1,9 +1,9 @@
-"""Speed on a GPU, of random weights in bfloat16: whole scores beside transformers', and the parts that a GPU has of its own.
+"""Speed on a GPU, with random weights in bfloat16: whole scores against transformers, and the parts with GPU kernels.
 
-python benchmarks/gpu.py --out gpu.json      # all of it: three to four minutes
+python benchmarks/gpu.py --out gpu.json      # everything: three to four minutes
 python benchmarks/gpu.py --model small --profile profile.txt
 
-Factors are compared in each round: those of chainrule with the ones that transformers' own forward gives one text at a time.
+Each round compares the factors of chainrule with those of transformers' own forward, one text at a time.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ SHAPES: dict[str, dict[str, int]] = {
     "medium": {"vocab_size": 151_936, "hidden_size": 1536, "intermediate_size": 8960, "num_hidden_layers": 28,
                "num_attention_heads": 12, "num_key_value_heads": 2},
 }  # fmt: skip
-ROWS = (None, 768)  # of a chunk: what is usual on a GPU, and on the CPU
+ROWS = (None, 768)  # rows of a chunk: the default on a GPU, and on the CPU
 REPEATS, BATCH = 2, 16_384
 ACTIVITIES = (torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA)
 
@@ -48,7 +48,7 @@ ACTIVITIES = (torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivi
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", choices=(*SHAPES, "all"), default="all")
-    parser.add_argument("--profile", type=Path, help="write what one run on flat texts spends its time on")
+    parser.add_argument("--profile", type=Path, help="a file for the profile of one run on flat texts")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     result: dict[str, Any] = {
@@ -93,23 +93,25 @@ def workloads(size: int) -> dict[str, Texts]:
 
 
 def measured(name: str, arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    own, found = network(name), []
+    own, results = network(name), []
     begin = time.perf_counter()
     lm = LanguageModel(PretrainedModel(own, name))
     lm.score([5, 6, 7], start=START)
-    print(f"{name}: tried in {time.perf_counter() - begin:.1f} s, {lm.engine.strategy} path; {lm.engine.reason}", flush=True)
+    print(
+        f"{name}: probed in {time.perf_counter() - begin:.1f} s, {lm.engine.strategy} strategy; {lm.engine.reason}", flush=True
+    )
     work = workloads(SHAPES[name]["vocab_size"])
     for kind, texts in work.items():
         tokens = sum(map(len, texts))
         want = single(own, texts[:20])
-        ways: dict[str, Callable[[], list[np.ndarray]]] = {
+        scorers: dict[str, Callable[[], list[np.ndarray]]] = {
             f"chainrule{f', chunks of {rows}' if rows else ''}": lambda rows=rows, texts=texts: [
                 s.logprobs for s in lm.score_batch(texts, start=START, rows=rows)
             ]
             for rows in (ROWS if kind == "flat" else ROWS[:1])
         }
-        ways[f"transformers, {BATCH} tokens a batch"] = lambda texts=texts: batches(own, texts, BATCH)
-        for way, run in ways.items():
+        scorers[f"transformers, {BATCH} tokens a batch"] = lambda texts=texts: batches(own, texts, BATCH)
+        for way, run in scorers.items():
             torch.cuda.reset_peak_memory_stats()
             first, scores = timed(run)
             took = [seconds(run) for _ in range(REPEATS)]
@@ -119,12 +121,12 @@ def measured(name: str, arguments: argparse.Namespace) -> list[dict[str, Any]]:
                 "peak_gib": round(torch.cuda.max_memory_allocated() / 2**30, 2),
                 "apart": float(max(np.abs(a - b).max() for a, b in zip(scores, want, strict=False))),
             }  # fmt: skip
-            found.append(row)
+            results.append(row)
             print(f"{name:7} {kind:11} {way:32} {row['tokens_per_s']:>9,} tokens/s  first {first:6.2f} s  "
-                  f"{row['peak_gib']:6.2f} GiB  {row['apart']:.2f} nats apart", flush=True)  # fmt: skip
-    if arguments.profile:  # in the end: launches take longer ever after
+                  f"{row['peak_gib']:6.2f} GiB  {row['apart']:.2f} nats from transformers", flush=True)  # fmt: skip
+    if arguments.profile:  # last: every later launch is slower
         profiled(lambda: lm.score_batch(work["flat"], start=START), arguments.profile, name)
-    return found
+    return results
 
 
 def seconds(run: Callable[[], Any]) -> float:
@@ -134,26 +136,26 @@ def seconds(run: Callable[[], Any]) -> float:
 def timed(run: Callable[[], Any]) -> tuple[float, Any]:
     torch.cuda.synchronize()
     begin = time.perf_counter()
-    found = run()
+    result = run()
     torch.cuda.synchronize()
-    return time.perf_counter() - begin, found
+    return time.perf_counter() - begin, result
 
 
 @torch.inference_mode()
 def single(own: Any, texts: Texts) -> list[np.ndarray]:
     """One text at a time, log-softmax in float32."""
-    found = []
+    logprobs = []
     for text in texts:
         ids = torch.tensor([[START, *text]], device=DEVICE)
         logits_TV = own(input_ids=ids, use_cache=False).logits[0, :-1].float()
-        found.append(torch.log_softmax(logits_TV, -1).gather(1, ids[0, 1:, None])[:, 0].double().cpu().numpy())
-    return found
+        logprobs.append(torch.log_softmax(logits_TV, -1).gather(1, ids[0, 1:, None])[:, 0].double().cpu().numpy())
+    return logprobs
 
 
 @torch.inference_mode()
 def batches(own: Any, texts: Texts, most: int) -> list[np.ndarray]:
-    """As one writes it with transformers: sorted by length, padded, log-sum-exp a few texts at a time."""
-    order, found = sorted(range(len(texts)), key=lambda i: -len(texts[i])), [np.zeros(0)] * len(texts)
+    """The usual code with transformers: sorted by length, padded, log-sum-exp of a few texts at a time."""
+    order, logprobs = sorted(range(len(texts)), key=lambda i: -len(texts[i])), [np.zeros(0)] * len(texts)
     while order:
         length = len(texts[order[0]]) + 1
         here, order = order[: max(1, most // length)], order[max(1, most // length) :]
@@ -169,17 +171,17 @@ def batches(own: Any, texts: Texts, most: int) -> list[np.ndarray]:
             parts.append(logits_NV.gather(1, some_ids[:, None])[:, 0] - torch.logsumexp(logits_NV, -1))
         table = torch.cat(parts).view(len(here), -1).double().cpu().numpy()
         for row, i in enumerate(here):
-            found[i] = table[row, : len(texts[i])]
-    return found
+            logprobs[i] = table[row, : len(texts[i])]
+    return logprobs
 
 
 def head_times(size: int, width: int, rows: int = 8192) -> dict[str, Any]:
-    """Milliseconds that the fused head and the plain one take for so many rows, and what memory."""
+    """Milliseconds, TFLOP/s and memory of the fused head and of the plain one for `rows` rows."""
     torch.manual_seed(0)
     linear = torch.nn.Linear(width, size, bias=False, device=DEVICE, dtype=torch.bfloat16)
     head, hidden_RH = LinearHead(linear), torch.randn(rows, width, device=DEVICE, dtype=torch.bfloat16)
     row_F, token_F = torch.arange(rows, device=DEVICE), torch.randint(size, (rows,), device=DEVICE)
-    found: dict[str, Any] = {}
+    results: dict[str, Any] = {}
     for name, run in {
         "fused": lambda: read_fused(head, hidden_RH, row_F, token_F),
         "fused, top 5": lambda: read_fused(head, hidden_RH, row_F, token_F, 5),
@@ -191,17 +193,17 @@ def head_times(size: int, width: int, rows: int = 8192) -> dict[str, Any]:
             torch.cuda.reset_peak_memory_stats()
             before = torch.cuda.memory_allocated()
             took = statistics.median(seconds(run) for _ in range(7))
-        found[name] = {
+        results[name] = {
             "ms": round(took * 1e3, 2), "tflops": round(2e-12 * rows * size * width / took, 1),
             "mib": round((torch.cuda.max_memory_allocated() - before) / 2**20),
         }  # fmt: skip
-    return found
+    return results
 
 
 def attention_times(heads: int, shared: int, width: int, rows: int = 8192) -> dict[str, Any]:
-    """Milliseconds for one layer over a chunk: of one long text, beside PyTorch's causal attention, and of short texts."""
+    """Milliseconds of one layer: a chunk of one long text, the same by PyTorch's causal attention, a chunk of short texts."""
     torch.manual_seed(0)
-    found: dict[str, Any] = {}
+    results: dict[str, Any] = {}
     for dtype in (torch.bfloat16, torch.float32):
         query_RHD = torch.randn(rows, heads, width, device=DEVICE, dtype=dtype)
         key_KGD, value_KGD = torch.randn(2, rows, shared, width, device=DEVICE, dtype=dtype)
@@ -223,23 +225,23 @@ def attention_times(heads: int, shared: int, width: int, rows: int = 8192) -> di
             row = {"ms": round(took * 1e3, 3)}
             if "long" in name:
                 row["tflops"] = round(2e-12 * rows * rows * width * heads / took, 1)
-            found[f"{name}, {str(dtype)[6:]}"] = row
-    return found
+            results[f"{name}, {str(dtype)[6:]}"] = row
+    return results
 
 
 def profiled(run: Callable[[], Any], out: Path, name: str) -> None:
-    """By function of Python, and by kernel."""
+    """Append the profile of a run to `out`, by Python function and by kernel."""
     python = cProfile.Profile()
     python.runcall(run)
-    said = io.StringIO()
-    pstats.Stats(python, stream=said).sort_stats("tottime").print_stats(45)
-    pstats.Stats(python, stream=said).sort_stats("cumulative").print_stats(60)
+    text = io.StringIO()
+    pstats.Stats(python, stream=text).sort_stats("tottime").print_stats(45)
+    pstats.Stats(python, stream=text).sort_stats("cumulative").print_stats(60)
     with torch.profiler.profile(activities=ACTIVITIES) as kernels:
         run()
         torch.cuda.synchronize()
-    said.write(kernels.key_averages().table(sort_by="self_cuda_time_total", row_limit=40, max_name_column_width=70))
+    text.write(kernels.key_averages().table(sort_by="self_cuda_time_total", row_limit=40, max_name_column_width=70))
     with out.open("a") as file:
-        file.write(f"{name}\n{said.getvalue()}\n")
+        file.write(f"{name}\n{text.getvalue()}\n")
 
 
 if __name__ == "__main__":

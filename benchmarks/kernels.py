@@ -1,9 +1,9 @@
-"""What the compiled kernels bring: the same texts with them and without, in turn.
+"""The speed-up by the compiled kernels: the same texts with them and without, in alternation.
 
     .venv/bin/python benchmarks/kernels.py                  # short texts and a piece of a book, both dtypes: about 6 minutes
     .venv/bin/python benchmarks/kernels.py --rounds 1 --dtypes float32
 
-Also what they change: the largest and the mean difference of a factor, in nats.
+Also the largest and the mean difference of a factor, in nats.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from run import default_model, existing
 from texts import book, fortunes
 
 HERE = Path(__file__).resolve().parent
-SHORT, LONG = 80, 2047  # texts, and tokens of a book behind the start symbol
+SHORT, LONG = 80, 2047  # texts, and tokens of a book after the start symbol
 
 
 def main() -> None:
@@ -47,19 +47,19 @@ def measure(model: Path, dtype: str, arguments: argparse.Namespace) -> dict:
 
     lm = chainrule.load(str(model), dtype=dtype, threads=arguments.threads)
     texts = {"short texts": fortunes()[:SHORT], "a book": [lm.tokenizer.encode(book())[:LONG].tolist()]}
-    return {"kernels": lm.kernels.reason} | {name: in_turn(lm, some, arguments.rounds) for name, some in texts.items()}
+    return {"kernels": lm.kernels.reason} | {name: alternate(lm, some, arguments.rounds) for name, some in texts.items()}
 
 
-def in_turn(lm: Any, texts: list, rounds: int) -> dict:
+def alternate(lm: Any, texts: list, rounds: int) -> dict:
     pairs = []
     for _ in range(rounds + 1):  # the first warms up
-        with_them = timed(lm, texts)
-        with without():
-            pairs.append((with_them, timed(lm, texts)))
+        compiled = timed(lm, texts)
+        with without_kernels():
+            pairs.append((compiled, timed(lm, texts)))
     ratios = [plain / native for (native, _), (plain, _) in pairs[1:]]
     gap = np.abs(pairs[0][0][1] - pairs[0][1][1])
     tokens = len(gap)
-    found = {
+    result = {
         "tokens": tokens,
         "tokens_per_second": round(tokens / median(native for (native, _), _ in pairs[1:]), 1),
         "without": round(tokens / median(plain for _, (plain, _) in pairs[1:]), 1),
@@ -67,8 +67,8 @@ def in_turn(lm: Any, texts: list, rounds: int) -> dict:
         "range": [round(min(ratios), 3), round(max(ratios), 3)],
         "difference": {"mean": float(gap.mean()), "largest": float(gap.max())},
     }
-    print(lm.model.dtype, found, flush=True)
-    return found
+    print(lm.model.dtype, result, flush=True)
+    return result
 
 
 def timed(lm: Any, texts: list) -> tuple[float, np.ndarray]:
@@ -78,12 +78,12 @@ def timed(lm: Any, texts: list) -> tuple[float, np.ndarray]:
 
 
 @contextmanager
-def without() -> Iterator[None]:
-    """PyTorch's own kernels for a while."""
+def without_kernels() -> Iterator[None]:
+    """Within this context, PyTorch's own kernels run."""
     from chainrule.ops.native import build
 
     before = build.status
-    build.status = lambda: build.Kernels(False, "left out")
+    build.status = lambda: build.Kernels(False, "disabled by the benchmark")
     try:
         yield
     finally:

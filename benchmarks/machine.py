@@ -1,4 +1,4 @@
-"""What the numbers were measured on."""
+"""The machine and the model of a measurement."""
 
 import hashlib
 import os
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def describe() -> dict[str, object]:
-    """The CPU, memory, operating system and Python of this machine (Linux), and how busy it is now."""
+    """The CPU, memory, operating system and Python of this machine (Linux), and its current load."""
     return {
         "cpu": field("/proc/cpuinfo", "model name", ":"),
         "cores": os.cpu_count(),
@@ -22,8 +22,8 @@ def describe() -> dict[str, object]:
 def field(path: str, name: str, separator: str) -> str:
     """The value in the first line of ``path`` that reads ``name separator value``."""
     for line in Path(path).read_text().splitlines():
-        key, found, value = line.partition(separator)
-        if found and key.strip() == name:
+        key, separated, value = line.partition(separator)
+        if separated and key.strip() == name:
             return value.strip()
     return "unknown"
 

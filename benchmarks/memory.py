@@ -1,9 +1,9 @@
-"""How much memory scoring takes above the loaded model: the resident high-water mark of a process of its own (Linux).
+"""The memory of scoring above the loaded model: the resident high-water mark of a separate process (Linux).
 
     .venv/bin/python benchmarks/memory.py --texts 500
 
-Prints a line of JSON. The mark is set back when the model is loaded (and probed), so it is that of ``score_batch`` alone.
-Beyond the 500 fortunes come pieces of the book of the same lengths, so that four times the texts are four times the work.
+Prints a line of JSON. The mark is reset after the model is loaded and probed, so it measures ``score_batch`` alone. After the
+500 fortunes come pieces of the book of the same lengths, so four times the texts are four times the work.
 """
 
 import argparse
@@ -31,12 +31,12 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     texts = short_texts(Tokenizer.from_file(str(model / "tokenizer.json")), arguments.texts)
     lm = chainrule.load(str(model), dtype=arguments.dtype)
-    Path("/proc/self/clear_refs").write_text("5")  # the high-water mark begins anew
+    Path("/proc/self/clear_refs").write_text("5")  # resets the high-water mark
     loaded = resident("VmRSS")
     scores = lm.score_batch(texts)
     peak = resident("VmHWM") - loaded
-    found = {"texts": len(texts), "tokens": int(scores.tokens.sum()), "loaded_mib": round(loaded), "peak_mib": round(peak, 1)}
-    print(json.dumps(found))
+    result = {"texts": len(texts), "tokens": int(scores.tokens.sum()), "loaded_mib": round(loaded), "peak_mib": round(peak, 1)}
+    print(json.dumps(result))
 
 
 def short_texts(tokenizer: Tokenizer, count: int) -> list[str]:
@@ -46,7 +46,7 @@ def short_texts(tokenizer: Tokenizer, count: int) -> list[str]:
 
 
 def resident(field: str) -> float:
-    """A size in MiB from this process's status."""
+    """A field of this process's status, in MiB."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:")) / 1024
 

@@ -1,12 +1,12 @@
-"""The overhead: what chainrule does outside the network, on one core, in texts a second.
+"""The overhead of chainrule outside the network, on one core, in texts per second.
 
     .venv/bin/python benchmarks/overhead.py
 
-Scores 10,000 different short texts with the network taken out: an engine that answers every question at once with
-made-up numbers. What is left is tokenising, planning and collecting; it is measured as a whole and stage by stage, in CPU
-seconds of one thread, the best of some rounds in which all stages take turns. The first line is the tokenizer's own library
-alone, which nothing here can be faster than. Cutting the forest into chunks, which the engine does between the steps of the
-network, is measured by itself; so are the tables that come of the scores, and candidates behind a long context.
+Scores 10,000 different short texts without a network: the engine answers every question at once with constant numbers. The
+remaining work is tokenising, planning and collecting. It is measured as a whole and by stage, in CPU seconds of one thread, the
+best of several rounds of all stages. The first line is the tokenizer's own library alone, a lower bound. Three parts are
+measured separately: cutting the forest into chunks, which the engine does between the steps of the network; the tables of the
+scores; and candidates after a long context.
 """
 
 import os
@@ -39,8 +39,8 @@ from chainrule.text import Tokenizer
 from chainrule.text.requests import requests
 from chainrule.verdict import Verdict
 
-SHARE = 0.03  # of the time, at most, is what is aimed at
-SHARD = 1000  # texts whose tables are made at a time, as the command line does
+SHARE = 0.03  # the aim: the most that the overhead may take of the total time
+SHARD = 1000  # texts per table, as on the command line
 
 
 class Instant(Engine):
@@ -68,22 +68,22 @@ def main() -> None:
     folder = existing(arguments.model or default_model())
     torch.set_num_threads(1)
     lm, texts = without_network(folder), short_texts(arguments.texts)
-    found = stages(lm, texts, arguments.rounds)
-    for name, seconds in found.items():
+    stage_seconds = stages(lm, texts, arguments.rounds)
+    for name, seconds in stage_seconds.items():
         print(f"{name:<46} {seconds / len(texts) * 1e6:8.1f} µs a text {len(texts) / seconds:12,.0f} texts/s", flush=True)
     tokens = len(lm.score_batch(texts).ids)
-    whole = found[WHOLE] + found[CHUNKS]
-    print(f"{tokens / len(texts):.1f} tokens a text on average, distinct numbers before them included")
+    whole = stage_seconds[WHOLE] + stage_seconds[CHUNKS]
+    print(f"{tokens / len(texts):.1f} tokens a text on average, including the number before each text")
     print(
-        f"score_batch and chunks: under {SHARE:.0%} of the time where the network takes {tokens * SHARE / whole:,.0f} tokens/s"
+        f"score_batch and chunks: under {SHARE:.0%} of the time up to a network speed of {tokens * SHARE / whole:,.0f} tokens/s"
     )
-    context, candidates = behind_one_context(lm.tokenizer)
+    context, candidates = candidates_after_context(lm.tokenizer)
     seconds = best({"": lambda: lm.score_batch(candidates, context=context)}, arguments.rounds)[""]
-    print(f"{len(candidates)} candidates behind a context of 1,000 tokens: {seconds * 1e3:.1f} ms in all")
+    print(f"{len(candidates)} candidates after a context of 1,000 tokens: {seconds * 1e3:.1f} ms in all")
 
 
 def without_network(folder: Path) -> LanguageModel:
-    """The tokenizer and the numbers of a model, without its weights."""
+    """A language model with the tokenizer and sizes of a model, but without its weights."""
     config = json.loads((folder / "config.json").read_text())
     model: Any = SimpleNamespace(
         name=folder.name,
@@ -95,19 +95,19 @@ def without_network(folder: Path) -> LanguageModel:
         eos_id=config["eos_token_id"],
         dtype=torch.float32,
         device=torch.device("cpu"),
-        invariance=Verdict(True, "there is no network"),  # which is not tried out
+        invariance=Verdict(True, "there is no network"),  # so that it is not tried
     )
     return LanguageModel(model, Tokenizer.load(str(folder)), engine=Instant(model, "forest"))
 
 
 def short_texts(count: int) -> list[str]:
-    """So many different texts: fortunes, each with a number before it."""
+    """`count` different texts: fortunes, each with a number before it."""
     some = fortunes()
     return [f"{i} {some[i % len(some)]}" for i in range(count)]
 
 
-def behind_one_context(tokenizer: Any) -> tuple[str, list[str]]:
-    """The first 1,000 tokens of a book, and 100 short texts that could stand there."""
+def candidates_after_context(tokenizer: Any) -> tuple[str, list[str]]:
+    """The first 1,000 tokens of a book, and 100 short texts as candidates after it."""
     context = b"".join(tokenizer.token_bytes(id) for id in tokenizer.encode(book()[:20_000])[:1000]).decode()
     return context, [f" {text[:40]}" for text in short_texts(100)]
 
@@ -133,7 +133,7 @@ def stages(lm: LanguageModel, texts: list[str], rounds: int) -> dict[str, float]
             tokenizer.hf.backend_tokenizer.encode_batch_fast(part, add_special_tokens=False) for part in parts(texts)
         ],
         "tokenise": lambda: tokenizer.encode_batch(texts),
-        "tokenise, and check what was given": lambda: requests(texts, None, tokenizer, lm.model.head.size),
+        "tokenise, and check the arguments": lambda: requests(texts, None, tokenizer, lm.model.head.size),
         "plan": lambda: plan(bodies, lm.model.max_rows, None, None),
         WHOLE: lambda: lm.score_batch(texts),
         CHUNKS: lambda: [NativeLayout(c.tiles).tables for c in chunks(question.forest, question.wanted_N, ROWS)],
@@ -159,15 +159,15 @@ def csv(table: Any) -> None:
 
 
 def best(calls: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
-    """The fewest CPU seconds of each call, in rounds of all of them, after one to warm up."""
-    found = dict.fromkeys(calls, float("inf"))
+    """The fewest CPU seconds of each call over several rounds of all calls, after one warm-up round."""
+    fewest = dict.fromkeys(calls, float("inf"))
     for turn in range(rounds + 1):
         for name, call in calls.items():
             start = time.process_time()
             call()
             seconds = time.process_time() - start
-            found[name] = min(found[name], seconds) if turn else found[name]
-    return found
+            fewest[name] = min(fewest[name], seconds) if turn else fewest[name]
+    return fewest
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""The floor: the model's own matrix products and nothing else, as fast as PyTorch does them here.
+"""The floor: the time of the model's own matrix products alone, as fast as PyTorch computes them on this machine.
 
-Every linear layer of the trunk, and the head, runs on N rows with weights in the dtype given, into memory allocated
-before; attention, norms and softmax are left out. No scorer that runs each token through the dense model can be faster.
-Trunk and head each take the number of rows that is best for them, and the head the width of vocabulary tile.
+Every linear layer of the trunk, and the head, runs on N rows with weights in one dtype, into memory allocated before.
+Attention, norms and softmax are left out. No scorer that runs each token through the dense model can be faster. Trunk and head
+each use their fastest number of rows, and the head its fastest width of a vocabulary tile.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from transformers.utils.logging import disable_progress_bar
 
 ROWS = (512, 768, 1024, 1536, 2048)
 WHOLE = 1 << 30
-TILES = (4096, WHOLE)  # columns of the head at a time: a part, or all
+TILES = (4096, WHOLE)  # columns of the head at a time: a tile, or all
 
 
 class Products:
-    """``best`` says with which (rows, tile) trunk and head are fastest; ``search`` what was tried, in rows/s."""
+    """``best``: the fastest (rows, tile) of trunk and head. ``search``: the rows/s of all that were tried."""
 
     def __init__(self, model: Path, dtype: str) -> None:
         disable_progress_bar()
@@ -32,21 +32,21 @@ class Products:
         self.weights_IO = {"trunk": [layer.weight.detach().T for layer in layers], "head": [head.weight.detach().T]}
         tried = {"trunk": [(rows, WHOLE) for rows in ROWS], "head": [(rows, tile) for rows in ROWS for tile in TILES]}
         rates = {part: {at: at[0] / min(self._pass(part, *at).times(2)[1:]) for at in tried[part]} for part in tried}
-        self.best = {part: max(found, key=found.__getitem__) for part, found in rates.items()}
-        self.search = {part: named(found) for part, found in rates.items()}
+        self.best = {part: max(rate, key=rate.__getitem__) for part, rate in rates.items()}
+        self.search = {part: named(rate) for part, rate in rates.items()}
         self.passes = {part: self._pass(part, *at) for part, at in self.best.items()}
-        self.sample()  # to warm up
+        self.sample()  # warm-up
 
     def sample(self, passes: int = 2) -> dict[str, float]:
-        """Seconds a row takes in the trunk and in the head, now: the mean of some passes."""
-        return {part: mean(found.times(passes)) / self.best[part][0] for part, found in self.passes.items()}
+        """The current seconds per row in the trunk and in the head: means over some passes."""
+        return {part: mean(products.times(passes)) / self.best[part][0] for part, products in self.passes.items()}
 
     def _pass(self, part: str, rows: int, tile: int) -> Pass:
         return Pass([weight for weight_IO in self.weights_IO[part] for weight in weight_IO.split(tile, dim=1)], rows)
 
 
 class Pass:
-    """``weights_IO`` times ``rows`` rows, with all memory at hand."""
+    """The products of ``rows`` rows with ``weights_IO``, with all memory allocated in advance."""
 
     def __init__(self, weights_IO: list[torch.Tensor], rows: int) -> None:
         like = {"dtype": weights_IO[0].dtype}
@@ -57,22 +57,22 @@ class Pass:
     @torch.inference_mode()
     def times(self, passes: int) -> list[float]:
         """Seconds of each pass."""
-        found = []
+        times = []
         for _ in range(passes):
             start = time.perf_counter()
             for weight_IO in self.weights_IO:
                 torch.mm(self.inputs[weight_IO.shape[0]], weight_IO, out=self.outputs[weight_IO.shape[1]])
-            found.append(time.perf_counter() - start)
-        return found
+            times.append(time.perf_counter() - start)
+        return times
 
 
 def named(rates: dict[tuple[int, int], float]) -> dict[str, float]:
-    """By rows, and the columns of a tile where the head is cut into tiles."""
+    """The rates, each named by its rows, and the columns of a tile if the head is cut into tiles."""
     return {f"{rows}" if tile == WHOLE else f"{rows}, tiles of {tile}": round(rate, 1) for (rows, tile), rate in rates.items()}
 
 
 def seconds(samples: Iterable[dict[str, float]], rows: int, read: int) -> float:
-    """What ``rows`` rows of the trunk and ``read`` rows of the head would take, by the mean of ``samples``."""
+    """Seconds for ``rows`` rows of the trunk and ``read`` rows of the head, by the mean of ``samples``."""
     samples = list(samples)
     trunk, head = (mean(sample[part] for sample in samples) for part in ("trunk", "head"))
     return rows * trunk + read * head

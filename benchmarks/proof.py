@@ -1,6 +1,6 @@
-"""Keep what `chainrule verify` says of the small real model here, and of a text that is coded with it, as dated files.
+"""Dated files of `chainrule verify` on the small real model: its report, and the report of a text coded with the model.
 
-make proof, or python benchmarks/proof.py [--tokens 1000]. README shows the newest.
+make proof, or python benchmarks/proof.py [--tokens 1000]. docs/verify.md shows the newest.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def keep(name: str, report: Report, command: str) -> None:
 
 
 def opening(lm: chainrule.LanguageModel, tokens: int) -> str:
-    """The first of the fortunes, one a line, that come to at least so many tokens."""
+    """The first fortunes, one a line, that have at least so many tokens together."""
     text = ""
     for fortune in fortunes():
         text += fortune + "\n"
@@ -38,7 +38,7 @@ def opening(lm: chainrule.LanguageModel, tokens: int) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--tokens", type=int, default=1000, help="how long the text is that is coded")
+    parser.add_argument("--tokens", type=int, default=1000, help="the least number of tokens of the coded text")
     tokens = parser.parse_args().tokens
     lm = chainrule.load()
     keep("verify", lm.verify(), "chainrule verify")

@@ -1,4 +1,4 @@
-"""A benchmark's results as Markdown: a table for each workload, and one line for each in an overview."""
+"""The results of a benchmark as Markdown: a table for each workload, and an overview with a line for each."""
 
 import json
 from pathlib import Path
@@ -15,42 +15,42 @@ CAPTIONS = {
     "mixed": "{texts} texts of 5 to 4,000 tokens, {mean_tokens} on average",
     "book": "A book of {book_tokens:,} tokens in {windows} windows of {window:,} embeddings",
     "book-overlap": "A book of {book_tokens:,} tokens in {windows} windows of {window:,} embeddings that overlap by half",
-    "candidates": "{candidates} candidates of {candidate_tokens} tokens behind a context of {context_tokens:,} tokens",
+    "candidates": "{candidates} candidates of {candidate_tokens} tokens after a context of {context_tokens:,} tokens",
     "questions": "{questions} questions of {question_tokens:,} tokens with {answers} answers of {answer_tokens} tokens each",
     "nbest": "{lists} n-best lists of {hypotheses} hypotheses of {hypothesis_tokens} tokens",
 }
-PLAIN = "Tokens are those of the texts: no start symbol, no padding."
+PLAIN = "Tokens are those of the texts, without start symbol and padding."
 NOTES = {
     "flat": PLAIN,
-    "flat-bf16": f"{PLAIN} The reference has float32 weights, so Δ is what bfloat16 costs.",
-    "mixed": f"{PLAIN} Lengths are spread evenly in their logarithm.",
+    "flat-bf16": f"{PLAIN} The reference has float32 weights, so Δ is the effect of bfloat16.",
+    "mixed": f"{PLAIN} Lengths are spaced evenly on a logarithmic scale.",
     "book": (
-        "Each window stands behind the start symbol and none overlap; lm-evaluation-harness (here in batches of 4) puts the "
-        "token before a window there, so its number is another one."
+        "Windows follow the start symbol and do not overlap. lm-evaluation-harness (here in batches of 4) puts the token "
+        "before a window in place of the start symbol, so its number is different."
     ),
     "candidates": (
-        "Tokens are counted as if each candidate was scored with its context alone, {tokens:,} a round; the candidates "
+        "Tokens are counted as if each candidate were scored separately with its context, {tokens:,} a round. The candidates "
         "have {distinct_contexts:,} distinct contexts."
     ),
     "questions": (
-        "Tokens are counted as if each answer was scored with its question alone, {tokens:,} a round; all together have "
+        "Tokens are counted as if each answer were scored separately with its question, {tokens:,} a round. Together they have "
         "{distinct_contexts:,} distinct contexts."
     ),
     "nbest": (
-        "A hypothesis shares {shared:.0%} of its tokens with its list's reference at the same place; the {tokens:,} tokens "
+        "A hypothesis shares {shared:.0%} of its tokens with its list's reference at the same position. The {tokens:,} tokens "
         "have {distinct_contexts:,} distinct contexts."
     ),
 }
 
 
 def newest(pattern: str = "????-??-??.json") -> tuple[Path, dict] | None:
-    """The newest results there are, and their file."""
+    """The newest results and their file; None if there are none."""
     results = sorted(RESULTS.glob(pattern))
     return (results[-1], json.loads(results[-1].read_text(encoding="utf-8"))) if results else None
 
 
 def render_tables(result: dict) -> str:
-    """One table a workload, the machine, and the command that made them."""
+    """A table for each workload, the machine, and the command that made them."""
     tables = [render_workload(name, workload) for name, workload in result["workloads"].items()]
     return "\n\n".join([*tables, render_origin(result)]) + "\n"
 
@@ -60,7 +60,7 @@ def render_workload(name: str, workload: dict) -> str:
     rows = [
         f"**{caption(name, workload)}**",
         "",
-        "| system | seconds a round | tokens/s: median [min – max] | chainrule is | median, max \\|Δ\\| |",
+        "| system | seconds a round | tokens/s: median [min – max] | speed of chainrule | median, max \\|Δ\\| |",
         "|---|---:|---:|---:|---:|",
         *(render_row(system) for system in by_speed(workload["systems"])),
         "",
@@ -80,9 +80,7 @@ def by_speed(systems: dict) -> list[dict]:
 def render_row(system: dict) -> str:
     rate, rounds = system["tokens_per_second"], len(system["seconds"])
     spread = f"[{rate['min']:,.0f} – {rate['max']:,.0f}]" if rounds > 1 else "(one round)"
-    ratio = (
-        "" if system["title"] == "chainrule" else times(system["times_slower"]) and times(system["times_slower"]) + " as fast"
-    )
+    ratio = "" if system["title"] == "chainrule" else times(system["times_slower"])
     seconds = f"{system['median_seconds']:.1f}"
     return f"| {system['title']} | {seconds} | {rate['median']:,.0f} {spread} | {ratio} | {render_difference(system)} |"
 
@@ -100,18 +98,18 @@ def render_difference(system: dict) -> str:
 
 
 def render_overview(result: dict, file: Path) -> str:
-    """One line a workload: how many times as fast as each peer chainrule is, taking the peer's fastest way."""
+    """A line for each workload: the speed of chainrule as a multiple of each peer's fastest variant."""
     measured = result["workloads"]
     families = dict.fromkeys(s.family for s in SYSTEMS.values() if any(s.module in w["systems"] for w in measured.values()))
     peers = [family for family in families if family != "chainrule"]
     lines = [
-        f"| what is scored | chainrule, tokens/s | {' | '.join(peers)} | median, max \\|Δ\\| |",
+        f"| workload | chainrule, tokens/s | {' | '.join(peers)} | median, max \\|Δ\\| |",
         f"|---|---:|{'---:|' * len(peers)}---:|",
         *(render_line(name, workload, peers) for name, workload in measured.items() if "chainrule" in workload["systems"]),
         "",
-        "Under a peer's name: how many times as fast as that peer chainrule is, the peer used in the fastest of the ways that "
-        f"were measured. All of them, with their spread: [{file.stem}.md](benchmarks/results/{file.stem}.md).",
-        "Δ: the difference, in nats, of chainrule's answers from the reference named there.",
+        "Under a peer's name: the speed of chainrule as a multiple of the peer's speed, in the fastest variant of the peer "
+        f"that was measured. All variants, with their spread: [{file.stem}.md](benchmarks/results/{file.stem}.md).",
+        "Δ: the difference, in nats, between chainrule's answers and the reference that is named there.",
     ]
     return "\n".join(lines)
 
@@ -120,7 +118,7 @@ def render_line(name: str, workload: dict, peers: list[str]) -> str:
     systems = workload["systems"]
     fastest = {
         family: min(
-            (found["times_slower"] for module, found in systems.items() if SYSTEMS[module].family == family), default=None
+            (system["times_slower"] for module, system in systems.items() if SYSTEMS[module].family == family), default=None
         )
         for family in peers
     }
@@ -134,10 +132,10 @@ def render_origin(result: dict) -> str:
     narrow = any(workload.get("dtype") == "bfloat16" for workload in result["workloads"].values())
     lines = [
         render_machine(result),
-        f"Model {model['name']}, float32{' where not said otherwise' if narrow else ''}, SHA-256 of the weights "
+        f"Model {model['name']}, float32{' unless stated otherwise' if narrow else ''}, SHA-256 of the weights "
         f"{model['sha256'][:12]}….",
         f"Packages: {versions}.",
-        f"Systems took turns in one run: `{result['command']}`.",
+        f"The systems alternated in one run: `{result['command']}`.",
     ]
     return "\n".join(lines)
 

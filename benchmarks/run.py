@@ -1,12 +1,12 @@
-"""Measure chainrule beside its peers: the systems take turns, in one run, on the same texts and the same model.
+"""Measure chainrule and its peers. The systems alternate in one run, on the same texts and the same model.
 
     .venv/bin/python benchmarks/setup_peers.py      # once
     .venv/bin/python benchmarks/run.py              # everything: allow 35 minutes on two cores
-    .venv/bin/python benchmarks/run.py --quick      # does it work? a little of everything, one round
+    .venv/bin/python benchmarks/run.py --quick      # a short test run of everything, one round
 
-Each system is a process that loads its model once and warms up; then the rounds go A B C A B C …, so that a machine
-that slows down slows all of them, and each round gives a ratio of its own. Results go to ``benchmarks/results/DATE.json``,
-with the tables in ``DATE.md``.
+Each system is a process that loads its model once and warms up. The rounds then go A B C A B C …, so a slower phase of the
+machine affects all systems, and each round gives its own ratio. Results go to ``benchmarks/results/DATE.json``, tables to
+``DATE.md``.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from systems import ALL, BENCH, HERE, PEERS, SYSTEMS, System, Worker, available
 from tokenizers import Tokenizer
 from workloads import Workload, build
 
-# Of a workload, and of a system in it where that is slow or only there for comparison.
+# Rounds of a workload, and of single systems that are slow or only for comparison.
 ROUNDS = {"flat": 3, "flat-bf16": 3, "mixed": 2, "book": 2, "candidates": 3, "questions": 2, "nbest": 3}
 ROUNDS |= {"flat:transformers_single": 1, "flat:minicons": 2, "flat:minicons_sorted": 1, "flat:llama_cpp": 1}
 ROUNDS |= {"candidates:lm_eval": 1}
@@ -56,7 +56,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rounds", nargs="+", default=[], metavar="WORKLOAD[:SYSTEM]=N", help=f"default: {ROUNDS}")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--peers", type=Path, default=PEERS, help="the peers' environment (default: .bench/peers)")
-    parser.add_argument("--quick", action="store_true", help="a little of everything, one round; written to .bench/")
+    parser.add_argument("--quick", action="store_true", help="a short test run of everything, one round; written to .bench/")
     parser.add_argument("--out", type=Path, help="the .json to write (default: benchmarks/results/DATE.json)")
     arguments = parser.parse_args()
     arguments.model = existing(arguments.model or default_model())
@@ -81,23 +81,23 @@ def existing(model: Path) -> Path:
 
 
 def command(model: Path, script: str) -> str:
-    """The command line, without this machine's paths."""
+    """The command line, without the paths of this machine."""
     words = [model.name if Path(word).resolve() == model else Path(word).name for word in sys.argv[1:]]
     return shlex.join(["python", f"benchmarks/{script}", *words])
 
 
 def measure(workload: Workload, arguments: argparse.Namespace, packages: dict) -> dict[str, list[dict]]:
-    """Start the systems and let them take turns: what each of them answered, round by round."""
+    """Start the systems and run the rounds in alternation. Returns the answers of each system, round by round."""
     facts = ", ".join(f"{value:,} {name.replace('_', ' ')}" for name, value in workload.facts.items())
     say(f"{workload.name}: {workload.tokens:,} tokens a round ({facts})")
     systems = [SYSTEMS[name] for name in arguments.systems if workload.name in SYSTEMS[name].workloads]
     absent = [system for system in systems if system.optional and not available(system, arguments.peers)]
     for system in absent:
-        say(f"{workload.name}: without {system.module}, which has no environment (see setup_peers.py)")
+        say(f"{workload.name}: {system.module} is left out, because its environment is missing (see setup_peers.py)")
     with ExitStack() as running:
         workers = [running.enter_context(start(s, workload, arguments)) for s in systems if s not in absent]
         packages |= {worker.system.environment: worker.packages for worker in workers}
-        return take_turns(workers, workload, arguments)
+        return alternate(workers, workload, arguments)
 
 
 def start(system: System, workload: Workload, arguments: argparse.Namespace) -> Worker:
@@ -107,7 +107,7 @@ def start(system: System, workload: Workload, arguments: argparse.Namespace) -> 
     return worker
 
 
-def take_turns(workers: list[Worker], workload: Workload, arguments: argparse.Namespace) -> dict[str, list[dict]]:
+def alternate(workers: list[Worker], workload: Workload, arguments: argparse.Namespace) -> dict[str, list[dict]]:
     rounds = {worker: rounds_of(workload.name, worker.system.module, arguments) for worker in workers}
     answers = {worker.system.module: [] for worker in workers}
     for turn in range(max(rounds.values(), default=0)):
@@ -122,9 +122,9 @@ def take_turns(workers: list[Worker], workload: Workload, arguments: argparse.Na
 def refer(
     workload: Workload, answers: dict[str, list[dict]], arguments: argparse.Namespace, known: dict[str, list[float]]
 ) -> list[float] | None:
-    """The answers to compare with, asked for without timing if no round gave them; None without their system.
+    """The reference answers, requested without timing if no round gave them; None if their system is not measured.
 
-    ``known`` keeps those that were asked for: workloads may share them.
+    ``known`` caches requested answers, which workloads may share.
     """
     system, method = workload.reference
     if system not in arguments.systems:
@@ -133,7 +133,7 @@ def refer(
         return answers[system][0]["logprobs"]
     key = json.dumps([system, method, workload.request])
     if key not in known:
-        say(f"{workload.name}: {system} gives the numbers to compare with (not timed)")
+        say(f"{workload.name}: {system} computes the reference (not timed)")
         with Worker(SYSTEMS[system], arguments.model, arguments.threads, arguments.peers) as worker:
             known[key] = worker.ask(method, **workload.request)["logprobs"]
     return known[key]

@@ -1,13 +1,13 @@
-"""Make the environments that the peers run in: ``.bench/peers`` and, where asked for, ``.bench/llama``.
+"""Create the environments of the peers: ``.bench/peers`` and, on request, ``.bench/llama``.
 
     python benchmarks/setup_peers.py            # transformers, minicons, lm-evaluation-harness
-    python benchmarks/setup_peers.py --llama    # llama-cpp-python besides: compiles for minutes, with cmake and a C++ compiler
+    python benchmarks/setup_peers.py --llama    # also llama-cpp-python: compiles for minutes, with cmake and a C++ compiler
 
-PyTorch is installed first, by itself and pinned, so that nothing after it can pull another build of it. To take a
-CPU-only build from another index, set PIP_INDEX_URL or PIP_EXTRA_INDEX_URL as pip documents.
+PyTorch is installed first, separately and pinned, so that no later package installs another build of it. For a CPU-only build
+from another index, set PIP_INDEX_URL or PIP_EXTRA_INDEX_URL.
 
-llama.cpp's matrix products for AMX crash on some machines that have it (SIGSEGV at their first ``ldtilecfg``, gcc 12): they
-are left out where the processor is an x86, and it uses AVX-512 or AVX2. CMAKE_ARGS, if set, is taken in their place.
+llama.cpp's matrix products for AMX crash on some machines that have it (SIGSEGV at their first ``ldtilecfg``, gcc 12). On x86
+they are disabled, so AVX-512 or AVX2 is used. CMAKE_ARGS, if set, replaces these settings.
 """
 
 import argparse
@@ -33,7 +33,7 @@ NO_AMX = "-mno-amx-tile -mno-amx-int8 -mno-amx-bf16"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--llama", action="store_true", help="llama-cpp-python too")
+    parser.add_argument("--llama", action="store_true", help="also install llama-cpp-python")
     arguments = parser.parse_args()
     make(PEERS, STEPS)
     if arguments.llama:
@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def make(folder: Path, steps: tuple[list[str], ...], **environment: str) -> None:
-    print(f"making {folder.relative_to(folder.parents[1])}; some minutes", file=sys.stderr)
+    print(f"creating {folder.relative_to(folder.parents[1])}; this takes some minutes", file=sys.stderr)
     venv.create(folder, with_pip=True)
     for packages in steps:
         command = [folder / "bin" / "python", "-m", "pip", "install", *packages]

@@ -1,4 +1,4 @@
-"""What the rounds say: speeds, their ratios, and how far the answers lie from the reference's."""
+"""A summary of the rounds: speeds, their ratios, and the differences of the answers from the reference."""
 
 from statistics import median
 
@@ -7,19 +7,19 @@ from workloads import Workload
 
 
 def summary(workload: Workload, answers: dict[str, list[dict]], reference: list[float] | None) -> dict:
-    """The systems of one workload; ``reference`` are the answers to compare with, if their system was measured."""
+    """The systems of one workload. ``reference``: the answers to compare with; None if their system was not measured."""
     base = [answer["seconds"] for answer in answers.get("chainrule", [])]
-    systems = {name: summarise(name, workload, given, base, reference) for name, given in answers.items()}
+    systems = {name: summarise(name, workload, rounds, base, reference) for name, rounds in answers.items()}
     described = {"tokens": workload.tokens, "facts": workload.facts, "dtype": workload.dtype}
     return {**described, "against": workload.against, "tolerance": workload.tolerance, "systems": systems}
 
 
-def summarise(name: str, workload: Workload, given: list[dict], base: list[float], reference: list[float] | None) -> dict:
-    """``base`` are chainrule's seconds: a round's ratio is taken within that round, and their median counts."""
-    seconds = [answer["seconds"] for answer in given]
+def summarise(name: str, workload: Workload, rounds: list[dict], base: list[float], reference: list[float] | None) -> dict:
+    """The speeds and differences of one system. ``base``: chainrule's seconds; ratios are taken within a round."""
+    seconds = [answer["seconds"] for answer in rounds]
     rates = [workload.tokens / value for value in seconds]
     ratios = [own / other for own, other in zip(seconds, base, strict=False)]
-    differences = None if workload.measured_by(name) or reference is None else subtract(given[0]["logprobs"], reference)
+    differences = None if workload.measured_by(name) or reference is None else subtract(rounds[0]["logprobs"], reference)
     return {
         "title": SYSTEMS[name].title,
         "seconds": [round(value, 3) for value in seconds],
@@ -38,9 +38,9 @@ def subtract(ours: list[float], theirs: list[float]) -> list[float]:
 
 
 def disagree(name: str, measured: dict) -> list[str]:
-    """A line when more than one of chainrule's answers lies too far from the reference's.
+    """A message if more than one of chainrule's answers is too far from the reference.
 
-    One is let through: among the 500 texts is one with a factor that float32 does not determine (LOG.md).
+    One is allowed: one of the 500 texts has a factor that float32 does not determine (LOG.md).
     """
     tolerance = measured["tolerance"]
     differences = measured["systems"].get("chainrule", {}).get("differences") or [0.0]

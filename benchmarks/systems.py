@@ -1,4 +1,4 @@
-"""The systems compared, and the worker process of each, seen from the side that asks."""
+"""The compared systems, and the client side of their worker processes."""
 
 import json
 import os
@@ -15,10 +15,9 @@ LLAMA = BENCH / "llama"
 
 @dataclass(frozen=True)
 class System:
-    """``module`` is its file in ``workers/``; ``environment`` says whose packages it runs with.
+    """``module`` is its file in ``workers/``; ``environment`` is the environment that it runs in.
 
-    Systems of one ``family`` are ways of using one peer. A system that is ``optional`` is left out where its environment
-    has not been made.
+    Systems of one ``family`` are variants of one peer. An ``optional`` system is left out if its environment does not exist.
     """
 
     module: str
@@ -67,7 +66,7 @@ SYSTEMS = {
 
 
 class Worker:
-    """One system's process: loads the model at the start, answers :meth:`ask`, ends with the ``with`` block."""
+    """The process of one system. It loads the model at the start, answers :meth:`ask`, and ends with the ``with`` block."""
 
     def __init__(self, system: System, model: Path, threads: int, peers: Path, dtype: str = "float32") -> None:
         self.system = system
@@ -89,7 +88,7 @@ class Worker:
         self.packages: dict[str, str] = self.answer()["packages"]
 
     def ask(self, method: str, **request: object) -> dict:
-        """The seconds that one round took in the worker, and the log-probabilities in nats."""
+        """The seconds of one round in the worker, and the log-probabilities in nats."""
         print(json.dumps({"method": method, **request}), file=self.process.stdin, flush=True)
         return self.answer()
 
@@ -98,7 +97,7 @@ class Worker:
         if not line:
             tail = "\n".join(self.log.read_text().splitlines()[-3:])
             log = self.log.relative_to(HERE.parent)
-            raise SystemExit(f"{self.system.module} stopped before it answered; {log} ends:\n{tail}")
+            raise SystemExit(f"{self.system.module} ended without an answer; {log} ends with:\n{tail}")
         return json.loads(line)
 
     def __enter__(self) -> "Worker":
@@ -110,13 +109,13 @@ class Worker:
 
 
 def python_of(system: System, peers: Path) -> str:
-    """The interpreter a system runs with: this one for chainrule, that of an environment beside ``peers`` for the others."""
+    """The interpreter of a system: this one for chainrule, that of an environment next to ``peers`` for the others."""
     if system.environment == "chainrule":
         return sys.executable
     if available(system, peers):
         return str(interpreter(system, peers))
     raise SystemExit(
-        f"{system.module} needs an environment of its own, and there is none: run `python benchmarks/setup_peers.py"
+        f"{system.module} needs its own environment, which does not exist: run `python benchmarks/setup_peers.py"
         f"{' --llama' if system.optional else ''}`, or measure without it: `--systems chainrule`"
     )
 
@@ -130,7 +129,7 @@ def interpreter(system: System, peers: Path) -> Path:
 
 
 def environment(threads: int) -> dict[str, str]:
-    """The same for every worker: so many threads, no network, no CUDA."""
+    """The environment of every worker: ``threads`` threads, no network, no CUDA."""
     counts = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"), str(threads))
     offline = dict.fromkeys(("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE"), "1")
     return {**os.environ, **counts, **offline, "CUDA_VISIBLE_DEVICES": ""}

@@ -1,4 +1,4 @@
-"""What came of a trial, kind by kind: how often each was tried, and how often it failed."""
+"""The outcomes of a trial by kind: the number of tries and of failures."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 
-def told(kinds: Mapping[str, Mapping[str, Any]], failures: list[Any], output: Path | None, **more: Any) -> bool:
-    """Print a table, write it all as JSON where that is asked, and say whether anything failed.
+def report_outcomes(kinds: Mapping[str, Mapping[str, Any]], failures: list[Any], output: Path | None, **more: Any) -> bool:
+    """Print a table, and write all outcomes as JSON if `output` is a path. Returns whether anything failed.
 
-    kinds: for each its "tries" and "failures", and what else there is to count.
+    kinds: for each kind its "tries" and "failures", and further counts.
     """
     names = [name for name, value in next(iter(kinds.values())).items() if isinstance(value, int)]
     print(f"| kind | {' | '.join(names)} |\n|---|{'---:|' * len(names)}")

@@ -1,4 +1,4 @@
-"""The texts behind the workloads, cut so that a piece has the same tokens alone as in the text that it comes from."""
+"""The texts of the workloads, cut so that a piece has the same tokens alone as within its source text."""
 
 import json
 from collections.abc import Iterable
@@ -38,32 +38,32 @@ class Source:
         return text if ids(self.tokenizer, text) == self.ids[first : first + length] else None
 
     def pieces(self, lengths: Iterable[int], first: int = 0) -> list[str]:
-        """Pieces of so many tokens that do not overlap, in the order of the text from token ``first`` on."""
-        found = []
+        """Pieces of the given lengths in tokens that do not overlap, in the order of the text from token ``first`` on."""
+        pieces = []
         for length in lengths:
             while first + length <= len(self.ids) and (text := self.piece(first, length)) is None:
                 first += 1
             if first + length > len(self.ids):
-                raise ValueError(f"the text is too short: {len(found)} pieces, then none of {length} tokens")
-            found.append(text)
+                raise ValueError(f"the text is too short: it has {len(pieces)} pieces, but no further piece of {length} tokens")
+            pieces.append(text)
             first += length
-        return found
+        return pieces
 
 
 def distinct(sequences: Iterable[tuple[list[int], list[int]]]) -> dict[str, int]:
-    """What must be computed to score the second part of each sequence behind the first, and all behind a start symbol.
+    """The rows needed to score the second part of each sequence after the first, with all sequences after a start symbol.
 
-    ``distinct_contexts``: how many different contexts there are, that is: rows of the network; ``read_contexts``: of how
-    many the next token's probability is asked for, that is: rows of the head.
+    ``distinct_contexts``: the number of distinct contexts, which are rows of the network. ``read_contexts``: the number of
+    contexts whose next token is scored, which are rows of the head.
     """
     children: dict[tuple[int, int], int] = {}
     above: set[int] = set()
     read: set[int] = set()
-    for given, scored in sequences:
+    for context, scored in sequences:
         node = 0
-        for place, token in enumerate((*given, *scored)):
+        for position, token in enumerate((*context, *scored)):
             above.add(node)
-            if place >= len(given):
+            if position >= len(context):
                 read.add(node)
             node = children.setdefault((node, token), len(children) + 1)
     return {"distinct_contexts": len(above), "read_contexts": len(read)}

@@ -1,11 +1,11 @@
-"""What was tried for speed, one by one, beside what is used: each prints seconds for 768 rows of the small model's shapes.
+"""Alternatives tried for speed, compared with the code in use: milliseconds for 768 rows of the small model's shapes.
 
 .venv/bin/python benchmarks/trials.py
 
 products   all linear layers in blocks of B rows: plain, prepacked by MKL, prepacked by oneDNN; float32 and bfloat16
-head       logits from bfloat16: float32 products of widened weights, and products that narrow their factors
-blocks     attention behind 1,280 tokens with blocks of 64, 128, 256 and 384 depths, heads of a group folded or not
-compiled   the pointwise parts by torch.compile, and what compiling costs (needs a C++ compiler)
+head       logits from bfloat16: float32 products of widened weights, and products of narrowed factors
+blocks     attention after 1,280 tokens with blocks of 64, 128, 256 and 384 depths, heads of a group folded or not
+compiled   the pointwise parts by torch.compile, and the time of compiling (needs a C++ compiler)
 """
 
 import argparse
@@ -46,17 +46,17 @@ def products() -> None:
     for dtype in DTYPES:
         for block in (64, 128, 256, 384, 768):
             kinds = {"plain": plain, "oneDNN": onednn} | ({"MKL": mkl} if dtype == torch.float32 else {})
-            found = {name: milliseconds(layers(kind, dtype, block), 3) for name, kind in kinds.items()}
-            print(f"products, {dtype}, {block} rows at a time:", *(f"{name} {ms:.0f} ms" for name, ms in found.items()))
+            times = {name: milliseconds(layers(kind, dtype, block), 3) for name, kind in kinds.items()}
+            print(f"products, {dtype}, {block} rows at a time:", *(f"{name} {ms:.0f} ms" for name, ms in times.items()))
 
 
 def layers(kind: Callable, dtype: torch.dtype, block: int) -> Callable[[], None]:
-    made = [kind((torch.randn(out, into) * 0.05).to(dtype), block) for _ in range(LAYERS) for into, out in LINEAR]
+    products = [kind((torch.randn(out, into) * 0.05).to(dtype), block) for _ in range(LAYERS) for into, out in LINEAR]
     x = {width: torch.randn(ROWS, width).to(dtype) for width in (WIDTH, INNER)}
     y = {width: torch.empty(ROWS, width, dtype=dtype) for width in (192, WIDTH, INNER)}
 
     def all_layers() -> None:
-        for (into, out), product in zip(LINEAR * LAYERS, made, strict=True):
+        for (into, out), product in zip(LINEAR * LAYERS, products, strict=True):
             for first in range(0, ROWS, block):
                 y[out][first : first + block] = product(x[into][first : first + block])
 
@@ -85,7 +85,7 @@ def head() -> None:
             torch.mm(x, weight[first : first + 4096].float().T)
 
     wide, matmul = milliseconds(tiles), torch.backends.mkldnn.matmul
-    matmul.fp32_precision = "bf16"  # for the whole process, so no way for a library
+    matmul.fp32_precision = "bf16"  # for the whole process, so not suitable for a library
     print(f"head: float32 products {wide:.0f} ms, narrowed {milliseconds(tiles):.0f} ms")
     matmul.fp32_precision = "none"
 
@@ -98,16 +98,16 @@ def blocks() -> None:
                 print(f"blocks of {size}, {dtype}, folded {folded}: {took:.1f} ms a layer")
 
 
-def near_and_far(dtype: torch.dtype, size: int, folded: bool, behind: int = 1280) -> Callable[[], None]:
+def near_and_far(dtype: torch.dtype, size: int, folded: bool, before: int = 1280) -> Callable[[], None]:
     attend = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
     query = torch.randn(1, HEADS, ROWS, HEAD).to(dtype)
-    key, value = (torch.randn(1, behind + ROWS, GROUPS, HEAD).to(dtype).transpose(1, 2) for _ in range(2))
+    key, value = (torch.randn(1, before + ROWS, GROUPS, HEAD).to(dtype).transpose(1, 2) for _ in range(2))
     hidden = torch.ones(size, size, dtype=torch.bool).triu(1)
     mask = torch.zeros(size, size, dtype=dtype).masked_fill_(hidden, -torch.inf)[None, None]
 
     def both() -> None:
         for first in range(0, ROWS, size):
-            some, far = query[:, :, first : first + size], behind + first
+            some, far = query[:, :, first : first + size], before + first
             attend(some, key[:, :, far : far + size], value[:, :, far : far + size], attn_mask=mask)
             some = some.reshape(1, GROUPS, -1, HEAD) if folded else some
             attend(some, key[:, :, :far], value[:, :, :far])
@@ -128,11 +128,11 @@ def compiled() -> None:
             "rotary": (apply_rotary_pos_emb, (*turned, *angles)),
             "moments": (moments, (torch.randn(64, 4096),)),
         }
-        for name, (part, given) in parts.items():
+        for name, (part, inputs) in parts.items():
             start, fused = time.perf_counter(), torch.compile(part, dynamic=True)
-            fused(*given)
+            fused(*inputs)
             took = time.perf_counter() - start
-            before, after = (milliseconds(partial(f, *given), 15) for f in (part, fused))
+            before, after = (milliseconds(partial(f, *inputs), 15) for f in (part, fused))
             print(f"compiled, {name}, {dtype}: {before:.2f} → {after:.2f} ms, compiled in {took:.1f} s")
 
 

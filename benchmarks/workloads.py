@@ -1,14 +1,23 @@
-"""What is measured: a request for the workers, how many tokens one round of it is, and how large it is made.
+"""The workloads: the request for the workers, the number of tokens in one round, and the sizes.
 
-The tokens of a workload are those that it scores, counted once with the model's tokenizer, without start symbols and
-without padding; every system is measured against that same count. Texts go to the systems as text.
+The tokens of a workload are its scored tokens, counted once with the model's tokenizer, without start symbols and padding. The
+speed of every system uses this count. Systems receive the texts as text.
 """
 
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from lists import CANDIDATE_TOKENS, CONTEXT_TOKENS, EDITS, HYPOTHESES, HYPOTHESIS_TOKENS, behind, hypotheses, questionnaire
+from lists import (
+    CANDIDATE_TOKENS,
+    CONTEXT_TOKENS,
+    EDITS,
+    HYPOTHESES,
+    HYPOTHESIS_TOKENS,
+    continuations,
+    hypotheses,
+    questionnaire,
+)
 from texts import Source, book, distinct, fortunes, ids
 from tokenizers import Tokenizer
 
@@ -20,10 +29,10 @@ EXACT = ("transformers_single", "exact"), "transformers one by one, log-softmax 
 
 @dataclass(frozen=True)
 class Workload:
-    """``request`` goes to each worker's ``method``, ``warmup`` is a small one like it.
+    """``request`` is passed to each worker's ``method``; ``warmup`` is a small request of the same form.
 
-    ``reference`` is the system, and its method, whose answers (in float32) the others' are compared with; ``against``
-    names it. ``tolerance``, in nats, is how far chainrule's answers may lie from them; None: no bound.
+    ``reference`` is the system, and its method, whose float32 answers are the reference; ``against`` names it.
+    ``tolerance`` is the largest difference of chainrule's answers from the reference, in nats; None: no bound.
     """
 
     name: str
@@ -38,32 +47,31 @@ class Workload:
     tolerance: float | None = 1e-3
 
     def measured_by(self, system: str) -> bool:
-        """Whether this system's timed answers are the reference themselves."""
+        """Whether this system's timed answers are the reference."""
         return self.reference == (system, self.method) and self.dtype == "float32"
 
 
 def build(name: str, tokenizer: Tokenizer, size: str) -> Workload:
-    """The workload called ``name`` in one of its sizes: "full", "peers" or "quick"."""
+    """The workload ``name`` in one of its sizes: "full", "peers" or "quick"."""
     kind = KINDS[name]
-    made = kind.builder(tokenizer, getattr(kind, size))
-    return replace(made, name=name)
+    return replace(kind.builder(tokenizer, getattr(kind, size)), name=name)
 
 
 def flat(tokenizer: Tokenizer, count: int) -> Workload:
-    """The joint log-probability of each of ``count`` short texts behind the start symbol."""
+    """The joint log-probability of each of ``count`` short texts after the start symbol."""
     texts = fortunes()[:count]
     return joint("flat", tokenizer, texts)
 
 
 def flat_bf16(tokenizer: Tokenizer, count: int) -> Workload:
-    """The same with weights in bfloat16. The reference stays float32: what is compared is what bfloat16 costs."""
+    """The same with weights in bfloat16. The reference remains float32, so the difference is the effect of bfloat16."""
     return replace(flat(tokenizer, count), dtype="bfloat16", tolerance=None)
 
 
 def mixed(tokenizer: Tokenizer, count: int) -> Workload:
-    """``count`` texts whose lengths are spread evenly in their logarithm, from 5 to 4,000 tokens: 598 on average.
+    """``count`` texts of 5 to 4,000 tokens, 598 on average. Lengths are spaced evenly on a logarithmic scale.
 
-    The shorter ones (up to 150 tokens) are cut from the fortunes, the others from the book; no two overlap.
+    The shorter ones (up to 150 tokens) are cut from the fortunes, the others from the book. No two overlap.
     """
     lengths = [round(SHORTEST * (LONGEST / SHORTEST) ** ((i + 0.5) / count)) for i in range(count)]
     random.Random(SEED).shuffle(lengths)
@@ -76,7 +84,7 @@ def mixed(tokenizer: Tokenizer, count: int) -> Workload:
 
 
 def joint(name: str, tokenizer: Tokenizer, texts: list[str]) -> Workload:
-    """Texts of their own, each behind the start symbol."""
+    """Independent texts, each after the start symbol."""
     rows = [ids(tokenizer, text) for text in texts]
     tokens = sum(map(len, rows))
     facts = {"texts": len(texts), "mean_tokens": round(tokens / len(texts), 1), **distinct(([], row) for row in rows)}
@@ -85,12 +93,12 @@ def joint(name: str, tokenizer: Tokenizer, texts: list[str]) -> Workload:
 
 
 def candidates(tokenizer: Tokenizer, count: int) -> Workload:
-    """``count`` continuations of 10 tokens, each scored behind one context of 1,000 tokens.
+    """``count`` continuations of 10 tokens, each scored after one context of 1,000 tokens.
 
-    The tokens are counted as if each candidate was scored with its context alone: count · (1,000 + 10).
+    The tokens are counted as if each candidate were scored separately with its context: count · (1,000 + 10).
     """
-    context, found = behind(tokenizer, Source(tokenizer, book()), count)
-    rows = [ids(tokenizer, text) for text in found]
+    context, texts = continuations(tokenizer, Source(tokenizer, book()), count)
+    rows = [ids(tokenizer, text) for text in texts]
     facts = {
         "candidates": count,
         "context_tokens": CONTEXT_TOKENS,
@@ -98,30 +106,33 @@ def candidates(tokenizer: Tokenizer, count: int) -> Workload:
         **distinct((ids(tokenizer, context), row) for row in rows),
     }
     tokens = count * (CONTEXT_TOKENS + CANDIDATE_TOKENS)
-    request = {"context": context, "candidates": found}
+    request = {"context": context, "candidates": texts}
     reference = ("lm_eval", "candidates"), "lm-evaluation-harness"
-    return Workload("candidates", tokens, request, {**request, "candidates": found[:2]}, facts, *reference, "candidates")
+    return Workload("candidates", tokens, request, {**request, "candidates": texts[:2]}, facts, *reference, "candidates")
 
 
 def questions(tokenizer: Tokenizer, count: int) -> Workload:
-    """``count`` questions of 1,000 tokens, each with 4 answers of 10 tokens to choose from; counted as ``candidates`` are."""
-    asked = questionnaire(tokenizer, count)
-    pairs = [(ids(tokenizer, question), ids(tokenizer, answer)) for question, answers in asked for answer in answers]
+    """``count`` questions of 1,000 tokens, each with 4 answers of 10 tokens to choose from.
+
+    The tokens are counted as in ``candidates``.
+    """
+    items = questionnaire(tokenizer, count)
+    pairs = [(ids(tokenizer, question), ids(tokenizer, answer)) for question, answers in items for answer in answers]
     facts = {
         "questions": count,
-        "answers": len(asked[0][1]),
+        "answers": len(items[0][1]),
         "question_tokens": CONTEXT_TOKENS,
         "answer_tokens": CANDIDATE_TOKENS,
         **distinct(pairs),
     }
     tokens = sum(len(question) + len(answer) for question, answer in pairs)
-    warmup = {"questions": [(question[:200], answers[:2]) for question, answers in asked[:1]]}
+    warmup = {"questions": [(question[:200], answers[:2]) for question, answers in items[:1]]}
     reference = ("lm_eval", "questions"), "lm-evaluation-harness"
-    return Workload("questions", tokens, {"questions": asked}, warmup, facts, *reference, "questions")
+    return Workload("questions", tokens, {"questions": items}, warmup, facts, *reference, "questions")
 
 
 def nbest(tokenizer: Tokenizer, count: int) -> Workload:
-    """``count`` lists of 50 hypotheses of 20 tokens, as a recogniser gives them: see ``lists.hypotheses``."""
+    """``count`` lists of 50 hypotheses of 20 tokens, as from a speech recogniser: see ``lists.hypotheses``."""
     lists = hypotheses(tokenizer, count)
     rows = [ids(tokenizer, text) for texts in lists for text in texts]
     facts = {
@@ -138,14 +149,14 @@ def nbest(tokenizer: Tokenizer, count: int) -> Workload:
 def windowed(tokenizer: Tokenizer, tokens: int, stride: int = WINDOW) -> Workload:
     """The first ``tokens`` tokens of a book in windows of 2,048 embeddings that move on by ``stride`` tokens.
 
-    Each window stands behind the start symbol; a token is scored once, by the first window that reaches it.
+    Each window follows the start symbol. A token is scored once, in the first window that contains it.
     """
     (text,) = Source(tokenizer, book()).pieces([tokens])
     row = ids(tokenizer, text)
     stops = [*range(min(WINDOW, tokens), tokens, stride), tokens]
     firsts = [0, *stops[:-1]]
-    seen = [(row[max(0, stop - WINDOW) : first], row[first:stop]) for first, stop in zip(firsts, stops, strict=True)]
-    facts = {"book_tokens": tokens, "window": WINDOW, "stride": stride, "windows": len(stops), **distinct(seen)}
+    parts = [(row[max(0, stop - WINDOW) : first], row[first:stop]) for first, stop in zip(firsts, stops, strict=True)]
+    facts = {"book_tokens": tokens, "window": WINDOW, "stride": stride, "windows": len(stops), **distinct(parts)}
     request = {"text": text, "window": WINDOW, "stride": stride}
     warmup = {**request, "text": text[:2000]}
     reference = ("transformers_single", "exact_book"), "transformers, window by window, log-softmax in float64"
@@ -153,13 +164,13 @@ def windowed(tokenizer: Tokenizer, tokens: int, stride: int = WINDOW) -> Workloa
 
 
 def overlapping(tokenizer: Tokenizer, tokens: int) -> Workload:
-    """The same in windows that overlap by half, as chainrule cuts them by itself."""
+    """The same in windows that overlap by half, as chainrule cuts them by default."""
     return windowed(tokenizer, tokens, WINDOW // 2)
 
 
 @dataclass(frozen=True)
 class Kind:
-    """How a workload is made, and its sizes: alone against the floor, against peers, and to see whether it works."""
+    """The builder of a workload, and its sizes: ``full`` for the floor, ``peers`` for peers, ``quick`` for a test run."""
 
     builder: Callable[[Tokenizer, int], Workload]
     full: int
@@ -167,7 +178,7 @@ class Kind:
     quick: int
 
 
-# A size beside peers keeps a round of the slowest of them near a minute on two cores (lm_eval's candidates take more).
+# With the size for peers, a round of the slowest peer takes about a minute on two cores (lm_eval's candidates take more).
 KINDS = {
     "flat": Kind(flat, 500, 500, 40),
     "flat-bf16": Kind(flat_bf16, 500, 500, 40),

@@ -1,7 +1,7 @@
-"""Build the documentation into site/, and check it: links and anchors lead somewhere, and pages load nothing from elsewhere.
+"""Build the documentation into site/ and check it: links and anchors have targets, and pages load nothing from other hosts.
 
 python scripts/build_site.py            # make docs
-python scripts/build_site.py --check    # check the site that is there
+python scripts/build_site.py --check    # check the existing site
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ STAYS = {"canonical", "next", "prev", "search", "index", "author", "license"}  #
 
 
 class Page(HTMLParser):
-    """The links, the anchors, and what is loaded of one page."""
+    """The links, anchors and loaded resources of one page."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -33,17 +33,17 @@ class Page(HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        found = {name: value or "" for name, value in attrs}
-        self.anchors |= {found[name] for name in ("id", "name") if name in found}
-        if tag == "a" and "href" in found:
-            self.links.append(found["href"])
-        elif tag == "link" and found.get("rel") not in STAYS:
-            self.loads.append(found.get("href", ""))
-        self.loads += [found[name] for name in LOADS.get(tag, ()) if found.get(name)]
+        values = {name: value or "" for name, value in attrs}
+        self.anchors |= {values[name] for name in ("id", "name") if name in values}
+        if tag == "a" and "href" in values:
+            self.links.append(values["href"])
+        elif tag == "link" and values.get("rel") not in STAYS:
+            self.loads.append(values.get("href", ""))
+        self.loads += [values[name] for name in LOADS.get(tag, ()) if values.get(name)]
 
 
 def build() -> None:
-    """Run Sphinx; a warning, such as a link to nowhere, is an error. Raises SystemExit."""
+    """Run Sphinx. Raises SystemExit at any warning, such as a broken link."""
     shutil.rmtree(SITE, ignore_errors=True)
     with tempfile.TemporaryDirectory() as scratch:
         command = [sys.executable, "-m", "sphinx", "--fail-on-warning", "--keep-going", "--quiet", "--doctree-dir", scratch]
@@ -53,29 +53,29 @@ def build() -> None:
 
 
 def problems(site: Path) -> Iterator[str]:
-    """Links of the built pages that lead nowhere, and what they would load from another host."""
+    """Broken links of the built pages, and resources that they would load from other hosts."""
     pages = {path.resolve(): Page(path.read_text(encoding="utf-8")) for path in sorted(site.rglob("*.html"))}
     if not pages:
-        yield f"{site} holds no pages: run make docs"
+        yield f"{site} has no pages: run make docs"
     for path, page in pages.items():
         name = path.relative_to(site.resolve())
         yield from (f"{name}: loads {target}" for target in page.loads if elsewhere(target))
         for link in {*page.links, *page.loads}:
             if not elsewhere(link) and not leads_somewhere(path, link, pages):
-                yield f"{name}: {link} leads nowhere"
+                yield f"{name}: {link} is a broken link"
     for style in sorted([*site.rglob("*.css"), *site.rglob("*.svg")]):
-        found = re.findall(r"url\(\s*[\"']?((?:https?:)?//[^)\"']+)", style.read_text(encoding="utf-8"))
-        yield from (f"{style.relative_to(site)}: loads {target}" for target in found)
+        targets = re.findall(r"url\(\s*[\"']?((?:https?:)?//[^)\"']+)", style.read_text(encoding="utf-8"))
+        yield from (f"{style.relative_to(site)}: loads {target}" for target in targets)
 
 
 def elsewhere(target: str) -> bool:
-    """Whether a link leads to another host, or to none (mailto:, data:)."""
+    """Whether a link is to another host, or to none (mailto:, data:)."""
     parts = urlsplit(target)
     return bool(parts.netloc) or parts.scheme not in ("", "file")
 
 
 def leads_somewhere(path: Path, link: str, pages: dict[Path, Page]) -> bool:
-    """Whether there is such a file, with such an anchor where it is a page."""
+    """Whether the target file exists and, if it is a page, has the anchor."""
     parts = urlsplit(link)
     target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
     if target in pages:
@@ -86,9 +86,9 @@ def leads_somewhere(path: Path, link: str, pages: dict[Path, Page]) -> bool:
 def main() -> None:
     if "--check" not in sys.argv:
         build()
-    if found := list(problems(SITE)):
-        raise SystemExit("\n".join(found))
-    print(f"{SITE / 'index.html'}: {len(list(SITE.rglob('*.html')))} pages, every link leads somewhere")
+    if lines := list(problems(SITE)):
+        raise SystemExit("\n".join(lines))
+    print(f"{SITE / 'index.html'}: {len(list(SITE.rglob('*.html')))} pages, no broken links")
 
 
 if __name__ == "__main__":

@@ -1,15 +1,16 @@
-"""Build sdist and wheel, look into them, install each into an empty environment, and try what users do first.
+"""Build sdist and wheel, check their contents, install each into an empty environment, and run basic commands.
 
 python scripts/check_package.py                         # into dist/
 python scripts/check_package.py --torch torch==2.13.0 --torch-index https://download.pytorch.org/whl/cpu
 
-Packages come from pip's index. torch goes first and by itself, as README has it (Install).
+Packages come from pip's index. torch is installed first and separately, as in docs/install.md.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -50,25 +51,25 @@ for name in ("pandas", "polars"):
     except chainrule.OutputError as error:
         assert f"chainrule[{name}]" in str(error)
     else:
-        raise AssertionError(f"{name} came along without its extra")
+        raise AssertionError(f"{name} was installed without its extra")
 """
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--dist", type=Path, default=ROOT / "dist", help="where sdist and wheel go")
-    parser.add_argument("--torch", default="torch==2.13.0", help="the requirement that is installed first")
-    parser.add_argument("--torch-index", help="the index to take it from")
-    asked = parser.parse_args()
-    sdist, wheel = build(asked.dist)
-    look_into(sdist, wheel)
+    parser.add_argument("--dist", type=Path, default=ROOT / "dist", help="the folder of sdist and wheel")
+    parser.add_argument("--torch", default="torch==2.13.0", help="the requirement to install first")
+    parser.add_argument("--torch-index", help="the package index for torch")
+    arguments = parser.parse_args()
+    sdist, wheel = build(arguments.dist)
+    check_contents(sdist, wheel)
     with tempfile.TemporaryDirectory(prefix="chainrule-package-") as scratch:
         python = empty(Path(scratch))
-        install(python, asked.torch, *(["--index-url", asked.torch_index] if asked.torch_index else []))
+        install(python, arguments.torch, *(["--index-url", arguments.torch_index] if arguments.torch_index else []))
         for archive, options in ((wheel, []), (sdist, ["--no-deps", "--force-reinstall"])):
             install(python, str(archive), *options)
             use(python, Path(scratch))
-            print(f"{archive.name}: built, whole, installs, runs", flush=True)
+            print(f"{archive.name}: built, complete, installed, runs", flush=True)
 
 
 def build(folder: Path) -> tuple[Path, Path]:
@@ -80,13 +81,17 @@ def build(folder: Path) -> tuple[Path, Path]:
     return sdist, wheel
 
 
-def look_into(sdist: Path, wheel: Path) -> None:
-    """Every file of the package is in both, and no other code in the wheel; the sdist has what its tests need."""
+def check_contents(sdist: Path, wheel: Path) -> None:
+    """Check that both have all files of the package, the wheel no others, and the sdist those of its tests."""
     package = ROOT / "src" / "chainrule"
     wanted = {path.relative_to(package.parent).as_posix() for path in package.rglob("*") if path.suffix in SHIPPED}
     with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
+        [metadata] = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        description = archive.read(metadata).decode("utf-8")
     compare(wheel, wanted, held)
+    if relative := [link for link in re.findall(r"\]\(([^)\s]+)\)", description) if "://" not in link]:
+        raise SystemExit(f"{wheel.name} has links in its description that PyPI cannot follow: {relative}")
     with tarfile.open(sdist) as archive:
         inside = {name.partition("/")[2] for name in archive.getnames()}
     compare(sdist, {f"src/{name}" for name in wanted}, {name for name in inside if name.startswith("src/")})
@@ -95,27 +100,27 @@ def look_into(sdist: Path, wheel: Path) -> None:
 
 def compare(archive: Path, wanted: set[str], held: set[str]) -> None:
     if wanted != held:
-        raise SystemExit(f"{archive.name} lacks {sorted(wanted - held)} and has besides {sorted(held - wanted)}")
+        raise SystemExit(f"{archive.name} lacks {sorted(wanted - held)} and has extra {sorted(held - wanted)}")
 
 
 def empty(scratch: Path) -> Path:
-    """The Python of a new environment."""
+    """The Python interpreter of a new environment."""
     run(sys.executable, "-m", "venv", str(scratch / "venv"))
     return scratch / "venv" / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
 
 
-def install(python: Path, *what: str) -> None:
-    run(str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *what)
+def install(python: Path, *requirements: str) -> None:
+    run(str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *requirements)
 
 
 def use(python: Path, folder: Path) -> None:
-    """The version, the help, and a score in Python, from a folder without the source."""
+    """Check the version, the help and a score in Python, from a folder without the source."""
     version = output(folder, str(python.with_name("chainrule")), "--version")
     source = output(folder, str(python), "-c", "import chainrule; print(chainrule.__version__)")
     if version != source:
-        raise SystemExit(f"chainrule --version says {version}, and the package {source}")
+        raise SystemExit(f"chainrule --version prints {version}, but the version of the package is {source}")
     if "Usage: chainrule" not in output(folder, str(python), "-m", "chainrule", "--help"):
-        raise SystemExit("python -m chainrule --help says nothing of its usage")
+        raise SystemExit("python -m chainrule --help prints no usage")
     output(folder, str(python), "-c", USE)
 
 
@@ -129,7 +134,7 @@ def output(folder: Path, *command: str) -> str:
 
 
 def own() -> dict[str, str]:
-    """The environment, without what would let another chainrule in."""
+    """The environment without PYTHONPATH, which could import another chainrule."""
     return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {"PYTHONUTF8": "1"}
 
 

@@ -1,4 +1,4 @@
-"""make demo: the probability of real text under a real model, factor by factor, on this machine."""
+"""make demo: the probability of real text under a real model, factor by factor."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TEXTS = 60
 
 
 def show(*arguments: str) -> None:
-    """Print a command as one would type it, and run it."""
+    """Print a command line and run it."""
     print(f"\n$ chainrule {shlex.join(arguments)}", flush=True)
     subprocess.run([*CHAINRULE, *arguments], check=True)
 
@@ -38,12 +38,12 @@ def main() -> None:
 
 
 def explain_in_an_order() -> None:
-    """A table of two letters, whose text is predicted from both ends and then in the middle."""
+    """A table of two letters; its text is predicted from both ends and then in the middle."""
     import chainrule
 
     rows = {"": [0.6, 0.4], "A": [0.7, 0.3], "B": [0.2, 0.8]}
     lm = chainrule.LanguageModel(chainrule.TableModel(["A", "B"], rows, probabilities=True, back_off=True))
-    print(f"\nA table, Pr of A and B behind nothing, A and B: {rows}. explain('ABBAB', order=(0, 4, 2, 1, 3)):\n")
+    print(f"\nA table, Pr of A and B after nothing, A and B: {rows}. explain('ABBAB', order=(0, 4, 2, 1, 3)):\n")
     print(lm.explain("ABBAB", order=(0, 4, 2, 1, 3)), flush=True)
 
 

@@ -1,7 +1,7 @@
-"""Keep the documents true: the annotated tree and the tables of runs are generated, and links must lead somewhere.
+"""Generate the annotated tree and the tables of runs in the documents, and check their links.
 
 python scripts/docs.py            # write
-python scripts/docs.py --check    # exit 1 when something has drifted
+python scripts/docs.py --check    # exit code 1 if something is outdated
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "src" / "chainrule"
-LADDER = (
+LAYERS = (
     "text",
     "forest",
     "ops",
@@ -40,16 +40,16 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 
 
 def tree() -> str:
-    """Every module with the first sentence of its docstring, in the order of the ladder."""
+    """Every module with the first sentence of its docstring, in the order of the layers."""
     lines = ["src/chainrule/"]
-    for name in LADDER:
-        place = SOURCE / name
-        lines += [f"  {name:24} {summary(place)}"] if place.is_file() else _branch(place, 1)
+    for name in LAYERS:
+        path = SOURCE / name
+        lines += [f"  {name:24} {summary(path)}"] if path.is_file() else _branch(path, 1)
     return "```\n" + "\n".join(lines) + "\n```"
 
 
 def _branch(folder: Path, depth: int) -> list[str]:
-    """A package, its modules, and the packages in it."""
+    """A package, its modules and its subpackages."""
     indent = "  " * depth
     lines = [f"{indent}{folder.name + '/':{26 - 2 * depth}} {summary(folder / '__init__.py')}"]
     for path in sorted(folder.iterdir()):
@@ -70,48 +70,49 @@ def summary(module: Path) -> str:
 def replace(page: str, text: str, name: str, body: str) -> str:
     begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
     if text.count(begin) != 1 or text.count(end) != 1:
-        raise SystemExit(f"{page} needs one line {begin} and one line {end}")
+        raise SystemExit(f"{page} must have exactly one line {begin} and one line {end}")
     head, rest = text.split(begin)
     return f"{head}{begin}\n{body.strip()}\n{end}{rest.split(end)[1]}"
 
 
 def benchmark() -> str | None:
-    """The newest measurements, beside peers and against the floor; None where nothing has been measured."""
+    """The newest measurements against peers and against the floor; None if there are none."""
     from floor_report import render_floor, render_floor_origin
     from report import newest, render_origin, render_overview
 
     parts = []
-    if (found := newest()) is not None:
-        parts += [render_overview(found[1], found[0]), render_origin(found[1])]
-    if (found := newest("floor-????-??-??.json")) is not None:
-        parts += [render_floor(found[1]), render_floor_origin(found[1])]
+    if (run := newest()) is not None:
+        parts += [render_overview(run[1], run[0]), render_origin(run[1])]
+    if (run := newest("floor-????-??-??.json")) is not None:
+        parts += [render_floor(run[1]), render_floor_origin(run[1])]
     return "\n\n".join(parts) or None
 
 
 def headline() -> str | None:
-    """The first line of the comparison with peers, and where it was measured."""
+    """The first line of the comparison with peers, with machine and date."""
     from report import newest, render_overview
 
-    if (found := newest()) is None:
+    if (run := newest()) is None:
         return None
-    head, rule, first = render_overview(found[1], found[0]).splitlines()[:3]
+    file, result = run
+    head, rule, first = render_overview(result, file).splitlines()[:3]
     rows = ["|".join(re.split(r"(?<!\\)\|", line)[:-2]) + "|" for line in (head, rule, first)]  # without the differences
-    machine, date = found[1]["machine"], found[0].stem
+    machine, date = result["machine"], file.stem
     return "\n".join(rows) + (
-        f"\n\nHow many times as fast as each peer, in the peer's fastest way: {found[1]['model']['name']}, float32, "
-        f"{machine['cpu']}, {date}\n([all of it](benchmarks/results/{date}.md))."
+        f"\n\nThe speed of chainrule as a multiple of each peer's fastest variant: {result['model']['name']}, float32, "
+        f"{machine['cpu']}, {date}\n([all results](benchmarks/results/{date}.md))."
     )
 
 
 def verification() -> str | None:
-    """What `chainrule verify --json` and `chainrule verify --code … --json` said, when they were last kept."""
+    """The last kept reports of `chainrule verify --json` and `chainrule verify --code … --json`."""
     from report import newest
 
     parts = []
     for pattern in ("verify-????-??-??.json", "code-????-??-??.json"):
-        if (found := newest(pattern)) is None:
+        if (newest_run := newest(pattern)) is None:
             return None
-        run = found[1]
+        run = newest_run[1]
         rows = ["| property | | largest error | tolerance | what was checked |", "|---|---|---:|---:|---|"]
         for p in run["properties"]:
             bounds = f"{p['error']:.2g} | {p['tolerance']:.2g} {p['unit']}"
@@ -122,10 +123,10 @@ def verification() -> str | None:
 
 
 def growing() -> str | None:
-    """How fast texts grow beside transformers' own generate, the newest run of each dtype."""
+    """The speed of generation against transformers' own generate: the newest run of each dtype."""
     from report import newest
 
-    runs = [found[1] for dtype in ("float32", "bfloat16") if (found := newest(f"growing-{dtype}-????-??-??.json"))]
+    runs = [run[1] for dtype in ("float32", "bfloat16") if (run := newest(f"growing-{dtype}-????-??-??.json"))]
     if not runs:
         return None
     each = [{(case["samples"], case["prompt"]): case for case in run["cases"]} for run in runs]
@@ -137,36 +138,36 @@ def growing() -> str | None:
         cases_of = [cases.get((samples, prompt)) for cases in each]
         ratios = [f"{c['ratio']:.2f}× [{c['lowest']:.2f} – {c['highest']:.2f}]" if c else "" for c in cases_of]
         rows.append(f"| {samples} | {prompt} | {' | '.join(ratios)} |")
-    says = (
-        "How many times as fast as transformers' own `generate` it is, growing as many tokens: the median of the rounds\n"
-        "[lowest – highest]; below 1 it is slower. One text at a time is greedy, more are samples. chainrule's time\n"
-        "includes the scores of the texts."
+    note = (
+        "The speed of chainrule as a multiple of transformers' own `generate`, for the same number of tokens: the median of\n"
+        "the rounds [lowest – highest]; below 1 chainrule is slower. One text at a time is greedy, more are samples.\n"
+        "chainrule's time includes the scores of the texts."
     )
     origins = [
-        f"`{run['command']}`: {run['tokens']} tokens, {run['rounds']} rounds in turn; {run['model']} on "
+        f"`{run['command']}`: {run['tokens']} tokens, {run['rounds']} rounds in alternation; {run['model']} on "
         f"{run['machine']['cpu']}, {run['threads']} threads, transformers {run['transformers']}, "
         f"torch {run['torch']}, {run['date']}."
         for run in runs
     ]
-    return "\n\n".join(["\n".join(rows), says, "\n".join(origins)])
+    return "\n\n".join(["\n".join(rows), note, "\n".join(origins)])
 
 
 def zoo() -> str:
-    """What docs/architectures.md comes to."""
+    """A summary of docs/architectures.md."""
     text = (ROOT / "docs" / "architectures.md").read_text(encoding="utf-8")
     table = {name: int(number) for name, number in re.findall(r"^\| ([a-z' ]+) \| (\d+) \|", text, re.MULTILINE)}
     version = re.findall(r"transformers [\d.]+", text)[0]
     forest, batch, refused, unbuilt, wrong = (table[n] for n in ("forest", "batch", "refused", "can't be built here", "wrong"))
     return (
         f"Of the {sum(table.values())} types of causal language models in {version}, {forest + batch} are scored exactly,\n"
-        f"{forest} of them on the forest path, {batch} by the model's own forward; {refused} are refused, with the reason,\n"
-        f"{unbuilt} cannot be built without more than transformers, and {wrong or 'none'} gave a wrong number:\n"
-        "[every one of them](docs/architectures.md)."
+        f"{forest} of them with the forest strategy, {batch} by the model's own forward; {refused} are refused with a reason,\n"
+        f"{unbuilt} need more than transformers to be built, and {wrong or 'none'} gave a wrong number:\n"
+        "[all types](docs/architectures.md)."
     )
 
 
 def blocks() -> dict[str, dict[str, str | None]]:
-    """The generated blocks of each document; None where nothing has been measured."""
+    """The generated blocks of each document; None if there are no measurements."""
     return {
         "README.md": {"benchmark": headline()},
         "ARCHITECTURE.md": {"tree": tree()},
@@ -178,31 +179,31 @@ def blocks() -> dict[str, dict[str, str | None]]:
 
 
 def from_docs(page: str, body: str) -> str:
-    """A body whose links start at the root, for a page that may lie in docs/."""
+    """A body with links relative to the root, rewritten for a page that may be in docs/."""
     if not page.startswith("docs/"):
         return body
     return body.replace("](docs/", "](").replace("](benchmarks/", "](../benchmarks/")
 
 
 def broken_links() -> list[str]:
-    """Relative links of the documents that lead nowhere."""
+    """Broken relative links of the documents."""
     pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
     links = [(page, link) for page in pages for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8"))]
-    return [f"{page.relative_to(ROOT)}: {link} leads nowhere" for page, link in links if not leads_somewhere(page, link)]
+    return [f"{page.relative_to(ROOT)}: {link} is a broken link" for page, link in links if not leads_somewhere(page, link)]
 
 
 def leads_somewhere(page: Path, link: str) -> bool:
-    """Whether there is such a file, and such a heading in it."""
+    """Whether the target file exists and has the heading."""
     path, _, heading = link.partition("#")
     target = page.parent / path if path else page
     if "://" in link or not heading or target.suffix != ".md":
         return "://" in link or target.exists()
-    found = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE) if target.exists() else []
-    return heading in {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in found}
+    titles = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE) if target.exists() else []
+    return heading in {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
 def main() -> None:
-    drifted = []
+    outdated = []
     for page, bodies in blocks().items():
         before = after = (ROOT / page).read_text(encoding="utf-8")
         for name, body in bodies.items():
@@ -210,10 +211,10 @@ def main() -> None:
                 after = replace(page, after, name, from_docs(page, body))
         if after == before:
             continue
-        drifted.append(f"{page} differs from the code or the newest measurement: run python scripts/docs.py")
+        outdated.append(f"{page} differs from the code or the newest measurement: run python scripts/docs.py")
         if "--check" not in sys.argv:
             (ROOT / page).write_text(after, encoding="utf-8")
-    problems = broken_links() + (drifted if "--check" in sys.argv else [])
+    problems = broken_links() + (outdated if "--check" in sys.argv else [])
     if problems:
         raise SystemExit("\n".join(problems))
 

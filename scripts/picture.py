@@ -1,4 +1,4 @@
-"""Draw docs/terminal.svg: what `chainrule explain` and `chainrule score` show in a terminal."""
+"""Draw docs/terminal.svg: the terminal output of `chainrule explain` and `chainrule score`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def main() -> None:
     console.print(lm.score(TEXT))
     target = Path(__file__).resolve().parent.parent / "docs" / "terminal.svg"
     svg = console.export_svg(title="chainrule")
-    svg = re.sub(r"\s*@font-face \{.*?\}\n", "\n", svg, flags=re.DOTALL)  # which would be fetched from another host
+    svg = re.sub(r"\s*@font-face \{.*?\}\n", "\n", svg, flags=re.DOTALL)  # fonts would be loaded from another host
     target.write_text(svg.replace("Fira Code, monospace", "Fira Code, DejaVu Sans Mono, monospace"), encoding="utf-8")
 
 

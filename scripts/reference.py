@@ -1,4 +1,4 @@
-"""The pages of reference that are read off the code: every command with its options, and every column of every result."""
+"""Reference pages generated from the code: every command with its options, and every column of every result."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _command(name: str, function: Callable[..., Any]) -> str:
 
 @dataclass(frozen=True)
 class Parameter:
-    """An argument or an option of a command, as it is written and what it means."""
+    """An argument or an option of a command: its spelling and its meaning."""
 
     option: bool
     spelled: str
@@ -56,13 +56,13 @@ class Parameter:
         if isinstance(info, ArgumentInfo):
             name = (info.metavar or parameter.name.upper()).strip("[]") + ("…" if several else "")
             return cls(False, name if required else f"[{name}]", info.help or "")
-        given = [each for each in (info.default, *(info.param_decls or ())) if isinstance(each, str)]  # the first is in default
-        long, *short = given or [f"--{parameter.name.replace('_', '-')}"]
+        names = [each for each in (info.default, *(info.param_decls or ())) if isinstance(each, str)]  # `default` has the first
+        long, *short = names or [f"--{parameter.name.replace('_', '-')}"]
         spelled = "` `".join([long if kind is bool else f"{long} {_value(kind)}", *short])
         return cls(True, spelled, _with_default((info.help or "") + _choices(kind), parameter.default))
 
     def row(self) -> str:
-        """Its line of a table."""
+        """The row of a table."""
         return f"| `{self.spelled}` | {_escaped(self.help)} |"
 
 

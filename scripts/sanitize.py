@@ -1,10 +1,10 @@
-"""The kernels under sanitizers, on random shapes held against float64. Needs gcc; for ThreadSanitizer clang and its OpenMP too.
+"""The C kernels under sanitizers, on random shapes compared with float64. Needs gcc; ThreadSanitizer also clang and its OpenMP.
 
     python scripts/sanitize.py [--count 300]
 
-AddressSanitizer and UndefinedBehaviorSanitizer by gcc, with one thread and with two; ThreadSanitizer by clang, with three. Both
-sets of kernels run, for AVX-512 (where the processor has it) and for AVX2. ThreadSanitizer does not know how gcc's OpenMP
-waits, and reports races where there are none; clang's tells it, by way of Archer.
+gcc builds AddressSanitizer and UndefinedBehaviorSanitizer, with one thread and with two; clang builds ThreadSanitizer, with
+three. Both sets of kernels run, for AVX-512 (if the processor has it) and for AVX2. ThreadSanitizer cannot see how gcc's OpenMP
+waits and would report false races; clang's OpenMP reports its waits through Archer.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ ADDRESSES = (
 RACES = "-O1 -g -fsanitize=thread"
 COMPILER = """#!/usr/bin/env -S -u LD_PRELOAD sh
 exec {compiler} "$@" {flags}
-"""  # the compiler is not what is looked at
+"""  # the compiler itself runs without sanitizers
 
 
 def runtime(name: str) -> str | None:
-    """Where gcc keeps a library; None where it has none."""
+    """The path of a library of gcc; None if it has none."""
     if shutil.which("gcc") is None:
         return None
     command = ["gcc", f"-print-file-name={name}"]
-    found = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-    return found if os.path.isabs(found) else None
+    path = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    return path if os.path.isabs(path) else None
 
 
 def examine(compiler: str, flags: str, count: str, threads: tuple[int, ...], environment: dict[str, str]) -> None:
@@ -44,8 +44,8 @@ def examine(compiler: str, flags: str, count: str, threads: tuple[int, ...], env
         for choice in ("1", "avx2"):
             for number in threads:
                 command = [sys.executable, str(SHAPES), "--count", count, "--threads", str(number)]
-                given = {"CC": str(script), "CHAINRULE_CACHE": cache, "CHAINRULE_NATIVE": choice}
-                subprocess.run(command, check=True, env=os.environ | environment | given)
+                variables = {"CC": str(script), "CHAINRULE_CACHE": cache, "CHAINRULE_NATIVE": choice}
+                subprocess.run(command, check=True, env=os.environ | environment | variables)
 
 
 def main() -> None:
@@ -54,20 +54,20 @@ def main() -> None:
     count = options.parse_args().count
     addresses, undefined, races = (runtime(f"lib{name}.so") for name in ("asan", "ubsan", "tsan"))
     if not addresses or not undefined:
-        raise SystemExit("there is no gcc with its sanitizers (apt install gcc libgcc-12-dev, or what your gcc calls it)")
+        raise SystemExit("gcc with its sanitizers is missing (apt install gcc libgcc-12-dev, or the version of your gcc)")
     print("addresses and undefined behaviour:", flush=True)
     examine(
         *("gcc", ADDRESSES, count, (1, 2)),
         {
-            "LD_PRELOAD": f"{addresses} {undefined}",  # before Python's own memory
-            "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=0",  # Python keeps what it has until it ends
+            "LD_PRELOAD": f"{addresses} {undefined}",  # must be loaded before Python allocates memory
+            "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=0",  # Python frees some memory only at its end
             "UBSAN_OPTIONS": "print_stacktrace=1",
         },
     )
     clang = shutil.which("clang")
     archer = clang and Path(clang).resolve().parent.parent / "lib" / "libarcher.so"
     if not races or not archer or not archer.exists():
-        print("races are left out: they take gcc's libtsan, clang and its OpenMP (apt install clang libomp-dev)")
+        print("races are skipped: they need gcc's libtsan, clang and its OpenMP (apt install clang libomp-dev)")
         return
     print("races:", flush=True)
     examine(

@@ -1,11 +1,11 @@
-"""Concurrent calls and interrupted calls: checks of the numbers, the models and the state of the process.
+"""Scores from many threads at once, and interrupted calls: numbers, models and the process must be unaffected.
 
 python scripts/stress.py threads                 # 8 threads, 12,000 calls, every kind of model: a few minutes
 python scripts/stress.py interrupts              # 3,000 interrupts of each kind of model, by signals and at events
 python scripts/stress.py threads --kinds masked,loading --calls 2000
 
-Each kind runs in its own process, so a crash or a hang is a result and does not end the run. The exit code is 1 if anything
-was wrong. The results of a run of all kinds are written to benchmarks/results. Linux and macOS.
+Each kind runs in a separate process: a crash or a hang is an outcome and does not end the run. Exit code 1: there are failures.
+The results of a run of all kinds are written to benchmarks/results. Linux and macOS.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 os.environ["HF_HUB_OFFLINE"] = "1"
-os.environ["OMP_NUM_THREADS"] = "1"  # tiny models finish before a second thread starts, and a fork loses threads
+os.environ["OMP_NUM_THREADS"] = "1"  # a second thread costs more than tiny models take, and a fork loses no threads
 
 import interrupt_trial
 import interrupts
@@ -43,7 +43,7 @@ RESULTS = Path(__file__).resolve().parent.parent / "benchmarks" / "results"
 CALLS, INTERRUPTS = 12_000, 3_000
 SECONDS = 300  # for one kind
 TASKS = "everything by asyncio.to_thread"
-PLAIN = " without kernels"  # PyTorch's own kernels, as on a machine without a compiler
+PLAIN = " without kernels"  # with PyTorch's own kernels, as without a compiler
 SCENARIOS = [*thread_trial.SCENARIOS, TASKS, *(name + PLAIN for name in ("float32 and bfloat16", "everything"))]
 
 
@@ -51,39 +51,39 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("threads", "interrupts"))
     parser.add_argument("--calls", type=int, help=f"calls in all ({CALLS:,}), or interrupts of each kind ({INTERRUPTS:,})")
-    parser.add_argument("--kinds", help="only these, or those whose names begin so, with commas in between")
-    parser.add_argument("--seconds", type=float, default=SECONDS, help="for one kind")
+    parser.add_argument("--kinds", help="only these kinds, separated by commas; prefixes of names are enough")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="time limit for one kind")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--methods", default=",".join(interrupts.METHODS), help="of interrupting, with commas in between")
+    parser.add_argument("--methods", default=",".join(interrupts.METHODS), help="the methods of interrupting")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    kinds = chosen(arguments)
+    kinds = selected(arguments)
     arguments.calls = arguments.calls or (-(-CALLS // len(kinds)) if arguments.what == "threads" else INTERRUPTS)
-    begin, found = time.monotonic(), {}
+    begin, outcomes = time.monotonic(), {}
     for kind in kinds:
-        found[kind] = examined(kind, arguments)
-        print(f"{kind}: {found[kind]['says']}", flush=True)
-    total = totals(list(found.values()))
+        outcomes[kind] = examined(kind, arguments)
+        print(f"{kind}: {outcomes[kind]['says']}", flush=True)
+    total = totals(list(outcomes.values()))
     print(f"in all: {total} in {time.monotonic() - begin:.0f} s")
     if arguments.out or not arguments.kinds:
-        write(arguments, found, total)
-    raise SystemExit(not all(outcome["passed"] for outcome in found.values()))
+        write(arguments, outcomes, total)
+    raise SystemExit(not all(outcome["passed"] for outcome in outcomes.values()))
 
 
-def chosen(arguments: argparse.Namespace) -> list[str]:
+def selected(arguments: argparse.Namespace) -> list[str]:
     every = SCENARIOS if arguments.what == "threads" else list(interrupt_trial.SCENARIOS)
     if not arguments.kinds:
         return every
     names = [part.strip() for part in arguments.kinds.split(",")]
-    found = [kind for kind in every if any(kind.startswith(name) for name in names)]
-    if not found:
-        raise SystemExit(f"there is no kind {arguments.kinds!r}; there are: {'; '.join(every)}")
-    return found
+    kinds = [kind for kind in every if any(kind.startswith(name) for name in names)]
+    if not kinds:
+        raise SystemExit(f"no kind begins with any of {arguments.kinds!r}; kinds: {'; '.join(every)}")
+    return kinds
 
 
 def examined(kind: str, arguments: argparse.Namespace) -> dict[str, Any]:
-    """The results of one kind, from another process."""
-    context = multiprocessing.get_context("fork")  # no thread and no product, which a fork would break, has run yet
+    """The outcome of one kind, in another process."""
+    context = multiprocessing.get_context("fork")  # a fork is safe here: no thread and no product has run yet
     here, there = context.Pipe(duplex=False)
     begin = time.monotonic()
     with tempfile.TemporaryFile("w+") as errors:
@@ -104,9 +104,9 @@ def examined(kind: str, arguments: argparse.Namespace) -> dict[str, Any]:
     return outcome | {"seconds": round(time.monotonic() - begin, 1)}
 
 
-def failed(what: str, said: str) -> dict[str, Any]:
-    crashed = next((i for i in map(said.find, ("Fatal Python error", "Timeout (")) if i >= 0), -1)
-    shown = said[crashed : crashed + 1500] if crashed >= 0 else said[-1500:]
+def failed(what: str, errors: str) -> dict[str, Any]:
+    crashed = next((i for i in map(errors.find, ("Fatal Python error", "Timeout (")) if i >= 0), -1)
+    shown = errors[crashed : crashed + 1500] if crashed >= 0 else errors[-1500:]
     last = shown.splitlines()[0 if crashed >= 0 else -1] if shown else ""
     return {"passed": False, "died": what, "stderr": shown, "says": f"the process {what}: {last[:200]}"}
 
@@ -120,8 +120,8 @@ def work(kind: str, arguments: argparse.Namespace, there: Connection, errors: in
     if kind.endswith(PLAIN):
         os.environ["CHAINRULE_NATIVE"] = "0"
     torch.set_num_threads(1)
-    found = (run_threads if arguments.what == "threads" else run_interrupts)(kind, arguments)
-    there.send(vars(found) | {"passed": found.passed, "says": str(found)})
+    result = (run_threads if arguments.what == "threads" else run_interrupts)(kind, arguments)
+    there.send(vars(result) | {"passed": result.passed, "says": str(result)})
     os._exit(0)  # threads of a trial may still use objects that the interpreter would destroy
 
 
@@ -149,9 +149,9 @@ def run_interrupts(kind: str, arguments: argparse.Namespace) -> interrupt_trial.
     return total
 
 
-def totals(found: list[dict[str, Any]]) -> str:
+def totals(outcomes: list[dict[str, Any]]) -> str:
     count: Counter[str] = Counter()
-    for outcome in found:
+    for outcome in outcomes:
         count.update({key: value for key, value in outcome.items() if type(value) is int and key != "passed"})
         count["errors"] += sum(outcome.get("errors", {}).values())
         count["kinds wrong"] += not outcome["passed"]
@@ -159,7 +159,7 @@ def totals(found: list[dict[str, Any]]) -> str:
     return ", ".join(f"{number:,} {name}" for name, number in count.items() if number or name != "errors")
 
 
-def write(arguments: argparse.Namespace, found: dict[str, Any], total: str) -> None:
+def write(arguments: argparse.Namespace, outcomes: dict[str, Any], total: str) -> None:
     result = {
         "date": date.today().isoformat(),
         "machine": describe(),
@@ -171,11 +171,11 @@ def write(arguments: argparse.Namespace, found: dict[str, Any], total: str) -> N
         "calls" if arguments.what == "threads" else "interrupts": arguments.calls,
         "seed": arguments.seed,
         "total": total,
-        "kinds": {kind: {k: v for k, v in outcome.items() if k != "says"} for kind, outcome in found.items()},
+        "kinds": {kind: {k: v for k, v in outcome.items() if k != "says"} for kind, outcome in outcomes.items()},
     }
     out = arguments.out or RESULTS / f"{arguments.what}-{date.today().isoformat()}.json"
     out.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    print(f"written: {out}")
+    print(f"written to {out}")
 
 
 if __name__ == "__main__":

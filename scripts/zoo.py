@@ -1,7 +1,7 @@
-"""Score a tiny model of every causal architecture that transformers has, and write down what comes of it.
+"""Score a tiny model of every causal architecture of transformers, and record the outcomes.
 
-python scripts/zoo.py                              # all of them, into docs/architectures.md; exit 1 when a number is wrong
-python scripts/zoo.py llama mamba                  # these, printed only, every trial of them
+python scripts/zoo.py                              # all of them, to docs/architectures.md; exit code 1 if a number is wrong
+python scripts/zoo.py llama mamba                  # only these, printed only, with every trial
 python scripts/zoo.py --device cuda --at-once 12   # all of them on a GPU, against the CPU, printed only
 """
 
@@ -35,21 +35,21 @@ TABLE = Path(__file__).resolve().parent.parent / "docs" / "architectures.md"
 SECONDS = 240  # for one architecture
 AT_ONCE = min(4, os.cpu_count() or 1)  # of them, each in one thread
 VARIANTS = (
-    "low: strong random weights, every threshold of places 6 and every cap 2, which the probe sees for itself",
-    "middle: the same weights, thresholds of places 30, beyond the probe's sequences",
-    "weak: the weights that the architecture draws, and its own thresholds",
-    "fair: weights between the two, where a cap bends logits by less than a probe of few rows can see",
-    "edge: strong weights, thresholds of places 100, and caps that only the largest of many activations come up to",
-    "outliers: a channel that a few tokens fill and norms amplify, as in trained models, with the config's own caps",
-    "stretched: positions stretched from 40 (YaRN, Llama 3, LongRoPE, linear, dynamic, in turn), factors half as much again",
-    "symbols: those that begin, end and fill up a text, and one that stands for an image, within texts",
-    "each threshold of places alone, and each kind of layer alone, so that none stands in another's way",
+    "low: strong random weights; all thresholds on positions are 6 and all caps are 2, so the probe's sequences reach them",
+    "middle: the same weights; thresholds on positions are 30, beyond the probe's sequences",
+    "weak: the architecture's own initial weights and thresholds",
+    "fair: weights between weak and strong; caps change logits by less than a probe of few rows can detect",
+    "edge: strong weights; thresholds on positions are 100, and only the largest of many activations reach the caps",
+    "outliers: a channel with large values at a few tokens, amplified by norms, as in trained models; the config's own caps",
+    "stretched: positions beyond 40 stretched (YaRN, Llama 3, LongRoPE, linear, dynamic); multipliers of the config times 1.5",
+    "symbols: texts that contain the start, end and padding symbols, and a symbol that stands for an image",
+    "each threshold on positions by itself, and each kind of layer by itself, so that none hides another",
 )
 NOT_BUILT = "can't be built here"
 
 
 class Worker:
-    """Another process, so that one that crashes or hangs is an outcome and not the end."""
+    """A worker process: a crash or a hang is an outcome and does not end the run."""
 
     def __init__(self, device: str) -> None:
         context = multiprocessing.get_context("spawn")
@@ -59,7 +59,7 @@ class Worker:
         there.close()
 
     def ask(self, model_type: str) -> Outcome | None:
-        """What became of it; None where the process died or its time was up."""
+        """The outcome of a type; None if the process died or took too long."""
         self.here.send(model_type)
         try:
             return self.here.recv() if self.here.poll(SECONDS) else None
@@ -71,21 +71,21 @@ class Worker:
         self.process.join()
 
 
-def work(asked: Connection, device: str) -> None:
-    torch.set_num_threads(1)  # tiny models are done before a second one wakes up
+def work(requests: Connection, device: str) -> None:
+    torch.set_num_threads(1)  # a second thread costs more than tiny models take
     warnings.simplefilter("ignore")
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     while True:
         try:
-            model_type = asked.recv()
-        except EOFError:  # nobody asks any more
+            model_type = requests.recv()
+        except EOFError:  # the connection is closed
             return
         try:
             outcome = examine(model_type, device=device)
-        except Exception as error:  # the zoo itself is wrong
+        except Exception as error:  # an error of the zoo itself
             outcome = failed(model_type, f"{type(error).__name__}: {' '.join(str(error).split())}")
-        asked.send(outcome)
+        requests.send(outcome)
 
 
 def failed(model_type: str, reason: str) -> Outcome:
@@ -94,9 +94,11 @@ def failed(model_type: str, reason: str) -> Outcome:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("types", nargs="*", help="model types of transformers; all where none is named")
-    parser.add_argument("--device", default="cpu", help="that chainrule scores on; the reference stays on the CPU")
-    parser.add_argument("--at-once", type=int, default=AT_ONCE, help="so many types, each in one thread of a process")
+    parser.add_argument("types", nargs="*", help="model types of transformers (default: all)")
+    parser.add_argument(
+        "--device", default="cpu", help="the device that chainrule scores on; the reference is computed on the CPU"
+    )
+    parser.add_argument("--at-once", type=int, default=AT_ONCE, help="types at a time, each in a process of one thread")
     arguments = parser.parse_args()
     types = arguments.types or TYPES
     if unknown := [name for name in types if name not in TYPES]:
@@ -105,11 +107,11 @@ def main() -> None:
     with ThreadPoolExecutor(arguments.at_once) as pool:
         for count, outcome in enumerate(pool.map(partial(examined, device=arguments.device), types), 1):
             outcomes.append(outcome)
-            said = f"{outcome.error:.0e}" if outcome.outcome in (*SCORED, "wrong") else outcome.reason
-            print(f"{count:3} of {len(types)}  {outcome.model_type:25} {outcome.outcome:8} {said[:150]}", flush=True)
+            result = f"{outcome.error:.0e}" if outcome.outcome in (*SCORED, "wrong") else outcome.reason
+            print(f"{count:3} of {len(types)}  {outcome.model_type:25} {outcome.outcome:8} {result[:150]}", flush=True)
             for trial in outcome.trials:
                 if arguments.types or trial.outcome == "wrong":
-                    print(" " * 12 + told(trial), flush=True)
+                    print(" " * 12 + line_of(trial), flush=True)
     print(totals(outcomes), f"in {time.monotonic() - began:.0f} s")
     if not arguments.types and arguments.device == "cpu":
         TABLE.write_text(document(outcomes), encoding="utf-8")
@@ -117,7 +119,7 @@ def main() -> None:
 
 
 def examined(model_type: str, device: str) -> Outcome:
-    """What became of one, by a worker of this thread."""
+    """The outcome of one type, from the worker of this thread."""
     worker = vars(_OWN).setdefault("worker", None) or Worker(device)
     outcome = worker.ask(model_type)
     _OWN.worker = worker if outcome else None
@@ -129,11 +131,11 @@ def examined(model_type: str, device: str) -> Outcome:
 _OWN = threading.local()
 
 
-def told(trial: Trial) -> str:
-    """One trial in a line."""
+def line_of(trial: Trial) -> str:
+    """A line that describes one trial."""
     error = f"{trial.error:.0e} of {trial.spread:.1g} nats" if trial.factors else ""
-    path = f"on the {trial.path} path" if trial.outcome == "wrong" else ""
-    return " ".join(filter(None, (f"{trial.variant}:", trial.outcome, path, error, trial.reason[-300:])))
+    strategy = f"by the {trial.path} strategy" if trial.outcome == "wrong" else ""
+    return " ".join(filter(None, (f"{trial.variant}:", trial.outcome, strategy, error, trial.reason[-300:])))
 
 
 def totals(outcomes: list[Outcome]) -> str:
@@ -152,27 +154,28 @@ def document(outcomes: list[Outcome]) -> str:
     lines = [
         "# Every architecture",
         "",
-        "Made by `make zoo` (`python scripts/zoo.py`); not to be edited by hand.",
+        "Generated by `make zoo` (`python scripts/zoo.py`). Do not edit this page by hand.",
         "",
-        f"A tiny model of each of the {len(outcomes)} types that transformers knows a causal language model of is saved with a",
-        "tokenizer, loaded by `chainrule.load`, and held against its own unpadded forward in float32, one text at a time:",
-        "prefix forests in chunks of 16 to 768 rows, batches of unequal length, windows, single texts, real text, and texts of",
-        f"up to {LONG} tokens. All factors must agree to {TOLERANCE:g} nats, or to {TOLERANCE:g} of their standard deviation",
-        "where that is less than a nat; where float32 leaves it open, float64 decides. Each type is tried eight times or more,",
-        "with the head tied and untied, each kind of tokenizer, and",
+        f"transformers has a causal language model for each of {len(outcomes)} model types. For each type, a tiny model is",
+        "saved with a tokenizer, loaded by `chainrule.load`, and compared with its own unpadded forward in float32, one text",
+        "at a time. The comparison covers prefix forests in chunks of 16 to 768 rows, batches of unequal length, windows,",
+        f"single texts, real text, and texts of up to {LONG} tokens. All factors must agree to {TOLERANCE:g} nats, or to",
+        f"{TOLERANCE:g} of their standard deviation if that is less than a nat. If float32 does not decide, the comparison is",
+        "repeated in float64. Each type is tried in at least eight variants, with tied and untied heads and with each kind of",
+        "tokenizer:",
         "",
         *(f"- {line}" for line in VARIANTS),
         "",
-        f"The vocabulary has {BEYOND} rows more than the tokenizer.",
+        f"The vocabulary of each model has {BEYOND} rows more than its tokenizer has tokens.",
         "",
         "| outcome | architectures | |",
         "|---|---:|---|",
         f"| forest | {count['forest']} | exact, every distinct context computed once |",
         f"| batch | {count['batch'] + count['single']} | exact, through the model's own forward; {count['single']} of them one "
         "sequence at a time |",
-        f"| refused | {count['refused']} | with an error that says why |",
+        f"| refused | {count['refused']} | with an error that gives the reason |",
         f"| {NOT_BUILT} | {count[NOT_BUILT]} | |",
-        f"| wrong | {count['wrong']} | loaded, but a factor is off |",
+        f"| wrong | {count['wrong']} | loaded, but a factor is wrong |",
         "",
         f"{date.today().isoformat()}, transformers {transformers.__version__}, torch {torch.__version__}, chainrule "
         f"{chainrule.__version__}, {sum(outcome.factors for outcome in scored):,} factors.",
@@ -185,25 +188,26 @@ def document(outcomes: list[Outcome]) -> str:
             for o in scored
         ),
         "",
-        "Weak weights: the largest error there, as a part of the standard deviation of the factors. Head: linear, as the fused",
-        "readout computes it, or the model's own code. Thresholds: numbers of the config that bend or switch something.",
+        "Weak weights: the largest error in that variant, as a fraction of the standard deviation of the factors. Head:",
+        "linear, computed by the readout, or the model's own code. Thresholds: numbers of the config that limit or switch",
+        "something.",
         "",
         *wrong_trials(scored),
         "",
         "## Not scored",
         "",
-        "| model type | class | outcome | why |",
+        "| model type | class | outcome | reason |",
         "|---|---|---|---|",
         *(f"| {o.model_type} | {o.name} | {o.outcome} | {cell(o.reason)} |" for o in others),
         "",
-        "## Why not on the forest path",
+        "## Reasons against the forest strategy",
         "",
-        "| model type | what the probe found |",
+        "| model type | finding of the probe |",
         "|---|---|",
         *(f"| {o.model_type} | {cell(o.reason)} |" for o in scored if o.outcome != "forest"),
     ]
     if undetermined := [(o, t) for o in scored for t in o.scored if "in float32" in t.reason]:
-        lines += ["", "## Compared in float64", "", "Float32 does not determine their factors to the tolerance.", ""]
+        lines += ["", "## Compared in float64", "", "Float32 does not determine these factors to the tolerance.", ""]
         lines += ["| trial | model type | |", "|---|---|---|"]
         lines += [
             f"| {t.variant} | {o.model_type} | {cell(t.reason[t.reason.rindex('in float32') :])} |" for o, t in undetermined

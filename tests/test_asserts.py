@@ -40,7 +40,7 @@ def test_the_source_has_no_assert():
 
 def test_a_tree_without_a_prefix():
     engine = tiny("llama").lm.engine
-    with pytest.raises(ValueError, match="a prefix holds one token at least"):
+    with pytest.raises(ValueError, match="a prefix needs at least one token"):
         ForestTree(engine, [], token_feed(engine)).root()
 
 

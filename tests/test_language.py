@@ -340,7 +340,7 @@ def test_an_empty_batch_has_no_scores(tiny: LanguageModel):
 
 
 def test_repr_describes_the_model(tiny: LanguageModel, coin: LanguageModel):
-    assert "LlamaForCausalLM, float32 on cpu, forest path, start bos" in repr(tiny)
+    assert "LlamaForCausalLM, float32 on cpu, forest strategy, start bos" in repr(tiny)
     assert "TableModel, float64 on cpu" in repr(coin)
 
 
@@ -493,7 +493,7 @@ def test_an_unknown_option_is_a_type_error(tiny: LanguageModel):
         (torch.zeros(32), r"\(T, 32\).*shape \(32,\)"),
         (torch.zeros(1, 2, 32), r"\(T, 32\)"),
         (torch.zeros(2, 32, dtype=torch.int64), r"\(T, 32\).*int64"),
-        (torch.zeros(2, 32), "2 embeddings came with 3 token ids"),
+        (torch.zeros(2, 32), "2 embeddings were passed with 3 token ids"),
         ([[1.0], [1.0, 2.0]], r"\(T, 32\)"),
         ("embeddings", r"\(T, 32\)"),
     ],
@@ -505,7 +505,7 @@ def test_embeddings_of_a_wrong_shape_or_type_are_refused(tiny: LanguageModel, em
 
 def test_embeddings_that_are_not_those_of_a_token(tiny: LanguageModel):
     rows = torch.cat([tiny.embed([3]), torch.full((1, 32), 0.123)])
-    with pytest.raises(InputError, match=r"row 1 of the embeddings is no row.*score\(ids, embeddings=...\)"):
+    with pytest.raises(InputError, match=r"row 1 of the embeddings is not in the model.*score\(ids, embeddings=...\)"):
         tiny.score(embeddings=rows)
     assert len(tiny.score([3, 4], embeddings=rows)) == 2
     with pytest.raises(InputError, match="put the context's embeddings before them"):

@@ -85,3 +85,11 @@ def exists(module: str, name: str) -> bool:
         return bool(import_module(f"{module}.{name}"))
     except ModuleNotFoundError:
         return False
+
+
+def test_modules_and_the_engine_stay_small():
+    """Longer modules are split; engine/ has at most 12 entries."""
+    lines = {path: path.read_text(encoding="utf-8").count("\n") for path in ROOT.glob("src/**/*.py")}
+    assert {path.name: count for path, count in lines.items() if count > 300} == {}
+    engine = [path for path in ROOT.glob("src/chainrule/engine/*") if path.name != "__pycache__"]
+    assert len(engine) <= 12, sorted(path.name for path in engine)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pages
@@ -64,6 +65,21 @@ def test_readme_is_short():
     text = README.read_text(encoding="utf-8")
     assert len(text.encode()) <= 8000
     assert re.search(r"```python\n(.*?)```", text, re.DOTALL)[1].count("assert ") == 5
+
+
+def test_links_of_the_package_description_are_absolute():
+    """PyPI shows README.md, and cannot follow links to other files of the repository."""
+    links = re.compile(r"(!?)\[[^]]*\]\(([^)\s]+)\)")  # whether it is a picture, and its target
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    text = README.read_text(encoding="utf-8")
+    before = links.findall(text)
+    for substitution in config["tool"]["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]["substitutions"]:
+        text = re.sub(substitution["pattern"], substitution["replacement"], text)
+    pages = f"{config['project']['urls']['Source']}/blob/main/"
+    pictures = pages.replace("github.com", "raw.githubusercontent.com").replace("/blob/", "/")
+    expected = [(mark, link if "://" in link else (pictures if mark else pages) + link) for mark, link in before]
+    assert links.findall(text) == expected
+    assert {mark for mark, _ in expected} == {"", "!"}
 
 
 def test_every_command_is_shown():

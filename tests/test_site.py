@@ -52,12 +52,12 @@ def test_every_column_has_a_meaning():
     ("body", "problem"),
     [
         ('<a href="other.html#here">x</a><a href="https://example.com">x</a>', None),
-        ('<a href="nowhere.html">x</a>', "index.html: nowhere.html leads nowhere"),
-        ('<a href="other.html#gone">x</a>', "index.html: other.html#gone leads nowhere"),
-        ('<a href="#gone">x</a>', "index.html: #gone leads nowhere"),
+        ('<a href="nowhere.html">x</a>', "index.html: nowhere.html is a broken link"),
+        ('<a href="other.html#gone">x</a>', "index.html: other.html#gone is a broken link"),
+        ('<a href="#gone">x</a>', "index.html: #gone is a broken link"),
         ('<script src="https://cdn.example/x.js"></script>', "index.html: loads https://cdn.example/x.js"),
         ('<link rel="stylesheet" href="//fonts.example/x.css">', "index.html: loads //fonts.example/x.css"),
-        ('<img src="gone.svg">', "index.html: gone.svg leads nowhere"),
+        ('<img src="gone.svg">', "index.html: gone.svg is a broken link"),
     ],
 )
 def test_problems_of_a_page_are_detected(tmp_path, body, problem):

@@ -46,9 +46,10 @@ assert_type(lm.rank("A", ["A", "B"]), list[chainrule.Ranked])
 assert_type(lm.conditional("A"), chainrule.Conditional)
 assert_type(lm.explain("AB"), chainrule.Explanation)
 assert_type(lm.verify().passed, bool)
-generated = lm.generate("A", max_tokens=2)
-if isinstance(generated, chainrule.Generated):
-    assert_type(generated.logprob, float)
+assert_type(lm.generate("A", max_tokens=2), chainrule.Generated)
+assert_type(lm.generate("A", max_tokens=2, n=3), list[chainrule.Generated])
+assert_type(lm.infill("A____", method="greedy"), chainrule.Generated)
+assert_type(lm.infill("A____", [1], n=2), list[chainrule.Generated])
 mixed = lm.score("AB", order="random:2")
 if isinstance(mixed, chainrule.Mixture):
     assert_type(mixed.logprob, float)

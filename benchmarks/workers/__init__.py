@@ -1,1 +1,1 @@
-"""One file a system: each loads its model once and answers timed rounds (see ``protocol``)."""
+"""The workers, one file for each system. A worker loads its model once and answers timed rounds (see ``protocol``)."""

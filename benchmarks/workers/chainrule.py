@@ -1,4 +1,4 @@
-"""chainrule, as its users call it."""
+"""chainrule, through its public interface."""
 
 import chainrule
 from workers.protocol import serve

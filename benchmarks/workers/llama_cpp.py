@@ -1,8 +1,8 @@
-"""llama-cpp-python, one text at a time, with the logits of every place (``logits_all``).
+"""llama-cpp-python, one text at a time, with the logits of every position (``logits_all``).
 
-It runs the .gguf that chainrule's packaged model was converted from: 4-bit weights (Q4_1), which llama.cpp multiplies
-with activations that it rounds to 8 bits. So it does less exact work, and its numbers lie further off. ``--model`` and
-``--dtype`` are not looked at. Its own tokenizer takes a few texts apart otherwise than that of transformers.
+It runs the .gguf that chainrule's packaged model was converted from. Weights have 4 bits (Q4_1), and llama.cpp multiplies them
+with activations rounded to 8 bits. So its work is less exact, and its numbers are further off. ``--model`` and ``--dtype`` are
+ignored. Its own tokenizer splits a few texts differently from that of transformers.
 """
 
 import importlib.util

@@ -1,12 +1,12 @@
-"""lm-evaluation-harness: ``HFLM.loglikelihood`` with a batch size of 16; it sorts the requests by length itself.
+"""lm-evaluation-harness: ``HFLM.loglikelihood`` with a batch size of 16. It sorts the requests by length itself.
 
-Like for like: an empty context makes it condition on its prefix token, which is the tokenizer's start symbol; the
-answer is that of ``loglikelihood_rolling`` for texts that fit the model, but sorted over all requests, so it is the
-faster of the two. A real context gets no start symbol from this model's tokenizer: its text is put before the context.
+For comparable numbers: with an empty context it conditions on its prefix token, which is the tokenizer's start symbol. The
+answer is that of ``loglikelihood_rolling`` for texts that fit the model, but all requests are sorted together, so it is the
+faster of the two. A non-empty context gets no start symbol from this model's tokenizer, so the symbol's text is put before it.
 
-A book goes through ``loglikelihood_rolling`` with a maximal length of 2,048, in batches of 4, so that the logits fit into
-memory. Its windows do not overlap, and those after the first stand behind the token before them, not the start symbol: as
-much work, another number.
+A book is scored by ``loglikelihood_rolling`` with a maximal length of 2,048, in batches of 4, so that the logits fit into
+memory. Its windows do not overlap. Those after the first follow the token before them, not the start symbol: the same amount
+of work, but a different number.
 """
 
 from lm_eval.api.instance import Instance
@@ -33,7 +33,9 @@ class LmEval:
 
     def book(self, text: str, window: int, stride: int) -> list[float]:
         if not window == stride == WINDOW:
-            raise ValueError(f"only windows of {WINDOW} that do not overlap")
+            raise ValueError(
+                f"window and stride must both be {WINDOW}, not {window} and {stride}: lm-evaluation-harness has no overlap"
+            )
         self.model.batch_size_per_gpu = 4
         return self.model.loglikelihood_rolling([Instance("loglikelihood_rolling", {}, (text,), 0)], disable_tqdm=True)
 

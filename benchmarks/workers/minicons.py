@@ -1,6 +1,6 @@
-"""minicons as its README shows it: ``sequence_score`` with a sum, on batches of 16 in the order given.
+"""minicons as in its README: ``sequence_score`` with a sum, on batches of 16 in the order of the input.
 
-Like for like: ``bos_token=True`` puts the text of the start symbol before each text, so the first token is scored too;
+For comparable numbers: ``bos_token=True`` puts the text of the start symbol before each text, so the first token is scored too.
 minicons never scores the first token of its input, which is then the start symbol.
 """
 
@@ -16,7 +16,7 @@ class Minicons:
     def __init__(self, model: str, dtype: str) -> None:
         self.scorer = IncrementalLMScorer(model, "cpu")
         if self.scorer.model.dtype != getattr(torch, dtype):
-            raise TypeError(f"minicons loaded {self.scorer.model.dtype}, the benchmark wants {dtype}")
+            raise TypeError(f"minicons loaded {self.scorer.model.dtype}, but the benchmark needs {dtype}")
 
     def flat(self, texts: list[str]) -> list[float]:
         batches = (texts[start : start + BATCH] for start in range(0, len(texts), BATCH))

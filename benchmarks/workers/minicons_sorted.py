@@ -1,4 +1,4 @@
-"""minicons given its texts sorted by length, which it doesn't do by itself."""
+"""minicons with texts sorted by length, which it does not do itself."""
 
 from workers.minicons import Minicons
 from workers.protocol import serve

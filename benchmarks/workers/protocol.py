@@ -1,17 +1,17 @@
-"""A worker is one system in one process. Requests come as JSON lines on stdin, answers leave on stdout.
+"""A worker is one system in one process. It reads requests as JSON lines from stdin and writes answers to stdout.
 
     ← {"packages": {"torch": "2.13.0", ...}}                            once, when the model is loaded
     → {"method": "flat", "texts": [...]}                                ← {"seconds": 1.5, "logprobs": [...]}
     → {"method": "candidates", "context": "...", "candidates": [...]}   ← {"seconds": 1.5, "logprobs": [...]}
 
-A system is a class: ``__init__(model, dtype)`` loads the folder ``model`` in that dtype, and a method for each kind of
-request that it takes maps strings to a list of log-probabilities in nats, in the order of the input. The method is what
-is timed, so the time runs from strings to numbers, tokenisation included. Anything that a system prints goes to stderr.
+A system is a class. ``__init__(model, dtype)`` loads the folder ``model`` in that dtype. A method for each kind of request
+maps strings to a list of log-probabilities in nats, in the order of the input. The method call is timed, so the time includes
+tokenisation. Everything that a system prints goes to stderr.
 
     flat(texts)                     log Pr of each text
-    candidates(context, candidates) log Pr of each candidate behind the context
-    questions(questions)            pairs of a question and its answers: log Pr of each answer behind its question
-    book(text, window, stride)      log Pr of the text, every window of which stands behind the start symbol
+    candidates(context, candidates) log Pr of each candidate after the context
+    questions(questions)            pairs of a question and its answers: log Pr of each answer after its question
+    book(text, window, stride)      log Pr of the text; every window follows the start symbol
 """
 
 import argparse
@@ -23,7 +23,7 @@ from importlib.metadata import distributions
 
 
 def serve(system: type) -> None:
-    """Load ``system`` as the command line says and answer requests until stdin ends."""
+    """Load ``system`` with the options of the command line and answer requests until stdin ends."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", required=True)
     parser.add_argument("--dtype", default="float32")
@@ -46,7 +46,7 @@ def timed(loaded, method: str, **request) -> dict:
 
 
 def set_threads(count: int) -> None:
-    """Of PyTorch; a system without it reads OMP_NUM_THREADS."""
+    """Set the threads of PyTorch. A system without PyTorch reads OMP_NUM_THREADS."""
     try:
         import torch
     except ImportError:
@@ -56,7 +56,7 @@ def set_threads(count: int) -> None:
 
 def packages() -> dict[str, str]:
     """Every package of this environment with its version."""
-    return dict(sorted({found.metadata["Name"]: found.version for found in distributions()}.items()))
+    return dict(sorted({package.metadata["Name"]: package.version for package in distributions()}.items()))
 
 
 def say(answers, **answer) -> None:

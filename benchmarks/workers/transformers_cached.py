@@ -1,4 +1,4 @@
-"""transformers by hand for candidates: the context's keys and values once, then batches of 16 behind them."""
+"""transformers for candidates, cached by hand: the context's keys and values once, then batches of 16 after them."""
 
 import copy
 

@@ -1,7 +1,7 @@
 """transformers, one text at a time; ``exact`` and ``exact_book`` are the references for every system's numbers.
 
 Measured with PyTorch 2.13 on CPU and this model, float32 ``log_softmax`` is 7e-6 nats too high for each token, always
-to the same side. So the references normalise the same float32 logits, unpadded and unmasked, in float64, untimed.
+in the same direction. So the references normalise the same float32 logits, unpadded and unmasked, in float64, untimed.
 """
 
 import torch
@@ -9,7 +9,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from workers.protocol import serve
 
-BLOCK = 256  # places to normalise at a time
+BLOCK = 256  # positions to normalise at a time
 
 
 def load(model: str, dtype: str):
@@ -31,7 +31,7 @@ class TransformersSingle:
 
     @torch.inference_mode()
     def exact_book(self, text: str, window: int, stride: int) -> list[float]:
-        """Window by window: up to ``window`` tokens behind the start symbol, of which the last ``stride`` are new."""
+        """Window by window: up to ``window`` tokens after the start symbol; the last ``stride`` of them are new."""
         ids = self.ids(text)
         total, done, stop = 0.0, 0, min(window, len(ids))
         while done < len(ids):
@@ -43,7 +43,7 @@ class TransformersSingle:
         return self.tokenizer(text, add_special_tokens=False).input_ids
 
     def logprob(self, ids: list[int], dtype: torch.dtype, new: int = 0) -> float:
-        """Of the last ``new`` tokens; of all, if 0."""
+        """The sum over the last ``new`` tokens; over all, if 0."""
         ids = torch.tensor([[self.tokenizer.bos_token_id, *ids]])
         logits = self.network(input_ids=ids, use_cache=False).logits[0, :-1][-new:]
         blocks = zip(logits.split(BLOCK), ids[0, 1:][-new:, None].split(BLOCK), strict=True)

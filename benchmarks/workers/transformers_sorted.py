@@ -1,7 +1,7 @@
-"""transformers the way a careful user batches: texts sorted by length, right-padded batches of up to 16.
+"""transformers with careful batching: texts sorted by length, right-padded batches of up to 16.
 
-A batch holds 8,192 tokens at most, padding included, so that its logits (1.6 GB) fit into memory; short texts never get
-there.
+A batch has at most 8,192 tokens, padding included, so that its logits (1.6 GB) fit into memory. Batches of short texts are
+smaller.
 """
 
 import torch
@@ -27,7 +27,7 @@ class TransformersSorted:
 
     def book(self, text: str, window: int, stride: int) -> list[float]:
         if stride != window:
-            raise ValueError("only windows that do not overlap")
+            raise ValueError(f"stride must be {window}, the window, not {stride}: windows may not overlap here")
         (ids,) = self.ids([text])
         return [sum(self.logprobs([ids[start : start + window] for start in range(0, len(ids), window)]))]
 
@@ -36,7 +36,7 @@ class TransformersSorted:
 
     @torch.inference_mode()
     def logprobs(self, ids: list[list[int]], last: list[int] | None = None) -> list[float]:
-        """Of each row, behind the start symbol; of its last tokens only, where ``last`` says how many."""
+        """The log-probability of each row after the start symbol, or of its last ``last[i]`` tokens only."""
         last = last or [len(row) for row in ids]
         order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
         logprobs = [0.0] * len(ids)
@@ -56,13 +56,13 @@ class TransformersSorted:
 
 
 def batches(order: list[int], ids: list[list[int]]) -> list[list[int]]:
-    """``order``, shortest first, in runs of at most 16 rows and 8,192 places, start symbols included."""
-    found: list[list[int]] = [[]]
+    """``order``, shortest first, in runs of at most 16 rows and 8,192 positions, start symbols included."""
+    runs: list[list[int]] = [[]]
     for i in order:
-        if len(found[-1]) == BATCH or (found[-1] and (len(found[-1]) + 1) * (len(ids[i]) + 1) > MOST):
-            found.append([])
-        found[-1].append(i)
-    return found
+        if len(runs[-1]) == BATCH or (runs[-1] and (len(runs[-1]) + 1) * (len(ids[i]) + 1) > MOST):
+            runs.append([])
+        runs[-1].append(i)
+    return runs
 
 
 if __name__ == "__main__":

@@ -2,10 +2,10 @@
 
     log Pr(x) = Σ log Pr(x_i | e_0 … e_{i−1})
 
-Each factor is conditioned on the embeddings of the tokens before it. `load` gives a `LanguageModel`; its `score` gives the
-sum and every factor, left to right or, where the model can, in any order; its `generate` grows a text factor by factor. The
-modules are the terms of the equation: `text` (x), `models` (x → e → h → z), `forest` (which factors there are), `engine` (all
-of them, each once), `scores` (Σ), `growing` (the next one, again and again).
+Each factor is conditioned on the embeddings of the tokens before it. `load` returns a `LanguageModel`. Its `score` returns the
+sum and every factor, from left to right or, if the model can, in any order. Its `generate` generates a text, one factor at a
+time. The modules correspond to the terms of the equation: `text` (x), `models` (x → e → h → z), `forest` (the set of distinct
+factors), `engine` (computes each once), `scoring` and `results` (Σ), `generation` (the next factor, repeatedly).
 """
 
 from importlib import import_module

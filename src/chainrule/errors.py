@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
+from chainrule.verdict import Verdict
+
 EXTRAS = {"gguf": ("gguf", "accelerate"), "pandas": ("pandas",), "polars": ("polars",)}  # as in pyproject.toml
 
 
@@ -46,6 +48,12 @@ def require(extra: str, purpose: str, error: type[ChainruleError]) -> None:
     for name in EXTRAS[extra]:
         if find_spec(name) is None:
             raise error(f"{purpose} needs {name}, which is not installed; run: pip install 'chainrule[{extra}]'")
+
+
+def raise_unless(accepted: Verdict) -> None:
+    """Raises InputError with the reason if a verdict is false."""
+    if not accepted:
+        raise InputError(accepted.reason)
 
 
 def _in_one_line(message: str) -> str:

@@ -1,4 +1,4 @@
-"""From a name to a language model."""
+"""Loading of language models by name."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ def load(
 ) -> LanguageModel:
     """Load a language model: a packaged one ("smollm2-135m", the default), a folder, a .gguf file, or a hub id.
 
-    `dtype` is float32, bfloat16, float16, float64, or "auto": bfloat16 where the machine computes in it, else float32.
-    `start` is "auto", "bos", "eos", "given" or a token id. `threads`: how many to compute with (default: the cores that
-    this process may use). Only safetensors and GGUF are read, and no code that comes with a checkpoint is run. On load a
-    probe finds the fastest way through the network that agrees with its own forward. A checkpoint may be of a causal model, a
-    masked one (BERT …), a two-stream one (XLNet), or an any-order model. Raises ModelError with the remedy.
+    `dtype` is float32, bfloat16, float16, float64, or "auto": bfloat16 if the device has arithmetic for it, else float32.
+    `start` is "auto", "bos", "eos", "given" or a token id. `threads` is the number of threads (default: the cores that this
+    process may use). Only safetensors and GGUF files are read, and no code from a checkpoint is run. On load, a probe finds
+    the fastest strategy that agrees with the network's own forward. The model may be causal, masked (BERT …), two-stream
+    (XLNet) or any-order. Raises ModelError with the remedy.
     """
     model, source = load_model(name, wrap, dtype=dtype, device=device, threads=threads)
     if source.is_file():
         tokenizer = Tokenizer.load(str(source.parent), gguf_file=source.name)
     else:
         tokenizer = Tokenizer.load(str(source))
-    with refusing(str(name or source)):  # the trial is the first to run it
+    with refusing(str(name or source)):  # the probe runs the network for the first time
         return LanguageModel(model, tokenizer, start=start)

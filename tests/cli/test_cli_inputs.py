@@ -1,4 +1,4 @@
-"""What the commands take: files in order, rows left out and begun from, and options that contradict each other."""
+"""Input of the commands: several files, rows to skip, the first row, and options that contradict each other."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from chainrule.cli import stream
 
 @pytest.fixture
 def run(command, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Run a command on the tiny model, among some files, with a shard of three texts."""
+    """Run a command on the tiny model in a folder with some files, with three texts per shard."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(stream, "SHARD", 3)
     Path("a.txt").write_text("a\n\nb\n")
@@ -33,15 +33,15 @@ def indexed(out: str, column: str = "text") -> list[tuple[int, str]]:
     return [(int(row["index"]), row[column]) for row in rows_of(out)]
 
 
-WANTED = [(0, "a"), (2, "b"), (3, "c\r\nd"), (4, "e"), (5, "a"), (7, "b")]
+EXPECTED = [(0, "a"), (2, "b"), (3, "c\r\nd"), (4, "e"), (5, "a"), (7, "b")]
 FILES = ("--file", "a.txt", "--file", "c.csv", "-f", "a.txt", "--skip-empty")
 
 
-def test_all_files_are_read_in_order_and_index_counts_their_rows(run, tiny):
+def test_files_are_read_in_order_and_index_counts_all_rows(run, tiny):
     code, out, _ = run("score", *FILES)
-    assert (code, indexed(out)) == (0, [(i, text.replace("\r", "")) for i, text in WANTED])  # as the runner reads it
+    assert (code, indexed(out)) == (0, [(i, text.replace("\r", "")) for i, text in EXPECTED])  # as the runner reads it
     assert float(rows_of(out)[2]["logprob"]) == tiny.score("c\r\nd").logprob != tiny.score("c\nd").logprob
-    assert indexed(run("score", *FILES, "--from", "4")[1]) == WANTED[3:]
+    assert indexed(run("score", *FILES, "--from", "4")[1]) == EXPECTED[3:]
 
 
 @pytest.mark.parametrize("name", ["o.csv", "o.jsonl", "o.parquet"])
@@ -52,14 +52,14 @@ def test_index_in_files(run, name):
         "o.jsonl": lambda: [(row["index"], row["text"]) for row in map(json.loads, Path("o.jsonl").read_text().splitlines())],
         "o.parquet": lambda: [(row["index"], row["text"]) for row in pyarrow.parquet.read_table("o.parquet").to_pylist()],
     }
-    assert read[name]() == WANTED
+    assert read[name]() == EXPECTED
 
 
 def test_index_in_json_and_of_tokens_and_orders(run):
     _, out, _ = run("score", *FILES, "--json")
-    assert [(row["index"], row["text"]) for row in map(json.loads, out.splitlines())] == WANTED
+    assert [(row["index"], row["text"]) for row in map(json.loads, out.splitlines())] == EXPECTED
     _, out, _ = run("score", *FILES, "--per", "token")
-    assert list(dict.fromkeys(int(row["index"]) for row in rows_of(out))) == [index for index, _ in WANTED]
+    assert list(dict.fromkeys(int(row["index"]) for row in rows_of(out))) == [index for index, _ in EXPECTED]
 
 
 def test_several_orders_have_the_index_too(command, tmp_path, monkeypatch):
@@ -71,12 +71,12 @@ def test_several_orders_have_the_index_too(command, tmp_path, monkeypatch):
     untouched_any_order("llama", 12, vocab_size=tokenizer.size, bos_token_id=tokenizer.bos_id).save_pretrained(tmp_path)
     tokenizer.hf.save_pretrained(tmp_path)
     arguments = ("score", "--order", "random:2", "--skip-empty", "--model", str(tmp_path), "--per")
-    for per, wanted in (("text", ["0", "2"]), ("order", ["0", "0", "2", "2"])):
+    for per, expected in (("text", ["0", "2"]), ("order", ["0", "0", "2", "2"])):
         _, out, _ = command(*arguments, per, stdin="a\n\nb\n")
-        assert [row["index"] for row in rows_of(out)] == wanted
+        assert [row["index"] for row in rows_of(out)] == expected
 
 
-def test_bad_rows_are_left_out_and_counted(run):
+def test_bad_rows_are_skipped_and_counted(run):
     code, out, err = run("score", "--file", "a.txt", "--file", "j.jsonl", "--skip-bad", "--no-window")
     assert (code, indexed(out)) == (0, [(0, "a"), (2, "b"), (3, "f"), (7, "g")])
     assert err == (
@@ -91,7 +91,7 @@ def test_bad_rows_are_left_out_and_counted(run):
     assert "there is nothing to score: every row was skipped" in err
 
 
-def test_without_it_the_first_bad_row_ends_the_run(run):
+def test_without_skip_bad_the_first_bad_row_ends_the_run(run):
     code, out, err = run("score", "--file", "j.jsonl", "--no-window", "--from", "2")
     assert (code, out) == (2, "")
     assert err.startswith("chainrule: line 3 of j.jsonl: ")
@@ -143,41 +143,41 @@ BAD = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("arguments", "says"), BAD, ids=lambda value: " ".join(value)[:50] if isinstance(value, tuple) else "")
-def test_contradictions_are_one_line_before_a_model_is_read(run, command, monkeypatch, arguments, says):
+@pytest.mark.parametrize(("arguments", "message"), BAD, ids=lambda v: " ".join(v)[:50] if isinstance(v, tuple) else "")
+def test_contradictions_are_one_line_before_a_model_is_loaded(run, command, monkeypatch, arguments, message):
     if "--start" not in arguments:
-        monkeypatch.setattr("chainrule.loading.load", lambda *_, **__: pytest.fail("a model was read"))
+        monkeypatch.setattr("chainrule.loading.load", lambda *_, **__: pytest.fail("a model was loaded"))
     code, out, err = run(*arguments, stdin="hello")
     assert (code, out, err.count("\n")) == (2, "", 1), err
-    assert says in err
+    assert message in err
     assert err.startswith("chainrule: ")
 
 
-def test_texts_of_ones_own_to_verify_on(run):
+def test_verify_on_the_texts_of_files(run):
     code, out, _ = run("verify", "--file", "a.txt", "--file", "c.csv", "--skip-empty")
     assert code == 0
     assert "4 texts to tokens" in out
 
 
-def test_control_symbols_are_read_as_asked(command, tiny_folder, tiny):
+def test_names_of_control_symbols_are_read_as_requested(command, tiny_folder, tiny):
     text, model = "The quick</s> fox", ["--model", str(tiny_folder)]
     for special, read in (("text", "text"), ("parse", "parse")):
-        asked = ["--special", special, *model]
-        code, out, err = command("score", text, *asked)
+        options = ["--special", special, *model]
+        code, out, err = command("score", text, *options)
         row = next(csv.DictReader(io.StringIO(out)))
         assert (code, row["special"], err) == (0, read, "")
         assert float(row["logprob"]) == tiny.score(text, special=special).logprob
-        ranked = json.loads(command("rank", text, " a", " b</s>", "--json", *asked)[1])["candidates"]
+        ranked = json.loads(command("rank", text, " a", " b</s>", "--json", *options)[1])["candidates"]
         assert {(r["candidate"], r["special"], r["context_special"]) for r in ranked} == {
             (" a", None, read),
             (" b</s>", read, read),
         }
-        found = json.loads(command("next", text, "--json", *asked)[1])
-        assert found["context"] == tiny.conditional(text, special=special).context
-        explained = json.loads(command("explain", text, "--json", *asked)[1])
+        conditional = json.loads(command("next", text, "--json", *options)[1])
+        assert conditional["context"] == tiny.conditional(text, special=special).context
+        explained = json.loads(command("explain", text, "--json", *options)[1])
         assert [f["token"] for f in explained["factors"]] == tiny.score(text, special=special).tokens
-        grown = json.loads(command("generate", text, "--max-tokens", "2", "--json", *asked)[1])
-        assert grown["context_special"] == read
+        generated = json.loads(command("generate", text, "--max-tokens", "2", "--json", *options)[1])
+        assert generated["context_special"] == read
     both = ["--context", text, "--special", "text", "--context-special", "parse", "--json", *model]
     row = json.loads(command("score", " b</s>", *both)[1])
     assert (row["special"], row["context_special"]) == ("text", "parse")

@@ -1,4 +1,4 @@
-"""The command line in an order: what it prints, and what it says to bad input."""
+"""The command line with --order: output and errors."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_one_order(run, lm):
     (row,) = rows_of(out)
     assert code == 0
     assert float(row["logprob"]) == lm.score(TEXT, order="right-to-left").logprob
-    assert json.loads(row["order"]) == [int(place) for place in order_of(lm).split(",")]
+    assert json.loads(row["order"]) == [int(position) for position in order_of(lm).split(",")]
     _, named, _ = run("score", TEXT, "--order", "right-to-left")
     assert named == out
 
@@ -78,8 +78,8 @@ def test_several_orders_into_a_pipe(run, lm):
 def test_several_orders_as_json_and_to_a_file(run, lm, tmp_path):
     mixture = lm.score(TEXT, order="random:2")
     _, out, _ = run("score", TEXT, "--order", "random:2", "--json")
-    said = json.loads(out)
-    assert (said["logprob"], said["spread"], len(said["scores"])) == (mixture.logprob, mixture.spread, 2)
+    item = json.loads(out)
+    assert (item["logprob"], item["spread"], len(item["scores"])) == (mixture.logprob, mixture.spread, 2)
     _, out, _ = run("score", "--order", "random:2", "--json", stdin=f"{TEXT}\na\n")
     assert [("scores" in json.loads(line), json.loads(line)["text"]) for line in out.splitlines()] == [
         (False, TEXT),
@@ -95,13 +95,13 @@ def test_several_orders_on_a_terminal(run, lm, monkeypatch: pytest.MonkeyPatch, 
     from chainrule.cli.sink import Sink
 
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
-    for texts, said in (([TEXT], "the mean over 2 orders"), ([TEXT, "a"], "spread")):
+    for texts, phrase in (([TEXT], "the mean over 2 orders"), ([TEXT, "a"], "spread")):
         with Sink(None) as sink:
             score_stream(lambda: lm, Source(texts), sink, None, {"order": "random:2", "top": 0})
-        assert capsys.readouterr().out.count(said) == 1
+        assert capsys.readouterr().out.count(phrase) == 1
 
 
-def test_explained_in_an_order(run, lm):
+def test_explain_in_an_order(run, lm):
     code, out, _ = run("explain", TEXT, "--order", order_of(lm))
     assert (code, out.rstrip("\n")) == (0, str(lm.explain(TEXT, order="right-to-left")))
     _, out, _ = run("explain", TEXT, "--order", "random", "--seed", "5", "--json")
@@ -109,7 +109,7 @@ def test_explained_in_an_order(run, lm):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("score", TEXT, "--order", "0,1"), r"order (0, 1) is not a permutation of the"),
         (("score", TEXT, "--order", "0;1"), "order='0;1' is not an order"),
@@ -118,24 +118,24 @@ def test_explained_in_an_order(run, lm):
         (("score", TEXT, "--order", "random", "--window", "4"), "windows are for causal models"),
         (("score", TEXT, "--order", "random", "--per", "order"), "--per order needs several orders: use --per sequence"),
         (("score", TEXT, "--order", "random:2", "--per", "sequence"), "--per sequence needs one order: use --per text"),
-        (("explain", TEXT, "--order", "random:2"), "explain writes one order out"),
+        (("explain", TEXT, "--order", "random:2"), "explain takes one order"),
         (("explain", TEXT, "--seed", "1"), "--seed is for random orders: add --order random"),
         (("score", TEXT, "--order", "0,1", "--seed", "1"), "--seed is for random orders: add --order random"),
-        (("score", TEXT * 9), "and the model has 12 places"),
+        (("score", TEXT * 9), "and the model has 12 positions"),
     ],
     ids=str,
 )  # fmt: skip
-def test_bad_input_is_one_line(run, arguments: tuple[str, ...], said: str):
+def test_bad_input_is_one_line(run, arguments: tuple[str, ...], message: str):
     code, out, error = run(*arguments)
     assert (code, out) == (2, "")
-    assert said in error
+    assert message in error
     assert error.count("\n") == 1
 
 
-def test_a_line_that_does_not_fit_is_named(run, lm):
+def test_a_line_that_does_not_fit_is_reported(run, lm):
     assert [len(lm.tokenizer.encode(text)) for text in ("a b", "a")] == [2, 1]
-    for lines, wrong in (("a b\na\n", 2), ("a\na b\n", 1), ("a b\na b\na\na\n", 3)):
+    for lines, number in (("a b\na\n", 2), ("a\na b\n", 1), ("a b\na b\na\na\n", 3)):
         code, _, error = run("score", "--order", "1,0", stdin=lines)
         assert code == 2
-        assert f"line {wrong} of standard input" in error
+        assert f"line {number} of standard input" in error
         assert "order (1, 0) does not fit a single token" in error

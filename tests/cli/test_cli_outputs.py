@@ -1,4 +1,4 @@
-"""What the commands leave: rows that are done stay, nothing else is touched, and standard streams may be closed or full."""
+"""Output of the commands: rows before an error are kept, other files stay as they are, and streams may be closed or full."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def texts_in(path: str) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
-def test_what_was_done_before_a_bad_row_stays(run, kind):
+def test_rows_before_a_bad_row_are_kept(run, kind):
     Path(f"o.{kind}").write_text("before")
     code, out, err = run("score", "--file", "a.txt", "-o", f"o.{kind}")
     assert (code, out) == (2, "")
@@ -53,19 +53,19 @@ def test_what_was_done_before_a_bad_row_stays(run, kind):
     assert texts_in(f"o.{kind}") == ["after"]
     assert len(os.listdir()) == 3
     run("score", "--file", "a.txt", "-o", f"o.{kind}")
-    assert len(os.listdir()) == 4  # the one kept before is there as well
+    assert len(os.listdir()) == 4  # the earlier incomplete file is still there
 
 
 @pytest.mark.parametrize(("rows", "kept"), [(4, "3 rows are kept in o.incomplete.csv: continue with --from 3"), (2, None)])
 def test_an_interrupt(run, monkeypatch, rows, kept):
     """Ctrl-C in the second shard, or in the first."""
-    ask, asked = LanguageModel.score_batch, []
+    score_batch, scored = LanguageModel.score_batch, []
 
     def interrupted(self: LanguageModel, texts: list[str], **options: object):
-        asked.extend(texts)
-        if len(asked) > rows:
+        scored.extend(texts)
+        if len(scored) > rows:
             raise KeyboardInterrupt
-        return ask(self, texts, **options)
+        return score_batch(self, texts, **options)
 
     monkeypatch.setattr(LanguageModel, "score_batch", interrupted)
     code, _, err = run("score", "--file", "a.txt", "-o", "o.csv")
@@ -75,7 +75,7 @@ def test_an_interrupt(run, monkeypatch, rows, kept):
 
 
 @pytest.mark.parametrize("other", ["a.csv", "link.csv", "hard.csv"])
-def test_what_is_read_is_not_written_over(run, other):
+def test_input_files_are_not_overwritten(run, other):
     Path("a.csv").write_text("text\na\n")
     Path("link.csv").symlink_to("a.csv")
     os.link("a.csv", "hard.csv")
@@ -88,7 +88,7 @@ def test_what_is_read_is_not_written_over(run, other):
     assert (code, "is an input file" in err) == (2, True)
 
 
-def test_a_code_is_not_decoded_over_itself(run):
+def test_a_code_is_not_overwritten_by_its_text(run):
     run("verify", "--code", "a.txt")
     code, _, err = run("verify", "--decode", "a.txt.code", "-o", "a.txt.code")
     assert (code, err) == (2, "chainrule: a.txt.code is an input file, and would be overwritten: name another file\n")
@@ -96,7 +96,7 @@ def test_a_code_is_not_decoded_over_itself(run):
     assert Path("b.txt").read_bytes() == Path("a.txt").read_bytes()
 
 
-def test_columns_have_one_type_whatever_is_in_them(run):
+def test_columns_have_one_type_for_all_values(run):
     run("rank", "hi", "a", "b", "-o", "r.parquet")
     run("generate", "hi", "--max-tokens", "2", "-o", "g.parquet")
     run("score", "hi", "-o", "s.parquet")
@@ -107,8 +107,8 @@ def test_columns_have_one_type_whatever_is_in_them(run):
         assert str(schema.field("end_id").type) == "int64"
 
 
-def test_two_writers_of_one_name_and_files_of_ones_own(tmp_path):
-    """NAME.part is a user's; each of two writers has a file of its own, and the last to end is there."""
+def test_two_writers_of_one_file(tmp_path):
+    """Each has its own temporary file, and the last to finish wins. A file NAME.part is not touched."""
     mine, table = tmp_path / "o.csv.part", pyarrow.table({"a": [1]})
     mine.write_text("mine")
     with writing.Writer(tmp_path / "o.csv") as first, writing.Writer(tmp_path / "o.csv") as second:
@@ -124,8 +124,8 @@ def test_two_writers_of_one_name_and_files_of_ones_own(tmp_path):
     assert (tmp_path / "o.csv").stat().st_mode & 0o777 == 0o640
 
 
-def test_rows_that_cannot_be_written_whole_are_taken_back(tmp_path, monkeypatch):
-    """A disk that is full in the middle of a shard."""
+def test_a_shard_that_cannot_be_written_completely_is_removed(tmp_path, monkeypatch):
+    """The disk is full in the middle of a shard."""
     table = pyarrow.table({"a": list(range(100))})
 
     def write() -> None:
@@ -151,12 +151,12 @@ class _Full(str):
 FULL = _Full("6\n")
 
 
-# A process of its own
+# Separate processes
 
 
 @pytest.fixture
 def start(tiny_folder: Path, tmp_path: Path):
-    """Start a command in a process of its own; by a shell, which redirects."""
+    """Start a command in a separate process, through a shell that redirects its streams."""
 
     def begin(line: str, stdout: int = subprocess.PIPE, **environment: str):
         command = f"exec {sys.executable} -m chainrule.cli.main {line}".replace("MODEL", f"--model {tiny_folder}")
@@ -168,7 +168,7 @@ def start(tiny_folder: Path, tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("line", "code", "out", "says"),
+    ("line", "code", "out", "message"),
     [
         ("score hi MODEL >&-", 2, "", "standard output is closed: open it, or write a file with --output"),
         ("score MODEL <&-", 2, "", "standard input is closed: pass texts, or --file"),
@@ -176,13 +176,13 @@ def start(tiny_folder: Path, tmp_path: Path):
         ("models --json >/dev/full", 2, "", "cannot write to standard output: No space left on device"),
     ],
 )
-def test_streams_that_are_closed_or_full(start, line, code, out, says):
+def test_streams_that_are_closed_or_full(start, line, code, out, message):
     process = start(line)
-    said, err = process.communicate()
-    assert (process.returncode, said.decode(), err.decode()) == (code, out, f"chainrule: {says}\n")
+    written, err = process.communicate()
+    assert (process.returncode, written.decode(), err.decode()) == (code, out, f"chainrule: {message}\n")
 
 
-def test_no_standard_error_and_another_encoding(start, tmp_path):
+def test_standard_error_closed_and_another_encoding(start, tmp_path):
     process = start("score 'naïve 🎉' a '' --skip-bad MODEL 2>&-", PYTHONIOENCODING="ascii", PYTHONUTF8="0")
     out, _ = process.communicate()
     assert process.returncode == 0
@@ -190,11 +190,11 @@ def test_no_standard_error_and_another_encoding(start, tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_keeps_what_is_done(start, tmp_path, number):
+def test_rows_before_a_signal_are_kept(start, tmp_path, number):
     (tmp_path / "many.txt").write_text("".join(f"this is text number {i}\n" for i in range(500_000)))
     process = start("score --file many.txt -o o.parquet MODEL")
-    until = time.monotonic() + 60
-    while time.monotonic() < until and not any(p.stat().st_size > 1_000 for p in tmp_path.glob(".o.parquet*")):
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not any(p.stat().st_size > 1_000 for p in tmp_path.glob(".o.parquet*")):
         time.sleep(0.1)
     process.send_signal(number)
     err = process.communicate(timeout=60)[1].decode()
@@ -208,27 +208,27 @@ def test_a_signal_keeps_what_is_done(start, tmp_path, number):
     assert table["index"].to_pylist() == list(range(len(table)))
 
 
-class Swallowing:
-    """Signals itself where no exception comes out."""
+class Discarding:
+    """Raises a signal in `__del__`, where Python discards exceptions."""
 
     def __del__(self) -> None:
         signal.raise_signal(signal.SIGTERM)
 
 
-def test_an_interrupt_that_is_swallowed_ends_the_command_at_the_next_rows(capsys):
-    """Python prints what is raised in a __del__, and goes on; libraries have such methods."""
+def test_a_discarded_interrupt_ends_the_command_at_the_next_rows(capsys):
+    """Python prints an exception raised in __del__ and continues; libraries have such methods."""
     with signals.interruptible():
-        Swallowing()
+        Discarding()
         with pytest.raises(signals.Interrupted) as raised:
             signals.check()
     assert raised.value.number == signal.SIGTERM
     assert capsys.readouterr().err == ""
     with signals.interruptible():
-        signals.check()  # nothing has come since
+        signals.check()  # no signal since
 
 
 def test_a_terminal_that_cannot_show_a_character(start):
-    """And one of 60 columns: numbers keep their digits."""
+    """The terminal has 60 columns; numbers keep all their digits."""
     main, side = pty.openpty()
     environment = {"PYTHONIOENCODING": "ascii", "COLUMNS": "60", "TERM": "xterm", "NO_COLOR": "1"}
     process = start("explain 'naïve cafés are here' MODEL", stdout=side, **environment)
@@ -236,13 +236,13 @@ def test_a_terminal_that_cannot_show_a_character(start):
     out = b""
     while True:
         try:
-            some = os.read(main, 65536)
+            chunk = os.read(main, 65536)
         except OSError:  # the other side is closed
             break
-        if not some:
+        if not chunk:
             break
-        out += some
+        out += chunk
     assert (process.wait(), process.stderr.read()) == (0, b"")
-    shown = [word for word in re.sub(r"\x1b\[[0-9;]*m", "", out.decode("ascii")).split() if word.startswith("-")]
-    assert shown
-    assert all(len(word.partition(".")[2]) == 6 for word in shown)
+    numbers = [word for word in re.sub(r"\x1b\[[0-9;]*m", "", out.decode("ascii")).split() if word.startswith("-")]
+    assert numbers
+    assert all(len(number.partition(".")[2]) == 6 for number in numbers)

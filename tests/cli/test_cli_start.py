@@ -42,22 +42,22 @@ def test_the_script_of_a_shell(command: Command, shell: str, line: str):
     assert f"_CHAINRULE_COMPLETE=complete_{shell}" in out
 
 
-def test_a_shell_that_there_is_not(command: Command):
+def test_an_unknown_shell(command: Command):
     code, out, err = command("completion", "cmd")
     assert (code, out) == (2, "")
     assert "'cmd'" in err
 
 
-@pytest.mark.parametrize(("words", "some"), [("chainrule ge", {"generate"}), ("chainrule score --mo", {"--model"})])
-def test_what_bash_is_offered(words: str, some: set[str]):
-    asked = {"COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1), "_CHAINRULE_COMPLETE": "complete_bash"}
-    assert set(run(**asked).split()) == some
+@pytest.mark.parametrize(("words", "completions"), [("chainrule ge", {"generate"}), ("chainrule score --mo", {"--model"})])
+def test_completions_of_bash(words: str, completions: set[str]):
+    variables = {"COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1), "_CHAINRULE_COMPLETE": "complete_bash"}
+    assert set(run(**variables).split()) == completions
 
 
-def test_what_zsh_and_fish_are_offered():
-    asked = {"_TYPER_COMPLETE_ARGS": "chainrule ge"}
-    assert "generate" in run(**asked, _CHAINRULE_COMPLETE="complete_zsh")
-    fish = run(**asked, _CHAINRULE_COMPLETE="complete_fish", _TYPER_COMPLETE_FISH_ACTION="get-args")
+def test_completions_of_zsh_and_fish():
+    variables = {"_TYPER_COMPLETE_ARGS": "chainrule ge"}
+    assert "generate" in run(**variables, _CHAINRULE_COMPLETE="complete_zsh")
+    fish = run(**variables, _CHAINRULE_COMPLETE="complete_fish", _TYPER_COMPLETE_FISH_ACTION="get-args")
     assert fish.startswith("generate")
 
 

@@ -1,4 +1,4 @@
-"""chainrule verify: what it prints, its exit codes, and what it says to bad input."""
+"""chainrule verify: output, exit codes and errors."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def run(command, tiny_folder: Path):
 
 @pytest.fixture
 def multiplied(monkeypatch):
-    """A bug that no probe on load meets: probabilities are multiplied, and their product is 0 where float64 ends."""
+    """A bug that no self-check on load detects: probabilities are multiplied, and the product underflows to 0."""
 
     def product(score: Score) -> float:
         with np.errstate(divide="ignore", under="ignore"):
@@ -60,7 +60,7 @@ def test_json(run, multiplied):
     assert report["versions"].keys() >= {"torch", "transformers", "chainrule"}
 
 
-def test_texts_of_ones_own(run, tmp_path):
+def test_texts_of_the_user(run, tmp_path):
     file = tmp_path / "texts.csv"
     file.write_text("said\nHello world\nHow are you?\n")
     code, out, _ = run("--file", str(file), "--column", "said")
@@ -69,10 +69,10 @@ def test_texts_of_ones_own(run, tmp_path):
     assert run("--file", "-", stdin="Hello world\n")[0] == 0
     assert "line 2 of standard input is empty" in run("--file", "-", stdin="Hello\n\nworld\n")[2]
     assert "2 texts to tokens" in run("--file", "-", "--skip-empty", stdin="Hello\n\nworld\n")[1]
-    assert run("--file", "-", stdin="")[2] == "chainrule: there is nothing to verify on: the input has no text\n"
+    assert run("--file", "-", stdin="")[2] == "chainrule: there is nothing to verify: the input has no text\n"
 
 
-def test_a_text_is_coded_and_brought_back(run, tmp_path):
+def test_a_text_is_encoded_and_decoded(run, tmp_path):
     file, back = tmp_path / "text.txt", tmp_path / "back.txt"
     file.write_bytes(TEXT.encode())
     code, out, err = run("--code", str(file))
@@ -84,7 +84,7 @@ def test_a_text_is_coded_and_brought_back(run, tmp_path):
     assert run("--decode", f"{file}.code")[1] == TEXT.replace("\r\n", "\n")  # as the runner reads it
     code, out, _ = run("--code", str(file), "-o", str(tmp_path / "other"), "--json")
     assert json.loads(out)["bits"] / 8 <= (tmp_path / "other").stat().st_size
-    assert run("--code", str(file))[0] == 0  # an earlier code may be written over
+    assert run("--code", str(file))[0] == 0  # an earlier code may be overwritten
 
 
 def test_bad_input(run, tmp_path, tiny_folder):
@@ -95,10 +95,10 @@ def test_bad_input(run, tmp_path, tiny_folder):
     run("--code", str(text))
     cut = tmp_path / "cut"
     cut.write_bytes(Path(f"{text}.code").read_bytes()[:-2])
-    for arguments, says in [
+    for arguments, message in [
         (("--code", str(tmp_path / "none")), "cannot read"),
         (("--code", str(binary)), "is not UTF-8: byte 0xff at offset 3"),
-        (("--code", str(empty)), "is empty, so there is nothing to code"),
+        (("--code", str(empty)), "is empty, so there is nothing to encode"),
         (("--code", str(text), "-o", str(binary)), "exists and is not a chainrule code"),
         (("--code", str(text), "-o", str(tmp_path / "no" / "where")), "cannot write"),
         (("--decode", str(text)), "this is no code of chainrule: it begins with b'Hello world'"),
@@ -112,6 +112,6 @@ def test_bad_input(run, tmp_path, tiny_folder):
     ]:
         code, out, err = run(*arguments)
         assert (code, out) == (2, ""), arguments
-        assert says in err, arguments
+        assert message in err, arguments
         assert err.startswith("chainrule: ")
         assert err.count("\n") == 1

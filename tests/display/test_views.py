@@ -1,4 +1,4 @@
-"""Scores to look at: in a terminal, and in a notebook."""
+"""Views of results in terminals and notebooks."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def letters() -> LanguageModel:
     return LanguageModel(TableModel("AB", {"": [1, 0]}, probabilities=True, back_off=True))
 
 
-def shown(what: object, width: int = 200) -> str:
+def shown(result: object, width: int = 200) -> str:
     console = Console(width=width, color_system="truecolor", force_terminal=True, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
-    console.print(what)
+    console.print(result)
     return console.export_text()
 
 
@@ -53,14 +53,14 @@ class Page(HTMLParser):
         self.words += data
 
 
-def test_html_of_a_score_shows_the_text_as_it_is(tiny: LanguageModel):
+def test_html_of_a_score_shows_the_text_unchanged(tiny: LanguageModel):
     score = tiny.score(NASTY, context="<b>bold</b> & ")
     page = Page(score._repr_html_())
     assert page.tags == {"div", "span", "small"}
     assert page.open == []
     assert ("<b>bold</b> & " + NASTY) in page.words
     assert f"{score.logprob:.6f} nats" in page.words
-    assert "log Pr given what stands before" in page.words
+    assert "log Pr given its context" in page.words
     assert len(page.titles) == len(score)
     assert all(re.match(r"Pr = .*, .* bits, rank \d+, context \d+$", title) for title in page.titles)
 
@@ -89,63 +89,63 @@ def test_colour_is_surprisal(letters: LanguageModel):
 
 def test_a_score_in_a_terminal(tiny: LanguageModel):
     score = tiny.score(NASTY, context="[red]before[/red] ")
-    said = shown(score)
-    assert ("[red]before[/red] " + NASTY) in said
-    assert f"log Pr given what stands before = {score.logprob:.6f} nats · {len(score)} tokens" in said
-    assert f"{score.bits_per_byte:.4f} bits per byte" in said
-    assert score.start.describe() in said
+    output = shown(score)
+    assert ("[red]before[/red] " + NASTY) in output
+    assert f"log Pr given its context = {score.logprob:.6f} nats · {len(score)} tokens" in output
+    assert f"{score.bits_per_byte:.4f} bits per byte" in output
+    assert score.start.describe() in output
     assert "log Pr = " in shown(tiny.score("a"))
 
 
 def test_scores_in_a_terminal(tiny: LanguageModel):
     scores = tiny.score_batch(["[bold]a[/bold]", "two\nlines", [5, 6, 7]])
-    said = shown(scores)
-    assert "[bold]a[/bold]" in said
-    assert "two lines" in said
-    assert "5 6 7" in said
-    assert all(f"{score.logprob:.6f}" in said for score in scores)
-    assert "sequences" not in said
+    output = shown(scores)
+    assert "[bold]a[/bold]" in output
+    assert "two lines" in output
+    assert "5 6 7" in output
+    assert all(f"{score.logprob:.6f}" in output for score in scores)
+    assert "sequences" not in output
 
 
 def test_many_scores_are_shown_in_part(tiny: LanguageModel):
     scores = tiny.score_batch([f"text {i}" for i in range(25)])
-    said = shown(scores)
-    assert "20 of 25 sequences" in said
-    assert "text 19" in said
-    assert "text 20" not in said
+    output = shown(scores)
+    assert "20 of 25 sequences" in output
+    assert "text 19" in output
+    assert "text 20" not in output
     assert Page(scores._repr_html_()).words.count("text ") == 20
 
 
 def test_an_explanation_in_a_terminal():
     rows = {"": [1, 0], "A": [0.5, 0.5], "AA": [1, 0]}
     lm = LanguageModel(TableModel("AB", rows, probabilities=True))
-    said = shown(lm.explain("AAB"))
-    lines = [line for line in said.splitlines() if line.startswith("Pr(x_")]
+    output = shown(lm.explain("AAB"))
+    lines = [line for line in output.splitlines() if line.startswith("Pr(x_")]
     assert lines[0].split()[:5] == ["Pr(x_0", "|", "s)", "'A'", "1"]
     assert lines[1].split()[4:7] == ["'A'", "0.5", "-0.693147"]
     assert lines[2].split()[-3:] == ["0", "-inf", "-inf"]
     bars = [line.count("█") for line in lines]
     assert bars[0] > 20
-    assert abs(bars[1] - bars[0] / 2) <= 1  # bars are as long as probabilities are great
+    assert abs(bars[1] - bars[0] / 2) <= 1  # lengths of bars are proportional to probabilities
     assert bars[2] == 0
-    assert "Pr(x) = exp(-inf) = 0" in said
+    assert "Pr(x) = exp(-inf) = 0" in output
 
 
 def test_a_ranking_in_a_terminal(tiny: LanguageModel):
     ranked = tiny.rank("The quick", [" [bold]fox[/bold]", " brown"])
-    said = shown(views.rank_table(ranked)).splitlines()
-    assert [line.split()[0] for line in said[1:]] == ["1", "2"]
-    assert all(f"{r.logprob:.6f}" in line and r.text in line for r, line in zip(ranked, said[1:], strict=True))
+    lines = shown(views.rank_table(ranked)).splitlines()
+    assert [line.split()[0] for line in lines[1:]] == ["1", "2"]
+    assert all(f"{r.logprob:.6f}" in line and r.text in line for r, line in zip(ranked, lines[1:], strict=True))
 
 
-def test_what_has_no_text_is_shown_too(tiny: LanguageModel):
-    bare = LanguageModel(tiny.model, engine=tiny.engine)
-    assert "<5><6>" in shown(bare.score([5, 6]))
-    assert "&lt;5&gt;" in bare.score([5, 6])._repr_html_()
-    assert "bits per byte" not in shown(bare.score([5, 6]))
-    wordy = LanguageModel(tiny.model, wordpiece(), engine=tiny.engine)
-    assert "[SEP]" in shown(wordy.score(("a", "b")))
-    assert "the symbol [CLS] (id 1)" in shown(wordy.score(("a", "b")))
+def test_scores_without_a_text(tiny: LanguageModel):
+    without_tokenizer = LanguageModel(tiny.model, engine=tiny.engine)
+    assert "<5><6>" in shown(without_tokenizer.score([5, 6]))
+    assert "&lt;5&gt;" in without_tokenizer.score([5, 6])._repr_html_()
+    assert "bits per byte" not in shown(without_tokenizer.score([5, 6]))
+    lm = LanguageModel(tiny.model, wordpiece(), engine=tiny.engine)
+    assert "[SEP]" in shown(lm.score(("a", "b")))
+    assert "the symbol [CLS] (id 1)" in shown(lm.score(("a", "b")))
 
 
 def test_no_scores(tiny: LanguageModel):
@@ -153,7 +153,7 @@ def test_no_scores(tiny: LanguageModel):
     assert Page(tiny.score_batch([])._repr_html_()).open == []
 
 
-def test_views_are_imported_for_the_first_one_shown():
+def test_views_are_imported_when_the_first_is_shown():
     code = (
         "import sys, chainrule\n"
         "assert not [name for name in sys.modules if name.startswith('chainrule.display')]\n"

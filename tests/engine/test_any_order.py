@@ -1,4 +1,4 @@
-"""Models that predict in any order, against their own forward, one unpadded sequence at a time."""
+"""Models that predict in any order, compared with their own forward, one unpadded sequence at a time."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FLOAT32 = 1e-5  # nats
 IDS = [3, 50, 7, 7, 12, 60]
 NONE = np.zeros(0, np.int64)
 
-pytestmark = pytest.mark.filterwarnings("ignore:the tokens begin with the start symbol")  # drawn ids do, now and then
+pytestmark = pytest.mark.filterwarnings("ignore:the tokens begin with the start symbol")  # some drawn ids do
 
 
 def ordered(ids: list[int], order: list[int], given: list[int] | None = None, start: int | None = START) -> OrderedSequence:
@@ -39,56 +39,56 @@ def ordered(ids: list[int], order: list[int], given: list[int] | None = None, st
 @pytest.mark.parametrize("name", NAMES)
 @given(ids=st.lists(st.integers(0, V - 1), min_size=1, max_size=9), data=st.data())
 def test_factors_are_those_of_its_own_forward(name: str, ids: list[int], data: st.DataObject):
-    """In float64: a draw may be such that one rounding of float32 weights moves a factor by 1e-5."""
+    """In float64, since for some draws the rounding of float32 weights moves a factor by 1e-5."""
     lm, own = tiny_any_order(name, dtype="float64").lm, tiny_any_order(name, dtype="float64").own
     order = data.draw(st.permutations(range(len(ids))))
     score = lm.score(ids, order=order)
     assert lm.engine.strategy == "forest"
     assert np.abs(score.logprobs - factors_in_order(own, ids, order, START)).max() < 1e-12
     assert score.ids.tolist() == ids
-    assert score.contexts.tolist() == [1 + order.index(place) for place in range(len(ids))]
+    assert score.contexts.tolist() == [1 + order.index(position) for position in range(len(ids))]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_in_float32_too(name: str):
+def test_factors_in_float32(name: str):
     lm, own = tiny_any_order(name).lm, tiny_any_order(name).own
     for order in list(permutations(range(len(IDS))))[::17]:
-        found = lm.score(IDS, order=list(order)).logprobs
-        assert np.abs(found - factors_in_order(own, IDS, list(order), START)).max() < FLOAT32
+        logprobs = lm.score(IDS, order=list(order)).logprobs
+        assert np.abs(logprobs - factors_in_order(own, IDS, list(order), START)).max() < FLOAT32
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-6), ("float64", 1e-12)])
 def test_in_every_order_all_texts_of_a_length_sum_to_1(name: str, dtype: str, tolerance: float):
-    """Four places of three tokens: 81 texts in 24 orders."""
+    """Four positions and three tokens: 81 texts in 24 orders."""
     lm = tiny_any_order(name, 4, dtype, vocab_size=3, bos_token_id=0, eos_token_id=None).lm
     texts = [list(text) for text in product(range(3), repeat=4)]
-    found = lm.score_batch(texts, order=ORDERS)
-    totals = np.exp(found.logprobs).sum(0)
+    scores = lm.score_batch(texts, order=ORDERS)
+    totals = np.exp(scores.logprobs).sum(0)
     assert totals.shape == (24,)
     assert np.abs(totals - 1).max() < tolerance
-    assert abs(np.exp(found.logprob).sum() - 1) < tolerance  # so does the mean over the orders
-    assert found.spread.max() > 0.01  # which differ: it is not one coherent joint
+    assert abs(np.exp(scores.logprob).sum() - 1) < tolerance  # the mean over the orders sums to 1 too
+    assert scores.spread.max() > 0.01  # the orders differ: their joints are not the same
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_comes_later_in_the_order_has_no_effect_at_all(name: str):
+def test_tokens_later_in_the_order_have_no_effect_at_all(name: str):
     lm = tiny_any_order(name).lm
     assert lm.invariant
     for order in ([3, 1, 4, 0, 2, 5], [5, 4, 3, 2, 1, 0], [0, 4, 2, 1, 3, 5]):
         before = lm.score(IDS, order=order).logprobs
         for step in range(6):
             other = list(IDS)
-            for place in order[step:]:
-                other[place] = (IDS[place] + 17) % V
+            for position in order[step:]:
+                other[position] = (IDS[position] + 17) % V
             after = lm.score(other, order=order).logprobs
             assert after[order[:step]].tolist() == before[order[:step]].tolist()
             assert (after[order[step:]] != before[order[step:]]).all()
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_where_a_known_token_stands_has_an_effect(name: str):
-    """The same tokens in the same steps, in other places; and the same tokens known, another place asked about."""
+def test_the_position_of_a_known_token_has_an_effect(name: str):
+    """The same tokens in the same steps at other positions; and the same known tokens with another target."""
     lm = tiny_any_order(name).lm
     [ab] = lm.predictor.conditionals([Cloze(np.array([5, 9, 0, 0]), np.array([0, 1]), 2, START)])
     [ba] = lm.predictor.conditionals([Cloze(np.array([9, 5, 0, 0]), np.array([1, 0]), 2, START)])
@@ -98,21 +98,21 @@ def test_where_a_known_token_stands_has_an_effect(name: str):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_one_pass_is_step_by_step(name: str):
+def test_one_pass_gives_the_same_as_single_steps(name: str):
     lm, order = tiny_any_order(name).lm, [3, 1, 4, 0, 2, 5]
     ids = np.array(IDS)
     score = lm.score(IDS, order=order)
-    places = [Cloze(ids, np.array(order[:step], np.int64), order[step], START) for step in range(6)]
-    together = lm.predictor.conditionals(places)
-    for step, place in enumerate(places):
-        [alone] = lm.predictor.conditionals([place])
+    clozes = [Cloze(ids, np.array(order[:step], np.int64), order[step], START) for step in range(6)]
+    together = lm.predictor.conditionals(clozes)
+    for step, cloze in enumerate(clozes):
+        [alone] = lm.predictor.conditionals([cloze])
         assert alone.tolist() == together[step].tolist()
         assert alone[IDS[order[step]]] == score.logprobs[order[step]]
         assert abs(np.exp(alone).sum() - 1) < 1e-6
     assert np.abs(together - conditionals_in_order(tiny_any_order(name).own, IDS, order, START)).max() < FLOAT32
 
 
-def test_places_not_seen_are_not_looked_at():
+def test_tokens_at_unseen_positions_are_not_read():
     chain = tiny_any_order("llama").lm.predictor
     a, b = (Cloze(np.array([5, x, 9, x]), np.array([2, 0]), 1, START) for x in (1, 2))
     assert chain.conditionals([a]).tolist() == chain.conditionals([b]).tolist()
@@ -136,26 +136,26 @@ def test_left_to_right_it_is_an_ordinary_causal_model(name: str):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_around_a_causal_model_it_is_that_model_at_first(name: str):
+def test_a_new_model_from_a_causal_one_computes_the_same(name: str):
     own = untouched(CONFIGS[name]())
-    made = AnyOrderForCausalLM.from_causal(own, 8)
+    model = AnyOrderForCausalLM.from_causal(own, 8)
     ids = torch.tensor([[START, *IDS]])
-    assert torch.equal(made(ids).logits, own(ids[:, :-1], use_cache=False).logits)
+    assert torch.equal(model(ids).logits, own(ids[:, :-1], use_cache=False).logits)
     with torch.no_grad():
-        made.lm.get_input_embeddings().weight += 1
-    assert not torch.equal(made.lm.get_input_embeddings().weight, own.get_input_embeddings().weight)  # a copy
+        model.lm.get_input_embeddings().weight += 1
+    assert not torch.equal(model.lm.get_input_embeddings().weight, own.get_input_embeddings().weight)  # the weights are copied
 
 
 def test_shared_beginnings_of_orders_and_texts_are_computed_once():
     lm = tiny_any_order("llama").lm
     orders = [(0, 4, 2, 1, 3), (0, 4, 2, 3, 1), (0, 4, 1, 2, 3)]
-    found = lm.score_batch([[5, 6, 7, 8, 9], [5, 1, 7, 8, 9]], order=orders).scores
-    # A row is what is known and the place asked about.
+    scores = lm.score_batch([[5, 6, 7, 8, 9], [5, 1, 7, 8, 9]], order=orders).scores
+    # A row is computed from the known tokens and the target.
     rows = {(tuple((p, text[p]) for p in order[:t]), order[t])
             for text in ([5, 6, 7, 8, 9], [5, 1, 7, 8, 9]) for order in orders for t in range(5)}  # fmt: skip
-    assert found.rows == found.distinct_contexts == len(rows) == 13
+    assert scores.rows == scores.distinct_contexts == len(rows) == 13
     for i, (text, order) in enumerate(product(([5, 6, 7, 8, 9], [5, 1, 7, 8, 9]), orders)):
-        assert lm.score(text, order=order).logprobs.tolist() == found[i].logprobs.tolist()
+        assert lm.score(text, order=order).logprobs.tolist() == scores[i].logprobs.tolist()
 
 
 @pytest.mark.parametrize("rows", [1, 3, 16, 768])
@@ -166,7 +166,7 @@ def test_chunks_do_not_change_a_bit(rows: int):
 
 
 @pytest.mark.parametrize("start", [None, START, 9])
-def test_given_places_come_first(start: int | None):
+def test_given_tokens_come_first(start: int | None):
     lm, own = tiny_any_order("llama").lm, tiny_any_order("llama").own
     answer = lm.predictor.answer_in_order([ordered(IDS, [5, 0, 1], [4, 2, 3], start)])
     if start is None:
@@ -196,12 +196,12 @@ def test_saved_and_loaded_with_its_tokenizer(tmp_path: Path):
 def test_tied_weights_stay_tied(tmp_path: Path):
     own = untouched_any_order("gpt2", 5)
     own.save_pretrained(tmp_path)
-    again = AnyOrderForCausalLM.from_pretrained(tmp_path)
-    assert again.lm.lm_head.weight is again.lm.get_input_embeddings().weight
-    assert torch.equal(again.position.weight, own.position.weight)
+    loaded = AnyOrderForCausalLM.from_pretrained(tmp_path)
+    assert loaded.lm.lm_head.weight is loaded.lm.get_input_embeddings().weight
+    assert torch.equal(loaded.position.weight, own.position.weight)
 
 
-def test_the_loss_is_what_an_ordinary_loop_trains():
+def test_the_loss_can_be_trained_in_an_ordinary_loop():
     own = untouched_any_order("llama", 9)
     ids = torch.tensor([[START, *IDS], [START, *IDS[::-1]]])
     order = torch.tensor([[3, 1, 4, 0, 2, 5], [5, 4, 3, 2, 1, 0]])
@@ -219,47 +219,47 @@ def test_the_loss_is_what_an_ordinary_loop_trains():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_its_own_forward_is_the_trunk_on_what_one_writes_down(name: str):
-    """token + position + target, one row after another; no position for the start symbol, and the last token is not fed."""
+def test_its_own_forward_is_the_trunk_on_explicit_embeddings(name: str):
+    """A row is token + position + target. The start symbol has no position, and the last token has no row."""
     own, order = tiny_any_order(name).own, [3, 1, 4, 0, 2, 5]
     token, position, target = own.lm.get_input_embeddings().weight, own.position.weight, own.target.weight
     rows = [token[START] + target[3]]
-    rows += [token[IDS[here]] + position[here] + target[then] for here, then in pairwise(order)]
+    rows += [token[IDS[current]] + position[current] + target[following] for current, following in pairwise(order)]
     with torch.no_grad():
         want = own.lm(inputs_embeds=torch.stack(rows)[None], use_cache=False).logits
-        found = own(torch.tensor([[START, *IDS]]), torch.tensor([order])).logits
-    assert found.shape == want.shape == (1, 6, V)
-    assert (found - want).abs().max() < FLOAT32
+        logits = own(torch.tensor([[START, *IDS]]), torch.tensor([order])).logits
+    assert logits.shape == want.shape == (1, 6, V)
+    assert (logits - want).abs().max() < FLOAT32
 
 
-# What cannot be
+# Refusals
 
 
-def test_what_holds_causal_models_against_their_own_forward_is_not_for_it():
-    """Its trunk alone would pass for a model of text, with other numbers."""
+def test_checks_and_codes_for_causal_models_are_refused():
+    """Its trunk alone would run as a causal model, with other results."""
     any_order = tiny_any_order("llama", 40, vocab_size=byte_level().size).lm
     lm = LanguageModel(any_order.model, byte_level(), engine=any_order.engine)
-    for ask in (lm.verify, lambda: encode(lm, "The fox"), lambda: decode(lm, None)):
-        with pytest.raises(InputError, match="predicts in any order, and this holds causal models"):
-            ask()
+    for call in (lm.verify, lambda: encode(lm, "The fox"), lambda: decode(lm, None)):
+        with pytest.raises(InputError, match="predicts in any order, and this compares causal models"):
+            call()
 
 
-def test_a_text_longer_than_the_places_is_refused_with_the_numbers():
+def test_a_text_longer_than_the_number_of_positions_is_refused():
     lm = tiny_any_order("llama", 5).lm
     assert len(lm.score([7] * 5)) == 5
     for options in ({}, {"order": "random"}, {"order": "random:3"}, {"order": "left-to-right"}):
-        with pytest.raises(InputError, match=r"item 1: it has 6 tokens, and the model has 5 places.*windows are for causal"):
+        with pytest.raises(InputError, match=r"item 1: it has 6 tokens, and the model has 5 positions.*windows are for causal"):
             lm.score_batch([[7] * 5, [7] * 6], **options)
-    with pytest.raises(InputError, match="it has 6 tokens, and the model has 5 places"):
+    with pytest.raises(InputError, match="it has 6 tokens, and the model has 5 positions"):
         lm.conditional([7] * 5)
-    with pytest.raises(InputError, match="it has 6 tokens, and the model has 5 places"):
+    with pytest.raises(InputError, match="it has 6 tokens, and the model has 5 positions"):
         lm.score([7] * 3, context=[7] * 3)
 
 
-def test_a_text_longer_than_the_trunks_context_is_refused_with_the_numbers():
+def test_a_text_longer_than_the_trunks_context_is_refused():
     lm = tiny_any_order("gpt2", 20, n_positions=8).lm
-    assert len(lm.score([7] * 8, order="random")) == 8  # the last token of an order is never fed
-    assert lm.model.most == 8
+    assert len(lm.score([7] * 8, order="random")) == 8  # the last token of an order has no row
+    assert lm.model.max_tokens == 8
     with pytest.raises(InputError, match="a context of 9 embeddings, and the model takes 8"):
         lm.score([7] * 9)
     assert len(lm.score([7] * 9, start="given")) == 8
@@ -278,39 +278,39 @@ def test_embeddings_are_refused():
         lm.score(embeddings=torch.zeros(3, 32))
 
 
-def test_a_chain_names_what_it_cannot_do():
+def test_sequences_and_conditionals_that_cannot_be_scored():
     chain = tiny_any_order("llama").lm.predictor
     with pytest.raises(InputError, match="item 1: without a start symbol the first factor has no context"):
         chain.answer_in_order([ordered(IDS, [0, 1, 2, 3, 4, 5]), ordered(IDS, [0, 1, 2, 3, 4, 5], start=None)])
-    with pytest.raises(InputError, match=r"place 2 behind the places \[0, 2\]: one is named twice"):
+    with pytest.raises(InputError, match=r"position 2 after the positions \[0, 2\]: one is named twice"):
         chain.conditionals([Cloze(np.array(IDS), np.array([0, 2]), 2, START)])
-    with pytest.raises(InputError, match="item 0: it has 10 tokens, and the model has 9 places"):
+    with pytest.raises(InputError, match="item 0: it has 10 tokens, and the model has 9 positions"):
         chain.conditionals([Cloze(np.zeros(10, np.int64), np.array([0, 2]), 1, START)])
-    with pytest.raises(ModelError, match="no any-order model"):
+    with pytest.raises(ModelError, match="is not an any-order model"):
         AnyOrderPredictor(tiny("llama").lm.engine)
 
 
 @pytest.mark.parametrize("order", [[[0, 1, 2, 3, 4, 4]], [[0, 1, 2]], [[1, 2, 3, 4, 5, 6]], [[-1, 0, 1, 2, 3, 4]]])
-def test_its_own_forward_refuses_what_is_no_permutation(order: list):
-    with pytest.raises(InputError, match=r"a permutation of the places 0 … 5 for each of 1 sequences"):
+def test_its_own_forward_refuses_an_order_that_is_not_a_permutation(order: list):
+    with pytest.raises(InputError, match=r"a permutation of the positions 0 … 5 for each of 1 sequences"):
         tiny_any_order("llama").own(torch.tensor([[START, *IDS]]), torch.tensor(order))
 
 
-def test_its_own_forward_refuses_what_does_not_fit():
+def test_its_own_forward_refuses_a_text_that_does_not_fit():
     own = tiny_any_order("llama", 5).own
     for length in (0, 6):
-        with pytest.raises(InputError, match=f"a text of {length} tokens does not fit into the 5 places"):
+        with pytest.raises(InputError, match=f"a text of {length} tokens does not fit into the 5 positions"):
             own(torch.full((1, 1 + length), 7))
 
 
 @pytest.mark.parametrize("places", [0, -1, 2.5, True, "8"])
-def test_places_that_are_no_number_are_refused(places: object):
+def test_an_invalid_number_of_places_is_refused(places: object):
     with pytest.raises(ModelError, match="places must be a whole number of 1 or more"):
         AnyOrderConfig(trunk=CONFIGS["llama"](), places=places)
 
 
-def test_other_trunks_take_the_path_that_they_can():
-    """Relative biases are the batch path's: rows are not carried, and the numbers are the same."""
+def test_other_trunks_use_another_strategy():
+    """A trunk with relative biases uses the batch strategy, and the results are the same."""
     lm, own = tiny_any_order("bloom").lm, tiny_any_order("bloom").own
     assert lm.engine.strategy == "batch"
     orders = [list(order) for order in ORDERS[::5]]
@@ -318,6 +318,6 @@ def test_other_trunks_take_the_path_that_they_can():
         assert np.abs(score.logprobs - factors_in_order(own, IDS[:4], order, START)).max() < FLOAT32
 
 
-def test_the_engine_is_probed_as_any_other():
+def test_the_engine_is_chosen_by_the_probe():
     model = AnyOrderModel(untouched_any_order("llama", 6), "tiny")
     assert isinstance(LanguageModel(model, engine=choose(model)).predictor, AnyOrderPredictor)

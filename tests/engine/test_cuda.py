@@ -1,6 +1,6 @@
-"""On a GPU: every kind of model against the CPU and against transformers' own forward in float64. Skipped where there is none.
+"""On a GPU: every kind of model against the CPU and against transformers' own forward in float64. Skipped without a GPU.
 
-Bits may move on a GPU with the company a row has, so all is compared in nats.
+On a GPU, the bits of a row may depend on other sequences in the batch, so everything is compared in nats.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a C
 
 CUDA, ROUNDING = "cuda", 1e-4  # nats
 V, CONTEXT = 300, 2048
-NUMERIC = [name for name in KINDS if name not in ("generating", "table", "bfloat16")]  # see the tests of these below
+NUMERIC = [name for name in KINDS if name not in ("generating", "table", "bfloat16")]  # these have their own tests below
 _COMMON: dict[str, Any] = {"vocab_size": V, "num_hidden_layers": 2, "max_position_embeddings": CONTEXT, "bos_token_id": 0,
                            "eos_token_id": 1, "pad_token_id": None}  # fmt: skip
 
 
 def _grouped(width: int, **others: Any) -> dict[str, Any]:
-    """Four heads so wide, two of keys."""
+    """Four heads of this width, and two key heads."""
     return _COMMON | {"hidden_size": 4 * width, "intermediate_size": 6 * width, "num_attention_heads": 4,
                       "num_key_value_heads": 2, "head_dim": width, **others}  # fmt: skip
 
@@ -60,7 +60,7 @@ WIDE: dict[str, Callable[[], Any]] = {
 
 
 def strong(config: Any) -> Any:
-    """Random weights of a size that makes every place and every token matter, at any width."""
+    """Random weights, large enough that every position and every token has an effect at any width."""
     torch.manual_seed(0)
     own = tf.AutoModelForCausalLM.from_config(config).eval()
     with torch.no_grad():
@@ -74,7 +74,7 @@ def on_gpu(own: Any, dtype: torch.dtype = torch.float32) -> LanguageModel:
 
 
 def texts() -> list[list[int]]:
-    """Short ones, ones that share a beginning, and one that goes over several blocks of keys."""
+    """Short texts, texts with a shared prefix, and one that spans several blocks of keys."""
     random = np.random.default_rng(3)
     long = random.integers(2, V, 700).tolist()
     return [long, [*long[:400], 5, 6, 7], long[:129], *(random.integers(2, V, n).tolist() for n in (1, 2, 30, 128, 150))]
@@ -85,19 +85,19 @@ def exact(own: Any) -> list[np.ndarray]:
     return [factors(own, [0, *text]) for text in texts()]
 
 
-def off(found: Any, want: list[np.ndarray]) -> float:
-    return max(float(np.abs(score.logprobs - exact).max()) for score, exact in zip(found, want, strict=True))
+def largest_error(scores: Any, want: list[np.ndarray]) -> float:
+    return max(float(np.abs(score.logprobs - exact).max()) for score, exact in zip(scores, want, strict=True))
 
 
 @pytest.mark.parametrize("kind", NUMERIC)
-def test_as_on_the_cpu(kind: str):
-    made = KINDS[kind]
-    here, there = made.make(), made.wrap(made.network().to(CUDA))
-    assert there.model.device.type == CUDA
-    assert not there.invariant
-    for name, ask in made.calls.items():
+def test_results_equal_those_on_the_cpu(kind: str):
+    case = KINDS[kind]
+    cpu_lm, cuda_lm = case.make(), case.wrap(case.network().to(CUDA))
+    assert cuda_lm.model.device.type == CUDA
+    assert not cuda_lm.invariant
+    for name, ask in case.calls.items():
         if name not in ("samples", "orders"):
-            assert largest_difference(numbers(ask(there)), numbers(ask(here))) <= ROUNDING, name
+            assert largest_difference(numbers(ask(cuda_lm)), numbers(ask(cpu_lm))) <= ROUNDING, name
 
 
 @pytest.mark.parametrize("name", WIDE)
@@ -106,15 +106,15 @@ def test_wide_heads_against_float64(name: str):
     lm, want = on_gpu(own), exact(own)
     assert lm.engine.strategy == "forest", lm.engine.reason
     for rows in (16, 200, 768, 4096):
-        assert off(lm.score_batch(texts(), start=0, rows=rows), want) <= ROUNDING, rows
+        assert largest_error(lm.score_batch(texts(), start=0, rows=rows), want) <= ROUNDING, rows
     top = lm.score_batch(texts(), start=0, top=3)
-    assert off(top, want) <= ROUNDING
+    assert largest_error(top, want) <= ROUNDING
 
 
 @pytest.mark.parametrize("name", ["llama, heads 64 wide", "gemma2, heads 256 wide, softcaps and windows"])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
-def test_other_types(name: str, dtype: torch.dtype):
-    """No further from float64 than transformers' own forward on the same GPU is."""
+def test_other_dtypes(name: str, dtype: torch.dtype):
+    """The error against float64 is no larger than that of transformers' own forward on the same GPU."""
     own = strong(WIDE[name]())
     rounded = copy.deepcopy(own).to(dtype).float()
     lm, want = on_gpu(own, dtype), exact(rounded)
@@ -129,18 +129,18 @@ def test_other_types(name: str, dtype: torch.dtype):
 def test_without_triton(name: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(gpu, "find_spec", lambda _: None)
     own = strong(WIDE[name]())
-    assert off(on_gpu(own).score_batch(texts(), start=0, rows=200), exact(own)) <= ROUNDING
+    assert largest_error(on_gpu(own).score_batch(texts(), start=0, rows=200), exact(own)) <= ROUNDING
 
 
 @pytest.mark.parametrize("name", BATCH)
-def test_the_models_own_forward(name: str):
+def test_models_that_run_by_their_own_forward(name: str):
     own = untouched(BATCH[name]())
     lm = on_gpu(own)
     want = [factors(in_double(copy.deepcopy(own).double()), [0, *text]) for text in ([5, 6, 7], list(range(2, 60)))]
-    assert off(lm.score_batch([[5, 6, 7], list(range(2, 60))], start=0), want) <= ROUNDING
+    assert largest_error(lm.score_batch([[5, 6, 7], list(range(2, 60))], start=0), want) <= ROUNDING
 
 
-def test_the_head_is_the_fused_one(monkeypatch: pytest.MonkeyPatch):
+def test_the_fused_head_is_used(monkeypatch: pytest.MonkeyPatch):
     own, calls = strong(WIDE["llama, heads 64 wide"]()), []
     lm = on_gpu(own)
     monkeypatch.setattr(engine_module, "read_fused", lambda *a: calls.append(1) or fused.read_fused(*a))
@@ -148,19 +148,19 @@ def test_the_head_is_the_fused_one(monkeypatch: pytest.MonkeyPatch):
     assert calls
 
 
-def test_the_state_of_the_process():
+def test_results_do_not_depend_on_the_state_of_the_process():
     own = strong(WIDE["llama, heads 64 wide"]())
     lm, some = on_gpu(own), [[5, 6, 7], list(range(2, 200))]
     want = [s.logprobs for s in lm.score_batch(some, start=0)]
     try:
         torch.set_default_dtype(torch.float64)
-        assert off(lm.score_batch(some, start=0), want) == 0
+        assert largest_error(lm.score_batch(some, start=0), want) == 0
     finally:
         torch.set_default_dtype(torch.float32)
     for state in (torch.device("meta"), torch.device("cuda"), torch.autocast("cuda", torch.bfloat16), torch.enable_grad(),
                   torch.inference_mode()):  # fmt: skip
         with state:
-            assert off(lm.score_batch(some, start=0), want) == 0, state
+            assert largest_error(lm.score_batch(some, start=0), want) == 0, state
     before = torch.backends.cuda.matmul.fp32_precision
     try:
         torch.backends.cuda.matmul.fp32_precision = "tf32"
@@ -170,17 +170,17 @@ def test_the_state_of_the_process():
         torch.backends.cuda.matmul.fp32_precision = before
 
 
-def test_threads():
-    made = {name: strong(config()) for name, config in list(WIDE.items())[:6]}
-    lms, some = {name: on_gpu(own) for name, own in made.items()}, texts()[2:]
-    want = {name: [factors(own, [0, *text]) for text in some] for name, own in made.items()}
+def test_several_threads():
+    networks = {name: strong(config()) for name, config in list(WIDE.items())[:6]}
+    lms, some = {name: on_gpu(own) for name, own in networks.items()}, texts()[2:]
+    want = {name: [factors(own, [0, *text]) for text in some] for name, own in networks.items()}
     wrong: list[str] = []
 
     def work(number: int) -> None:
         random = np.random.default_rng(number)
         try:
             for name in random.choice(list(lms), 12):
-                error = off(lms[name].score_batch(some, start=0, rows=int(random.integers(16, 300))), want[name])
+                error = largest_error(lms[name].score_batch(some, start=0, rows=int(random.integers(16, 300))), want[name])
                 wrong.extend([f"{name}: {error}"] * (error > ROUNDING))
         except Exception as error:
             wrong.append(repr(error))
@@ -199,20 +199,20 @@ def test_verify():
     assert report, str(report)
 
 
-def test_ids_beyond_a_table_end_no_process():
-    """Gemma 3n looks tokens up in a second table, which is shorter: an error, and the GPU is as good as before."""
+def test_an_id_beyond_a_table_raises_an_error():
+    """Gemma 3n looks tokens up in a second, shorter table. The GPU must be usable after the error."""
     own = strong(WIDE["llama, heads 64 wide"]())
     lm = on_gpu(own)
     want = lm.score([5, 6, 7], start=0).logprobs
     with pytest.raises(ModelError, match="index 300 is out of range"):
         lm.model.hidden(torch.tensor([[5, V]], device=CUDA))
-    assert off([lm.score([5, 6, 7], start=0)], [want]) == 0
+    assert largest_error([lm.score([5, 6, 7], start=0)], [want]) == 0
 
 
-def test_what_generates():
-    made = KINDS["generating"]
-    here, there = made.make(), made.wrap(made.network().to(CUDA))
+def test_generation():
+    case = KINDS["generating"]
+    cpu_lm, cuda_lm = case.make(), case.wrap(case.network().to(CUDA))
     for name in ("greedy", "beam", "best"):
-        assert largest_difference(numbers(made.calls[name](there)), numbers(made.calls[name](here))) <= ROUNDING, name
-    drawn = made.calls["sixteen samples"](there)
-    assert len(drawn) == 16
+        assert largest_difference(numbers(case.calls[name](cuda_lm)), numbers(case.calls[name](cpu_lm))) <= ROUNDING, name
+    samples = case.calls["sixteen samples"](cuda_lm)
+    assert len(samples) == 16

@@ -1,4 +1,4 @@
-"""Embeddings in place of token ids: whose they are, and what is conditioned on them."""
+"""Embeddings in place of token ids: the search for their tokens, and conditioning on them."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from chainrule.engine.embeddings import tokens_of
 WIDTH = 32
 FLOAT32 = 2e-5  # nats
 
-pytestmark = pytest.mark.filterwarnings("ignore:the tokens begin with the start symbol")  # drawn ids do, now and then
+pytestmark = pytest.mark.filterwarnings("ignore:the tokens begin with the start symbol")  # random ids sometimes do
 
 
 @given(st.lists(st.integers(0, V - 1), min_size=1, max_size=80))
@@ -27,7 +27,7 @@ def test_every_row_of_the_table_is_found(block: int, ids: list[int]):
         assert tokens_of(lm.model, lm.embed(ids)) == ids
 
 
-def test_of_equal_rows_the_first_is_taken():
+def test_the_first_of_equal_rows_is_taken():
     own = untouched(LlamaConfig(vocab_size=V, hidden_size=WIDTH, intermediate_size=48, num_hidden_layers=1,
                                 num_attention_heads=4, bos_token_id=START))  # fmt: skip
     table = own.get_input_embeddings().weight
@@ -40,21 +40,21 @@ def test_of_equal_rows_the_first_is_taken():
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float64"])
-def test_they_are_found_in_every_type(dtype: str):
+def test_tokens_are_found_in_every_dtype(dtype: str):
     lm, ids = tiny("gpt2", dtype).lm, [3, 60, 0, 3]
     table = lm.embed(ids)
     assert table.dtype == lm.model.dtype
     assert tokens_of(lm.model, table.double()) == ids
 
 
-def test_wider_embeddings_are_those_of_the_narrow_tokens_they_round_to():
-    """As they are in the engine, which rounds them too."""
+def test_wider_embeddings_match_the_tokens_that_they_round_to():
+    """As in the engine, which rounds them too."""
     wide, narrow, ids = tiny("gpt2").lm, tiny("gpt2", "bfloat16").lm, [3, 60, 0, 3]
     assert not torch.equal(wide.embed(ids), narrow.embed(ids).float())
     assert narrow.score(embeddings=wide.embed(ids)).logprobs.tolist() == narrow.score(ids).logprobs.tolist()
 
 
-def test_a_vector_of_no_token_is_named():
+def test_the_error_names_a_vector_that_is_not_in_the_table():
     lm = tiny("llama").lm
     table = lm.embed([5, 6, 7])
     table[1, 31] += 1e-3
@@ -62,7 +62,7 @@ def test_a_vector_of_no_token_is_named():
         lm.score(embeddings=table)
 
 
-def test_nan_is_no_token():
+def test_nan_matches_no_token():
     lm = tiny("llama").lm
     with pytest.raises(InputError, match="row 0 of the embeddings"):
         lm.score(embeddings=torch.full((2, WIDTH), torch.nan))
@@ -80,49 +80,49 @@ def test_nan_is_no_token():
     ],
     ids=["wide", "vector", "batch", "whole numbers", "narrow", "list"],
 )
-def test_another_shape_or_kind_is_refused_with_the_shape_that_is_wanted(table: object):
+def test_a_wrong_shape_or_dtype_is_refused_with_the_expected_shape(table: object):
     with pytest.raises(InputError, match=r"of shape \(T, 32\)"):
         tiny("llama").lm.score(embeddings=table)
 
 
 @pytest.mark.parametrize("ids", [[5], [5, 6, 7]])
-def test_ids_and_embeddings_must_be_as_many(ids: list[int]):
+def test_ids_and_embeddings_must_have_equal_lengths(ids: list[int]):
     lm = tiny("llama").lm
-    with pytest.raises(InputError, match=f"2 embeddings came with {len(ids)} token ids"):
+    with pytest.raises(InputError, match=f"2 embeddings were passed with {len(ids)} token ids"):
         lm.score(ids, embeddings=lm.embed([5, 6]))
 
 
-def test_no_embeddings_are_nothing_to_score():
+def test_empty_embeddings_are_refused():
     with pytest.raises(InputError):
         tiny("llama").lm.score(embeddings=torch.zeros(0, WIDTH))
 
 
-def test_a_context_besides_is_refused():
+def test_embeddings_with_a_context_are_refused():
     lm = tiny("llama").lm
     with pytest.raises(InputError, match="put the context's embeddings before them"):
         lm.score(embeddings=lm.embed([5, 6]), context=[1])
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_what_is_given_is_not_written_to_and_what_is_returned_may_be(dtype: str):
+def test_arguments_are_not_modified_and_results_are_copies(dtype: str):
     lm = tiny("llama", dtype).lm
     table = lm.embed([5, 6, 7])
     before = table.clone()
     lm.score(embeddings=table, end=True)
-    table[:] = 0  # and what embed returned is a copy
+    table[:] = 0  # the result of embed is a copy
     assert torch.equal(lm.embed([5, 6, 7]), before)
 
 
-def test_with_an_end_and_with_a_given_start():
+def test_embeddings_with_an_end_and_with_a_given_start():
     lm, ids = tiny("llama").lm, [5, 6, 7, 8]
     for options in ({"end": True}, {"start": "given"}, {"start": 9, "end": 3}, {"top": 2}):
-        want, found = lm.score(ids, **options), lm.score(embeddings=lm.embed(ids), **options)
-        assert found.ids.tolist() == want.ids.tolist()
-        assert np.abs(found.logprobs - want.logprobs).max() < FLOAT32
+        want, result = lm.score(ids, **options), lm.score(embeddings=lm.embed(ids), **options)
+        assert result.ids.tolist() == want.ids.tolist()
+        assert np.abs(result.logprobs - want.logprobs).max() < FLOAT32
 
 
 @pytest.mark.parametrize("name", ["mistral", "opt", "mamba"])
-def test_the_last_embedding_conditions_nothing_and_the_others_do(name: str):
+def test_factors_depend_on_all_embeddings_but_the_last(name: str):
     lm, ids = tiny(name).lm, [5, 6, 7, 8]
     want = lm.score(ids).logprobs
     table = lm.embed(ids)
@@ -130,17 +130,17 @@ def test_the_last_embedding_conditions_nothing_and_the_others_do(name: str):
     table[3] += noise[0]
     assert np.abs(lm.score(ids, embeddings=table).logprobs - want).max() < FLOAT32
     table[1] += noise[1]
-    moved = np.abs(lm.score(ids, embeddings=table).logprobs - want)
-    assert moved[:2].max() < FLOAT32
-    assert moved[2:].min() > 1e-3
+    change = np.abs(lm.score(ids, embeddings=table).logprobs - want)
+    assert change[:2].max() < FLOAT32
+    assert change[2:].min() > 1e-3
 
 
-def test_windows_over_embeddings_are_windows_over_ids():
+def test_windows_over_embeddings_equal_windows_over_ids():
     lm = tiny("llama").lm
     ids = np.random.default_rng(0).integers(0, V, 200).tolist()
-    want, found = lm.score(ids, window=20, stride=7), lm.score(embeddings=lm.embed(ids), window=20, stride=7)
-    assert found.contexts.tolist() == want.contexts.tolist()
-    assert np.abs(found.logprobs - want.logprobs).max() < FLOAT32
+    want, result = lm.score(ids, window=20, stride=7), lm.score(embeddings=lm.embed(ids), window=20, stride=7)
+    assert result.contexts.tolist() == want.contexts.tolist()
+    assert np.abs(result.logprobs - want.logprobs).max() < FLOAT32
 
 
 def test_a_table_has_one_hot_embeddings():

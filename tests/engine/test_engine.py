@@ -1,4 +1,4 @@
-"""Every factor of a forest, on every path, against the model's own unpadded forward, one sequence at a time."""
+"""Every factor of a forest, with every strategy, against the model's own unpadded forward, one sequence at a time."""
 
 import copy
 from itertools import product
@@ -18,11 +18,11 @@ from chainrule import InputError, LanguageModel, ModelError
 
 FLOAT32, FLOAT64 = 2e-5, 1e-10  # nats
 
-pytestmark = pytest.mark.filterwarnings("ignore:the tokens begin with the start symbol")  # random ids do, now and then
+pytestmark = pytest.mark.filterwarnings("ignore:the tokens begin with the start symbol")  # random ids sometimes do
 
 
 def shared_prefixes(seed: int = 0) -> list[list[int]]:
-    """Sequences longer than any window of the zoo and than the probe, some of which go on from others, and one twice."""
+    """Sequences longer than the probe and than any window of the zoo. Some share prefixes, and one occurs twice."""
     draw = np.random.default_rng(seed)
     trunk = draw.integers(0, V, 45).tolist()
     tails = [(0, 30), (1, 1), (7, 20), (20, 25), (20, 3), (33, 1), (44, 9)]
@@ -36,7 +36,7 @@ def own_factors(tiny: Tiny, sequences: list[list[int]]) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_factors_are_those_of_the_models_own_forward(name: str, kernels: str):
+def test_factors_equal_those_of_the_models_own_forward(name: str, kernels: str):
     model, sequences = tiny(name), shared_prefixes()
     want = own_factors(model, sequences)
     for rows in CHUNKS:
@@ -45,7 +45,7 @@ def test_factors_are_those_of_the_models_own_forward(name: str, kernels: str):
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_the_path_is_the_fastest_that_is_right(name: str):
+def test_the_strategy_is_the_fastest_that_is_correct(name: str):
     assert tiny(name).lm.engine.strategy == ("forest" if name in FOREST else "batch")
 
 
@@ -58,8 +58,8 @@ def test_factors_of_any_forest(name: str, sequences: list[list[int]], rows: int)
     assert np.abs(scores.logprobs - own_factors(model, sequences)).max() < FLOAT32
 
 
-@pytest.mark.parametrize("name", ["gpt2", "opt"])  # the others round to float32 within their own float64 forward
-def test_float64_is_float64(name: str):
+@pytest.mark.parametrize("name", ["gpt2", "opt"])  # the other models round to float32 within their own float64 forward
+def test_float64_factors_have_the_precision_of_float64(name: str):
     model, sequences = tiny(name, "float64"), shared_prefixes()
     want = own_factors(model, sequences)
     for rows in CHUNKS:
@@ -67,7 +67,7 @@ def test_float64_is_float64(name: str):
 
 
 @pytest.mark.parametrize("name", ["llama", "gemma2", "mamba"])
-def test_the_order_of_the_input_is_kept_and_does_not_matter(name: str):
+def test_scores_keep_the_input_order_and_do_not_depend_on_it(name: str):
     lm, sequences = tiny(name).lm, shared_prefixes()
     order = np.random.default_rng(5).permutation(len(sequences))
     straight, shuffled = lm.score_batch(sequences), lm.score_batch([sequences[i] for i in order])
@@ -76,27 +76,27 @@ def test_the_order_of_the_input_is_kept_and_does_not_matter(name: str):
 
 
 @pytest.mark.parametrize("name", ["llama", "gpt_oss", "bloom"])
-def test_a_score_does_not_depend_on_its_neighbours(name: str):
+def test_a_score_does_not_depend_on_other_sequences_in_the_batch(name: str):
     lm, sequences = tiny(name).lm, shared_prefixes()
     alone = np.concatenate([lm.score(s).logprobs for s in sequences])
     assert np.abs(lm.score_batch(sequences).logprobs - alone).max() < FLOAT32
 
 
 @pytest.mark.parametrize("name", ["llama", "gpt2", "rwkv"])
-def test_ids_and_their_embeddings_give_the_same_factors_to_the_bit(name: str):
+def test_ids_and_their_embeddings_give_identical_factors(name: str):
     lm, ids = tiny(name).lm, shared_prefixes()[0]
     want = lm.score(ids).logprobs.tolist()
     assert lm.score(embeddings=lm.embed(ids)).logprobs.tolist() == want
     assert lm.score(ids, embeddings=lm.embed(ids).numpy()).logprobs.tolist() == want
 
 
-def test_embeddings_of_no_token_are_conditioned_on_as_they_are():
+def test_embeddings_that_belong_to_no_token_are_used_unchanged():
     model = tiny("llama")
     ids = [5, 6, 7, 8]
     noise = torch.randn(4, 32, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        fed = torch.cat([model.lm.embed([START]), noise[:3]])[None]
-        logprobs = model.own(inputs_embeds=fed).logits[0].double().log_softmax(-1).numpy()
+        inputs = torch.cat([model.lm.embed([START]), noise[:3]])[None]
+        logprobs = model.own(inputs_embeds=inputs).logits[0].double().log_softmax(-1).numpy()
     score = model.lm.score(ids, embeddings=noise)
     assert score.ids.tolist() == ids
     assert np.abs(score.logprobs - logprobs[range(4), ids]).max() < FLOAT32
@@ -104,7 +104,7 @@ def test_embeddings_of_no_token_are_conditioned_on_as_they_are():
 
 @pytest.mark.parametrize("name", ["llama", "gpt_neox", "granite", "bert_decoder", "gemma2"])
 def test_rank_entropy_and_top_of_a_branching_row(name: str):
-    """Many tokens read off the same distribution, behind one context, against the whole log-softmax."""
+    """Many tokens read from the same distribution, against the full log-softmax."""
     model, context = tiny(name), [4, 9, 2, 7]
     scores = model.lm.score_batch([[v] for v in range(V)], context=context, top=5)
     want_V = conditionals(model.own, [START, *context])[-1]
@@ -120,14 +120,14 @@ def test_rank_entropy_and_top_of_a_branching_row(name: str):
 def test_rank_entropy_and_top_along_a_path():
     model, ids = tiny("llama"), shared_prefixes()[0]
     score = model.lm.score(ids, top=3)
-    for place, logprob_V in enumerate(conditionals(model.own, [START, *ids[:-1]])):
-        assert score.ranks[place] == rank(logprob_V, ids[place])
-        assert score.entropies[place] == pytest.approx(entropy(logprob_V), abs=FLOAT32)
-        assert score.top_ids[place].tolist() == np.argsort(-logprob_V)[:3].tolist()
+    for position, logprob_V in enumerate(conditionals(model.own, [START, *ids[:-1]])):
+        assert score.ranks[position] == rank(logprob_V, ids[position])
+        assert score.entropies[position] == pytest.approx(entropy(logprob_V), abs=FLOAT32)
+        assert score.top_ids[position].tolist() == np.argsort(-logprob_V)[:3].tolist()
 
 
 @pytest.mark.parametrize(("name", "length"), [("gpt2", 5), ("mistral", 5), ("mamba", 4)])
-def test_the_full_space_of_a_tiny_vocabulary_sums_to_one(name: str, length: int):
+def test_probabilities_of_all_texts_over_a_tiny_vocabulary_sum_to_one(name: str, length: int):
     config = CONFIGS[name]()
     config.vocab_size = 4
     lm = wrap(untouched(config))
@@ -148,29 +148,29 @@ def test_every_distinct_context_costs_one_row(rows: int):
     assert scores.rows < 61 + sum(map(len, candidates))
 
 
-def test_the_same_text_many_times_costs_what_it_costs_once():
+def test_repeated_texts_are_computed_once():
     lm, ids = tiny("llama").lm, shared_prefixes()[0]
     assert lm.score_batch([ids] * 50).rows == lm.score_batch([ids]).rows == len(ids)
 
 
-def test_a_model_that_is_run_in_batches_says_what_that_costs():
+def test_batches_report_distinct_contexts_and_computed_rows():
     scores = tiny("mamba").lm.score_batch([[1, 2, 3], [1, 2, 4], [5]])
     assert scores.distinct_contexts == 3  # <s>, <s> 1, <s> 1 2
     assert scores.rows == 3
 
 
 def test_progress_counts_up_to_all_contexts():
-    seen: list[tuple[int, int]] = []
+    calls: list[tuple[int, int]] = []
     for name in ("llama", "mamba"):
-        seen.clear()
-        scores = tiny(name).lm.score_batch(shared_prefixes(), rows=16, progress=lambda *p: seen.append(p))
-        assert seen[-1] == (scores.distinct_contexts, scores.distinct_contexts)
-        assert [done for done, _ in seen] == sorted(done for done, _ in seen)
-        assert len(seen) > 1
+        calls.clear()
+        scores = tiny(name).lm.score_batch(shared_prefixes(), rows=16, progress=lambda *p: calls.append(p))
+        assert calls[-1] == (scores.distinct_contexts, scores.distinct_contexts)
+        assert [done for done, _ in calls] == sorted(done for done, _ in calls)
+        assert len(calls) > 1
 
 
 def with_bias(bias: float) -> tuple[LanguageModel, Any]:
-    """A model whose head has a bias of its own, tied to the embeddings, that weighs on token 7."""
+    """A model whose head is tied to the embeddings and has a bias on the logit of token 7."""
     config = tf.PhiConfig(
         vocab_size=V, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
         max_position_embeddings=64, tie_word_embeddings=True, bos_token_id=START,
@@ -188,7 +188,7 @@ def test_a_tied_head_with_a_bias():
     assert np.abs(lm.score(ids).logprobs - factors(own, [START, *ids])).max() < FLOAT32
 
 
-def test_a_token_of_probability_zero_is_minus_infinity_and_no_more():
+def test_a_token_of_probability_zero_has_logprob_minus_infinity():
     lm, own = with_bias(-np.inf)
     scores = lm.score_batch([[3, 7, 4], [3, 8, 4]], top=3)
     assert scores[0].logprobs[1] == scores[0].logprob == -np.inf
@@ -201,43 +201,43 @@ def test_a_token_of_probability_zero_is_minus_infinity_and_no_more():
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_the_logits_of_narrow_models_are_not_rounded(dtype: str):
-    """Logits of about 50 lose a tenth of a nat in bfloat16, and a bias on all of them changes no probability."""
+def test_logits_of_half_precision_models_are_not_rounded(dtype: str):
+    """Logits of about 50 lose a tenth of a nat in bfloat16. An equal bias on all of them changes no probability."""
     _, own = with_bias(0.0)
     with torch.no_grad():
         own.lm_head.bias[:] = 50.0
     own = own.to(DTYPES[dtype])
     lm, sequences = wrap(own), shared_prefixes()
     true, rounded = (own_factors(Tiny(lm, m), sequences) for m in (copy.deepcopy(own).float(), own))
-    found = lm.score_batch(sequences).logprobs
+    result = lm.score_batch(sequences).logprobs
     assert lm.model.dtype == DTYPES[dtype]
-    assert np.abs(found - true).mean() < np.abs(rounded - true).mean() / 2
+    assert np.abs(result - true).mean() < np.abs(rounded - true).mean() / 2
 
 
-def test_a_network_that_overflows_is_a_model_error():
+def test_an_overflow_in_the_network_raises_model_error():
     lm = tiny("llama").lm
     with pytest.raises(ModelError, match=r"NaN for \d of 3 factors.*dtype='float32'"):
         lm.score([3, 4, 5], embeddings=torch.full((3, 32), torch.inf))
 
 
 @pytest.mark.parametrize("name", ["llama", "gpt2", "mamba"])
-def test_step_by_step_is_the_score(name: str):
+def test_conditionals_token_by_token_equal_the_score(name: str):
     lm, ids = tiny(name).lm, [3, 1, 4, 1, 5]
     steps = [lm.conditional(ids[:i]).logprob(id) for i, id in enumerate(ids)]
     assert steps == pytest.approx(lm.score(ids).logprobs, abs=FLOAT32)
 
 
 @pytest.mark.parametrize("name", ["llama", "mistral", "bloom"])
-def test_the_distribution_behind_a_context(name: str):
+def test_the_distribution_after_a_context(name: str):
     model, context = tiny(name), shared_prefixes()[0][:30]
-    found = model.lm.conditional(context)
+    result = model.lm.conditional(context)
     want = conditionals(model.own, [START, *context])[-1]
-    assert np.abs(found.logprobs - want).max() < FLOAT32
-    assert found.context == 31
-    assert np.exp(found.logprobs).sum() == pytest.approx(1, abs=1e-6)
+    assert np.abs(result.logprobs - want).max() < FLOAT32
+    assert result.context == 31
+    assert np.exp(result.logprobs).sum() == pytest.approx(1, abs=1e-6)
 
 
-def test_nothing_asked_is_nothing_answered():
+def test_an_empty_batch_has_no_scores():
     scores = tiny("llama").lm.score_batch([])
     assert (len(scores), scores.rows, len(scores.logprobs)) == (0, 0, 0)
 
@@ -248,7 +248,7 @@ LONG = np.random.default_rng(7).integers(1, V, 300).tolist()  # the models of th
 @pytest.mark.parametrize("name", ["llama", "gpt2", "mistral"])
 @pytest.mark.parametrize(("start", "options"), [(START, {}), (None, {"stride": 100}), (START, {"window": 60, "stride": 13})])
 def test_a_text_longer_than_the_context_is_scored_in_windows(name: str, start: int | None, options: dict):
-    """Each factor, behind the embeddings that `contexts` says it saw, by a forward of its own."""
+    """Each factor is compared with a separate forward over the number of embeddings that `contexts` reports."""
     model, window = tiny(name), options.get("window", 128)
     score = model.lm.score(LONG, start="given" if start is None else start, rows=100, **options)
     assert score.ids.tolist() == LONG[start is None :]
@@ -261,15 +261,15 @@ def test_a_text_longer_than_the_context_is_scored_in_windows(name: str, start: i
     assert np.abs(score.logprobs[some] - want).max() < FLOAT32
 
 
-def test_a_model_without_a_bound_takes_a_long_text_whole():
+def test_a_model_without_a_context_limit_scores_a_long_text_in_one_window():
     model = tiny("mamba")
     score = model.lm.score(LONG)
     assert (score.windows, score.contexts[-1]) == (1, 300)
     assert np.abs(score.logprobs - factors(model.own, [START, *LONG])).max() < FLOAT32
 
 
-def test_windows_behind_a_context_that_is_too_long():
-    """The context gives way from its beginning; what is scored is seen whole."""
+def test_windows_over_a_context_that_is_too_long():
+    """Only the beginning of the context is dropped; the scored text remains in view."""
     model = tiny("llama")
     score = model.lm.score(LONG[250:], context=LONG[:250])
     want = factors_in_windows(model.own, LONG, score.contexts.tolist(), START, range(50))
@@ -277,7 +277,7 @@ def test_windows_behind_a_context_that_is_too_long():
     assert score.contexts.min() >= 64
 
 
-def test_window_false_refuses_what_is_too_long():
+def test_window_false_refuses_a_text_that_is_too_long():
     lm = tiny("llama").lm
     lm.score(LONG[:128], window=False)
     with pytest.raises(InputError, match=r"item 0: it needs a context of 300 embeddings, and the model takes 128"):

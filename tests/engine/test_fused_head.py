@@ -101,16 +101,16 @@ def case(
     return Case(LinearHead(linear.to(DEVICE), scale, softcap), hidden_RH, row_F, token_F)
 
 
-def check(this: Case, found: Factors, top: int, atol: float) -> None:
+def check(this: Case, result: Factors, top: int, atol: float) -> None:
     logits_RV = this.logits()
     for f, (row, token) in enumerate(zip(this.row_F.tolist(), this.token_F.tolist(), strict=True)):
         want_V = log_softmax(logits_RV[row])
-        np.testing.assert_allclose(found.logprob_F[f].item(), want_V[token], rtol=0, atol=atol)
-        np.testing.assert_allclose(found.entropy_F[f].item(), entropy(want_V), rtol=0, atol=10 * atol)
-        assert found.rank_F[f].item() == rank(logits_RV[row], token)
-        ids = found.top_id_Fk[f].tolist()
+        np.testing.assert_allclose(result.logprob_F[f].item(), want_V[token], rtol=0, atol=atol)
+        np.testing.assert_allclose(result.entropy_F[f].item(), entropy(want_V), rtol=0, atol=10 * atol)
+        assert result.rank_F[f].item() == rank(logits_RV[row], token)
+        ids = result.top_id_Fk[f].tolist()
         assert len(set(ids)) == len(ids) == top
-        np.testing.assert_allclose(found.top_logprob_Fk[f].cpu(), want_V[ids], rtol=0, atol=atol)
+        np.testing.assert_allclose(result.top_logprob_Fk[f].cpu(), want_V[ids], rtol=0, atol=atol)
         np.testing.assert_array_equal(logits_RV[row][ids], np.sort(logits_RV[row])[::-1][:top])
 
 
@@ -138,37 +138,37 @@ def test_real_numbers(dtype: torch.dtype, softcap: float | None):
     """As accurate as the plain readout, also for small logits under a softcap."""
     this = case(20, 75, 33, 30, dtype, softcap=softcap, scale=0.3)
     check(this, this.read(3), 3, 2e-6)
-    plain, found = read(this.head, this.hidden_RH, this.row_F, this.token_F, 3), this.read(3)
+    plain, result = read(this.head, this.hidden_RH, this.row_F, this.token_F, 3), this.read(3)
     for name, want in vars(plain).items():
-        np.testing.assert_allclose(getattr(found, name).cpu(), want.cpu(), rtol=0, atol=1e-5, err_msg=name)
+        np.testing.assert_allclose(getattr(result, name).cpu(), want.cpu(), rtol=0, atol=1e-5, err_msg=name)
 
 
 def test_small_logits_under_a_softcap_keep_their_digits():
     """A tanh computed as a quotient alone has an error of 30 · 6e-8, which is as large as these logits."""
     this = case(3, 40, 8, 12, scale=1e-5, softcap=30.0)
-    found, logits_RV = this.read(), this.logits()
+    result, logits_RV = this.read(), this.logits()
     row_F, token_F = this.row_F.cpu(), this.token_F.cpu()
     want_F = np.stack([log_softmax(z) for z in logits_RV])[row_F, token_F]
-    np.testing.assert_allclose(found.logprob_F.cpu(), want_F, rtol=0, atol=2e-7)
-    assert found.rank_F.tolist() == [rank(logits_RV[r], t) for r, t in zip(row_F.tolist(), token_F.tolist(), strict=True)]
+    np.testing.assert_allclose(result.logprob_F.cpu(), want_F, rtol=0, atol=2e-7)
+    assert result.rank_F.tolist() == [rank(logits_RV[r], t) for r, t in zip(row_F.tolist(), token_F.tolist(), strict=True)]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_the_bits_of_a_row_do_not_depend_on_other_rows(dtype: torch.dtype):
     this = case(40, 75, 33, 60, dtype, softcap=20.0)
-    found = this.read(2)
+    result = this.read(2)
     for row in this.row_F.unique().tolist():
         some = this.row_F == row
         for name, alone in vars(this.read(2, some)).items():
-            assert torch.equal(alone, getattr(found, name)[some]), name
+            assert torch.equal(alone, getattr(result, name)[some]), name
 
 
 def test_the_bits_do_not_depend_on_how_the_rows_are_sliced(monkeypatch: pytest.MonkeyPatch):
     this = case(40, 75, 33, 60)
-    found = this.read(2)
+    result = this.read(2)
     monkeypatch.setattr(fused, "PARTIALS", 1)
     for name, again in vars(this.read(2)).items():
-        assert torch.equal(again, getattr(found, name)), name
+        assert torch.equal(again, getattr(result, name)), name
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -177,10 +177,10 @@ def test_a_target_has_the_same_bits_as_in_the_sweep(dtype: torch.dtype):
     this = case(40, 75, 33, 1, dtype, softcap=20.0)
     rows = torch.arange(40, device=DEVICE)
     best_R = read_fused(this.head, this.hidden_RH, rows, torch.zeros_like(rows), 1).top_id_Fk[:, 0]
-    found = read_fused(this.head, this.hidden_RH, rows, best_R, 1)
-    assert found.top_id_Fk[:, 0].equal(best_R)
-    assert found.logprob_F.equal(found.top_logprob_Fk[:, 0])
-    assert found.rank_F.eq(1).all()
+    result = read_fused(this.head, this.hidden_RH, rows, best_R, 1)
+    assert result.top_id_Fk[:, 0].equal(best_R)
+    assert result.logprob_F.equal(result.top_logprob_Fk[:, 0])
+    assert result.rank_F.eq(1).all()
 
 
 def test_tokens_with_equal_weights_share_a_rank():
@@ -195,15 +195,15 @@ def test_tokens_with_equal_weights_share_a_rank():
 def test_nan_stays_in_its_row():
     this = case(4, 40, 8, 12)
     this.hidden_RH[2] = torch.nan
-    found = this.read()
-    assert found.logprob_F.isnan().equal(this.row_F == 2)
+    result = this.read()
+    assert result.logprob_F.isnan().equal(this.row_F == 2)
 
 
 def test_no_factors():
     this = case(2, 5, 3, 0)
-    found = this.read(2)
-    assert len(found.logprob_F) == len(found.rank_F) == 0
-    assert found.top_id_Fk.shape == found.top_logprob_Fk.shape == (0, 2)
+    result = this.read(2)
+    assert len(result.logprob_F) == len(result.rank_F) == 0
+    assert result.top_id_Fk.shape == result.top_logprob_Fk.shape == (0, 2)
 
 
 def supported(head: object, top: int = 0) -> Verdict:
@@ -235,7 +235,7 @@ def test_some_reductions_in_another_order():
     assert top_logprob_F3.equal(want.top_logprob_Fk)
 
 
-@pytest.mark.skipif(CUDA, reason="a GPU reads them")
+@pytest.mark.skipif(CUDA, reason="a GPU has the kernels")
 def test_cpu_tensors_need_the_interpreter(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("TRITON_INTERPRET")
     assert not supported(case(1, 40, 8, 1).head)
@@ -254,12 +254,12 @@ def test_the_kernels_compile_for_an_h100(tmp_path: Path):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_real_vocabulary_on_cuda(dtype: torch.dtype):
     this = case(300, 50_257, 768, 500, dtype, scale=0.1)
-    found, plain = this.read(5), read(this.head, this.hidden_RH, this.row_F, this.token_F, 5)
-    np.testing.assert_allclose(found.logprob_F.cpu(), plain.logprob_F.cpu(), rtol=0, atol=1e-4)
-    np.testing.assert_allclose(found.entropy_F.cpu(), plain.entropy_F.cpu(), rtol=0, atol=1e-3)
-    np.testing.assert_allclose(found.top_logprob_Fk.cpu(), plain.top_logprob_Fk.cpu(), rtol=0, atol=1e-4)
+    result, plain = this.read(5), read(this.head, this.hidden_RH, this.row_F, this.token_F, 5)
+    np.testing.assert_allclose(result.logprob_F.cpu(), plain.logprob_F.cpu(), rtol=0, atol=1e-4)
+    np.testing.assert_allclose(result.entropy_F.cpu(), plain.entropy_F.cpu(), rtol=0, atol=1e-3)
+    np.testing.assert_allclose(result.top_logprob_Fk.cpu(), plain.top_logprob_Fk.cpu(), rtol=0, atol=1e-4)
     # Logits differ in their last bits, so a few neighbours swap ranks.
-    assert (found.rank_F - plain.rank_F).abs().max() <= 20
+    assert (result.rank_F - plain.rank_F).abs().max() <= 20
     some = this.row_F == this.row_F[100]
     for name, alone in vars(this.read(5, some)).items():
-        assert torch.equal(alone, getattr(found, name)[some]), name
+        assert torch.equal(alone, getattr(result, name)[some]), name

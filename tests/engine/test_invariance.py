@@ -1,4 +1,4 @@
-"""Alone, in any batch, order or chunk, with or without shared prefixes: the same bits."""
+"""Row-invariance: the same bits alone, in any batch, order or chunk, with or without shared prefixes."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ CONFIGS: dict[str, PreTrainedConfig] = {
 
 @cache
 def model(name: str, dtype: torch.dtype, kernels: str = "native") -> LanguageModel:
-    """One for each way, since it remembers its promise."""
+    """One model with and one without compiled kernels, since its engine keeps the verdict."""
     torch.manual_seed(1)
     lm = AutoModelForCausalLM.from_config(CONFIGS[name]).to(dtype)
     for parameter in lm.parameters():
@@ -59,7 +59,7 @@ def model(name: str, dtype: torch.dtype, kernels: str = "native") -> LanguageMod
 
 
 def related(draw: np.random.Generator, count: int, longest: int) -> list[list[int]]:
-    """Sequences that share prefixes, some of them beyond a block of depths."""
+    """Sequences that share prefixes, some of which are longer than a block of depths."""
     trunk = draw.integers(1, VOCABULARY, longest).tolist()
     cut = draw.integers(0, longest, count)
     return [[*trunk[:c], *draw.integers(1, VOCABULARY, draw.integers(1, 40)).tolist()] for c in cut]
@@ -69,20 +69,20 @@ def related(draw: np.random.Generator, count: int, longest: int) -> list[list[in
 @pytest.mark.parametrize("name", CONFIGS)
 @settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32 - 1), rows=st.integers(16, 900))
-def test_no_bit_depends_on_the_company(name: str, dtype: torch.dtype, kernels: str, seed: int, rows: int):
+def test_no_bit_depends_on_the_rest_of_the_batch(name: str, dtype: torch.dtype, kernels: str, seed: int, rows: int):
     lm, draw = model(name, dtype, kernels), np.random.default_rng(seed)
     assert lm.invariant, lm.invariant.reason
     sequences = related(draw, count=5, longest=int(draw.choice([20, 200, 320])))
     alone = [lm.score(sequence) for sequence in sequences]
     order = draw.permutation(len(sequences)).tolist()
-    strangers = related(draw, count=int(draw.integers(0, 9)), longest=60)
-    company = lm.score_batch([*(sequences[i] for i in order), *strangers], rows=rows, top=3)
-    for place, i in enumerate(order):
+    others = related(draw, count=int(draw.integers(0, 9)), longest=60)
+    batch = lm.score_batch([*(sequences[i] for i in order), *others], rows=rows, top=3)
+    for n, i in enumerate(order):
         for column in ("logprobs", "entropies", "ranks"):
-            assert getattr(company[place], column).tobytes() == getattr(alone[i], column).tobytes(), column
+            assert getattr(batch[n], column).tobytes() == getattr(alone[i], column).tobytes(), column
 
 
-def test_ranked_candidates_have_the_bits_that_they_have_in_a_batch():
+def test_ranked_candidates_have_the_same_bits_as_when_scored():
     lm = model("llama", torch.float32)
     context, candidates = list(range(1, 50)), [[3, 4], [3, 5], [7]]
     ranked = {r.index: r.logprob for r in lm.rank(context, candidates)}
@@ -90,7 +90,7 @@ def test_ranked_candidates_have_the_bits_that_they_have_in_a_batch():
         assert lm.score(candidate, context=context).logprob == ranked[i]
 
 
-def test_results_carry_the_promise():
+def test_results_have_the_verdict():
     lm = model("llama", torch.float32)
     scores = lm.score_batch([[1, 2], [3]])
     assert scores.invariant is lm.invariant
@@ -99,7 +99,7 @@ def test_results_carry_the_promise():
     assert scores[0].to_dict()["invariant"] is True
 
 
-def test_a_mixture_of_experts_promises_nothing():
+def test_a_mixture_of_experts_is_not_invariant():
     shape = {**SHAPE, "num_hidden_layers": 1}
     lm = LanguageModel(
         PretrainedModel(AutoModelForCausalLM.from_config(MixtralConfig(**shape, num_local_experts=4)), "experts")
@@ -109,41 +109,41 @@ def test_a_mixture_of_experts_promises_nothing():
     assert lm.score([1, 2, 3]).to_dict()["invariant"] is False
 
 
-def test_the_batch_path_promises_nothing():
+def test_the_batch_strategy_is_not_invariant():
     lm = model("llama", torch.float32)
     batch = type(lm.engine)(lm.model, "batch")
     invariance = selfcheck_invariance.invariance_of(batch)
     assert not invariance
-    assert "batch path" in invariance.reason
+    assert "the batch strategy" in invariance.reason
 
 
-def test_a_table_promises_it(abc: LanguageModel):
+def test_a_table_is_invariant(abc: LanguageModel):
     assert abc.invariant
 
 
-def test_bits_that_move_are_noticed(monkeypatch: pytest.MonkeyPatch, kernels: str):
-    """An attention whose bits follow the number of queries, as one whose sums begin anywhere would."""
+def test_varying_bits_are_detected(monkeypatch: pytest.MonkeyPatch, kernels: str):
+    """The bits of the attention depend on the number of queries."""
     lm = model("llama", torch.float32, kernels)
 
-    def shifted(attend, place):
-        def attend_and_shift(*given, **how):
-            out, lse = attend(*given, **how)
-            return out + 1e-6 * given[place].shape[-2], lse
+    def shifted(attend, argument):
+        def attend_and_shift(*arguments, **options):
+            out, lse = attend(*arguments, **options)
+            return out + 1e-6 * arguments[argument].shape[-2], lse
 
         return attend_and_shift
 
     monkeypatch.setattr(sdpa, "attend", shifted(sdpa.attend, 0))
     monkeypatch.setattr(layout, "native_attend", shifted(layout.native_attend, 1))
-    found = selfcheck_invariance.check(lm.engine)
-    assert not found
-    assert "bits" in found.reason
+    verdict = selfcheck_invariance.check(lm.engine)
+    assert not verdict
+    assert "bits" in verdict.reason
 
 
-def test_a_kernel_whose_bits_move_with_the_queries_is_noticed(monkeypatch: pytest.MonkeyPatch):
+def test_a_kernel_whose_bits_depend_on_the_number_of_queries_is_detected(monkeypatch: pytest.MonkeyPatch):
     whole = sdpa.attend
 
-    def uneven(q, k, v, mask, **how):
-        out, lse = whole(q, k, v, mask, **how)
+    def uneven(q, k, v, mask, **options):
+        out, lse = whole(q, k, v, mask, **options)
         return out, lse + 1e-6 * (q.shape[2] % 3)
 
     kind = Kind(4, 2, 8, 8, torch.float32, softcapped=False, threads=91)

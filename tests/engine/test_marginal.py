@@ -1,4 +1,4 @@
-"""Any order by a causal model, as sums over all texts, against sums of probabilities written out."""
+"""Any order by a causal model, as sums over all texts, compared with explicit sums of probabilities."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from chainrule.engine.predictors.marginal import MOST, MarginalPredictor
 
 @pytest.fixture(scope="module")
 def noisy() -> LanguageModel:
-    """All contexts of up to three of three tokens, at random."""
+    """A table with random rows for all contexts of up to three of three tokens."""
     draw = np.random.default_rng(3)
     contexts = ["".join(s) for n in range(4) for s in product("ABC", repeat=n)]
     return LanguageModel(TableModel(["A", "B", "C"], {c: draw.normal(0, 2, 3) for c in contexts}))
@@ -42,28 +42,28 @@ def test_in_every_order_each_text_has_the_same_probability_and_they_sum_to_one(n
 def test_conditionals_are_ratios_of_sums(noisy: LanguageModel):
     chain, p = noisy.predictor.any_order, joint(noisy, 4)
     ids, start = np.array([1, 2, 0, 1]), noisy.start.id
-    places = [Cloze(ids, np.array(seen), t, start) for t in range(4) for n in range(4)
+    clozes = [Cloze(ids, np.array(seen), t, start) for t in range(4) for n in range(4)
               for seen in permutations([s for s in range(4) if s != t], n)]  # fmt: skip
-    wanted = np.stack([oracle.marginal_conditional(p, ids, place.seen.astype(int), place.target)
-                       for place in (q._replace(seen=q.seen.astype(np.int64)) for q in places)])  # fmt: skip
-    found = chain.conditionals([q._replace(seen=q.seen.astype(np.int64)) for q in places])
-    assert np.abs(found - wanted).max() < 1e-12
+    expected = np.stack([oracle.marginal_conditional(p, ids, cloze.seen.astype(int), cloze.target)
+                       for cloze in (q._replace(seen=q.seen.astype(np.int64)) for q in clozes)])  # fmt: skip
+    logprobs = chain.conditionals([q._replace(seen=q.seen.astype(np.int64)) for q in clozes])
+    assert np.abs(logprobs - expected).max() < 1e-12
 
 
-def test_what_is_known_of_a_factor(noisy: LanguageModel):
+def test_the_statistics_of_a_factor(noisy: LanguageModel):
     answer = noisy.predictor.any_order.answer_in_order([ordered([1, 2, 0], [2, 0, 1], start_id=3)], top=2)
-    wanted = noisy.predictor.any_order.conditionals(
+    expected = noisy.predictor.any_order.conditionals(
         [Cloze(np.array([1, 2, 0]), np.array(seen, np.int64), t, 3) for seen, t in (([], 2), ([2], 0), ([2, 0], 1))]
     )
-    assert answer.logprob_N.tolist() == wanted[[0, 1, 2], [0, 1, 2]].tolist()
-    assert answer.rank_N.tolist() == [oracle.rank(row, token) for row, token in zip(wanted, [0, 1, 2], strict=True)]
-    assert answer.entropy_N == pytest.approx([oracle.entropy(row) for row in wanted], abs=1e-12)
-    assert answer.top_id_Nk.tolist() == np.argsort(-wanted)[:, :2].tolist()
-    assert answer.top_logprob_Nk.tolist() == (-np.sort(-wanted)[:, :2]).tolist()
+    assert answer.logprob_N.tolist() == expected[[0, 1, 2], [0, 1, 2]].tolist()
+    assert answer.rank_N.tolist() == [oracle.rank(row, token) for row, token in zip(expected, [0, 1, 2], strict=True)]
+    assert answer.entropy_N == pytest.approx([oracle.entropy(row) for row in expected], abs=1e-12)
+    assert answer.top_id_Nk.tolist() == np.argsort(-expected)[:, :2].tolist()
+    assert answer.top_logprob_Nk.tolist() == (-np.sort(-expected)[:, :2]).tolist()
 
 
 @pytest.mark.filterwarnings("ignore:the tokens begin with the start symbol")
-def test_a_network_too():
+def test_a_network():
     own = untouched(tf.LlamaConfig(vocab_size=5, hidden_size=16, intermediate_size=24, num_hidden_layers=1,
                                    num_attention_heads=2, bos_token_id=4, eos_token_id=1))  # fmt: skip
     lm = wrap(own)
@@ -79,16 +79,16 @@ def test_all_texts_of_a_length_are_scored_once(noisy: LanguageModel):
     assert (first.rows, first.contexts) == (
         9 * 3,
         5,
-    )  # nine paths; x_2 is the first in both orders
-    again = chain.answer_in_order([ordered([0, 0, 0], [1, 0, 2], start_id=3)])
-    assert (again.rows, again.contexts) == (0, 3)
+    )  # nine paths; x_2 is first in both orders
+    second = chain.answer_in_order([ordered([0, 0, 0], [1, 0, 2], start_id=3)])
+    assert (second.rows, second.contexts) == (0, 3)
 
 
 def test_without_a_start_symbol_the_first_token_is_given(noisy: LanguageModel):
     chain = noisy.predictor.any_order
     for order, texts in whole_space(range(3), 3, given=1).items():
         if order[0] != 0:
-            with pytest.raises(InputError, match=r"item 0: without a start symbol .* knows nothing of the first token"):
+            with pytest.raises(InputError, match=r"item 0: without a start symbol .* has no distribution of the first token"):
                 chain.answer_in_order(texts)
             continue
         logprobs = chain.answer_in_order(texts).logprob_N.reshape(-1, 2).sum(1)
@@ -97,7 +97,7 @@ def test_without_a_start_symbol_the_first_token_is_given(noisy: LanguageModel):
         chain.conditionals([Cloze(np.array([0, 1]), NO_POSITIONS, 0)])
 
 
-def test_behind_what_is_impossible_nothing_is_possible():
+def test_after_an_impossible_context_no_token_is_possible():
     lm = LanguageModel(TableModel(["A", "B"], {"": [1, 0], "A": [0.25, 0.75], "B": [0.5, 0.5]}, probabilities=True))
     answer = lm.predictor.any_order.answer_in_order([ordered([1, 0], [0, 1], start_id=2), ordered([1, 0], [1, 0], start_id=2)])
     assert answer.logprob_N.tolist() == [-math.inf, -math.inf, math.log(0.25), -math.inf]
@@ -106,7 +106,7 @@ def test_behind_what_is_impossible_nothing_is_possible():
     assert lm.predictor.any_order.conditionals([Cloze(np.array([1, 0]), np.array([0]), 1, 2)]).tolist() == [[-math.inf] * 2]
 
 
-def test_more_texts_than_can_be_summed_over(noisy: LanguageModel):
+def test_too_many_texts_to_sum_over(noisy: LanguageModel):
     assert MOST == 65_536
     with pytest.raises(
         InputError, match=r"item 1: table is a causal model.*all 3\^11 texts of 11 tokens .done up to 65,536 of"
@@ -119,11 +119,11 @@ def test_more_texts_than_can_be_summed_over(noisy: LanguageModel):
     assert answer.logprob_N.sum() == pytest.approx(8 * math.log(3 / 16), abs=1e-9)
 
 
-def test_which_chain_it_is(noisy: LanguageModel):
+def test_the_predictor_of_other_orders(noisy: LanguageModel):
     chain = noisy.predictor.any_order
     assert (chain.strategy, noisy.predictor.strategy) == ("marginal", "batch")
     assert chain.accepts.pseudo
-    assert noisy.predictor.any_order is chain  # and its tables with it
+    assert noisy.predictor.any_order is chain  # with its tables
     assert chain.any_order is chain
     assert bool(chain.invariance) == bool(noisy.invariant)
     noisy.engine = type(noisy.engine)(noisy.model, "batch")

@@ -1,4 +1,4 @@
-"""Any order by masked models, against their own forward of one masked text at a time."""
+"""Any order by masked models, compared with their own forward of one masked text at a time."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ MIXED = [
 
 
 def want(tiny: Tiny, sequences: list[Any]) -> np.ndarray:
-    """The oracle's distributions, one a factor."""
+    """The oracle's distributions, one for each factor."""
     return np.stack(
         [
             oracle.masked_conditional(tiny.own, o.ids_L, o.seen(t), int(o.order_T[t]), FRAME, TOKENS)
@@ -69,30 +69,30 @@ def test_in_every_order_all_texts_of_one_length_sum_to_one(name: str, dtype: str
     logprobs = chain.answer_in_order([o for texts in space.values() for o in texts]).logprob_N.reshape(len(space), -1, 4)
     assert len(space) == 24
     assert np.abs(np.exp(logprobs.sum(-1)).sum(-1) - 1).max() < SUMS[dtype]
-    assert np.ptp(logprobs.sum(-1), 0).max() > 0.01  # the orders do not agree about any one text, and need not
+    assert np.ptp(logprobs.sum(-1), 0).max() > 0.01  # for a single text the orders differ
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", MASKED)
 def test_factors_are_those_of_one_masked_text_at_a_time(name: str, dtype: str):
     tiny = masked(name, dtype)
-    answer, wanted = tiny.lm.predictor.answer_in_order(MIXED, top=2), want(tiny, MIXED)
+    answer, expected = tiny.lm.predictor.answer_in_order(MIXED, top=2), want(tiny, MIXED)
     tokens = np.concatenate([o.ids_L[o.order_T] for o in MIXED])
-    assert np.abs(answer.logprob_N - wanted[np.arange(len(tokens)), tokens]).max() < CLOSE[dtype]
-    assert answer.rank_N.tolist() == [oracle.rank(row, token) for row, token in zip(wanted, tokens, strict=True)]
-    assert answer.entropy_N == pytest.approx([oracle.entropy(row) for row in wanted], abs=CLOSE[dtype])
-    assert answer.top_id_Nk.tolist() == np.argsort(-wanted)[:, :2].tolist()
-    assert answer.top_logprob_Nk == pytest.approx(-np.sort(-wanted)[:, :2], abs=CLOSE[dtype])
+    assert np.abs(answer.logprob_N - expected[np.arange(len(tokens)), tokens]).max() < CLOSE[dtype]
+    assert answer.rank_N.tolist() == [oracle.rank(row, token) for row, token in zip(expected, tokens, strict=True)]
+    assert answer.entropy_N == pytest.approx([oracle.entropy(row) for row in expected], abs=CLOSE[dtype])
+    assert answer.top_id_Nk.tolist() == np.argsort(-expected)[:, :2].tolist()
+    assert answer.top_logprob_Nk == pytest.approx(-np.sort(-expected)[:, :2], abs=CLOSE[dtype])
 
 
-def test_distributions_are_over_what_can_occur():
+def test_distributions_are_over_tokens_that_can_occur():
     tiny = masked("bert")
-    places = [Cloze(o.ids_L, o.seen(t), int(o.order_T[t])) for o in MIXED for t in range(len(o.order_T))]
-    found = tiny.lm.predictor.conditionals(places)
-    assert found[:, [PAD, CLS, SEP, MASK]].max() == -math.inf
-    assert found[:, list(TOKENS)] == pytest.approx(want(tiny, MIXED)[:, list(TOKENS)], abs=1e-5)
+    clozes = [Cloze(o.ids_L, o.seen(t), int(o.order_T[t])) for o in MIXED for t in range(len(o.order_T))]
+    logprobs = tiny.lm.predictor.conditionals(clozes)
+    assert logprobs[:, [PAD, CLS, SEP, MASK]].max() == -math.inf
+    assert logprobs[:, list(TOKENS)] == pytest.approx(want(tiny, MIXED)[:, list(TOKENS)], abs=1e-5)
     assert tiny.lm.predictor.answer_in_order(MIXED).logprob_N == pytest.approx(
-        [row[place.ids_L[place.target]] for row, place in zip(found, places, strict=True)], abs=1e-6
+        [row[cloze.ids_L[cloze.target]] for row, cloze in zip(logprobs, clozes, strict=True)], abs=1e-6
     )
 
 
@@ -100,13 +100,15 @@ def test_distributions_are_over_what_can_occur():
 def test_tokens_later_in_the_order_have_no_effect_at_all(name: str):
     chain = masked(name).lm.predictor
     a = chain.answer_in_order([ordered([4, 5, 6, 7, 4], [3, 0, 4, 1, 2])])
-    b = chain.answer_in_order([ordered([4, 7, 4, 7, 4], [3, 0, 4, 1, 2])])  # others in the places 1 and 2, which come last
+    b = chain.answer_in_order(
+        [ordered([4, 7, 4, 7, 4], [3, 0, 4, 1, 2])]
+    )  # others at the positions 1 and 2, the last in the order
     assert np.array_equal(a.logprob_N[:3], b.logprob_N[:3])
     assert np.array_equal(a.entropy_N[:4], b.entropy_N[:4])
     assert a.logprob_N[4] != b.logprob_N[4]
 
 
-def test_each_masked_text_runs_once_and_none_is_padded(monkeypatch: pytest.MonkeyPatch):
+def test_each_masked_text_runs_once_without_padding(monkeypatch: pytest.MonkeyPatch):
     tiny, seen = masked("bert"), []
     run = MaskedModel.hidden
     monkeypatch.setattr(MaskedModel, "hidden", lambda self, ids: (seen.append(ids.clone()), run(self, ids))[1])
@@ -122,57 +124,57 @@ def test_each_masked_text_runs_once_and_none_is_padded(monkeypatch: pytest.Monke
     assert shapes == [(2, 4), (2, 5), (2, 5)]  # two texts of 2 tokens; ???, 4??, 45?, 4?7 of 3
     assert len(set(rows)) == len(rows) == 6
     assert answer.rows == 2 * 4 + 4 * 5
-    assert answer.contexts == 2 + 5  # 4?? is read in two places
+    assert answer.contexts == 2 + 5  # 4?? is read at two positions
     assert np.array_equal(answer.logprob_N, tiny.lm.predictor.answer_in_order(texts, rows=10).logprob_N)
 
 
-def test_nothing_asked_is_nothing_answered():
+def test_no_sequences_and_no_conditionals():
     for chain in (masked("bert").lm.predictor, two_stream().lm.predictor, TABLE.predictor.any_order):
         assert chain.answer_in_order([]).logprob_N.shape == (0,)
         assert chain.conditionals([]).shape == (0, chain.model.head.size)
     assert masked("bert").lm.pseudo_log_likelihoods([]) == []
 
 
-def test_the_trunk_is_left_as_it_was():
+def test_the_given_network_is_unchanged():
     own = untouched("deberta_v3")
-    own.deberta.forward = kept = own.deberta.forward  # as hooks of other libraries do
+    own.deberta.forward = forward = own.deberta.forward  # as hooks of other libraries do
     chain = LanguageModel(MaskedModel(own, "hooked")).predictor
     chain.answer_in_order(MIXED)
-    assert own.deberta.forward is kept
+    assert own.deberta.forward is forward
     assert "forward" not in vars(masked("bert").lm.model.lm.bert)
 
 
 def test_progress_counts_conditionals():
-    said: list[tuple[int, int]] = []
-    masked("bert").lm.predictor.answer_in_order(MIXED, rows=1, progress=lambda done, total: said.append((done, total)))
-    assert said[-1] == (9, 9)
-    assert [done for done, _ in said] == sorted(done for done, _ in said)
+    calls: list[tuple[int, int]] = []
+    masked("bert").lm.predictor.answer_in_order(MIXED, rows=1, progress=lambda done, total: calls.append((done, total)))
+    assert calls[-1] == (9, 9)
+    assert [done for done, _ in calls] == sorted(done for done, _ in calls)
 
 
 @pytest.mark.parametrize(
-    ("ids", "order", "says"),
+    ("ids", "order", "message"),
     [
-        ([4, MASK, 5], [0, 1, 2], r"item 1: token '<3>' \(id 3\) at place 1 cannot occur.*4 of 8 ids.*<0>, <1>, <2>, <3>"),
-        ([4, 5, 8], [0, 1, 2], r"token '<8>' \(id 8\) at place 2 cannot occur"),
-        ([-1, 5], [0, 1], r"id -1\) at place 0"),
+        ([4, MASK, 5], [0, 1, 2], r"item 1: token '<3>' \(id 3\) at position 1 cannot occur.*4 of 8 ids.*<0>, <1>, <2>, <3>"),
+        ([4, 5, 8], [0, 1, 2], r"token '<8>' \(id 8\) at position 2 cannot occur"),
+        ([-1, 5], [0, 1], r"id -1\) at position 0"),
         ([4] * (MOST - 1), range(MOST - 1), rf"{MOST - 1} tokens, {MOST + 1} with <1> and <2>, and the model takes {MOST}"),
     ],
 )
-def test_texts_that_cannot_be_scored(ids: list[int], order: Any, says: str):
-    with pytest.raises(InputError, match=says):
+def test_texts_that_cannot_be_scored(ids: list[int], order: Any, message: str):
+    with pytest.raises(InputError, match=message):
         masked("bert").lm.predictor.answer_in_order([ordered([4], [0]), ordered(ids, order)])
 
 
-def test_questions_that_make_no_sense():
+def test_invalid_conditionals():
     chain, ids = masked("bert").lm.predictor, np.array([4, 5, 6])
-    for place, says in ((Cloze(ids, np.array([0]), 3), "place 3 is none of the 3 places"),
-                        (Cloze(ids, np.array([0, 1]), 1), "place 1 is seen"),
+    for cloze, message in ((Cloze(ids, np.array([0]), 3), "position 3 is outside the text"),
+                        (Cloze(ids, np.array([0, 1]), 1), "position 1 is seen"),
                         (Cloze(np.array([MASK, 5]), np.array([0]), 1), "cannot occur")):  # fmt: skip
-        with pytest.raises(InputError, match=says):
-            chain.conditionals([Cloze(ids, np.array([0]), 1), place])
+        with pytest.raises(InputError, match=message):
+            chain.conditionals([Cloze(ids, np.array([0]), 1), cloze])
     with pytest.raises(InputError, match="item 0: token '<2>'"):
         chain.answer([Cloze(ids, np.array([0]), 1)], np.array([SEP]))
-    chain.conditionals([Cloze(np.array([4, MASK, 999]), np.array([0]), 1)])  # what is not seen is not looked at
+    chain.conditionals([Cloze(np.array([4, MASK, 999]), np.array([0]), 1)])  # unseen tokens are not read
 
 
 def test_reserved_positions_are_counted():
@@ -191,13 +193,13 @@ def wordy(**options: Any) -> LanguageModel:
     return LanguageModel(MaskedModel(strong(tf.BertForMaskedLM(config)), "wordy"), tokenizer, **options)
 
 
-def test_the_tokenizer_says_what_can_occur():
+def test_the_support_comes_from_the_tokenizer():
     lm, tokenizer = wordy(), wordpiece()
-    assert lm.predictor.support.left_out.tolist() == [1, 2, 3, *range(tokenizer.size, tokenizer.size + 3)]  # and not [UNK]
+    assert lm.predictor.support.left_out.tolist() == [1, 2, 3, *range(tokenizer.size, tokenizer.size + 3)]  # [UNK] can occur
     assert "3 symbols ([CLS], [SEP], [MASK]) and 3 ids without a token" in lm.predictor.support.description
     assert lm.predictor.how == "positions not yet predicted are masked ([MASK], id 3), between [CLS] and [SEP]"
     assert (lm.predictor.strategy, bool(lm.invariant)) == ("masked", False)
-    assert "masked path, start cls" in repr(lm)
+    assert "masked strategy, start cls" in repr(lm)
 
 
 def test_the_start_of_a_masked_model_is_its_frame():
@@ -209,30 +211,30 @@ def test_the_start_of_a_masked_model_is_its_frame():
             wordy(start=start)
 
 
-def test_what_needs_a_next_token_is_refused():
+def test_requests_that_require_a_next_token_are_refused():
     lm = wordy()
-    for ask in (lambda: lm.conditional("hello"), lambda: lm.verify(), lambda: lm.embed([5]), lambda: lm.engine,
+    for call in (lambda: lm.conditional("hello"), lambda: lm.verify(), lambda: lm.embed([5]), lambda: lm.engine,
                 lambda: lm.score(embeddings=torch.zeros(2, 16))):  # fmt: skip
-        with pytest.raises(InputError, match=r"wordy is no causal model \(masked\)"):
-            ask()
+        with pytest.raises(InputError, match=r"wordy is not a causal model \(masked\)"):
+            call()
 
 
-def test_symbols_by_the_tokenizer_first_and_by_the_config_else():
+def test_symbols_come_from_the_tokenizer_or_else_from_the_config():
     config = {"mask": 5, "cls": 6, "sep": None, "eos": 7, "unk": 6, "pad": 4}
     sizes = {"vocab_size": 250, "embeddings": 250, "model": "m"}
     with_it, without = resolve_mask_template(wordpiece(), config, **sizes), resolve_mask_template(None, config, **sizes)
     assert (with_it.before, with_it.after, with_it.mask) == (1, 2, 3)
     assert (without.before, without.after, without.mask) == (6, 7, 5)
     assert without.excluded.tolist() == [4, 5, 6, 7]
-    for lacking, says in (("mask", "mask_token"), ("cls", "cls_token or bos_token"), ("eos", "sep_token or eos_token")):
-        with pytest.raises(ModelError, match=f"m is a masked model.*has a {says} among its 250 ids"):
+    for lacking, message in (("mask", "mask_token"), ("cls", "cls_token or bos_token"), ("eos", "sep_token or eos_token")):
+        with pytest.raises(ModelError, match=f"m is a masked model.*has a {message} among its 250 ids"):
             resolve_mask_template(None, config | {lacking: None}, **sizes)
-        with pytest.raises(ModelError, match=says):
+        with pytest.raises(ModelError, match=message):
             resolve_mask_template(None, config | {lacking: 250}, **sizes)
 
 
 class Neighbourly(tf.BertForMaskedLM):
-    """A head that looks at the place before, so that it cannot be read at single places."""
+    """A head that reads the position before, so that it cannot run at single positions."""
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         output = super().forward(*args, **kwargs)
@@ -241,7 +243,7 @@ class Neighbourly(tf.BertForMaskedLM):
 
 
 class Slightly(tf.BertForMaskedLM):
-    """The same by so little that weak weights hide it: a tenth of what the context moves."""
+    """A head with an error so small that weak weights hide it: a tenth of the context effect."""
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         output = super().forward(*args, **kwargs)
@@ -250,15 +252,15 @@ class Slightly(tf.BertForMaskedLM):
 
 
 class Moody(tf.BertForMaskedLM):
-    """Sets itself to something else as it runs."""
+    """Changes its settings in each run."""
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         self.mood = "worse"
         return super().forward(*args, **kwargs)
 
 
-def refused(own: Any, says: str) -> None:
-    with pytest.raises(ModelError, match=says):
+def refused(own: Any, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
         LanguageModel(MaskedModel(own, "odd"))
 
 
@@ -268,7 +270,7 @@ def test_models_that_do_not_agree_with_their_own_forward_are_refused():
     refused(strong(Moody(MASKED["bert"]())), "changes itself as it runs")
 
 
-def test_nan_is_an_error_that_names_the_model():
+def test_the_error_for_nan_names_the_model():
     own = copy.deepcopy(untouched("bert"))
     lm = LanguageModel(MaskedModel(own, "damaged"))
     own.cls.predictions.bias.data[5] = math.nan
@@ -293,7 +295,7 @@ def small(kind: type, **options: Any) -> Any:
      lambda: tf.AlbertForPreTraining(small(tf.AlbertConfig, embedding_size=8)),
      lambda: tf.ElectraForMaskedLM(small(tf.ElectraConfig, embedding_size=8))],
 )  # fmt: skip
-def test_loaded_by_what_the_config_says(tmp_path: Path, own: Any):
+def test_loading_recognises_the_config(tmp_path: Path, own: Any):
     save(tmp_path, own())
     lm = chainrule.load(tmp_path)
     assert isinstance(lm.predictor, MaskedPredictor)
@@ -303,7 +305,7 @@ def test_loaded_by_what_the_config_says(tmp_path: Path, own: Any):
 
 def test_a_discriminator_has_no_head(tmp_path: Path):
     save(tmp_path, tf.ElectraForPreTraining(small(tf.ElectraConfig, embedding_size=8)))
-    with pytest.raises(ModelError, match="is no whole language model: ElectraForMaskedLM"):
+    with pytest.raises(ModelError, match="is not a complete language model: ElectraForMaskedLM"):
         chainrule.load(tmp_path)
 
 
@@ -325,12 +327,12 @@ HASHING = {
 @pytest.mark.parametrize(
     ("config", "tokens"),
     [
-        (tf.ReformerConfig(**WIDTHS, **SPECIAL, **HASHING), 161),  # it hashes at random, in texts of several chunks
+        (tf.ReformerConfig(**WIDTHS, **SPECIAL, **HASHING), 161),  # random hashes in texts of several chunks
         (tf.NystromformerConfig(**WIDTHS, **SPECIAL, segment_means_seq_len=16, num_landmarks=8), 14),
     ],
-    ids=["random", "depends on its company"],
+    ids=["random", "depends on the batch"],
 )
-def test_what_it_says_of_a_text_must_be_its_own(config: Any, tokens: int):
+def test_networks_whose_results_depend_on_chance_or_the_batch_are_refused(config: Any, tokens: int):
     torch.manual_seed(0)
     own = tf.AutoModelForMaskedLM.from_config(config)
     with pytest.raises(ModelError, match=f"cannot be scored exactly here.* one text of {tokens} tokens"):

@@ -9,7 +9,7 @@ import pytest
 import torch
 from model_kinds import KINDS
 
-VOCABULARY, TOKENS, SCORED, MEGABYTES = 152_000, 32_768, 4_096, 300  # all of them take minutes, and no more memory
+VOCABULARY, TOKENS, SCORED, MEGABYTES = 152_000, 32_768, 4_096, 300  # scoring all tokens takes minutes, and no more memory
 
 SCRIPT = """
 import json
@@ -23,7 +23,7 @@ def megabytes(field):
     lines = open("/proc/self/status").read().splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(field + ":"))
 
-torch.set_num_threads(1)  # a second one waits for the first where other tests run beside
+torch.set_num_threads(1)  # two threads would wait for each other while other tests run
 torch.manual_seed(0)
 config = LlamaConfig(
     vocab_size={vocabulary}, hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4,
@@ -36,44 +36,44 @@ open("/proc/self/clear_refs", "w").write("5")  # the peak counts from here
 before = megabytes("VmRSS")
 score = lm.score(ids[-{scored}:], context=ids[:-{scored}] or None)
 peak = megabytes("VmHWM")
-print(json.dumps(dict(before=before, peak=peak, path=lm.engine.strategy, factors=int(np.isfinite(score.logprobs).sum()),
+print(json.dumps(dict(before=before, peak=peak, strategy=lm.engine.strategy, factors=int(np.isfinite(score.logprobs).sum()),
                       context=int(score.contexts.max()))))
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc, which only Linux has")
-def test_a_long_text_and_a_large_vocabulary_fit_into_little_memory():
+def test_a_long_text_and_a_large_vocabulary_need_little_memory():
     """Logits of every factor at once would take 2.5 GB here, and an attention mask over the text 4 GB."""
     script = SCRIPT.format(vocabulary=VOCABULARY, tokens=TOKENS, scored=SCORED)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=300)
     if "PermissionError" in done.stderr and "clear_refs" in done.stderr:
         pytest.skip("this system does not let a process reset its own peak")
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout.splitlines()[-1])
-    assert (found["path"], found["factors"], found["context"]) == ("forest", SCORED, TOKENS)
-    assert found["peak"] - found["before"] < MEGABYTES, found
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert (result["strategy"], result["factors"], result["context"]) == ("forest", SCORED, TOKENS)
+    assert result["peak"] - result["before"] < MEGABYTES, result
 
 
-def numbers_alive() -> int:
-    """Numbers in weights wider than bfloat16, wherever they are still held."""
-    alive = [x for x in gc.get_objects() if type(x) is torch.nn.Parameter]
-    return sum(x.numel() for x in alive if x.dtype in (torch.float32, torch.float64))
+def wide_weights() -> int:
+    """The number of weights wider than bfloat16 that are still in memory."""
+    parameters = [x for x in gc.get_objects() if type(x) is torch.nn.Parameter]
+    return sum(x.numel() for x in parameters if x.dtype in (torch.float32, torch.float64))
 
 
 @pytest.mark.parametrize("kind", ["forest", "batch", "masked", "two-stream"])
-def test_what_a_trial_widens_is_given_back_at_once(kind: str):
-    """Not when Python next looks for modules that refer to themselves: on a GPU that is soon too late."""
-    made = KINDS[kind]
-    network = made.network().to(torch.bfloat16)
+def test_weights_that_a_trial_widens_are_freed_at_once(kind: str):
+    """Waiting for Python's cycle collector would be too late on a GPU."""
+    case = KINDS[kind]
+    network = case.network().to(torch.bfloat16)
     gc.collect()
-    before = numbers_alive()
+    before = wide_weights()
     gc.disable()
     try:
-        lm = made.wrap(network)
-        made.calls["one token" if "one token" in made.calls else "batch"](lm)
-        assert numbers_alive() == before
+        lm = case.wrap(network)
+        case.calls["one token" if "one token" in case.calls else "batch"](lm)
+        assert wide_weights() == before
         if kind == "forest":
             lm.verify()
-            assert numbers_alive() == before
+            assert wide_weights() == before
     finally:
         gc.enable()

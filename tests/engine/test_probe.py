@@ -1,4 +1,4 @@
-"""Which path is chosen, and what is refused: a path that gives wrong numbers must never be taken."""
+"""The strategies chosen by the probe, and its refusals: a strategy with wrong results must never be chosen."""
 
 import copy
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ def llama() -> Any:
 
 @pytest.fixture
 def replaced(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Puts another function in the place of the forest's attention."""
+    """A function that replaces the forest's attention by another function."""
     yield lambda function: AttentionInterface.register(layout.NAME, function)
     AttentionInterface.register(layout.NAME, layout.forest_attention)
 
@@ -47,7 +47,7 @@ def everyone_sees_everything(module: Any, query: Any, key: Any, value: Any, mask
     return attended.transpose(1, 2), None
 
 
-def test_an_attention_that_ignores_the_mask_is_not_taken(llama: Any, replaced: Any):
+def test_an_attention_that_ignores_the_mask_is_rejected(llama: Any, replaced: Any):
     replaced(everyone_sees_everything)
     lm = wrap(llama)
     assert lm.engine.strategy == "batch"
@@ -55,12 +55,12 @@ def test_an_attention_that_ignores_the_mask_is_not_taken(llama: Any, replaced: A
     assert agrees(llama, lm)
 
 
-def test_a_path_that_is_not_carried_is_not_taken(llama: Any, monkeypatch: pytest.MonkeyPatch):
+def test_a_forest_that_forgets_the_path_between_chunks_is_rejected(llama: Any, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(kv_cache.KVCache, "keep_path", lambda self, chunk: None)
     assert wrap(llama).engine.strategy == "batch"
 
 
-def test_positions_of_the_chunk_instead_of_the_path_are_not_taken(llama: Any, monkeypatch: pytest.MonkeyPatch):
+def test_positions_in_the_chunk_instead_of_the_path_are_rejected(llama: Any, monkeypatch: pytest.MonkeyPatch):
     hidden = PretrainedModel.hidden
 
     def counted(self: Any, embeddings: Any, **layout: Any) -> Any:
@@ -72,7 +72,7 @@ def test_positions_of_the_chunk_instead_of_the_path_are_not_taken(llama: Any, mo
     assert wrap(llama).engine.strategy == "batch"
 
 
-def test_a_path_that_fails_is_not_taken_and_says_why(llama: Any, replaced: Any):
+def test_a_strategy_that_fails_is_rejected_with_the_reason(llama: Any, replaced: Any):
     def broken(*_: Any, **__: Any) -> Any:
         raise RuntimeError("no such kernel\nand more")
 
@@ -81,8 +81,8 @@ def test_a_path_that_fails_is_not_taken_and_says_why(llama: Any, replaced: Any):
     assert (lm.engine.strategy, lm.engine.reason) == ("batch", "forest: RuntimeError: no such kernel")
 
 
-def test_a_window_that_the_attention_is_not_told_of_is_seen(replaced: Any):
-    """Phi-3.5-MoE leaves its sliding window to the mask, and 40 places are more than the probe's sequences have."""
+def test_a_window_not_passed_to_the_attention_is_detected(replaced: Any):
+    """In Phi-3.5-MoE the sliding window is only in the mask, and 40 positions are more than the probe's sequences have."""
     config = tf.PhimoeConfig(
         vocab_size=V, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
         num_local_experts=4, max_position_embeddings=128, sliding_window=40, bos_token_id=START,
@@ -96,7 +96,7 @@ def test_a_window_that_the_attention_is_not_told_of_is_seen(replaced: Any):
 
 
 @pytest.mark.parametrize("window", [5, 40])
-def test_a_window_that_the_attention_is_told_of_is_taken(window: int):
+def test_a_window_passed_to_the_attention_is_accepted(window: int):
     config = FOREST["mistral"]()
     config.sliding_window = window
     own = untouched(config)
@@ -106,7 +106,7 @@ def test_a_window_that_the_attention_is_told_of_is_taken(window: int):
     assert lm.model.lm.config.sliding_window == window
 
 
-def test_padding_that_disturbs_leaves_one_sequence_at_a_time(llama: Any, replaced: Any, monkeypatch: pytest.MonkeyPatch):
+def test_if_padding_has_an_effect_sequences_run_one_at_a_time(llama: Any, replaced: Any, monkeypatch: pytest.MonkeyPatch):
     replaced(everyone_sees_everything)
     hidden = PretrainedModel.hidden
 
@@ -119,14 +119,14 @@ def test_padding_that_disturbs_leaves_one_sequence_at_a_time(llama: Any, replace
     assert agrees(llama, lm)
 
 
-def test_a_model_that_agrees_with_itself_on_no_path_is_refused(llama: Any, monkeypatch: pytest.MonkeyPatch):
+def test_a_model_that_agrees_with_no_strategy_is_refused(llama: Any, monkeypatch: pytest.MonkeyPatch):
     hidden = PretrainedModel.hidden
     monkeypatch.setattr(PretrainedModel, "hidden", lambda self, e, **layout: hidden(self, e, **layout).roll(1, 0).flip(-1))
     with pytest.raises(ModelError, match=r"tiny \(LlamaForCausalLM\) cannot be scored exactly.*forest: off by.*single: off by"):
         wrap(llama)
 
 
-def test_a_model_that_sees_what_comes_after_is_refused():
+def test_a_model_that_sees_later_tokens_is_refused():
     config = CONFIGS["bert_decoder"]()
     config.is_decoder = False
     with pytest.raises(ModelError, match=r"tiny \(BertLMHeadModel\) is not causal.*no conditional probabilities"):
@@ -134,7 +134,7 @@ def test_a_model_that_sees_what_comes_after_is_refused():
 
 
 def test_a_model_that_changes_itself_is_refused():
-    """On a short text BigBird gives up its sparse attention for good; on a long one it would not be causal."""
+    """A short text makes BigBird switch its sparse attention off permanently. On a long text it would not be causal."""
     config = tf.BigBirdConfig(vocab_size=V, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
                               max_position_embeddings=64, is_decoder=True, bos_token_id=START)  # fmt: skip
     with pytest.raises(ModelError, match="changes itself as it runs \\(attention_type from 'block_sparse' to 'original_full'"):
@@ -144,28 +144,28 @@ def test_a_model_that_changes_itself_is_refused():
     assert agrees(own, wrap(own))
 
 
-def test_a_model_that_rescales_its_weights_as_it_first_runs_gets_its_own():
-    """RWKV does. Its copies here would do so again and again, all of them on the same weights."""
+def test_a_model_that_rescales_its_weights_in_its_first_run_gets_separate_weights():
+    """RWKV does. Each of its copies would rescale the shared weights again."""
     config = tf.RwkvConfig(vocab_size=V, hidden_size=32, attention_hidden_size=32, num_hidden_layers=4, context_length=64,
                            rescale_every=1, bos_token_id=START)  # fmt: skip
     own = untouched(config)
     before = copy.deepcopy(own.state_dict())
     lms = [wrap(own), wrap(own)]
     assert all(torch.equal(before[name], tensor) for name, tensor in own.state_dict().items())
-    assert all(agrees(own, lm) for lm in lms)  # where the oracle runs it, and so rescales
+    assert all(agrees(own, lm) for lm in lms)  # the oracle runs it, which rescales the weights
     assert all(agrees(own, lm) for lm in lms)
     assert not any(p.is_inference() for p in lms[0].model.lm.parameters())
 
 
 class Learning(tf.LlamaForCausalLM):
-    """Changes its weights whenever it runs."""
+    """Changes its weights in each run."""
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         self.lm_head.weight.mul_(1.01)
         return super().forward(*args, **kwargs)
 
 
-def test_a_model_that_changes_its_numbers_whenever_it_runs_is_refused():
+def test_a_model_that_changes_its_weights_in_each_run_is_refused():
     own = Learning(FOREST["llama"]()).eval()
     before = own.lm_head.weight.detach().clone()
     with torch.no_grad(), pytest.raises(ModelError, match=r"cannot be scored: its forward changes its own weights \(mul_\)"):
@@ -184,7 +184,7 @@ WRITES = {
 
 
 @pytest.mark.parametrize("name", WRITES)
-def test_however_it_changes_them(name: str):
+def test_each_kind_of_write_to_weights_is_refused(name: str):
     class Writing(tf.LlamaForCausalLM):
         def forward(self, *args: Any, **kwargs: Any) -> Any:
             WRITES[name](self.lm_head.weight)
@@ -197,7 +197,7 @@ def test_however_it_changes_them(name: str):
     assert torch.equal(own.lm_head.weight, before)
 
 
-def test_weights_that_change_while_texts_are_scored_are_noticed(llama: Any):
+def test_weights_that_change_during_scoring_are_an_error(llama: Any):
     class Wearing(torch.nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             lm.engine.model.lm.model.norm.weight.mul_(0.99)
@@ -210,7 +210,7 @@ def test_weights_that_change_while_texts_are_scored_are_noticed(llama: Any):
         lm.score(TEXT)
 
 
-def test_a_network_that_does_not_run_on_a_text_says_so(llama: Any):
+def test_a_network_that_fails_on_a_text_is_reported(llama: Any):
     class Short(torch.nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return x.view(-1, 20, x.shape[-1]) if x.shape[1] > 25 else x
@@ -222,27 +222,27 @@ def test_a_network_that_does_not_run_on_a_text_says_so(llama: Any):
         lm.score([*TEXT[:60], 3])
 
 
-def test_a_model_that_says_nan_is_refused_as_that(llama: Any):
+def test_a_model_with_nan_results_is_refused_with_that_reason(llama: Any):
     with torch.no_grad():
         llama.model.layers[0].mlp.down_proj.weight[:] = torch.inf
     with pytest.raises(ModelError, match=r"tiny \(LlamaForCausalLM\) gives NaN in its own forward"):
         wrap(llama)
 
 
-def test_a_model_that_wants_more_than_token_ids_is_refused_as_that(llama: Any, monkeypatch: pytest.MonkeyPatch):
-    def asks_for_more(self: Any, ids: Any) -> Any:
+def test_a_model_that_requires_more_than_token_ids_is_refused_with_that_reason(llama: Any, monkeypatch: pytest.MonkeyPatch):
+    def requires_more(self: Any, ids: Any) -> Any:
         raise ValueError("`pixel_values` must be given")
 
-    monkeypatch.setattr(PretrainedModel, "own_logits", asks_for_more)
+    monkeypatch.setattr(PretrainedModel, "own_logits", requires_more)
     with pytest.raises(ModelError, match=r"does not run on token ids alone: ValueError: `pixel_values` must be given"):
         wrap(llama)
 
 
-def test_a_scale_that_only_the_config_knows_of_leaves_the_head_to_the_model(llama: Any):
-    """Llama has no logit scale, whatever its config says; the linear head believes it, and the probe does not."""
+def test_a_scale_that_is_only_in_the_config_selects_the_models_own_head(llama: Any):
+    """Llama ignores a logit scale in its config. The linear head applies it, and the probe rejects the linear head."""
     llama.config.logit_scale = 3.0
     lm = wrap(llama)
-    assert lm.model.way.own_head
+    assert lm.model.run_config.own_head
     assert isinstance(lm.model.head, OwnHead)
     assert lm.engine.strategy == "forest"
     assert agrees(llama, lm)
@@ -267,7 +267,7 @@ def test_a_model_with_a_very_short_context(longest: int):
 
 @pytest.mark.parametrize("name", ["llama", "mamba"])
 @pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
-def test_the_weights_are_as_they_were(name: str, dtype: str):
+def test_the_weights_are_unchanged(name: str, dtype: str):
     own = untouched(CONFIGS[name](), dtype)
     model = wrap(own).model
     for (_, before), (key, after) in zip(own.state_dict().items(), model.lm.state_dict().items(), strict=True):
@@ -275,23 +275,23 @@ def test_the_weights_are_as_they_were(name: str, dtype: str):
         assert torch.equal(before, after), key
 
 
-def test_only_the_forest_takes_the_attention_over():
+def test_only_the_forest_strategy_replaces_the_attention():
     for name in ("llama", "bloom"):
         own, model = tiny(name).own.config._attn_implementation, tiny(name).lm.model
         assert model.lm.config._attn_implementation == model.reference.config._attn_implementation == own
         assert model.runner.config._attn_implementation == (layout.NAME if name == "llama" else own)
 
 
-def test_the_tolerance_tells_right_from_wrong():
-    """Of the tiny models, which are right to 1e-5, and of a forest without its mask, which is off by nats."""
+def test_the_tolerance_separates_right_from_wrong():
+    """Tiny models agree to 1e-5, and a forest without its mask is off by nats."""
     assert FLOAT32 < probe.TOLERANCE < 0.1
     model = PretrainedModel(untouched(FOREST["llama"]()), "tiny")
     assert choose(model).reason.startswith("agrees with the model's own forward to ")
     assert set(engine.STRATEGIES) == set(probe.ROWS) == {"forest", "batch", "single"}
 
 
-def test_a_symbol_that_is_no_token_within_a_text_is_refused():
-    """RoBERTa's positions pass over padding, so a text with the padding's id in it has others than the forest gives it."""
+def test_a_symbol_that_is_not_a_token_within_a_text_is_refused():
+    """RoBERTa's positions skip padding, so a text that contains the padding's id has other positions than in the forest."""
     config = tf.RobertaConfig(
         vocab_size=V, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
         max_position_embeddings=64, is_decoder=True, pad_token_id=1, bos_token_id=START, eos_token_id=2,
@@ -299,9 +299,8 @@ def test_a_symbol_that_is_no_token_within_a_text_is_refused():
     own = untouched(config)
     lm = wrap(own)
     text = [5, 9, 1, 7, 8]
-    for ask in (lambda: lm.score(text), lambda: lm.conditional(text), lambda: lm.generate(text, max_tokens=2)):
-        with pytest.raises(ModelError, match="treats the symbol of id 1 within a text as none of its tokens"):
-            ask()
-    assert (
-        np.abs(lm.score([5, 9, 7, 8, 1]).logprobs - factors(own, [START, 5, 9, 7, 8, 1])).max() < FLOAT32
-    )  # conditions nothing
+    for call in (lambda: lm.score(text), lambda: lm.conditional(text), lambda: lm.generate(text, max_tokens=2)):
+        with pytest.raises(ModelError, match="does not treat the symbol of id 1 within a text as a token"):
+            call()
+    last = [5, 9, 7, 8, 1]  # no token follows the symbol
+    assert np.abs(lm.score(last).logprobs - factors(own, [START, *last])).max() < FLOAT32

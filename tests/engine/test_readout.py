@@ -42,21 +42,21 @@ def read_all(logits_RV: np.ndarray, top: int = 0, tiled: bool = True):
 @given(LOGITS, st.booleans())
 def test_every_factor_of_every_row(logits_RV: np.ndarray, tiled: bool):
     """With ties, impossible tokens and whole tiles of them, tile by tile or in one tile."""
-    found, size = read_all(logits_RV, tiled=tiled), logits_RV.shape[1]
+    result, size = read_all(logits_RV, tiled=tiled), logits_RV.shape[1]
     logprobs = np.concatenate([log_softmax(z) for z in logits_RV])
-    np.testing.assert_allclose(found.logprob_F, logprobs, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(result.logprob_F, logprobs, rtol=0, atol=1e-12)
     np.testing.assert_allclose(
-        found.entropy_F, np.repeat([entropy(log_softmax(z)) for z in logits_RV], size), rtol=0, atol=1e-10
+        result.entropy_F, np.repeat([entropy(log_softmax(z)) for z in logits_RV], size), rtol=0, atol=1e-10
     )
-    assert found.rank_F.tolist() == [rank(z, v) for z in logits_RV for v in range(size)]
+    assert result.rank_F.tolist() == [rank(z, v) for z in logits_RV for v in range(size)]
 
 
 @given(LOGITS)
 def test_the_top_tokens_are_the_most_probable(logits_RV: np.ndarray):
-    found, size = read_all(logits_RV, top=2), logits_RV.shape[1]
+    result, size = read_all(logits_RV, top=2), logits_RV.shape[1]
     for row, z in enumerate(logits_RV):
-        np.testing.assert_allclose(found.top_logprob_Fk[row * size], np.sort(log_softmax(z))[::-1][:2], rtol=0, atol=1e-12)
-        ids = found.top_id_Fk[row * size].tolist()
+        np.testing.assert_allclose(result.top_logprob_Fk[row * size], np.sort(log_softmax(z))[::-1][:2], rtol=0, atol=1e-12)
+        ids = result.top_id_Fk[row * size].tolist()
         assert sorted(z[ids], reverse=True) == z[ids].tolist() == sorted(z, reverse=True)[:2]
         assert len(set(ids)) == 2
 
@@ -72,33 +72,33 @@ def test_equal_logits_share_a_rank_whether_the_row_branches_or_not():
 def test_more_rows_than_fit_in_a_block(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(readout, "BLOCK", 16)
     logits = np.random.default_rng(0).normal(0, 3, (100, 5))
-    found = read_all(logits)
-    np.testing.assert_allclose(found.logprob_F.reshape(100, 5), [log_softmax(z) for z in logits], rtol=0, atol=1e-12)
+    result = read_all(logits)
+    np.testing.assert_allclose(result.logprob_F.reshape(100, 5), [log_softmax(z) for z in logits], rtol=0, atol=1e-12)
 
 
 def test_rows_without_factors_are_not_read():
     logits = np.full((4, 3), np.nan)
     logits[2] = [1, 2, 3]
-    found = read(Tiled(3), torch.from_numpy(logits), torch.tensor([2]), torch.tensor([0]))
-    assert found.logprob_F.tolist() == pytest.approx([log_softmax([1, 2, 3])[0]])
+    result = read(Tiled(3), torch.from_numpy(logits), torch.tensor([2]), torch.tensor([0]))
+    assert result.logprob_F.tolist() == pytest.approx([log_softmax([1, 2, 3])[0]])
 
 
 def test_large_logits_do_not_overflow():
-    found = read_all(np.array([[1e4, 1e4 - 1, -1e4]]))
-    np.testing.assert_allclose(found.logprob_F, log_softmax([1e4, 1e4 - 1, -1e4]), rtol=0, atol=1e-12)
+    result = read_all(np.array([[1e4, 1e4 - 1, -1e4]]))
+    np.testing.assert_allclose(result.logprob_F, log_softmax([1e4, 1e4 - 1, -1e4]), rtol=0, atol=1e-12)
 
 
 def test_float32_logits_are_normalised_in_float64():
     logits = torch.randn(1, 50_000, generator=torch.Generator().manual_seed(0))
-    found = read(IdentityHead(50_000, torch.float32), logits, torch.tensor([0]), torch.tensor([3]))
-    assert found.logprob_F.dtype == torch.float64
-    assert found.logprob_F.item() == pytest.approx(log_softmax(logits[0].double().numpy())[3], abs=1e-6)
+    result = read(IdentityHead(50_000, torch.float32), logits, torch.tensor([0]), torch.tensor([3]))
+    assert result.logprob_F.dtype == torch.float64
+    assert result.logprob_F.item() == pytest.approx(log_softmax(logits[0].double().numpy())[3], abs=1e-6)
 
 
 def test_no_factors():
-    found = read(Tiled(3), torch.zeros(2, 3), torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.long), top=2)
-    assert len(found.logprob_F) == len(found.rank_F) == 0
-    assert found.top_id_Fk.shape == (0, 2)
+    result = read(Tiled(3), torch.zeros(2, 3), torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.long), top=2)
+    assert len(result.logprob_F) == len(result.rank_F) == 0
+    assert result.top_id_Fk.shape == (0, 2)
 
 
 @dataclass(frozen=True)

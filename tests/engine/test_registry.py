@@ -1,4 +1,4 @@
-"""Which kind of model a network is, and what predicts with it."""
+"""The kind of a model, and its predictor."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ PREDICTORS = {
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_network_is_recognised_and_wrapped_as_its_kind(name: str):
-    made = NETWORKS[name]()
+    tiny_model = NETWORKS[name]()
     kind = next(kind for kind in KINDS if kind.name == name)
-    assert next(each.name for each in KINDS if each.recognises(made.own)) == name
-    assert type(wrap(made.own, "it")) is kind.model
-    assert kind_of(made.lm.model) is kind
+    assert next(each.name for each in KINDS if each.recognises(tiny_model.own)) == name
+    assert type(wrap(tiny_model.own, "it")) is kind.model
+    assert kind_of(tiny_model.lm.model) is kind
     assert kind.network
 
 
@@ -49,17 +49,17 @@ def test_a_network_is_recognised_and_wrapped_as_its_kind(name: str):
 def test_each_kind_has_a_predictor_of_its_own(name: str):
     lm = NETWORKS[name]().lm
     engine = getattr(lm.predictor, "engine", None)
-    found = predictor_of(lm.model, lm.tokenizer, engine)
-    assert type(found) is PREDICTORS[name]
-    assert getattr(found, "engine", None) is engine  # one that was chosen already is not chosen again
+    predictor = predictor_of(lm.model, lm.tokenizer, engine)
+    assert type(predictor) is PREDICTORS[name]
+    assert getattr(predictor, "engine", None) is engine  # an already chosen engine is kept
 
 
-def test_a_network_is_probed_where_no_engine_was_chosen():
+def test_a_network_without_a_chosen_engine_is_probed():
     assert predictor_of(tiny("llama").lm.model, None).strategy == "forest"
     assert predictor_of(tiny("mamba").lm.model, None).strategy == "batch"
 
 
-def test_a_table_and_what_is_nobodys_kind_run_in_batches():
+def test_tables_and_other_classes_run_in_batches():
     table = predictor_of(TABLE, None)
     assert type(table) is CausalPredictor
     assert (kind_of(TABLE).name, kind_of(TABLE).network, table.strategy) == ("table", False, "batch")
@@ -68,7 +68,7 @@ def test_a_table_and_what_is_nobodys_kind_run_in_batches():
     assert kind_of(object()).own_tokenizer(object()) is None
 
 
-def test_a_causal_model_goes_in_any_order_by_sums_and_others_by_themselves():
+def test_only_a_causal_model_uses_sums_for_any_order():
     causal = CausalPredictor(Engine(TABLE, "batch"))
     assert type(causal.any_order) is MarginalPredictor
     for name in ("any-order", "two-stream", "masked"):
@@ -76,11 +76,11 @@ def test_a_causal_model_goes_in_any_order_by_sums_and_others_by_themselves():
         assert predictor.any_order is predictor
 
 
-def test_which_predictors_do_not_ask_in_what_order_something_became_known():
+def test_predictors_whose_conditionals_do_not_depend_on_the_order():
     sums = LanguageModel(TABLE).predictor.any_order
     assert bool(sums.accepts.pseudo)
     assert bool(masked("bert").lm.predictor.accepts.pseudo)
     for lm in (tiny_any_order("llama").lm, two_stream().lm):
         assert not lm.predictor.accepts.pseudo
-        with pytest.raises(InputError, match="has no one probability of a token given all others"):
+        with pytest.raises(InputError, match="has no unique probability of a token given all others"):
             lm.predictor.answer([Cloze(IDS, IDS[:1], 1)], IDS[1:])

@@ -1,4 +1,4 @@
-"""One path that grows, against the model's own forward of the whole of it, each time."""
+"""One growing path against the model's own forward of the whole path, after each extension."""
 
 from __future__ import annotations
 
@@ -17,62 +17,62 @@ PARTS = [[0], [7, 30, 30], [2], [11], [45, 9, 9, 9, 1, 2], [60]]
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_each_step_is_the_own_forward_of_all_that_came(name: str, kernels: str):
+def test_each_extension_equals_the_own_forward_of_the_whole_path(name: str, kernels: str):
     model = tiny(name)
-    grown, ids = Stepper(model.lm.engine, 13), []
+    path, ids = Stepper(model.lm.engine, 13), []
     for part in PARTS:
         ids += part
-        found = grown.feed(part)
-        assert found.shape == (V,)
-        assert np.abs(found - conditionals(model.own, ids)[-1]).max() < FLOAT32
-        assert grown.ids == ids
+        result = path.feed(part)
+        assert result.shape == (V,)
+        assert np.abs(result - conditionals(model.own, ids)[-1]).max() < FLOAT32
+        assert path.ids == ids
 
 
-def test_a_path_beyond_the_room_of_its_buffers(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(stepper, "_AT_FIRST", 3)
+def test_a_path_that_outgrows_its_buffers(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(stepper, "_INITIAL", 3)
     model, ids = tiny("llama"), np.random.default_rng(0).integers(0, V, 30).tolist()
-    grown = Stepper(model.lm.engine, 30)
-    found = [grown.feed(ids[:3]), *(grown.feed([id]) for id in ids[3:])]
-    assert np.abs(np.stack(found) - conditionals(model.own, ids)[2:]).max() < FLOAT32
+    path = Stepper(model.lm.engine, 30)
+    result = [path.feed(ids[:3]), *(path.feed([id]) for id in ids[3:])]
+    assert np.abs(np.stack(result) - conditionals(model.own, ids)[2:]).max() < FLOAT32
 
 
-def test_a_beginning_beyond_the_room_of_its_buffers(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(stepper, "_AT_FIRST", 3)
+def test_a_prefix_larger_than_the_initial_buffers(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(stepper, "_INITIAL", 3)
     model, ids = tiny("llama"), [0, 7, 30, 30, 2]
-    found = Stepper(model.lm.engine, 30).feed(ids)
-    assert np.abs(found - conditionals(model.own, ids)[-1]).max() < FLOAT32
+    result = Stepper(model.lm.engine, 30).feed(ids)
+    assert np.abs(result - conditionals(model.own, ids)[-1]).max() < FLOAT32
 
 
-def test_a_token_costs_one_row_where_keys_are_carried(monkeypatch: pytest.MonkeyPatch):
+def test_a_token_costs_one_row_if_keys_are_cached(monkeypatch: pytest.MonkeyPatch):
     for name, want in (("llama", [3, 1, 2]), (next(iter(BATCH)), [3, 4, 6])):
-        model, seen = tiny(name).lm.model, []
+        model, lengths = tiny(name).lm.model, []
         hidden = model.hidden
-        monkeypatch.setattr(model, "hidden", lambda x, h=hidden, s=seen, **o: s.append(x.shape[1]) or h(x, **o))
-        grown = Stepper(tiny(name).lm.engine, 9)
+        monkeypatch.setattr(model, "hidden", lambda x, h=hidden, n=lengths, **o: n.append(x.shape[1]) or h(x, **o))
+        path = Stepper(tiny(name).lm.engine, 9)
         for part in ([0, 1, 2], [3], [4, 5]):
-            grown.feed(part)
-        assert seen == want
+            path.feed(part)
+        assert lengths == want
 
 
-def test_a_table():
+def test_a_table_model():
     lm = LanguageModel(TableModel(["A", "B"], {"": [0, 0], "A": [10, 0], "B": [1, 1]}))
-    grown = Stepper(lm.engine, 3)
-    assert np.allclose(np.exp(grown.feed([lm.start.id])), [0.5, 0.5])
-    assert np.allclose(np.exp(grown.feed([0])), [1 / (1 + np.exp(-10)), 1 / (1 + np.exp(10))])
+    path = Stepper(lm.engine, 3)
+    assert np.allclose(np.exp(path.feed([lm.start.id])), [0.5, 0.5])
+    assert np.allclose(np.exp(path.feed([0])), [1 / (1 + np.exp(-10)), 1 / (1 + np.exp(10))])
 
 
-def test_what_does_not_fit():
-    grown = Stepper(tiny("llama").lm.engine, 4)
-    with pytest.raises(ValueError, match="0 tokens do not fit behind 0 of a path of 4"):
-        grown.feed([])
-    grown.feed([0, 1, 2])
-    with pytest.raises(ValueError, match="2 tokens do not fit behind 3 of a path of 4"):
-        grown.feed([3, 4])
-    assert grown.ids == [0, 1, 2]
-    grown.feed([3])
+def test_tokens_that_do_not_fit_are_refused():
+    path = Stepper(tiny("llama").lm.engine, 4)
+    with pytest.raises(ValueError, match="0 tokens do not fit after 0 of a path of 4"):
+        path.feed([])
+    path.feed([0, 1, 2])
+    with pytest.raises(ValueError, match="2 tokens do not fit after 3 of a path of 4"):
+        path.feed([3, 4])
+    assert path.ids == [0, 1, 2]
+    path.feed([3])
 
 
-def test_a_number_that_is_none_is_an_error(monkeypatch: pytest.MonkeyPatch):
+def test_nan_raises_model_error(monkeypatch: pytest.MonkeyPatch):
     lm = tiny("llama").lm
     hidden = lm.model.hidden
     monkeypatch.setattr(lm.model, "hidden", lambda x, **o: hidden(x, **o) * torch.nan)

@@ -227,10 +227,10 @@ def test_which_tensors_have_a_kernel(monkeypatch: pytest.MonkeyPatch):
 
 def test_the_kernel_compiles_for_an_h100(tmp_path: Path):
     """Without a GPU: within the estimated shared memory, with tensor cores, and almost without register spills."""
-    for name, made in compiled("attention", tmp_path).items():
-        assert made["shared"] <= made["estimated"], name
-        assert made["spilled"] <= 32, name  # bytes per thread
-        assert any("mma" in word for word in made["products"]) == name.startswith("2"), name
+    for name, kernel in compiled("attention", tmp_path).items():
+        assert kernel["shared"] <= kernel["estimated"], name
+        assert kernel["spilled"] <= 32, name  # bytes per thread
+        assert any("mma" in word for word in kernel["products"]) == name.startswith("2"), name
 
 
 @pytest.mark.parametrize("memory", [64 << 10, 99 << 10, 227 << 10])

@@ -1,4 +1,4 @@
-"""A dozen of the architectures of the zoo, each for something of its own; and is what is wrong found to be wrong?"""
+"""Some architectures of the zoo, each with a special feature, and checks that the zoo detects wrong results."""
 
 import re
 from collections.abc import Callable
@@ -16,16 +16,16 @@ from chainrule.models.causal import PretrainedModel
 from chainrule.models.head import LinearHead
 
 TABLE = Path(__file__).resolve().parents[2] / "docs" / "architectures.md"
-DOZEN = {
+EXAMPLES = {
     "gemma2": "forest",  # softcaps, sliding windows
-    "cohere2": "forest",  # logits that are scaled
+    "cohere2": "forest",  # scaled logits
     "gpt_oss": "forest",  # attention sinks, experts
     "deepseek_v3": "forest",  # latent attention
-    "diffllama": "forest",  # attends twice a layer
-    "hrm_text": "forest",  # runs its layers again and again
-    "roberta": "forest",  # a head that is no linear map, positions that begin behind the padding
-    "gemma3n_text": "forest",  # looks tokens up in a table for every layer: fed with ids
-    "bart": "forest",  # positions that it counts for itself
+    "diffllama": "forest",  # two attentions in a layer
+    "hrm_text": "forest",  # repeated runs of its layers
+    "roberta": "forest",  # a nonlinear head, positions that begin after the padding
+    "gemma3n_text": "forest",  # a token table for every layer, so the input is ids
+    "bart": "forest",  # its own count of positions
     "llama4_text": "batch",  # attention in chunks
     "bloom": "batch",  # ALiBi
     "minimax_m3_vl_text": "batch",  # sparse blocks
@@ -34,29 +34,29 @@ DOZEN = {
     "jamba": "batch",  # state spaces and attention
     "xlnet": "single",  # padding disturbs it
 }
-# What a probe of a few short sequences cannot see for itself.
+# Features that have no effect on a few short sequences.
 UNSEEN = {
-    ("recurrent_gemma", "weak"): "a cap on logits that hardly bends them",
-    ("jamba", "weak"): "state spaces that hardly move a factor",
-    ("lfm2", "weak"): "convolutions that hardly move a factor",
-    ("llama4_text", "floor_scale"): "attention that is scaled by the row of a call, from a row on that no probe has",
-    ("deepseek_v4", "heavily_compressed_attention layers"): "keys for blocks of places longer than the probe's sequences",
-    ("deepseek_v4", "outliers"): "a clamp that only a few tokens come up to",
+    ("recurrent_gemma", "weak"): "a cap on logits with little effect",
+    ("jamba", "weak"): "state spaces with little effect on factors",
+    ("lfm2", "weak"): "convolutions with little effect on factors",
+    ("llama4_text", "floor_scale"): "attention scaled by the row of a call, from a row on that no probe reaches",
+    ("deepseek_v4", "heavily_compressed_attention layers"): "keys for blocks of positions longer than the probe's sequences",
+    ("deepseek_v4", "outliers"): "a clamp that only a few tokens reach",
     ("xlm", "symbols"): "padding symbols in a text",
-    ("roberta", "symbols"): "positions that pass over padding symbols",
+    ("roberta", "symbols"): "positions that skip padding symbols",
 }
 SIZED = re.compile(r"window|chunk|floor|clip|soft_?cap|clamp|limit|topk|threshold|extent|original|budget|block_size")
-# Names like those of thresholds that the zoo has another way with, or that bend nothing when a text is scored.
+# Names like those of thresholds that the zoo treats otherwise, or that have no effect on scores.
 OTHER = (
     "original_max_position_embeddings "  # of RoPE: set to Sizes.ORIGINAL
     "indexer_budget time_step_limit "  # set in small_config
     "local_attn_chunk_length index_topk_blocks patching_threshold "  # below the texts of every trial
-    "max_window_layers sliding_window_pattern prefix_dense_sliding_window_pattern "  # say which layers have windows
-    "chunk_size_feed_forward chunk_size_lm_head max_inference_chunksize "  # a matter of memory
-    "lsh_attn_chunk_length lsh_num_chunks_after lsh_num_chunks_before "  # not causal, and refused
+    "max_window_layers sliding_window_pattern prefix_dense_sliding_window_pattern "  # which layers have windows
+    "chunk_size_feed_forward chunk_size_lm_head max_inference_chunksize "  # only for memory
+    "lsh_attn_chunk_length lsh_num_chunks_after lsh_num_chunks_before "  # not causal, so refused
     "local_num_chunks_before local_num_chunks_after "
-    "moe_topk topk_group "  # experts, of each row by itself
-    "time_step_floor linear_dt_init_floor audio_chunk_size "  # of training, of sound
+    "moe_topk topk_group "  # experts of each row
+    "time_step_floor linear_dt_init_floor audio_chunk_size "  # of training or sound
 )
 
 
@@ -64,69 +64,70 @@ def trial(model_type: str, name: str) -> Trial:
     return attempt(model_type, next(variant for variant in Variant.all_of(model_type) if variant.name == name))
 
 
-@pytest.mark.parametrize("model_type", DOZEN)
+@pytest.mark.parametrize("model_type", EXAMPLES)
 def test_architectures_are_scored_exactly(model_type: str):
-    found = examine(model_type, Variant.all_of(model_type)[:2])
-    assert found.outcome == DOZEN[model_type], found.reason
-    assert found.error <= TOLERANCE
-    assert found.factors > 800
+    outcome = examine(model_type, Variant.all_of(model_type)[:2])
+    assert outcome.outcome == EXAMPLES[model_type], outcome.reason
+    assert outcome.error <= TOLERANCE
+    assert outcome.factors > 800
 
 
 @pytest.mark.parametrize(("model_type", "name"), UNSEEN, ids=map(" ".join, UNSEEN))
-def test_what_the_probe_does_not_come_upon_is_scored_exactly_or_refused(model_type: str, name: str):
-    found = trial(model_type, name)
-    assert found.outcome in (*SCORED, "refused"), f"{found.path}, {found.error:.1e} of {found.spread:.1e}: {found.reason}"
+def test_features_without_effect_in_the_probe_are_scored_exactly_or_refused(model_type: str, name: str):
+    result = trial(model_type, name)
+    message = f"{result.path}, {result.error:.1e} of {result.spread:.1e}: {result.reason}"
+    assert result.outcome in (*SCORED, "refused"), message
 
 
-def test_large_models_are_tried_on_a_long_text_by_their_first_layers(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(reference, "WORK", 0)  # every model is
-    found = trial("deepseek_v4", "heavily_compressed_attention layers")
-    assert found.outcome in SCORED, found.reason
+def test_for_large_models_a_long_text_is_tried_with_the_first_layers(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(reference, "WORK", 0)  # every model counts as large
+    result = trial("deepseek_v4", "heavily_compressed_attention layers")
+    assert result.outcome in SCORED, result.reason
     monkeypatch.setattr(PretrainedModel, "shallow", lambda self: None)  # then the whole network runs
     assert trial("deepseek_v4", "heavily_compressed_attention layers").outcome in SCORED
     monkeypatch.setattr(reference.Standard, "long", None)
     assert trial("deepseek_v4", "heavily_compressed_attention layers").outcome == "refused"  # at so many tokens
 
 
-def test_every_family_of_tokenizers_has_its_turn():
+def test_every_family_of_tokenizers_is_used():
     used = [variant.family for model_type in TYPES for variant in Variant.all_of(model_type)]
     assert min(used.count(family) for family in FAMILIES) > len(TYPES) // 4
 
 
 def test_every_number_that_looks_like_a_threshold_is_known():
     known = {*REACHES, *CAPS, *CHUNKS, *OTHER.split()}
-    named = {model_type: numbers(model_type) for model_type in TYPES}
-    assert sum(not found for found in named.values()) <= 3  # most configs can be read at all
-    found = {name for names in named.values() for name in names if SIZED.search(name)}
-    assert len(found) > 40
-    assert not found - known
+    names_of = {model_type: numbers(model_type) for model_type in TYPES}
+    assert sum(not names for names in names_of.values()) <= 3  # nearly all configs can be read
+    thresholds = {name for names in names_of.values() for name in names if SIZED.search(name)}
+    assert len(thresholds) > 40
+    assert not thresholds - known
 
 
 def numbers(model_type: str) -> set[str]:
-    """The names of all numbers that a config of this type can have, those for images and sounds left out."""
+    """The names of all numbers that a config of this type can have, without those for images and sounds."""
     try:
         return set(_numbers(CONFIG_MAPPING[model_type]()))
-    except Exception:  # a class whose defaults do not fit together
+    except Exception:  # a class with inconsistent defaults
         return set()
 
 
 def _numbers(config: Any) -> list[str]:
-    found = []
+    names = []
     for name, value in vars(config).items():
         if name.startswith("_"):
             continue
         if isinstance(value, tf.PreTrainedConfig) and not re.search("vision|audio|vq", name):
-            found += _numbers(value)
+            names += _numbers(value)
         elif isinstance(value, dict):
-            found += [key for key, number in value.items() if isinstance(number, int | float)]
+            names += [key for key, number in value.items() if isinstance(number, int | float)]
         elif value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
-            found.append(name)
-    return found
+            names.append(name)
+    return names
 
 
 @pytest.fixture
 def trusting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A probe that takes whatever comes first."""
+    """A probe that accepts the first strategy, whatever its error."""
     monkeypatch.setattr(reference, "tolerance", lambda *_: 1e9)
     monkeypatch.setattr(probe, "same_logits", lambda *_: True)
 
@@ -143,31 +144,33 @@ def capless(linear: Any, config: Any) -> LinearHead:
 @pytest.mark.parametrize(
     ("model_type", "name", "wrong"), [("llama", "low", scaled), ("llama", "weak", scaled), ("gemma2", "fair", capless)]
 )
-def test_a_wrong_head_is_found(model_type: str, name: str, wrong: Callable[..., LinearHead], monkeypatch: pytest.MonkeyPatch):
+def test_a_wrong_head_is_detected(
+    model_type: str, name: str, wrong: Callable[..., LinearHead], monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(LinearHead, "of", staticmethod(wrong))
     assert trial(model_type, name).outcome == "wrong"
 
 
 @pytest.mark.usefixtures("trusting")
-def test_a_wrong_position_is_found(monkeypatch: pytest.MonkeyPatch):
+def test_a_wrong_position_is_detected(monkeypatch: pytest.MonkeyPatch):
     hidden = PretrainedModel.hidden
 
     def shifted(self: PretrainedModel, embeddings: Any, **layout: Any) -> Any:
         return hidden(self, embeddings, **layout | {"position_ids": layout["position_ids"] + 1})
 
     monkeypatch.setattr(PretrainedModel, "hidden", shifted)
-    found = trial("gpt2", "low")
-    assert (found.outcome, found.error > TOLERANCE) == ("wrong", True)
+    result = trial("gpt2", "low")
+    assert (result.outcome, result.error > TOLERANCE) == ("wrong", True)
 
 
 @pytest.mark.usefixtures("trusting")
-def test_a_window_that_is_left_out_is_found_however_weak_the_weights(monkeypatch: pytest.MonkeyPatch):
+def test_a_missing_window_is_detected_even_with_weak_weights(monkeypatch: pytest.MonkeyPatch):
     variant = Variant("weak", "WordPiece", "weak", Sizes(True, 320, reach=30), near=30)
     assert attempt("mistral", variant).outcome == "forest"
     own = PretrainedModel.__init__
 
-    def windowless(self: PretrainedModel, lm: Any, name: str, way: Any = None) -> None:
-        own(self, lm, name, way)
+    def windowless(self: PretrainedModel, lm: Any, name: str, run_config: Any = None) -> None:
+        own(self, lm, name, run_config)
         lm.config.sliding_window = None
 
     monkeypatch.setattr(PretrainedModel, "__init__", windowless)
@@ -180,5 +183,5 @@ def test_the_table_lists_every_type():
     outcomes = {model_type: outcome for model_type, _, outcome in rows if model_type in TYPES}
     assert outcomes.keys() == set(TYPES)
     assert not [model_type for model_type, outcome in outcomes.items() if outcome == "wrong"]
-    assert {model_type: outcomes[model_type] for model_type in DOZEN} == DOZEN
+    assert {model_type: outcomes[model_type] for model_type in EXAMPLES} == EXAMPLES
     assert sum(outcome in SCORED for outcome in outcomes.values()) >= 180

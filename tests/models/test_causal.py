@@ -1,4 +1,4 @@
-"""Any decoder of transformers as x → e → h → z."""
+"""Decoders of transformers as x → e → h → z."""
 
 import copy
 import pickle
@@ -35,28 +35,28 @@ IDS = [5, 9, 5, 33, 2, 60, 17]
 
 @pytest.mark.parametrize(
     "name", sorted(CONFIGS.keys() - {"opt"})
-)  # OPT's forward asks for a part of the trunk; its head is linear
-def test_trunk_and_head_make_the_model(name: str):
-    """x → e → h → z, step by step, is the model's own logits."""
+)  # OPT's forward accesses a part of the trunk; its head is linear
+def test_trunk_and_head_give_the_logits_of_the_model(name: str):
+    """x → e → h → z, step by step, gives the model's own logits."""
     model, ids = PretrainedModel(tiny(name).own, name), [0, 5, 9, 5, 2]
-    if name == "rwkv":  # it rescales its weights as it first runs
+    if name == "rwkv":  # its first run rescales its weights
         model = model.warmed_up()
     with torch.inference_mode():
         hidden_1TH = model.hidden(model.embed(torch.tensor(ids))[None])
         logits = torch.empty(5, V)
         OwnHead(model.own_head_logits, V, torch.float32).write(hidden_1TH[0], 0, logits)
-    found = logits.double().log_softmax(-1).numpy()
-    assert np.abs(found - conditionals(tiny(name).own, ids)).max() < 2e-5
+    logprobs = logits.double().log_softmax(-1).numpy()
+    assert np.abs(logprobs - conditionals(tiny(name).own, ids)).max() < 2e-5
     assert (model.width, model.embeddings, model.head.size) == (32, V, V)
 
 
 @pytest.mark.parametrize(("name", "longest"), [("llama", CONTEXT), ("gpt2", CONTEXT), ("opt", CONTEXT), ("mamba", None)])
-def test_the_longest_context_is_what_the_config_says(name: str, longest: int | None):
+def test_the_longest_context_is_that_of_the_config(name: str, longest: int | None):
     assert tiny(name).lm.model.max_rows == longest
 
 
-def test_positions_that_turn_with_the_length_bound_the_context():
-    """With LongRoPE, text beyond the original context changes the factors of what came before; up to it, it is causal."""
+def test_rotations_that_depend_on_the_length_bound_the_context():
+    """With LongRoPE, text beyond the original context changes earlier factors. Up to the original context it is causal."""
     rope = {"rope_type": "longrope", "rope_theta": 1e4, "short_factor": [1.0] * 4, "long_factor": [4.0, 8.0, 16.0, 32.0],
             "original_max_position_embeddings": 32, "factor": 4.0}  # fmt: skip
     config = tf.Phi3Config(**PHI3, max_position_embeddings=128, original_max_position_embeddings=32, rope_parameters=rope)
@@ -74,7 +74,7 @@ def test_positions_that_turn_with_the_length_bound_the_context():
 
 
 def test_a_model_without_a_head_is_refused():
-    with pytest.raises(ModelError, match=r"bare \(LlamaModel\) has no trunk and head that can be told apart"):
+    with pytest.raises(ModelError, match=r"bare \(LlamaModel\) has no separate trunk and head"):
         PretrainedModel(tf.LlamaModel(CONFIGS["llama"]()), "bare")
 
 
@@ -87,7 +87,7 @@ def test_another_attention():
     assert own.config._attn_implementation == model.reference.config._attn_implementation == before
 
 
-def test_a_trial_has_wider_weights_and_leaves_the_network_as_it_is():
+def test_a_trial_has_wider_weights_and_does_not_change_the_network():
     own = untouched(CONFIGS["llama"](), "bfloat16")
     before = {key: value.clone() for key, value in own.state_dict().items()}
     pointers = [p.data_ptr() for p in own.parameters()]
@@ -100,41 +100,41 @@ def test_a_trial_has_wider_weights_and_leaves_the_network_as_it_is():
     assert [p.data_ptr() for p in own.parameters()] == pointers
 
 
-def test_copies_share_the_weights_and_nothing_else():
+def test_copies_share_only_the_weights():
     own = untouched(CONFIGS["llama"]())
     model = PretrainedModel(own, "tiny")
     for copied in (model.reference, model.runner):
         assert all(a is b for a, b in zip(own.parameters(), copied.parameters(), strict=True))
         assert not {id(m) for m in own.modules()} & {id(m) for m in copied.modules()}
         assert copied.config is not own.config
-        assert own.model.rotary_emb.inv_freq is not copied.model.rotary_emb.inv_freq  # some forwards write into theirs
+        assert own.model.rotary_emb.inv_freq is not copied.model.rotary_emb.inv_freq  # some forwards write to theirs
     assert model.runner is not model.reference
 
 
-@pytest.mark.parametrize("again", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
-def test_a_copy_of_a_model_runs_the_same_way(again: Any):
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+def test_a_copy_of_a_model_has_the_same_configuration(copied: Any):
     lm = wrap(untouched(CONFIGS["llama"]()))
-    model = again(lm.model)
+    model = copied(lm.model)
     model.set_attention(NAME)
-    assert model.way == lm.model.way
+    assert model.run_config == lm.model.run_config
     other = LanguageModel(model, engine=Engine(model, "forest"))
     assert np.array_equal(other.score(IDS).logprobs, lm.score(IDS).logprobs)
 
 
-def test_shorter_windows_for_a_while():
+def test_temporarily_shorter_windows():
     own = untouched(CONFIGS["mistral"]())
     trial = PretrainedModel(own, "tiny").trial()
     ids = torch.arange(12)
     assert "sliding_window" in trial.integers_read(lambda: trial.own_logits(ids), 3)
     with trial.lowered("sliding_window", 3):
         short = trial.own_logits(ids)
-    moved = (trial.own_logits(ids) - short).abs()
-    assert moved[:3].max() < 1e-6
-    assert moved[4:].amax(1).min() > 1e-3
+    change = (trial.own_logits(ids) - short).abs()
+    assert change[:3].max() < 1e-6
+    assert change[4:].amax(1).min() > 1e-3
     assert own.config.sliding_window == trial.reference.config.sliding_window == 5
     none = PretrainedModel(untouched(CONFIGS["llama"]()), "tiny").trial()
     assert "sliding_window" not in none.integers_read(lambda: none.own_logits(ids), 3)
-    own.config.sliding_window = CONTEXT + 1  # no text comes up to it
+    own.config.sliding_window = CONTEXT + 1  # no text is so long
     for layer in own.model.layers:
         layer.self_attn.sliding_window = CONTEXT + 1
     wide = PretrainedModel(own, "tiny").trial()
@@ -153,15 +153,15 @@ def test_first_layers_of_each_kind():
     assert first.shallow() is None
 
 
-@pytest.mark.parametrize(("said", "longest"), [(-1, None), (0, None), (77, 77)])
-def test_no_bound_is_said_in_several_ways(said: int, longest: int | None):
-    """XLNet says −1."""
+@pytest.mark.parametrize(("bound", "longest"), [(-1, None), (0, None), (77, 77)])
+def test_several_values_mean_no_bound(bound: int, longest: int | None):
+    """It is −1 in XLNet."""
     own = untouched(CONFIGS["llama"]())
-    own.config.max_position_embeddings = said
+    own.config.max_position_embeddings = bound
     assert PretrainedModel(own, "tiny").max_rows == longest
 
 
-def test_a_config_that_knows_no_start_symbol():
+def test_a_config_without_a_start_symbol():
     config = tf.PegasusConfig(
         vocab_size=V, d_model=32, decoder_layers=1, decoder_attention_heads=4, decoder_ffn_dim=48, encoder_layers=1,
         encoder_attention_heads=4, encoder_ffn_dim=48, max_position_embeddings=64, pad_token_id=0, eos_token_id=1,
@@ -173,12 +173,12 @@ def test_a_config_that_knows_no_start_symbol():
     assert np.abs(lm.score(ids).logprobs - factors(own, [1, *ids])).max() < 2e-5
 
 
-def test_positions_that_begin_behind_the_padding_and_bound_the_context():
-    """RoBERTa counts from behind its padding row, so its table of positions holds fewer places than it has rows."""
+def test_positions_that_begin_after_the_padding_row_bound_the_context():
+    """RoBERTa counts from the row after its padding row, so its table has fewer positions than rows."""
     own = untouched(tf.RobertaConfig(**BERT, is_decoder=True, pad_token_id=1))
     lm = wrap(own)
     assert (lm.engine.strategy, lm.model.first_position, lm.model.max_rows) == ("forest", 2, 30)
-    ids = np.random.default_rng(0).integers(2, V, 29).tolist()  # with the start symbol, all places that there are
+    ids = np.random.default_rng(0).integers(2, V, 29).tolist()  # with the start symbol, these take all positions
     assert np.abs(lm.score(ids).logprobs - factors(own, [START, *ids])).max() < 2e-5
     longer = [*ids, *ids[:9]]
     score = lm.score(longer)
@@ -192,7 +192,7 @@ BART: dict[str, Any] = {
 }  # fmt: skip
 
 
-def test_positions_that_a_trunk_counts_for_itself():
+def test_a_trunk_that_counts_positions_itself():
     own = untouched(tf.BartConfig(**BART))
     lm = wrap(own)
     assert lm.engine.strategy == "forest"
@@ -200,7 +200,7 @@ def test_positions_that_a_trunk_counts_for_itself():
     assert np.abs(lm.score(ids, rows=16).logprobs - factors(own, [START, *ids])).max() < 2e-5
 
 
-def test_a_trunk_that_the_prefix_does_not_name():
+def test_a_trunk_not_named_by_the_prefix():
     config = tf.Llama4TextConfig(**BERT, num_key_value_heads=2, head_dim=8, num_local_experts=2, intermediate_size_mlp=48,
                                  attention_chunk_size=6, bos_token_id=START)  # fmt: skip
     own = untouched(config)
@@ -211,7 +211,7 @@ def test_a_trunk_that_the_prefix_does_not_name():
 
 
 def test_threads_do_not_share_positions(request):
-    """BART counts positions for itself, so ours reach it by the side: each thread's its own."""
+    """BART counts positions itself, so ours are passed in a context variable, which is separate in each thread."""
     lm = wrap(untouched(tf.BartConfig(**BART)))
     assert lm.engine.strategy == "forest"
     draw = np.random.default_rng(0)
@@ -219,22 +219,22 @@ def test_threads_do_not_share_positions(request):
     alone = [lm.score(text, rows=4).logprobs for text in texts]
     before = sys.getswitchinterval()
     request.addfinalizer(lambda: sys.setswitchinterval(before))
-    sys.setswitchinterval(1e-6)  # so that they do meet
+    sys.setswitchinterval(1e-6)  # so that the threads interleave
     with ThreadPoolExecutor(2) as pool:
         for _ in range(10):
             together = pool.map(lambda text: lm.score(text, rows=4).logprobs, texts)
-            for found, expected in zip(together, alone, strict=True):
-                assert np.array_equal(found, expected)
+            for logprobs, expected in zip(together, alone, strict=True):
+                assert np.array_equal(logprobs, expected)
 
 
-def test_a_network_that_looks_tokens_up_by_itself():
-    """Gemma 3n has a table of embeddings for every layer: it is fed with ids, and embeddings cannot stand for them."""
+def test_a_network_that_looks_tokens_up_itself():
+    """Gemma 3n has a table of embeddings for every layer, so its input is ids, which embeddings cannot replace."""
     symbols = {"bos_token_id": START, "eos_token_id": 1, "pad_token_id": 1}
     own = untouched(small_config("gemma3n_text", V, symbols, Sizes(True, reach=6)))
     lm = wrap(own)
     assert (lm.model.by_ids, lm.engine.strategy) == (True, "forest")
     assert np.abs(lm.score(IDS, rows=3).logprobs - factors(own, [START, *IDS])).max() < 2e-5
-    with pytest.raises(InputError, match="more than one table, so no embeddings can stand for them"):
+    with pytest.raises(InputError, match="more than one table, so embeddings cannot replace them"):
         lm.score(IDS, embeddings=lm.embed(IDS))
     report = lm.verify()
     assert report.passed, str(report)

@@ -286,7 +286,7 @@ def test_weights_cut_short(whole: Path, keep: int):
 def test_numbers_that_no_model_has(whole: Path, values: dict[str, Any]):
     edit(whole / "config.json", **values)
     began = time.monotonic()
-    refused(whole, "config|shape|NaN|whole language model|divi|not a model")
+    refused(whole, "config|shape|NaN|complete language model|divi|not a model")
     assert time.monotonic() - began < 10
 
 
@@ -296,15 +296,15 @@ def test_a_deeply_nested_config(whole: Path):
 
 
 @pytest.mark.parametrize(
-    "made",
+    "build",
     [lambda: nn.ModuleList(nn.Identity() for _ in range(30_000)), lambda: nn.Linear(10_000, 10_000), lambda: Table(2**29)],
 )
-def test_the_size_of_a_network_is_limited_by_its_files(made: Callable[[], nn.Module]):
-    asked = pytest.raises(ValueError, match=r"asks for more .* than its weights can fill")
-    with asked, torch.device("meta"), bounded(Extent(10, 1000)):
-        made()
+def test_the_size_of_a_network_is_limited_by_its_files(build: Callable[[], nn.Module]):
+    too_large = pytest.raises(ValueError, match=r"asks for more .* than its weights can fill")
+    with too_large, torch.device("meta"), bounded(Extent(10, 1000)):
+        build()
     with torch.device("meta"):
-        made()  # not limited outside the context manager
+        build()  # not limited outside the context manager
 
 
 class Table(nn.Module):
@@ -315,11 +315,11 @@ class Table(nn.Module):
 
 def test_networks_built_in_other_threads_are_not_counted():
     with bounded(Extent(1, 1)), torch.device("meta"):
-        thread = threading.Thread(target=lambda: made.append(nn.Linear(10_000, 10_000, device="meta")))
-        made: list[nn.Module] = []
+        thread = threading.Thread(target=lambda: networks.append(nn.Linear(10_000, 10_000, device="meta")))
+        networks: list[nn.Module] = []
         thread.start()
         thread.join()
-    assert made
+    assert networks
 
 
 def test_layers_that_share_their_weights(tmp_path: Path):
@@ -428,16 +428,16 @@ def test_a_model_of_the_hub_is_checked_like_any_other(hub: Callable[[str, str], 
 
 
 def test_only_used_weights_are_downloaded_from_the_hub(monkeypatch: pytest.MonkeyPatch, root: Path):
-    asked = []
+    patterns = []
 
     def snapshot(name: str, **options: Any) -> str:
-        asked.append(options["allow_patterns"])
+        patterns.append(options["allow_patterns"])
         return str(root / "shards")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
     chainrule.load("owner/name")
-    assert asked[1:] == [[f"model-0000{number}-of-00004.safetensors" for number in range(1, 5)]]
-    assert not any("safetensors" in pattern for pattern in asked[0])
+    assert patterns[1:] == [[f"model-0000{number}-of-00004.safetensors" for number in range(1, 5)]]
+    assert not any("safetensors" in pattern for pattern in patterns[0])
 
 
 # Other failures

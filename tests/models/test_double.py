@@ -1,4 +1,4 @@
-"""A model that computes in float64 throughout, against one that rounds within its own float64 forward."""
+"""A model that computes in float64 throughout, compared with one that rounds within its own float64 forward."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from chainrule.models.double import DoubleModel, _Double, in_double, in_float64
 from chainrule.ops.sealed import within
 
 IDS = [0, 7, 30, 30, 2, 11, 45]
-ROUNDS = ["llama", "gemma2", "qwen3"]  # norms, rotations or softmaxes name float32 in their code
+ROUNDS = ["llama", "gemma2", "qwen3"]  # the code of norms, rotations or softmaxes names float32
 
 
 def hidden(model: PretrainedModel) -> torch.Tensor:
@@ -24,7 +24,7 @@ def hidden(model: PretrainedModel) -> torch.Tensor:
 
 @pytest.mark.parametrize("name", ROUNDS)
 def test_float32_in_the_code_of_a_network_is_float64(name: str):
-    """Shown by rounding: a weight that is moved by 1e-12 moves the logits by no step of float32."""
+    """A relative change of weights by 1e-12 has an effect on the logits, which float32 would round away."""
     own = copy.deepcopy(tiny(name).own)
     plain = copy.deepcopy(own).double()
     double = in_double(copy.deepcopy(own))
@@ -36,9 +36,9 @@ def test_float32_in_the_code_of_a_network_is_float64(name: str):
     assert 0 < np.abs(conditionals(double, IDS) - want).max() < 1e-10
 
 
-def test_whatever_way_float32_is_asked_for_it_is_float64():
+def test_every_request_for_float32_gives_float64():
     third = torch.tensor([1 / 3, 2 / 3], dtype=torch.float64)
-    ways = {
+    requests = {
         "float": lambda: third.float(),
         "to": lambda: third.to(torch.float32),
         "type": lambda: third.to(dtype=torch.float32),
@@ -46,25 +46,25 @@ def test_whatever_way_float32_is_asked_for_it_is_float64():
         "new": lambda: torch.ones(2, dtype=torch.float32) * third,
         "default": lambda: torch.full((2,), 1.0) * third,
     }
-    for name, way in ways.items():
-        found = within(_Double(), way)
-        assert found.dtype == torch.float64, name
-        assert torch.allclose(found, third, rtol=0, atol=1e-15), name
+    for name, request in requests.items():
+        result = within(_Double(), request)
+        assert result.dtype == torch.float64, name
+        assert torch.allclose(result, third, rtol=0, atol=1e-15), name
 
 
-def test_experts_that_know_no_float64_are_run_one_by_one():
+def test_experts_without_float64_are_run_one_by_one():
     own = copy.deepcopy(tiny("gpt_oss").own)
     assert np.abs(conditionals(in_double(copy.deepcopy(own)), IDS) - conditionals(own, IDS)).max() < 2e-5
 
 
-def test_a_network_that_names_no_type_is_as_in_float64():
+def test_a_network_that_names_no_dtype_is_unchanged_in_float64():
     own = copy.deepcopy(tiny("gpt2").own)
     want = conditionals(copy.deepcopy(own).double(), IDS)
     assert np.abs(conditionals(in_double(own), IDS) - want).max() < 1e-13
 
 
 @pytest.mark.parametrize("name", ["llama", "gpt2"])
-def test_for_a_while(name: str):
+def test_a_temporary_float64_model(name: str):
     model = tiny(name).lm.model
     before = {key: (value.dtype, value.clone()) for key, value in model.lm.state_dict().items()}
     own = hidden(model)
@@ -73,19 +73,19 @@ def test_for_a_while(name: str):
         assert double.own_logits(torch.tensor(IDS)).dtype == torch.float64
         assert (double.hidden(double.inputs(torch.tensor(IDS))[None])).dtype == torch.float64
         assert 0 < (hidden(double) - own).abs().max() < 1e-3
-        held = list(double.lm.parameters())
-    assert {parameter.numel() for parameter in held} == {0}  # what was widened is given back
+        parameters = list(double.lm.parameters())
+    assert {parameter.numel() for parameter in parameters} == {0}  # the widened weights are freed
     for key, value in model.lm.state_dict().items():
         assert value.dtype == before[key][0]
         assert torch.equal(value, before[key][1])
     assert torch.equal(hidden(model), own)
 
 
-def test_a_double_model_of_a_model_leaves_it_as_it_is():
+def test_a_double_model_does_not_change_the_original_model():
     model = tiny("llama").lm.model
     double = DoubleModel.of(model)
     assert (double.dtype, model.dtype) == (torch.float64, torch.float32)
     assert double.own_logits(torch.tensor(IDS)).dtype == torch.float64
-    assert double.way == model.way
-    double.let_go(model)
+    assert double.run_config == model.run_config
+    double.release(model)
     assert hidden(model).isfinite().all()

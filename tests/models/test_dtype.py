@@ -53,9 +53,9 @@ def test_auto_without_support_in_pytorch(cpu: Cpu):
 
 def test_bfloat16_without_arithmetic_warns(cpu: Cpu):
     cpu()
-    with pytest.warns(UserWarning, match=r"slow here, because this CPU has no bfloat16 .*dtype='auto' chooses") as said:
+    with pytest.warns(UserWarning, match=r"slow here, because this CPU has no bfloat16 .*dtype='auto' chooses") as caught:
         dtype, reason = choose_dtype("bfloat16", "cpu")
-    assert said[0].filename == __file__
+    assert caught[0].filename == __file__
     assert dtype == "bfloat16"
     assert reason.startswith("bfloat16, as given, although this CPU has no bfloat16 arithmetic")
 
@@ -117,8 +117,8 @@ def test_this_cpu():
     """PyTorch and Linux report the same capabilities of this CPU."""
     linux = Path("/proc/cpuinfo")
     if linux.exists():
-        said = set(linux.read_text().split())
-        assert cpu_capabilities() & {"avx512_bf16", "amx_bf16", "bf16"} == said & {"avx512_bf16", "amx_bf16", "bf16"}
+        words = set(linux.read_text().split())
+        assert cpu_capabilities() & {"avx512_bf16", "amx_bf16", "bf16"} == words & {"avx512_bf16", "amx_bf16", "bf16"}
 
 
 @pytest.mark.parametrize(("names", "want"), [(("amx_bf16",), torch.bfloat16), ((), torch.float32)])
@@ -132,6 +132,6 @@ def test_a_model_reports_its_dtype_reason(cpu: Cpu, tiny_folder: Path, names: tu
 
 def test_the_warning_points_at_the_users_line(cpu: Cpu, tiny_folder: Path):
     cpu()
-    with pytest.warns(UserWarning, match="bfloat16") as said:
+    with pytest.warns(UserWarning, match="bfloat16") as caught:
         chainrule.load(tiny_folder, dtype="bfloat16")
-    assert said[0].filename == __file__
+    assert caught[0].filename == __file__

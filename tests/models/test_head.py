@@ -1,3 +1,5 @@
+"""Heads: linear ones by tiles, the model's own, and hidden states that are logits."""
+
 import numpy as np
 import pytest
 import torch
@@ -28,7 +30,7 @@ def write(head: LinearHead, hidden_MH: torch.Tensor, tile: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("tile", [1, 7, 50])
 @pytest.mark.parametrize("bias", [True, False])
-def test_tiles_make_the_whole(tile: int, bias: bool):
+def test_tiles_give_all_logits(tile: int, bias: bool):
     head, hidden = LinearHead(linear(bias=bias)), torch.randn(5, 16)
     torch.testing.assert_close(write(head, hidden, tile), head.linear(hidden), atol=1e-6, rtol=0)
 
@@ -55,7 +57,7 @@ def test_a_float64_model_has_float64_logits():
 
 
 @pytest.mark.parametrize("name", ["llama", "gemma2", "bert_decoder", "mamba"])
-def test_the_models_own_head_behind_a_trunk_that_has_run(name: str):
+def test_the_models_own_head_after_its_trunk(name: str):
     model = tiny(name).lm.model
     hidden = torch.randn(3, 32)
     with torch.inference_mode():
@@ -69,7 +71,7 @@ def test_the_models_own_head_behind_a_trunk_that_has_run(name: str):
         torch.testing.assert_close(write(model.head, hidden, V), whole, atol=1e-5, rtol=0)
 
 
-def test_hidden_states_that_are_logits_already():
+def test_hidden_states_that_are_already_logits():
     logits = torch.empty(2, 3, dtype=torch.float64)
     IdentityHead(5, torch.float64).write(torch.arange(10.0).reshape(2, 5), 1, logits)
     assert logits.tolist() == [[1, 2, 3], [6, 7, 8]]

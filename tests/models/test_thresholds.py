@@ -1,4 +1,4 @@
-"""Numbers at which a network does something else: however it holds them, no path that does not know of them is taken."""
+"""Thresholds of a network: however they are stored, no strategy that ignores them is chosen."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def strong(own: Any) -> Any:
 
 
 class Louder(LlamaAttention):
-    """Gives half as much again from a row of the call on, as Llama 4's temperature does."""
+    """Scales its output by 1.5 from some row of the call on, like the temperature of Llama 4."""
 
     def since_row(self, rows: int) -> float:
         return NEVER
@@ -79,7 +79,7 @@ class Float(Louder):
 
 
 class OnlyLong(Louder):
-    """A number that is looked up in long texts alone."""
+    """A number that is read only in long texts."""
 
     dense, since = 64, 200
 
@@ -104,7 +104,7 @@ def with_attention(kind: type, layers: int = 2, only: int | None = None) -> Any:
 
 
 class OfConfig(PhimoeAttention):
-    """Tells the window of its config, and can't be told another."""
+    """Has the window of its config as a read-only property."""
 
     @property
     def sliding_window(self) -> int:
@@ -137,12 +137,12 @@ NETWORKS: dict[str, Callable[[], Any]] = {
 
 def off(own: Any, lm: Any) -> float:
     texts = [text[: lm.model.max_rows] for text in (TEXT, TEXT[:171], TEXT[100:140])]
-    found = lm.score_batch(texts)
-    return max(float(np.abs(f.logprobs - factors(own, [START, *text])).max()) for f, text in zip(found, texts, strict=True))
+    scores = lm.score_batch(texts)
+    return max(float(np.abs(s.logprobs - factors(own, [START, *text])).max()) for s, text in zip(scores, texts, strict=True))
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_however_they_are_held(name: str):
+def test_thresholds_in_any_form(name: str):
     own = NETWORKS[name]()
     lm = wrap(own)
     assert off(own, lm) < 2e-5
@@ -150,13 +150,13 @@ def test_however_they_are_held(name: str):
 
 
 @pytest.mark.parametrize("since", [100.0, (100,), torch.tensor(100)])
-def test_a_layer_that_differs_in_it_is_another_kind(since: Any, monkeypatch: pytest.MonkeyPatch):
-    """Large models are tried on a long text by their first layers."""
-    monkeypatch.setattr(reference, "WORK", 0)  # every model is
+def test_a_layer_with_another_threshold_is_another_kind(since: Any, monkeypatch: pytest.MonkeyPatch):
+    """For large models, a long text is tried with the first layers only."""
+    monkeypatch.setattr(reference, "WORK", 0)  # every model counts as large
 
     class Held(Louder):
         def since_row(self, rows: int) -> float:
-            return held[0] if isinstance(held := self.since, tuple) else held
+            return value[0] if isinstance(value := self.since, tuple) else value
 
     own = with_attention(Held, layers=4)
     for n, layer in enumerate(own.model.layers):
@@ -164,7 +164,7 @@ def test_a_layer_that_differs_in_it_is_another_kind(since: Any, monkeypatch: pyt
     assert off(own, wrap(own)) < 2e-5
 
 
-def test_what_only_counts_the_layers_makes_no_kinds():
+def test_a_number_that_counts_the_layers_makes_no_kinds():
     lm = with_attention(Attribute, layers=4)
     for n, layer in enumerate(lm.model.layers):
         layer.number_of_any_name = n + 1
@@ -172,7 +172,7 @@ def test_what_only_counts_the_layers_makes_no_kinds():
     assert len(lm.model.layers) == 1
 
 
-def test_experts_are_no_layers():
+def test_experts_are_not_layers():
     own = with_attention(Attribute, layers=4)
     for layer in own.model.layers:
         layer.mlp.experts = torch.nn.ModuleList(torch.nn.Linear(2, 2) for _ in range(4))
@@ -188,8 +188,8 @@ def test_a_network_without_layers(monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.parametrize("large", [False, True])
-def test_float64_decides_what_rounding_may_have_done(large: bool, monkeypatch: pytest.MonkeyPatch):
-    """3e-4 nats off in the last of four layers, which the first ones do not show."""
+def test_float64_decides_whether_an_error_is_rounding(large: bool, monkeypatch: pytest.MonkeyPatch):
+    """An error of 3e-4 nats in the last of four layers, without effect in the first ones."""
     own = with_attention(Float, layers=4, only=3)
     if large:
         monkeypatch.setattr(reference, "SMALL", sum(p.numel() for p in own.parameters()) - 1)
@@ -208,10 +208,10 @@ def test_float64_decides_what_rounding_may_have_done(large: bool, monkeypatch: p
 
 
 @pytest.mark.parametrize("seed", [None, 7])
-def test_a_model_that_is_causal_in_short_texts_alone_is_refused(seed: int | None):
-    """Reformer attends in full up to one chunk; beyond it by buckets, which depend on all tokens, and on chance."""
+def test_a_model_that_is_causal_only_in_short_texts_is_refused(seed: int | None):
+    """Reformer has full attention up to one chunk. Beyond it, attention is by random buckets that depend on all tokens."""
     sizes = {"vocab_size": V, "hidden_size": 32, "num_attention_heads": 4, "attention_head_size": 8, "feed_forward_size": 48}
-    places = {"axial_pos_embds_dim": [16, 16], "axial_pos_shape": [16, 16], "max_position_embeddings": 256}
-    config = tf.ReformerConfig(**sizes, **places, attn_layers=["local", "lsh"], is_decoder=True, hash_seed=seed)
+    positions = {"axial_pos_embds_dim": [16, 16], "axial_pos_shape": [16, 16], "max_position_embeddings": 256}
+    config = tf.ReformerConfig(**sizes, **positions, attn_layers=["local", "lsh"], is_decoder=True, hash_seed=seed)
     with pytest.raises(ModelError, match="is not causal"):
         wrap(strong(tf.AutoModelForCausalLM.from_config(config)))

@@ -1,4 +1,4 @@
-"""A network, and the copies of it that share its weights."""
+"""A network, and its copies, which share its weights."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ def own() -> Any:
     return untouched(CONFIGS["llama"]())
 
 
-def test_what_it_says_of_itself(own: Any):
-    found = Network(own, "small")
-    assert (found.title, found.embeddings, found.width, found.max_rows) == ("small (LlamaForCausalLM)", V, 32, 128)
-    assert (found.bos_id, found.eos_id, found.pad_id, found.dtype) == (START, 1, None, torch.float32)
-    assert found.head.size == V
+def test_its_attributes(own: Any):
+    model = Network(own, "small")
+    assert (model.title, model.embeddings, model.width, model.max_rows) == ("small (LlamaForCausalLM)", V, 32, 128)
+    assert (model.bos_id, model.eos_id, model.pad_id, model.dtype) == (START, 1, None, torch.float32)
+    assert model.head.size == V
 
 
 def test_the_reference_is_its_own_forward(own: Any):
-    found = Network(own, "small").own_logits(torch.tensor(IDS)).double().log_softmax(-1).numpy()
-    assert (found == conditionals(own, IDS)).all()
+    logprobs = Network(own, "small").own_logits(torch.tensor(IDS)).double().log_softmax(-1).numpy()
+    assert (logprobs == conditionals(own, IDS)).all()
 
 
 @torch.inference_mode()
 def test_its_own_head_reads_hidden_states(own: Any):
     model = Network(own, "small")
     hidden = model.hidden(torch.tensor([IDS]))[0]
-    found = model.own_head_logits(hidden).double().log_softmax(-1).numpy()
-    assert abs(found - conditionals(own, IDS)).max() < 2e-5
+    logprobs = model.own_head_logits(hidden).double().log_softmax(-1).numpy()
+    assert abs(logprobs - conditionals(own, IDS)).max() < 2e-5
 
 
-def test_a_copy_shares_weights_and_small_buffers_are_its_own(own: Any, monkeypatch: pytest.MonkeyPatch):
+def test_a_copy_shares_weights_but_not_small_buffers(own: Any, monkeypatch: pytest.MonkeyPatch):
     own.register_buffer("few", torch.zeros(5))
     own.register_buffer("many", torch.zeros(50))
     monkeypatch.setattr(transformer, "LARGE", 10)
@@ -67,27 +67,27 @@ def test_only_narrower_weights_are_widened(own: Any):
     assert copied.model.embed_tokens.weight is own.model.embed_tokens.weight
 
 
-def test_what_cannot_be_copied_is_said(own: Any):
+def test_a_network_that_cannot_be_copied_is_reported(own: Any):
     own.lock = type("Held", (), {"__deepcopy__": lambda *_: 1 / 0})()
     with pytest.raises(ModelError, match=r"small \(LlamaForCausalLM\) cannot be copied: ZeroDivisionError"):
         sharing_weights(own, "small")
 
 
-def test_a_trial_gives_back_what_it_widened(own: Any):
+def test_a_trial_frees_its_widened_weights(own: Any):
     model = Network(own.bfloat16(), "small")
-    with model.on_trial() as trial:
-        held = list(trial.lm.parameters())
-        assert {p.dtype for p in held} == {torch.float32}
-    assert {p.numel() for p in held} == {0}
+    with model.temporary_trial() as trial:
+        parameters = list(trial.lm.parameters())
+        assert {p.dtype for p in parameters} == {torch.float32}
+    assert {p.numel() for p in parameters} == {0}
     assert {p.dtype for p in own.parameters()} == {torch.bfloat16}
     assert conditionals(own, IDS).shape == (4, V)
     same = Network(untouched(CONFIGS["llama"]()), "small")
-    with same.on_trial():  # shares them: nothing is widened, so nothing is freed
+    with same.temporary_trial():  # all weights are shared, so none are freed
         pass
     assert all(p.numel() for p in same.lm.parameters())
 
 
-def test_weights_that_a_forward_changes_are_noticed(own: Any):
+def test_weights_changed_by_a_forward_are_an_error(own: Any):
     model = Network(own, "small")
     model.own_logits(torch.tensor(IDS))
 
@@ -97,26 +97,26 @@ def test_weights_that_a_forward_changes_are_noticed(own: Any):
         return (torch.zeros(1, 4, 32),)
 
     with pytest.raises(ModelError, match="were changed while it ran"):
-        model._running(changing, torch.tensor([IDS]))
+        model._run_checked(changing, torch.tensor([IDS]))
 
 
-def test_errors_of_the_networks_own_code_are_named(own: Any):
+def test_errors_of_the_networks_own_code_name_the_model(own: Any):
     model = Network(own, "small")
 
     def failing() -> Any:
         raise KeyError("no such layer")
 
     with pytest.raises(ModelError, match=r"small \(LlamaForCausalLM\) does not run on 1 × 4 tokens: KeyError"):
-        model._running(failing, torch.tensor([IDS]))
+        model._run_checked(failing, torch.tensor([IDS]))
 
     def out_of_memory() -> Any:
         raise MemoryError
 
     with pytest.raises(MemoryError):
-        model._running(out_of_memory, torch.tensor([IDS]))
+        model._run_checked(out_of_memory, torch.tensor([IDS]))
 
 
-def test_a_copied_model_makes_its_own_runner(own: Any):
+def test_a_copied_model_creates_its_own_runner(own: Any):
     model = Network(own, "small")
     model.dtype_reason = "because"
     copied = copy.deepcopy(model)
@@ -139,16 +139,16 @@ def test_a_network_without_a_trunk_is_refused():
         def get_input_embeddings(self) -> None:
             return None
 
-    with pytest.raises(ModelError, match=r"whole \(Whole\) has no trunk and head that can be told apart"):
+    with pytest.raises(ModelError, match=r"whole \(Whole\) has no separate trunk and head"):
         Network(Whole(), "whole")
 
 
-def test_positions_that_leave_no_context_are_refused():
+def test_too_few_positions_for_any_context_are_refused():
     own = untouched(CONFIGS["llama"]())
     own.config.max_position_embeddings = 64
     assert Network(own, "small").max_rows == 64
     assert tiny("gpt2").lm.model.max_rows == 128
     roberta = tf.RobertaConfig(vocab_size=9, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=2,
                                max_position_embeddings=2, pad_token_id=1, is_decoder=True)  # fmt: skip
-    with pytest.raises(ModelError, match="takes 0 embeddings, which is no context at all"):
+    with pytest.raises(ModelError, match="allows contexts of 0 embeddings: none is possible"):
         Network(tf.AutoModelForCausalLM.from_config(roberta), "short")

@@ -1,4 +1,4 @@
-"""The trunk of a network: which part it is, how long a text it takes, and an output given in its place."""
+"""The trunk of a network: its identification, its longest context, and the replacement of its output."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def test_the_trunk_is_all_but_the_head(name: str):
     assert not any(part is head for part in trunk.modules())
 
 
-def test_a_prefix_that_names_nothing():
-    """Then it is the one part that holds the embeddings, and the network itself where that is not one part."""
+def test_a_prefix_that_names_no_part():
+    """The trunk is then the only part that contains the embeddings, or the network itself if there is no such part."""
 
     class Whole(nn.Module):
         def __init__(self) -> None:
@@ -53,7 +53,7 @@ def config(**values: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("found", "want"),
+    ("values", "want"),
     [
         (config(), None),
         (config(max_position_embeddings=64), 64),
@@ -87,17 +87,17 @@ def config(**values: Any) -> Any:
         ),
     ],
 )
-def test_the_longest_context_is_the_least_bound(found: Any, want: int | None):
-    assert longest_context(found) == want
+def test_the_longest_context_is_the_smallest_bound(values: Any, want: int | None):
+    assert longest_context(values) == want
 
 
-def test_rows_of_positions_up_to_the_paddings_are_never_used():
+def test_rows_of_positions_up_to_the_padding_row_are_never_used():
     trunk = nn.Module()
-    trunk.tokens, trunk.places = nn.Embedding(40, 2, padding_idx=1), nn.Embedding(40, 2, padding_idx=3)
+    trunk.tokens, trunk.positions = nn.Embedding(40, 2, padding_idx=1), nn.Embedding(40, 2, padding_idx=3)
     assert reserved_positions(trunk, trunk.tokens, 40) == 4
     assert reserved_positions(trunk, trunk.tokens, 41) == 0
-    assert reserved_positions(trunk, trunk.places, 40) == 2
-    trunk.places = nn.Embedding(40, 2)
+    assert reserved_positions(trunk, trunk.positions, 40) == 2
+    trunk.positions = nn.Embedding(40, 2)
     assert reserved_positions(trunk, trunk.tokens, 40) == 0
     roberta = tf.RobertaConfig(vocab_size=9, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=2,
                                max_position_embeddings=20, pad_token_id=1, is_decoder=True)  # fmt: skip
@@ -105,7 +105,7 @@ def test_rows_of_positions_up_to_the_paddings_are_never_used():
     assert reserved_positions(trunk_of(own), own.get_input_embeddings(), 20) == 2
 
 
-def test_what_a_forward_takes():
+def test_the_parameters_of_a_forward():
     class Part(nn.Module):
         def forward(self, x: Any, inputs_embeds: Any = None) -> None: ...
 
@@ -115,27 +115,27 @@ def test_what_a_forward_takes():
 
 @pytest.mark.parametrize("name", ["llama", "opt", "gemma2", "bert_decoder"])
 @torch.inference_mode()
-def test_a_head_reads_what_is_given_in_place_of_a_trunks_output(name: str):
-    """Noise in, and out come the head's logits of that noise; without, the trunk runs as ever."""
+def test_a_head_reads_the_replacement_of_a_trunks_output(name: str):
+    """With a replacement, the logits are those of the replacement. Without one, the trunk runs as before."""
     own = copy.deepcopy(tiny(name).own)
     ids = torch.tensor([[3, 1, 4]])
     before = own(input_ids=ids, use_cache=False).logits
     hidden = trunk_of(own)(input_ids=ids, use_cache=False).last_hidden_state
     take_outputs(trunk_of(own))
     assert torch.equal(own(input_ids=ids, use_cache=False).logits, before)
-    output, taken = with_output(hidden, lambda: own(input_ids=ids * 0, use_cache=False))
-    assert taken
+    output, used = with_output(hidden, lambda: own(input_ids=ids * 0, use_cache=False))
+    assert used
     assert torch.allclose(output.logits, before, rtol=0, atol=1e-5)
     other, _ = with_output(hidden.flip(1), lambda: own(input_ids=ids * 0, use_cache=False))
     assert torch.allclose(other.logits, before.flip(1), rtol=0, atol=1e-5)
-    assert torch.equal(own(input_ids=ids, use_cache=False).logits, before)  # it is over with the call
+    assert torch.equal(own(input_ids=ids, use_cache=False).logits, before)  # the replacement ends with the call
 
 
-def test_one_that_nobody_takes_is_told():
+def test_an_unused_replacement_is_reported():
     assert with_output(torch.zeros(1, 2, 3), lambda: 7) == (7, False)
 
 
-def test_an_output_holds_one_thing():
+def test_an_output_has_only_a_last_hidden_state():
     hidden = torch.zeros(1, 2, 3)
     output = Output(last_hidden_state=hidden)
     assert output[0] is hidden

@@ -18,13 +18,13 @@ def lm() -> LanguageModel:
     return LanguageModel(TableModel("ABCDE", rows, probabilities=True))
 
 
-def test_it_holds_the_whole_distribution(lm: LanguageModel, tiny: LanguageModel):
+def test_the_whole_distribution(lm: LanguageModel, tiny: LanguageModel):
     assert np.exp(lm.conditional().logprobs) == pytest.approx(PROBABILITIES, abs=1e-15)
-    found = tiny.conditional("The quick")
-    assert found.logprobs.dtype == np.float64
-    assert found.logprobs.shape == (tiny.model.head.size,)
-    assert np.exp(found.logprobs).sum() == pytest.approx(1, abs=1e-6)  # the model is float32
-    assert (found.context, found.model, found.start.policy) == (
+    conditional = tiny.conditional("The quick")
+    assert conditional.logprobs.dtype == np.float64
+    assert conditional.logprobs.shape == (tiny.model.head.size,)
+    assert np.exp(conditional.logprobs).sum() == pytest.approx(1, abs=1e-6)  # the model is float32
+    assert (conditional.context, conditional.model, conditional.start.policy) == (
         1 + len(tiny.tokenizer.encode("The quick")),
         tiny.model.name,
         "bos",
@@ -41,39 +41,39 @@ def test_top_is_sorted_and_breaks_ties_by_id(lm: LanguageModel):
 
 
 def test_top_of_a_network(tiny: LanguageModel):
-    found = tiny.conditional("The quick")
-    assert len(found.top()) == 5
-    assert all(a.logprob >= b.logprob for a, b in pairwise(found.top(50)))
-    assert found.top(1)[0].logprob == found.logprobs.max()
+    conditional = tiny.conditional("The quick")
+    assert len(conditional.top()) == 5
+    assert all(a.logprob >= b.logprob for a, b in pairwise(conditional.top(50)))
+    assert conditional.top(1)[0].logprob == conditional.logprobs.max()
 
 
 def test_logprob_and_rank_of_a_token_by_text_or_id(lm: LanguageModel):
-    found = lm.conditional()
-    assert found.logprob("C") == found.logprob(2) == found.logprob(np.int64(2)) == found.logprobs[2]
-    assert [found.rank(t) for t in "ABCDE"] == [rank(found.logprobs, i) for i in range(5)] == [1, 5, 2, 2, 4]
+    conditional = lm.conditional()
+    assert conditional.logprob("C") == conditional.logprob(2) == conditional.logprob(np.int64(2)) == conditional.logprobs[2]
+    assert [conditional.rank(t) for t in "ABCDE"] == [rank(conditional.logprobs, i) for i in range(5)] == [1, 5, 2, 2, 4]
 
 
 def test_entropy_is_in_nats_and_never_negative(lm: LanguageModel, tiny: LanguageModel):
     assert lm.conditional().entropy == pytest.approx(0.5 * math.log(2) + 0.4 * math.log(5) + 0.1 * math.log(10), abs=1e-14)
     assert math.copysign(1, lm.conditional("A").entropy) == 1  # 0, and not −0
-    found = tiny.conditional("The quick")
-    assert found.entropy == pytest.approx(entropy(found.logprobs), abs=1e-12)
+    conditional = tiny.conditional("The quick")
+    assert conditional.entropy == pytest.approx(entropy(conditional.logprobs), abs=1e-12)
 
 
-def test_tokens_behind_a_text_have_no_space_set_before_them(tiny: LanguageModel):
-    found = tiny.conditional("The quick")
+def test_no_space_is_added_before_a_token(tiny: LanguageModel):
+    conditional = tiny.conditional("The quick")
     token = tiny.tokenizer.encode("e").tolist()
-    assert found.logprob("e") == found.logprob(token[0])
+    assert conditional.logprob("e") == conditional.logprob(token[0])
 
 
 @pytest.mark.parametrize("method", ["logprob", "rank"])
 @pytest.mark.parametrize("token", [-1, 5, True, 1.0, None])
-def test_what_is_no_token_id(lm: LanguageModel, method: str, token):
-    with pytest.raises(InputError, match=f"{token!r} is no token id from 0 to 4"):
+def test_invalid_token_ids(lm: LanguageModel, method: str, token):
+    with pytest.raises(InputError, match=f"{token!r} is not a token id from 0 to 4"):
         getattr(lm.conditional(), method)(token)
 
 
-def test_what_is_no_single_token(lm: LanguageModel, tiny: LanguageModel):
+def test_texts_that_are_not_a_single_token(lm: LanguageModel, tiny: LanguageModel):
     with pytest.raises(InputError, match=r"'AB' is 2 tokens.*rank\(context, \['AB'\]\)"):
         lm.conditional().logprob("AB")
     with pytest.raises(InputError, match="'' is 0 tokens"):
@@ -82,21 +82,21 @@ def test_what_is_no_single_token(lm: LanguageModel, tiny: LanguageModel):
         lm.conditional().rank("Z")
     bare = LanguageModel(tiny.model, engine=tiny.engine)
     assert bare.conditional([3]).top(1)[0].token.startswith("<")
-    with pytest.raises(InputError, match="without a tokenizer; give a token id"):
+    with pytest.raises(InputError, match="has no tokenizer: pass a token id"):
         bare.conditional([3]).logprob("a")
 
 
 @pytest.mark.parametrize("count", [0, -1])
-def test_top_of_none(lm: LanguageModel, count: int):
+def test_invalid_counts(lm: LanguageModel, count: int):
     with pytest.raises(InputError, match=f"1 or more, not {count}"):
         lm.conditional().top(count)
 
 
-def test_as_a_dictionary_and_in_a_line(lm: LanguageModel):
-    found = lm.conditional("")
-    said = found.to_dict(top=2)
-    assert (said["context"], said["start"], said["start_id"], said["model"]) == (1, "bos", 5, "table")
-    assert said["entropy"] == found.entropy
-    assert [(a["token"], a["id"]) for a in said["top"]] == [("A", 0), ("C", 2)]
-    assert said["top"][0]["probability"] == pytest.approx(0.5, abs=1e-15)
-    assert "entropy 1.221 nats: 'A' 0.5, 'C' 0.2, 'D' 0.2" in repr(found)
+def test_to_dict_and_repr(lm: LanguageModel):
+    conditional = lm.conditional("")
+    contents = conditional.to_dict(top=2)
+    assert (contents["context"], contents["start"], contents["start_id"], contents["model"]) == (1, "bos", 5, "table")
+    assert contents["entropy"] == conditional.entropy
+    assert [(a["token"], a["id"]) for a in contents["top"]] == [("A", 0), ("C", 2)]
+    assert contents["top"][0]["probability"] == pytest.approx(0.5, abs=1e-15)
+    assert "entropy 1.221 nats: 'A' 0.5, 'C' 0.2, 'D' 0.2" in repr(conditional)

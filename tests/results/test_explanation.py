@@ -27,41 +27,41 @@ def formulas(lm: LanguageModel, text, **options) -> list[str]:
 
 
 def test_every_factor_with_its_context_and_the_running_product(lm: LanguageModel):
-    found = lm.explain("AAB")
-    assert [f.formula for f in found.factors] == ["Pr(x_0 | s)", "Pr(x_1 | s, e_0)", "Pr(x_2 | s, e_0, e_1)"]
-    assert [f.token for f in found.factors] == ["A", "A", "B"]
-    assert [f.context for f in found.factors] == [1, 2, 3]
-    assert [f.probability for f in found.factors] == pytest.approx([0.1, 0.5, 0.2], abs=1e-15)
-    assert [math.exp(f.running_logprob) for f in found.factors] == pytest.approx([0.1, 0.05, 0.01], abs=1e-15)
-    assert found.factors[-1].running_logprob == pytest.approx(found.score.logprob, abs=1e-14)
+    explanation = lm.explain("AAB")
+    assert [f.formula for f in explanation.factors] == ["Pr(x_0 | s)", "Pr(x_1 | s, e_0)", "Pr(x_2 | s, e_0, e_1)"]
+    assert [f.token for f in explanation.factors] == ["A", "A", "B"]
+    assert [f.context for f in explanation.factors] == [1, 2, 3]
+    assert [f.probability for f in explanation.factors] == pytest.approx([0.1, 0.5, 0.2], abs=1e-15)
+    assert [math.exp(f.running_logprob) for f in explanation.factors] == pytest.approx([0.1, 0.05, 0.01], abs=1e-15)
+    assert explanation.factors[-1].running_logprob == pytest.approx(explanation.score.logprob, abs=1e-14)
 
 
 def test_the_first_token_is_given(lm: LanguageModel):
-    found = lm.explain("AAB", start="given")
-    assert [f.formula for f in found.factors] == ["Pr(x_1 | e_0)", "Pr(x_2 | e_0, e_1)"]
-    assert found.head() == "conditional: the first token is given, and has no factor"
-    assert found.total().startswith("Pr(x) given what stands before = exp(")
+    explanation = lm.explain("AAB", start="given")
+    assert [f.formula for f in explanation.factors] == ["Pr(x_1 | e_0)", "Pr(x_2 | e_0, e_1)"]
+    assert explanation.head() == "conditional: the first token is given, and has no factor"
+    assert explanation.total().startswith("Pr(x) given its context = exp(")
 
 
-def test_a_context_counts(lm: LanguageModel):
+def test_positions_include_the_context(lm: LanguageModel):
     assert formulas(lm, "AB", context="A") == ["Pr(x_1 | s, e_0)", "Pr(x_2 | s, e_0, e_1)"]
     assert formulas(lm, "AB", context="A", start="given") == ["Pr(x_1 | e_0)", "Pr(x_2 | e_0, e_1)"]
-    assert "given what stands before" in lm.explain("AB", context="A").total()
+    assert "given its context" in lm.explain("AB", context="A").total()
 
 
 def test_long_contexts_are_shortened(fair: LanguageModel):
-    found = formulas(fair, "HTHTHTH")
-    assert found[3] == "Pr(x_3 | s, e_0, e_1, e_2)"
-    assert found[4] == "Pr(x_4 | s, e_0, …, e_3)"
-    assert found[6] == "Pr(x_6 | s, e_0, …, e_5)"
+    names = formulas(fair, "HTHTHTH")
+    assert names[3] == "Pr(x_3 | s, e_0, e_1, e_2)"
+    assert names[4] == "Pr(x_4 | s, e_0, …, e_3)"
+    assert names[6] == "Pr(x_6 | s, e_0, …, e_5)"
     assert formulas(fair, "HTHTHTH", start="given")[-1] == "Pr(x_6 | e_0, …, e_5)"
 
 
-def test_a_window_says_which_embeddings_it_saw(fair: LanguageModel):
-    found = formulas(fair, "HTHTHTH", window=3, stride=1)
-    assert found[2:] == [f"Pr(x_{i} | s, e_{i - 2}, e_{i - 1})" for i in range(2, 7)]
-    found = formulas(fair, "HTHTHTH", window=2, stride=1, start="given")
-    assert found == ["Pr(x_1 | e_0)", *(f"Pr(x_{i} | e_{i - 2}, e_{i - 1})" for i in range(2, 7))]
+def test_formulas_name_the_embeddings_of_a_window(fair: LanguageModel):
+    names = formulas(fair, "HTHTHTH", window=3, stride=1)
+    assert names[2:] == [f"Pr(x_{i} | s, e_{i - 2}, e_{i - 1})" for i in range(2, 7)]
+    names = formulas(fair, "HTHTHTH", window=2, stride=1, start="given")
+    assert names == ["Pr(x_1 | e_0)", *(f"Pr(x_{i} | e_{i - 2}, e_{i - 1})" for i in range(2, 7))]
 
 
 def test_windows_of_a_network(tiny: LanguageModel):
@@ -80,33 +80,33 @@ def test_the_end_symbol_is_the_last_factor():
     assert last.probability == pytest.approx(0.6, abs=1e-15)
 
 
-def test_written_out(lm: LanguageModel):
+def test_lines_of_text(lm: LanguageModel):
     lines = str(lm.explain("AAB")).splitlines()
     assert lines[0] == "joint: the first token is predicted from the start symbol <start> (id 2)"
     assert lines[1].split() == ["Pr(x_0", "|", "s)", "=", "0.1", "'A'", "log", "-2.302585", "so", "far", "-2.302585"]
     assert lines[3].split()[-7:] == ["0.2", "'B'", "log", "-1.609438", "so", "far", "-4.605170"]
     assert lines[4] == "Pr(x) = exp(-4.605170) = 0.01"
-    assert len({line.index(" = ") for line in lines[1:4]}) == 1  # in columns
+    assert len({line.index(" = ") for line in lines[1:4]}) == 1  # aligned
 
 
-def test_products_that_no_float_holds(fair: LanguageModel):
+def test_products_too_small_for_a_float(fair: LanguageModel):
     assert fair.explain("H" * 10_000).total() == "Pr(x) = exp(-6931.471806) = 10^-3010.30"
 
 
 def test_an_impossible_text():
     lm = LanguageModel(TableModel(["A", "B"], {"": [1, 0]}, probabilities=True, back_off=True))
-    found = lm.explain("AB")
-    assert (found.factors[1].probability, found.factors[1].running_logprob) == (0.0, -math.inf)
-    assert found.total() == "Pr(x) = exp(-inf) = 0"
+    explanation = lm.explain("AB")
+    assert (explanation.factors[1].probability, explanation.factors[1].running_logprob) == (0.0, -math.inf)
+    assert explanation.total() == "Pr(x) = exp(-inf) = 0"
 
 
-def test_as_a_dictionary(lm: LanguageModel):
-    said = lm.explain("AAB").to_dict()
-    assert said["start"] == {"kind": "joint", "policy": "bos", "id": 2, "token": "<start>"}
-    assert (said["logprob"], said["end_id"]) == (lm.score("AAB").logprob, None)
-    running = list(accumulate(f["logprob"] for f in said["factors"]))
-    assert [f["running_logprob"] for f in said["factors"]] == running
-    assert set(said["factors"][0]) == {"formula", "token", "logprob", "running_logprob", "context", "probability"}
+def test_to_dict(lm: LanguageModel):
+    contents = lm.explain("AAB").to_dict()
+    assert contents["start"] == {"kind": "joint", "policy": "bos", "id": 2, "token": "<start>"}
+    assert (contents["logprob"], contents["end_id"]) == (lm.score("AAB").logprob, None)
+    running = list(accumulate(f["logprob"] for f in contents["factors"]))
+    assert [f["running_logprob"] for f in contents["factors"]] == running
+    assert set(contents["factors"][0]) == {"formula", "token", "logprob", "running_logprob", "context", "probability"}
 
 
 def test_html_is_escaped():
@@ -124,55 +124,54 @@ def test_html_is_escaped():
 IDS = [3, 50, 7, 11, 12]
 
 
-def test_in_the_order_of_prediction_with_the_formula_of_the_course():
-    found = tiny_any_order("llama").lm.explain(IDS, order=(0, 4, 2, 1, 3))
-    assert [f.formula for f in found.factors] == [
+def test_factors_are_in_the_order_of_prediction():
+    explanation = tiny_any_order("llama").lm.explain(IDS, order=(0, 4, 2, 1, 3))
+    assert [f.formula for f in explanation.factors] == [
         "Pr(x_0 | s)",
         "Pr(x_4 | s, e_0)",
         "Pr(x_2 | s, e_0, e_4)",
         "Pr(x_1 | s, e_0, e_4, e_2)",
         "Pr(x_3 | s, e_0, e_4, e_2, e_1)",
     ]
-    assert [f.token for f in found.factors] == ["<3>", "<12>", "<7>", "<50>", "<11>"]
-    assert [f.logprob for f in found.factors] == found.score.logprobs[[0, 4, 2, 1, 3]].tolist()
-    assert [f.running_logprob for f in found.factors] == list(accumulate(f.logprob for f in found.factors))
-    lines = str(found).splitlines()
-    assert lines[0] == "joint: the first one in the order is predicted from the start symbol <0> (id 0)"
+    assert [f.token for f in explanation.factors] == ["<3>", "<12>", "<7>", "<50>", "<11>"]
+    assert [f.logprob for f in explanation.factors] == explanation.score.logprobs[[0, 4, 2, 1, 3]].tolist()
+    assert [f.running_logprob for f in explanation.factors] == list(accumulate(f.logprob for f in explanation.factors))
+    lines = str(explanation).splitlines()
+    assert lines[0] == "joint: the first token in the order is predicted from the start symbol <0> (id 0)"
     assert lines[1].startswith("order 0, 4, 2, 1, 3; the length (5 tokens) is given; ")
-    names, numbers = (
-        " · ".join(each) for each in ([f.formula for f in found.factors], [f"{f.probability:.6g}" for f in found.factors])
-    )
-    assert lines[-2:] == [f"Pr(x) = {names} = {numbers}", found.total()]
-    assert found.to_dict()["ordering"]["order"] == [0, 4, 2, 1, 3]
+    names = " · ".join(f.formula for f in explanation.factors)
+    numbers = " · ".join(f"{f.probability:.6g}" for f in explanation.factors)
+    assert lines[-2:] == [f"Pr(x) = {names} = {numbers}", explanation.total()]
+    assert explanation.to_dict()["ordering"]["order"] == [0, 4, 2, 1, 3]
 
 
 def test_an_order_whose_first_token_is_given():
-    found = tiny_any_order("llama").lm.explain(IDS, order=(3, 1, 4, 0, 2), start="given")
-    assert [f.formula for f in found.factors] == [
+    explanation = tiny_any_order("llama").lm.explain(IDS, order=(3, 1, 4, 0, 2), start="given")
+    assert [f.formula for f in explanation.factors] == [
         "Pr(x_1 | e_3)", "Pr(x_4 | e_3, e_1)", "Pr(x_0 | e_3, e_1, e_4)", "Pr(x_2 | e_3, e_1, e_4, e_0)"
     ]  # fmt: skip
-    assert found.head().startswith("conditional: the token that comes first in the order is given, and has no factor\n")
-    assert found.total().startswith("Pr(x) given the first in the order = exp(")
+    assert explanation.head().startswith("conditional: the first token in the order is given, and has no factor\n")
+    assert explanation.total().startswith("Pr(x) given the first token in the order = exp(")
 
 
 def test_a_context_comes_first_in_every_order():
-    found = tiny_any_order("llama").lm.explain(IDS[:2], context=[9, 9], order=(1, 0))
-    assert [f.formula for f in found.factors] == ["Pr(x_3 | s, e_0, e_1)", "Pr(x_2 | s, e_0, e_1, e_3)"]
-    assert found.product()[0].startswith("Pr(x) given what stands before = Pr(x_3 | s, e_0, e_1) · ")
+    explanation = tiny_any_order("llama").lm.explain(IDS[:2], context=[9, 9], order=(1, 0))
+    assert [f.formula for f in explanation.factors] == ["Pr(x_3 | s, e_0, e_1)", "Pr(x_2 | s, e_0, e_1, e_3)"]
+    assert explanation.product()[0].startswith("Pr(x) given its context = Pr(x_3 | s, e_0, e_1) · ")
 
 
 def test_long_orders_are_shortened():
-    found = tiny_any_order("llama", 40).lm.explain([7] * 12, order="right-to-left")
-    assert found.factors[8].formula == "Pr(x_3 | s, e_11, e_10, e_9, e_8, e_7, e_6, e_5, e_4)"
-    assert found.factors[9].formula == "Pr(x_2 | s, e_11, e_10, e_9, e_8, e_7, e_6, e_5, …, e_3)"
-    assert found.product() == []
+    explanation = tiny_any_order("llama", 40).lm.explain([7] * 12, order="right-to-left")
+    assert explanation.factors[8].formula == "Pr(x_3 | s, e_11, e_10, e_9, e_8, e_7, e_6, e_5, e_4)"
+    assert explanation.factors[9].formula == "Pr(x_2 | s, e_11, e_10, e_9, e_8, e_7, e_6, e_5, …, e_3)"
+    assert explanation.product() == []
     assert len(tiny_any_order("llama", 40).lm.explain([7] * 8, order="right-to-left").product()) == 1
 
 
-def test_left_to_right_is_written_as_before(lm: LanguageModel):
-    found, before = lm.explain("AAB", order="left-to-right"), lm.explain("AAB")
-    assert str(found).splitlines()[2:] == str(before).splitlines()[1:]
-    assert found.head() == f"{before.head()}\n{found.score.ordering.describe()}"
+def test_left_to_right_is_written_as_without_an_order(lm: LanguageModel):
+    explanation, default = lm.explain("AAB", order="left-to-right"), lm.explain("AAB")
+    assert str(explanation).splitlines()[2:] == str(default).splitlines()[1:]
+    assert explanation.head() == f"{default.head()}\n{explanation.score.ordering.describe()}"
 
 
 def test_a_score_is_explained_as_it_is(lm: LanguageModel):
@@ -189,7 +188,7 @@ def test_a_score_is_explained_as_it_is(lm: LanguageModel):
 def test_several_orders_are_not_explained_at_once():
     lm = tiny_any_order("llama").lm
     for order in ("random:2", [(0, 1, 2, 3, 4)]):
-        with pytest.raises(InputError, match=r"explain writes one order out.*explain\(mixture\[0\]\)"):
+        with pytest.raises(InputError, match=r"explain takes one order.*explain\(mixture\[0\]\)"):
             lm.explain(IDS, order=order)
-    with pytest.raises(InputError, match="explain writes one order out"):
+    with pytest.raises(InputError, match="explain takes one order"):
         lm.explain(lm.score(IDS, order="random:2"))

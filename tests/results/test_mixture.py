@@ -1,4 +1,4 @@
-"""Several orders of one text: their mean, their spread, and how they are told."""
+"""Several orders of one text: mean, spread, tables and displays."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def lm() -> LanguageModel:
 
 @pytest.fixture(scope="module")
 def mixtures(lm: LanguageModel) -> Mixtures:
-    found = lm.score_batch(TEXTS, order=ORDERS, seed=4)
-    assert isinstance(found, Mixtures)
-    return found
+    mixtures = lm.score_batch(TEXTS, order=ORDERS, seed=4)
+    assert isinstance(mixtures, Mixtures)
+    return mixtures
 
 
-def shown(what: object) -> str:
+def shown(result: object) -> str:
     console = Console(width=200, force_terminal=True, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
-    console.print(what)
+    console.print(result)
     return console.export_text()
 
 
@@ -46,7 +46,7 @@ def test_the_mean_is_that_of_the_probabilities(logprobs: list[float]):
     assert spread(logprobs) == max(logprobs) - min(logprobs)
     assert min(logprobs) <= log_mean(logprobs) + 1e-12
     assert log_mean(logprobs) <= max(logprobs)
-    assert log_mean(logprobs[:1] * 7) == logprobs[0]  # to the bit, where all agree
+    assert log_mean(logprobs[:1] * 7) == logprobs[0]  # the same bits if all agree
     assert log_mean([p - 1e6 for p in logprobs]) == pytest.approx(log_mean(logprobs) - 1e6, abs=1e-9)  # no underflow
 
 
@@ -75,21 +75,21 @@ def test_a_mixture_is_its_scores(lm: LanguageModel, mixtures: Mixtures):
 
 
 def test_one_order_in_a_list_is_a_mixture_of_one(lm: LanguageModel):
-    found = lm.score(TEXTS[0], order=[(2, 0, 1)])
-    assert isinstance(found, Mixture)
-    assert (found.logprob, found.spread) == (lm.score(TEXTS[0], order=(2, 0, 1)).logprob, 0.0)
+    mixture = lm.score(TEXTS[0], order=[(2, 0, 1)])
+    assert isinstance(mixture, Mixture)
+    assert (mixture.logprob, mixture.spread) == (lm.score(TEXTS[0], order=(2, 0, 1)).logprob, 0.0)
 
 
 def test_orders_of_one_token_are_the_same(lm: LanguageModel):
-    found = lm.score([7], order="random:5")
-    assert (len(found), found.spread, found.logprob) == (5, 0.0, lm.score([7]).logprob)
+    mixture = lm.score([7], order="random:5")
+    assert (len(mixture), mixture.spread, mixture.logprob) == (5, 0.0, lm.score([7]).logprob)
 
 
 def test_no_texts(lm: LanguageModel):
-    none = lm.score_batch([], order="random:2")
-    assert (len(none), none.logprob.tolist(), list(none), none.to_json()) == (0, [], [], "[]")
-    assert none.to_arrow().num_rows == 0
-    assert "Mixtures(0 texts" in repr(none)
+    empty = lm.score_batch([], order="random:2")
+    assert (len(empty), empty.logprob.tolist(), list(empty), empty.to_json()) == (0, [], [], "[]")
+    assert empty.to_arrow().num_rows == 0
+    assert "Mixtures(0 texts" in repr(empty)
 
 
 def test_tables(mixtures: Mixtures):
@@ -104,8 +104,8 @@ def test_tables(mixtures: Mixtures):
     assert [(row["index"], row["nth_order"]) for row in orders] == [(i, k) for i in range(3) for k in range(4)]
     assert [row["logprob"] for row in orders] == mixtures.logprobs.ravel().tolist()
     tokens = mixtures.to_dicts("token")
-    want = [(i, k, place) for i, m in enumerate(mixtures) for k, score in enumerate(m) for place in range(len(score))]
-    assert [(row["index"], row["nth_order"], row["place"]) for row in tokens] == want
+    expected = [(i, k, t) for i, m in enumerate(mixtures) for k, score in enumerate(m) for t in range(len(score))]
+    assert [(row["index"], row["nth_order"], row["place"]) for row in tokens] == expected
     assert [row["logprob"] for row in tokens] == mixtures.scores.logprobs.tolist()
     with pytest.raises(InputError, match="per must be one of 'text', 'order', 'token', not 'sequence'"):
         mixtures.to_arrow("sequence")
@@ -113,36 +113,36 @@ def test_tables(mixtures: Mixtures):
 
 @pytest.mark.parametrize("per", ["text", "order", "token"])
 def test_files_and_frames(mixtures: Mixtures, tmp_path: Path, per: str):
-    want = mixtures.to_arrow(per)
+    expected = mixtures.to_arrow(per)
     mixtures.write(str(tmp_path / "m.parquet"), per)
-    assert pyarrow.parquet.read_table(tmp_path / "m.parquet").equals(want)
+    assert pyarrow.parquet.read_table(tmp_path / "m.parquet").equals(expected)
     mixtures.write(str(tmp_path / "m.csv"), per)
     with (tmp_path / "m.csv").open() as stream:
-        assert [float(row["logprob"]) for row in csv.DictReader(stream)] == want["logprob"].to_pylist()
+        assert [float(row["logprob"]) for row in csv.DictReader(stream)] == expected["logprob"].to_pylist()
     mixtures.write(str(tmp_path / "m.jsonl"), per)
-    assert [json.loads(line) for line in (tmp_path / "m.jsonl").read_text().splitlines()] == want.to_pylist()
-    assert mixtures.to_polars(per).to_arrow().to_pydict() == want.to_pydict()
-    assert mixtures.to_pandas(per).columns.tolist() == want.column_names
+    assert [json.loads(line) for line in (tmp_path / "m.jsonl").read_text().splitlines()] == expected.to_pylist()
+    assert mixtures.to_polars(per).to_arrow().to_pydict() == expected.to_pydict()
+    assert mixtures.to_pandas(per).columns.tolist() == expected.column_names
     assert polars.DataFrame(mixtures)["logprob"].to_list() == mixtures.logprob.tolist()
 
 
 def test_as_json(mixtures: Mixtures):
-    said = json.loads(mixtures.to_json(), parse_constant=pytest.fail)
-    for mixture, one in zip(mixtures, said, strict=True):
-        assert (one["logprob"], one["spread"]) == (mixture.logprob, mixture.spread)
-        assert [score["logprob"] for score in one["scores"]] == one["logprobs"] == mixture.logprobs.tolist()
+    items = json.loads(mixtures.to_json(), parse_constant=pytest.fail)
+    for mixture, item in zip(mixtures, items, strict=True):
+        assert (item["logprob"], item["spread"]) == (mixture.logprob, mixture.spread)
+        assert [score["logprob"] for score in item["scores"]] == item["logprobs"] == mixture.logprobs.tolist()
         assert "scores" not in mixture.summary()
 
 
-def test_to_look_at(lm: LanguageModel, mixtures: Mixtures):
+def test_displays(lm: LanguageModel, mixtures: Mixtures):
     mixture = mixtures[0]
     assert repr(mixture) == f"Mixture(log Pr = {mixture.logprob:.6f} nats over 4 orders, spread {mixture.spread:.3g} nats)"
     assert repr(mixtures) == f"Mixtures(3 texts in 4 orders each, spread up to {mixtures.spread.max():.3g} nats)"
-    said = shown(mixture)
-    assert all(f"{score.logprob:.6f}" in said for score in mixture)
-    assert "0, 1, 2" in said
-    assert f"log Pr = {mixture.logprob:.6f} nats, the mean over 4 orders" in said
-    assert "the length (3 tokens) is given" in said
+    output = shown(mixture)
+    assert all(f"{score.logprob:.6f}" in output for score in mixture)
+    assert "0, 1, 2" in output
+    assert f"log Pr = {mixture.logprob:.6f} nats, the mean over 4 orders" in output
+    assert "the length (3 tokens) is given" in output
     assert all(f"{m.logprob:.6f}" in shown(mixtures) and f"{m.logprob:.6f}" in mixtures._repr_html_() for m in mixtures)
     assert "the mean over 4 orders" in mixture._repr_html_()
     many = lm.score([7, 8, 9], order="random:25")

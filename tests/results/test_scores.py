@@ -1,4 +1,4 @@
-"""One score, and many: sums, units, bytes, and the order in which they were given."""
+"""One score, and batches of scores: sums, units, bytes, spans and input order."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LETTERS = "ABCDE"
 
 @pytest.fixture(scope="module")
 def lm() -> LanguageModel:
-    """Five letters, one of them impossible, whose odds differ by many powers of ten."""
+    """Five letters, one of them impossible. Their probabilities differ by many powers of ten."""
     row = [1e-12, 0, 0.3, 1e-3]
     return LanguageModel(TableModel(LETTERS, {"": [*row, 1 - sum(row)]}, probabilities=True, back_off=True, end="E"))
 
@@ -60,7 +60,7 @@ def test_units_by_hand():
     assert units.bits(math.log(1 / 8)) == pytest.approx(3, abs=1e-15)
     assert math.copysign(1, units.bits(0.0)) == 1
     assert units.perplexity(3 * math.log(1 / 8), 3) == pytest.approx(8, abs=1e-14)
-    assert units.perplexity(-1e6, 1) == math.inf  # no float holds it
+    assert units.perplexity(-1e6, 1) == math.inf  # too large for a float
     assert units.perplexity(-math.inf, 5) == math.inf
     assert units.bits_per_byte(-1.0, 0) is None
     assert units.bits_per_byte(math.log(1 / 4), 4) == pytest.approx(0.5, abs=1e-15)
@@ -89,7 +89,7 @@ def test_bytes_are_those_of_the_text_in_utf8(tiny: LanguageModel, text: str):
     size = len(text.encode("utf-8"))
     for options in ({}, {"end": True}, {"context": "Hello "}, {"context": "Hello ", "end": True}):
         score = tiny.score(text, **options)
-        assert score.bytes == size  # neither of the context nor of the end symbol
+        assert score.bytes == size  # without the context and the end symbol
         assert score.bits_per_byte == pytest.approx(-score.logprob / math.log(2) / size, rel=1e-14)
 
 
@@ -102,7 +102,7 @@ def test_a_first_token_that_is_given_has_no_bytes(tiny: LanguageModel, text: str
     assert b"".join(score.token_bytes[: len(score) - bool(end)]) == text.encode()[len(first) :]
 
 
-def test_nothing_but_an_end_symbol_has_no_bytes(tiny: LanguageModel):
+def test_an_end_symbol_alone_has_no_bytes(tiny: LanguageModel):
     score = tiny.score([3], start="given", end=True)
     assert (len(score), score.bytes, score.bits_per_byte) == (1, 0, None)
 
@@ -113,7 +113,7 @@ def test_bytes_of_ids_are_those_of_their_tokens(tiny: LanguageModel):
 
 
 def test_bytes_of_a_text_that_the_tokenizer_changes(tiny: LanguageModel):
-    """[UNK] and lower case: the bytes are the text's, not the tokens'."""
+    """With [UNK] and lower case, the bytes are those of the text, not of the tokens."""
     lm = LanguageModel(tiny.model, wordpiece(), engine=tiny.engine)
     assert isinstance(lm.model, PretrainedModel)
     text = "Hello ☃ WORLD"
@@ -132,15 +132,15 @@ def test_spans_lie_in_the_text(tiny: LanguageModel):
         assert score.spans.char_spans[-1] == (len(text), len(text))
 
 
-def test_spans_of_given_first_token_and_behind_a_context(tiny: LanguageModel):
+def test_spans_with_a_given_first_token_and_after_a_context(tiny: LanguageModel):
     text = TEXTS[0]
     assert tiny.score(text, start="given").spans.char_spans == tiny.score(text).spans.char_spans[1:]
-    behind = tiny.score(" brown fox", context="The quick")
-    assert [" brown fox"[a:b] for a, b in behind.spans.char_spans] == behind.tokens
+    score = tiny.score(" brown fox", context="The quick")
+    assert [" brown fox"[a:b] for a, b in score.spans.char_spans] == score.tokens
     assert tiny.score(tiny.tokenizer.encode(text)).spans is None
 
 
-# Many
+# Batches
 
 
 def test_order_is_kept(tiny: LanguageModel):
@@ -159,12 +159,12 @@ def test_items_slices_and_negative_indices(tiny: LanguageModel):
     assert [s.text for s in scores[1:4:2]] == TEXTS[1:4:2]
     assert [s.text for s in scores[::-1]] == TEXTS[::-1]
     assert scores[9:] == []
-    for wrong in (len(TEXTS), -len(TEXTS) - 1):
+    for index in (len(TEXTS), -len(TEXTS) - 1):
         with pytest.raises(IndexError):
-            scores[wrong]
+            scores[index]
 
 
-def test_columns_are_the_scores_one_after_another(tiny: LanguageModel):
+def test_arrays_are_those_of_the_scores_concatenated(tiny: LanguageModel):
     scores = tiny.score_batch(TEXTS, top=2)
     for name in ("ids", "logprobs", "contexts", "ranks", "entropies", "top_ids", "top_logprobs"):
         joined = np.concatenate([getattr(score, name) for score in scores])
@@ -181,7 +181,7 @@ def test_shared_prefixes_are_computed_once(tiny: LanguageModel):
     assert scores.contexts.tolist() == [1, 2, 3, 4, 1, 2, 3, 4, 1, 2, 3, 4, 1, 2]
 
 
-def test_lines_that_sum_up(lm: LanguageModel):
+def test_repr(lm: LanguageModel):
     assert repr(lm.score("CC")) == "Score(log Pr = -2.407946 nats, 2 tokens, 'CC')"
     assert "log Pr given its context = " in repr(lm.score("CC", context="D"))
     assert "3 token ids" in repr(lm.score([2, 2, 2]))

@@ -1,4 +1,4 @@
-"""Pseudo-log-likelihoods, against one masked text at a time; and that they are called no probability."""
+"""Pseudo-log-likelihoods against one masked text at a time. Their displays say that they are not probabilities."""
 
 from __future__ import annotations
 
@@ -42,23 +42,23 @@ def lm(folder: Path) -> LanguageModel:
 
 
 def terms(lm: LanguageModel, before: list[int], ids: list[int], hidden: list[set[int]]) -> list[float]:
-    """By hand; hidden[i]: the tokens that are hidden for term i."""
+    """The terms, each by one forward. hidden[i]: the tokens that are hidden for term i."""
     frame, text = (1, 2, 3), [*before, *ids]
     possible = [i for i in range(lm.model.head.size) if i not in frame]
-    found = []
-    for i, unseen in enumerate(hidden):
-        seen = [p for p in range(len(text)) if p - len(before) not in unseen]
-        row = oracle.masked_conditional(lm.model.lm, text, seen, len(before) + i, frame, possible)
-        found.append(float(row[ids[i]]))
-    return found
+    logprobs = []
+    for i, hidden_tokens in enumerate(hidden):
+        visible = [p for p in range(len(text)) if p - len(before) not in hidden_tokens]
+        row = oracle.masked_conditional(lm.model.lm, text, visible, len(before) + i, frame, possible)
+        logprobs.append(float(row[ids[i]]))
+    return logprobs
 
 
 def test_each_token_given_all_others(lm: LanguageModel):
     score = lm.pseudo_log_likelihood(TEXT)
     ids = lm.tokenizer.encode(TEXT).tolist()
-    wanted = terms(lm, [], ids, [{i} for i in range(len(ids))])
+    expected = terms(lm, [], ids, [{i} for i in range(len(ids))])
     assert score.tokens == [" hello", " qu", "ick", " dog", "s", " ,", " wor", "ld"]
-    assert score.terms == pytest.approx(wanted, abs=1e-5)
+    assert score.terms == pytest.approx(expected, abs=1e-5)
     assert score.pll == math.fsum(score.terms.tolist())
     assert not score.within_words
 
@@ -73,7 +73,7 @@ def test_the_rest_of_a_word_is_hidden_too(lm: LanguageModel):
 
 
 @pytest.mark.parametrize("within_words", [False, True])
-def test_a_context_is_seen_and_is_no_term(lm: LanguageModel, within_words: bool):
+def test_a_context_is_visible_but_has_no_term(lm: LanguageModel, within_words: bool):
     score = lm.pseudo_log_likelihood("quick dogs", context="Hello ", within_words=within_words)
     hidden = [{0, 1}, {1}, {2, 3}, {3}] if within_words else [{0}, {1}, {2}, {3}]
     before = lm.tokenizer.encode("Hello ").tolist()
@@ -85,28 +85,28 @@ def test_a_context_is_seen_and_is_no_term(lm: LanguageModel, within_words: bool)
 def test_on_every_kind_of_masked_model(name: str):
     tiny = masked(name)
     score = tiny.lm.pseudo_log_likelihood([4, 5, 6, 7, 4])
-    wanted = [
+    expected = [
         oracle.masked_conditional(tiny.own, score.ids, set(range(5)) - {i}, i, (CLS, SEP, MASK), TOKENS)[score.ids[i]]
         for i in range(5)
     ]
-    assert score.terms == pytest.approx(wanted, abs=1e-5)
+    assert score.terms == pytest.approx(expected, abs=1e-5)
 
 
-def test_many_at_once_and_what_they_share_once(lm: LanguageModel, monkeypatch: pytest.MonkeyPatch):
-    texts, ran = ["hello dog", "hello fox", "hello dog", TEXT], []
-    run = MaskedModel.hidden
-    monkeypatch.setattr(MaskedModel, "hidden", lambda self, ids: (ran.append(len(ids)), run(self, ids))[1])
+def test_shared_terms_of_many_texts_are_computed_once(lm: LanguageModel, monkeypatch: pytest.MonkeyPatch):
+    texts, rows = ["hello dog", "hello fox", "hello dog", TEXT], []
+    hidden = MaskedModel.hidden
+    monkeypatch.setattr(MaskedModel, "hidden", lambda self, ids: (rows.append(len(ids)), hidden(self, ids))[1])
     scores = lm.pseudo_log_likelihoods(texts)
-    each = [len(score) for score in scores]
+    lengths = [len(score) for score in scores]
     distinct = {tuple(np.where(np.arange(len(s)) == i, 3, s.ids)) for s in scores for i in range(len(s))}
-    assert sum(ran) == len(distinct) < sum(each)
+    assert sum(rows) == len(distinct) < sum(lengths)
     for score, text in zip(scores, texts, strict=True):
         assert score.text == text
         assert score.terms == pytest.approx(lm.pseudo_log_likelihood(text).terms, abs=1e-5)
 
 
-def test_it_is_a_score_and_no_probability():
-    """Two coins that always fall alike."""
+def test_it_is_a_score_and_not_a_probability():
+    """Two coins that always land alike."""
     coins = LanguageModel(TableModel(["A", "B"], {"": [0.5, 0.5], "A": [1, 0], "B": [0, 1]}, probabilities=True))
     scores = coins.pseudo_log_likelihoods(["".join(s) for s in product("AB", repeat=2)])
     assert [score.pll for score in scores] == [0, -math.inf, -math.inf, 0]
@@ -114,26 +114,26 @@ def test_it_is_a_score_and_no_probability():
     assert np.exp(coins.score_batch(["AA", "AB", "BA", "BB"]).logprob).sum() == 1
     assert not {"logprob", "logprobs", "probability", "perplexity", "bits"} & set(dir(scores[0]))
     for shown in (repr(scores[0]), str(scores[0]), json.dumps(scores[0].to_dict())):
-        assert "a score, and no probability" in shown
+        assert "a score, not a probability" in shown
 
 
 def test_words_are_those_of_the_tokenizer():
     text = "hello quick dogs, world don't"
     words_of = {wordpiece: ["hello", "quick", "dogs", ","], byte_level: ["hello", "quick", "dogs", ","],
                 unigram: ["hello", "quick", "dogs,", "world"]}  # fmt: skip
-    for tokenizer, wanted in ((make(), wanted) for make, wanted in words_of.items()):
+    for tokenizer, expected in ((make(), words) for make, words in words_of.items()):
         ids = tokenizer.encode(text)
         word_of = tokenizer.words(text, ids)
         assert (np.diff(word_of) >= 0).all()
         words = ["".join(tokenizer.token(int(i)) for i in ids[word_of == w]).strip() for w in range(word_of[-1] + 1)]
-        assert words[:4] == wanted
-    lossy = wordpiece().words("ab cd", [170, 170, 170])  # not the tokenizer's own tokens: cut by white space
+        assert words[:4] == expected
+    lossy = wordpiece().words("ab cd", [170, 170, 170])  # not the tokens of the tokenizer: split at white space
     assert lossy.tolist()[0] == 0
     assert LanguageModel(TableModel(["A", " "], {"": [0, 0]})).tokenizer.words("AA A", [0, 0, 1, 0]).tolist() == [0, 0, 1, 2]
 
 
-def test_what_cannot_be_scored(lm: LanguageModel, abc: LanguageModel):
-    with pytest.raises(InputError, match=r"item 1: token '\[SEP\]' \(id 2\) at place 1 cannot occur"):
+def test_texts_that_cannot_be_scored(lm: LanguageModel, abc: LanguageModel):
+    with pytest.raises(InputError, match=r"item 1: token '\[SEP\]' \(id 2\) at position 1 cannot occur"):
         lm.pseudo_log_likelihoods(["hello dog", "hello [SEP]"], special="parse")
     with pytest.raises(InputError, match=r"item 1: .* has 40 tokens, 42 with \[CLS\] and \[SEP\], and the model takes 32"):
         lm.pseudo_log_likelihoods(["hello dog", "x " * 40])
@@ -147,18 +147,18 @@ def test_what_cannot_be_scored(lm: LanguageModel, abc: LanguageModel):
         abc.pseudo_log_likelihood("A" * 11)
 
 
-def test_what_it_holds(lm: LanguageModel):
+def test_contents(lm: LanguageModel):
     score = lm.pseudo_log_likelihood(TEXT)
-    found = score.to_dict()
+    contents = score.to_dict()
     assert isinstance(score, PseudoScore)
-    assert (found["pll"], found["tokens"], found["kind"]) == (score.pll, 8, "pseudo-log-likelihood")
-    assert [term["term"] for term in found["terms"]] == score.terms.tolist()
+    assert (contents["pll"], contents["tokens"], contents["kind"]) == (score.pll, 8, "pseudo-log-likelihood")
+    assert [term["term"] for term in contents["terms"]] == score.terms.tolist()
     assert len(str(score).splitlines()) == 9
     from rich.console import Console
 
     console = Console(file=io.StringIO(), width=200)
     console.print(score)
-    assert "no probability" in console.file.getvalue()
+    assert "not a probability" in console.file.getvalue()
 
 
 def test_the_command(folder: Path, lm: LanguageModel, command, tmp_path: Path):
@@ -168,8 +168,8 @@ def test_the_command(folder: Path, lm: LanguageModel, command, tmp_path: Path):
     assert (code, row["kind"], row["tokens"]) == (0, "pseudo-log-likelihood", "8")
     assert float(row["pll"]) == pytest.approx(lm.pseudo_log_likelihood(TEXT).pll, abs=1e-6)
     code, out, _ = command("pseudo", TEXT, "--within-words", "--json", "--context", "Hello ", *model)
-    wanted = lm.pseudo_log_likelihood(TEXT, context="Hello ", within_words=True)
-    assert json.loads(out)["pll"] == pytest.approx(wanted.pll, abs=1e-6)
+    expected = lm.pseudo_log_likelihood(TEXT, context="Hello ", within_words=True)
+    assert json.loads(out)["pll"] == pytest.approx(expected.pll, abs=1e-6)
     assert len(json.loads(out)["terms"]) == 8
     lines = tmp_path / "lines.txt"
     lines.write_text("hello dog\nhello fox\n")
@@ -180,13 +180,13 @@ def test_the_command(folder: Path, lm: LanguageModel, command, tmp_path: Path):
     assert len(list(csv.DictReader((tmp_path / "out.csv").open()))) == 2
 
 
-def test_the_command_says_what_is_wrong(folder: Path, command, tmp_path: Path):
+def test_errors_of_the_command(folder: Path, command, tmp_path: Path):
     lines = tmp_path / "lines.txt"
     lines.write_text("hello dog\n" + "x " * 40 + "\n")
-    for arguments, says, rows in ((["--file", str(lines)], f"line 2 of {lines}: ", 1), ([""], "text 1 is empty", 0)):
+    for arguments, message, rows in ((["--file", str(lines)], f"line 2 of {lines}: ", 1), ([""], "text 1 is empty", 0)):
         code, out, err = command("pseudo", *arguments, "--model", str(folder))
         assert (code, len(list(csv.DictReader(io.StringIO(out))))) == (2, rows)
-        assert says in err
+        assert message in err
         assert err.count("\n") == 1
 
 

@@ -226,7 +226,7 @@ def test_extreme_numbers(lm: LanguageModel):
     for name in ("max_tokens", "n", "seed", "top_k"):
         with pytest.raises(InputError, match=f"{name} must be a whole number up to"):
             lm.generate(**{"method": "sample", "max_tokens": 2, "seed": 1} | {name: 10**30})
-    with pytest.raises(InputError, match="stride=2 moves windows on, and window=False has none"):
+    with pytest.raises(InputError, match="stride=2 needs windows, and window=False allows none"):
         lm.score("AB", window=False, stride=2)
 
 

@@ -107,7 +107,7 @@ def test_a_context_cut_by_a_window_is_reported(tiny: LanguageModel):
     assert [row["least_context"] for row in rows] == batch.least_context.tolist()
     assert (cut.summary()["cut"], cut.summary()["least_context"]) == (True, 63)
     assert whole.remarks == []
-    remarks = ["a window cut what some factors see: 63 embeddings at the least"]
+    remarks = ["a window shortened the context of some factors: the shortest has 63 embeddings"]
     assert cut.remarks == remarks
     assert remarks[0] in str(tiny.explain(cut))
     assert remarks[0] in cut._repr_html_()

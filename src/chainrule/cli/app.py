@@ -9,8 +9,8 @@ import typer
 from typer.core import TyperCommand
 
 from chainrule.cli.guard import guarded
+from chainrule.cli.option_groups import expand_groups
 from chainrule.cli.output import note
-from chainrule.cli.spread import spread
 
 app = typer.Typer(
     help="The exact probability of token sequences under neural language models, factor by factor.",
@@ -34,19 +34,19 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
         raise typer.Exit
 
 
-class Once(TyperCommand):
+class StrictCommand(TyperCommand):
     """A command that rejects a repeated option unless the option takes several values. Typer would ignore all but the last."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        _, _, given = self.make_parser(ctx).parse_args(list(args))
-        for option in set(given):
+        _, _, options = self.make_parser(ctx).parse_args(list(args))
+        for option in set(options):
             takes_one = option.param_type_name == "option" and not option.multiple and not getattr(option, "is_flag", False)
-            if takes_one and given.count(option) > 1:
-                note(f"chainrule: {option.opts[0]} is given {given.count(option)} times, but takes one value")
+            if takes_one and options.count(option) > 1:
+                note(f"chainrule: {option.opts[0]} is given {options.count(option)} times, but takes one value")
                 raise typer.Exit(2)
         return super().parse_args(ctx, args)
 
 
 def command(name: str | None = None, omit: Collection[str] = ()) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Adds a function as a command. name: default: that of the function; omit: options of its groups that it does not take."""
-    return lambda function: app.command(name, cls=Once)(guarded(spread(function, omit)))
+    """Add a function as a command. name: default: the function's. omit: options of its groups that are left out."""
+    return lambda function: app.command(name, cls=StrictCommand)(guarded(expand_groups(function, omit)))

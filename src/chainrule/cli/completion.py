@@ -1,4 +1,4 @@
-"""The command that completes commands and options in a shell."""
+"""The command that prints or installs the completion script of a shell."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from chainrule.errors import OutputError
 
 _NAMES = {"prog_name": "chainrule", "complete_var": "_CHAINRULE_COMPLETE"}
 
-completion_init()  # the shells that may ask for completions
+completion_init()  # registers the shells that can complete
 
 
 @command()
@@ -27,9 +27,9 @@ def completion(
         return
     try:
         _, file = install(name, **_NAMES)
-    except (OSError, RuntimeError) as error:  # without a home folder, or one that can be written to
+    except (OSError, RuntimeError) as error:  # no home folder, or it is not writable
         raise OutputError(
-            f"cannot install completion for {name}: {error}; print it with chainrule completion {name} and keep it where "
-            f"{name} reads it"
+            f"cannot install completion for {name}: {error}; print the script with chainrule completion {name} and save it "
+            f"where {name} reads it"
         ) from error
     typer.echo(f"completion for {name} is installed in {file}; open a new terminal to use it")

@@ -1,4 +1,4 @@
-"""Errors of a command as one line on standard error and an exit code, without a traceback."""
+"""Errors of a command, reported as one line on standard error and an exit code, without a traceback."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from chainrule.errors import ChainruleError
 
 
 def guarded(command: Callable[..., None]) -> Callable[..., None]:
-    """The command, with exit code 2 for a ChainruleError and 128 plus the signal's number for an interrupt."""
+    """The command with exit code 2 for a ChainruleError, and 128 plus the number of the signal for an interrupt."""
 
     @functools.wraps(command)
     def run(*args: Any, **kwargs: Any) -> None:
-        before, warnings.showwarning = warnings.showwarning, _show_warning
+        previous, warnings.showwarning = warnings.showwarning, _show_warning
         try:
             with interruptible():
                 try:
@@ -31,7 +31,7 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
         except KeyboardInterrupt as error:
             raise _exit(error, "interrupted", 128 + (error.number if isinstance(error, Interrupted) else 2)) from None
         finally:
-            warnings.showwarning = before
+            warnings.showwarning = previous
 
     return run
 

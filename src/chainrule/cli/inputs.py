@@ -19,7 +19,7 @@ from chainrule.files.rows import Row
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns of a table with the texts (None: "text"), their contexts and their second segments (None: there are none)."""
+    """The columns of a table that hold the texts (None: "text"), their contexts and their second segments (None: no column)."""
 
     text: str | None = None
     context: str | None = None
@@ -27,7 +27,7 @@ class Columns:
 
     @property
     def options(self) -> dict[str, str | None]:
-        """The columns by the names of their options."""
+        """The names of the columns, by command-line option."""
         return {"column": self.text, "context_column": self.context, "pair_column": self.pair}
 
     @property
@@ -52,7 +52,7 @@ class BadRow(InputError):
 
 @dataclass
 class Source:
-    """Texts given as arguments, else those of files, else those of standard input. Raises InputError."""
+    """Texts from the arguments, else from files, else from standard input. Raises InputError."""
 
     texts: list[str]
     files: list[str] = field(default_factory=list)
@@ -63,7 +63,7 @@ class Source:
     skip_bad: bool = False
     begin: int | None = None  # the first row to read, from 0
     skipped: int = 0  # the number of bad rows so far
-    first_bad: str = ""  # the problem of the first bad row
+    first_bad: str = ""  # the error message of the first bad row
 
     def __post_init__(self) -> None:
         if self.context is not None and self.columns.context is not None:
@@ -73,7 +73,7 @@ class Source:
             return
         if not self.files:
             if sys.stdin is not None and sys.stdin.isatty():
-                raise InputError("there is nothing to score: give a text, --file, or pipe texts in")
+                raise InputError("there is nothing to score: pass a text or --file, or pipe texts to standard input")
             self.files = [STDIN]
         self._check_files()
 
@@ -100,7 +100,7 @@ class Source:
             raise InputError(f"--from {self.begin} is past the last row: the input has {index + 1} rows, counted from 0")
 
     def skip(self, problem: str) -> None:
-        """Count a bad row that is skipped."""
+        """Count a bad row that is skipped. problem: its error message."""
         self.first_bad = self.first_bad or problem
         self.skipped += 1
 
@@ -111,7 +111,7 @@ class Source:
             note(f"chainrule: {self.skipped} {were} skipped (--skip-bad); the first: {self.first_bad}")
 
     def empty_error(self, action: str, kind: str = "text") -> InputError:
-        """The error for an input without texts. action: what they are for: "score"; kind: what they are called."""
+        """The error for an input without texts. action: a verb such as "score"; kind: the noun for the texts."""
         if self.skipped:
             return InputError(f"there is nothing to {action}: every row was skipped")
         return InputError(f"there is nothing to {action}: the input has no {kind}")
@@ -142,8 +142,8 @@ class Source:
         if self.files:
             raise InputError("give texts or --file, not both")
         layout = {"format": self.layout.form, "encoding": self.layout.encoding, "quotes": self.layout.quotes}
-        why = "is for --file and standard input, but the texts are given as arguments"
-        reject(why, **self.columns.options, **layout, from_=self.begin)
+        reason = "is for --file and standard input, but the texts are given as arguments"
+        reject(reason, **self.columns.options, **layout, from_=self.begin)
         for text in self.texts:
             if os.path.splitext(text)[1] and os.path.isfile(text):
                 raise InputError(
@@ -162,28 +162,28 @@ class Source:
             self._check_form(file, self.layout.form_of(file))
 
     def _check_form(self, file: str, form: str) -> None:
-        what = "standard input" if file == STDIN else file
+        name = "standard input" if file == STDIN else file
         if form == "text":
-            tables = "give --format csv, tsv, jsonl, json, parquet or arrow"
-            reject(f"is for tables, but {what} is read as plain lines: {tables}", **self.columns.options)
+            formats = "give --format csv, tsv, jsonl, json, parquet or arrow"
+            reject(f"is for tables, but {name} is read as plain lines: {formats}", **self.columns.options)
         if self.layout.quotes is not None and form not in ("csv", "tsv"):
-            raise InputError(f"--quotes is for CSV and TSV, but {what} is read as {form}")
+            raise InputError(f"--quotes is for CSV and TSV, but {name} is read as {form}")
         if self.layout.encoding is not None and form in ("parquet", "arrow"):
-            raise InputError(f"--encoding is for text, but {what} is read as {form}, which is UTF-8")
+            raise InputError(f"--encoding is for text, but {name} is read as {form}, which is UTF-8")
 
 
 def parse_numbers(value: str, option: str) -> list[int]:
-    """Whole numbers separated by commas. option: its name, for the error. Raises InputError."""
+    """Whole numbers separated by commas. option: the name of the option, for the error. Raises InputError."""
     try:
-        return [int(each) for each in value.split(",")]
+        return [int(number) for number in value.split(",")]
     except ValueError:
         raise InputError(f"{option} takes whole numbers separated by commas, such as 1,2, not {value[:60]!r}") from None
 
 
 def parse_orders(values: list[str] | None) -> Any:
-    """The values of --order for the library: "0,4,2,1,3" becomes a tuple, several values a list. Raises InputError."""
+    """The values of --order as the library takes them: "0,4,2,1,3" as a tuple, several values as a list. Raises InputError."""
     orders = [
-        tuple(parse_numbers(each, "--order")) if re.fullmatch(r"\s*-?\d+(\s*,\s*-?\d+)*\s*", each) else each
-        for each in values or []
+        tuple(parse_numbers(value, "--order")) if re.fullmatch(r"\s*-?\d+(\s*,\s*-?\d+)*\s*", value) else value
+        for value in values or []
     ]
     return orders[0] if len(orders) == 1 else orders or None

@@ -1,6 +1,6 @@
 """The commands for models: verify, pull and models."""
 
-# Heavy imports wait until the arguments have been read.
+# Heavy imports are inside functions, after the arguments have been parsed.
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def verify(
     name: Annotated[str | None, Argument(metavar="[MODEL]", help="The model, as in --model.")] = None,
     code: Annotated[
         str | None,
-        Option("--code", help="Instead: code the text of this file with the model's factors, decode it, and compare."),
+        Option("--code", help="Instead: encode the text of this file with the model, decode it, and compare."),
     ] = None,
     decode: Annotated[str | None, Option("--decode", help="Instead: decode a file that --code wrote.")] = None,
     output: Annotated[
@@ -31,8 +31,8 @@ def verify(
     outputs: OutputOptions,
     model: ModelOptions,
 ) -> None:
-    """Check the numbers on this model and machine: 19 properties, or a text coded and decoded. Exit code 1 if a check fails."""
-    from chainrule.cli.proving import decode_file, verify_code, verify_numbers
+    """Check the numbers on this model and machine: 19 properties, or encoding and decoding. Exit code 1 if a check fails."""
+    from chainrule.cli.verification import decode_file, verify_code, verify_numbers
 
     if name is not None and model.model is not None:
         raise InputError(f"name one model, not two ({name} and {model.model})")
@@ -48,7 +48,7 @@ def verify(
 
 
 def _check_task(inputs: InputOptions, json: bool, code: str | None, decode: str | None, output: str | None) -> None:
-    """Raises InputError for more than one task (--file, --code, --decode), and for an option of another task."""
+    """Raises InputError for more than one of --file, --code and --decode, and for an option that belongs to another of them."""
     if sum(option is not None for option in (inputs.file or None, code, decode)) > 1:
         raise InputError("give one of --file, --code and --decode")
     if not inputs.file:

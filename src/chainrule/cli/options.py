@@ -1,6 +1,6 @@
 """The options that commands share, in groups: a dataclass is a group, and a field is an option."""
 
-# Heavy imports wait until the arguments have been read.
+# Heavy imports are inside functions, after the arguments have been parsed.
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ class InputOptions:
         return Source(texts or [], self.file or [], columns, layout, context, self.skip_empty, self.skip_bad, self.begin)
 
     def table_options(self) -> dict[str, Any]:
-        """All options but --file, by their names on the command line, with "_" for "-"."""
+        """All options except --file, by their names on the command line, with "_" for "-"."""
         names = {"form": "format", "begin": "from"}
         return {names.get(name, name): value for name, value in asdict(self).items() if name != "file"}
 
@@ -161,7 +161,7 @@ class OutputOptions:
         """Raises InputError if both are given."""
         if self.json and self.output is not None:
             raise InputError(
-                "give --json or --output, not both: --json is for standard output; the format of a file is that of its name"
+                "give --json or --output, not both: --json is for standard output, and the name of a file sets its format"
             )
 
     def sink(self, inputs: Sequence[str] = ()) -> Sink:
@@ -190,7 +190,7 @@ class OrderOptions:
         from chainrule.cli.inputs import parse_orders
 
         order = parse_orders(self.order)
-        if self.seed is not None and not any(each.startswith("random") for each in self.order or []):
+        if self.seed is not None and not any(order.startswith("random") for order in self.order or []):
             raise InputError("--seed is for random orders: add --order random, or random:8")
         return {"order": order, "seed": self.seed or 0}
 

@@ -1,4 +1,4 @@
-"""Standard output in UTF-8, with failures to write as OutputError, and messages on standard error."""
+"""Standard output in UTF-8, with write failures raised as OutputError, and messages on standard error."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from chainrule.errors import OutputError
 
 
 class StandardOutput:
-    """The current sys.stdout; failures to write to it raise OutputError."""
+    """The current sys.stdout. Failures to write to it raise OutputError."""
 
     def check(self) -> None:
         """Raises OutputError if it is closed."""
@@ -28,7 +28,7 @@ class StandardOutput:
         return self.stream.isatty()
 
     def can_encode(self, text: str) -> bool:
-        """Whether its encoding has all characters of the text."""
+        """Whether its encoding can represent the text."""
         try:
             text.encode(self.stream.encoding)
         except UnicodeEncodeError:
@@ -61,7 +61,7 @@ class StandardOutput:
             raise self._error_of(error) from None
 
     def _error_of(self, error: OSError) -> OutputError:
-        with suppress(OSError, ValueError):  # what is still buffered is discarded
+        with suppress(OSError, ValueError):  # discards the buffered output
             os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
         if isinstance(error, BrokenPipeError):
             return OutputError("the reader of standard output stopped reading, so the rest was not written")
@@ -80,7 +80,9 @@ def prepare() -> None:
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the number: libraries would write messages into a file that had it
+            os.open(
+                os.devnull, os.O_RDWR
+            )  # reserves the number, so that no file gets it and receives the messages of libraries
     if sys.stdout is not None:
         encoding = {} if sys.stdout.isatty() else {"encoding": "utf-8", "newline": ""}
         sys.stdout.reconfigure(errors="backslashreplace", **encoding)  # pyrefly: ignore[missing-attribute]

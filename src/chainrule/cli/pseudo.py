@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def pseudo_stream(load: Callable[[], LanguageModel], source: Source, sink: Sink, options: dict[str, Any]) -> None:
-    """Score all texts, and write the scores to the sink."""
+    """Score all texts and write the scores to the sink."""
 
     def score(lm: LanguageModel, progress: Progress | None, shard: list[Record]) -> list[PseudoScore]:
         return lm.pseudo_log_likelihoods([r.item for r in shard], context=contexts_of(shard), progress=progress, **options)

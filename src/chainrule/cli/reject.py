@@ -1,4 +1,4 @@
-"""Options that contradict others."""
+"""The error for options that contradict others."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 from chainrule.errors import InputError
 
 
-def reject(why: str, **options: Any) -> None:
-    """Raises InputError for the first of these options that is given. Names as on the command line, with "_" for "-"."""
+def reject(reason: str, **options: Any) -> None:
+    """Raises InputError for the first of these options that is set. Names are as on the command line, with "_" for "-"."""
     for name, value in options.items():
         if value is not None and value is not False:
-            raise InputError(f"--{name.strip('_').replace('_', '-')} {why}")
+            raise InputError(f"--{name.strip('_').replace('_', '-')} {reason}")

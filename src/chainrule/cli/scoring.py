@@ -1,4 +1,4 @@
-"""chainrule score, rank and next: what they compute, and the rows that they write."""
+"""chainrule score, rank and next: computation, and the rows of output."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def check_per(per: str | None, several: bool) -> None:
-    """Raises InputError for a kind of row that one order, or several orders, do not have."""
+    """Raises InputError for a kind of row that scores in one order, or in several orders, do not have."""
     rows = (Mixtures if several else Scores).rows_per
     if per not in (None, *rows):
         raise InputError(f"--per {per} needs {'one order' if several else 'several orders'}: use --per {' or '.join(rows)}")
@@ -34,11 +34,11 @@ def check_per(per: str | None, several: bool) -> None:
 def score_stream(
     load: Callable[[], LanguageModel], source: Source, sink: Sink, per: str | None, options: dict[str, Any]
 ) -> None:
-    """Score all texts, and write the scores to the sink. per: what a row is; None: a sequence, in detail for a single text."""
+    """Score all texts and write the scores to the sink. per: the kind of row; None: a sequence, in detail for a single text."""
     detailed = per == "token" or (per is None and source.single)
     if options["top"] and not (detailed and sink.json) and not (per == "token" and not sink.terminal):
-        where = "--output, a pipe or --json" if per == "token" else "--per token, or with --json for a single text"
-        raise InputError(f"--top adds alternatives to each token, but these rows cannot show them: use {where}")
+        remedy = "--output, a pipe or --json" if per == "token" else "--per token, or with --json for a single text"
+        raise InputError(f"--top adds alternatives to each token, but these rows do not show tokens: use {remedy}")
 
     def score(lm: LanguageModel, progress: Progress | None, shard: list[Record]) -> Any:
         return lm.score_batch([r.item for r in shard], context=contexts_of(shard), progress=progress, **options)
@@ -56,7 +56,7 @@ def score_stream(
 
 
 def renumbered(table: pyarrow.Table, shard: list[Record]) -> pyarrow.Table:
-    """The table with row numbers of the whole input in column "index", instead of those of the shard."""
+    """The table with row numbers of the whole input in column "index" instead of those of the shard."""
     import pyarrow
 
     numbers = pyarrow.array([record.index for record in shard], pyarrow.int64())
@@ -65,7 +65,7 @@ def renumbered(table: pyarrow.Table, shard: list[Record]) -> pyarrow.Table:
 
 
 def rank_all(load: Callable[[], LanguageModel], context: str, source: Source, sink: Sink, options: dict[str, Any]) -> None:
-    """Rank candidates after a context, and write the ranking to the sink."""
+    """Rank candidates after a context and write the ranking to the sink."""
     try:
         records = list(source)
         if not records:
@@ -92,7 +92,7 @@ def rank_all(load: Callable[[], LanguageModel], context: str, source: Source, si
 
 
 def _ranking(ranked: list[Ranked], records: list[Record]) -> pyarrow.Table:
-    """A row for each candidate, best first. records: the candidates in input order."""
+    """One row per candidate, most probable first. records: the candidates in input order."""
     return table(
         Row.CANDIDATE,
         [r.score for r in ranked],
@@ -112,5 +112,5 @@ def show_conditional(conditional: Conditional, top: int, json: bool) -> None:
     for a in conditional.top(top):
         p = math.exp(a.logprob)
         OUT.write(f"{p:<12.6g} {a.logprob:>12.6f}  {a.token!r}" + (f"  {bar * round(40 * p)}" if bar else "") + "\n")
-    where = f"{conditional.context} embedding{'s' * (conditional.context != 1)}, entropy {conditional.entropy:.6f} nats"
-    note(f"conditioned on {where}; {conditional.start.describe()}")
+    context = f"{conditional.context} embedding{'s' * (conditional.context != 1)}, entropy {conditional.entropy:.6f} nats"
+    note(f"conditioned on {context}; {conditional.start.describe()}")

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
-_deferred: list[int] | None = None  # signals received while they are deferred; None: they are not
+_deferred: list[int] | None = None  # signals received while deferred; None: signals are not deferred
 _received: int | None = None  # a signal whose exception may have been discarded, as in a __del__
 
 
@@ -24,26 +24,26 @@ class Interrupted(KeyboardInterrupt):
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """In the main thread, the signals that are not ignored raise Interrupted within this context."""
+    """In the main thread, signals that are not ignored raise Interrupted within this context."""
     global _received
-    before: dict[int, Any] = {}
+    previous: dict[int, Any] = {}
     _received = None
     if threading.current_thread() is threading.main_thread():
         for name in _SIGNALS:
             number = getattr(signal, name, None)
             if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-                before[number] = signal.signal(number, _raise)
+                previous[number] = signal.signal(number, _raise)
     hook, sys.unraisablehook = sys.unraisablehook, _report_unraisable
     try:
         yield
     finally:
         sys.unraisablehook = hook
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
 
 
 def _report_unraisable(unraisable: Any) -> None:
-    """Python's report, except for an interrupt: `check` raises that again."""
+    """Python's report, except for an interrupt, which `check` raises again."""
     if not isinstance(unraisable.exc_value, Interrupted):
         sys.__unraisablehook__(unraisable)
 

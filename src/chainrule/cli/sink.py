@@ -1,4 +1,4 @@
-"""Output of rows to a file, to a terminal, as JSON lines or as CSV, where rows written before an error are kept."""
+"""Output of rows to a file, to a terminal, as JSON lines or as CSV. Rows written before an error are kept."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Sink:
         objects: Callable[[], Iterable[Any]] = tuple,
         next_row: int = 0,
     ) -> None:
-        """Write one shard in the form that the output needs. next_row: the number of the input row after it."""
+        """Write one shard. Only the form that this output needs is computed. next_row: the number of the input row after it."""
         check()
         with nullcontext() if self._writer is None else uninterrupted():
             if self.json:
@@ -73,12 +73,12 @@ class Sink:
                 self._writer.__exit__(kind, error, trace)
 
     def _keep(self, error: BaseException) -> str:
-        """Keep the rows so far in an incomplete file. Returns where they are and how to go on, for the error message."""
-        where = "written"
+        """Keep the rows so far in an incomplete file. Returns a sentence for the error: where they are, and how to continue."""
+        state = "written"
         if self._writer is not None:
             try:
-                where = f"kept in {self._writer.keep()}"
+                state = f"kept in {self._writer.keep()}"
             except OutputError:
                 return "the rows so far could not be kept"
         bad = " (and --skip-bad to skip such rows)" if isinstance(error, BadRow) else ""
-        return f"{self.rows} row{'s are' if self.rows != 1 else ' is'} {where}: continue with --from {self.next_row}{bad}"
+        return f"{self.rows} row{'s are' if self.rows != 1 else ' is'} {state}: continue with --from {self.next_row}{bad}"

@@ -1,4 +1,4 @@
-"""Scoring of a stream of texts in shards, in input order; bad rows end it or are skipped."""
+"""Scoring of a stream of texts in shards, in input order. Bad rows end the stream or are skipped."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from chainrule.engine.question import Progress
     from chainrule.language import LanguageModel
 
-SHARD = 1000  # texts scored and written at a time, so that memory does not grow with the input
+SHARD = 1000  # texts scored and written at a time; bounds the memory for long inputs
 
 Score = Callable[["LanguageModel", "Progress | None", list[Record]], Any]  # the scores of the records
 
@@ -23,7 +23,7 @@ Score = Callable[["LanguageModel", "Progress | None", list[Record]], Any]  # the
 def stream(
     load: Callable[[], LanguageModel], source: Source, score: Score, write: Callable[[Any, list[Record]], None], unit: str
 ) -> None:
-    """Read, score and write, one shard at a time. unit: of the progress bar.
+    """Read, score and write one shard at a time. unit: of the progress bar.
 
     The first shard is read before the model is loaded, so that bad input fails early. Raises InputError and OutputError.
     """
@@ -52,7 +52,7 @@ def stream(
 def score_records(
     source: Source, shard: list[Record], score: Callable[[list[Record]], Any]
 ) -> tuple[Any, list[Record], BadRow | None]:
-    """The scores, the records that have one, and the error of the first record that cannot be scored.
+    """The scores, the records that were scored, and the error of the first record that cannot be scored.
 
     With --skip-bad bad records are skipped and there is no error; otherwise scoring ends before the first of them.
     """
@@ -79,7 +79,7 @@ def contexts_of(shard: list[Record]) -> list[str | None] | None:
 
 
 def _shards(records: Iterator[Record]) -> Iterator[tuple[list[Record], InputError | None]]:
-    """Shards of records. The last one comes with the error that ended the reading, if there was one."""
+    """Shards of records. The last one comes with the error that ended reading, if any."""
     error = None
     while error is None:
         shard: list[Record] = []

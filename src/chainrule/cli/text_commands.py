@@ -1,6 +1,6 @@
-"""The commands that score given texts: score, rank, next, explain and pseudo."""
+"""The commands that score texts: score, rank, next, explain and pseudo."""
 
-# Heavy imports wait until the arguments have been read.
+# Heavy imports are inside functions, after the arguments have been parsed.
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Texts = Annotated[list[str] | None, Argument(help="The texts. Default: standard 
 
 
 class Per(StrEnum):
-    """What one row of output is."""
+    """The kind of row in the output."""
 
     sequence = "sequence"
     text = "text"
@@ -39,7 +39,7 @@ def score(
     outputs: OutputOptions,
     model: ModelOptions,
 ) -> None:
-    """log Pr of texts: the sum, and every factor of it."""
+    """log Pr of texts: the sum, and every factor."""
     from chainrule.cli.scoring import check_per, score_stream
     from chainrule.forest.permutations import names_several_orders
 

@@ -1,4 +1,4 @@
-"""Views of mixtures: a line per order, with the mean below."""
+"""Views of mixtures: one line per order, and the mean."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def _lines(mixtures: Mixtures) -> list[tuple[list[str], str]]:
 
 
 def _numbers(mixture: Mixture) -> str:
-    what = "log Pr" if mixture.kind == "joint" else "log Pr given what stands before"
-    return f"{what} = {mixture.logprob:.6f} {NATS}, the mean over {len(mixture)} orders · spread {mixture.spread:.3g} {NATS}"
+    name = "log Pr" if mixture.kind == "joint" else "log Pr given its context"
+    return f"{name} = {mixture.logprob:.6f} {NATS}, the mean over {len(mixture)} orders · spread {mixture.spread:.3g} {NATS}"
 
 
 def _head(mixture: Mixture) -> str:

@@ -90,7 +90,7 @@ def text_in_colour(score: Score) -> Text:
 
 
 def generated_panel(generated: Generated) -> Group:
-    """The score, and a line that says how the text was generated."""
+    """The score, and one line on how the text was generated."""
     from rich.console import Group
     from rich.text import Text
 
@@ -116,16 +116,16 @@ def scores_table(scores: Scores) -> Table:
     return batch_table(_SCORES, [(_cells(score), label(score)) for score in scores[:SHOWN]], len(scores), "sequences")
 
 
-def batch_table(names: tuple[str, ...], lines: list[tuple[list[str], str]], many: int, what: str) -> Table:
-    """A table of numbers, each line with its text. The caption says how many of all results are shown."""
+def batch_table(names: tuple[str, ...], lines: list[tuple[list[str], str]], total: int, noun: str) -> Table:
+    """A table of numbers, each line with its text. A caption has the number of lines if it is less than `total`."""
     from rich.text import Text
 
     table = plain_table(right=names)
     table.add_column("text", no_wrap=True, overflow="ellipsis", ratio=1)
     for cells, text in lines:
         table.add_row(*cells, Text(text))
-    if many > len(lines):
-        table.caption = f"{len(lines)} of {many} {what}"
+    if total > len(lines):
+        table.caption = f"{len(lines)} of {total} {noun}"
     return table
 
 
@@ -153,37 +153,37 @@ def batch_html(names: tuple[str, ...], lines: list[tuple[list[str], str]], below
 
 
 def rank_table(ranked: list) -> RenderableType:
-    """A line per candidate, best first."""
+    """One line per candidate, most probable first."""
     from rich.text import Text
 
     table = plain_table(right=("", LOGPROB, "within the set", "tokens"))
     table.add_column("candidate", ratio=1)
-    for place, r in enumerate(ranked, 1):
-        table.add_row(str(place), f"{r.logprob:.6f}", f"{math.exp(r.within_set):.2%}", str(len(r.score)), Text(str(r.text)))
+    for rank, r in enumerate(ranked, 1):
+        table.add_row(str(rank), f"{r.logprob:.6f}", f"{math.exp(r.within_set):.2%}", str(len(r.score)), Text(str(r.text)))
     return table
 
 
 def _colour(logprob: float) -> str:
-    other = round(255 - 175 * _heat(logprob))
-    return f"rgb(255,{other},{other})"
+    rest = round(255 - 175 * _heat(logprob))
+    return f"rgb(255,{rest},{rest})"
 
 
 def _heat(logprob: float) -> float:
     return min(1.0, units.bits(float(logprob)) / _FULL) if math.isfinite(logprob) else 1.0
 
 
-def _hover(score: Score, place: int) -> str:
-    logprob = float(score.logprobs[place])
+def _hover(score: Score, column: int) -> str:
+    logprob = float(score.logprobs[column])
     return (
-        f"Pr = {math.exp(logprob):.4g}, {units.bits(logprob):.2f} {_BITS}, rank {score.ranks[place]}, "
-        f"context {score.contexts[place]}"
+        f"Pr = {math.exp(logprob):.4g}, {units.bits(logprob):.2f} {_BITS}, rank {score.ranks[column]}, "
+        f"context {score.contexts[column]}"
     )
 
 
 def _numbers(score: Score) -> str:
     per_byte = "" if score.bits_per_byte is None else f" · {score.bits_per_byte:.4f} {_BITS_PER_BYTE.replace('/', ' per ')}"
-    what = "log Pr" if score.kind == "joint" else "log Pr given what stands before"
-    return f"{what} = {score.logprob:.6f} {NATS} · {len(score)} tokens · perplexity {score.perplexity:.4g}{per_byte}"
+    name = "log Pr" if score.kind == "joint" else "log Pr given its context"
+    return f"{name} = {score.logprob:.6f} {NATS} · {len(score)} tokens · perplexity {score.perplexity:.4g}{per_byte}"
 
 
 def _cells(score: Score) -> list[str]:
@@ -192,6 +192,6 @@ def _cells(score: Score) -> list[str]:
 
 
 def label(score: Score) -> str:
-    """The text in one line, shortened; token ids if there is no text."""
+    """The text as one line, shortened; token ids if there is no text."""
     text = score.text if score.text is not None else " ".join(map(str, score.ids[:12]))
     return " ".join(text.split())[:120]

@@ -1,5 +1,6 @@
 """Forest × model → log Pr of every node.
 
-Read in this order: `engine` (question and answer), `paths` (the ways through the network), `attention` (visibility and the
-carried path), `readout` (the fused log-softmax head), `job` (windows, and where each token's factor lies), `probe`.
+Suggested reading order: `question` and `engine` (a question and its answer), `execution` (the strategies for running a
+network), `attention` (visible keys and the cached path), `head` (the readout), `plan` (windows, and the node of each token's
+factor), `predictors`, `selfcheck`.
 """

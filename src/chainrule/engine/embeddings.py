@@ -1,7 +1,8 @@
-"""Embeddings in place of tokens: are they fit for the model, and, where no tokens came with them, whose are they?"""
+"""Embeddings passed in place of tokens: checks against the model, and a search for their tokens if none were passed."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,21 +15,21 @@ from chainrule.text.base import TokenizerLike
 from chainrule.text.reading import LITERAL, Reading
 from chainrule.text.requests import Request, requests
 
-_BLOCK = 8192  # rows of the model's table looked at a time
+_BLOCK = 8192  # rows of the model's table compared at a time
 
 
 def embedded(
     model: Model, tokenizer: TokenizerLike | None, text: Any, context: Any, embeddings: Any, reading: Reading = LITERAL
 ) -> Request:
-    """A request whose embeddings are given; its ids are looked up in the model's table where they were left out.
+    """A request with these embeddings. If `text` is None, their tokens are looked up in the model's table.
 
-    Raises InputError for embeddings that do not fit the model or the tokens.
+    Raises InputError if the embeddings do not fit the model or the tokens.
     """
     if context is not None:
-        raise InputError("embeddings take no context= besides: put the context's embeddings before them")
+        raise InputError("embeddings cannot be combined with context=: put the context's embeddings before them")
     if model.by_ids:
         raise InputError(
-            f"{model.name} looks tokens up in more than one table, so no embeddings can stand for them: give token ids"
+            f"{model.name} looks tokens up in more than one table, so embeddings cannot replace them: give token ids"
         )
     try:
         table = embeddings if isinstance(embeddings, torch.Tensor) else torch.from_numpy(np.asarray(embeddings))
@@ -44,29 +45,28 @@ def embedded(
     ids = tokens_of(model, table) if text is None else text
     request = requests([ids], None, tokenizer, model.head.size, reading)[0]
     if len(request.ids) != len(table):
-        raise InputError(f"{len(table)} embeddings came with {len(request.ids)} token ids; there must be one for each")
-    request.embeddings = table.to(model.device)
-    return request
+        raise InputError(f"{len(table)} embeddings were passed with {len(request.ids)} token ids; there must be one for each")
+    return replace(request, embeddings=table.to(model.device))
 
 
 @sealed
 def tokens_of(model: Model, embeddings_TD: torch.Tensor) -> list[int]:
-    """The tokens whose embeddings these are, to the bit; of equal rows the first. Raises InputError where there is none."""
+    """The tokens with exactly these embeddings. Of equal rows the first is taken. Raises InputError if a row has no token."""
     wanted_TD = embeddings_TD.to(model.device, model.dtype)
-    found_T = torch.full((len(wanted_TD),), -1, dtype=torch.int64, device=model.device)
+    id_T = torch.full((len(wanted_TD),), -1, dtype=torch.int64, device=model.device)
     for first in range(0, model.embeddings, _BLOCK):
         ids = torch.arange(first, min(first + _BLOCK, model.embeddings), dtype=torch.int64, device=model.device)
         block_ND = model.embed(ids)
-        for t in torch.nonzero(found_T < 0).flatten().tolist():
-            # One column rules out nearly all rows; only what is left is compared whole.
+        for t in torch.nonzero(id_T < 0).flatten().tolist():
+            # One column rules out nearly all rows; only the others are compared in full.
             likely = torch.nonzero(block_ND[:, 0] == wanted_TD[t, 0]).flatten()
             same = likely[(block_ND[likely] == wanted_TD[t]).all(-1)]
             if len(same):
-                found_T[t] = first + same[0]
-    missing = torch.nonzero(found_T < 0).flatten().tolist()
+                id_T[t] = first + same[0]
+    missing = torch.nonzero(id_T < 0).flatten().tolist()
     if missing:
         raise InputError(
-            f"row {missing[0]} of the embeddings is no row of the model's own table, so it is not known which token it stands "
-            "for; give the token ids along with the embeddings: score(ids, embeddings=...)"
+            f"row {missing[0]} of the embeddings is not in the model's own table, so its token is unknown; "
+            "give the token ids along with the embeddings: score(ids, embeddings=...)"
         )
-    return found_T.tolist()
+    return id_T.tolist()

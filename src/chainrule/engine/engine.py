@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from chainrule._types import Floats, Ints
-from chainrule.engine.execution import Begun, Step, batch_path, forest_path
+from chainrule.engine.execution import Begun, HiddenStates, run_batches, run_forest
 from chainrule.engine.head.fused import read_fused, supports
 from chainrule.engine.head.readout import Distributions, Factors, factor_reductions, read, workspace
 from chainrule.engine.question import Answer, Progress, Question, refuse_nan
@@ -26,15 +26,15 @@ from chainrule.verdict import Verdict
 
 T = TypeVar("T")
 
-STRATEGIES = {"forest": forest_path, "batch": batch_path, "single": partial(batch_path, padded=False)}
+STRATEGIES = {"forest": run_forest, "batch": run_batches, "single": partial(run_batches, padded=False)}
 
 
 class Engine:
-    """Scores forests under one model, by one strategy: "forest", "batch" or "single"."""
+    """Scores forests under one model with one strategy: "forest", "batch" or "single"."""
 
     def __init__(self, model: Model, strategy: str, reason: str = "") -> None:
         self.model, self.strategy, self.reason = model, strategy, reason
-        self.invariances: dict[tuple[int, bool], Verdict] = {}  # filled by `selfcheck.invariance`, for each state
+        self.invariances: dict[tuple[int, bool], Verdict] = {}  # filled by `selfcheck.invariance`, one for each state
 
     @sealed
     def answer(
@@ -46,9 +46,10 @@ class Engine:
         progress: Progress | None = None,
         begun: Begun | None = None,
     ) -> Answer:
-        """Every wanted factor of the forest, each computed once. Raises ModelError where the model gives NaN.
+        """Every wanted factor of the forest, each computed once. Raises ModelError if the model gives NaN.
 
-        rows: contexts computed at a time (None: what suits the device). begun: what has run already, on the forest path only.
+        rows: contexts computed at a time (None: the number that suits the device). begun: rows computed earlier; with it,
+        the forest strategy is used.
         """
         forest = question.forest
         contexts = int((forest.end_N > np.arange(len(forest)) + 1).sum())
@@ -58,44 +59,44 @@ class Engine:
         else:
             reader = partial(read, workspace_MV=workspace(self.model.head, self.model.device))
         done = computed = 0
-        answers = self._answers(self._steps(question, rows, begun), partial(reader, self.model.head), question.token_N, top)
-        # A GPU works on a chunk while the next one is made ready; what is stored has to be waited for.
-        for node_F, found, new, ran in _late(answers, 0 if self.model.device.type == "cpu" else 1):
-            answer.store(node_F, found)
-            done, computed = done + new, computed + ran
+        parts = self._factors(self._hidden(question, rows, begun), partial(reader, self.model.head), question.token_N, top)
+        # A GPU works on one chunk while the next is prepared. Storing factors waits for the GPU, so it is done one chunk later.
+        for node_F, factors, new, total in _delayed(parts, 0 if self.model.device.type == "cpu" else 1):
+            answer.store(node_F, factors)
+            done, computed = done + new, computed + total
             if progress is not None:
                 progress(done, contexts)
         refuse_nan(answer.logprob_N[question.wanted_N], self.model.name)
         return replace(answer, rows=computed)
 
-    def _answers(
-        self, steps: Iterator[Step], reader: Callable[..., Factors], token_N: Ints, top: int
+    def _factors(
+        self, parts: Iterator[HiddenStates], reader: Callable[..., Factors], token_N: Ints, top: int
     ) -> Iterator[tuple[Ints, Factors, int, int]]:
-        """Of each step: nodes and their factors, and how many contexts were computed for the first time, and in all."""
-        for step in steps:
-            token_F = sent(token_N[step.node_F], self.model.device)
-            found = reader(step.hidden_RH, torch.from_numpy(step.row_F), token_F, top)
-            yield step.node_F, found, step.new, step.rows
+        """For each part: nodes, their factors, the number of contexts computed for the first time, and of all rows computed."""
+        for part in parts:
+            token_F = sent(token_N[part.node_F], self.model.device)
+            factors = reader(part.hidden_RH, torch.from_numpy(part.row_F), token_F, top)
+            yield part.node_F, factors, part.new, part.rows
 
     @sealed
     def distributions(self, question: Question, node_B: Ints, *, rows: int | None = None) -> Floats:
-        """log Pr(v | the path down to each node) for every v of the vocabulary, B × V; each must have a wanted child."""
+        """log Pr(v | the path to each node) for every token v of the vocabulary, B × V. Each node must have a wanted child."""
         workspace_MV = workspace(self.model.head, self.model.device)
         logprob_BV, missing_B = np.empty((len(node_B), self.model.head.size)), np.ones(len(node_B), bool)
-        for step in self._steps(question, rows):
-            row_of = dict(zip(question.forest.parent_N[step.node_F].tolist(), step.row_F.tolist(), strict=True))
+        for part in self._hidden(question, rows):
+            row_of = dict(zip(question.forest.parent_N[part.node_F].tolist(), part.row_F.tolist(), strict=True))
             here_B = missing_B & np.isin(node_B, list(row_of))
             if here_B.any():
                 row_M = [row_of[node] for node in node_B[here_B].tolist()]
-                logprob_BV[here_B], missing_B = self.read(step.hidden_RH[row_M], workspace_MV), missing_B & ~here_B
+                logprob_BV[here_B], missing_B = self.read(part.hidden_RH[row_M], workspace_MV), missing_B & ~here_B
             if not missing_B.any():
                 break
         if missing_B.any():
-            raise ValueError(f"no factor is wanted behind node {int(node_B[missing_B][0])}")
+            raise ValueError(f"node {int(node_B[missing_B][0])} has no child whose factor is wanted")
         return logprob_BV
 
     def read(self, hidden_MH: Tensor, workspace_MV: Tensor) -> Floats:
-        """log Pr(v | the context at each row) for every v of the vocabulary: M × V. Raises ModelError where it is NaN."""
+        """log Pr(v | the context at each row) for every token v of the vocabulary, M × V. Raises ModelError on NaN."""
         parts = [
             Distributions.at(self.model.head, part, workspace_MV).logprobs(len(part))
             for part in hidden_MH.split(len(workspace_MV))
@@ -104,17 +105,17 @@ class Engine:
         refuse_nan(logprob_MV, self.model.name)
         return logprob_MV
 
-    def _steps(self, question: Question, rows: int | None, begun: Begun | None = None) -> Iterator[Step]:
+    def _hidden(self, question: Question, rows: int | None, begun: Begun | None = None) -> Iterator[HiddenStates]:
         rows = rows or usual_rows(self.model)
-        asked = self.model, question.forest, question.wanted_N, partial(self._embed, question), rows
-        return forest_path(*asked, begun) if begun is not None else STRATEGIES[self.strategy](*asked)
+        arguments = self.model, question.forest, question.wanted_N, partial(self._embed, question), rows
+        return run_forest(*arguments, begun) if begun is not None else STRATEGIES[self.strategy](*arguments)
 
     def refuse_unfit(self, ids_N: Ints) -> None:
-        """Raises ModelError where one of the ids means something else to the network within a text than a token."""
-        if self.model.unfit and (found := np.intersect1d(ids_N, self.model.unfit)).size:
+        """Raises ModelError if the network gives one of the ids a special meaning within a text, such as padding."""
+        if self.model.unfit and (special := np.intersect1d(ids_N, self.model.unfit)).size:
             raise ModelError(
-                f"{self.model.name} treats the symbol of id {int(found[0])} within a text as none of its tokens (padding, or "
-                "what stands for an image), so such a text cannot be scored exactly; leave that symbol out"
+                f"{self.model.name} does not treat the symbol of id {int(special[0])} within a text as a token (but as "
+                "padding, or as a placeholder for an image), so such a text cannot be scored exactly; leave that symbol out"
             )
 
     def _embed(self, question: Question, node_R: Ints) -> Tensor:
@@ -123,11 +124,11 @@ class Engine:
         return question.alphabet.inputs(self.model, symbol_R)
 
 
-def _late(items: Iterator[T], by: int) -> Iterator[T]:
-    """The same items, each after `by` more of them were begun."""
-    waiting: deque[T] = deque()
+def _delayed(items: Iterator[T], count: int) -> Iterator[T]:
+    """The same items, each yielded once `count` later ones have been produced."""
+    queue: deque[T] = deque()
     for item in items:
-        waiting.append(item)
-        if len(waiting) > by:
-            yield waiting.popleft()
-    yield from waiting
+        queue.append(item)
+        if len(queue) > count:
+            yield queue.popleft()
+    yield from queue

@@ -1,11 +1,12 @@
-"""Two ways through the network, which give the same factors.
+"""Three strategies for running a network over a forest. All give the same factors.
 
-    forest   the contexts of the whole forest in preorder, a chunk at a time: every distinct context once
+    forest   the contexts of the whole forest in preorder, one chunk at a time: each distinct context is computed once
     batch    root-to-leaf contexts through the model's own forward, right-padded (state-space models, relative biases …)
-    single   the same, one sequence at a time, for models that padding disturbs
+    single   as batch, one sequence at a time, for models whose results padding would change
 
-Each yields hidden states with the factors that are read off them. Shapes: R rows, B sequences, T places, D width of an
-embedding, H of a hidden state, F factors, N nodes of the forest.
+Each yields hidden states, with the factors to be read from them.
+
+Shapes: R rows, B sequences, T positions, D width of an embedding, H of a hidden state, F factors, N nodes of the forest.
 """
 
 from __future__ import annotations
@@ -29,79 +30,80 @@ Embed = Callable[[Ints], Tensor]  # nodes of the forest → their embeddings
 
 
 @dataclass(frozen=True)
-class Step:
-    """Hidden states of R rows; factor f belongs to node_F[f] and is read off row row_F[f] (ascending)."""
+class HiddenStates:
+    """Hidden states of R rows. Factor f belongs to node_F[f] and is read from row row_F[f]; `row_F` ascends."""
 
     hidden_RH: Tensor
     row_F: Ints
     node_F: Ints
-    rows: int  # contexts that were computed, padding included
-    new: int  # … and how many of them for the first time
+    rows: int  # rows that were computed, padding included
+    new: int  # contexts that were computed for the first time
 
 
 @dataclass(frozen=True)
 class Begun:
-    """The first rows of a forest, all on one path, have run: their keys and values lie in `carry`, root first."""
+    """The first rows of a forest, all on one path, computed earlier. Their keys and values are in `cache`, root first."""
 
-    carry: KVCache
+    cache: KVCache
     rows: int
 
 
-def forest_path(
+def run_forest(
     model: Model, forest: Forest, wanted_N: Bools, embed: Embed, rows: int, begun: Begun | None = None
-) -> Iterator[Step]:
-    """Chunks of `rows` contexts in preorder, with the path carried in between, behind what has `begun`."""
+) -> Iterator[HiddenStates]:
+    """Chunks of `rows` contexts in preorder, after the rows of `begun`. The path is cached between chunks."""
     begun = begun or Begun(KVCache(int(forest.depth_N.max(initial=0)) + rows), 0)
-    carry = begun.carry
+    cache = begun.cache
     for chunk in chunks(forest, wanted_N, rows, begun.rows):
-        hidden = run_chunk(model, chunk, Layout(chunk, carry, model.device), embed(chunk.node_R))
-        yield Step(hidden, chunk.row_F, chunk.node_F, len(chunk), len(chunk))
+        hidden_RH = run_chunk(model, chunk, Layout(chunk, cache, model.device), embed(chunk.node_R))
+        yield HiddenStates(hidden_RH, chunk.row_F, chunk.node_F, len(chunk), len(chunk))
 
 
 def run_chunk(model: Model, chunk: Chunk, layout: Layout, inputs_RD: Tensor) -> Tensor:
-    """Hidden states of the rows of a chunk, R × H; what is carried is then that of the next chunk's path."""
+    """Hidden states of the rows of a chunk, R × H. Afterwards the cache holds the path of the next chunk."""
     hidden_RH = run_rows(model, chunk.depth_R, layout, inputs_RD)
     layout.cache.keep_path(chunk)
     return hidden_RH
 
 
 def run_rows(model: Model, depth_R: Ints, layout: RowsLayout, inputs_RD: Tensor, *, same_bits: bool = True) -> Tensor:
-    """Hidden states of rows at these depths, R × H; their keys and values are still to be settled."""
+    """Hidden states of rows at these depths, R × H. The caller decides which of their keys and values the cache keeps."""
     position = sent(depth_R, model.device)[None]
     return layout.as_current(partial(model.hidden, inputs_RD[None], same_bits=same_bits, position_ids=position))[0]
 
 
-def batch_path(
+def run_batches(
     model: Model, forest: Forest, wanted_N: Bools, embed: Embed, rows: int, *, padded: bool = True
-) -> Iterator[Step]:
-    """Batches of at most `rows` places (or one sequence), longest first; a shared context is read where it comes first."""
+) -> Iterator[HiddenStates]:
+    """Batches of at most `rows` positions (or one sequence), longest first. A shared context is read only the first time."""
     factors = _factors_by_context(forest, wanted_N)
-    seen_N = np.zeros(len(forest), bool)
+    read_N = np.zeros(len(forest), bool)
     for leaves in _batches(_last_contexts(forest), forest.depth_N, rows, padded):
         path_B = [np.append(forest.ancestors(leaf), leaf) for leaf in leaves]
         length = max(len(path) for path in path_B)
         node_BT = np.stack([np.pad(path, (0, length - len(path)), mode="edge") for path in path_B])
-        seen_BT = np.arange(length) < np.array([[len(path)] for path in path_B])
-        mask = sent(seen_BT, model.device)
-        extra: dict[str, Any] = {} if seen_BT.all() else {"attention_mask": mask.long()}
-        hidden = model.hidden(embed(node_BT.reshape(-1)).unflatten(0, node_BT.shape), **extra)
-        row_F, node_F, new = _first_reading(path_B, length, seen_N, factors)
-        yield Step(hidden.flatten(0, 1), row_F, node_F, node_BT.size, new)
+        real_BT = np.arange(length) < np.array([[len(path)] for path in path_B])
+        mask_BT = sent(real_BT, model.device)
+        options: dict[str, Any] = {} if real_BT.all() else {"attention_mask": mask_BT.long()}
+        hidden_BTH = model.hidden(embed(node_BT.reshape(-1)).unflatten(0, node_BT.shape), **options)
+        row_F, node_F, new = _unread_factors(path_B, length, read_N, factors)
+        yield HiddenStates(hidden_BTH.flatten(0, 1), row_F, node_F, node_BT.size, new)
 
 
 def _factors_by_context(forest: Forest, wanted_N: Bools) -> dict[int, list[int]]:
-    found: dict[int, list[int]] = {}
+    """The wanted children of each context that has any."""
+    factors: dict[int, list[int]] = {}
     for node in np.flatnonzero(wanted_N).tolist():
-        found.setdefault(int(forest.parent_N[node]), []).append(node)
-    return found
+        factors.setdefault(int(forest.parent_N[node]), []).append(node)
+    return factors
 
 
 def _last_contexts(forest: Forest) -> list[int]:
-    """The contexts that no other context extends."""
+    """The contexts that are not a prefix of another context."""
     is_context_N = forest.end_N > np.arange(len(forest)) + 1
     extended_N = np.zeros(len(forest), bool)
-    above = forest.parent_N[is_context_N]
-    extended_N[above[above >= 0]] = True
+    parents = forest.parent_N[is_context_N]
+    extended_N[parents[parents >= 0]] = True
     return np.flatnonzero(is_context_N & ~extended_N).tolist()
 
 
@@ -113,13 +115,14 @@ def _batches(leaves: list[int], depth_N: Ints, rows: int, padded: bool) -> Itera
         leaves = leaves[count:]
 
 
-def _first_reading(path_B: list[Ints], length: int, seen_N: Bools, factors: dict[int, list[int]]) -> tuple[Ints, Ints, int]:
+def _unread_factors(path_B: list[Ints], length: int, read_N: Bools, factors: dict[int, list[int]]) -> tuple[Ints, Ints, int]:
+    """Rows and nodes of the factors whose contexts are new in this batch, and the number of new contexts. Updates `read_N`."""
     row_F, node_F, new = [], [], 0
     for b, path in enumerate(path_B):
-        for t in np.flatnonzero(~seen_N[path]).tolist():
-            here = factors.get(int(path[t]), [])
-            row_F += [b * length + t] * len(here)
-            node_F += here
+        for t in np.flatnonzero(~read_N[path]).tolist():
+            nodes = factors.get(int(path[t]), [])
+            row_F += [b * length + t] * len(nodes)
+            node_F += nodes
             new += 1
-        seen_N[path] = True
+        read_N[path] = True
     return np.array(row_F, np.int64), np.array(node_F, np.int64), new

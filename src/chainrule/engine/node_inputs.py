@@ -1,8 +1,8 @@
-"""What the symbols of a forest stand for: which token each is scored as, and what a network is fed with for it.
+"""The meaning of the symbols of a forest: the token that each is scored as, and the input of the network for it.
 
-A forest only asks whether two symbols are equal, so whatever tells two contexts apart has to be in its symbols.
+A forest only compares symbols for equality, so two contexts that differ must differ in their symbols.
 
-Shapes: N symbols, D width of an embedding, M embeddings that were given, U distinct triples.
+Shapes: N or R symbols, D width of an embedding, M embeddings passed in place of tokens, U distinct triples.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 
 class Alphabet(Protocol):
-    """The meaning of symbols, which are any int32."""
+    """The meaning of symbols. A symbol is any int32."""
 
     def tokens(self, symbol_N: Ints) -> Ints:
-        """The token ids that they are scored as."""
+        """The token ids that the symbols are scored as."""
         ...
 
     def inputs(self, model: Model, symbol_N: Ints) -> Tensor:
-        """What `model.hidden` takes for them, on the model's device: N × D, or N token ids."""
+        """The inputs of `model.hidden` for the symbols, on the model's device: N × D, or N token ids."""
         ...
 
 
@@ -46,11 +46,11 @@ class Tokens:
 
 
 @dataclass(frozen=True)
-class Given:
-    """A symbol ≥ 0 is a token id. One < 0 stands for row −1 − symbol of embeddings given in place of ids."""
+class TokensAndEmbeddings:
+    """A symbol ≥ 0 is a token id. A symbol < 0 is row −1 − symbol of the embeddings passed in place of tokens."""
 
     embedding_MD: Tensor
-    id_M: Ints  # what they are scored as
+    id_M: Ints  # the tokens that the embeddings are scored as
 
     def tokens(self, symbol_N: Ints) -> Ints:
         return np.where(symbol_N >= 0, symbol_N, self.id_M[np.maximum(-1 - symbol_N, 0) % len(self.id_M)])
@@ -58,20 +58,20 @@ class Given:
     def inputs(self, model: Model, symbol_N: Ints) -> Tensor:
         symbol_R = sent(symbol_N, model.device)
         embedding_RD = model.inputs(symbol_R.clamp_min(0))
-        given = symbol_R < 0
-        embedding_RD[given] = self.embedding_MD[-1 - symbol_R[given]].to(embedding_RD)
+        is_row_R = symbol_R < 0
+        embedding_RD[is_row_R] = self.embedding_MD[-1 - symbol_R[is_row_R]].to(embedding_RD)
         return embedding_RD
 
 
 @dataclass(frozen=True)
 class Placed:
-    """A symbol is a row of a table of triples: a token, the place it stands in, the place asked about (−1: none)."""
+    """A symbol is a row of a table of triples: a token, its position, and the position to predict (−1: none)."""
 
     triple_U3: Ints
 
     @classmethod
     def of(cls, triple_N3: Ints) -> tuple[Placed, Ints]:
-        """The alphabet of these triples, and their symbols."""
+        """The alphabet of these triples, and the symbol of each."""
         triple_U3, symbol_N = np.unique(triple_N3.reshape(-1, 3), axis=0, return_inverse=True)
         return cls(triple_U3), symbol_N.reshape(-1)
 

@@ -1,7 +1,7 @@
-"""From items of tokens to a question for the engine, and from its answer back to one row for each token.
+"""From items to a question for the engine, and from the nodes of its answer back to the tokens of the items.
 
-Shapes: S items, W windows of them, B tokens of all items, L symbols of all windows, start symbols included, T tokens to
-be scored, N nodes of the forest.
+Shapes: S items, W windows of all items, B tokens of all items, L symbols of all windows, start symbols included, T tokens to
+score, N nodes of the forest.
 """
 
 from __future__ import annotations
@@ -17,35 +17,35 @@ from numpy.typing import NDArray
 
 from chainrule._checks import is_whole
 from chainrule._types import Bools, Ints
-from chainrule.engine.node_inputs import Alphabet, Given, Tokens
+from chainrule.engine.node_inputs import Alphabet, Tokens, TokensAndEmbeddings
 from chainrule.engine.question import Item, Question
 from chainrule.errors import InputError, short
 from chainrule.forest.forest import Forest, offsets, ranges
 from chainrule.forest.windows import windows
 
 _NO_START = -1
-_ENDLESS = 1 << 31  # embeddings; no text is as long
+_LONGEST = 1 << 31  # embeddings; no text is as long
 
 
 @dataclass(frozen=True)
 class Job:
-    """A question, and where the factor of every token to be scored is found in its answer."""
+    """A question, and the node that holds the factor of each token to score."""
 
     question: Question
     node_T: Ints
-    windows_S: Ints  # how many windows each item was scored in
+    windows_S: Ints  # the number of windows that each item is scored in
 
     @property
     def context_T(self) -> Ints:
-        """How many embeddings, start symbol included, each factor is conditioned on."""
+        """The number of embeddings in the context of each factor, start symbol included."""
         return self.question.forest.depth_N[self.node_T]
 
 
 def plan(items: Sequence[Item], max_rows: int | None, window: int | bool | None, stride: int | None) -> Job:
-    """Lay the items out as one forest, those that are too long in windows.
+    """Lay the items out as one forest. Items longer than a window are cut into windows.
 
-    `window` is the most embeddings to condition on (None: what the model can take; False: refuse longer texts), `stride`
-    how many tokens each further window scores (None: half a window).
+    window: the most embeddings in a context (None: the model's own limit; False: refuse longer items). stride: the number of
+    tokens that each window after the first scores (None: half a window). Raises InputError for items that cannot be scored.
     """
     rows, stride = rows_and_stride(max_rows, window, stride)
     table = _Table.of(items)
@@ -60,10 +60,10 @@ def plan(items: Sequence[Item], max_rows: int | None, window: int | bool | None,
 
 
 def _alphabet(items: Sequence[Item]) -> Alphabet:
-    given = [(item.embeddings, item.ids) for item in items if item.embeddings is not None]
-    if not given:
+    pairs = [(item.embeddings, item.ids) for item in items if item.embeddings is not None]
+    if not pairs:
         return Tokens()
-    return Given(torch.cat([embeddings for embeddings, _ in given]), np.concatenate([ids for _, ids in given]))
+    return TokensAndEmbeddings(torch.cat([embeddings for embeddings, _ in pairs]), np.concatenate([ids for _, ids in pairs]))
 
 
 class _Cuts(NamedTuple):
@@ -76,9 +76,9 @@ class _Cuts(NamedTuple):
 
 
 class _Table(NamedTuple):
-    """All items at once, column by column."""
+    """All items, column by column."""
 
-    symbol_B: Ints  # the tokens, one item after another; a given embedding is a symbol of its own, below 0
+    symbol_B: Ints  # the tokens of all items; each embedding passed in place of a token has its own symbol below 0
     length_S: Ints
     start_S: Ints  # the start symbol, or _NO_START
     first_S: Ints  # the first token that has a factor
@@ -94,22 +94,22 @@ class _Table(NamedTuple):
         return cls(symbol_B, length_S, start_S, np.maximum(given_S, start_S == _NO_START))
 
     def cut(self, rows: int | None, stride: int, *, refuse: bool) -> _Cuts:
-        """Windows of at most `rows` embeddings. Most items are shorter; only the others are looked at one by one."""
+        """Windows of at most `rows` embeddings. Most items fit in one; only the longer ones are cut one by one."""
         no_start_S = self.start_S == _NO_START
         long_S = np.zeros(len(no_start_S), bool) if rows is None else self.length_S > rows + no_start_S
         self._check(long_S & refuse, rows)
-        each = zip(self.first_S[long_S].tolist(), self.length_S[long_S].tolist(), no_start_S[long_S].tolist(), strict=True)
-        found = [windows(first, length, rows or 0, stride, not no_start) for first, length, no_start in each]
+        long = zip(self.first_S[long_S].tolist(), self.length_S[long_S].tolist(), no_start_S[long_S].tolist(), strict=True)
+        windows_of = [windows(first, length, rows or 0, stride, not no_start) for first, length, no_start in long]
         count_S = np.ones(len(long_S), np.int64)
-        count_S[long_S] = [len(cut) for cut in found]
+        count_S[long_S] = [len(cuts) for cuts in windows_of]
         item_W = np.repeat(np.arange(len(long_S)), count_S)
         cuts = _Cuts(item_W, np.zeros_like(item_W), self.first_S[item_W], self.length_S[item_W])
-        for column_W, values in zip(cuts[1:], zip(*chain.from_iterable(found), strict=True), strict=False):
+        for column_W, values in zip(cuts[1:], zip(*chain.from_iterable(windows_of), strict=True), strict=False):
             column_W[long_S[item_W]] = values
         return cuts
 
     def _check(self, refused_S: Bools, rows: int | None) -> None:
-        """Raises InputError for the first item that has no factor, or that is refused because it is longer than `rows`."""
+        """Raises InputError for the first item that has no factor, or that is refused as longer than `rows`."""
         empty_S = self.first_S >= self.length_S
         wrong = np.flatnonzero(empty_S | refused_S)
         if not len(wrong):
@@ -121,15 +121,15 @@ class _Table(NamedTuple):
                 "use a start symbol (start='bos', 'eos' or a token id), or a longer text",
                 item,
             )
-        seen = int(self.length_S[item]) - (self.start_S[item] == _NO_START)
+        context = int(self.length_S[item]) - (self.start_S[item] == _NO_START)
         raise InputError(
-            f"it needs a context of {seen} embeddings, and the model takes {rows}; shorten it"
+            f"it needs a context of {context} embeddings, and the model takes {rows}; shorten it"
             + (", or score it in windows (leave window=False, or --no-window, out)" if rows != 1 else ""),
             item,
         )
 
     def sequences(self, cuts: _Cuts) -> tuple[NDArray[np.int32], Ints]:
-        """The symbols of every window behind its start symbol, one window after another, and where each of them begins."""
+        """The symbols of all windows, each after its start symbol, and the offsets of the windows."""
         length_W, start_W = cuts.stop_W - cuts.begin_W, self.start_S[cuts.item_W]
         offset_W1 = offsets(length_W + (start_W != _NO_START))
         head_W = offset_W1[:-1][start_W != _NO_START]
@@ -142,19 +142,19 @@ class _Table(NamedTuple):
 
 
 def rows_and_stride(max_rows: int | None, window: int | bool | None, stride: int | None) -> tuple[int | None, int]:
-    """Embeddings in a window, tokens a window moves on by."""
+    """The number of embeddings in a window, and of tokens from one window to the next. Raises InputError."""
     rows = max_rows if window is None or isinstance(window, bool) else window
     if window is False and stride is not None:
-        raise InputError(f"stride={short(stride)} moves windows on, and window=False has none: give one of the two")
+        raise InputError(f"stride={short(stride)} needs windows, and window=False allows none: give one of the two")
     if rows is None and stride is None:
         return None, 1
     if rows is None:
-        raise InputError("this model has no bound on its context, so a stride needs a window: give both")
+        raise InputError("this model has no limit on its context, so stride needs window as well: give both")
     if not is_whole(rows, min(2, max_rows or 2)):
         raise InputError(f"window must be a whole number of embeddings, 2 or more, not {short(window)}")
     if max_rows is not None and rows > max_rows:
         raise InputError(f"window {rows} is longer than the model's own context of {max_rows} embeddings")
-    rows = min(int(rows), _ENDLESS)
+    rows = min(int(rows), _LONGEST)
     if stride is None:
         return rows, max(1, rows // 2)
     if not is_whole(stride, 1, rows):

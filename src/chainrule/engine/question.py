@@ -1,4 +1,4 @@
-"""What an engine and a predictor are asked, and what they answer.
+"""Questions to an engine or a predictor, and their answers.
 
 Shapes: N nodes of a forest, S sequences, T factors of all of them, L tokens of one sequence, k alternatives.
 """
@@ -26,7 +26,7 @@ Progress = Callable[[int, int], None]  # contexts done, contexts in all
 
 @dataclass(frozen=True)
 class Settings:
-    """How to compute and what to keep; see `LanguageModel.score_batch`."""
+    """Options of a computation and of its result; see `LanguageModel.score_batch`."""
 
     top: int = 0
     window: int | bool | None = None
@@ -35,7 +35,7 @@ class Settings:
     progress: Progress | None = None
 
     def check(self, vocab_size: int) -> None:
-        """Raises InputError for a number out of range."""
+        """Raises InputError if a number is out of range."""
         rows = () if self.rows is None else (("rows", self.rows, 1, 1 << 20),)
         for name, value, low, high in (("top", self.top, 0, vocab_size), *rows):
             if not is_whole(value, low, high):
@@ -44,16 +44,16 @@ class Settings:
 
 @dataclass(slots=True)
 class Item:
-    """One sequence to score: the tokens after a start symbol. The first `given` are the condition of the others."""
+    """One sequence to score: the tokens after a start symbol. The first `given` tokens are the context of the others."""
 
     ids: Ints
     given: int
     start_id: int | None  # None: no start symbol, so at least the first token is given
     embeddings: torch.Tensor | None = None  # len(ids) × D, used in place of the embeddings of `ids`
-    order: Ints | None = None  # of the tokens to score, as places 0 … among these; None: the predictor's own order
+    order: Ints | None = None  # of the tokens to score, as positions 0 … among them; None: the predictor's own order
 
     def ordered(self) -> OrderedSequence:
-        """The sequence in its order. Without a start symbol and a context, the first token in the order is given."""
+        """The sequence in its order. With no start symbol and no context, the first token in the order is given."""
         order_T = (np.arange(len(self.ids) - self.given) if self.order is None else self.order) + self.given
         first = int(self.start_id is None and not self.given)
         given_G = np.concatenate([np.arange(self.given), order_T[:first]])
@@ -62,7 +62,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Question:
-    """What to compute: a forest of symbols, the nodes whose factors are wanted, and what the symbols mean."""
+    """A forest of symbols, the nodes whose factors are wanted, and the meaning of the symbols."""
 
     forest: Forest
     wanted_N: Bools
@@ -70,13 +70,13 @@ class Question:
 
     @property
     def token_N(self) -> Ints:
-        """The token id at every node."""
+        """The token id of every node."""
         return self.alphabet.tokens(self.forest.symbol_N)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """For every node of the forest: its factor and the statistics of its conditional; NaN and 0 where none was wanted."""
+    """The factor of every node of a forest and the statistics of its conditional; NaN and 0 if the factor was not wanted."""
 
     logprob_N: Floats
     rank_N: NDArray[np.int32]
@@ -88,65 +88,65 @@ class Answer:
 
     @classmethod
     def empty(cls, nodes: int, top: int, contexts: int) -> Answer:
-        """An answer for so many nodes, to be filled."""
+        """An answer for this number of nodes, to be filled in."""
         logprob_N, entropy_N = np.full(nodes, np.nan), np.full(nodes, np.nan)
         top_id_Nk, top_logprob_Nk = np.zeros((nodes, top), np.int32), np.full((nodes, top), np.nan)
         return cls(logprob_N, np.zeros(nodes, np.int32), entropy_N, top_id_Nk, top_logprob_Nk, 0, contexts)
 
     @property
     def columns(self) -> tuple[NDArray[Any], ...]:
-        """The arrays, one entry a node, in the order of the fields."""
+        """The arrays, with one entry per node, in the order of the fields."""
         return self.logprob_N, self.rank_N, self.entropy_N, self.top_id_Nk, self.top_logprob_Nk
 
     def at(self, node_T: Ints) -> Answer:
-        """The same for these nodes alone, in this order."""
+        """The answer for these nodes alone, in this order."""
         logprob_T, rank_T, entropy_T, top_id_Tk, top_logprob_Tk = (column[node_T] for column in self.columns)
         return Answer(logprob_T, rank_T, entropy_T, top_id_Tk, top_logprob_Tk, self.rows, self.contexts)
 
     def store(self, node_F: Ints, factors: object) -> None:
-        """Fill in the columns of the readout's factors at these nodes."""
+        """Fill in the factors of these nodes; the factors are those of `readout.Factors`."""
         for target, source in (("logprob_N", "logprob_F"), ("rank_N", "rank_F"), ("entropy_N", "entropy_F"),
                                ("top_id_Nk", "top_id_Fk"), ("top_logprob_Nk", "top_logprob_Fk")):  # fmt: skip
             getattr(self, target)[node_F] = getattr(factors, source).cpu().numpy()
 
 
 def refuse_nan(logprob: Floats, name: str) -> None:
-    """Raises ModelError where there is NaN."""
+    """Raises ModelError if there is a NaN."""
     if np.isnan(logprob).any():
         raise ModelError(
             f"{name} gave NaN for {int(np.isnan(logprob).sum())} of {logprob.size} factors: "
-            "its weights or the embeddings given overflow in this dtype; try dtype='float32'"
+            "the weights or the embeddings overflow in this dtype; try dtype='float32'"
         )
 
 
 @dataclass(frozen=True)
 class Route:
-    """In which order the factors of a sequence were taken, and what this means for them."""
+    """The order in which the factors of a sequence were computed, and its consequences for them."""
 
     ordered: OrderedSequence
-    how: str  # one line: what keeps later tokens out of view
-    support: str  # one line where some tokens of the vocabulary cannot occur; else ""
+    how: str  # one line: the means by which later tokens are hidden
+    support: str  # one line if some tokens of the vocabulary cannot occur; otherwise ""
     length_given: bool  # whether a factor may depend on the length of the sequence
 
 
 @dataclass(frozen=True)
 class SequenceFactors:
-    """The factors of S sequences, one sequence after another, each in the order of its text."""
+    """The factors of S sequences, one sequence after another, each in text order."""
 
     answer: Answer
     ids: Ints
-    contexts: Ints  # embeddings that each factor is conditioned on, start symbol included
+    contexts: Ints  # embeddings in the context of each factor, start symbol included
     count_S: Ints  # factors of each sequence
     windows_S: Ints
-    routes: list[Route | None]  # None: left to right, as causal models do, where no order was asked for
+    routes: list[Route | None]  # None: left to right by a causal model, with no order requested
     invariance: Verdict
 
     @classmethod
     def joined(cls, parts: list[SequenceFactors], sequence_S: Ints) -> SequenceFactors:
-        """Several as one. The sequences of all parts, one part after another, are those numbered `sequence_S`."""
-        place_S = np.argsort(sequence_S, kind="stable")
+        """All parts as one. The sequences of the parts, one part after another, have the numbers `sequence_S`."""
+        index_S = np.argsort(sequence_S, kind="stable")
         count_S = np.concatenate([part.count_S for part in parts])
-        take_T = ranges(offsets(count_S)[:-1][place_S], count_S[place_S])
+        take_T = ranges(offsets(count_S)[:-1][index_S], count_S[index_S])
         logprob, rank, entropy, top_id, top_logprob = (
             np.concatenate(columns) for columns in zip(*(part.answer.columns for part in parts), strict=True)
         )
@@ -156,8 +156,8 @@ class SequenceFactors:
             Answer(logprob, rank, entropy, top_id, top_logprob, rows, contexts).at(take_T),
             np.concatenate([part.ids for part in parts])[take_T],
             np.concatenate([part.contexts for part in parts])[take_T],
-            count_S[place_S],
-            np.concatenate([part.windows_S for part in parts])[place_S],
-            [routes[s] for s in place_S.tolist()],
+            count_S[index_S],
+            np.concatenate([part.windows_S for part in parts])[index_S],
+            [routes[s] for s in index_S.tolist()],
             next((part.invariance for part in parts if not part.invariance), parts[0].invariance),
         )

@@ -1,4 +1,4 @@
-"""Growing a sequence, factor by factor: greedy, sampling, beam search, exact search, and choice among a closed set."""
+"""Generation, token by token: greedy, sampling, beam search, exact search, and choice among a closed set of texts."""
 
 from chainrule.generation.options import Options
 from chainrule.generation.result import Generated, Step

@@ -1,4 +1,4 @@
-"""From a context, through a decoding tree, to texts with the numbers of scoring."""
+"""Generation of texts after a context, with the numbers that scoring gives them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def generate(
     order: Any,
     options: Options,
 ) -> list[Generated]:
-    """Texts after the context (None: after the start symbol), as many as `options` asks for, or as there are.
+    """`options.count` texts after the context (None: after the start symbol), or fewer if there are no more.
 
     end: see `LanguageModel.generate`. Raises InputError.
     """
@@ -46,7 +46,7 @@ def generate(
 
 
 def _end_id(predictor: Predictor, tokenizer: TokenizerLike | None, end: bool | int | None) -> int | None:
-    """The end symbol to stop at; None asks for the model's own, if it has one."""
+    """The end symbol to stop at. end: None: the model's own, if it has one. Raises InputError."""
     own = {"tokenizer_eos": tokenizer.eos_id if tokenizer else None, "config_eos": predictor.model.eos_id}
     try:
         return resolve_end(True if end is None else end, vocab_size=predictor.model.head.size, **own)
@@ -66,20 +66,20 @@ def _left_to_right(
 ) -> list[Generated]:
     before = context.ids if context is not None else np.zeros(0, np.int64)
     if start.id is None and not len(before):
-        raise InputError("with a given start, a text grows from a context of one token at least")
+        raise InputError("with start='given', generation needs a context of at least one token: pass context=")
     if options.stop and tokenizer is None:
-        raise InputError("this model came without a tokenizer, so it cannot stop at texts")
+        raise InputError("this model has no tokenizer, so it cannot stop at texts: leave stop= out")
     prefix = [*([] if start.id is None else [start.id]), *before.tolist()]
-    most = predictor.model.max_rows
-    max_tokens = options.tokens(None if most is None else most - len(prefix) + 1)
+    limit = predictor.model.max_rows
+    max_tokens = options.tokens(None if limit is None else limit - len(prefix) + 1)
     criteria = StoppingCriteria(max_tokens, end_id, options.stop, tokenizer)
     tree = predictor.tree(prefix, rows=options.count if options.method == "sample" else 1)
     outcome = run(tree, criteria, options, reporter(options, tokenizer, len(prefix)))
     if not outcome.hypotheses:
-        raise InputError("every continuation is impossible under this model, so there is nothing to grow")
+        raise InputError("every continuation of this context is impossible under this model")
     requests = [_request(hypothesis, before, context, tokenizer) for hypothesis in outcome.hypotheses]
     if tree.exact:
-        scores = _seen(predictor, tokenizer, requests, start, outcome.hypotheses, len(prefix))
+        scores = _scores_of_tree(predictor, tokenizer, requests, start, outcome.hypotheses, len(prefix))
     else:
         settings = Settings(top=options.top)
         scores = score_requests(predictor, tokenizer, requests, start, None, settings, begun=tree.begun)
@@ -94,7 +94,7 @@ def _left_to_right(
     ]
 
 
-def _seen(
+def _scores_of_tree(
     predictor: Predictor,
     tokenizer: TokenizerLike | None,
     requests: list[Request],
@@ -102,7 +102,7 @@ def _seen(
     hypotheses: list[Hypothesis],
     before: int,
 ) -> Scores:
-    """The numbers seen during generation, where they have the bits of scoring already."""
+    """The scores with the numbers computed during generation, for an exact tree: they have the bits of scoring."""
     count_S = np.array([len(hypothesis.ids) for hypothesis in hypotheses])
     columns = {
         name: np.concatenate([getattr(hypothesis, name) for hypothesis in hypotheses])
@@ -114,16 +114,14 @@ def _seen(
     answer = Answer(
         columns["logprobs"], columns["ranks"].astype(np.int32), columns["entropies"], top_id.astype(np.int32), top_logprob, 0, 0
     )
-    contexts, nothing = before + ranges(np.zeros_like(count_S), count_S), [None] * len(requests)
-    factors = SequenceFactors(
-        answer, columns["ids"], contexts, count_S, np.ones_like(count_S), [*nothing], predictor.invariance
-    )
+    contexts, routes = before + ranges(np.zeros_like(count_S), count_S), [None] * len(requests)
+    factors = SequenceFactors(answer, columns["ids"], contexts, count_S, np.ones_like(count_S), [*routes], predictor.invariance)
     return scores_of(predictor, tokenizer, requests, [start] * len(requests), factors)
 
 
 def _request(hypothesis: Hypothesis, before: Ints, context: Request | None, tokenizer: TokenizerLike | None) -> Request:
-    """The generated tokens after those of the context, with their text, where they spell one."""
-    ids = _body(hypothesis)
+    """A request for the generated tokens after the context, with their text if they spell one."""
+    ids = _ids_without_end(hypothesis)
     return Request(
         np.array(hypothesis.ids, np.int64),
         before,
@@ -134,17 +132,17 @@ def _request(hypothesis: Hypothesis, before: Ints, context: Request | None, toke
     )
 
 
-def _body(hypothesis: Hypothesis) -> list[int]:
+def _ids_without_end(hypothesis: Hypothesis) -> list[int]:
     return hypothesis.ids[: len(hypothesis.ids) - (hypothesis.finish == "end")]
 
 
 def _is_canonical(request: Request, hypothesis: Hypothesis, tokenizer: TokenizerLike | None) -> bool | None:
-    """Whether context and text, joined, have just these tokens; None where one of the two is no text."""
+    """Whether the tokenizer encodes context and text, joined, as these tokens; None if one of the two is not a text."""
     if tokenizer is None or request.text is None or (request.context is None and len(request.context_ids)):
         return None
     try:
         special = request.special or request.context_special or "text"
         ids = tokenizer.encode((request.context or "") + request.text, special)
-    except InputError:  # the vocabulary of a table cannot spell every text of its own tokens
+    except InputError:  # a table may be unable to encode the text of its own tokens
         return False
-    return np.array_equal(ids, [*request.context_ids, *_body(hypothesis)])
+    return np.array_equal(ids, [*request.context_ids, *_ids_without_end(hypothesis)])

@@ -14,15 +14,15 @@ from chainrule.text.base import TokenizerLike
 
 @dataclass
 class Hypothesis:
-    """Tokens after the prefix, with their log probabilities as they were seen during generation."""
+    """The tokens after the prefix, with their log probabilities as computed during generation."""
 
-    node: int = 0  # of the decoding tree, where the hypothesis ends
+    node: int = 0  # the node of the decoding tree at which it ends
     ids: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)  # under the model
-    ranks: list[int] = field(default_factory=list)  # by `sampling` only
+    ranks: list[int] = field(default_factory=list)  # set by `sampling` only
     entropies: list[float] = field(default_factory=list)
-    sampling_logprobs: list[float] = field(default_factory=list)  # under the distribution sampled from, where it differs
-    tops: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)  # ids and log probabilities of the alternatives
+    sampling_logprobs: list[float] = field(default_factory=list)  # under the altered distribution; empty if it is the model's
+    tops: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)  # ids and logprobs of the alternatives
     finish: str | None = None  # "end", "stop", "length"; None: not finished
 
     @property
@@ -30,7 +30,7 @@ class Hypothesis:
         return math.fsum(self.logprobs)
 
     def with_token(self, token: int, logprob: float, criteria: StoppingCriteria) -> Hypothesis:
-        """The hypothesis with one more token; its node stays that of the token before."""
+        """A hypothesis with one more token. Its node is still that of the token before."""
         hypothesis = Hypothesis(self.node, [*self.ids, token], [*self.logprobs, logprob])
         hypothesis.finish = criteria.finish(hypothesis.ids)
         return hypothesis
@@ -38,38 +38,38 @@ class Hypothesis:
 
 @dataclass(frozen=True)
 class StoppingCriteria:
-    """The end symbol, if any, the stop texts, and the most tokens."""
+    """The end symbol, the stop texts, and the maximum number of tokens."""
 
     max_tokens: int
     end_id: int | None
     stops: tuple[str, ...]
-    tokenizer: TokenizerLike | None  # one is needed for stop texts
+    tokenizer: TokenizerLike | None  # needed for stop texts
 
     def finish(self, ids: list[int]) -> str | None:
-        """Why a sequence of these tokens is finished; None where it is not."""
+        """Why a sequence of these tokens is finished: "end", "stop" or "length"; None if it is not."""
         if ids[-1] == self.end_id:
             return "end"
-        if self.stops and self.tokenizer is not None and self._stopped(ids, self.tokenizer):
+        if self.stops and self.tokenizer is not None and self._ends_with_stop(ids, self.tokenizer):
             return "stop"
         return "length" if len(ids) >= self.max_tokens else None
 
-    def _stopped(self, ids: list[int], tokenizer: TokenizerLike) -> bool:
-        """Whether the last token completes a stop text. Only as many bytes are read as may hold it."""
-        wanted = [stop.encode() for stop in self.stops]
+    def _ends_with_stop(self, ids: list[int], tokenizer: TokenizerLike) -> bool:
+        """Whether the last token completes a stop text. Only the last bytes are decoded, enough for the longest one."""
+        stops = [stop.encode() for stop in self.stops]
         last = tokenizer.token_bytes(ids[-1])
-        tail, need = last, max(map(len, wanted)) - 1 + len(last)
+        tail, size = last, max(map(len, stops)) - 1 + len(last)
         for id in reversed(ids[:-1]):
-            if len(tail) >= need:
+            if len(tail) >= size:
                 break
             tail = tokenizer.token_bytes(id) + tail
-        return any(stop in tail[-need:] for stop in wanted)
+        return any(stop in tail[-size:] for stop in stops)
 
 
-Report = Callable[[int, Hypothesis], None]  # the number of the sequence that has a new token (0 where there is one), and it
+Report = Callable[[int, Hypothesis], None]  # takes the number of a sample (0 for a search) and its hypothesis with a new token
 
 
 def extend(tree: DecodingTree, hypotheses: list[Hypothesis]) -> NextTokens:
-    """Make the last token of each hypothesis a node, one for all hypotheses with the same tokens."""
+    """Add the last token of each hypothesis to the tree. Hypotheses with the same tokens share a node."""
     edges = list(dict.fromkeys((hypothesis.node, hypothesis.ids[-1]) for hypothesis in hypotheses))
     following = tree.extend([parent for parent, _ in edges], [token for _, token in edges])
     node_of = dict(zip(edges, following.nodes, strict=True))

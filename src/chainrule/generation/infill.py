@@ -1,4 +1,4 @@
-"""Generating a text of given length in any order, and filling the blanks of one."""
+"""Generation of a text of known length in any order, and infilling of blanks."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from chainrule.text.start_end import Start
 from chainrule.text.tokenizer import check_text
 
 BLANK = "____"
-_MOST = 1 << 24  # tokens in a blank, more than any model takes
+_MOST = 1 << 24  # tokens in a blank; no model takes as many
 
 
 def generate_in_order(
@@ -39,9 +39,9 @@ def generate_in_order(
     order: Any,
     options: Options,
 ) -> list[Generated]:
-    """Texts of `options.max_tokens` tokens after the context, their positions filled in the order asked for."""
+    """Texts of `options.max_tokens` tokens after the context, generated in this order. Raises InputError."""
     if options.max_tokens is None:
-        raise InputError("in an order the length of the text is given before it grows: say how many tokens, max_tokens=")
+        raise InputError("with order= the length of the text is fixed before generation: pass max_tokens=")
     before = np.zeros(0, np.int64) if context is None else context.ids
     order_T = _order(order, options.max_tokens, options.seed) + len(before)
     ordered = OrderedSequence(
@@ -67,14 +67,14 @@ def infill(
     options: Options,
     reading: Reading = LITERAL,
 ) -> list[Generated]:
-    """The blanks of `template` filled, each with as many tokens as `lengths` says, given all the rest."""
+    """Texts with the blanks of `template` filled. lengths: tokens in each blank; None: one. Raises InputError."""
     if options.max_tokens is not None:
-        raise InputError("the blanks say how many tokens there are: leave max_tokens= out, and give lengths=")
+        raise InputError("the number of tokens in each blank is given by lengths=: leave max_tokens= out")
     ids_L, blank_L = _template(template, lengths, tokenizer, reading)
     blanks = np.flatnonzero(blank_L)
     if not len(blanks):
-        raise InputError(f"there is no blank in {short(template)}: write {BLANK} where something is to be filled in")
-    requests([ids_L], None, None, predictor.model.head.size)  # ids in range
+        raise InputError(f"there is no blank in {short(template)}: write {BLANK} for each blank")
+    requests([ids_L], None, None, predictor.model.head.size)  # checks that ids are in range
     ordered = OrderedSequence(ids_L, blanks[_order(order, len(blanks), options.seed)], np.flatnonzero(~blank_L), start.id)
     return _generated(predictor, tokenizer, ordered, start, options, lambda ids_L: _request(ids_L, ids_L[:0], tokenizer))
 
@@ -92,18 +92,18 @@ def _generated(
     request: Callable[[Ints], Request],
 ) -> list[Generated]:
     if options.stop:
-        raise InputError("in an order the length of the text is given, so it cannot stop at a text: leave stop= out")
+        raise InputError("with order= the length of the text is fixed, so it cannot stop at a text: leave stop= out")
     if start.id is None and not len(ordered.given_G):
-        raise InputError("without a start symbol, a text in an order grows from one known token at least: give a context")
+        raise InputError("without a start symbol, generation in an order needs at least one known token: pass context=")
     criteria = StoppingCriteria(len(ordered.order_T), None, (), tokenizer)
     tree = predictor.ordered_tree(ordered)
     if (tree.root().logits_BV == -np.inf).all():
-        raise InputError("every way to fill these places is impossible under this model")
+        raise InputError("every filling of these positions is impossible under this model")
     before = len(ordered.given_G) + (start.id is not None)
     outcome = run(tree, criteria, options, reporter(options, tokenizer, before))
     filled = [_filled(ordered, hypothesis) for hypothesis in outcome.hypotheses]
     factors = predictor.factors_in_order(filled, Settings(top=options.top))
-    texts = [request(each.ids_L) for each in filled]
+    texts = [request(one.ids_L) for one in filled]
     scores = scores_of(predictor, tokenizer, texts, [start] * len(texts), factors)
     steps = np.argsort(ordered.order_T, kind="stable")
     return [
@@ -120,33 +120,36 @@ def _filled(ordered: OrderedSequence, hypothesis: Hypothesis) -> OrderedSequence
 
 def _order(order: Any, length: int, seed: int | None) -> Ints:
     if names_several_orders(order):
-        raise InputError("a text grows in one order: give one")
+        raise InputError("generation takes one order, not several: pass one")
     return resolve("left-to-right" if order is None else order, length, seed or 0)[0]
 
 
 def _template(template: Any, lengths: Any, tokenizer: TokenizerLike | None, reading: Reading) -> tuple[Ints, Bools]:
-    """The ids of all places, 0 in those to be filled, and which those are."""
+    """The ids at all L positions, 0 in blanks, and whether each position is in a blank. Raises InputError."""
     if isinstance(template, str):
         parts = _parts(template, tokenizer, reading)
     elif isinstance(template, list | tuple) and lengths is not None:
-        raise InputError("lengths= is for a text with blanks; among token ids, each None is one token to fill")
+        raise InputError(
+            "lengths= is for a text with blanks; in a list of token ids each None is one token: leave lengths= out"
+        )
     elif isinstance(template, list | tuple):
         return np.array([0 if id is None else as_ids([id])[0] for id in template]), np.array(
             [id is None for id in template], bool
         )
     else:
         raise InputError(
-            f"a template is a text with {BLANK} in it, or token ids with None in the places to fill, not {describe(template)}"
+            f"a template is a text with {BLANK} in it, or token ids with None at the positions to fill, not "
+            f"{describe(template)}"
         )
     if lengths is None:
         lengths = [1] * (len(parts) - 1)
     else:
         lengths = [lengths] if isinstance(lengths, int | np.integer) else as_list(lengths, "lengths")
-    whole = all(is_whole(n, 1, _MOST - 1) for n in lengths)
-    if len(lengths) != len(parts) - 1 or not whole:
+    count = len(parts) - 1
+    if len(lengths) != count or not all(is_whole(n, 1, _MOST - 1) for n in lengths):
         raise InputError(
-            f"there are {len(parts) - 1} blanks, and lengths= must give a number of tokens, 1 or more, for each, not "
-            f"{short(lengths)}"
+            f"the template has {count} blank{'s' * (count != 1)}, so lengths= must hold {count} whole "
+            f"number{'s' * (count != 1)}, each 1 or more, not {short(lengths)}"
         )
     blanks = [np.full(n, -1) for n in lengths]
     ids_L = np.concatenate([part for pair in zip(parts, [*blanks, np.zeros(0, np.int64)], strict=True) for part in pair])
@@ -154,9 +157,9 @@ def _template(template: Any, lengths: Any, tokenizer: TokenizerLike | None, read
 
 
 def _parts(template: str, tokenizer: TokenizerLike | None, reading: Reading) -> list[Ints]:
-    """The ids of the texts between the blanks, as they stand: spaces around a blank are theirs."""
+    """The ids of the texts between the blanks. Spaces around a blank belong to these texts. Raises InputError."""
     if tokenizer is None:
-        raise InputError("this model came without a tokenizer: give token ids, with None in the places to fill")
+        raise InputError("this model has no tokenizer: pass token ids, with None at the positions to fill")
     check_text(template)
     first, *rest = template.split(BLANK)
     return [tokenizer.encode(first, reading.text), *tokenizer.encode_continuations(rest, reading.text)]

@@ -1,4 +1,4 @@
-"""How to grow: the method and its numbers, checked before anything runs."""
+"""The options of generation, checked before anything runs."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from chainrule.generation.result import Step
 
 METHODS = ("greedy", "sample", "beam", "best")
-LENGTH = 64  # tokens, where neither the length nor the model's context says otherwise
+LENGTH = 64  # default maximum number of tokens
 BEAMS, BUDGET = 4, 2000
-_ONLY = {  # what belongs to one method only
+_METHODS_OF = {  # the methods that take an option
     "temperature": ("sample",),
     "top_k": ("sample",),
     "top_p": ("sample",),
@@ -28,7 +28,7 @@ _ONLY = {  # what belongs to one method only
     "num_beams": ("beam", "best"),
     "budget": ("best",),
 }
-_WHOLE = {  # the least and the most that each may be; more texts or tokens would never come to an end
+_RANGES = {  # the smallest and largest value of each whole number; more texts or tokens would never finish
     "max_tokens": (1, 1 << 24),
     "n": (1, 1 << 20),
     "top_k": (1, 1 << 31),
@@ -41,7 +41,7 @@ _WHOLE = {  # the least and the most that each may be; more texts or tokens woul
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """See `LanguageModel.generate`. Raises InputError for numbers out of range, and for those the method has no use for."""
+    """See `LanguageModel.generate`. Raises InputError for values out of range, and for options of another method."""
 
     method: Literal["greedy", "sample", "beam", "best"] = "greedy"
     max_tokens: int | None = None
@@ -53,67 +53,66 @@ class Options:
     seed: int | None = None
     num_beams: int | None = None
     budget: int | None = None
-    stop: Any = ()  # a text, or texts; once it is checked, a tuple
+    stop: Any = ()  # a text, or texts; a tuple after the checks
     top: int = 0
     on_token: Callable[[Step], None] | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.method, str) or self.method not in METHODS:
-            raise InputError(f"method={short(self.method)} is none: choose {', '.join(map(repr, METHODS))}")
-        for name, methods in _ONLY.items():
+            raise InputError(f"method={short(self.method)} is not a method: choose {', '.join(map(repr, METHODS))}")
+        for name, methods in _METHODS_OF.items():
             if getattr(self, name) is not None and self.method not in methods:
                 raise InputError(
-                    f"{name}={short(getattr(self, name))} is for method={' or '.join(map(repr, methods))}; this is "
-                    f"{self.method!r}"
+                    f"{name}={short(getattr(self, name))} is for method={' or '.join(map(repr, methods))}, not {self.method!r}"
                 )
-        for name, (low, high) in _WHOLE.items():
-            _whole(name, getattr(self, name), low, high)
+        for name, (low, high) in _RANGES.items():
+            _check_whole(name, getattr(self, name), low, high)
         if self.method == "greedy" and (self.n or 1) > 1:
-            raise InputError(f"greedy grows one text, not {self.n}: choose method='sample', 'beam' or 'best'")
+            raise InputError(f"method='greedy' gives one text, not {self.n}: choose 'sample', 'beam' or 'best'")
         stops = (self.stop,) if isinstance(self.stop, str) else tuple(as_list(self.stop, "texts to stop at"))
         if any(not isinstance(text, str) or not text for text in stops):
-            raise InputError(f"stop must be texts that are not empty, not {short(stops)}")
+            raise InputError(f"stop must be one or more texts, none empty, not {short(stops)}")
         for text in stops:
             check_text(text)
         object.__setattr__(self, "stop", stops)
-        _ = self.transform  # checks its own
+        _ = self.transform  # checks its numbers
 
     @property
     def transform(self) -> Transform:
-        """How sampling departs from the model's own distribution."""
+        """The change of the model's distribution before sampling."""
         return Transform(1.0 if self.temperature is None else self.temperature, self.top_k, self.top_p, self.min_p)
 
     def chosen_seed(self) -> int:
-        """The seed that was given, or one drawn for this time."""
+        """The seed that was passed, or a random one."""
         return secrets.randbits(32) if self.seed is None else self.seed
 
     @property
     def count(self) -> int:
-        """How many texts are wanted."""
+        """The number of texts."""
         return self.n or 1
 
     @property
     def width(self) -> int:
-        """Of the beam: as many as were asked for, and never fewer than the texts that are wanted."""
+        """The width of the beam: `num_beams`, but at least the number of texts."""
         return max(self.num_beams or BEAMS, self.count)
 
     @property
-    def spend(self) -> int:
-        """Contexts that a search may have computed."""
+    def max_contexts(self) -> int:
+        """The maximum number of contexts that a search computes."""
         return self.budget or BUDGET
 
-    def tokens(self, room: int | None) -> int:
-        """How many tokens to grow at most, where the model's context has room for `room`."""
-        if room is not None and room < 1:
-            raise InputError("the context fills the model's own context already, so there is no room to grow: shorten it")
+    def tokens(self, limit: int | None) -> int:
+        """The maximum number of tokens. limit: tokens that fit into the model's context; None: no limit. Raises InputError."""
+        if limit is not None and limit < 1:
+            raise InputError("the context already fills the model's context, so there is no room for another token: shorten it")
         if self.max_tokens is None:
-            return LENGTH if room is None else min(LENGTH, room)
-        if room is not None and self.max_tokens > room:
-            raise InputError(f"max_tokens={self.max_tokens} does not fit: after this context there is room for {room}")
+            return LENGTH if limit is None else min(LENGTH, limit)
+        if limit is not None and self.max_tokens > limit:
+            raise InputError(f"max_tokens={self.max_tokens} does not fit: after this context there is room for {limit}")
         return self.max_tokens
 
 
-def _whole(name: str, value: Any, low: int, high: int) -> None:
+def _check_whole(name: str, value: Any, low: int, high: int) -> None:
     if value is None:
         return
     if not is_whole(value, low):

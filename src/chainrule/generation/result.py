@@ -1,4 +1,4 @@
-"""What was grown: a Score of the raw model, and how it came about."""
+"""A generated text: its score under the raw model, and how it was generated."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from chainrule.results.score import Score
 
 @dataclass(frozen=True)
 class Step:
-    """One token that was added, as `on_token` is told of it while a text grows."""
+    """A generated token, as passed to `on_token` during generation."""
 
-    sample: int  # which of the texts that grow side by side; 0 for a beam or a search, whose best is told
-    step: int  # tokens that were grown before it
-    context: int  # embeddings it is conditioned on, start symbol included
+    sample: int  # the number of the sample; 0 for a beam or a search, which report their best hypothesis
+    step: int  # tokens generated before it
+    context: int  # number of embeddings that it is conditioned on, start symbol included
     token: str
     id: int
     logprob: float  # under the model, nats
-    running_logprob: float  # of all that was grown, this token included
-    alternatives: list[Alternative]  # the most probable tokens in its place (top= asks for them)
+    running_logprob: float  # of the generated tokens up to this one, nats
+    alternatives: list[Alternative]  # the most probable tokens at its position; empty without top=
 
     @property
     def probability(self) -> float:
@@ -44,48 +44,50 @@ class Step:
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Generated(Score):
-    """A text that was grown, as the Score that `score(ids, context=…)` gives: the same numbers and, where `invariant`, bits.
+    """A generated text. It is the Score that `score(ids, context=…)` gives: the same numbers, and the same bits if `invariant`.
 
-    Its text may tokenise into other tokens than those that were grown (`canonical` False); the score is that of `ids`.
+    The tokenizer may encode its text as other tokens (`canonical` is False then); the score is that of `ids`.
     """
 
     method: str
     finish: str  # "end" (the end symbol, the last of `ids`), "stop", "length", or "among" a closed set of texts
-    running_logprobs: Floats  # the factors as they were seen while it grew; they differ by rounding
-    sampling: str = ""  # how the distribution drawn from departs from the model's; "" where it does not
-    sampling_logprob: float | None = None  # log probability of having drawn this, under that distribution, nats
-    seed: int | None = None  # of the draw: the same seed, and the same text is drawn again
-    certificate: Certificate | None = None  # of method "best"
-    canonical: bool | None = None  # whether context and text, joined, tokenise into just these tokens
+    running_logprobs: Floats  # the factors as computed during generation; they differ from `logprobs` by rounding
+    sampling: str = ""  # how the sampling distribution differs from the model's; "" if it does not
+    sampling_logprob: float | None = None  # log probability under that distribution, nats
+    seed: int | None = None  # the same seed gives the same text
+    certificate: Certificate | None = None  # set by method "best"
+    canonical: bool | None = None  # whether context and text, joined, are encoded as these tokens; None: unknown
 
     @classmethod
-    def of(cls, score: Score, **grown: Any) -> Generated:
-        """`score`, and how it was grown."""
-        return cls(**{f.name: getattr(score, f.name) for f in fields(score)} | grown)
+    def of(cls, score: Score, **own: Any) -> Generated:
+        """The score as a generated text. own: the fields that a Score does not have."""
+        return cls(**{f.name: getattr(score, f.name) for f in fields(score)} | own)
 
     @property
     def text(self) -> str | None:
-        """What was grown, without the end symbol; � stands for bytes that are no character (yet)."""
+        """The generated text without the end symbol. Bytes that are not a whole character appear as �."""
         if self.request.text is not None or self.tokenizer is None:
             return self.request.text
-        own = self.request.ids[: len(self.request.ids) - (self.end is not None)]  # in an order, with those that were given
+        own = self.request.ids[: len(self.request.ids) - (self.end is not None)]  # of an infilled text, given tokens included
         return b"".join(self.tokenizer.token_bytes(int(id)) for id in own).decode("utf-8", "replace")
 
     def describe(self) -> str:
-        """How it came about, in one line."""
-        ends = {"end": "the end symbol", "stop": "a text to stop at", "length": "its length", "among": "the set of texts"}
+        """How it was generated, in one line."""
+        ends = {"end": "the end symbol", "stop": "a stop text", "length": "its length", "among": "the set of texts"}
         parts = [f"{self.method}, ended by {ends[self.finish]}"]
         if self.sampling_logprob is not None:
-            parts.append(f"log probability {self.sampling_logprob:.6f} under what it was chosen from ({self.sampling})")
+            parts.append(
+                f"log probability {self.sampling_logprob:.6f} under the distribution it was chosen from ({self.sampling})"
+            )
         if self.seed is not None:
             parts.append(f"seed {self.seed}")
-        if (shown := self.certificate) is not None:
+        if (proof := self.certificate) is not None:
             parts.append(
-                f"none is more probable ({shown.contexts} contexts)" if shown.certain
-                else f"not proven: another may have up to {shown.bound:.6f} ({shown.contexts} contexts were spent)"
+                f"none is more probable ({proof.contexts} contexts)" if proof.certain
+                else f"not proven: another may have up to {proof.bound:.6f} ({proof.contexts} contexts)"
             )  # fmt: skip
         if self.canonical is False:
-            parts.append("the text has other tokens when it is tokenised")
+            parts.append("the tokenizer encodes this text as other tokens")
         return "; ".join(parts)
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,16 +1,17 @@
 """Beam search, and the exactly most probable continuation by best-first search.
 
-A continuation is complete when it criteria with the end symbol or a text to stop at, or has all the tokens it may have. No
-extension of a sequence is more probable than the sequence itself; so what is complete, and at least as probable as everything
-that is still open, is the best there is. (Uniform-cost search; as decoding: Stahlberg & Byrne 2019, arXiv 1908.10090.)
+A continuation is complete when it ends with the end symbol or a stop text, or has the maximum number of tokens. No extension
+of a sequence is more probable than the sequence. So a complete sequence that is at least as probable as every open one is the
+most probable of all. (Uniform-cost search; for decoding: Stahlberg & Byrne 2019, arXiv 1908.10090.)
 """
 
 from __future__ import annotations
 
 import heapq
+import itertools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import count
 
 import numpy as np
 import torch
@@ -18,33 +19,33 @@ import torch
 from chainrule.engine.decoding.base import DecodingTree, NextTokens
 from chainrule.generation.hypothesis import Hypothesis, Report, StoppingCriteria, extend
 
-TOGETHER = 16  # open sequences that are extended at a time: they cost little more than one
+TOGETHER = 16  # open sequences extended at a time; together they cost little more than one
 
 
 @dataclass(frozen=True)
 class Certificate:
-    """What best-first search has shown. In the numbers that it saw while growing; the final ones differ by rounding."""
+    """The proof of a best-first search. It holds for the numbers computed during generation; final ones differ by rounding."""
 
     certain: bool  # no other continuation is more probable
-    bound: float  # log probability that nothing which was not returned exceeds, in nats
-    contexts: int  # that the network computed
+    bound: float  # no continuation that was not returned has a higher log probability, nats
+    contexts: int  # number of contexts that the network computed
 
 
 def beam(tree: DecodingTree, criteria: StoppingCriteria, width: int, report: Report) -> list[Hypothesis]:
-    """The complete continuations that a beam of `width` finds, the most probable first, `width` of them at most."""
+    """Up to `width` complete continuations, found by a beam of `width`; most probable first."""
     open_, done = [Hypothesis()], []
     following = tree.root()
     while open_:
-        found = [
+        extended = [
             hypothesis
             for row, parent in enumerate(open_)
             for hypothesis in _extensions(following, row, parent, criteria, width)
         ]
-        found.sort(key=_by_probability)
-        done = sorted(done + [t for t in found if t.finish], key=_by_probability)[:width]
-        open_ = [t for t in found if not t.finish][:width]
+        extended.sort(key=_by_probability)
+        done = sorted(done + [h for h in extended if h.finish], key=_by_probability)[:width]
+        open_ = [h for h in extended if not h.finish][:width]
         if len(done) == width:
-            open_ = [t for t in open_ if t.logprob > done[-1].logprob]
+            open_ = [h for h in open_ if h.logprob > done[-1].logprob]
         if best := (open_ or done)[:1]:
             report(0, best[0])
         if open_:
@@ -59,36 +60,36 @@ def _by_probability(hypothesis: Hypothesis) -> tuple[float, list[int]]:
 def _extensions(
     following: NextTokens, row: int, parent: Hypothesis, criteria: StoppingCriteria, width: int
 ) -> list[Hypothesis]:
-    """The `width` most probable tokens behind `parent`, and the end symbol; no impossible ones."""
+    """`parent` with each of the `width` most probable next tokens, and with the end symbol; without impossible ones."""
     logprob_V = following.logprobs(row)
-    tokens = _most(logprob_V, width)
+    tokens = _most_probable(logprob_V, width)
     if criteria.end_id is not None and criteria.end_id not in tokens:
         tokens.append(criteria.end_id)
     return [parent.with_token(v, float(logprob_V[v]), criteria) for v in tokens if logprob_V[v] > -math.inf]
 
 
-def _most(logprob_V: torch.Tensor, width: int) -> list[int]:
-    """The most probable tokens, all of those included that are as probable as the last of them, by id."""
+def _most_probable(logprob_V: torch.Tensor, width: int) -> list[int]:
+    """The `width` most probable tokens; equally probable ones are ordered by id."""
     least = logprob_V.topk(min(width, len(logprob_V))).values[-1]
     likely = torch.nonzero(logprob_V >= least).flatten()
     return likely[torch.argsort(logprob_V[likely], descending=True, stable=True)][:width].tolist()
 
 
 def best(
-    tree: DecodingTree, criteria: StoppingCriteria, wanted: int, width: int, budget: int, report: Report
+    tree: DecodingTree, criteria: StoppingCriteria, count: int, width: int, budget: int, report: Report
 ) -> tuple[list[Hypothesis], Certificate]:
-    """The `wanted` most probable complete continuations, or the best that were found when `budget` contexts are spent.
+    """The `count` most probable complete continuations, or the best found within `budget` contexts.
 
-    A beam of `width` is run first: what it finds leaves only what is more probable open.
+    A beam of `width` runs first. Sequences that are no more probable than its results need no extension.
     """
-    search = _Search(tree, criteria, wanted, budget, report)
-    search.found = beam(tree, criteria, width, lambda *_: None)[:wanted]
+    search = _Search(tree, criteria, count, budget, report)
+    search.results = beam(tree, criteria, width, lambda *_: None)[:count]
     return search.run()
 
 
 @dataclass
 class _Open:
-    """A node's extensions that may still matter, the most probable first; `at`: the next of them."""
+    """The M extensions of a hypothesis that may be among the results, most probable first."""
 
     hypothesis: Hypothesis
     token_M: np.ndarray
@@ -100,33 +101,33 @@ class _Open:
 class _Search:
     tree: DecodingTree
     criteria: StoppingCriteria
-    wanted: int
+    count: int
     budget: int
     report: Report
-    found: list[Hypothesis] = field(default_factory=list)  # complete, the most probable first
-    spent: int = 0
-    heap: list[tuple[float, int, int, _Open]] = field(default_factory=list)  # −log Pr, number, which extension, of what
-    numbers: count = field(default_factory=count)
+    results: list[Hypothesis] = field(default_factory=list)  # complete ones, most probable first
+    computed: int = 0  # contexts
+    heap: list[tuple[float, int, int, _Open]] = field(default_factory=list)  # −log Pr, number, index of the extension, parent
+    numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def run(self) -> tuple[list[Hypothesis], Certificate]:
         self._open([Hypothesis()], self.tree.root())
-        while self.heap and self.spent < self.budget and -self.heap[0][0] > self.threshold:
-            hypotheses = self._take(min(TOGETHER, self.budget - self.spent))
+        while self.heap and self.computed < self.budget and -self.heap[0][0] > self.threshold:
+            hypotheses = self._take(min(TOGETHER, self.budget - self.computed))
             if hypotheses:
                 self.report(0, hypotheses[0])
                 self._open(hypotheses, extend(self.tree, hypotheses))
         bound = -self.heap[0][0] if self.heap else -math.inf
-        return self.found, Certificate(bound <= self.threshold, max(bound, self.threshold), self.spent)
+        return self.results, Certificate(bound <= self.threshold, max(bound, self.threshold), self.computed)
 
     @property
     def threshold(self) -> float:
-        """What a sequence must exceed to matter."""
-        return self.found[self.wanted - 1].logprob if len(self.found) >= self.wanted else -math.inf
+        """The log probability that a sequence must exceed to be among the results."""
+        return self.results[self.count - 1].logprob if len(self.results) >= self.count else -math.inf
 
-    def _take(self, most: int) -> list[Hypothesis]:
-        """The most probable open sequences. What is complete goes to what was found."""
+    def _take(self, limit: int) -> list[Hypothesis]:
+        """Up to `limit` most probable open sequences. Complete ones on the way are added to `results`."""
         hypotheses: list[Hypothesis] = []
-        while self.heap and len(hypotheses) < most and -self.heap[0][0] > self.threshold:
+        while self.heap and len(hypotheses) < limit and -self.heap[0][0] > self.threshold:
             _, _, at, parent = heapq.heappop(self.heap)
             self._push(parent, at + 1)
             hypothesis = parent.hypothesis.with_token(int(parent.token_M[at]), float(parent.logprob_M[at]), self.criteria)
@@ -137,11 +138,11 @@ class _Search:
         return hypotheses
 
     def _keep(self, hypothesis: Hypothesis) -> None:
-        if all(hypothesis.ids != other.ids for other in self.found):
-            self.found = sorted([*self.found, hypothesis], key=_by_probability)[: self.wanted]
+        if all(hypothesis.ids != other.ids for other in self.results):
+            self.results = sorted([*self.results, hypothesis], key=_by_probability)[: self.count]
 
     def _open(self, hypotheses: list[Hypothesis], following: NextTokens) -> None:
-        self.spent += len(hypotheses)
+        self.computed += len(hypotheses)
         for row, hypothesis in enumerate(hypotheses):
             logprob_V = following.logprobs(row).numpy(force=True)
             total_V = hypothesis.logprob + logprob_V

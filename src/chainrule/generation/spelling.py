@@ -9,7 +9,7 @@ from chainrule.text.reading import Special
 
 
 def text_of(ids: Iterable[int], tokenizer: TokenizerLike | None) -> str | None:
-    """The text that the tokens spell; None where they spell none, or only a part of a character."""
+    """The text that the tokens spell; None if it is empty or contains an incomplete character."""
     if tokenizer is None:
         return None
     raw = b"".join(tokenizer.token_bytes(int(id)) for id in ids)
@@ -18,6 +18,6 @@ def text_of(ids: Iterable[int], tokenizer: TokenizerLike | None) -> str | None:
 
 
 def special_of(ids: Iterable[int], tokenizer: TokenizerLike | None) -> Special | None:
-    """How control symbols named in the text of these tokens are to be read: as symbols; None where there are none."""
+    """How to read names of control symbols in the text of these tokens: "parse" if any token is such a symbol, else None."""
     symbols = tokenizer.special_ids - {tokenizer.unk_id} if tokenizer else frozenset()
     return None if symbols.isdisjoint(map(int, ids)) else "parse"

@@ -1,4 +1,4 @@
-"""The method that was chosen, run on a decoding tree."""
+"""The methods of generation, run on a decoding tree."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from chainrule.text.base import TokenizerLike, token_formatter
 
 @dataclass(frozen=True)
 class Outcome:
-    """The finished hypotheses, and how they came about."""
+    """The finished hypotheses, and how they were generated."""
 
     hypotheses: list[Hypothesis]
     method: dict[str, Any]  # fields of each `Generated`
@@ -27,8 +27,8 @@ class Outcome:
 
     def fields_of(self, hypothesis: Hypothesis) -> dict[str, Any]:
         """The fields of a `Generated` that say how it was generated."""
-        drawn = float(np.sum(hypothesis.sampling_logprobs)) if hypothesis.sampling_logprobs else None
-        own = {"finish": hypothesis.finish, "running_logprobs": np.array(hypothesis.logprobs), "sampling_logprob": drawn}
+        sampling = float(np.sum(hypothesis.sampling_logprobs)) if hypothesis.sampling_logprobs else None
+        own = {"finish": hypothesis.finish, "running_logprobs": np.array(hypothesis.logprobs), "sampling_logprob": sampling}
         return self.method | own | {"certificate": self.certificate}
 
 
@@ -40,7 +40,7 @@ def run(tree: DecodingTree, criteria: StoppingCriteria, options: Options, report
         hypotheses = beam(tree, criteria, options.width, report)[: options.count]
         return Outcome(hypotheses, {"method": f"beam of {options.width}"})
     if options.method == "best":
-        hypotheses, certificate = best(tree, criteria, options.count, options.width, options.spend, report)
+        hypotheses, certificate = best(tree, criteria, options.count, options.width, options.max_contexts, report)
         return Outcome(hypotheses, {"method": "best"}, certificate)
     seed = options.chosen_seed()
     hypotheses = sample(tree, criteria, options.top, report, options.count, seed, options.transform)
@@ -48,15 +48,15 @@ def run(tree: DecodingTree, criteria: StoppingCriteria, options: Options, report
 
 
 def reporter(options: Options, tokenizer: TokenizerLike | None, before: int) -> Report:
-    """Passes each new token to `options.on_token`; before: embeddings of the prefix."""
+    """A function that passes each new token to `options.on_token`. before: number of embeddings of the prefix."""
     on_token, name = options.on_token, token_formatter(tokenizer)
     if on_token is None:
         return lambda *_: None
 
     def report(sample: int, hypothesis: Hypothesis) -> None:
         ids, logprobs = hypothesis.tops[-1] if hypothesis.tops else ((), ())
-        others = [Alternative(name(int(id)), int(id), float(logprob)) for id, logprob in zip(ids, logprobs, strict=True)]
+        alternatives = [Alternative(name(int(id)), int(id), float(logprob)) for id, logprob in zip(ids, logprobs, strict=True)]
         step, last = len(hypothesis.ids) - 1, hypothesis.ids[-1]
-        on_token(Step(sample, step, before + step, name(last), last, hypothesis.logprobs[-1], hypothesis.logprob, others))
+        on_token(Step(sample, step, before + step, name(last), last, hypothesis.logprobs[-1], hypothesis.logprob, alternatives))
 
     return report

@@ -1,11 +1,11 @@
-"""Distributions altered for sampling: temperature, then top-k, top-p and min-p, each on what the ones before it left.
+"""Distributions altered for sampling: temperature, top-k, top-p and min-p, applied in this order.
 
     temperature T   Pr(v)^(1/T), normalised
     top_k           the k most probable tokens                                     (Fan et al. 2018, arXiv 1805.04833)
     top_p           the fewest most probable tokens that together reach p          (Holtzman et al. 2019, arXiv 1904.09751)
     min_p           tokens at least p times as probable as the most probable one   (Nguyen et al. 2024, arXiv 2407.01082)
 
-What is left is normalised again. Tokens drawn from it have a probability of their own, which is reported beside the model's.
+The remaining tokens are normalised again. Their probability is reported in addition to the model's.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from torch import Tensor
 from chainrule.errors import InputError, short
 
 _LARGEST = sys.float_info.max
-_MANY = 1024  # most probable tokens that nearly always hold the mass top_p asks for; sorting all takes many times as long
+_FIRST = 1024  # most probable tokens, nearly always enough to reach top_p; sorting all tokens takes many times as long
 
 
 @dataclass(frozen=True)
 class Transform:
-    """What a distribution is changed into. `changes` is False where it stays as it is."""
+    """A change of a distribution. `changes` is False if it leaves every distribution as it is."""
 
     temperature: float = 1.0
     top_k: int | None = None
@@ -34,14 +34,14 @@ class Transform:
     min_p: float | None = None
 
     def __post_init__(self) -> None:
-        if not _number(self.temperature) or not 0 < self.temperature <= _LARGEST:
+        if not _is_number(self.temperature) or not 0 < self.temperature <= _LARGEST:
             raise InputError(
                 f"temperature must be a number above 0, not {short(self.temperature)}; for the most probable token, "
-                "method='greedy'"
+                "use method='greedy'"
             )
         for name in ("top_p", "min_p"):
             value = getattr(self, name)
-            if value is not None and (not _number(value) or not 0 < value <= 1):
+            if value is not None and (not _is_number(value) or not 0 < value <= 1):
                 raise InputError(f"{name} must be a number above 0 and at most 1, not {short(value)}")
 
     @property
@@ -49,15 +49,15 @@ class Transform:
         return bool(str(self))
 
     def __str__(self) -> str:
-        """ "temperature 0.8, top_p 0.95"; empty where nothing is changed."""
-        nothing = {"temperature": 1, "top_k": None, "top_p": 1, "min_p": None}
-        found = ((name, getattr(self, name)) for name, none in nothing.items() if getattr(self, name) not in (none, None))
-        return ", ".join(f"{name} {value:g}" for name, value in found)
+        """ "temperature 0.8, top_p 0.95"; empty if nothing is changed."""
+        neutral = {"temperature": 1, "top_k": None, "top_p": 1, "min_p": None}
+        values = ((name, getattr(self, name)) for name, none in neutral.items() if getattr(self, name) not in (none, None))
+        return ", ".join(f"{name} {value:g}" for name, value in values)
 
     def __call__(self, logprob_V: Tensor) -> tuple[Tensor | None, Tensor]:
-        """The tokens that are left (None: all of them, by id), M, and their log probabilities, M in float64."""
+        """The ids of the M remaining tokens (None: all, in order), and their M log probabilities in float64."""
         z, ids = logprob_V / float(self.temperature), None
-        if not z.max() > -math.inf:  # so cold that all are beyond what a number can be: the most probable are left
+        if not z.max() > -math.inf:  # temperature so low that all overflow: the most probable tokens remain
             z = torch.zeros_like(logprob_V).masked_fill(logprob_V < logprob_V.max(), -math.inf)
         if self.top_k is not None and self.top_k < len(z):
             z, ids = z.topk(self.top_k)
@@ -71,10 +71,10 @@ class Transform:
 
 def _nucleus(z: Tensor, ids: Tensor | None, top_p: float) -> tuple[Tensor, Tensor]:
     """The fewest most probable tokens whose probabilities sum to `top_p` or more."""
-    logsumexp, count = torch.logsumexp(z, -1), _MANY
+    logsumexp, count = torch.logsumexp(z, -1), _FIRST
     while True:
         best = z.topk(min(count, len(z)))
-        above = torch.cumsum(torch.exp(best.values - logsumexp), -1)  # with the token itself
+        above = torch.cumsum(torch.exp(best.values - logsumexp), -1)  # sums that include the token itself
         if above[-1] >= top_p or count >= len(z):
             break
         count *= 8
@@ -82,5 +82,5 @@ def _nucleus(z: Tensor, ids: Tensor | None, top_p: float) -> tuple[Tensor, Tenso
     return best.values[:keep], best.indices[:keep] if ids is None else ids[best.indices[:keep]]
 
 
-def _number(value: Any) -> bool:
+def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)

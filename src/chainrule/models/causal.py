@@ -1,4 +1,4 @@
-"""Any causal decoder of transformers as x → e → h → z. The model is transformers' own code, unchanged."""
+"""Causal decoders of transformers as x → e → h → z. The network is transformers' own code, unchanged."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from chainrule.errors import ModelError
 from chainrule.models.head import LinearHead
 from chainrule.models.shallow import shorten
 from chainrule.models.thresholds import integers_read, lowered, numbers_read
-from chainrule.models.transformer import Network, again, sharing_weights
+from chainrule.models.transformer import Network, rebuild, sharing_weights
 from chainrule.models.trunk import takes, trunk_of
 from chainrule.ops.linear import FEW, Linears, few_rows
 from chainrule.ops.matmul import STEPS
@@ -27,56 +27,56 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Way:
-    """How a network is run; the probe finds out which one gives the numbers of its own forward."""
+class RunConfig:
+    """The configuration in which a network runs. The probe finds one that agrees with the network's own forward."""
 
     strategy: str = "batch"  # "forest", "batch" or "single"
-    by_ids: bool = False  # whether it is fed with token ids, and not with embeddings
-    own_head: bool = False  # whether its own code makes logits of hidden states, and not the linear head
-    first_position: int = 0  # what it calls the first place
-    unfit: tuple[int, ...] = ()  # ids that it must not be fed with, since its own forward does something else with them
+    by_ids: bool = False  # whether the input is token ids instead of embeddings
+    own_head: bool = False  # whether the network's own code computes the logits, instead of the linear head
+    first_position: int = 0  # the network's number for the first position
+    unfit: tuple[int, ...] = ()  # ids that must not be in the input, since its own forward does not treat them as tokens
 
 
 class PretrainedModel(Network):
-    """A causal language model of transformers: its trunk without head and cache, and its head on tiles."""
+    """A causal language model of transformers: its trunk, run without a cache, and its head, by tiles."""
 
     _own_options = {"use_cache": False}  # noqa: RUF012
 
-    def __init__(self, lm: Any, name: str, way: Way | None = None) -> None:
+    def __init__(self, lm: Any, name: str, run_config: RunConfig | None = None) -> None:
         super().__init__(lm, name)
         output = self.tables[1]
         if not isinstance(output, nn.Module):
-            raise ModelError(f"{self.title} has no trunk and head that can be told apart")
-        self.way = way or Way(own_head=not isinstance(output, nn.Linear))  # until the probe knows better
-        self.by_ids, self.first_position = self.way.by_ids, self.way.first_position
-        self.unfit = self.way.unfit
-        self.first_positions = (0, self.reserved) if self.reserved else (0,)  # of which the probe finds out
-        if not self.way.own_head and isinstance(output, nn.Linear):
+            raise ModelError(f"{self.title} has no separate trunk and head")
+        self.run_config = run_config or RunConfig(own_head=not isinstance(output, nn.Linear))  # the default before the probe
+        self.by_ids, self.first_position = self.run_config.by_ids, self.run_config.first_position
+        self.unfit = self.run_config.unfit
+        self.first_positions = (0, self.reserved) if self.reserved else (0,)  # the candidates for the probe
+        if not self.run_config.own_head and isinstance(output, nn.Linear):
             self.head = LinearHead.of(output, self.lm.config.get_text_config())
 
     def _head_size(self, config: Any) -> int:
         return getattr(self.tables[1], "out_features", None) or config.vocab_size
 
-    def _made_of(self) -> tuple[Any, ...]:
-        return self.lm, self.name, self.way
+    def _constructor_arguments(self) -> tuple[Any, ...]:
+        return self.lm, self.name, self.run_config
 
-    def by(self, way: Way) -> Self:
-        """The same model, run in this way."""
-        return again(type(self), *self._made_of()[:-1], way, self.dtype_reason)
+    def with_config(self, run_config: RunConfig) -> Self:
+        """The same model with this configuration."""
+        return rebuild(type(self), *self._constructor_arguments()[:-1], run_config, self.dtype_reason)
 
     @property
     def own_attention(self) -> str:
-        """The attention of the network as it was handed over."""
+        """The attention implementation of the given network."""
         return self.lm.config._attn_implementation
 
     def _prepare(self, trunk: nn.Module) -> None:
         super()._prepare(trunk)
-        _hand_on_positions(trunk)
+        _pass_on_positions(trunk)
         replace_modules(trunk)
         self.linears = Linears(trunk)
 
     def set_attention(self, implementation: str) -> bool:
-        """Run with another of the registered attention functions, before anything runs; whether the network takes it."""
+        """Set a registered attention function, before the first run. Whether the network supports it."""
         self.runner.set_attn_implementation(implementation)
         return self.runner.config._attn_implementation == implementation
 
@@ -85,15 +85,15 @@ class PretrainedModel(Network):
 
     def hidden(self, inputs_BTD: Tensor, *, same_bits: bool = True, **layout: Any) -> Tensor:
         name = "inputs_embeds" if inputs_BTD.is_floating_point() else "input_ids"
-        if (places := layout.get("position_ids")) is not None:
-            layout["position_ids"] = places = places + self.first_position
+        if (positions := layout.get("position_ids")) is not None:
+            layout["position_ids"] = positions = positions + self.first_position
         forward = partial(self.trunk, use_cache=False, **{name: inputs_BTD}, **layout)
         rows = inputs_BTD.shape[:2].numel()
-        multiplied = partial(self._multiplying, same_bits, rows, forward)
-        return self._running(partial(with_variable, _PLACES, places, multiplied), inputs_BTD)[0]
+        run = partial(self._with_products, same_bits, rows, forward)
+        return self._run_checked(partial(with_variable, _POSITIONS, positions, run), inputs_BTD)[0]
 
-    def _multiplying(self, same_bits: bool, rows: int, forward: Callable[[], T]) -> T:
-        """`forward` with products for so many rows."""
+    def _with_products(self, same_bits: bool, rows: int, forward: Callable[[], T]) -> T:
+        """The result of `forward`, with matrix products suited to this number of rows."""
         if self.device.type != "cpu" or (same_bits and rows > STEPS[0]):
             return within(self.mode(), forward)
         if same_bits:
@@ -101,43 +101,43 @@ class PretrainedModel(Network):
         return self.linears.by(few_rows, forward) if rows <= FEW else forward()
 
     def shallow(self) -> Self | None:
-        """The same with its first layers only, up to the first of each kind; None where it has no others."""
+        """The same model with its first layers only, up to the first of each kind; None if it has no others."""
         lm = sharing_weights(self.lm, self.name)
         return type(self)(lm, self.name) if shorten(lm, trunk_of(lm)) else None
 
     def integers_read(self, run: Callable[[], Any], least: int) -> list[str]:
-        """Names of integers from `least` on that the reference looks up in its configs and modules in `run`.
+        """Names of integers from `least` on that the reference reads from its configs and modules in `run`.
 
-        Those that no text the model takes comes up to bend nothing, and are left out. Only for a `trial`.
+        Integers larger than the longest context are left out, since they have no effect. Only for a `trial`.
         """
         return integers_read(self.reference, run, least, self.max_rows or inf)
 
     def numbers_read(self, run: Callable[[], Any]) -> list[float]:
-        """All numbers that the reference looks up so, those in lists and dicts too. Only for a `trial`."""
+        """All numbers that the reference reads in `run`, including those in lists and dicts. Only for a `trial`."""
         return numbers_read(self.reference, run)
 
     def lowered(self, name: str, most: int) -> AbstractContextManager[None]:
-        """With the integer of this name at most `most` for a while, in both copies; only for a `trial`: nobody else runs it."""
+        """Within the block, the integer of this name is at most `most` in both copies. Only for a `trial`."""
         return lowered([vars(self)[copy] for copy in ("reference", "runner") if copy in vars(self)], name, most)
 
 
-_PLACES: ContextVar[Tensor | None] = ContextVar("positions of the rows that run", default=None)
+_POSITIONS: ContextVar[Tensor | None] = ContextVar("positions of the rows that run", default=None)
 
 
-def _hand_on_positions(trunk: nn.Module) -> None:
-    """Have the parts of a trunk that takes no positions take ours: those like BART's count for themselves, 0 … R − 1."""
-    if _asks_for_positions(trunk):
+def _pass_on_positions(trunk: nn.Module) -> None:
+    """Pass positions to the parts of a trunk that takes none itself: BART and its like count them, 0 … R − 1."""
+    if _takes_positions(trunk):
         return
-    for part in filter(_asks_for_positions, trunk.modules()):
+    for part in filter(_takes_positions, trunk.modules()):
         part.register_forward_pre_hook(_with_positions, with_kwargs=True)
 
 
-def _asks_for_positions(part: nn.Module) -> bool:
+def _takes_positions(part: nn.Module) -> bool:
     return "position_ids" in takes(part)
 
 
 def _with_positions(part: nn.Module, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]] | None:
-    given, places = kwargs.get("position_ids"), _PLACES.get()
-    if places is None or not isinstance(given, Tensor) or given.numel() != places.numel():
+    own, positions = kwargs.get("position_ids"), _POSITIONS.get()
+    if positions is None or not isinstance(own, Tensor) or own.numel() != positions.numel():
         return None
-    return args, kwargs | {"position_ids": places.view(given.shape)}
+    return args, kwargs | {"position_ids": positions.view(own.shape)}

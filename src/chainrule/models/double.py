@@ -24,7 +24,7 @@ class DoubleModel(PretrainedModel):
 
     @classmethod
     def of(cls, model: PretrainedModel) -> DoubleModel:
-        return cls(sharing_weights(model.lm, model.name, torch.float64), model.name, model.way)
+        return cls(sharing_weights(model.lm, model.name, torch.float64), model.name, model.run_config)
 
     @cached_property
     def reference(self) -> Any:
@@ -38,7 +38,7 @@ class DoubleModel(PretrainedModel):
 @contextmanager
 def in_float64(model: N) -> Iterator[N]:
     """The same model on a separate network that computes in float64, for the duration of a `with` block."""
-    with model.on_trial(torch.float64) as trial:
+    with model.temporary_trial(torch.float64) as trial:
         in_double(trial.reference)
         in_double(trial.runner)
         yield trial

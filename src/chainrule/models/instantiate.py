@@ -1,4 +1,4 @@
-"""Networks of transformers, from the config and tensors of a checkpoint or from a .gguf file. No code of a checkpoint runs."""
+"""Creation of networks from the config and tensors of a checkpoint, or from a .gguf file. No code of a checkpoint runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ from chainrule.models.masked import is_masked
 
 
 def read_gguf(file: Path, dtype: str) -> Any:
-    """A .gguf checkpoint, its weights widened to `dtype`, as an ordinary model that can be saved. Raises ModelError."""
+    """The network of a .gguf file, with weights widened to `dtype`, as an ordinary model that can be saved.
+
+    Raises ModelError.
+    """
     require("gguf", f"reading {file}", ModelError)
     from transformers import AutoModelForCausalLM, GgufConfig
 
@@ -27,12 +30,12 @@ def read_gguf(file: Path, dtype: str) -> Any:
         _check_gguf(metadata)
         check_numbers({key: value for key, value in metadata.items() if not key.startswith("general.")}, extent)
         options: dict[str, Any] = {"gguf_file": str(file.absolute()), "quantization_config": GgufConfig(dequantize=True)}
-        bars = nullcontext() if sys.stderr.isatty() else redirect_stderr(StringIO())  # its progress, on a terminal only
-        # sent to this folder, which holds nothing of the kind, transformers reads no adapter that lies beside the file
+        bars = nullcontext() if sys.stderr.isatty() else redirect_stderr(StringIO())  # progress bars only on a terminal
+        # The source is this folder, which has no adapter, so that transformers does not read one next to the .gguf file.
         with bars, bounded(extent):
             lm = _from_pretrained(AutoModelForCausalLM, str(file), str(Path(__file__).parent), dtype, **options)
     if hasattr(lm.config, "quantization_config"):
-        del lm.config.quantization_config  # the weights are plain numbers now
+        del lm.config.quantization_config  # the weights are no longer quantized
     lm.hf_quantizer = None
     lm.config._name_or_path = lm.name_or_path = file.stem
     return lm
@@ -41,22 +44,22 @@ def read_gguf(file: Path, dtype: str) -> Any:
 def _check_gguf(metadata: dict[str, Any]) -> None:
     if metadata.get("general.type") == "adapter":
         raise ValueError(
-            "it is an adapter, and chainrule scores whole models; merge it into its base model (llama-export-lora)"
+            "it is an adapter, but chainrule scores whole models; merge it into its base model (llama-export-lora)"
         )
     if (parts := metadata.get("split.count", 1)) != 1:
-        raise ValueError(f"it is one of {parts} parts; make one file of them (llama-gguf-split --merge)")
+        raise ValueError(f"it is one of {parts} parts; merge them into one file (llama-gguf-split --merge)")
 
 
-def built(checkpoint: Checkpoint, dtype: str) -> Any:
+def build(checkpoint: Checkpoint, dtype: str) -> Any:
     """The network that the config describes, with the tensors as its weights."""
     from transformers import AutoConfig
 
     config = AutoConfig.from_pretrained(str(checkpoint.folder), trust_remote_code=False, local_files_only=True)
-    _refuse_nothing(config)
+    _refuse_empty(config)
     kind, config = _class_of(config)
-    # no folder: transformers looks for files of its own in none, and cannot be pointed at others
+    # The source is None: without a folder, transformers cannot load further files.
     options: dict[str, Any] = {"config": config, "state_dict": checkpoint.tensors}
-    if dtype == "float64":  # which grouped products of experts know nothing of
+    if dtype == "float64":  # grouped products of experts do not support it
         options["experts_implementation"] = "eager"
     with bounded(checkpoint.extent, packed="quantization_config" in checkpoint.config):
         lm = _from_pretrained(kind, checkpoint.label, None, dtype, **options)
@@ -65,28 +68,31 @@ def built(checkpoint: Checkpoint, dtype: str) -> Any:
 
 
 def _class_of(config: Any) -> tuple[Any, Any]:
-    """The class for masked models where a config names one, else that for causal models; and its part of the config."""
+    """The class for masked models if the config is that of one, else the class for causal models; and the config of its text.
+
+    Raises ValueError if transformers has no such class.
+    """
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_MASKED_LM_MAPPING
 
-    import chainrule.models.any_order  # noqa: F401 (makes it known to transformers)
+    import chainrule.models.any_order  # noqa: F401 (registers it with transformers)
 
     known: Any = MODEL_FOR_MASKED_LM_MAPPING if is_masked(config) else MODEL_FOR_CAUSAL_LM_MAPPING
     if type(config) not in known:
         raise ValueError(
-            "it needs code that comes with the checkpoint, and chainrule never runs such code"
+            "it needs code from the checkpoint, but chainrule never runs such code"
             if getattr(config, "auto_map", None)
-            else "it is no causal language model (transformers has no next-token head for it)"
+            else "it is not a causal language model (transformers has no next-token head for it)"
         )
     kind, text = known[type(config)], config.sub_configs.get("text_config")
-    if text is not None and kind.config_class == text:  # of a model of images and texts; as transformers' AutoModel does it
+    if text is not None and kind.config_class == text:  # a model of images and texts; as in transformers' AutoModel
         whole, config = config, config.get_text_config()
         if (packed := getattr(whole, "quantization_config", None)) is not None:
             config.quantization_config = packed
     return kind, config
 
 
-def _refuse_nothing(config: Any) -> None:
-    """A network without layers would be built, and all weights of layers left out."""
+def _refuse_empty(config: Any) -> None:
+    """Raises ValueError for sizes below 1. Without layers, a network would be built that ignores the weights of layers."""
     config = config.get_text_config(decoder=True)
     for name in ("num_hidden_layers", "hidden_size", "vocab_size"):
         if isinstance(value := getattr(config, name, 1), int) and value < 1:
@@ -105,7 +111,7 @@ def _from_pretrained(kind: Any, label: str, source: str | None, dtype: str, **op
     missing = sorted(info.get("missing_keys") or []) + sorted(str(k) for k in info.get("mismatched_keys") or [])
     if missing:
         raise ModelError(
-            f"{label} is no whole language model: {type(lm).__name__} needs weights it does not hold "
-            f"({len(missing)} missing, {missing[0]} for one), and random ones would give meaningless numbers"
+            f"{label} is not a complete language model: {type(lm).__name__} needs weights that it does not have "
+            f"({len(missing)} missing, such as {missing[0]}), and random ones would give meaningless numbers"
         )
     return lm

@@ -1,4 +1,4 @@
-"""From a name to a model: a packaged model, a folder, a .gguf file, or a hub id. Safetensors or GGUF only, no code."""
+"""Loading of models by name: a packaged model, a folder, a .gguf file, or a hub id. Only safetensors and GGUF, no code."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from chainrule.errors import ModelError
 from chainrule.models.checkpoint import Checkpoint, read, weight_names
 from chainrule.models.damage import first_line, refusing
 from chainrule.models.dtype import choose_dtype
-from chainrule.models.instantiate import built, read_gguf
+from chainrule.models.instantiate import build, read_gguf
 from chainrule.models.packaged import DEFAULT, PACKAGED, fault, folder
 from chainrule.models.threads import choose as choose_threads
 
 Wrap = Callable[[Any, str], Any]
 
-_TEXTS = ("*.json", "*.model", "*.txt", "*.tiktoken", "*.spm", "*.jinja")  # of a repository on the hub: all but weights
+_TEXTS = ("*.json", "*.model", "*.txt", "*.tiktoken", "*.spm", "*.jinja")  # files of a hub repository other than weights
 
 
 def load_model(
     name: str | Path | None, wrap: Wrap, *, dtype: str = "float32", device: str = "cpu", threads: int | None = None
 ) -> tuple[Any, Path]:
-    """The model called `name`, and where its tokenizer is to be read from. Raises ModelError, with the remedy.
+    """The model called `name`, and the folder or file of its tokenizer. Raises ModelError, with the remedy.
 
-    `wrap` makes a model of a network of transformers and its name (see `engine.predictors.registry`).
+    `wrap` creates a model from a network of transformers and its name (see `engine.predictors.registry`).
 
-    `dtype` "auto" is bfloat16 where the device has arithmetic for it, else float32; `dtype_reason` of the model says which,
-    and why. `threads` is how many the network runs on (None: see `chainrule.models.threads.choose`).
+    `dtype` "auto" is bfloat16 if the device has arithmetic for it, else float32; `dtype_reason` of the model is the reason.
+    `threads` is the number of threads of the network (None: see `chainrule.models.threads.choose`).
     """
     name = DEFAULT if name is None else str(name)
     dtype, reason = choose_dtype(dtype, device)
@@ -43,7 +43,7 @@ def load_model(
             lm = read_gguf(source, dtype)
         else:
             checkpoint = read(source, str(source)) if isinstance(source, Path) else _from_hub(source)
-            source, lm = checkpoint.folder, built(checkpoint, dtype)
+            source, lm = checkpoint.folder, build(checkpoint, dtype)
         _refuse_nan(lm, name)
         model = wrap(_to_device(lm, device), name)
     model.dtype_reason = reason
@@ -55,19 +55,19 @@ def _is_gguf(source: Path | str) -> bool:
 
 
 def _find(name: str) -> Path | str:
-    """A path where the name means one, else a hub id."""
+    """The path of a packaged model, folder or file; else the name as a hub id. Raises ModelError if it can be neither."""
     if name in PACKAGED:
-        if wrong := fault(name):
-            raise ModelError(f"{name} {wrong}; run: chainrule pull {name}")
+        if reason := fault(name):
+            raise ModelError(f"{name} {reason}; run: chainrule pull {name}")
         return folder(name)
     if not name.strip():
-        raise ModelError(f"{name!r} names no model folder or file; give one, or a hub id")
+        raise ModelError(f"{name!r} is not the name of a model folder or file; give one, or a hub id")
     path = Path(name).expanduser()
     if path.is_dir():
         return path
     if path.is_file():
         if not _is_gguf(path):
-            raise ModelError(f"{name} is a file, but no .gguf; give a model folder, a .gguf file or a hub id")
+            raise ModelError(f"{name} is a file, but not a .gguf file; give a model folder, a .gguf file or a hub id")
         return path
     if _is_gguf(name) or name.startswith((".", "/", "~")) or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name):
         raise ModelError(f"there is no model folder or file {name!r}; check the path")
@@ -75,23 +75,23 @@ def _find(name: str) -> Path | str:
 
 
 def _from_hub(name: str) -> Checkpoint:
-    """A model of the hub: its files in the hub's cache, or, since the user named it, from the network."""
-    with suppress(Exception):  # it is not there, or not whole: ask the hub, since the user named it
+    """The checkpoint of a hub model, from the hub's cache, or from the network, since the user has named it."""
+    with suppress(Exception):  # missing from the cache, or incomplete there
         return read(_snapshot(name, local=True), name)
     try:
-        return read(_snapshot(name, local=False), name)  # without the network, what is in the cache after all
+        return read(_snapshot(name, local=False), name)  # without a network, the hub's client returns the cached files
     except ModelError:
         raise
-    except Exception as error:  # of the network, of the name, and of the cache, where it is written to
+    except Exception as error:  # of the network, the name, or writing to the cache
         raise ModelError(
-            f"{name!r} is no folder or packaged model here, is not in the hub's cache, and could not be fetched from the "
+            f"{name!r} is not a folder or packaged model here, is not in the hub's cache, and could not be fetched from the "
             f"hub ({first_line(error)}); check the name and the network, or give a model folder or a .gguf file, or run "
             f"chainrule pull {DEFAULT} and use that"
         ) from error
 
 
 def _snapshot(name: str, local: bool) -> Path:
-    """The folder with the files of a model of the hub: what says what it is, and then only the weights that this names."""
+    """The folder with the files of a hub model: the config and tokenizer first, then only the weights that they name."""
     from huggingface_hub import snapshot_download
 
     texts = Path(snapshot_download(name, allow_patterns=[*_TEXTS], ignore_patterns="*/*", local_files_only=local))
@@ -103,13 +103,13 @@ def _snapshot(name: str, local: bool) -> Path:
 def _refuse_nan(lm: Any, name: str) -> None:
     bad = [key for key, p in lm.named_parameters() if torch.isnan(p.sum()) and torch.isnan(p).any()]
     if bad:
-        raise ModelError(f"{name} holds NaN in its weights ({bad[0]}{' and others' if len(bad) > 1 else ''}): it is damaged")
+        raise ModelError(f"{name} has NaN in its weights ({bad[0]}{' and others' if len(bad) > 1 else ''}): it is damaged")
 
 
 def _to_device(lm: Any, device: str) -> Any:
     if str(device).startswith("mps"):
-        raise ModelError("device 'mps' has no float64, which sums are in; use device='cpu'")
+        raise ModelError("device 'mps' has no float64, which sums require; use device='cpu'")
     try:
         return lm.to(torch.device(device))
     except (RuntimeError, AssertionError) as error:
-        raise ModelError(f"cannot put the model on device {device!r}: {first_line(error)}") from error
+        raise ModelError(f"cannot move the model to device {device!r}: {first_line(error)}") from error

@@ -1,7 +1,7 @@
-"""Masked language models of transformers (BERT and its like): Pr(x_i | the places that are not masked).
+"""Masked language models of transformers (BERT and its like): Pr(x_i | the tokens that are not masked).
 
-The model is transformers' own code, unchanged. Its trunk runs on whole texts of one length, without padding; its head is
-read at the places that are asked about, and nowhere else. Which symbols mask and frame a text, the tokenizer says
+The network is transformers' own code, unchanged. Its trunk runs on whole texts of equal length, without padding. Its head
+runs only at the positions to predict. The tokenizer defines the mask symbol and the frame of a text
 (`chainrule.text.mask_template`).
 """
 
@@ -13,9 +13,9 @@ from chainrule.models.transformer import Network
 
 
 def is_masked(config: Any, architecture: str | None = None) -> bool:
-    """Whether a config is that of a masked language model: its architecture says so, or transformers knows no other use of it.
+    """Whether a config is that of a masked language model, by its architectures; without any, if its kind has no causal model.
 
-    A discriminator (ELECTRA's) says …ForPreTraining too; it lacks the head, which is found out as it is read.
+    A discriminator (ELECTRA's) is also named …ForPreTraining. It has no head for tokens, so loading it raises an error.
     """
     from transformers.models.auto.modeling_auto import (
         MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
@@ -30,4 +30,4 @@ def is_masked(config: Any, architecture: str | None = None) -> bool:
 
 
 class MaskedModel(Network):
-    """A masked language model: sees both sides of a place, and predicts what stands behind the mask symbol there."""
+    """A masked language model: it sees both sides of a mask symbol and predicts the token at its position."""

@@ -1,10 +1,10 @@
 """Two-stream networks (XLNet): one pass gives the factors of a whole text, in any order.
 
-The content stream reads tokens: each place sees itself and those that became known before it. The query stream reads no
-token in its own place: it sees what became known before, and predicts. The model is transformers' own code, unchanged; it
-is recognised by what its forward takes.
+The content stream reads tokens: each position sees itself and the positions that became known before it. The query stream
+does not read the token at its own position: it sees only the positions that became known before, and predicts. The network
+is transformers' own code, unchanged. It is recognised by the parameters of its forward.
 
-Shapes: B texts, L places, T targets, H width of a hidden state, V vocabulary.
+Shapes: B texts, L positions, T targets, H width of a hidden state, V vocabulary.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from chainrule.ops.sealed import sealed, within
 
 
 def is_two_stream(lm: Any) -> bool:
-    """Whether this network takes masks of permutations and targets, and is not tied to one direction (attn_type "uni")."""
-    taken = inspect.signature(type(lm).forward).parameters
-    return {"perm_mask", "target_mapping"} <= set(taken) and getattr(lm.config, "attn_type", "bi") != "uni"
+    """Whether this network takes permutation masks and targets, and is not restricted to one direction (attn_type "uni")."""
+    parameters = inspect.signature(type(lm).forward).parameters
+    return {"perm_mask", "target_mapping"} <= set(parameters) and getattr(lm.config, "attn_type", "bi") != "uni"
 
 
 class TwoStreamModel(Network):
@@ -38,27 +38,27 @@ class TwoStreamModel(Network):
         if isinstance(output, torch.nn.Linear):
             self.head = LinearHead.of(output, lm.config)
 
-    def queries(self, ids_BL: Tensor, hidden_BLL: Tensor, target_BTL: Tensor) -> Tensor:
+    def queries(self, ids_BL: Tensor, masked_BLL: Tensor, target_BTL: Tensor) -> Tensor:
         """Hidden states of the query stream, B × T × H.
 
-        hidden_BLL: 1 where place i (row) must not see place j (column); the content stream sees its own place besides.
-        target_BTL: for each target, 1 at its place.
+        masked_BLL: 1 where position i (row) must not see position j (column). The content stream also sees its own position.
+        target_BTL: for each target, 1 at its position.
         """
-        return within(_OneType(), partial(self.hidden, ids_BL, use_mems=False, **self._masks(hidden_BLL, target_BTL)))
+        return within(_OneDtype(), partial(self.hidden, ids_BL, use_mems=False, **self._masks(masked_BLL, target_BTL)))
 
     @sealed
-    def own_target_logits(self, ids_L: Tensor, hidden_LL: Tensor, target_TL: Tensor) -> Tensor:
+    def own_target_logits(self, ids_L: Tensor, masked_LL: Tensor, target_TL: Tensor) -> Tensor:
         """The reference: the model's own whole forward of one text. T × V."""
-        masks = self._masks(hidden_LL[None], target_TL[None])
+        masks = self._masks(masked_LL[None], target_TL[None])
         forward = partial(self.reference, input_ids=ids_L[None].to(self.device), use_mems=False, **masks)
-        return within(self.mode(same_bits=False), partial(within, _OneType(), forward)).logits[0]
+        return within(self.mode(same_bits=False), partial(within, _OneDtype(), forward)).logits[0]
 
-    def _masks(self, hidden_BLL: Tensor, target_BTL: Tensor) -> dict[str, Tensor]:
-        return {"perm_mask": hidden_BLL.to(self.device, self.dtype), "target_mapping": target_BTL.to(self.device, self.dtype)}
+    def _masks(self, masked_BLL: Tensor, target_BTL: Tensor) -> dict[str, Tensor]:
+        return {"perm_mask": masked_BLL.to(self.device, self.dtype), "target_mapping": target_BTL.to(self.device, self.dtype)}
 
 
-class _OneType(TorchFunctionMode):
-    """XLNet makes its positions in float32 and multiplies them with weights of the model's type, which torch refuses."""
+class _OneDtype(TorchFunctionMode):
+    """Casts the factors of a product to one dtype. XLNet multiplies float32 positions with narrower or wider weights."""
 
     def __torch_function__(self, func: Callable, types: Any, args: tuple = (), kwargs: Mapping[str, Any] | None = None) -> Any:
         if func is torch.einsum:

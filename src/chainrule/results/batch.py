@@ -48,7 +48,7 @@ class Scores(Shown, Tabular):
     invariant: Verdict  # whether the numbers have the same bits with any other sequences in the batch
     rows: int  # contexts that the network computed for these scores
     distinct_contexts: int  # number of distinct contexts
-    orderings: list[Ordering | None]  # the order of prediction of each; None: left to right, as in causal models
+    orderings: list[Ordering | None]  # the order of prediction of each sequence; None: left to right, as in causal models
 
     rows_per = {  # noqa: RUF012 (never written to)
         "sequence": lambda scores: arrays(sequence_rows(scores), index=np.arange(len(scores))),
@@ -97,7 +97,7 @@ class Scores(Shown, Tabular):
     @property
     def kinds(self) -> list[str]:
         """`Score.kind` of every sequence."""
-        return [kind(*each) for each in zip(self.requests, self.starts, self.orderings, strict=True)]
+        return [kind(*parts) for parts in zip(self.requests, self.starts, self.orderings, strict=True)]
 
     @property
     def tokens(self) -> Ints:
@@ -107,11 +107,11 @@ class Scores(Shown, Tabular):
     @cached_property
     def places(self) -> Ints:
         """`Score.places` of every sequence, concatenated."""
-        place_T = ranges(np.array([len(r.ids) for r in self.requests], np.int64) - self.tokens, self.tokens)
+        position_T = ranges(np.array([len(r.ids) for r in self.requests], np.int64) - self.tokens, self.tokens)
         for s, (ordering, request) in enumerate(zip(self.orderings, self.requests, strict=True)):
             if ordering is not None:
-                place_T[self.offsets[s] : self.offsets[s + 1]] = ordering.places - len(request.context_ids)
-        return place_T
+                position_T[self.offsets[s] : self.offsets[s + 1]] = ordering.places - len(request.context_ids)
+        return position_T
 
     @cached_property
     def least_context(self) -> Ints:
@@ -159,9 +159,9 @@ class Scores(Shown, Tabular):
             return begin_T, stop_T
         begin_B, stop_B = char_spans(self.tokenizer, texts, bodies)
         count_S = self.tokens[numbers] - has_end
-        target = ranges(self.offsets[numbers], count_S)
-        source = np.repeat(offsets([len(body) for body in bodies])[:-1], count_S) + self.places[target]
-        begin_T[target], stop_T[target] = begin_B[source], stop_B[source]
+        to_B = ranges(self.offsets[numbers], count_S)
+        from_B = np.repeat(offsets([len(body) for body in bodies])[:-1], count_S) + self.places[to_B]
+        begin_T[to_B], stop_T[to_B] = begin_B[from_B], stop_B[from_B]
         return begin_T, stop_T
 
     @property

@@ -1,4 +1,4 @@
-"""What a column of results is: its name, type, unit and meaning, the rows that have it, and how its values are computed."""
+"""Columns of results: name, type, unit and meaning, the rows that have a column, and how its values are computed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Row(Enum):
     ORDERED_TOKEN = auto()  # … and its step in an order of prediction
     TOP = auto()  # … and the most probable tokens at its position
     TEXT = auto()  # a text in several orders
-    ANY_ORDER = auto()  # … and what is the same in each of them
+    ANY_ORDER = auto()  # … and the values that are the same in each order
     ONE_ORDER = auto()  # a text, or one of its tokens, in one of several orders
     CANDIDATE = auto()  # a candidate that was ranked
     GENERATED = auto()  # a generated text

@@ -40,7 +40,7 @@ class Conditional:
         return max(0.0, float(-np.dot(p[p > 0], self.logprobs[p > 0])))
 
     def top(self, count: int = 5) -> list[Alternative]:
-        """The `count` most probable tokens, most probable first; ties are ordered by id. Raises InputError."""
+        """The `count` most probable tokens, most probable first. Ties are ordered by id. Raises InputError."""
         if not is_whole(count, 1):
             raise InputError(f"top needs a whole number, 1 or more, not {short(count)}")
         return [self._alternative(int(i)) for i in np.argsort(-self.logprobs, kind="stable")[:count]]
@@ -74,11 +74,11 @@ class Conditional:
     def _id(self, token: str | int) -> int:
         if isinstance(token, str):
             if self.tokenizer is None:
-                raise InputError("this model came without a tokenizer; give a token id")
-            ids = self.tokenizer.encode_continuations([token], "parse")[0]  # names of control symbols are accepted
+                raise InputError("this model has no tokenizer: pass a token id")
+            ids = self.tokenizer.encode_continuations([token], "parse")[0]  # accepts names of control symbols
             if len(ids) != 1:
                 raise InputError(f"{token!r} is {len(ids)} tokens, not one; score it with rank(context, [{token!r}])")
             return int(ids[0])
         if not is_whole(token, 0, len(self.logprobs) - 1):
-            raise InputError(f"{short(token)} is no token id from 0 to {len(self.logprobs) - 1}")
+            raise InputError(f"{short(token)} is not a token id from 0 to {len(self.logprobs) - 1}")
         return int(token)

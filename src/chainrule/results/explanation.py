@@ -12,9 +12,9 @@ import numpy as np
 from chainrule.results.score import Score
 from chainrule.results.shown import Shown
 
-_MOST_NAMED = 3  # embeddings named in a formula, left to right; others become …
-_MOST_IN_ORDER = 8  # embeddings named in any other order, which the first and the last do not determine
-_MOST_FACTORS = 8  # factors in the line of the whole formula
+_MOST_NAMED = 3  # embeddings named in a formula, left to right; the others become …
+_MOST_IN_ORDER = 8  # the same in any other order; more, because the first and the last do not determine the others
+_MOST_FACTORS = 8  # factors in the formula of the whole product
 
 
 @dataclass(frozen=True)
@@ -56,20 +56,20 @@ class Explanation(Shown):
 
     def head(self) -> str:
         """The condition of the first factor, the order if one was requested, and the remarks of the score."""
-        return "\n".join([self._begins(), *self.score.remarks])
+        return "\n".join([self._condition(), *self.score.remarks])
 
-    def _begins(self) -> str:
+    def _condition(self) -> str:
         start, ordering = self.score.start, self.score.ordering
-        if ordering is not None and self._filled:
-            return f"conditional: the tokens in the other places are given\n{ordering.describe()}"
+        if ordering is not None and self._is_filling:
+            return f"conditional: the tokens at the other positions are given\n{ordering.describe()}"
         if ordering is None or ordering.left_to_right:
             return start.describe() if ordering is None else f"{start.describe()}\n{ordering.describe()}"
         if start.id is None and not self.score.request.context_ids.size:
-            return f"conditional: the token that comes first in the order is given, and has no factor\n{ordering.describe()}"
-        return f"{start.describe().replace('the first token', 'the first one in the order')}\n{ordering.describe()}"
+            return f"conditional: the first token in the order is given, and has no factor\n{ordering.describe()}"
+        return f"{start.describe().replace('the first token', 'the first token in the order')}\n{ordering.describe()}"
 
     def product(self) -> list[str]:
-        """The whole formula, Pr(x) = Pr(x_0 | s) · … = 0.2 · …, as one line; no line for a long text or left to right."""
+        """The whole formula, Pr(x) = Pr(x_0 | s) · … = 0.2 · …, as one line; no lines for a long text or left to right."""
         ordering = self.score.ordering
         if ordering is None or ordering.left_to_right or len(self.factors) > _MOST_FACTORS:
             return []
@@ -77,7 +77,7 @@ class Explanation(Shown):
         return [f"{self._whole()} = {names} = {' · '.join(f'{f.probability:.6g}' for f in self.factors)}"]
 
     def total(self) -> str:
-        """The sum of the log factors, and their product; its power of ten if it is too small for a float."""
+        """The sum of the log factors and their product, as a power of ten if it is too small for a float."""
         logprob = self.score.logprob
         product = (
             f" = {math.exp(logprob):.6g}" if logprob > -700 or logprob == -math.inf else f" = 10^{logprob / math.log(10):.2f}"
@@ -85,7 +85,7 @@ class Explanation(Shown):
         return f"{self._whole()} = exp({logprob:.6f}){product}"
 
     @property
-    def _filled(self) -> bool:
+    def _is_filling(self) -> bool:
         """Whether tokens of the text are given, apart from the first in the order if there is no start symbol."""
         ordering, request = self.score.ordering, self.score.request
         return ordering is not None and len(ordering.given) > len(request.context_ids) + (self.score.start.id is None)
@@ -93,27 +93,27 @@ class Explanation(Shown):
     def _whole(self) -> str:
         if self.score.kind == "joint":
             return "Pr(x)"
-        if self._filled:
-            return "Pr(x) given the other places"
+        if self._is_filling:
+            return "Pr(x) given the other positions"
         ordering = self.score.ordering
         in_order = ordering is not None and not ordering.left_to_right and not len(self.score.request.context_ids)
-        return "Pr(x) given the first in the order" if in_order else "Pr(x) given what stands before"
+        return "Pr(x) given the first token in the order" if in_order else "Pr(x) given its context"
 
     def to_dict(self) -> dict[str, Any]:
         factors = [vars(f) | {"probability": f.probability} for f in self.factors]
         start = self.score.start.to_dict()
         ordering = {} if self.score.ordering is None else {"ordering": self.score.ordering.to_dict()}
         names = ("logprob", "least_context", "cut", "special", "context_special")
-        whole = {name: getattr(self.score, name) for name in names}
-        return {"start": start, "end_id": self.score.end, **ordering, "factors": factors, **whole}
+        summary = {name: getattr(self.score, name) for name in names}
+        return {"start": start, "end_id": self.score.end, **ordering, "factors": factors, **summary}
 
 
 def formula(score: Score, column: int) -> str:
     """Pr(x_4 | s, e_0, …) in the order of prediction. s is the start symbol; tokens, a context's first, count from 0."""
-    seen = score.context_positions(column).tolist()
+    context = score.context_positions(column).tolist()
     token = len(score.request.context_ids) + int(score.places[column])
-    ascending = seen == list(range(token - len(seen), token))
-    names = [f"e_{i}" for i in seen]
+    ascending = context == list(range(token - len(context), token))
+    names = [f"e_{i}" for i in context]
     if len(names) > (_MOST_NAMED if ascending else _MOST_IN_ORDER):
         names = [names[0], "…", names[-1]] if ascending else [*names[: _MOST_IN_ORDER - 1], "…", names[-1]]
     start = ["s"] if score.start.id is not None else []

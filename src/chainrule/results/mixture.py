@@ -1,7 +1,7 @@
 """One text in several orders: log Pr in each, their spread, and the mean of the probabilities.
 
-The mean is a probability too: if the products of factors in each order form a distribution over all texts of a length, so does
-their mean. All orders of one coherent joint give the same probability; the spread measures how far a model is from that.
+The mean is a probability too: if the products of factors in each order are a distribution over all texts of a length, their
+mean is one. All orders of one coherent joint give the same probability. The spread measures the distance from that.
 
 Shapes: S texts, K orders of each.
 """
@@ -84,12 +84,12 @@ class Mixture(Shown):
         return self.scores[item]
 
     def __repr__(self) -> str:
-        what = "Pr" if self.kind == "joint" else "Pr given its context"
-        return f"Mixture(log {what} = {self.logprob:.6f} nats over {len(self)} orders, spread {self.spread:.3g} nats)"
+        name = "Pr" if self.kind == "joint" else "Pr given its context"
+        return f"Mixture(log {name} = {self.logprob:.6f} nats over {len(self)} orders, spread {self.spread:.3g} nats)"
 
 
 def _per_text(mixtures: Mixtures) -> dict[str, Any]:
-    """One row per text: the mean over its orders, and each of them in lists."""
+    """One row per text: the mean over its orders, and lists with the values of each order."""
     first_S = np.arange(len(mixtures)) * mixtures.count
     sources = [Source(Row.ANY_ORDER, mixtures.scores, take=first_S), Source(Row.TEXT, mixtures)]
     return arrays(sources, index=np.arange(len(mixtures)))
@@ -107,9 +107,9 @@ def _per_token(mixtures: Mixtures) -> dict[str, Any]:
 
 
 def _numbered(mixtures: Mixtures, sources: list[Source], sequence: Ints) -> dict[str, Any]:
-    """The columns of these sources, with the number of the text and of its order. sequence: the score that a row is from."""
-    number, which = sequence // max(1, mixtures.count), sequence % max(1, mixtures.count)
-    return arrays([*sources, Source(Row.ONE_ORDER, mixtures.scores)], index=number, nth_order=which)
+    """The columns of these sources, with the numbers of text and order. sequence: the number of the score of each row."""
+    text, order = sequence // max(1, mixtures.count), sequence % max(1, mixtures.count)
+    return arrays([*sources, Source(Row.ONE_ORDER, mixtures.scores)], index=text, nth_order=order)
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,7 +167,7 @@ def log_mean(logprobs: Sequence[float] | Floats) -> float:
     top = float(max(logprobs))
     if top == -math.inf:
         return top
-    return top + math.log(math.fsum(math.exp(float(each) - top) for each in logprobs) / len(logprobs))
+    return top + math.log(math.fsum(math.exp(float(logprob) - top) for logprob in logprobs) / len(logprobs))
 
 
 def spread(logprobs: Sequence[float] | Floats) -> float:

@@ -1,6 +1,6 @@
 """The order of prediction of a score, and the tokens that are given.
 
-Positions count the whole sequence: first those of the context, then those of the text.
+Positions are those of the whole sequence: the context, then the text.
 
 Shapes: T factors of the score, G positions that are given.
 """
@@ -17,12 +17,12 @@ from chainrule._types import Ints
 from chainrule.results.columns import Row
 from chainrule.results.rows import record
 
-_MOST = 16  # positions that are listed in a line; others become …
+_MOST = 16  # positions listed in a line; the others become …
 
 
 @dataclass(frozen=True, eq=False)
 class Ordering:
-    """The order of prediction of one score. Its factors are kept in text order: factor i is that of position `places[i]`."""
+    """The order of prediction of one score. Its factors are in text order: factor i is that of position `places[i]`."""
 
     order: Ints  # T positions, in the order of prediction
     given: Ints  # G positions, in the order in which they are known: the context, and a given first token
@@ -59,7 +59,7 @@ class Ordering:
         """One line for people."""
         parts = [f"order {'left to right' if self.left_to_right else listed(self.order)}"]
         if len(self.given):
-            parts.append(f"given: {'place' if len(self.given) == 1 else 'places'} {listed(self.given)}")
+            parts.append(f"given: {'position' if len(self.given) == 1 else 'positions'} {listed(self.given)}")
         if self.length_given:
             parts.append(f"the length ({self.length} token{'s' * (self.length != 1)}) is given")
         return "; ".join([*parts, self.how, *([self.support] if self.support else [])])
@@ -69,7 +69,7 @@ class Ordering:
         return record(Row.ORDERED, self)
 
 
-def listed(places: Ints) -> str:
+def listed(positions: Ints) -> str:
     """Positions separated by commas; those after the first 16 are only counted."""
-    shown = ", ".join(map(str, places[:_MOST].tolist()))
-    return shown if len(places) <= _MOST else f"{shown}, … ({len(places) - _MOST} more)"
+    shown = ", ".join(map(str, positions[:_MOST].tolist()))
+    return shown if len(positions) <= _MOST else f"{shown}, … ({len(positions) - _MOST} more)"

@@ -3,7 +3,7 @@
     PLL(x) = Σ log Pr(x_i | x_0 … x_i−1, x_i+1 …)                                 (Salazar et al. 2020)
 
 It does not follow from the chain rule: each token is predicted from tokens that are predicted from it. Two coins that always
-fall alike have PLL 0 for both "heads heads" and "tails tails", so exp(PLL) sums to 2 over all texts. `within_words` also hides
+land alike have PLL 0 for both "heads heads" and "tails tails", so exp(PLL) sums to 2 over all texts. `within_words` also hides
 the tokens to the right within the same word, because the rest of a word makes its tokens too easy to predict (Kauf & Ivanova
 2023).
 """
@@ -22,7 +22,7 @@ from chainrule.results.shown import Shown
 from chainrule.text.base import TokenizerLike, token_formatter
 from chainrule.text.requests import Request
 
-NO_PROBABILITY = "a score, and no probability: its exp does not sum to 1 over all texts"
+NO_PROBABILITY = "a score, not a probability: its exp does not sum to 1 over all texts"
 
 
 @dataclass(frozen=True, eq=False)

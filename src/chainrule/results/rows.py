@@ -38,21 +38,21 @@ class Source:
         return array if self.take is None else array.take(pyarrow.array(self.take))
 
 
-def arrays(sources: Iterable[Source], **given: Any) -> dict[str, pyarrow.Array]:
-    """The columns of a table whose rows come from these sources, by name. given: values of columns that the caller passes."""
+def arrays(sources: Iterable[Source], **values: Any) -> dict[str, pyarrow.Array]:
+    """The columns of a table whose rows come from these sources, by name. values: of the columns that the caller passes."""
     by_row = {source.row: source for source in sources}
-    found = {}
+    arrays_by_name = {}
     for column in columns(*by_row):
         row = next(row for row in column.rows if row in by_row)
-        found[column.name] = _array(column, given[column.name]) if column.given else by_row[row].array(column)
-    return found
+        arrays_by_name[column.name] = _array(column, values[column.name]) if column.given else by_row[row].array(column)
+    return arrays_by_name
 
 
-def table(row: Row, results: Sequence[Any], **given: Any) -> pyarrow.Table:
-    """A table with a row for each of these single results."""
+def table(row: Row, results: Sequence[Any], **values: Any) -> pyarrow.Table:
+    """A table with one row per result. values: of the columns that the caller passes."""
     import pyarrow
 
-    return pyarrow.table(arrays([Source(row, results, batch=False)], **given))
+    return pyarrow.table(arrays([Source(row, results, batch=False)], **values))
 
 
 def record(row: Row, result: Any) -> dict[str, Any]:
@@ -62,8 +62,8 @@ def record(row: Row, result: Any) -> dict[str, Any]:
 
 def records(rows: Iterable[Row], result: Any) -> list[dict[str, Any]]:
     """The rows of the tokens of one result in plain Python."""
-    found = {column.name: column.value(result) for column in columns(*rows)}
-    return [dict(zip(found, values, strict=True)) for values in zip(*found.values(), strict=True)]
+    by_name = {column.name: column.value(result) for column in columns(*rows)}
+    return [dict(zip(by_name, values, strict=True)) for values in zip(*by_name.values(), strict=True)]
 
 
 def _array(column: Column, values: Any) -> pyarrow.Array:

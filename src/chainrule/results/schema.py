@@ -1,8 +1,8 @@
-"""The table of all columns. Arrow tables, files, JSON objects, the command line's rows and the reference are made from it.
+"""The table of all columns. It defines Arrow tables, files, JSON objects, rows of the command line, and the reference.
 
-To add a column, add one `Column` to `COLUMNS`. The columns of a row come in the order of that table. A name appears more than
-once where its meaning or its position differs between kinds of row. Results are known here by their attributes only: they
-import this module, not the reverse.
+To add a column, add one `Column` to `COLUMNS`. The columns of a row are in the order of that table. A name appears more than
+once if its meaning or position differs between kinds of row. This module uses only attributes of results; they import it, not
+the reverse.
 
 Shapes: S sequences, T tokens scored in all, k alternatives at each position.
 """
@@ -10,21 +10,13 @@ Shapes: S sequences, T tokens scored in all, k alternatives at each position.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from chainrule._types import Ints
 from chainrule.forest.forest import ranges
+from chainrule.results import column_values as values
 from chainrule.results import units
-from chainrule.results.columns import Batch, Column, Row
-from chainrule.text.base import TokenizerLike, token_formatter
-from chainrule.text.spans import distinct
-
-if TYPE_CHECKING:
-    import pyarrow
+from chainrule.results.columns import Column, Row
 
 _SECTIONS = {  # of the reference
     "Sequences": (Row.SEQUENCE,),
@@ -44,7 +36,7 @@ _SECTIONS = {  # of the reference
 
 
 def columns(*rows: Row) -> list[Column]:
-    """The columns of rows that describe all of this, in their order."""
+    """The columns of rows that are of all these kinds, in table order."""
     return [column for column in COLUMNS if any(row in column.rows for row in rows)]
 
 
@@ -66,69 +58,8 @@ def _in_words(kind: str) -> str:
     return kind.replace("<", " of ").replace(">", "")
 
 
-# Values that are computed for all rows of a batch at once
-
-
-def _bits(scores: Batch) -> list[float]:
-    return [units.bits(logprob) for logprob in scores.logprob.tolist()]
-
-
-def _perplexities(scores: Batch) -> list[float]:
-    pairs = zip(scores.logprob.tolist(), scores.tokens.tolist(), strict=True)
-    return [units.perplexity(logprob, count) for logprob, count in pairs]
-
-
-def _bits_per_byte(scores: Batch) -> list[float | None]:
-    pairs = zip(scores.logprob.tolist(), scores.bytes.tolist(), strict=True)
-    return [units.bits_per_byte(logprob, size) for logprob, size in pairs]
-
-
-def _named(tokenizer: TokenizerLike | None, ids_T: NDArray[np.integer]) -> pyarrow.Array:
-    """The tokens, readable. Each distinct one is looked up once."""
-    import pyarrow
-
-    name = token_formatter(tokenizer)
-    id_U, which_T = distinct(ids_T)
-    return pyarrow.array([name(id) for id in id_U.tolist()], pyarrow.string()).take(pyarrow.array(which_T))
-
-
-def _known(value_T: Ints) -> pyarrow.Array:
-    """The values, with null for −1."""
-    import pyarrow
-
-    return pyarrow.array(value_T, mask=value_T < 0)
-
-
-def _lists(scores: Batch, values: Any) -> pyarrow.Array:
-    """T lists of k values each, from T × k values."""
-    import pyarrow
-
-    k = scores.top_ids.shape[1]
-    bound_T1 = pyarrow.array(np.arange(len(scores.ids) + 1, dtype=np.int32) * np.int32(k))
-    return pyarrow.ListArray.from_arrays(bound_T1, pyarrow.array(values) if isinstance(values, np.ndarray) else values)
-
-
-# Values of one result
-
-
-def _bounds(score: Any, side: int) -> list[int | None]:
-    return [None] * len(score) if score.spans is None else [span[side] for span in score.spans.char_spans]
-
-
-def _context_positions(score: Any) -> list[list[int]]:
-    return [score.context_positions(i).tolist() for i in range(len(score))]
-
-
-def _alternatives(score: Any) -> list[list[dict[str, Any]]]:
-    return [[{"token": token, "logprob": logprob} for token, logprob in score.top(i)] for i in range(len(score))]
-
-
-def _of_certificate(name: str) -> Callable[[Any], Any]:
-    return lambda generated: None if generated.certificate is None else getattr(generated.certificate, name)
-
-
-_KIND = "`joint` where every token has a factor, `conditional` where a context or other tokens are given"
-_BOUNDARY = "`same` where context and text tokenise together as they do apart, else `apart`; null without a context"
+_KIND = "`joint` if every token has a factor, `conditional` if a context or other tokens are given"
+_BOUNDARY = "`same` if context and text tokenise together as they do apart, else `apart`; null without a context"
 _METHOD = "`greedy`, `sample`, `beam` or `best`"
 _LENGTH_GIVEN = "whether factors may depend on the length of the text"
 _SCORE = (Row.SEQUENCE, Row.ANY_ORDER)
@@ -147,7 +78,7 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column(
         "token", "string", "the token, readable", (Row.TOKEN, Row.FACTOR, Row.TERM),
-        of=lambda score: score.tokens, batch=lambda scores: _named(scores.tokenizer, scores.ids),
+        of=lambda score: score.tokens, batch=lambda scores: values.token_names(scores.tokenizer, scores.ids),
     ),
     Column(
         "id", "int64", "id of the token", (Row.TOKEN, Row.FACTOR, Row.TERM),
@@ -158,7 +89,7 @@ COLUMNS: tuple[Column, ...] = (
         batch=lambda scores: [request.text for request in scores.requests],
     ),
     Column(
-        "context_text", "string", "the context, where it was a text", _EVERY_TEXT,
+        "context_text", "string", "the context, if it was a text", _EVERY_TEXT,
         of=lambda score: score.context, batch=lambda scores: [request.context for request in scores.requests],
     ),
     Column("pll", "double", "pseudo-log-likelihood: the sum of the terms", (Row.PSEUDO,), "nats"),
@@ -192,12 +123,12 @@ COLUMNS: tuple[Column, ...] = (
         of=lambda score: score.entropies, batch=lambda scores: scores.entropies,
     ),
     Column(
-        "begin", "int64", "first character of the text that the token spells; null where there is no text", (Row.TOKEN,),
-        of=lambda score: _bounds(score, 0), batch=lambda scores: _known(scores.char_spans[0]),
+        "begin", "int64", "first character of the text that the token spells; null without a text", (Row.TOKEN,),
+        of=lambda score: values.span_bounds(score, 0), batch=lambda scores: values.null_if_negative(scores.char_spans[0]),
     ),
     Column(
         "stop", "int64", "one past the last character", (Row.TOKEN,),
-        of=lambda score: _bounds(score, 1), batch=lambda scores: _known(scores.char_spans[1]),
+        of=lambda score: values.span_bounds(score, 1), batch=lambda scores: values.null_if_negative(scores.char_spans[1]),
     ),
     Column(
         "tokens", "int32", "number of factors: tokens scored, the end symbol included", (*_EVERY_TEXT, Row.CANDIDATE),
@@ -205,8 +136,8 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column("pll_per_token", "double", "pll / tokens", (Row.PSEUDO,), "nats", of=lambda score: score.pll / len(score)),
     Column("within_words", "bool", "whether tokens to the right in the same word were hidden", (Row.PSEUDO,)),
-    Column("bits", "double", "−log2 of the probability of the sequence", (Row.SEQUENCE,), "bits", batch=_bits),
-    Column("perplexity", "double", "exp(−logprob / tokens)", (Row.SEQUENCE,), batch=_perplexities),
+    Column("bits", "double", "−log2 of the probability of the sequence", (Row.SEQUENCE,), "bits", batch=values.bits),
+    Column("perplexity", "double", "exp(−logprob / tokens)", (Row.SEQUENCE,), batch=values.perplexities),
     Column("method", "string", _METHOD, (Row.GENERATION,)),
     Column(
         "finish", "string", "what ended the text: `end` symbol, `stop` text, `length`, or `among` a closed set",
@@ -214,11 +145,11 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column("method", "string", _METHOD, (Row.GENERATED,)),
     Column(
-        "sampling", "string", "how the distribution that was drawn from differs from the model's",
+        "sampling", "string", "how the sampling distribution differs from the model's",
         (Row.GENERATED, Row.GENERATION),
     ),
     Column("sampling_logprob", "double", "log probability under that distribution", (Row.GENERATED, Row.GENERATION), "nats"),
-    Column("seed", "int64", "seed of the draw", (Row.GENERATED, Row.GENERATION)),
+    Column("seed", "int64", "seed of the sample", (Row.GENERATED, Row.GENERATION)),
     Column("canonical", "bool", "whether the text, tokenised again, has these tokens", (Row.GENERATED, Row.GENERATION)),
     Column(
         "running_logprob", "double", "log probability as computed during generation; it differs from `logprob` by rounding",
@@ -226,14 +157,14 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column(
         "certain", "bool", "method `best`: whether no continuation is more probable", (Row.GENERATED,),
-        of=_of_certificate("certain"),
+        of=values.certificate_field("certain"),
     ),
     Column(
         "bound", "double", "method `best`: log probability that no other continuation exceeds", (Row.GENERATED,), "nats",
-        of=_of_certificate("bound"),
+        of=values.certificate_field("bound"),
     ),
     Column("bytes", "int64", "UTF-8 bytes of the text that was scored", _SCORE, "bytes", batch=lambda scores: scores.bytes),
-    Column("bits_per_byte", "double", "bits / bytes", (Row.SEQUENCE,), "bits/byte", batch=_bits_per_byte),
+    Column("bits_per_byte", "double", "bits / bytes", (Row.SEQUENCE,), "bits/byte", batch=values.bits_per_byte),
     Column("kind", "string", _KIND, _SCORE, batch=lambda scores: scores.kinds),
     Column("boundary", "string", _BOUNDARY, (Row.CANDIDATE,)),
     Column(
@@ -259,16 +190,16 @@ COLUMNS: tuple[Column, ...] = (
         (Row.SEQUENCE, Row.CANDIDATE), "embeddings", batch=lambda scores: scores.least_context,
     ),
     Column(
-        "cut", "bool", "whether a factor saw fewer embeddings than come before it", (Row.SEQUENCE, Row.CANDIDATE),
+        "cut", "bool", "whether a factor was conditioned on fewer embeddings than precede it", (Row.SEQUENCE, Row.CANDIDATE),
         batch=lambda scores: scores.cut,
     ),
     Column(
-        "special", "string", "how names of control symbols in the text were read: `text` or `parse`; null where there are none",
+        "special", "string", "how names of control symbols in the text were read: `text` or `parse`; null if there are none",
         (*_EVERY_TEXT, Row.CANDIDATE),
         of=lambda score: score.request.special, batch=lambda scores: [request.special for request in scores.requests],
     ),
     Column(
-        "context_special", "string", "the same of the context", (*_EVERY_TEXT, Row.CANDIDATE),
+        "context_special", "string", "the same for the context", (*_EVERY_TEXT, Row.CANDIDATE),
         of=lambda score: score.request.context_special,
         batch=lambda scores: [request.context_special for request in scores.requests],
     ),
@@ -282,9 +213,9 @@ COLUMNS: tuple[Column, ...] = (
         "logprob", "double", "log of the mean of the probabilities in each order", (Row.TEXT,), "nats",
         batch=lambda mixtures: mixtures.logprob,
     ),
-    Column("bits", "double", "−log2 of that mean", (Row.TEXT,), "bits", batch=_bits),
+    Column("bits", "double", "−log2 of that mean", (Row.TEXT,), "bits", batch=values.bits),
     Column(
-        "spread", "double", "largest log probability less the smallest over the orders", (Row.TEXT,), "nats",
+        "spread", "double", "largest log probability minus the smallest, over the orders", (Row.TEXT,), "nats",
         batch=lambda mixtures: mixtures.spread,
     ),
     Column(
@@ -299,8 +230,8 @@ COLUMNS: tuple[Column, ...] = (
     Column("given", "list<int32>", "positions that are given", (Row.ORDERED,)),
     Column("length", "int32", "tokens of the whole sequence, context included", (Row.ORDERED,), "tokens"),
     Column("length_given", "bool", _LENGTH_GIVEN, (Row.ORDERED,)),
-    Column("how", "string", "what hides the positions that are not predicted yet", (Row.ORDERED,)),
-    Column("support", "string", "which tokens cannot occur, where some cannot", (Row.ORDERED,)),
+    Column("how", "string", "how positions that are not predicted yet are hidden", (Row.ORDERED,)),
+    Column("support", "string", "which tokens cannot occur, if some cannot", (Row.ORDERED,)),
     Column(
         "span", "list<int64>", "first character that the token spells, and one past the last", (Row.SPAN,),
         of=lambda score: [list(span) for span in score.spans.char_spans],
@@ -317,7 +248,7 @@ COLUMNS: tuple[Column, ...] = (
     Column(
         "context_positions", "list<int32>",
         "positions that the factor was conditioned on, in the order in which they became known",
-        (Row.ORDERED_TOKEN, Row.ORDERED_FACTOR), of=_context_positions,
+        (Row.ORDERED_TOKEN, Row.ORDERED_FACTOR), of=values.context_positions,
     ),
     Column(
         "length_given", "bool", _LENGTH_GIVEN, (Row.ORDERED_TOKEN,),
@@ -326,15 +257,15 @@ COLUMNS: tuple[Column, ...] = (
     Column(
         "top", "list<string>", "the most probable tokens at this position (`top=`)", (Row.TOP,),
         of=lambda score: [[token for token, _ in score.top(i)] for i in range(len(score))],
-        batch=lambda scores: _lists(scores, _named(scores.tokenizer, scores.top_ids.ravel())),
+        batch=lambda scores: values.lists(scores, values.token_names(scores.tokenizer, scores.top_ids.ravel())),
     ),
     Column(
         "top_logprob", "list<double>", "their log probabilities", (Row.TOP,), "nats",
-        of=lambda score: score.top_logprobs, batch=lambda scores: _lists(scores, scores.top_logprobs.ravel()),
+        of=lambda score: score.top_logprobs, batch=lambda scores: values.lists(scores, scores.top_logprobs.ravel()),
     ),
     Column(
         "top", "list of objects", "the most probable tokens at this position (`top=`), each with its log probability",
-        (Row.TOP_FACTOR,), of=_alternatives,
+        (Row.TOP_FACTOR,), of=values.alternatives,
     ),
     Column("candidate", "string", "the candidate", (Row.CANDIDATE,), given=True),
 )  # fmt: skip

@@ -77,14 +77,14 @@ class Score(Shown):
     @property
     def remarks(self) -> list[str]:
         """Lines for readers of the score: contexts that were cut, and how names of control symbols were read."""
-        found = []
+        lines = []
         if self.cut:
-            found.append(f"a window cut what some factors see: {self.least_context} embeddings at the least")
+            lines.append(f"a window shortened the context of some factors: the shortest has {self.least_context} embeddings")
         for where, special in (("text", self.special), ("context", self.context_special)):
             if special is not None:
                 how = "plain text" if special == "text" else "the symbols"
-                found.append(f"the names of control symbols in the {where} were read as {how}")
-        return found
+                lines.append(f"the names of control symbols in the {where} were read as {how}")
+        return lines
 
     @property
     def text(self) -> str | None:
@@ -124,13 +124,13 @@ class Score(Shown):
         if self.request.text is None or self.tokenizer is None or self.request.segments:
             return None
         has_end = self.end is not None
-        found = self.tokenizer.spans(self.request.text, self.request.ids[: len(self.request.ids) - has_end])
-        own = self.places[: len(self.ids) - has_end].tolist()
+        spans = self.tokenizer.spans(self.request.text, self.request.ids[: len(self.request.ids) - has_end])
+        positions = self.places[: len(self.ids) - has_end].tolist()
         size, length = len(self.request.text.encode()), len(self.request.text)
         return Spans(
-            [found.byte_spans[i] for i in own] + [(size, size)] * has_end,
-            [found.char_spans[i] for i in own] + [(length, length)] * has_end,
-            found.exact,
+            [spans.byte_spans[i] for i in positions] + [(size, size)] * has_end,
+            [spans.char_spans[i] for i in positions] + [(length, length)] * has_end,
+            spans.exact,
         )
 
     @property
@@ -145,8 +145,8 @@ class Score(Shown):
 
         In a window they are the most recent ones. The start symbol, if there is one, precedes them and has no position.
         """
-        place = len(self.request.context_ids) + int(self.places[column])
-        known = np.arange(place) if self.ordering is None else self.ordering.contexts_of(column)
+        position = len(self.request.context_ids) + int(self.places[column])
+        known = np.arange(position) if self.ordering is None else self.ordering.contexts_of(column)
         return known[len(known) - (int(self.contexts[column]) - (self.start.id is not None)) :]
 
     @cached_property
@@ -183,10 +183,10 @@ class Score(Shown):
         """Of a pair [CLS] A [SEP] B [SEP], the sum of the factors of each segment, in nats. They add up to `logprob`."""
         return {s.name: math.fsum(self.logprobs[s.start : s.stop].tolist()) for s in self._all_segments()}
 
-    def top(self, place: int) -> list[tuple[str, float]]:
-        """The most probable tokens at the position of entry `place`, with log probabilities in nats; empty without top=."""
+    def top(self, column: int) -> list[tuple[str, float]]:
+        """The most probable tokens at the position of factor `column`, with log probabilities in nats; empty without top=."""
         name = token_formatter(self.tokenizer)
-        pairs = zip(self.top_ids[place].tolist(), self.top_logprobs[place].tolist(), strict=True)
+        pairs = zip(self.top_ids[column].tolist(), self.top_logprobs[column].tolist(), strict=True)
         return [(name(id), logprob) for id, logprob in pairs]
 
     def summary(self) -> dict[str, Any]:
@@ -209,9 +209,9 @@ class Score(Shown):
 
     def __repr__(self) -> str:
         shown = repr(self.text) if self.text is not None else f"{len(self.ids)} token ids"
-        what = "Pr" if self.kind == "joint" else "Pr given its context"
+        name = "Pr" if self.kind == "joint" else "Pr given its context"
         short = shown if len(shown) < 60 else shown[:57] + "..."
-        return f"{type(self).__name__}(log {what} = {self.logprob:.6f} nats, {len(self)} tokens, {short})"
+        return f"{type(self).__name__}(log {name} = {self.logprob:.6f} nats, {len(self)} tokens, {short})"
 
     def _bytes_of(self, given: int) -> int:
         """UTF-8 bytes of the text that belong to token `given`, which is not scored."""
@@ -219,5 +219,5 @@ class Score(Shown):
         return (spans[given][0] if given < len(spans) else size) - (spans[given - 1][1] if given else 0)
 
     def _all_segments(self) -> list[Segment]:
-        found = self.request.segments
-        return [*found, Segment("end", len(self.ids) - 1, len(self.ids))] if found and self.end is not None else found
+        segments = self.request.segments
+        return [*segments, Segment("end", len(self.ids) - 1, len(self.ids))] if segments and self.end is not None else segments

@@ -1,4 +1,4 @@
-"""How results reach their views for terminals and notebooks, without importing them."""
+"""The views of results for terminals and notebooks, registered by another package."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Tabular:
     """Results that have tables. A table has one kind of row; the first of `rows_per` is the default."""
 
-    rows_per: ClassVar[dict[str, Callable[[Any], dict[str, Any]]]]  # from the kind of row to a function that makes the columns
+    rows_per: ClassVar[dict[str, Callable[[Any], dict[str, Any]]]]  # for each kind of row, a function that computes the columns
 
     def to_arrow(self, per: str | None = None) -> pyarrow.Table:
         """A table with one row per `per`, each with the start and end policy. Raises InputError for an unknown kind of row."""
@@ -40,7 +40,7 @@ class Tabular:
 
         frame = polars.from_arrow(self.to_arrow(per))
         if not isinstance(frame, polars.DataFrame):
-            raise TypeError(f"polars made a {type(frame).__name__} of a table, not a DataFrame")
+            raise TypeError(f"polars returned a {type(frame).__name__} for a table, not a DataFrame")
         return frame
 
     def to_dicts(self, per: str | None = None) -> list[dict[str, Any]]:
@@ -57,7 +57,7 @@ class Tabular:
 
     def to_json(self) -> str:
         """A JSON array of the dictionaries of all results. Infinities are the strings "Infinity" and "-Infinity"."""
-        return json_text([each.to_dict() for each in self])  # pyrefly: ignore[not-iterable]  (all subclasses are)
+        return json_text([result.to_dict() for result in self])  # pyrefly: ignore[not-iterable]  (all subclasses are)
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         return self.to_arrow().__arrow_c_stream__(requested_schema)

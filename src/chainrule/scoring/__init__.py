@@ -1,1 +1,1 @@
-"""From requests, through an engine, to results."""
+"""Scoring: requests are passed to a predictor, and its numbers become results."""

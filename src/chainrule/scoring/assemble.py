@@ -1,4 +1,4 @@
-"""From requests, through a predictor, to scores."""
+"""Scores of requests, computed by a predictor."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ def score_requests(
     seed: int = 0,
     begun: Begun | None = None,
 ) -> Scores:
-    """Score the requests, in their order; in several orders, each request once for every order, one request after another.
+    """Score the requests, in input order. With several orders of prediction, the scores of a request are adjacent.
 
     order: see `forest.permutations.resolve`; None: the predictor's own. begun: see `Predictor.factors`.
-    Raises InputError for what has no factor, ModelError where there is NaN.
+    Raises InputError for a request that cannot be scored, and ModelError for NaN.
     """
     settings.check(predictor.model.head.size)
     starts = [
@@ -50,13 +50,13 @@ def score_requests(
     ]
     if end is not None:
         requests = [_with_end(request, end) for request in requests]
-    for request, own in zip(requests, starts, strict=True):
-        _warn_of_start(request, own)
-    items, count = [_item(request, own) for request, own in zip(requests, starts, strict=True)], 1
+    for request, own_start in zip(requests, starts, strict=True):
+        _warn_of_start(request, own_start)
+    items, count = [_item(request, own_start) for request, own_start in zip(requests, starts, strict=True)], 1
     if order is not None:
         orders = [_orders(request, order, seed, item if len(requests) > 1 else None) for item, request in enumerate(requests)]
         count = len(orders[0]) if orders else 1
-        items = [replace(item, order=one) for item, own in zip(items, orders, strict=True) for one in own]
+        items = [replace(item, order=one) for item, own_orders in zip(items, orders, strict=True) for one in own_orders]
     try:
         factors = predictor.factors(items, settings, begun=begun)
     except InputError as error:
@@ -73,7 +73,7 @@ def scores_of(
     *,
     end: int | None = None,
 ) -> Scores:
-    """The factors of the requests, as `Scores`."""
+    """The factors of the requests as `Scores`."""
     logprobs, ranks, entropies, top_ids, top_logprobs = factors.answer.columns
     return Scores(
         requests=requests,
@@ -98,7 +98,7 @@ def scores_of(
 
 
 def ordering_of(route: Route | None) -> Ordering | None:
-    """The order of prediction, as a result holds it."""
+    """The order of prediction of a result. route: None: left to right, as in causal models."""
     if route is None:
         return None
     ordered = route.ordered
@@ -106,7 +106,7 @@ def ordering_of(route: Route | None) -> Ordering | None:
 
 
 def _with_end(request: Request, end: int) -> Request:
-    """The request with the end symbol, which is predicted and never fed: any embedding does for it."""
+    """The request with the end symbol. It is predicted but not fed to the model, so its embedding may be zeros."""
     embeddings = request.embeddings
     if embeddings is not None:
         embeddings = torch.cat([embeddings, embeddings.new_zeros(1, embeddings.shape[1])])
@@ -114,11 +114,12 @@ def _with_end(request: Request, end: int) -> Request:
 
 
 def _warn_of_start(request: Request, start: Start) -> None:
+    """Warn if the first token is the start symbol itself."""
     first = request.context_ids if len(request.context_ids) else request.ids
     if start.id is not None and first[0] == start.id:
         warnings.warn(
-            f"the tokens begin with the start symbol {start.token} (id {start.id}) themselves, so it stands there twice; "
-            "leave it out, or take the first token as given with start='given'",
+            f"the tokens begin with the start symbol {start.token} (id {start.id}), which is added too, so it occurs twice: "
+            "leave it out, or pass start='given'",
             stacklevel=outside(),
         )
 
@@ -133,7 +134,7 @@ def _repeated(items: Sequence[T], count: int) -> list[T]:
 
 
 def _orders(request: Request, order: Any, seed: int, item: int | None) -> list[Ints]:
-    """The orders asked for, of the tokens of one request. Raises InputError, naming the item."""
+    """The orders of prediction of one request. item: its number, for the error. Raises InputError."""
     try:
         return resolve(order, len(request.ids), int(seed))
     except InputError as error:

@@ -1,4 +1,4 @@
-"""Pseudo-log-likelihoods of requests, by a predictor that takes any conditional."""
+"""Pseudo-log-likelihoods of requests, by a predictor of arbitrary conditionals."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def pseudo_scores(
     rows: int | None = None,
     progress: Progress | None = None,
 ) -> list[PseudoScore]:
-    """The pseudo-log-likelihood of every request, in their order; each distinct term is computed once.
+    """The pseudo-log-likelihood of every request, in input order. Each distinct term is computed once.
 
-    Raises InputError, with the item, for what cannot be scored, and ModelError where there is NaN.
+    Raises InputError, with the item, for a request that cannot be scored, and ModelError for NaN.
     """
     words = [_words(tokenizer, request, item) if within_words else None for item, request in enumerate(requests)]
     terms = _Terms(requests, words, start.id)
@@ -50,7 +50,7 @@ def pseudo_scores(
 
 
 class _Terms(Sequence[Cloze]):
-    """The conditionals of all tokens of all requests; each is made when it is asked for."""
+    """The conditionals of all tokens of all requests. Each is constructed when it is accessed."""
 
     def __init__(self, requests: list[Request], words: list[Ints | None], start_id: int | None) -> None:
         self.requests, self.words, self.start_id = requests, words, start_id
@@ -67,18 +67,18 @@ class _Terms(Sequence[Cloze]):
         if not 0 <= n < len(self):
             raise IndexError(n)
         s = self.item(n)
-        request, word_T, at = self.requests[s], self.words[s], n - self.offset_S1[s]
-        before = len(request.context_ids)
-        seen_L = np.ones(before + len(request.ids), bool)
-        seen_L[before + at] = False
+        request, word_T, t = self.requests[s], self.words[s], n - self.offset_S1[s]
+        position = len(request.context_ids) + t
+        visible_L = np.ones(len(request.context_ids) + len(request.ids), bool)
+        visible_L[position] = False
         if word_T is not None:
-            seen_L[before + at :] &= word_T[at:] != word_T[at]
+            visible_L[position:] &= word_T[t:] != word_T[t]
         ids_L = np.concatenate([request.context_ids, request.ids])
-        return Cloze(ids_L, np.flatnonzero(seen_L), before + at, self.start_id)
+        return Cloze(ids_L, np.flatnonzero(visible_L), position, self.start_id)
 
 
 def _words(tokenizer: TokenizerLike | None, request: Request, item: int) -> Ints:
-    """The word of every token. Raises InputError for token ids, which nobody can cut into words."""
+    """The number of the word of every token. Raises InputError for token ids and pairs, whose words are unknown."""
     if tokenizer is None or request.text is None or request.segments:
-        raise InputError("within_words needs a text, whose words the tokenizer knows, and not token ids or a pair", item)
+        raise InputError("within_words needs a text, not token ids or a pair, because words are found in the text", item)
     return tokenizer.words(request.text, request.ids)

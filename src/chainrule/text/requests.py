@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -22,7 +22,7 @@ _NONE: Ints = np.zeros(0, np.int64)
 _NONE.flags.writeable = False
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Request:
     """One sequence to score: `ids` after `context_ids`."""
 
@@ -71,7 +71,7 @@ def requests(
             by_item[i] = request
     batch = [request for request in by_item if request is not None]
     if tokenizer is not None:
-        _mark_symbols(batch, tokenizer, reading)
+        batch = _mark_symbols(batch, tokenizer, reading)
     if not _all_in_range(batch, vocab_size):
         for i, request in enumerate(batch):
             _check_ids(request.ids, vocab_size, i, "token id")
@@ -154,14 +154,15 @@ def _given_ids(
 _MAKE = {"text": _texts, "pair": _pairs, "ids": _given_ids}
 
 
-def _mark_symbols(batch: list[Request], tokenizer: TokenizerLike, reading: Reading) -> None:
-    """Record in each request how control symbols in it were read. Warn if the user did not choose."""
-    names = []
+def _mark_symbols(batch: list[Request], tokenizer: TokenizerLike, reading: Reading) -> list[Request]:
+    """The requests, with how control symbols in each were read. Warns if the user did not choose."""
+    names, marked = [], list(batch)
     for part, field_name, special in (("text", "special", reading.text), ("context", "context_special", reading.context)):
-        with_part = [(request, text) for request in batch if (text := getattr(request, part)) is not None]
-        for (request, _), symbol in zip(with_part, tokenizer.symbols([text for _, text in with_part]), strict=True):
+        reading_of_part: dict[str, Any] = {field_name: special}
+        with_part = [(i, text) for i, request in enumerate(batch) if (text := getattr(request, part)) is not None]
+        for (i, _), symbol in zip(with_part, tokenizer.symbols([text for _, text in with_part]), strict=True):
             if symbol is not None:
-                setattr(request, field_name, special)
+                marked[i] = replace(marked[i], **reading_of_part)
                 names.append(symbol)
     if names and not reading.asked:
         warnings.warn(
@@ -169,6 +170,7 @@ def _mark_symbols(batch: list[Request], tokenizer: TokenizerLike, reading: Readi
             "such names as symbols, and special='text' reads them as text without this warning (--special on the command line)",
             stacklevel=outside(),
         )
+    return marked
 
 
 def _require_tokenizer(tokenizer: TokenizerLike | None) -> TokenizerLike:

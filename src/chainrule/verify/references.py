@@ -18,7 +18,7 @@ from chainrule.engine.engine import Engine
 from chainrule.engine.predictors.base import Predictor
 from chainrule.engine.selfcheck.invariance import experts
 from chainrule.engine.selfcheck.reference import distance
-from chainrule.errors import InputError
+from chainrule.errors import InputError, raise_unless
 from chainrule.models.causal import PretrainedModel
 from chainrule.models.dtype import name_of
 from chainrule.models.head import all_logits
@@ -80,8 +80,7 @@ class Reference(NamedTuple):
 
 def check_causal(lm: Language) -> None:
     """Raises InputError for a model whose engine does not predict left to right from tokens alone."""
-    if not (accepted := lm.predictor.accepts.left_to_right):
-        raise InputError(accepted.reason)
+    raise_unless(lm.predictor.accepts.left_to_right)
 
 
 class ModelUnderTest:
@@ -188,13 +187,13 @@ class ModelUnderTest:
             raise TypeError(f"a {type(self.model).__name__} has no weights to widen: only a PretrainedModel has")
         if self._trial is None or self._trial[0] != dtype:
             self.free_trial()  # free its memory first
-            self._trial = dtype, self.model.trial(dtype).by(self.model.way)
+            self._trial = dtype, self.model.trial(dtype).with_config(self.model.run_config)
         return self._trial[1]
 
     def free_trial(self) -> None:
         """Free the weights of the cached trial network."""
         if self._trial is not None:
-            self._trial[1].let_go(cast("PretrainedModel", self.model))
+            self._trial[1].release(cast("PretrainedModel", self.model))
             self._trial = None
 
     def own(self, ids_T: Ints, dtype: torch.dtype | None = None) -> Floats:

@@ -35,7 +35,7 @@ class KVCache:
             self._buffers[call] = (self._allocate(key_1GRD, stop), self._allocate(value_1GRD, stop))
         elif stop > len(self._buffers[call][0]):
             keys, values = self._buffers[call]
-            self._buffers[call] = _grown(keys, path, 2 * stop), _grown(values, path, 2 * stop)
+            self._buffers[call] = _enlarge(keys, path, 2 * stop), _enlarge(values, path, 2 * stop)
         buffers = self._buffers[call]
         for buffer, new in zip(buffers, (key_1GRD, value_1GRD), strict=True):
             buffer[path:stop] = new[0].transpose(0, 1)
@@ -48,22 +48,22 @@ class KVCache:
     def keep_path(self, chunk: Chunk) -> None:
         """End the chunk and keep only the next chunk's path. A path that only grows is not copied."""
         self.keep_all()
-        stop, from_K = chunk.keep + len(chunk.carry), None
-        kept = chunk.path + chunk.carry
-        if np.array_equal(kept, np.arange(chunk.keep, stop)):
+        stop, source = chunk.keep + len(chunk.carry), None
+        rows = chunk.path + chunk.carry
+        if np.array_equal(rows, np.arange(chunk.keep, stop)):
             return
         for buffers in self._buffers.values():
-            from_K = sent(kept, buffers[0].device) if from_K is None else from_K
+            source = sent(rows, buffers[0].device) if source is None else source
             for buffer in buffers:
-                buffer[chunk.keep : stop] = buffer[from_K]
+                buffer[chunk.keep : stop] = buffer[source]
 
     def _allocate(self, like_1GRD: Tensor, least: int) -> Tensor:
         _, heads, _, width = like_1GRD.shape
         return like_1GRD.new_empty(max(self.capacity, least), heads, width)
 
 
-def _grown(buffer: Tensor, used: int, size: int) -> Tensor:
-    """A buffer of `size` rows with the first `used` rows of this one."""
-    grown = buffer.new_empty(size, *buffer.shape[1:])
-    grown[:used] = buffer[:used]
-    return grown
+def _enlarge(buffer: Tensor, used: int, size: int) -> Tensor:
+    """A buffer of `size` rows that begins with the first `used` rows of this one."""
+    larger = buffer.new_empty(size, *buffer.shape[1:])
+    larger[:used] = buffer[:used]
+    return larger

@@ -50,7 +50,7 @@ class RowsLayout(ABC):
         """The attention output of each row, 1 × R × H × D, over keys and values K × G × D."""
 
     def as_current(self, run: Callable[[], T]) -> T:
-        """The result of `run`, with this layout as the one that `forest_attention` uses."""
+        """Call `run` with this layout as the current one, which `forest_attention` reads. Returns the result of `run`."""
         return with_variable(_CURRENT, self, run)
 
 
@@ -105,7 +105,9 @@ def forest_attention(
     if layout is None:
         raise TypeError(f"the attention {NAME!r} runs on chunks of a forest only, and there is no current layout")
     if unknown := [name for name, value in others.items() if name not in _HARMLESS and _has_effect(value)]:
-        raise TypeError(f"this architecture passes {', '.join(unknown)} to its attention, which may change what is visible")
+        raise TypeError(
+            f"this architecture passes {', '.join(unknown)} to its attention, and that may change which keys are visible"
+        )
     if attention_mask is not None:  # transformers builds none for this attention, so it hides keys that the layout shows
         raise TypeError("this architecture has a mask of its own")
     if any((x.shape[0], x.shape[2]) != (1, layout.rows) for x in (query, key, value)):  # kernels do not check row numbers

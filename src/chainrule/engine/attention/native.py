@@ -1,6 +1,6 @@
 """Attention over a chunk of a forest by the compiled kernel: the rows of each tile attend to the keys of their whole path.
 
-Keys are read by depth from depth 0, 64 at a time, whatever else is in the batch: the bits of a row depend on its path alone.
+Keys are read by depth from depth 0, 64 at a time, for any batch: the bits of a row depend on its path alone.
 Nothing is gathered or padded; queries, keys and values are read in place.
 
 Shapes: R rows of the chunk, K keys (of the cached path and the chunk's rows), B tiles, A tasks, H heads, G key-value heads,
@@ -31,7 +31,7 @@ class NativeLayout:
     def tables(self) -> tuple[Ints, Ints]:
         """B × 6: each tile's first row, rows, depth, start of its far keys, number of far keys, start of its near keys.
 
-        Starts are indices into the second array, which lists the positions of keys in the cache.
+        Starts are indices into the second array, which lists indices of keys in the cache.
         """
         tiles, parts, far_of, length = self._tiles, [], {-1: 0}, 0
         for above in dict.fromkeys(tiles.above_B[tiles.above_B >= 0].tolist()):  # tiles below one ancestor share its path
@@ -73,7 +73,7 @@ def native_attend(
     softcap: float | None,
 ) -> tuple[Tensor, Tensor]:
     """The attention output of each row over its path, R × H × D, and the log-sum-exp of its scores, R × H in float32."""
-    table_B6, place = layout.tables
+    table_B6, key_index = layout.tables
     task_A2 = layout.tasks(query_HRD.shape[0] // key_KGD.shape[1])
     scaling = query_HRD.shape[-1] ** -0.5 if scaling is None else scaling
-    return native.attention(query_HRD, key_KGD, value_KGD, table_B6, task_A2, place, scaling, window or 0, softcap or 0.0)
+    return native.attention(query_HRD, key_KGD, value_KGD, table_B6, task_A2, key_index, scaling, window or 0, softcap or 0.0)

@@ -74,7 +74,7 @@ def sdpa_attend(
         out_RHD[call.row_N], lse_RH[call.row_N] = call(query_RHD, key_KGD, value_KGD, window, **options)
     for call in layout.far(window):
         near, far = (out_RHD[call.row_N], lse_RH[call.row_N]), call(query_RHD, key_KGD, value_KGD, **options)
-        out_RHD[call.row_N], lse_RH[call.row_N] = _combined(*near, *far)
+        out_RHD[call.row_N], lse_RH[call.row_N] = _combine(*near, *far)
     return out_RHD, lse_RH
 
 
@@ -107,10 +107,10 @@ class FarCall:
 
     def __call__(self, query_RHD: Tensor, key_KGD: Tensor, value_KGD: Tensor, **options: Any) -> Any:
         """As `NearCall`. Heads that share a key head become extra rows, so that there are fewer and larger products."""
-        query_GXD = _folded(query_RHD[self.row_N], key_KGD.shape[1])
+        query_GXD = _fold_heads(query_RHD[self.row_N], key_KGD.shape[1])
         key, value = (x[self.key_K].transpose(0, 1)[None] for x in (key_KGD, value_KGD))
         out, lse = attend(query_GXD[None], key, value, self._mask(query_RHD, query_GXD.shape[1]), **options)
-        return _unfolded(out[0], self.rows), _unfolded(lse[0, ..., None], self.rows)[..., 0]
+        return _unfold_heads(out[0], self.rows), _unfold_heads(lse[0, ..., None], self.rows)[..., 0]
 
     def _mask(self, like: Tensor, queries: int) -> Tensor | None:
         if self.window is not None and self._mask_11XK is None:
@@ -127,13 +127,13 @@ def _index(rows: Ints, device: torch.device) -> slice | Tensor:
     return sent(rows, device)
 
 
-def _folded(query_QHD: Tensor, groups: int) -> Tensor:
+def _fold_heads(query_QHD: Tensor, groups: int) -> Tensor:
     """Q × H × D → G × (H/G · Q) × D."""
     return query_QHD.unflatten(1, (groups, -1)).permute(1, 2, 0, 3).flatten(1, 2)
 
 
-def _unfolded(x_GXD: Tensor, rows: int) -> Tensor:
-    """The inverse of `_folded`: Q × H × D."""
+def _unfold_heads(x_GXD: Tensor, rows: int) -> Tensor:
+    """The inverse of `_fold_heads`: Q × H × D."""
     return x_GXD.unflatten(1, (-1, rows)).permute(2, 0, 1, 3).flatten(1, 2)
 
 
@@ -143,7 +143,7 @@ def _mask(visible: Any, like: Tensor) -> Tensor:
     return torch.zeros(hidden.shape, dtype=like.dtype, device=like.device).masked_fill_(hidden, -torch.inf)
 
 
-def _combined(near: Tensor, near_lse: Tensor, far: Tensor, far_lse: Tensor) -> tuple[Tensor, Tensor]:
+def _combine(near: Tensor, near_lse: Tensor, far: Tensor, far_lse: Tensor) -> tuple[Tensor, Tensor]:
     """Attention to two sets of keys, from the output and log-sum-exp of each. The far share is σ(far_lse − near_lse)."""
     share = 1 / (1 + torch.exp(near_lse - far_lse))[..., None]  # unlike sigmoid, exp gives the same bits at every position
     both_lse = torch.maximum(near_lse, far_lse) + torch.log1p(torch.exp(-(near_lse - far_lse).abs()))

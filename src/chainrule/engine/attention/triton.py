@@ -76,9 +76,9 @@ class TritonLayout:
         key = window, rows, keys, device
         if key not in self._tables:
             some_QB, all_QB = self.blocks(window, rows, keys)
-            counts, lists = zip(*(_listed(blocks_QB) for blocks_QB in (all_QB, some_QB & ~all_QB)), strict=True)
+            counts, lists = zip(*(_block_lists(blocks_QB) for blocks_QB in (all_QB, some_QB & ~all_QB)), strict=True)
             limit_K = self.depth_K + (window or 0)
-            self._tables[key] = _sent([self.first_K, self.end_K, limit_K, self.depth_R, *counts, *lists], device)
+            self._tables[key] = _to_device([self.first_K, self.end_K, limit_K, self.depth_R, *counts, *lists], device)
         return self._tables[key]
 
     @property
@@ -142,7 +142,7 @@ def triton_attend(
     wide = _wide(width), _wide(value_width)
     tile = tile_of(query_HRD.dtype, *wide, query_HRD.device)
     if tile is None:
-        raise ValueError(f"no tile fits heads {width} and {value_width} wide of {query_HRD.dtype}: ask supports() first")
+        raise ValueError(f"no tile fits heads {width} and {value_width} wide of {query_HRD.dtype}: call supports() first")
     tables = layout.tables(window, tile.rows, tile.keys, query_HRD.device)
     out_RHE = torch.empty(rows, heads, value_width, dtype=query_HRD.dtype, device=query_HRD.device)
     scale = width**-0.5 if scaling is None else scaling
@@ -174,12 +174,12 @@ def tile_of(dtype: torch.dtype, wide_keys: int, wide_values: int, device: torch.
     return next((tile for tile in tiles if tile.bytes(wide_keys + wide_values, dtype.itemsize) <= available), None)
 
 
-def _listed(blocks_QB: Blocks) -> tuple[Ints, Ints]:
+def _block_lists(blocks_QB: Blocks) -> tuple[Ints, Ints]:
     """The number of blocks in each row, Q, and their indices in ascending order followed by the others, Q × B."""
     return blocks_QB.sum(1), np.argsort(~blocks_QB, axis=1, kind="stable")
 
 
-def _sent(arrays: list[Ints], device: torch.device) -> list[Tensor]:
+def _to_device(arrays: list[Ints], device: torch.device) -> list[Tensor]:
     """Integer arrays as int32 tensors on the device, transferred in one copy."""
     padded = [np.pad(x.reshape(-1), (0, -x.size % ALIGNED)) for x in arrays]
     numbers = sent(np.concatenate(padded).astype(np.int32), device)

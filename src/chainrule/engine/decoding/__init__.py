@@ -1,1 +1,1 @@
-"""Distributions of next tokens while texts grow."""
+"""Decoding: distributions of the next token while a text grows, along one path or in a tree."""

@@ -1,6 +1,6 @@
-"""Trees of continuations: what each node gives, and what is asked of a tree.
+"""Decoding trees: the interface that generation uses, and the distributions at their nodes.
 
-Shapes: B nodes that are added at a time, M rows with padding, V vocabulary.
+Shapes: B nodes added at a time, M rows with padding, V vocabulary.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from chainrule.engine.head.readout import STEP, Distributions
 from chainrule.engine.question import refuse_nan
 from chainrule.models.base import Model
 
-MANY = 8  # rows from which computing them with the bits of scoring costs less than scoring them again
+MANY = 8  # number of rows from which computing them with the bits of scoring is cheaper than scoring them again
 
-Feed = Callable[[Tensor, Ints], Tensor]  # tokens and their depths → what the network takes
+Feed = Callable[[Tensor, Ints], Tensor]  # tokens and their depths → inputs of the network
 
 
 @dataclass(frozen=True)
 class NextTokens:
-    """Nodes that were added, and the distribution of the token after each."""
+    """Added nodes, and the distribution of the token after each."""
 
     nodes: list[int]
     logits_BV: Tensor
@@ -37,31 +37,31 @@ class NextTokens:
         return self.logits_BV[row].double() - self.logsumexp_B[row]
 
     def rank(self, row: int, token: int) -> int:
-        """1 for the most probable token after node `row`: one more than the tokens that are more probable."""
+        """The rank of the token after node `row`: one more than the number of tokens that are more probable."""
         return 1 + int((self.logits_BV[row] > self.logits_BV[row, token]).sum())
 
 
 class DecodingTree(Protocol):
-    """Continuations of one prefix. Nodes are numbered as they come; node 0 is the end of the prefix."""
+    """Continuations of one prefix. Nodes are numbered in the order of their addition; node 0 is the end of the prefix."""
 
-    exact: bool  # whether all nodes so far have the bits that scoring gives
+    exact: bool  # whether all nodes so far have the bits of scoring
 
     @property
     def begun(self) -> Begun | None:
-        """The rows of the prefix, for scoring the continuations; nothing may be added after that."""
+        """The cached rows of the prefix, for scoring the continuations. No nodes may be added afterwards."""
         ...
 
     def root(self) -> NextTokens:
-        """The distribution after the prefix; the same however often it is asked for."""
+        """The distribution after the prefix. Repeated calls return the same result."""
         ...
 
     def extend(self, parent_B: Sequence[int], token_B: Sequence[int]) -> NextTokens:
-        """Add token_B[b] after node parent_B[b], for every b. Raises ModelError where there is NaN."""
+        """Add token_B[b] after node parent_B[b], for every b. Raises ModelError on NaN."""
         ...
 
 
 def read_next(model: Model, hidden_BH: Tensor, nodes: list[int], *, same_bits: bool) -> NextTokens:
-    """The distributions at hidden states; with `same_bits`, those that scoring reads."""
+    """The distributions at these hidden states, with the bits of scoring if `same_bits`. Raises ModelError on NaN."""
     head, rows = model.head, len(hidden_BH)
     workspace_MV = torch.empty(rows + STEP, head.size, dtype=head.dtype, device=hidden_BH.device)
     at = Distributions.at(head, hidden_BH, workspace_MV, same_bits=same_bits)

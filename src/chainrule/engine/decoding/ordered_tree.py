@@ -1,4 +1,4 @@
-"""A tree whose paths fill the positions of a text in an order of prediction.
+"""A decoding tree whose paths fill the positions of a text in an order of prediction.
 
 Shapes: B nodes, V vocabulary.
 """
@@ -18,11 +18,11 @@ from chainrule.forest.permutations import OrderedSequence
 
 Conditionals = Callable[
     [OrderedSequence, list[tuple[int, ...]]], Floats
-]  # an order and fillings of its first positions → B × V
+]  # an order and the tokens at its first positions, for B nodes → B × V
 
 
 class ConditionalTree(PathTree):
-    """For predictors that compute every conditional by a pass, or a sum, of its own."""
+    """For predictors that compute each conditional separately, by a pass of the network or by a sum."""
 
     def __init__(self, conditionals: Conditionals, ordered: OrderedSequence) -> None:
         super().__init__()
@@ -32,8 +32,8 @@ class ConditionalTree(PathTree):
         try:
             logprob_BV = self.conditionals(self.ordered, [self._ids_N[node] for node in nodes])
         except InputError as error:
-            raise InputError(error.reason) from None  # the number of the node would mean nothing to a user
+            raise InputError(error.reason) from None  # node numbers are internal
         possible_BV = np.where(logprob_BV > -np.inf, logprob_BV, 0.0)
         entropy_B = -(np.exp(logprob_BV) * possible_BV).sum(1)
-        nothing_B = torch.from_numpy(np.zeros(len(nodes)))
-        return NextTokens(nodes, torch.from_numpy(logprob_BV), nothing_B, torch.from_numpy(entropy_B))
+        logsumexp_B = torch.from_numpy(np.zeros(len(nodes)))
+        return NextTokens(nodes, torch.from_numpy(logprob_BV), logsumexp_B, torch.from_numpy(entropy_B))

@@ -1,4 +1,4 @@
-"""Trees without carried keys: each node is known by its tokens, and computed from the beginning.
+"""Decoding trees without cached keys: each node is stored as its tokens and computed from the start symbol.
 
 Shapes: B nodes, T tokens of a path, V vocabulary.
 """
@@ -20,7 +20,7 @@ from chainrule.ops.sealed import sealed
 
 
 class PathTree(ABC):
-    """Knows each node by the tokens after the prefix."""
+    """Stores each node as its tokens after the prefix."""
 
     exact = False
     begun = None
@@ -41,11 +41,12 @@ class PathTree(ABC):
         return self._at(list(range(first, len(self._ids_N))))
 
     @abstractmethod
-    def _at(self, nodes: list[int]) -> NextTokens: ...
+    def _at(self, nodes: list[int]) -> NextTokens:
+        """The distributions at these nodes."""
 
 
 class RerunTree(PathTree):
-    """For models that only their own forward can run: every path again from its beginning."""
+    """For models on the batch or single strategy: every path is computed from the start symbol."""
 
     def __init__(self, engine: Engine, prefix: Sequence[int], feed: Feed) -> None:
         super().__init__()
@@ -56,11 +57,11 @@ class RerunTree(PathTree):
         hidden: dict[int, Tensor] = {}
         path = {node: (*self.prefix, *self._ids_N[node]) for node in nodes}
         for length in sorted(set(map(len, path.values()))):
-            alike = [node for node in nodes if len(path[node]) == length]
+            same_length = [node for node in nodes if len(path[node]) == length]
             count = max(1, usual_rows(self.model) // length) if self.padded else 1
-            for some in (alike[i : i + count] for i in range(0, len(alike), count)):
-                ids_BT = torch.tensor([path[node] for node in some], dtype=torch.int64, device=self.model.device)
-                depth_BT = np.tile(np.arange(length), len(some))
+            for batch in (same_length[i : i + count] for i in range(0, len(same_length), count)):
+                ids_BT = torch.tensor([path[node] for node in batch], dtype=torch.int64, device=self.model.device)
+                depth_BT = np.tile(np.arange(length), len(batch))
                 inputs_BTD = self.feed(ids_BT.reshape(-1), depth_BT).unflatten(0, ids_BT.shape)
-                hidden |= zip(some, self.model.hidden(inputs_BTD, same_bits=False)[:, -1], strict=True)
+                hidden |= zip(batch, self.model.hidden(inputs_BTD, same_bits=False)[:, -1], strict=True)
         return read_next(self.model, torch.stack([hidden[node] for node in nodes]), nodes, same_bits=False)

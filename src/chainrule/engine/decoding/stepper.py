@@ -1,9 +1,9 @@
-"""One path that grows: the distribution of the next token, each time after the tokens that came.
+"""One growing path: the distribution of the next token after each extension.
 
-On the forest path keys and values of all tokens before are carried, as they are between two chunks of a forest, so a token
-costs one row. A model that only its own forward can run is run on the whole path again.
+With the forest strategy, the keys and values of all earlier tokens are cached, as between two chunks of a forest, so a token
+costs one row. With the other strategies, the whole path is computed again.
 
-Shapes: R fresh tokens, V vocabulary.
+Shapes: R new tokens, V vocabulary, H width of a hidden state.
 """
 
 from __future__ import annotations
@@ -22,23 +22,26 @@ from chainrule.engine.head.readout import workspace
 from chainrule.forest.chunks import extension
 from chainrule.ops.sealed import sealed
 
-_AT_FIRST = 4096  # tokens of the first buffers
+_INITIAL = 4096  # most tokens of the initial buffers
 
 
 class Stepper:
-    """Grows a path of at most `length` tokens under one engine, its start symbol included."""
+    """A path of at most `length` tokens, start symbol included, that grows under one engine."""
 
     def __init__(self, engine: Engine, length: int) -> None:
         self.engine, self.model, self.length = engine, engine.model, length
         self.ids: list[int] = []
-        self._carry = KVCache(min(length, _AT_FIRST))  # a length may be a mere claim; the buffers grow where they must
+        self._cache = KVCache(min(length, _INITIAL))  # a path may stay far shorter than `length`; buffers grow as needed
         self._workspace = workspace(self.model.head, self.model.device)
 
     @sealed
     def feed(self, ids: Sequence[int]) -> Floats:
-        """log Pr(v | all tokens so far, and these) for every v of the vocabulary: V. Raises ModelError where it is NaN."""
+        """Append tokens. Returns log Pr(v | all tokens so far) for every token v of the vocabulary, V.
+
+        Raises ValueError if the tokens do not fit, and ModelError on NaN.
+        """
         if not ids or len(self.ids) + len(ids) > self.length:
-            raise ValueError(f"{len(ids)} tokens do not fit behind {len(self.ids)} of a path of {self.length}")
+            raise ValueError(f"{len(ids)} tokens do not fit after {len(self.ids)} of a path of {self.length}")
         hidden_RH = (
             self._forest(ids)
             if self.engine.strategy == "forest"
@@ -49,7 +52,7 @@ class Stepper:
 
     def _forest(self, ids: Sequence[int]) -> torch.Tensor:
         chunk = extension(len(self.ids), len(ids))
-        return run_chunk(self.model, chunk, Layout(chunk, self._carry, self.model.device), self._inputs(ids))
+        return run_chunk(self.model, chunk, Layout(chunk, self._cache, self.model.device), self._inputs(ids))
 
     def _inputs(self, ids: Sequence[int]) -> torch.Tensor:
         self.engine.refuse_unfit(np.array(ids, np.int64))

@@ -48,7 +48,7 @@ PARTIALS = 1 << 23  # numbers kept between the sweep and the sum over splits (32
 
 
 @dataclass(frozen=True)
-class _Swept:
+class _SweepResult:
     """The results of one sweep over the vocabulary for F factors of M rows."""
 
     logit_F: Tensor
@@ -60,24 +60,24 @@ class _Swept:
     top_logit_Mk: Tensor
 
 
-def _target(reduction: Target, swept: _Swept) -> Columns:
-    return (swept.logit_F.double() - swept.logsumexp_M[swept.index_F],)
+def _target(reduction: Target, result: _SweepResult) -> Columns:
+    return (result.logit_F.double() - result.logsumexp_M[result.index_F],)
 
 
-def _rank(reduction: Rank, swept: _Swept) -> Columns:
-    return (swept.greater_F + 1,)
+def _rank(reduction: Rank, result: _SweepResult) -> Columns:
+    return (result.greater_F + 1,)
 
 
-def _entropy(reduction: Entropy, swept: _Swept) -> Columns:
-    return (swept.entropy_M[swept.index_F],)
+def _entropy(reduction: Entropy, result: _SweepResult) -> Columns:
+    return (result.entropy_M[result.index_F],)
 
 
-def _top_k(reduction: TopK, swept: _Swept) -> Columns:
-    id_Mk, logit_Mk = (x[:, : reduction.count] for x in (swept.top_id_Mk, swept.top_logit_Mk))
-    return id_Mk[swept.index_F], (logit_Mk.double() - swept.logsumexp_M[:, None])[swept.index_F]
+def _top_k(reduction: TopK, result: _SweepResult) -> Columns:
+    id_Mk, logit_Mk = (x[:, : reduction.count] for x in (result.top_id_Mk, result.top_logit_Mk))
+    return id_Mk[result.index_F], (logit_Mk.double() - result.logsumexp_M[:, None])[result.index_F]
 
 
-_COUNTERPARTS: dict[type[Reduction], Callable[[Any, _Swept], Columns]] = {
+_COUNTERPARTS: dict[type[Reduction], Callable[[Any, _SweepResult], Columns]] = {
     Target: _target,
     Rank: _rank,
     Entropy: _entropy,
@@ -122,16 +122,16 @@ def reduce_fused(
     if not len(row_F):
         return [reduction.columns(Block.empty(head, hidden_RH.device)) for reduction in reductions]
     with torch.cuda.device_of(head.linear.weight):  # Triton launches on the current device
-        swept = _sweep(head, hidden_RH, row_F, token_F, _top(reductions))
-        return [_COUNTERPARTS[type(reduction)](reduction, swept) for reduction in reductions]
+        result = _sweep(head, hidden_RH, row_F, token_F, _top(reductions))
+        return [_COUNTERPARTS[type(reduction)](reduction, result) for reduction in reductions]
 
 
-def _sweep(head: LinearHead, hidden_RH: Tensor, row_F: Tensor, token_F: Tensor, top: int) -> _Swept:
+def _sweep(head: LinearHead, hidden_RH: Tensor, row_F: Tensor, token_F: Tensor, top: int) -> _SweepResult:
     launch, to_device = _Launch.of(head, hidden_RH), partial(on, device=hidden_RH.device)
     row_M, index_F, count_M = torch.unique_consecutive(row_F, return_inverse=True, return_counts=True)
-    first_M, further = count_M.cumsum(0) - count_M, None
+    first_M, others = count_M.cumsum(0) - count_M, None
     if len(row_M) < len(row_F):
-        further = _Further.of(row_F, first_M[index_F])
+        others = _OtherFactors.of(row_F, first_M[index_F])
     row_M, index_F, first_M, row_F = to_device(row_M), to_device(index_F), to_device(first_M), to_device(row_F)
     logit_F = launch.targets(row_F, token_F)
     parts = [
@@ -141,13 +141,13 @@ def _sweep(head: LinearHead, hidden_RH: Tensor, row_F: Tensor, token_F: Tensor, 
     logsumexp_M, entropy_M, greater_M1, top_id_Mk, top_logit_Mk = (torch.cat(p) for p in zip(*parts, strict=True))
     greater_F = torch.empty_like(token_F)
     greater_F[first_M] = greater_M1[:, 0]
-    if further is not None:
-        further.rank(launch, token_F, logit_F, greater_F)
-    return _Swept(logit_F, greater_F, index_F, logsumexp_M, entropy_M, top_id_Mk, top_logit_Mk)
+    if others is not None:
+        others.rank(launch, token_F, logit_F, greater_F)
+    return _SweepResult(logit_F, greater_F, index_F, logsumexp_M, entropy_M, top_id_Mk, top_logit_Mk)
 
 
 @dataclass(frozen=True)
-class _Further:
+class _OtherFactors:
     """The N factors that are not the first of their row, in G groups of up to T factors of one row."""
 
     factor_N: Tensor
@@ -156,7 +156,7 @@ class _Further:
     row_G: Tensor
 
     @classmethod
-    def of(cls, row_F: Tensor, first_F: Tensor) -> _Further:
+    def of(cls, row_F: Tensor, first_F: Tensor) -> _OtherFactors:
         """first_F: the index of the first factor of the same row."""
         offset_F = torch.arange(len(row_F), dtype=torch.int64, device=row_F.device) - first_F
         factor_N = torch.nonzero(offset_F > 0).flatten()
@@ -210,13 +210,13 @@ class _Launch:
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Log-sum-exp and entropy of each row (float64), the number of logits above its target, its top k tokens and logits."""
         moments_3SM, count_SMT, best_SMk, id_SMk = self._run(row_M, logit_M1, token_M1, top, moments=True)
-        logsumexp_M, entropy_M = self._combined(moments_3SM)
+        logsumexp_M, entropy_M = self._combine(moments_3SM)
         best_Mk, index_Mk = best_SMk.transpose(0, 1).flatten(1).topk(top, -1)
         id_Mk = id_SMk.transpose(0, 1).flatten(1).gather(1, index_Mk).long()
         best_Mk = best_Mk.masked_fill(best_Mk <= torch.finfo(torch.float32).min, -torch.inf)
         return logsumexp_M, entropy_M, count_SMT.sum(0), id_Mk, best_Mk
 
-    def _combined(self, moments_3SM: Tensor) -> tuple[Tensor, Tensor]:
+    def _combine(self, moments_3SM: Tensor) -> tuple[Tensor, Tensor]:
         """Log-sum-exp and entropy over all splits, by a kernel: PyTorch's order of summation depends on the number of rows."""
         from chainrule.ops import head_triton
 

@@ -37,7 +37,7 @@ class Factors:
     @classmethod
     def of(cls, columns: Sequence[Columns]) -> Factors:
         """From the columns of `factor_reductions`."""
-        return cls(*(column for each in columns for column in each))
+        return cls(*(column for group in columns for column in group))
 
 
 def factor_reductions(top: int) -> tuple[Reduction, ...]:
@@ -103,7 +103,7 @@ class Distributions:
 
     @classmethod
     def at(cls, head: Head, hidden_MH: Tensor, workspace_MV: Tensor, *, same_bits: bool = True) -> Distributions:
-        """Of every row; the logits lie in `workspace_MV`.
+        """The distributions at all rows. The logits are in `workspace_MV`.
 
         Without `same_bits` rows are not padded, and their bits may depend on the number of rows.
         """

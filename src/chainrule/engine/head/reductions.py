@@ -1,6 +1,6 @@
 """Reductions of conditional distributions to one value, or a few, per factor: logprob, rank, entropy and the top k tokens.
 
-The readout computes the logits of a block of rows and their log-sum-exp once, and passes them to each reduction it was given.
+The readout computes the logits of a block of rows and their log-sum-exp once, and passes them to each reduction.
 A new statistic is a subclass of `Reduction`; it needs no change here or in the readout.
 
 Shapes: M rows of a block, F factors, N factors of one row, V vocabulary, k alternatives.
@@ -37,9 +37,9 @@ class Block:
     @classmethod
     def empty(cls, head: Head, device: torch.device) -> Block:
         """No rows and no factors; reductions return columns of the right type and width for it."""
-        nothing = torch.empty(0, dtype=torch.float64, device=device)
+        no_rows = torch.empty(0, dtype=torch.float64, device=device)
         logits_MV = torch.empty(0, head.size, dtype=head.dtype, device=device)
-        return cls(logits_MV, nothing, nothing, nothing.long(), nothing.long())
+        return cls(logits_MV, no_rows, no_rows, no_rows.long(), no_rows.long())
 
     @cached_property
     def logit_F(self) -> Tensor:

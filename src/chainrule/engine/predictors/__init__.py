@@ -1,1 +1,1 @@
-"""What predicts with each kind of model: left to right, in any order, or at a mask."""
+"""The predictors: one for each kind of model (causal, any-order, masked, two-stream), and sums over all texts."""

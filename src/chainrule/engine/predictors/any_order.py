@@ -1,9 +1,9 @@
-"""A model that predicts in any order, on the forest engine: a context is a path of tokens with their places.
+"""A model that predicts in any order, on the forest engine: a context is a path of tokens with their positions.
 
-What a row is computed from is (token, place, place asked about), so those triples are the symbols of the forest. Texts and
-orders that begin alike share rows, and what comes later in an order is below, where nothing looks.
+A row is computed from (token, position, target position), so these triples are the symbols of the forest. Texts and orders
+with the same beginning share rows. Later tokens of an order are below a row in the forest, where they have no effect on it.
 
-Shapes: L places of a sequence, G of them given, N triples or nodes, T factors, B questions.
+Shapes: L positions of a sequence, G of them given, N triples or nodes, T factors, B questions.
 """
 
 from __future__ import annotations
@@ -32,24 +32,26 @@ from chainrule.verdict import Verdict
 
 
 class AnyOrderPredictor(InOrder):
-    """Factors in any order under an any-order model. Left to right it is an ordinary causal model."""
+    """Factors in any order under an any-order model. Left to right, it is an ordinary causal model."""
 
-    causal = True  # left to right no factor depends on the length of the text
-    how = "the model is told each token's place and the place asked about, and is fed with what is known alone"
+    causal = True  # left to right, no factor depends on the length of the text
+    how = "the model gets each token with its position and the position to predict, and sees only tokens earlier in the order"
     support = Support()
 
     def __init__(self, engine: Engine) -> None:
         model = engine.model
         if not isinstance(model, AnyOrderModel):
-            raise ModelError(f"{model.name} is no any-order model: its places cannot be told to it")
+            raise ModelError(f"{model.name} is not an any-order model: it has no tables of positions and targets")
         if model.by_ids:
-            raise ModelError(f"the trunk of {model.name} looks tokens up in several tables, so no places can be added to them")
+            raise ModelError(
+                f"the trunk of {model.name} looks tokens up in several tables, so positions cannot be added to their embeddings"
+            )
         self.engine, self.model, self.strategy, self.reason = engine, model, engine.strategy, engine.reason
         self.accepts = Accepts(
             embeddings=Verdict(False, EMBEDDINGS),
             left_to_right=Verdict(
                 False,
-                f"{model.name} predicts in any order, and this holds causal models against their own left-to-right forward; "
+                f"{model.name} predicts in any order, and this compares causal models with their own left-to-right forward; "
                 "score it (order=...), or verify a causal model",
             ),
             pseudo=no_pseudo(model.name, engine.strategy),
@@ -65,8 +67,8 @@ class AnyOrderPredictor(InOrder):
     ) -> Answer:
         """Every factor of every sequence, in the order of prediction, one sequence after another.
 
-        Raises InputError, with the item, for one that does not fit into the model's places or context, or that has no
-        first token to begin from.
+        Raises InputError, with the item, if a sequence does not fit into the model's positions or context, or if its first
+        factor has no context.
         """
         for item, sequence in enumerate(sequences):
             self.check(sequence.fed_L, len(sequence.fed_L), sequence.start_id, len(sequence.given_G), item)
@@ -80,18 +82,18 @@ class AnyOrderPredictor(InOrder):
         for item, cloze in enumerate(clozes):
             fed = np.append(cloze.seen, cloze.target)
             if len(np.unique(fed)) < len(fed):
-                raise InputError(f"place {cloze.target} behind the places {cloze.seen.tolist()}: one is named twice", item)
+                raise InputError(f"position {cloze.target} after the positions {cloze.seen.tolist()}: one is named twice", item)
             self.check(fed, len(cloze.ids_L), cloze.start_id, len(cloze.seen), item)
             triples.append(_triples(np.append(cloze.ids_L, 0), fed, cloze.start_id))
         question, node_B = _question(triples, [1] * len(clozes))
         return self.engine.distributions(question, question.forest.parent_N[node_B], rows=rows)
 
     def ordered_tree(self, ordered: OrderedSequence) -> DecodingTree:
-        """Continuations in an order, one row a token where the forest strategy runs."""
+        """Continuations in an order. With the forest strategy, each token takes one row."""
         self.check(ordered.fed_L, len(ordered.fed_L), ordered.start_id, len(ordered.given_G), None)
         start = [] if ordered.start_id is None else [ordered.start_id]
-        position = np.concatenate([np.full(len(start), -1), ordered.fed_L])  # by depth: the place of the token that is fed …
-        target = np.append(position[1:], -1)  # … and the place that is asked about next
+        position = np.concatenate([np.full(len(start), -1), ordered.fed_L])  # of the input token, by depth
+        target = np.append(position[1:], -1)  # the position predicted from it
 
         def feed(token_B: Tensor, depth_B: Ints) -> Tensor:
             self.engine.refuse_unfit(token_B.numpy(force=True))
@@ -101,11 +103,11 @@ class AnyOrderPredictor(InOrder):
         return (ForestTree if self.strategy == "forest" else RerunTree)(self.engine, prefix, feed)
 
     def check(self, fed: Ints, length: int, start_id: int | None, given: int, item: int | None) -> None:
-        """Raises InputError for a text that does not fit, or that has nothing to begin from."""
+        """Raises InputError for a text that does not fit, or whose first factor has no context."""
         if max(length, int(fed.max(initial=0)) + 1) > self.model.places:
             raise InputError(
-                f"it has {max(length, int(fed.max(initial=0)) + 1)} tokens, and the model has {self.model.places} places; "
-                "shorten it (windows are for causal models: a place in one is another place in the next)",
+                f"it has {max(length, int(fed.max(initial=0)) + 1)} tokens, and the model has {self.model.places} positions; "
+                "shorten it (windows are for causal models: positions change from one window to the next)",
                 item,
             )
         seen, most = len(fed) - 1 + (start_id is not None), self.model.max_rows
@@ -115,26 +117,26 @@ class AnyOrderPredictor(InOrder):
             )
         if start_id is None and not given:
             raise InputError(
-                "without a start symbol the first factor has no context: give the token that comes first in the order, or use "
-                "a start symbol (start='bos', 'eos' or a token id)",
+                "without a start symbol the first factor has no context: give the first token in the order, or use a start "
+                "symbol (start='bos', 'eos' or a token id)",
                 item,
             )
 
 
 def _triples(ids_L: Ints, fed: Ints, start_id: int | None) -> Ints:
-    """(token, its place, the place asked about) of every row, and of the last token, which no place comes behind: N × 3."""
+    """(token, position, target position) of every row and of the last token, which has no target: N × 3; −1 for none."""
     start = [] if start_id is None else [start_id]
     token_N = np.concatenate([np.array(start, np.int64), ids_L[fed]])
     position_N = np.concatenate([np.full(len(start), -1), fed])
     return np.stack([token_N, position_N, np.append(position_N[1:], -1)], -1)
 
 
-def _question(triples: Sequence[Ints], own: Sequence[int]) -> tuple[Question, Ints]:
-    """One forest of all of them, and the nodes of the last `own` factors of each."""
+def _question(triples: Sequence[Ints], factors: Sequence[int]) -> tuple[Question, Ints]:
+    """One forest of all sequences of triples, and the nodes of the last `factors` factors of each."""
     alphabet, symbol_N = Placed.of(np.concatenate([np.zeros((0, 3), np.int64), *triples]))
-    offset_S1, own_S = offsets([len(each) for each in triples]), np.array(own, np.int64)
+    offset_S1, count_S = offsets([len(each) for each in triples]), np.array(factors, np.int64)
     forest = Forest.lay_out(symbol_N, offset_S1)
-    node_T = forest.path_T[ranges(offset_S1[1:] - own_S, own_S)]
+    node_T = forest.path_T[ranges(offset_S1[1:] - count_S, count_S)]
     wanted_N = np.zeros(len(forest), bool)
     wanted_N[node_T] = True
     return Question(forest, wanted_N, alphabet), node_T

@@ -1,4 +1,4 @@
-"""What every kind of model can be asked: factors of sequences, and distributions of next tokens.
+"""The interface of predictors: factors of sequences, and distributions of next tokens, for every kind of model.
 
 Shapes: L positions of a text, T factors, B conditionals, V vocabulary.
 """
@@ -27,41 +27,41 @@ DEFAULTS = Settings()
 
 @dataclass(frozen=True)
 class Accepts:
-    """Which requests make sense for a predictor; where one does not, the reason is a sentence for the user."""
+    """The requests that a predictor supports. The reason of a negative verdict is a message for the user."""
 
-    next_token: Verdict = YES  # a distribution of the next token, given those before it alone
+    next_token: Verdict = YES  # a distribution of the next token, given only the tokens before it
     embeddings: Verdict = YES  # embeddings in place of token ids
     embed: Verdict = YES  # the embeddings of token ids, as `score` takes them
-    engine: Verdict = YES  # the engine that scores its forests
+    engine: Verdict = YES  # an engine that scores forests
     pairs: Verdict = YES  # [CLS] A [SEP] B [SEP]
     end_symbol: Verdict = YES  # a factor of the end symbol, in the predictor's own order
-    left_to_right: Verdict = YES  # its own order is left to right, by its own causal forward: `verify` compares with that
-    pseudo: Verdict = YES  # one probability of a token given all others
+    left_to_right: Verdict = YES  # a causal forward of its own from left to right, which `verify` compares with
+    pseudo: Verdict = YES  # a unique probability of a token given all others
 
 
 @dataclass(frozen=True)
 class Support:
-    """The tokens that can occur at all: a distribution is over these alone."""
+    """The tokens that can occur. Distributions are over these tokens only."""
 
     left_out: Ints = field(default_factory=lambda: np.zeros(0, np.int64))  # ids of probability 0 by definition, ascending
-    description: str = ""  # one line for people; "" where all of the vocabulary can occur
+    description: str = ""  # one line for users; "" if all of the vocabulary can occur
 
 
 class Cloze(NamedTuple):
     """One conditional: the distribution of the token at `target`, given those at `seen`, in a text of L tokens."""
 
-    ids_L: Ints  # read at the positions `seen` only
+    ids_L: Ints  # only the positions `seen` are read
     seen: Ints  # in the order in which they became known
     target: int
     start_id: int | None = None
 
 
 class Predictor(Protocol):
-    """One kind of model, as the rest of chainrule uses it."""
+    """The interface of one kind of model to the rest of chainrule."""
 
-    model: Any  # name, head.size, device …
-    strategy: str  # how the network is run: "forest", "batch", "single", "masked", "two-stream", "marginal"
-    reason: str  # why by this strategy
+    model: Any  # with name, head.size, device …
+    strategy: str  # "forest", "batch", "single", "masked", "two-stream" or "marginal"
+    reason: str  # why this strategy was chosen
     accepts: Accepts
 
     @property
@@ -71,18 +71,18 @@ class Predictor(Protocol):
 
     @property
     def any_order(self) -> OrderedPredictor:
-        """What predicts in any order with this model: itself, or sums over all texts where these are few."""
+        """The predictor in any order with this model: itself, or sums over all texts if these are few."""
         ...
 
     def start(self, requested: str | int, tokenizer: TokenizerLike | None) -> Start:
-        """The start symbol for a start policy. Raises InputError for a policy that cannot be."""
+        """The start symbol for a start policy. Raises InputError for a policy that the model does not allow."""
         ...
 
     def factors(self, items: Sequence[Item], settings: Settings, *, begun: Begun | None = None) -> SequenceFactors:
-        """Every factor of every item, each distinct one once.
+        """Every factor of every item. Each distinct factor is computed once.
 
-        begun: rows of what all items begin with that have run already.
-        Raises InputError, with the item, for what cannot be scored, and ModelError where there is NaN.
+        begun: rows of a prefix of all items that have been computed already.
+        Raises InputError, with the item, for an item that cannot be scored, and ModelError for NaN.
         """
         ...
 
@@ -91,18 +91,18 @@ class Predictor(Protocol):
         ...
 
     def tree(self, ids: Sequence[int], rows: int = 1) -> DecodingTree:
-        """Continuations of the ids (one at least, start symbol included), about `rows` of them at a time."""
+        """A decoding tree after the ids (one at least, start symbol included), for about `rows` hypotheses at a time."""
         ...
 
 
 class OrderedPredictor(Predictor, Protocol):
-    """A predictor of texts whose length is given, in any order."""
+    """A predictor in any order, for texts of given length."""
 
-    how: str  # one line for people: what keeps the positions not yet predicted out of view
+    how: str  # one line for users: the reason that positions not yet predicted have no effect
     support: Support
 
     def factors_in_order(self, sequences: list[OrderedSequence], settings: Settings) -> SequenceFactors:
-        """The factors of sequences in their orders, each put back into the order of its text."""
+        """The factors of sequences, predicted in their orders and returned in the order of the text."""
         ...
 
     def answer(self, clozes: Sequence[Cloze], token_N: Ints, settings: Settings = ...) -> Answer:
@@ -110,16 +110,16 @@ class OrderedPredictor(Predictor, Protocol):
         ...
 
     def conditionals(self, clozes: list[Cloze], *, rows: int | None = ...) -> Floats:
-        """log Pr(v | seen) for every v of the vocabulary, B × V; −inf for what is outside the support."""
+        """log Pr(v | seen) for every v of the vocabulary, B × V; −inf for tokens outside the support."""
         ...
 
     def ordered_tree(self, ordered: OrderedSequence) -> DecodingTree:
-        """Continuations that fill the positions `ordered.order_T` of a text whose other tokens are given."""
+        """A decoding tree that fills the positions `ordered.order_T` of a text whose other tokens are given."""
         ...
 
 
 def own_start(requested: str | int, model: Any, tokenizer: TokenizerLike | None) -> Start:
-    """The start symbol of a model with a BOS or EOS symbol, or none."""
+    """The start symbol for a start policy, from the BOS and EOS symbols of the tokenizer and the model."""
     return resolve_start(
         requested,
         vocab_size=model.embeddings,
@@ -132,15 +132,15 @@ def own_start(requested: str | int, model: Any, tokenizer: TokenizerLike | None)
 
 
 class Steps(Sequence[Cloze]):
-    """The conditionals of sequences in their orders, one sequence after another; each is made when it is read."""
+    """The conditionals of sequences in their orders, one sequence after another. Each is created when it is accessed."""
 
     def __init__(self, sequences: Sequence[OrderedSequence]) -> None:
         self.sequences = sequences
-        self.at_N = [(s, t) for s, ordered in enumerate(sequences) for t in range(len(ordered.order_T))]
+        self.at_N = [(s, t) for s, ordered in enumerate(sequences) for t in range(len(ordered.order_T))]  # (sequence, step)
 
     @property
     def token_N(self) -> Ints:
-        """The tokens to be predicted."""
+        """The tokens to predict."""
         return np.array([self.sequences[s].ids_L[self.sequences[s].order_T[t]] for s, t in self.at_N], np.int64)
 
     def __len__(self) -> int:
@@ -153,11 +153,11 @@ class Steps(Sequence[Cloze]):
 
 
 def check_clozes(clozes: Sequence[Cloze]) -> None:
-    """Raises InputError, with the item, for a place outside the text, or one that is both asked about and seen."""
+    """Raises InputError, with the item, for a position outside the text, or a target that is already seen."""
     for item, (ids_L, seen, target, _) in enumerate(clozes):
         length = len(ids_L)
         wrong = [p for p in (*np.asarray(seen).tolist(), target) if not 0 <= p < length]
         if wrong:
-            raise InputError(f"place {wrong[0]} is none of the {length} places 0 … {length - 1} of the text", item)
+            raise InputError(f"position {wrong[0]} is outside the text, whose positions are 0 … {length - 1}", item)
         if target in seen:
-            raise InputError(f"place {target} is seen, so there is nothing to predict there", item)
+            raise InputError(f"position {target} is seen, so there is nothing to predict there", item)

@@ -1,4 +1,4 @@
-"""Causal models: left to right on the forest engine; any other order by sums over all texts, where these are few.
+"""Causal models: left to right on the forest engine, and any other order by sums over all texts, if these are few.
 
 Shapes: S sequences, B contexts, V vocabulary.
 """
@@ -31,11 +31,11 @@ from chainrule.verdict import Verdict
 
 T = TypeVar("T")
 
-_HOW = "causal: the network looks at the tokens before, and at no others"
+_HOW = "causal: the network sees only the tokens before"
 
 
 class CausalPredictor:
-    """Predicts from left to right. The natural order needs no length of the text."""
+    """Predicts from left to right, which does not require the length of the text."""
 
     accepts = Accepts()
 
@@ -54,25 +54,27 @@ class CausalPredictor:
         return own_start(requested, self.model, tokenizer)
 
     def factors(self, items: Sequence[Item], settings: Settings, *, begun: Begun | None = None) -> SequenceFactors:
-        """Left to right where no order is asked for or the order goes so; all other orders by `any_order`."""
+        """The factors of items. Items without an order, or with that of the text, run left to right, others by `any_order`."""
         if all(item.order is None for item in items):
             return self._left_to_right(items, settings, begun)
         sequences = [item.ordered() for item in items]
-        plain_S = np.array([is_ascending(sequence.fed_L) for sequence in sequences], bool)
-        plain, others = np.flatnonzero(plain_S), np.flatnonzero(~plain_S)
+        ascending_S = np.array([is_ascending(sequence.fed_L) for sequence in sequences], bool)
+        ascending, others = np.flatnonzero(ascending_S), np.flatnonzero(~ascending_S)
         parts = []
-        if len(plain):
-            found = _numbered(plain, lambda: self._left_to_right([items[s] for s in plain.tolist()], settings, begun))
-            parts.append(replace(found, routes=[route_of(sequences[s], _HOW, "", True) for s in plain.tolist()]))
+        if len(ascending):
+            factors = _renumbered(
+                ascending, lambda: self._left_to_right([items[s] for s in ascending.tolist()], settings, begun)
+            )
+            parts.append(replace(factors, routes=[route_of(sequences[s], _HOW, "", True) for s in ascending.tolist()]))
         if len(others):
             refuse_windows(settings)
             parts.append(
-                _numbered(others, lambda: self.any_order.factors_in_order([sequences[s] for s in others.tolist()], settings))
+                _renumbered(others, lambda: self.any_order.factors_in_order([sequences[s] for s in others.tolist()], settings))
             )
-        return SequenceFactors.joined(parts, np.concatenate([plain, others]))
+        return SequenceFactors.joined(parts, np.concatenate([ascending, others]))
 
     def _left_to_right(self, items: Sequence[Item], settings: Settings, begun: Begun | None) -> SequenceFactors:
-        """The factors as the model was trained to give them."""
+        """The factors from left to right, in windows if the context requires it."""
         job = plan(items, self.model.max_rows, settings.window, settings.stride)
         answer = self.engine.answer(job.question, rows=settings.rows, top=settings.top, progress=settings.progress, begun=begun)
         count_S = np.array([len(i.ids) - max(i.given, i.start_id is None) for i in items], np.int64)
@@ -81,7 +83,7 @@ class CausalPredictor:
         return SequenceFactors(answer.at(job.node_T), ids, job.context_T, count_S, job.windows_S, routes, self.invariance)
 
     def next_token(self, contexts: Sequence[Item], *, rows: int | None = None) -> Floats:
-        # The last token of an item only marks the position that is asked about.
+        # The last token of an item only marks the position to predict.
         items = [Item(np.append(c.ids, 0), len(c.ids), c.start_id, c.embeddings) for c in contexts]
         job = plan(items, self.model.max_rows, False, None)
         return self.engine.distributions(job.question, job.question.forest.parent_N[job.node_T], rows=rows)
@@ -93,10 +95,10 @@ class CausalPredictor:
         return ForestTree(self.engine, ids, feed, same_bits=rows >= MANY and bool(self.invariance))
 
 
-def _numbered(number: Ints, ask: Callable[[], T]) -> T:
-    """The answer to `ask`; an error about its item i names item number[i]."""
+def _renumbered(number: Ints, compute: Callable[[], T]) -> T:
+    """The result of `compute`. An error about its item i is raised for item number[i]."""
     try:
-        return ask()
+        return compute()
     except InputError as error:
         if error.item is None:
             raise

@@ -1,4 +1,4 @@
-"""What predictors of texts in any order have in common.
+"""The common part of predictors in any order.
 
 Shapes: S sequences, T factors of all of them, B conditionals, V vocabulary.
 """
@@ -24,44 +24,41 @@ from chainrule.text.base import TokenizerLike
 from chainrule.text.start_end import Start
 from chainrule.verdict import Verdict
 
-NO_END = "in an order the length of the text is given, so no end symbol is predicted: leave end= out"
+NO_END = "with an order, the length of the text is given, so no end symbol is predicted: leave end= out"
 EMBEDDINGS = "embeddings are scored left to right under causal models: give token ids for any other order"
 
 
 def no_next_token(name: str, strategy: str) -> str:
-    """Why a model has no distribution of a next token."""
-    return f"{name} is no causal model ({strategy}): it has no distribution of a next token alone"
+    """The reason that a model has no distribution of the next token."""
+    return f"{name} is not a causal model ({strategy}): it has no distribution of the next token given only those before it"
 
 
 def no_pseudo(name: str, strategy: str) -> Verdict:
-    """Why a model has no pseudo-log-likelihoods."""
+    """The verdict that a model has no pseudo-log-likelihoods."""
     return Verdict(
         False,
-        f"{name} ({strategy}) has no one probability of a token given all others: it depends on the order in which these are "
-        "fed; a pseudo-log-likelihood takes a masked model, or a causal one on a tiny vocabulary",
+        f"{name} ({strategy}) has no unique probability of a token given all others: it depends on the order in which these "
+        "become known; use a masked model for a pseudo-log-likelihood, or a causal one with a tiny vocabulary",
     )
 
 
 def accepts_in_order(name: str, strategy: str, pseudo: Verdict) -> Accepts:
-    """What a model can be asked that needs the length of the text."""
+    """The requests that a model supports if it requires the length of the text."""
     no = no_next_token(name, strategy)
     return Accepts(
-        next_token=Verdict(
-            False,
-            f"{no}, and conditional() has none to give: ask for factors with score(), or for a text's pseudo-log-likelihood",
-        ),
-        embeddings=Verdict(False, f"{no}; it takes token ids and masks, and no embeddings: give token ids"),
-        embed=Verdict(False, f"{no}; it takes token ids and masks, so its embeddings serve for nothing here"),
-        engine=Verdict(False, f"{no}, so it cannot be asked that"),
+        next_token=Verdict(False, f"{no}; use score() for factors, or pseudo_log_likelihood()"),
+        embeddings=Verdict(False, f"{no}; it takes token ids and masks, not embeddings: give token ids"),
+        embed=Verdict(False, f"{no}; it takes token ids and masks, so its embeddings cannot be scored"),
+        engine=Verdict(False, f"{no}, so it has no engine for that"),
         pairs=Verdict(False, f"pairs of texts are for causal models, not for {name}: give one of the two as context="),
         end_symbol=Verdict(False, NO_END),
-        left_to_right=Verdict(False, f"{no}; the properties that verify tries are those of causal models"),
+        left_to_right=Verdict(False, f"{no}; verify checks properties of causal models"),
         pseudo=pseudo,
     )
 
 
 class InOrder(ABC):
-    """Predicts in the order that is asked for; from left to right where none is."""
+    """A predictor in the requested order, by default from left to right."""
 
     model: Any
     strategy: str
@@ -69,7 +66,7 @@ class InOrder(ABC):
     how: str
     support: Support
     accepts: Accepts
-    causal = False  # whether no factor depends on the length of the text when it goes from left to right
+    causal = False  # whether factors from left to right do not depend on the length of the text
 
     @property
     @abstractmethod
@@ -86,20 +83,20 @@ class InOrder(ABC):
     def answer_in_order(
         self, sequences: list[OrderedSequence], *, rows: int | None = None, top: int = 0, progress: Progress | None = None
     ) -> Answer:
-        """Every factor of every sequence, in the order of prediction, one sequence after another; each distinct one once.
+        """Every factor of every sequence, in the order of prediction, one sequence after another.
 
-        Raises InputError, with the item, for a sequence that cannot be scored (too long, tokens that cannot occur), and
-        ModelError where there is NaN.
+        Each distinct factor is computed once. Raises InputError, with the item, for a sequence that cannot be scored (too
+        long, tokens that cannot occur), and ModelError for NaN.
         """
 
     @abstractmethod
     def conditionals(self, clozes: list[Cloze], *, rows: int | None = None) -> Floats:
-        """log Pr(v | seen) for every v of the vocabulary, B × V; −inf for what is outside the support."""
+        """log Pr(v | seen) for every v of the vocabulary, B × V; −inf for tokens outside the support."""
 
     def answer(self, clozes: Sequence[Cloze], token_N: Ints, settings: Settings = DEFAULTS) -> Answer:
-        """log Pr(token | seen) for each cloze and its token, with its statistics; each distinct one once.
+        """log Pr(token | seen) for each cloze and its token, with its statistics. Each distinct factor is computed once.
 
-        Raises InputError for a model whose conditionals depend on the order in which `seen` became known.
+        Raises InputError if the conditionals of the model depend on the order in which `seen` became known.
         """
         raise InputError(self.accepts.pseudo.reason)
 
@@ -107,12 +104,12 @@ class InOrder(ABC):
         return self.factors_in_order([item.ordered() for item in items], settings)
 
     def factors_in_order(self, sequences: list[OrderedSequence], settings: Settings) -> SequenceFactors:
-        """The factors of sequences in their orders, each put back into the order of its text."""
+        """The factors of sequences, predicted in their orders and returned in the order of the text."""
         refuse_windows(settings)
         if wrong := [i for i, sequence in enumerate(sequences) if not len(sequence.order_T)]:
             raise InputError("a single token with a given start has no factor, so there is nothing to score", wrong[0])
         answer = self.answer_in_order(sequences, rows=settings.rows, top=settings.top, progress=settings.progress)
-        step_S = [np.argsort(sequence.order_T, kind="stable") for sequence in sequences]  # of every column
+        step_S = [np.argsort(sequence.order_T, kind="stable") for sequence in sequences]  # step of each token of the text
         count_S = np.array([len(step) for step in step_S], np.int64)
         known_S = np.array([len(s.given_G) + (s.start_id is not None) for s in sequences], np.int64)
         step_T = np.concatenate([np.zeros(0, np.int64), *step_S])
@@ -137,15 +134,15 @@ class InOrder(ABC):
         raise InputError(f"{self.model.name} fills the positions of a text of given length: give an order")
 
     def ordered_tree(self, ordered: OrderedSequence) -> DecodingTree:
-        """Continuations that fill the positions `ordered.order_T` of a text whose other tokens are given."""
+        """A decoding tree that fills the positions `ordered.order_T` of a text whose other tokens are given."""
         return ConditionalTree(self._next_conditionals, ordered)
 
     def _next_conditionals(self, ordered: OrderedSequence, filled: list[tuple[int, ...]]) -> Floats:
-        """log Pr of the next token in the order after each of these fillings of the first positions."""
+        """log Pr of the next token in the order, for each filling of the first positions: B × V."""
         clozes = []
         for ids in filled:
             if len(ids) >= len(ordered.order_T):
-                raise InputError(f"all {len(ordered.order_T)} places are filled: there is none left to grow in")
+                raise InputError(f"all {len(ordered.order_T)} positions are filled, so there is no next token")
             ids_L = ordered.ids_L.copy()
             ids_L[ordered.order_T[: len(ids)]] = ids
             clozes.append(Cloze(ids_L, ordered.seen(len(ids)), int(ordered.order_T[len(ids)]), ordered.start_id))
@@ -153,19 +150,19 @@ class InOrder(ABC):
 
 
 def route_of(sequence: OrderedSequence, how: str, support: str, causal: bool) -> Route:
-    """The route of a sequence by a predictor; a causal one needs no length where it goes from left to right."""
+    """The route of a sequence by a predictor. From left to right, a causal one does not require the length."""
     return Route(sequence, how, support, length_given=not (causal and is_ascending(sequence.fed_L)))
 
 
-def is_ascending(place_L: Ints) -> bool:
+def is_ascending(position_L: Ints) -> bool:
     """Whether tokens become known in the order of the text."""
-    return bool((np.diff(place_L) > 0).all())
+    return bool((np.diff(position_L) > 0).all())
 
 
 def refuse_windows(settings: Settings) -> None:
-    """Raises InputError for windows, which need an order from left to right."""
+    """Raises InputError for windows, which require an order from left to right."""
     if settings.window not in (None, False) or settings.stride is not None:
         raise InputError(
-            "windows are for causal models, left to right: in another order a factor sees places on both sides; leave window= "
-            "and stride= out"
+            "windows are for causal models, left to right: in another order a factor sees positions on both sides; leave "
+            "window= and stride= out"
         )

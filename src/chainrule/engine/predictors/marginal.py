@@ -2,11 +2,11 @@
 
     Pr(x_t | x_S) = Σ Pr(all texts that agree with x_S and x_t) / Σ Pr(all texts that agree with x_S)
 
-A causal model knows Pr of a token given those before it, and nothing else. All V^L texts of L tokens are scored once, as one
-forest; every other conditional is a ratio of sums of them. Where what is seen is impossible the ratio is 0/0: no token is then
-possible (−inf each, entropy 0), so that a product over an impossible text is −inf, and never NaN.
+A causal model gives Pr of a token given the tokens before it. All V^L texts of L tokens are scored once, as one forest. Every
+other conditional is a ratio of sums over them. If the seen tokens have probability 0, the ratio is 0/0. Then every token gets
+−inf and the entropy is 0, so the log-probability of an impossible text is −inf and never NaN.
 
-Shapes: L places of a text, N factors, B questions, V vocabulary.
+Shapes: L positions of a text, N factors, B questions, K texts that agree, V vocabulary.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from chainrule.errors import InputError
 from chainrule.forest.permutations import OrderedSequence
 from chainrule.verdict import Verdict
 
-MOST = 65_536  # texts of one length that are summed over
+MOST = 65_536  # texts of one length to sum over, at most
 
 
 class MarginalPredictor(InOrder):
@@ -36,9 +36,9 @@ class MarginalPredictor(InOrder):
 
     strategy = "marginal"
     accepts = Accepts()
-    causal = True  # left to right it is the causal model
-    reason = "a causal model knows a token given those before it; any other conditional is a sum over all texts"
-    how = "all texts of the length are scored, and the probabilities of those that agree with what is seen are summed"
+    causal = True  # left to right, it is the causal model
+    reason = "a causal model predicts a token from those before it; any other conditional is a sum over all texts"
+    how = "all texts of the length are scored, and the probabilities of those that agree with the seen tokens are summed"
     support = Support()
 
     def __init__(self, engine: Engine) -> None:
@@ -48,7 +48,7 @@ class MarginalPredictor(InOrder):
 
     @property
     def invariance(self) -> Verdict:
-        return invariance_of(self.engine)  # sums of the same table, each in one order
+        return invariance_of(self.engine)  # each sum is over the same table, in a fixed order
 
     def answer_in_order(
         self, sequences: list[OrderedSequence], *, rows: int | None = None, top: int = 0, progress: Progress | None = None
@@ -60,41 +60,41 @@ class MarginalPredictor(InOrder):
         return self._answer(steps, steps.token_N, Settings(rows=rows, top=top, progress=progress))
 
     def answer(self, clozes: Sequence[Cloze], token_N: Ints, settings: Settings = DEFAULTS) -> Answer:
-        """The factors of single tokens at single places; see `InOrder`."""
+        """The factors of single tokens at single positions; see `InOrder`."""
         self._check_all(clozes)
         return self._answer(clozes, token_N, settings)
 
     def conditionals(self, clozes: list[Cloze], *, rows: int | None = None) -> Floats:
-        """log Pr(v | seen) for every v of the vocabulary, B × V; all −inf where what is seen is impossible."""
+        """log Pr(v | seen) for every v of the vocabulary, B × V; all −inf if the seen tokens are impossible."""
         self._check_all(clozes)
-        return np.array([self._conditional(place, rows) for place in clozes]).reshape(-1, self.model.head.size)
+        return np.array([self._conditional(cloze, rows) for cloze in clozes]).reshape(-1, self.model.head.size)
 
     def _answer(self, clozes: Sequence[Cloze], token_N: Ints, how: Settings) -> Answer:
-        found: dict[tuple[object, ...], Floats] = {}
+        conditionals: dict[tuple[object, ...], Floats] = {}
         answer, before = Answer.empty(len(clozes), how.top, 0), self._computed
-        for n, place in enumerate(clozes):
-            seen = tuple(sorted((int(p), int(place.ids_L[p])) for p in place.seen))
-            key = (len(place.ids_L), place.start_id, seen, place.target)
-            if key not in found:
-                found[key] = self._conditional(place, how.rows)
-            _write(answer, n, found[key], int(token_N[n]), how.top)
+        for n, cloze in enumerate(clozes):
+            seen = tuple(sorted((int(p), int(cloze.ids_L[p])) for p in cloze.seen))
+            key = (len(cloze.ids_L), cloze.start_id, seen, cloze.target)
+            if key not in conditionals:
+                conditionals[key] = self._conditional(cloze, how.rows)
+            _write(answer, n, conditionals[key], int(token_N[n]), how.top)
             if how.progress is not None:
                 how.progress(n + 1, len(clozes))
-        return replace(answer, rows=self._computed - before, contexts=len(found))
+        return replace(answer, rows=self._computed - before, contexts=len(conditionals))
 
-    def _conditional(self, place: Cloze, rows: int | None) -> Floats:
-        table = self._table(len(place.ids_L), place.start_id, rows)
-        at: list[int | slice] = [slice(None)] * table.ndim
-        for p in np.asarray(place.seen).tolist():
-            at[p] = int(place.ids_L[p])
-        axis = place.target - sum(1 for p in place.seen if p < place.target)
-        free_VK = np.moveaxis(table[tuple(at)], axis, 0).reshape(self.model.head.size, -1)
+    def _conditional(self, cloze: Cloze, rows: int | None) -> Floats:
+        table = self._table(len(cloze.ids_L), cloze.start_id, rows)
+        index: list[int | slice] = [slice(None)] * table.ndim
+        for p in np.asarray(cloze.seen).tolist():
+            index[p] = int(cloze.ids_L[p])
+        axis = cloze.target - sum(1 for p in cloze.seen if p < cloze.target)
+        free_VK = np.moveaxis(table[tuple(index)], axis, 0).reshape(self.model.head.size, -1)
         joint_V = _logsumexp(free_VK)
         total = _logsumexp(joint_V[None])[0]
         return joint_V - total if total > -np.inf else joint_V
 
     def _table(self, length: int, start_id: int | None, rows: int | None) -> Floats:
-        """log Pr of all texts of this length, V × V × …; without a start symbol given their first token."""
+        """log Pr of all texts of this length, V × V × …; without a start symbol, given their first token."""
         key = length, start_id
         if key not in self._tables:
             texts = list(product(range(self.model.head.size), repeat=length))
@@ -109,25 +109,26 @@ class MarginalPredictor(InOrder):
 
     def _check_all(self, clozes: Sequence[Cloze]) -> None:
         check_clozes(clozes)
-        for item, place in enumerate(clozes):
-            self._check(place, np.asarray(place.seen), item)
+        for item, cloze in enumerate(clozes):
+            self._check(cloze, np.asarray(cloze.seen), item)
 
-    def _check(self, place: Cloze, looked_at: Ints, item: int) -> None:
-        size, length = self.model.head.size, len(place.ids_L)
+    def _check(self, cloze: Cloze, read: Ints, item: int) -> None:
+        """Raises InputError if there are too many texts, the first token has no context, or an id at `read` is invalid."""
+        size, length = self.model.head.size, len(cloze.ids_L)
         if size**length > MOST:
             raise InputError(
-                f"{self.model.name} is a causal model: it knows Pr of a token given those before it, and no other conditional, "
-                f"short of a sum over all {size}^{length} texts of {length} tokens (done up to {MOST:,} of them). Score from "
-                "left to right, or use a model that predicts in any order",
+                f"{self.model.name} is a causal model: it gives Pr of a token given those before it. Any other conditional is "
+                f"a sum over all {size}^{length} texts of {length} tokens (done up to {MOST:,} of them). Score from left to "
+                "right, or use a model that predicts in any order",
                 item,
             )
-        if place.start_id is None and 0 not in place.seen:
+        if cloze.start_id is None and 0 not in cloze.seen:
             raise InputError(
-                "without a start symbol a causal model knows nothing of the first token, so it must be given, or first in the "
-                "order; use a start symbol (start='bos', 'eos' or a token id) for any other order",
+                "without a start symbol a causal model has no distribution of the first token, so it must be given, or first "
+                "in the order; use a start symbol (start='bos', 'eos' or a token id) for any other order",
                 item,
             )
-        ids = place.ids_L[looked_at]
+        ids = cloze.ids_L[read]
         if ((ids < 0) | (ids >= size)).any():
             raise InputError(
                 f"token id {ids[(ids < 0) | (ids >= size)][0]} is out of range; the model's ids are 0 … {size - 1}", item
@@ -135,7 +136,7 @@ class MarginalPredictor(InOrder):
 
 
 def _logsumexp(logs_VK: Floats) -> Floats:
-    """Of each row; −inf where all of it is."""
+    """The log-sum-exp of each row; −inf if all of the row is."""
     top_V = logs_VK.max(1)
     floor_V = np.where(top_V > -np.inf, top_V, 0.0)
     with np.errstate(divide="ignore"):
@@ -143,6 +144,7 @@ def _logsumexp(logs_VK: Floats) -> Floats:
 
 
 def _write(answer: Answer, n: int, logprob_V: Floats, token: int, top: int) -> None:
+    """Write factor n and its statistics to the answer."""
     possible = logprob_V[logprob_V > -np.inf]
     best = np.argsort(-logprob_V, kind="stable")[:top]
     answer.logprob_N[n], answer.rank_N[n] = logprob_V[token], 1 + (logprob_V > logprob_V[token]).sum()

@@ -1,4 +1,4 @@
-"""The kinds of models: how a network is recognised, what wraps it, and what predicts with it."""
+"""The kinds of models: for each, how it is recognised, its wrapper and its predictor."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ Predict = Callable[[Any, "TokenizerLike | None", "Engine | None"], Predictor]
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of model. Kinds are asked in order, and the last one takes what no other does."""
+    """One kind of model. The first kind in KINDS that matches is taken; the last one matches any object."""
 
     name: str
     model: type
-    predict: Predict  # a model, its tokenizer, and an engine that was chosen already → its predictor
-    recognises: Callable[[Any], bool] = lambda lm: False  # a network of transformers
-    network: bool = True  # whether it runs one, so that compiled kernels matter
+    predict: Predict  # the predictor of a model, with its tokenizer and an already chosen engine, if any
+    recognises: Callable[[Any], bool] = lambda lm: False  # whether a network of transformers is of this kind
+    network: bool = True  # whether it runs a network, so that compiled kernels matter
     own_tokenizer: Callable[[Any], TokenizerLike | None] = lambda model: None
 
 
@@ -40,7 +40,7 @@ def _causal(model: Any, tokenizer: TokenizerLike | None, engine: Engine | None) 
     return CausalPredictor(engine or choose(model))
 
 
-def _as_it_is(model: Any, tokenizer: TokenizerLike | None, engine: Engine | None) -> Predictor:
+def _without_probe(model: Any, tokenizer: TokenizerLike | None, engine: Engine | None) -> Predictor:
     return CausalPredictor(engine or Engine(model, "batch"))
 
 
@@ -59,13 +59,13 @@ KINDS = [
         lambda lm: is_masked(lm.config, type(lm).__name__),
     ),
     Kind("causal", PretrainedModel, _causal, lambda lm: True),
-    Kind("table", TableModel, _as_it_is, network=False, own_tokenizer=lambda model: Vocabulary(model.vocabulary)),
-    Kind("own", object, _as_it_is),  # any other class with the interface of `models.base.Model`
+    Kind("table", TableModel, _without_probe, network=False, own_tokenizer=lambda model: Vocabulary(model.vocabulary)),
+    Kind("own", object, _without_probe),  # any other class with the interface of `models.base.Model`
 ]
 
 
 def wrap(lm: Any, name: str) -> Any:
-    """A network of transformers as a model, by its class, its config and its forward."""
+    """A network of transformers as a model, chosen by its class, its config and its forward."""
     return next(kind for kind in KINDS if kind.recognises(lm)).model(lm, name)
 
 
@@ -75,8 +75,8 @@ def kind_of(model: Any) -> Kind:
 
 
 def predictor_of(model: Any, tokenizer: TokenizerLike | None, engine: Engine | None = None) -> Predictor:
-    """What predicts with a model; a network is probed, unless an engine was chosen for it already.
+    """The predictor of a model. A network is probed, unless an engine has been chosen for it.
 
-    Raises ModelError for a model that does not agree with its own forward, and for a masked one whose symbols nobody names.
+    Raises ModelError for a model that does not agree with its own forward, and for a masked one with unknown symbols.
     """
     return kind_of(model).predict(model, tokenizer, engine)

@@ -1,10 +1,10 @@
 """Factors in any order by a two-stream network (XLNet): one pass gives all factors of a text in one order.
 
-Content rows see themselves and the places that became known before them; query rows see the latter only, and predict. The
-first factor must have something before it: where a query sees nothing at all, every score is masked alike, the softmax is
-uniform over everything, and the whole text would leak in. So at least one token is given.
+Content rows see themselves and the positions that became known before them. Query rows see only the latter, and predict. At
+least one token must be given: if a query sees nothing, all its attention scores are masked alike, its softmax is uniform,
+and the whole text leaks in.
 
-Shapes: B texts, L places of a text, T targets of each, C conditionals, V vocabulary.
+Shapes: B texts, L positions of a text, T targets of each, C conditionals, V vocabulary.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from torch import Tensor
 
 from chainrule._types import Floats, Ints
 from chainrule.engine.predictors.base import Cloze, Steps, Support, check_clozes
-from chainrule.engine.predictors.forwards import NO_PROMISE, Asked, Plan, Reader, Reading, head_logprobs, logprobs
+from chainrule.engine.predictors.forwards import NOT_INVARIANT, PassBatch, Plan, Reader, Request, head_logprobs, logprobs
 from chainrule.engine.predictors.in_order import InOrder, accepts_in_order, no_pseudo
 from chainrule.engine.question import Answer, Progress
-from chainrule.engine.selfcheck.probe import check_settled, settings
-from chainrule.engine.selfcheck.reference import SHARE, SURE, distance, moved, surely_off, tolerance
+from chainrule.engine.selfcheck.probe import check_unchanged, settings
+from chainrule.engine.selfcheck.reference import MAX_SHARE, SAFE_SHARE, context_effect, distance, tolerance, unexplained_error
 from chainrule.errors import InputError, ModelError
 from chainrule.forest.permutations import OrderedSequence
 from chainrule.models.two_stream import TwoStreamModel
@@ -32,18 +32,18 @@ from chainrule.text.start_end import Start, given_start
 from chainrule.verdict import Verdict
 
 NEEDS_A_TOKEN = (
-    "a two-stream network has no distribution of a token without any other: its query would see nothing, and attention over "
-    "nothing sees every token of the text. Take the first token in the order as given (start='given'), or give a context"
+    "a two-stream network has no distribution of a token without any other token: its query would see nothing, and attention "
+    "over nothing sees every token of the text. Take the first token in the order as given (start='given'), or give a context"
 )
-_PROBE = 9  # tokens of the texts that a model is tried out on
+_PROBE = 9  # tokens of the texts of the check on load
 
 
 class TwoStreamPredictor(InOrder):
-    """The chain rule in any order, by a two-stream network, given at least one token."""
+    """The chain rule in any order, by a two-stream network, with at least one given token."""
 
     strategy = "two-stream"
     support = Support()
-    how = "the content stream sees what is already known, and the query stream predicts from that; the first token is given"
+    how = "the content stream sees the tokens known so far, and the query stream predicts from them; the first token is given"
 
     def __init__(self, model: TwoStreamModel) -> None:
         self.model = model
@@ -53,7 +53,7 @@ class TwoStreamPredictor(InOrder):
 
     @property
     def invariance(self) -> Verdict:
-        return NO_PROMISE
+        return NOT_INVARIANT
 
     def start(self, requested: str | int, tokenizer: TokenizerLike | None) -> Start:
         return given_start(requested, NEEDS_A_TOKEN)
@@ -61,47 +61,48 @@ class TwoStreamPredictor(InOrder):
     def answer_in_order(
         self, sequences: list[OrderedSequence], *, rows: int | None = None, top: int = 0, progress: Progress | None = None
     ) -> Answer:
-        """Every factor of every sequence, in the order of prediction; see `InOrder`. One pass a sequence."""
+        """Every factor of every sequence, in the order of prediction; see `InOrder`. One pass for each sequence."""
         for item, ordered in enumerate(sequences):
             self._check(ordered.ids_L, ordered.fed_L, len(ordered.given_G), ordered.start_id, item)
         steps = Steps(sequences)
         fed = [_known(ordered.ids_L, ordered.fed_L[:-1]) for ordered in sequences]  # nothing follows the last token
 
-        def ask(n: int) -> Asked:
+        def request(n: int) -> Request:
             s, t = steps.at_N[n]
-            return Asked(*fed[s], int(sequences[s].order_T[t]))
+            return Request(*fed[s], int(sequences[s].order_T[t]))
 
-        return self._reader.answer(Plan.of(len(steps), ask), steps.token_N, rows=rows, top=top, progress=progress)
+        return self._reader.answer(Plan.of(len(steps), request), steps.token_N, rows=rows, top=top, progress=progress)
 
     def conditionals(self, clozes: list[Cloze], *, rows: int | None = None) -> Floats:
-        """log Pr(v | seen) for every v of the vocabulary, B × V; it depends on the order in which `seen` became known."""
+        """log Pr(v | seen) for every v of the vocabulary, B × V. It depends on the order in which `seen` became known."""
         check_clozes(clozes)
-        for item, place in enumerate(clozes):
-            self._check(place.ids_L, place.seen, len(place.seen), place.start_id, item)
-        ask = lambda n: Asked(*_known(clozes[n].ids_L, clozes[n].seen), clozes[n].target)  # noqa: E731
-        return self._reader.conditionals(Plan.of(len(clozes), ask), rows=rows)
+        for item, cloze in enumerate(clozes):
+            self._check(cloze.ids_L, cloze.seen, len(cloze.seen), cloze.start_id, item)
+        request = lambda n: Request(*_known(clozes[n].ids_L, clozes[n].seen), clozes[n].target)  # noqa: E731
+        return self._reader.conditionals(Plan.of(len(clozes), request), rows=rows)
 
-    def _run(self, reading: Reading, model: TwoStreamModel | None = None) -> Tensor:
-        """Each text is read at its own targets; texts with fewer of them read their last one again."""
-        count_B = np.bincount(reading.pass_C, minlength=len(reading.fed_BL))
-        nth_C = np.arange(len(reading.pass_C)) - np.repeat(np.cumsum(count_B) - count_B, count_B)
+    def _run(self, batch: PassBatch, model: TwoStreamModel | None = None) -> Tensor:
+        """The hidden states at the targets, C × H. Targets are padded to equal numbers with position 0, which is not read."""
+        count_B = np.bincount(batch.pass_C, minlength=len(batch.fed_BL))
+        nth_C = np.arange(len(batch.pass_C)) - np.repeat(np.cumsum(count_B) - count_B, count_B)
         target_BT = np.zeros((len(count_B), count_B.max()), np.int64)
-        target_BT[reading.pass_C, nth_C] = reading.target_C
-        target_BTL = np.eye(reading.fed_BL.shape[1])[target_BT]
-        fed_BL, hidden_BLL = torch.from_numpy(reading.fed_BL), torch.from_numpy(_hidden(reading.rank_BL))
-        hidden_BTH = (model or self.model).queries(fed_BL, hidden_BLL, torch.from_numpy(target_BTL))
-        return hidden_BTH[torch.from_numpy(reading.pass_C), torch.from_numpy(nth_C)]
+        target_BT[batch.pass_C, nth_C] = batch.target_C
+        target_BTL = np.eye(batch.fed_BL.shape[1])[target_BT]
+        fed_BL, masked_BLL = torch.from_numpy(batch.fed_BL), torch.from_numpy(_masked(batch.rank_BL))
+        hidden_BTH = (model or self.model).queries(fed_BL, masked_BLL, torch.from_numpy(target_BTL))
+        return hidden_BTH[torch.from_numpy(batch.pass_C), torch.from_numpy(nth_C)]
 
-    def _check(self, ids_L: Ints, looked_at: Ints, given: int, start_id: int | None, item: int) -> None:
+    def _check(self, ids_L: Ints, read: Ints, given: int, start_id: int | None, item: int) -> None:
+        """Raises InputError unless a token is given, the tokens at the positions `read` are valid, and the text fits."""
         if not given:
             raise InputError(NEEDS_A_TOKEN, item)
         if start_id is not None:
-            raise InputError(f"a two-stream network is fed with no start symbol (id {start_id}): use start='given'", item)
-        ids, size = ids_L[looked_at], self.model.head.size
+            raise InputError(f"a two-stream network takes no start symbol (id {start_id}): use start='given'", item)
+        ids, size = ids_L[read], self.model.head.size
         wrong = np.flatnonzero((ids < 0) | (ids >= size))
         if len(wrong):
             raise InputError(
-                f"token id {ids[wrong[0]]} at place {looked_at[wrong[0]]} is out of range; the model's ids are 0 … {size - 1}",
+                f"token id {ids[wrong[0]]} at position {read[wrong[0]]} is out of range; the model's ids are 0 … {size - 1}",
                 item,
             )
         if (most := self.model.max_rows) is not None and len(ids_L) > most:
@@ -109,20 +110,20 @@ class TwoStreamPredictor(InOrder):
 
     @sealed
     def _check_model(self) -> float:
-        """How far factors are off from the model's own forward, at most.
+        """The largest difference of a factor from the model's own forward, in nats.
 
-        Raises ModelError where they are not its own, or where tokens that come later in the order have an effect.
+        Raises ModelError if the factors differ, or if tokens that come later in the order have an effect.
         """
-        with self.model.on_trial() as trial:
-            return self._tried(trial)
+        with self.model.temporary_trial() as trial:
+            return self._checked_error(trial)
 
-    def _tried(self, trial: TwoStreamModel) -> float:
+    def _checked_error(self, trial: TwoStreamModel) -> float:
         model, draw = self.model, np.random.default_rng(0)
         ids_L = draw.integers(0, model.head.size, _PROBE)
         orders = [np.arange(_PROBE), np.arange(_PROBE)[::-1], draw.permutation(_PROBE), draw.permutation(_PROBE)]
         before = settings(trial)
         try:
-            error = self._off(trial, ids_L, orders)
+            error = self._error(trial, ids_L, orders)
             leaks = [order for order in orders if self._leaks(trial, ids_L, order)]
         except Exception as error:
             raise model.failed("does not run as a two-stream network", error) from error
@@ -131,50 +132,52 @@ class TwoStreamPredictor(InOrder):
                 f"{model.title} lets tokens that come later in the order {leaks[0].tolist()} change "
                 "factors before them, so these are no conditional probabilities"
             )
-        found_TV, other_TV = (self._whole(trial, ids, orders[0]) for ids in (ids_L, ids_L[::-1]))
-        sure, most = (tolerance(share, moved(found_TV, other_TV), found_TV) for share in (SURE, SHARE))
-        if (off := surely_off(model, error, sure, most, lambda model: self._off(model, ids_L, orders))) > 0:
+        logprob_TV, other_TV = (self._logprobs(trial, ids, orders[0]) for ids in (ids_L, ids_L[::-1]))
+        effect = context_effect(logprob_TV, other_TV)
+        safe, limit = (tolerance(share, effect, logprob_TV) for share in (SAFE_SHARE, MAX_SHARE))
+        if (off := unexplained_error(model, error, safe, limit, lambda model: self._error(model, ids_L, orders))) > 0:
             raise ModelError(
                 f"{model.title} cannot be scored exactly here: its head on single queries is off by "
                 f"{off:.2g} nats from its own forward"
             )
-        check_settled(trial, before)
+        check_unchanged(trial, before)
         return error
 
-    def _off(self, trial: TwoStreamModel, ids_L: Ints, orders: Sequence[Ints]) -> float:
-        return max(self._off_in(trial, ids_L, order) for order in orders)
+    def _error(self, trial: TwoStreamModel, ids_L: Ints, orders: Sequence[Ints]) -> float:
+        return max(self._error_in(trial, ids_L, order) for order in orders)
 
-    def _off_in(self, trial: TwoStreamModel, ids_L: Ints, order_L: Ints) -> float:
-        """The whole of an order in one pass, against the model's own forward of one target at a time."""
+    def _error_in(self, trial: TwoStreamModel, ids_L: Ints, order_L: Ints) -> float:
+        """The largest difference between one pass for a whole order and the model's own forward of one target at a time."""
         worst = 0.0
-        found_TV = self._whole(trial, ids_L, order_L)
+        logprob_TV = self._logprobs(trial, ids_L, order_L)
         for t in range(1, len(order_L)):
             fed_L, rank_L = _known(ids_L, order_L[:t])
             target_1L = torch.from_numpy(np.eye(len(ids_L))[order_L[t : t + 1]])
-            own_V = trial.own_target_logits(torch.from_numpy(fed_L), torch.from_numpy(_hidden(rank_L[None])[0]), target_1L)[0]
-            worst = max(worst, distance(found_TV[t - 1], logprobs(own_V)))
+            own_V = trial.own_target_logits(torch.from_numpy(fed_L), torch.from_numpy(_masked(rank_L[None])[0]), target_1L)[0]
+            worst = max(worst, distance(logprob_TV[t - 1], logprobs(own_V)))
         return worst
 
     def _leaks(self, trial: TwoStreamModel, ids_L: Ints, order_L: Ints) -> bool:
-        """Whether other tokens in the later half of the order change a bit of the factors before them."""
+        """Whether other tokens in the second half of the order change any bit of the factors before them."""
         half, other_L = len(ids_L) // 2, ids_L.copy()
         other_L[order_L[half:]] = (ids_L[order_L[half:]] + 1) % self.model.head.size
-        return not np.array_equal(self._whole(trial, ids_L, order_L)[:half], self._whole(trial, other_L, order_L)[:half])
+        before, after = (self._logprobs(trial, ids, order_L)[:half] for ids in (ids_L, other_L))
+        return not np.array_equal(before, after)
 
-    def _whole(self, trial: TwoStreamModel, ids_L: Ints, order_L: Ints) -> Floats:
-        """log Pr(v | …) of all places but the first one in the order, in one pass: T × V."""
+    def _logprobs(self, trial: TwoStreamModel, ids_L: Ints, order_L: Ints) -> Floats:
+        """log Pr(v | …) at all positions but the first in the order, in one pass: T × V."""
         fed_L, rank_L = _known(ids_L, order_L)
-        reading = Reading(fed_L[None], rank_L[None], np.zeros(len(order_L) - 1, np.int64), order_L[1:])
-        return head_logprobs(trial.head, self._run(reading, trial))
+        batch = PassBatch(fed_L[None], rank_L[None], np.zeros(len(order_L) - 1, np.int64), order_L[1:])
+        return head_logprobs(trial.head, self._run(batch, trial))
 
 
 def _known(ids_L: Ints, known: Ints) -> tuple[Ints, Ints]:
-    """What is fed, 0 in places not known, and the rank of each place: when it became known, L where it never does."""
+    """The input, with 0 at unknown positions, and the rank of each position in the order `known`, L if it is unknown."""
     fed_L, rank_L = np.zeros(len(ids_L), np.int64), np.full(len(ids_L), len(ids_L))
     fed_L[known], rank_L[known] = ids_L[known], np.arange(len(known))
     return fed_L, rank_L
 
 
-def _hidden(rank_BL: Ints) -> NDArray[np.float32]:
-    """1 where a place (row) must not see another (column): one that did not become known before it."""
+def _masked(rank_BL: Ints) -> NDArray[np.float32]:
+    """1 where a position (row) must not see another (column) because that one did not become known before it, else 0."""
     return (rank_BL[:, None, :] >= rank_BL[:, :, None]).astype(np.float32)

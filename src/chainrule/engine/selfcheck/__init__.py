@@ -1,1 +1,1 @@
-"""Trials on load: the fastest way through a network that gives its own numbers, and whether bits are stable."""
+"""Trials on load: the fastest strategy that agrees with a model's own forward, and whether results are row-invariant."""

@@ -1,8 +1,8 @@
-"""Probe, don't assume: which way through this network gives the numbers of its own forward?
+"""The probe: tries the strategies for a network, and chooses the fastest that agrees with the network's own forward.
 
-A few random sequences with shared prefixes are scored every way, in float32, and held against the model's own unpadded
-forward, one sequence at a time (`engine.selfcheck.reference`). The fastest way that agrees is taken; a model that agrees on
-none is refused. The reference itself is checked too: what a model says of a prefix must not depend on what comes after it.
+Each strategy scores a few random sequences with shared prefixes in float32. The results are compared with the model's own
+unpadded forward, one sequence at a time (`engine.selfcheck.reference`). A model for which no strategy agrees is refused. The
+reference is checked as well: the conditionals over a prefix must not depend on the tokens after it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from chainrule.engine.attention.layout import NAME
 from chainrule.engine.engine import Engine
 from chainrule.engine.selfcheck.reference import REACH, ROWS, TOLERANCE, Standard, largest_error
 from chainrule.errors import ModelError
-from chainrule.models.causal import PretrainedModel, Way
+from chainrule.models.causal import PretrainedModel, RunConfig
 from chainrule.models.head import same_logits
 from chainrule.models.transformer import Network
 from chainrule.ops.sealed import WeightsWritten, sealed, unless_memory
@@ -25,69 +25,69 @@ from chainrule.ops.sealed import WeightsWritten, sealed, unless_memory
 
 @sealed
 def choose(model: PretrainedModel) -> Engine:
-    """The engine for `model`, by the fastest way that agrees with its own forward. Raises ModelError where none does.
+    """The engine for `model`, with the fastest strategy that agrees with its own forward. Raises ModelError if none agrees.
 
-    The engine runs a model of its own on the same network: nothing is set on one that an engine runs already.
+    The engine runs a new model on the same network, so a model that another engine runs is not changed.
     """
     try:
-        before, standard = _tried(model)
+        before, standard = _start(model)
     except WeightsWritten:
         model = model.warmed_up()
-        before, standard = _tried(model)
+        before, standard = _start(model)
     try:
-        return _chosen(model, standard, before)
+        return _select(model, standard, before)
     finally:
-        standard.let_go(model)
+        standard.release(model)
 
 
-def _chosen(model: PretrainedModel, standard: Standard, before: dict[tuple[str, str], str]) -> Engine:
-    trial, tried = standard.trial, []
+def _select(model: PretrainedModel, standard: Standard, before: dict[tuple[str, str], str]) -> Engine:
+    trial, failures = standard.trial, []
     standard.check_causal()
-    check_settled(trial, before)
-    run, off = next(_agreeing(trial, standard, tried), (None, 0.0))
-    if run is None:
+    check_unchanged(trial, before)
+    candidate, off = next(_agreeing(trial, standard, failures), (None, 0.0))
+    if candidate is None:
         raise ModelError(
-            f"{model.title} cannot be scored exactly here: no way of running it agrees with its "
-            f"own forward ({'; '.join(tried)})"
+            f"{model.title} cannot be scored exactly here: no strategy agrees with its own forward ({'; '.join(failures)})"
         )
-    way = replace(run.way, unfit=_unfit(run, standard))
-    found = model.by(way)
-    found.set_attention(NAME if way.strategy == "forest" else found.own_attention)
-    return Engine(found, way.strategy, reason="; ".join(tried) or f"agrees with the model's own forward to {off:.1e} nats")
+    config = replace(candidate.run_config, unfit=_unfit(candidate, standard))
+    configured = model.with_config(config)
+    configured.set_attention(NAME if config.strategy == "forest" else configured.own_attention)
+    reason = "; ".join(failures) or f"agrees with the model's own forward to {off:.1e} nats"
+    return Engine(configured, config.strategy, reason=reason)
 
 
-def _tried(model: PretrainedModel) -> tuple[dict[tuple[str, str], str], Standard]:
-    """What a trial of a model is set to before it runs, and what it gives."""
+def _start(model: PretrainedModel) -> tuple[dict[tuple[str, str], str], Standard]:
+    """The settings of a trial of a model before it runs, and its reference results."""
     trial = model.trial()
     try:
         return settings(trial), Standard(trial)
     except BaseException:
-        trial.let_go(model)
+        trial.release(model)
         raise
 
 
-def _agreeing(trial: PretrainedModel, standard: Standard, tried: list[str]) -> Iterator[tuple[PretrainedModel, float]]:
-    """The ways that agree and how well, fastest first; why others do not.
+def _agreeing(trial: PretrainedModel, standard: Standard, failures: list[str]) -> Iterator[tuple[PretrainedModel, float]]:
+    """The models with configurations that agree and their errors, fastest first. The others are described in `failures`.
 
-    Fed with embeddings, by the linear head and the model's own; and the same fed with token ids, for networks that look
-    tokens up in more than one table (Gemma 3n).
+    The input is embeddings, then token ids, for networks that look tokens up in more than one table (Gemma 3n). The head is
+    the linear head or the model's own.
     """
-    paths = [(path, first) for path in ROWS for first in (trial.first_positions if path == "forest" else (0,))]
-    for by_ids, own_head, (path, first) in product((False, True), _heads(trial), paths):
-        run = trial.by(Way(path, by_ids, own_head, first))
-        off, why = _difference(run, standard)
+    strategies = [(name, first) for name in ROWS for first in (trial.first_positions if name == "forest" else (0,))]
+    for by_ids, own_head, (strategy, first) in product((False, True), _heads(trial), strategies):
+        candidate = trial.with_config(RunConfig(strategy, by_ids, own_head, first))
+        off, why = _difference(candidate, standard)
         if not why:
-            yield run, off
-        tried.append(f"{path}{' by ids' if by_ids else ''}: {why}")
+            yield candidate, off
+        failures.append(f"{strategy}{' by ids' if by_ids else ''}: {why}")
 
 
 def _heads(trial: PretrainedModel) -> tuple[bool, ...]:
-    """Whether the model's own head runs: the order to try them in.
+    """The values of `own_head` to try, in order.
 
-    The linear head comes first where it makes the same logits as the model's own on hidden states of all sizes, not only on
-    those of a few texts; and where the own one cannot be tried by itself.
+    The linear head comes first if its logits equal those of the model's own head for hidden states of all sizes, or if the
+    own head cannot run alone.
     """
-    if trial.way.own_head:
+    if trial.run_config.own_head:
         return (True,)
     return (False, True) if _same_heads(trial) else (True, False)
 
@@ -97,59 +97,60 @@ def _same_heads(trial: PretrainedModel) -> bool:
     own = partial(trial.own_head_logits, same_bits=False)
     try:
         return same_logits(trial.head, own, output.in_features, output.weight)
-    except Exception as error:  # a head that asks for more than hidden states, or for wider ones
+    except Exception as error:  # a head that requires more than hidden states, or wider ones
         unless_memory(error)
         return True
 
 
-def _unfit(run: PretrainedModel, standard: Standard) -> tuple[int, ...]:
-    """Ids that a network does something else with within a text than with its other tokens (padding, symbols of images)."""
+def _unfit(candidate: PretrainedModel, standard: Standard) -> tuple[int, ...]:
+    """The ids that the network does not treat as tokens within a text: padding, or symbols of images."""
     ids = standard.symbols()
-    if not ids or standard.agrees(run, standard.around(ids)):
+    if not ids or standard.agrees(candidate, standard.text_with(ids)):
         return ()
-    return tuple(id for id in ids if not standard.agrees(run, standard.around([id])))
+    return tuple(id for id in ids if not standard.agrees(candidate, standard.text_with([id])))
 
 
-def _difference(run: PretrainedModel, standard: Standard) -> tuple[float, str]:
-    """How far this way is off the model's own forward; and, where that is too far, why, or else nothing.
+def _difference(candidate: PretrainedModel, standard: Standard) -> tuple[float, str]:
+    """The difference from the model's own forward, and the reason to reject the candidate; "" if it agrees.
 
-    Between what rounding explains and what is wrong in any case, float64 decides, where the model takes it.
+    Float64, if available, decides where rounding may or may not be the explanation.
     """
-    found: list[tuple[float, str, float]] = []
-    for off, why, most in _compared(run, standard):
-        if not off <= max(most, TOLERANCE):
+    errors: list[tuple[float, str, float]] = []
+    for off, why, limit in _comparisons(candidate, standard):
+        if not off <= max(limit, TOLERANCE):
             return off, why
-        found.append((off, why, most))
-    worst = found[0][0]
-    if all(off <= standard.sure for off, _, _ in found):
+        errors.append((off, why, limit))
+    worst = errors[0][0]
+    if all(off <= standard.safe for off, _, _ in errors):
         return worst, ""
     if double := standard.double:
-        for off, why, most in _compared(double.trial.by(run.way), double):
-            if not off <= most:
+        for off, why, limit in _comparisons(double.trial.with_config(candidate.run_config), double):
+            if not off <= limit:
                 return max(worst, off), f"{why} in float64"
         return worst, ""
-    return worst, next((why for off, why, most in found if not off <= most), "")
+    return worst, next((why for off, why, limit in errors if not off <= limit), "")
 
 
-def _compared(run: PretrainedModel, standard: Standard) -> Iterator[tuple[float, str, float]]:
-    """How far off it is, what to say of that, and how far roundings may take it.
+def _comparisons(candidate: PretrainedModel, standard: Standard) -> Iterator[tuple[float, str, float]]:
+    """The error on each set of texts, its description, and the largest error allowed.
 
-    On the sequences, and on a long text; on the forest path, where rows of a chunk are no text, also where the sequences come
-    up to thresholds.
+    The texts are the sequences and a long text. In the forest strategy, where the rows of a chunk are no text, the sequences
+    are also compared beyond each threshold.
     """
-    yield *largest_error(run, standard.sequences, standard.logprobs), standard.tolerance
-    for name, logprobs in standard.lowered if run.way.strategy == "forest" else ():
-        with run.lowered(name, REACH):
-            off, why = largest_error(run, standard.sequences, logprobs)
+    yield *largest_error(candidate, standard.sequences, standard.logprobs), standard.tolerance
+    for name, logprobs in standard.lowered if candidate.run_config.strategy == "forest" else ():
+        with candidate.lowered(name, REACH):
+            off, why = largest_error(candidate, standard.sequences, logprobs)
         yield off, f"{why} beyond its {name.replace('_', ' ')}", standard.tolerance
     if standard.long is not None:
         trial, texts, logprobs = standard.long
-        off, why = largest_error(run if trial is standard.trial else trial.by(run.way), texts, logprobs, larger=4)
+        model = candidate if trial is standard.trial else trial.with_config(candidate.run_config)
+        off, why = largest_error(model, texts, logprobs, larger=4)
         yield off, f"{why} on a long text", standard.loose
 
 
 def settings(model: PretrainedModel | Network) -> dict[tuple[str, str], str]:
-    """What the parts of the copies that run are set to, by name: kinds of activation …"""
+    """The strings that the modules of both copies of the network are set to, such as a kind of attention, by name."""
     return {
         (f"{copy}.{name}", key): value
         for copy, network in (("reference", model.reference), ("runner", model.runner))
@@ -159,12 +160,12 @@ def settings(model: PretrainedModel | Network) -> dict[tuple[str, str], str]:
     }
 
 
-def check_settled(model: PretrainedModel | Network, before: dict[tuple[str, str], str]) -> None:
-    """What a model gives that sets itself to something else on a short text (BigBird) depends on what ran before."""
-    changed = [(at[1], before.get(at), now) for at, now in settings(model).items() if before.get(at) != now]
+def check_unchanged(model: PretrainedModel | Network, before: dict[tuple[str, str], str]) -> None:
+    """Raises ModelError if a run has changed settings (BigBird on a short text): results would depend on earlier runs."""
+    changed = [(key[1], before.get(key), now) for key, now in settings(model).items() if before.get(key) != now]
     if changed:
         key, then, now = changed[0]
         raise ModelError(
-            f"{model.title} changes itself as it runs ({key} from {then!r} to {now!r}), so what it "
-            "says of a text depends on what it ran on before; set it in the checkpoint's config.json"
+            f"{model.title} changes itself as it runs ({key} from {then!r} to {now!r}), so its results for a text "
+            "depend on earlier runs; set it in the checkpoint's config.json"
         )

@@ -1,4 +1,4 @@
-"""Options in groups: a command takes dataclasses, and Typer sees one option for each of their fields."""
+"""Groups of options. A command takes a dataclass for each group, and Typer sees one option for each field."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from inspect import Parameter, Signature, signature
 from typing import Annotated, Any, get_args, get_type_hints
 
 
-def spread(function: Callable[..., None], omit: Collection[str] = ()) -> Callable[..., None]:
-    """The function with a parameter for each field of its dataclasses, in their place. Fields in `omit` keep their defaults.
+def expand_groups(function: Callable[..., None], omit: Collection[str] = ()) -> Callable[..., None]:
+    """The function with each dataclass replaced by one parameter per field. Fields in `omit` keep their defaults.
 
-    Parameters are keyword-only; they and the fields are annotated as Typer reads them: Annotated[type, typer.Option(…)].
-    The class attribute `panel` of a dataclass, where it has one, is the heading of its options in the help.
+    Parameters are keyword-only. They and the fields are annotated for Typer: Annotated[type, typer.Option(…)].
+    The class attribute `panel` of a dataclass, if it has one, is the heading of its options in the help.
     Raises ValueError for a name in `omit` that no dataclass has.
     """
     hints = get_type_hints(function, include_extras=True)
@@ -36,7 +36,7 @@ def spread(function: Callable[..., None], omit: Collection[str] = ()) -> Callabl
         collected = {group: hints[group](**{name: values.pop(name) for name in names}) for group, names in groups.items()}
         function(**values, **collected)
 
-    call.__annotations__ = {}  # Typer evaluates these, and needs those of the signature only
+    call.__annotations__ = {}  # Typer would evaluate these; those of the signature are enough
     call.__signature__ = Signature(parameters)  # pyrefly: ignore[missing-attribute]
     return call
 

@@ -1,4 +1,4 @@
-"""The three tasks of chainrule verify: check all properties, code a text, and decode a code."""
+"""chainrule verify: the check of all properties, --code (encode a text) and --decode."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Load = Callable[[], "LanguageModel"]
 def verify_numbers(load: Load, texts: list[str] | None, json: bool) -> None:
     """Check every property. Exits with code 1 if one fails."""
     if texts is not None and not texts:
-        raise InputError("there is nothing to verify on: the input has no text")
+        raise InputError("there is nothing to verify: the input has no text")
     lm = load()
     with progress("properties") as update:
         report = lm.verify(texts, progress=update)
@@ -35,10 +35,10 @@ def verify_numbers(load: Load, texts: list[str] | None, json: bool) -> None:
 
 
 def verify_code(load: Load, file: str, output: str | None, json: bool) -> None:
-    """Code a text, decode it again, and compare. The code is written to `output`, or to FILE.code."""
+    """Encode a text, decode it again, and compare. The code is written to `output`, or to FILE.code."""
     text = _decode_utf8(read_all(file), name_of(file))
     if not text:
-        raise InputError(f"{name_of(file)} is empty, so there is nothing to code")
+        raise InputError(f"{name_of(file)} is empty, so there is nothing to encode")
     if output is None and file == STDIN:
         raise InputError("give --output for the code: the text comes from standard input")
     target = Path(output or f"{file}.code")
@@ -52,12 +52,12 @@ def verify_code(load: Load, file: str, output: str | None, json: bool) -> None:
 
 
 def decode_file(load: Load, file: str, output: str | None) -> None:
-    """Decode a code, to a file or to standard output."""
+    """Decode a code to a file or to standard output."""
     code = Code.from_bytes(read_all(file))
     if output is None:
         OUT.check()
     else:
-        Target(output, inputs=[file]).discard()  # raises where it cannot be written
+        Target(output, inputs=[file]).discard()  # raises if it cannot be written
     lm = load()
     with progress("tokens") as update:
         raw = decode(lm, code, partial(update, "decoding") if update else None).encode()
@@ -82,6 +82,6 @@ def _decode_utf8(raw: bytes, name: str) -> str:
 
 def _check_target(target: Path, file: str) -> None:
     """Raises OutputError for a file that cannot be written, or exists and is not a code."""
-    Target(target, inputs=[file]).discard()  # raises where it cannot be written
+    Target(target, inputs=[file]).discard()  # raises if it cannot be written
     if target.is_file() and not read_all(str(target)).startswith(MAGIC):
         raise OutputError(f"{target} exists and is not a chainrule code: name another file with --output")

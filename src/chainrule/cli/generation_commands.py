@@ -1,6 +1,6 @@
 """The commands that generate text: generate and infill."""
 
-# Heavy imports wait until the arguments have been read.
+# Heavy imports are inside functions, after the arguments have been parsed.
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def generate(
     model: ModelOptions,
 ) -> None:
     """Generate a text after a context, token by token, with its log-probability."""
-    from chainrule.cli.growing import run_generation
+    from chainrule.cli.generation import run_generation
 
     outputs.check()
     options = generation.arguments() | {"max_tokens": max_tokens, "stop": stop or ()}
-    fixed = {"end": False if no_end else None, "among": among, "order": generation.ordering(), "special": texts.special}
-    run_generation(model.load, lambda lm, **kwargs: lm.generate(context or None, **fixed, **kwargs), options, outputs)
+    arguments = {"end": False if no_end else None, "among": among, "order": generation.ordering(), "special": texts.special}
+    run_generation(model.load, lambda lm, **kwargs: lm.generate(context or None, **arguments, **kwargs), options, outputs)
 
 
 @command(omit=["context", "end", "context_special"])
@@ -45,11 +45,11 @@ def infill(
     model: ModelOptions,
 ) -> None:
     """Fill the blanks of a text, given the rest of it, with a model that predicts in any order."""
-    from chainrule.cli.growing import run_generation
+    from chainrule.cli.generation import run_generation
     from chainrule.cli.inputs import parse_numbers
 
     outputs.check()
-    sizes = None if lengths is None else parse_numbers(lengths, "--lengths")
+    counts = None if lengths is None else parse_numbers(lengths, "--lengths")
     options = generation.arguments()
-    fixed = {"order": generation.ordering(), "special": texts.special}
-    run_generation(model.load, lambda lm, **kwargs: lm.infill(template, sizes, **fixed, **kwargs), options, outputs)
+    arguments = {"order": generation.ordering(), "special": texts.special}
+    run_generation(model.load, lambda lm, **kwargs: lm.infill(template, counts, **arguments, **kwargs), options, outputs)

@@ -1,4 +1,4 @@
-"""chainrule generate and infill: the steps as they happen, then the texts."""
+"""chainrule generate and infill: generation, and the output of steps and texts."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from chainrule.language import LanguageModel
 
 
-ALTERNATIVES = 3  # shown at each position, with --explain or --json
+ALTERNATIVES = 3  # default number at each position, with --explain or --json
 
-Generate = Callable[..., Generated | list[Generated]]  # takes the model and options of the library
+Generate = Callable[..., Generated | list[Generated]]  # takes the model, and the options of the library as keywords
 
 
 def run_generation(
     load: Callable[[], LanguageModel], generate: Generate, options: dict[str, Any], outputs: StepOptions
 ) -> None:
-    """Generate, show the steps where that is asked for, and write the texts. options: of the library, except `top`.
+    """Generate texts, show the steps with --explain, and write the texts. options: of the library, except `top`.
 
     Raises InputError and OutputError.
     """
@@ -35,12 +35,12 @@ def run_generation(
         raise InputError("--top shows alternatives with --explain or --json: add one of them")
     default_top = ALTERNATIVES if detailed else 0
     options = options | {"top": default_top if outputs.top is None else outputs.top}
-    Options(**options)  # checks them before the model is loaded
+    Options(**options)  # checks the options before the model is loaded
     steps: list[Step] = []
     with outputs.sink() as sink:
         lm = load()
         with nullcontext() if outputs.explain else progress("tokens") as update:
-            generated = generate(lm, **options, on_token=_watcher(outputs, options, steps, update))
+            generated = generate(lm, **options, on_token=_step_handler(outputs, options, steps, update))
         texts = generated if isinstance(generated, list) else [generated]
         if outputs.json:
             _print_json(texts, steps if outputs.explain else None, several=options["n"] is not None)
@@ -50,11 +50,13 @@ def run_generation(
             sink.write(lambda: table(Row.GENERATED, texts, index=range(len(texts))), lambda: texts)
 
 
-def _watcher(outputs: StepOptions, options: dict[str, Any], steps: list[Step], update: Update | None) -> Callable[[Step], None]:
-    """The function that takes each step: it collects the step for JSON, prints it, or updates the progress bar."""
+def _step_handler(
+    outputs: StepOptions, options: dict[str, Any], steps: list[Step], update: Update | None
+) -> Callable[[Step], None]:
+    """A function that handles each step: it collects the step for JSON, prints it, or updates the progress bar."""
     total = options.get("max_tokens") or 64
 
-    def watch(step: Step) -> None:
+    def handle(step: Step) -> None:
         if outputs.json:
             steps.append(step)
         elif outputs.explain:
@@ -64,13 +66,13 @@ def _watcher(outputs: StepOptions, options: dict[str, Any], steps: list[Step], u
         elif update is not None:
             update("generating", step.step + 1, total)
 
-    return watch
+    return handle
 
 
 def _print_json(texts: list[Generated], steps: list[Step] | None, several: bool) -> None:
-    """Write the texts as JSON, with their steps where there are any; a list if several were asked for."""
+    """Write the texts as JSON: a list if `several`, else one object. steps: added to each text; None: none."""
     objects = [text.to_dict() for text in texts]
     if steps is not None:
-        for i, each in enumerate(objects):
-            each["steps"] = [step.to_dict() for step in steps if step.sample == i]
+        for i, text in enumerate(objects):
+            text["steps"] = [step.to_dict() for step in steps if step.sample == i]
     print_json(objects if several else objects[0])

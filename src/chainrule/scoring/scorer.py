@@ -1,0 +1,133 @@
+"""Scores from what users pass: texts, contexts and options, checked and converted for one model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from chainrule._checks import is_whole
+from chainrule.engine.predictors.base import Predictor
+from chainrule.engine.question import Item, Settings
+from chainrule.errors import InputError, raise_unless, short
+from chainrule.forest.permutations import names_several_orders
+from chainrule.results.batch import Scores
+from chainrule.results.conditional import Conditional
+from chainrule.results.mixture import Mixtures
+from chainrule.results.pseudo import PseudoScore
+from chainrule.scoring.assemble import score_requests
+from chainrule.scoring.pseudo import pseudo_scores
+from chainrule.text.arguments import is_empty
+from chainrule.text.base import TokenizerLike
+from chainrule.text.reading import Reading
+from chainrule.text.requests import Request, requests
+from chainrule.text.start_end import Start, resolve_end
+
+
+@dataclass(frozen=True, eq=False)
+class Scorer:
+    """A predictor with its tokenizer and start symbol. Every method raises InputError for input that it cannot use."""
+
+    predictor: Predictor
+    tokenizer: TokenizerLike | None
+    default_start: Start
+
+    @property
+    def vocab_size(self) -> int:
+        """The number of token ids."""
+        return self.predictor.model.head.size
+
+    def start(self, requested: str | int | None) -> Start:
+        """The start symbol requested; None: the default."""
+        return self.default_start if requested is None else self.predictor.start(requested, self.tokenizer)
+
+    def end(self, requested: bool | int | None) -> int | None:
+        """The id of the end symbol requested; None: no end factor."""
+        eos = self.tokenizer.eos_id if self.tokenizer else None
+        return resolve_end(requested, vocab_size=self.vocab_size, tokenizer_eos=eos, config_eos=self.predictor.model.eos_id)
+
+    def requests(
+        self, texts: list[Any], contexts: list[Any], special: str | None = None, context_special: str | None = None
+    ) -> list[Request]:
+        """One request for each text after its context."""
+        return requests(texts, contexts, self.tokenizer, self.vocab_size, Reading.of(special, context_special))
+
+    def context(self, context: Any, special: str | None = None) -> Request | None:
+        """The request whose ids are one context, a text or a sequence of token ids; None if it is empty."""
+        reading = Reading.of(special)
+        if is_empty(context):
+            return None
+        request = requests([context], None, self.tokenizer, self.vocab_size, reading)[0]
+        if request.segments:
+            raise InputError("the context must be one text or one sequence of token ids, not a pair of texts")
+        return request
+
+    def score(
+        self,
+        requests: list[Request],
+        *,
+        start: str | int | None = None,
+        end: bool | int | None = None,
+        order: Any = None,
+        seed: int = 0,
+        **options: Any,
+    ) -> Scores:
+        """Score the requests; in several orders, each request once for every order. Options: the fields of `Settings`."""
+        unknown, end_id = options.keys() - {option.name for option in fields(Settings)}, self.end(end)
+        if unknown:
+            raise TypeError(f"unknown option: {', '.join(map(repr, sorted(unknown)))}")
+        if not is_whole(seed, 0):
+            raise InputError(f"seed must be a whole number of 0 or more, not {short(seed)}")
+        accepts = self.predictor.accepts
+        if not accepts.pairs and any(request.segments for request in requests):
+            raise InputError(accepts.pairs.reason)
+        if end_id is not None and (order is not None or not accepts.end_symbol):
+            raise InputError(
+                "in an order the length of the text is given, so no end symbol is predicted: leave end= or order= out"
+            )
+        settings, chosen = Settings(**options), self.start(start)
+        return score_requests(self.predictor, self.tokenizer, requests, chosen, end_id, settings, order=order, seed=seed)
+
+    def score_texts(
+        self,
+        texts: list[Any],
+        contexts: list[Any],
+        *,
+        special: str | None = None,
+        context_special: str | None = None,
+        **options: Any,
+    ) -> Scores | Mixtures:
+        """Score texts, each after its context; in several orders, as mixtures."""
+        scores = self.score(self.requests(texts, contexts, special, context_special), **options)
+        return Mixtures.of(scores, len(texts)) if names_several_orders(options.get("order")) else scores
+
+    def pseudo(
+        self,
+        texts: list[Any],
+        contexts: list[Any],
+        *,
+        special: str | None = None,
+        context_special: str | None = None,
+        **options: Any,
+    ) -> list[PseudoScore]:
+        """The pseudo-log-likelihood of every text. Options: see `scoring.pseudo.pseudo_scores`."""
+        requests = self.requests(texts, contexts, special, context_special)
+        raise_unless(self.predictor.accepts.pseudo)
+        return pseudo_scores(self.predictor.any_order, self.tokenizer, requests, self.default_start, **options)
+
+    def conditional(self, context: Any, start: str | int | None = None, special: str | None = None) -> Conditional:
+        """The distribution of the token after a context; without one, of the first token."""
+        raise_unless(self.predictor.accepts.next_token)
+        chosen, request = self.start(start), self.context(context, special)
+        ids = np.zeros(0, np.int64) if request is None else request.ids
+        if chosen.id is None and not len(ids):
+            raise InputError("with a given start, the next token needs a context of one token at least")
+        model, embeddings = self.predictor.model, len(ids) + (chosen.id is not None)
+        if model.max_rows is not None and embeddings > model.max_rows:
+            raise InputError(
+                f"the context has {embeddings} embeddings, start symbol included, and the model takes {model.max_rows}: "
+                "shorten it"
+            )
+        [logprob_V] = self.predictor.next_token([Item(ids, 0, chosen.id)])
+        return Conditional(logprob_V, embeddings, chosen, self.tokenizer, model.name)
