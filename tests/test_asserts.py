@@ -55,7 +55,7 @@ def test_a_table_that_polars_does_not_convert_to_a_frame(abc: LanguageModel, mon
     scores = abc.score_batch(["A"])
     assert isinstance(scores.to_polars(), polars.DataFrame)
     monkeypatch.setattr(polars, "from_arrow", lambda _: polars.Series([1]))
-    with pytest.raises(TypeError, match="made a Series of a table"):
+    with pytest.raises(TypeError, match="returned a Series for a table, not a DataFrame"):
         scores.to_polars()
 
 
