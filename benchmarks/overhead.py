@@ -22,7 +22,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import torch
 from run import default_model, existing
 from texts import book, fortunes
@@ -35,6 +34,7 @@ from chainrule.engine.question import Answer, Item, Question
 from chainrule.files.writing import write_csv
 from chainrule.forest import chunks
 from chainrule.ops.matmul import ROWS
+from chainrule.statistics import Statistics
 from chainrule.text import Tokenizer
 from chainrule.text.requests import requests
 from chainrule.verdict import Verdict
@@ -48,15 +48,9 @@ class Instant(Engine):
 
     def answer(self, question: Question, **options: Any) -> Answer:
         nodes, top = len(question.forest), options.get("top", 0)
-        return Answer(
-            logprob_N=np.full(nodes, -3.0),
-            rank_N=np.ones(nodes, np.int32),
-            entropy_N=np.full(nodes, 2.0),
-            top_id_Nk=np.zeros((nodes, top), np.int32),
-            top_logprob_Nk=np.full((nodes, top), -3.0),
-            rows=nodes,
-            contexts=nodes,
-        )
+        statistics = Statistics.empty(nodes, top)
+        statistics.write(slice(None), {"logprobs": -3.0, "ranks": 1, "entropies": 2.0, "top_ids": 0, "top_logprobs": -3.0})
+        return Answer(statistics, rows=nodes, contexts=nodes)
 
 
 def main() -> None:

@@ -149,20 +149,20 @@ class Shapes:
         groups, share, keys = pick.randint(1, 3), pick.choice([1, 2, 3, 9]), pick.randint(1, 200)
         width, value_width = pick.choice([1, 5, 16, 64, 256]), pick.choice([8, 24, 64, 256])
         window, softcap = pick.choice([0, 1, 7, 64, 100]), pick.choice([0.0, 2.0])
-        table, positions, paths, first = [], [], [], 0
+        table, slots, paths, first = [], [], [], 0
         for _ in range(pick.randint(1, 4)):
             rows, depth = pick.randint(1, 30), pick.choice([0, 5, 63, 64, 150])
             fars = pick.randint(0, depth)
             path = [pick.randrange(keys) for _ in range(depth + rows)]
-            far = len(positions)
+            far = len(slots)
             table.append([first, rows, depth, far, fars, far + fars])
-            positions += path
+            slots += path
             paths += [path[: depth + row + 1] for row in range(rows)]
             first += rows
         tasks = [[b, lane] for b, tile in enumerate(table) for lane in range(0, tile[1] * share, native.queries())]
         query = self.draw(groups * share, first, width, dtype=dtype)
         key, value = self.draw(keys, groups, width, dtype=dtype), self.draw(keys, groups, value_width, dtype=dtype)
-        tables = [self.place(np.array(numbers, np.int64)) for numbers in (table, tasks, positions)]
+        tables = [self.place(np.array(numbers, np.int64)) for numbers in (table, tasks, slots)]
         out, lse = native.attention(query, key, value, *tables, width**-0.5, window, softcap)
         for row, path in enumerate(paths):
             seen = path[-window:] if window else path

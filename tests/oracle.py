@@ -58,14 +58,14 @@ def attended(chunk: Chunk, keys: list[int], window: int | None = None) -> dict[i
         shown_QK = np.zeros((0, 0), bool) if far is None else far.visible(window or 10**9)
         for row, shown in zip([] if far is None else far.row_Q.tolist(), shown_QK, strict=True):
             assert int(chunk.node_R[row]) not in seen
-            seen[int(chunk.node_R[row])] = [keys[k] for k in far.place_K[shown]]
+            seen[int(chunk.node_R[row])] = [keys[k] for k in far.slot_K[shown]]
     once = []
     for near in chunk.tiles.near:
         for b, shown_QK in enumerate(near.visible(window)):
             for q in range(near.count_B[b]):
                 node = int(chunk.node_R[near.row_BQ[b, q]])
                 once.append(node)
-                seen[node] = seen.get(node, []) + [keys[k] for k in near.place_BK[b][shown_QK[q]]]
+                seen[node] = seen.get(node, []) + [keys[k] for k in near.slot_BK[b][shown_QK[q]]]
     assert sorted(once) == sorted(chunk.node_R.tolist())
     return seen
 

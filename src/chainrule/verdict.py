@@ -1,4 +1,4 @@
-"""An answer of yes or no, with its reason."""
+"""A yes or no with its reason."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether something holds, and why, or why not; true or false as it stands."""
+    """Whether something holds, with the reason. In a condition it is true or false accordingly."""
 
     holds: bool
     reason: str

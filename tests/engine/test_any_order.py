@@ -171,10 +171,10 @@ def test_given_tokens_come_first(start: int | None):
     answer = lm.predictor.answer_in_order([ordered(IDS, [5, 0, 1], [4, 2, 3], start)])
     if start is None:
         want = lm.predictor.conditionals([Cloze(np.array(IDS), np.array([4, 2, 3]), 5)])[0][IDS[5]]
-        assert answer.logprob_N[0] == want
+        assert answer.logprobs[0] == want
     else:
         order = [4, 2, 3, 5, 0, 1]
-        assert np.abs(answer.logprob_N - factors_in_order(own, IDS, order, start)[[5, 0, 1]]).max() < FLOAT32
+        assert np.abs(answer.logprobs - factors_in_order(own, IDS, order, start)[[5, 0, 1]]).max() < FLOAT32
 
 
 def test_saved_and_loaded_with_its_tokenizer(tmp_path: Path):

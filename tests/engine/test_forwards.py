@@ -63,10 +63,10 @@ def test_every_factor_is_read_from_its_own_pass(drawn: list, rows: int):
     answer = reader(echo).answer(plan(requests), token_N, rows=rows, top=2, progress=lambda *p: seen.append(p))
     want = [log_softmax(logits_of(*each)) for each in requests]
     for n, (logprob_V, token) in enumerate(zip(want, token_N.tolist(), strict=True)):
-        assert answer.logprob_N[n] == pytest.approx(logprob_V[token], abs=1e-12)
-        assert answer.rank_N[n] == rank(logprob_V, token)
-        assert answer.entropy_N[n] == pytest.approx(entropy(logprob_V), abs=1e-12)
-        assert answer.top_id_Nk[n].tolist() == np.argsort(-logprob_V)[:2].tolist()
+        assert answer.logprobs[n] == pytest.approx(logprob_V[token], abs=1e-12)
+        assert answer.ranks[n] == rank(logprob_V, token)
+        assert answer.entropies[n] == pytest.approx(entropy(logprob_V), abs=1e-12)
+        assert answer.top_ids[n].tolist() == np.argsort(-logprob_V)[:2].tolist()
     passes = {(tuple(a.fed_L.tolist()), tuple(a.rank_L.tolist())) for a in requests}
     conditionals = {(*key, a.target) for a, key in zip(requests, map(key_of, requests), strict=True)}
     assert sorted(echo.ran) == sorted(passes)

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from chainrule.engine.head import fused
 from chainrule.engine.head.fused import Tile, read_fused, reduce_fused, supports
-from chainrule.engine.head.readout import Factors, factor_reductions, read
-from chainrule.engine.head.reductions import Rank, Target, TopK
+from chainrule.engine.head.readout import read
+from chainrule.engine.head.reductions import Columns, Rank, Target, TopK, factor_reductions
 from chainrule.models.head import IdentityHead, LinearHead
 from chainrule.ops import gpu
 from chainrule.verdict import Verdict
@@ -65,7 +65,7 @@ class Case:
     row_F: Tensor
     token_F: Tensor
 
-    def read(self, top: int = 0, some: Tensor | None = None) -> Factors:
+    def read(self, top: int = 0, some: Tensor | None = None) -> Columns:
         row_F, token_F = (self.row_F, self.token_F) if some is None else (self.row_F[some], self.token_F[some])
         return read_fused(self.head, self.hidden_RH, row_F, token_F, top)
 
@@ -101,16 +101,16 @@ def case(
     return Case(LinearHead(linear.to(DEVICE), scale, softcap), hidden_RH, row_F, token_F)
 
 
-def check(this: Case, result: Factors, top: int, atol: float) -> None:
+def check(this: Case, result: Columns, top: int, atol: float) -> None:
     logits_RV = this.logits()
     for f, (row, token) in enumerate(zip(this.row_F.tolist(), this.token_F.tolist(), strict=True)):
         want_V = log_softmax(logits_RV[row])
-        np.testing.assert_allclose(result.logprob_F[f].item(), want_V[token], rtol=0, atol=atol)
-        np.testing.assert_allclose(result.entropy_F[f].item(), entropy(want_V), rtol=0, atol=10 * atol)
-        assert result.rank_F[f].item() == rank(logits_RV[row], token)
-        ids = result.top_id_Fk[f].tolist()
+        np.testing.assert_allclose(result["logprobs"][f].item(), want_V[token], rtol=0, atol=atol)
+        np.testing.assert_allclose(result["entropies"][f].item(), entropy(want_V), rtol=0, atol=10 * atol)
+        assert result["ranks"][f].item() == rank(logits_RV[row], token)
+        ids = result["top_ids"][f].tolist()
         assert len(set(ids)) == len(ids) == top
-        np.testing.assert_allclose(result.top_logprob_Fk[f].cpu(), want_V[ids], rtol=0, atol=atol)
+        np.testing.assert_allclose(result["top_logprobs"][f].cpu(), want_V[ids], rtol=0, atol=atol)
         np.testing.assert_array_equal(logits_RV[row][ids], np.sort(logits_RV[row])[::-1][:top])
 
 
@@ -139,8 +139,8 @@ def test_real_numbers(dtype: torch.dtype, softcap: float | None):
     this = case(20, 75, 33, 30, dtype, softcap=softcap, scale=0.3)
     check(this, this.read(3), 3, 2e-6)
     plain, result = read(this.head, this.hidden_RH, this.row_F, this.token_F, 3), this.read(3)
-    for name, want in vars(plain).items():
-        np.testing.assert_allclose(getattr(result, name).cpu(), want.cpu(), rtol=0, atol=1e-5, err_msg=name)
+    for name, want in plain.items():
+        np.testing.assert_allclose(result[name].cpu(), want.cpu(), rtol=0, atol=1e-5, err_msg=name)
 
 
 def test_small_logits_under_a_softcap_keep_their_digits():
@@ -149,8 +149,8 @@ def test_small_logits_under_a_softcap_keep_their_digits():
     result, logits_RV = this.read(), this.logits()
     row_F, token_F = this.row_F.cpu(), this.token_F.cpu()
     want_F = np.stack([log_softmax(z) for z in logits_RV])[row_F, token_F]
-    np.testing.assert_allclose(result.logprob_F.cpu(), want_F, rtol=0, atol=2e-7)
-    assert result.rank_F.tolist() == [rank(logits_RV[r], t) for r, t in zip(row_F.tolist(), token_F.tolist(), strict=True)]
+    np.testing.assert_allclose(result["logprobs"].cpu(), want_F, rtol=0, atol=2e-7)
+    assert result["ranks"].tolist() == [rank(logits_RV[r], t) for r, t in zip(row_F.tolist(), token_F.tolist(), strict=True)]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -159,16 +159,16 @@ def test_the_bits_of_a_row_do_not_depend_on_other_rows(dtype: torch.dtype):
     result = this.read(2)
     for row in this.row_F.unique().tolist():
         some = this.row_F == row
-        for name, alone in vars(this.read(2, some)).items():
-            assert torch.equal(alone, getattr(result, name)[some]), name
+        for name, alone in this.read(2, some).items():
+            assert torch.equal(alone, result[name][some]), name
 
 
 def test_the_bits_do_not_depend_on_how_the_rows_are_sliced(monkeypatch: pytest.MonkeyPatch):
     this = case(40, 75, 33, 60)
     result = this.read(2)
     monkeypatch.setattr(fused, "PARTIALS", 1)
-    for name, again in vars(this.read(2)).items():
-        assert torch.equal(again, getattr(result, name)), name
+    for name, again in this.read(2).items():
+        assert torch.equal(again, result[name]), name
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -176,18 +176,18 @@ def test_a_target_has_the_same_bits_as_in_the_sweep(dtype: torch.dtype):
     """The top token's logit comes from a tile of the sweep, a factor's from a diagonal: equal to the last bit."""
     this = case(40, 75, 33, 1, dtype, softcap=20.0)
     rows = torch.arange(40, device=DEVICE)
-    best_R = read_fused(this.head, this.hidden_RH, rows, torch.zeros_like(rows), 1).top_id_Fk[:, 0]
+    best_R = read_fused(this.head, this.hidden_RH, rows, torch.zeros_like(rows), 1)["top_ids"][:, 0]
     result = read_fused(this.head, this.hidden_RH, rows, best_R, 1)
-    assert result.top_id_Fk[:, 0].equal(best_R)
-    assert result.logprob_F.equal(result.top_logprob_Fk[:, 0])
-    assert result.rank_F.eq(1).all()
+    assert result["top_ids"][:, 0].equal(best_R)
+    assert result["logprobs"].equal(result["top_logprobs"][:, 0])
+    assert result["ranks"].eq(1).all()
 
 
 def test_tokens_with_equal_weights_share_a_rank():
     this = case(6, 70, 33, 1)
     this.head.linear.weight.data[35:] = this.head.linear.weight.data[:35]
     row_F = torch.arange(6, device=DEVICE).repeat_interleave(70)
-    rank_RV = read_fused(this.head, this.hidden_RH, row_F, torch.arange(70, device=DEVICE).repeat(6)).rank_F.view(6, 70)
+    rank_RV = read_fused(this.head, this.hidden_RH, row_F, torch.arange(70, device=DEVICE).repeat(6))["ranks"].view(6, 70)
     assert rank_RV[:, :35].equal(rank_RV[:, 35:])
     assert rank_RV[:, :35].sort().values.tolist() == [list(range(1, 71, 2))] * 6
 
@@ -196,14 +196,14 @@ def test_nan_stays_in_its_row():
     this = case(4, 40, 8, 12)
     this.hidden_RH[2] = torch.nan
     result = this.read()
-    assert result.logprob_F.isnan().equal(this.row_F == 2)
+    assert result["logprobs"].isnan().equal(this.row_F == 2)
 
 
 def test_no_factors():
     this = case(2, 5, 3, 0)
     result = this.read(2)
-    assert len(result.logprob_F) == len(result.rank_F) == 0
-    assert result.top_id_Fk.shape == result.top_logprob_Fk.shape == (0, 2)
+    assert len(result["logprobs"]) == len(result["ranks"]) == 0
+    assert result["top_ids"].shape == result["top_logprobs"].shape == (0, 2)
 
 
 def supported(head: object, top: int = 0) -> Verdict:
@@ -225,14 +225,14 @@ def test_unsupported_heads_and_reductions_are_reported(monkeypatch: pytest.Monke
 def test_some_reductions_in_another_order():
     this = case(9, 40, 8, 30)
     want = this.read(3)
-    (rank_F,), (id_F1, _), (logprob_F,), (id_F3, top_logprob_F3) = reduce_fused(
+    rank, top_1, target, top_3 = reduce_fused(
         this.head, this.hidden_RH, this.row_F, this.token_F, [Rank(), TopK(1), Target(), TopK(3)]
     )
-    assert rank_F.equal(want.rank_F)
-    assert logprob_F.equal(want.logprob_F)
-    assert id_F1.equal(want.top_id_Fk[:, :1])
-    assert id_F3.equal(want.top_id_Fk)
-    assert top_logprob_F3.equal(want.top_logprob_Fk)
+    assert rank["ranks"].equal(want["ranks"])
+    assert target["logprobs"].equal(want["logprobs"])
+    assert top_1["top_ids"].equal(want["top_ids"][:, :1])
+    assert top_3["top_ids"].equal(want["top_ids"])
+    assert top_3["top_logprobs"].equal(want["top_logprobs"])
 
 
 @pytest.mark.skipif(CUDA, reason="a GPU has the kernels")
@@ -255,11 +255,11 @@ def test_the_kernels_compile_for_an_h100(tmp_path: Path):
 def test_a_real_vocabulary_on_cuda(dtype: torch.dtype):
     this = case(300, 50_257, 768, 500, dtype, scale=0.1)
     result, plain = this.read(5), read(this.head, this.hidden_RH, this.row_F, this.token_F, 5)
-    np.testing.assert_allclose(result.logprob_F.cpu(), plain.logprob_F.cpu(), rtol=0, atol=1e-4)
-    np.testing.assert_allclose(result.entropy_F.cpu(), plain.entropy_F.cpu(), rtol=0, atol=1e-3)
-    np.testing.assert_allclose(result.top_logprob_Fk.cpu(), plain.top_logprob_Fk.cpu(), rtol=0, atol=1e-4)
+    np.testing.assert_allclose(result["logprobs"].cpu(), plain["logprobs"].cpu(), rtol=0, atol=1e-4)
+    np.testing.assert_allclose(result["entropies"].cpu(), plain["entropies"].cpu(), rtol=0, atol=1e-3)
+    np.testing.assert_allclose(result["top_logprobs"].cpu(), plain["top_logprobs"].cpu(), rtol=0, atol=1e-4)
     # Logits differ in their last bits, so a few neighbours swap ranks.
-    assert (result.rank_F - plain.rank_F).abs().max() <= 20
+    assert (result["ranks"] - plain["ranks"]).abs().max() <= 20
     some = this.row_F == this.row_F[100]
-    for name, alone in vars(this.read(5, some)).items():
-        assert torch.equal(alone, getattr(result, name)[some]), name
+    for name, alone in this.read(5, some).items():
+        assert torch.equal(alone, result[name][some]), name

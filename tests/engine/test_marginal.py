@@ -34,7 +34,7 @@ def test_in_every_order_each_text_has_the_same_probability_and_they_sum_to_one(n
     chain = MarginalPredictor(noisy.engine)
     left_to_right = np.log(list(joint(noisy, 4).values()))
     for texts in whole_space(range(3), 4, start_id=noisy.start.id).values():
-        logprobs = chain.answer_in_order(texts).logprob_N.reshape(-1, 4).sum(1)
+        logprobs = chain.answer_in_order(texts).logprobs.reshape(-1, 4).sum(1)
         assert logprobs == pytest.approx(left_to_right, abs=1e-12)
         assert np.exp(logprobs).sum() == pytest.approx(1, abs=1e-12)
 
@@ -55,11 +55,11 @@ def test_the_statistics_of_a_factor(noisy: LanguageModel):
     expected = noisy.predictor.any_order.conditionals(
         [Cloze(np.array([1, 2, 0]), np.array(seen, np.int64), t, 3) for seen, t in (([], 2), ([2], 0), ([2, 0], 1))]
     )
-    assert answer.logprob_N.tolist() == expected[[0, 1, 2], [0, 1, 2]].tolist()
-    assert answer.rank_N.tolist() == [oracle.rank(row, token) for row, token in zip(expected, [0, 1, 2], strict=True)]
-    assert answer.entropy_N == pytest.approx([oracle.entropy(row) for row in expected], abs=1e-12)
-    assert answer.top_id_Nk.tolist() == np.argsort(-expected)[:, :2].tolist()
-    assert answer.top_logprob_Nk.tolist() == (-np.sort(-expected)[:, :2]).tolist()
+    assert answer.logprobs.tolist() == expected[[0, 1, 2], [0, 1, 2]].tolist()
+    assert answer.ranks.tolist() == [oracle.rank(row, token) for row, token in zip(expected, [0, 1, 2], strict=True)]
+    assert answer.entropies == pytest.approx([oracle.entropy(row) for row in expected], abs=1e-12)
+    assert answer.top_ids.tolist() == np.argsort(-expected)[:, :2].tolist()
+    assert answer.top_logprobs.tolist() == (-np.sort(-expected)[:, :2]).tolist()
 
 
 @pytest.mark.filterwarnings("ignore:the tokens begin with the start symbol")
@@ -68,7 +68,7 @@ def test_a_network():
                                    num_attention_heads=2, bos_token_id=4, eos_token_id=1))  # fmt: skip
     lm = wrap(own)
     for order, texts in whole_space(range(5), 3, start_id=lm.start.id).items():
-        logprobs = lm.predictor.any_order.answer_in_order(texts).logprob_N.reshape(-1, 3).sum(1)
+        logprobs = lm.predictor.any_order.answer_in_order(texts).logprobs.reshape(-1, 3).sum(1)
         assert np.exp(logprobs).sum() == pytest.approx(1, abs=1e-6), order
         assert logprobs == pytest.approx(lm.score_batch([t.ids_L for t in texts]).logprob, abs=1e-5)
 
@@ -91,7 +91,7 @@ def test_without_a_start_symbol_the_first_token_is_given(noisy: LanguageModel):
             with pytest.raises(InputError, match=r"item 0: without a start symbol .* has no distribution of the first token"):
                 chain.answer_in_order(texts)
             continue
-        logprobs = chain.answer_in_order(texts).logprob_N.reshape(-1, 2).sum(1)
+        logprobs = chain.answer_in_order(texts).logprobs.reshape(-1, 2).sum(1)
         assert logprobs == pytest.approx(noisy.score_batch([t.ids_L for t in texts], start="given").logprob, abs=1e-12)
     with pytest.raises(InputError, match="must be given, or first"):
         chain.conditionals([Cloze(np.array([0, 1]), NO_POSITIONS, 0)])
@@ -100,9 +100,9 @@ def test_without_a_start_symbol_the_first_token_is_given(noisy: LanguageModel):
 def test_after_an_impossible_context_no_token_is_possible():
     lm = LanguageModel(TableModel(["A", "B"], {"": [1, 0], "A": [0.25, 0.75], "B": [0.5, 0.5]}, probabilities=True))
     answer = lm.predictor.any_order.answer_in_order([ordered([1, 0], [0, 1], start_id=2), ordered([1, 0], [1, 0], start_id=2)])
-    assert answer.logprob_N.tolist() == [-math.inf, -math.inf, math.log(0.25), -math.inf]
-    assert answer.entropy_N.tolist() == [0, 0, pytest.approx(oracle.entropy(np.log([0.25, 0.75]))), 0]
-    assert answer.rank_N[1] == 1
+    assert answer.logprobs.tolist() == [-math.inf, -math.inf, math.log(0.25), -math.inf]
+    assert answer.entropies.tolist() == [0, 0, pytest.approx(oracle.entropy(np.log([0.25, 0.75]))), 0]
+    assert answer.ranks[1] == 1
     assert lm.predictor.any_order.conditionals([Cloze(np.array([1, 0]), np.array([0]), 1, 2)]).tolist() == [[-math.inf] * 2]
 
 
@@ -116,7 +116,7 @@ def test_too_many_texts_to_sum_over(noisy: LanguageModel):
         noisy.predictor.any_order.answer_in_order([ordered([0, 3], [0, 1], start_id=3)])
     coin = LanguageModel(TableModel(["H", "T"], {"": [0.25, 0.75]}, probabilities=True, back_off=True))
     answer = coin.predictor.any_order.answer_in_order([ordered([0, 1] * 8, range(15, -1, -1), start_id=2)])  # 2^16
-    assert answer.logprob_N.sum() == pytest.approx(8 * math.log(3 / 16), abs=1e-9)
+    assert answer.logprobs.sum() == pytest.approx(8 * math.log(3 / 16), abs=1e-9)
 
 
 def test_the_predictor_of_other_orders(noisy: LanguageModel):

@@ -66,7 +66,7 @@ def want(tiny: Tiny, sequences: list[Any]) -> np.ndarray:
 def test_in_every_order_all_texts_of_one_length_sum_to_one(name: str, dtype: str):
     chain = masked(name, dtype).lm.predictor
     space = whole_space(TOKENS, 4)
-    logprobs = chain.answer_in_order([o for texts in space.values() for o in texts]).logprob_N.reshape(len(space), -1, 4)
+    logprobs = chain.answer_in_order([o for texts in space.values() for o in texts]).logprobs.reshape(len(space), -1, 4)
     assert len(space) == 24
     assert np.abs(np.exp(logprobs.sum(-1)).sum(-1) - 1).max() < SUMS[dtype]
     assert np.ptp(logprobs.sum(-1), 0).max() > 0.01  # for a single text the orders differ
@@ -78,11 +78,11 @@ def test_factors_are_those_of_one_masked_text_at_a_time(name: str, dtype: str):
     tiny = masked(name, dtype)
     answer, expected = tiny.lm.predictor.answer_in_order(MIXED, top=2), want(tiny, MIXED)
     tokens = np.concatenate([o.ids_L[o.order_T] for o in MIXED])
-    assert np.abs(answer.logprob_N - expected[np.arange(len(tokens)), tokens]).max() < CLOSE[dtype]
-    assert answer.rank_N.tolist() == [oracle.rank(row, token) for row, token in zip(expected, tokens, strict=True)]
-    assert answer.entropy_N == pytest.approx([oracle.entropy(row) for row in expected], abs=CLOSE[dtype])
-    assert answer.top_id_Nk.tolist() == np.argsort(-expected)[:, :2].tolist()
-    assert answer.top_logprob_Nk == pytest.approx(-np.sort(-expected)[:, :2], abs=CLOSE[dtype])
+    assert np.abs(answer.logprobs - expected[np.arange(len(tokens)), tokens]).max() < CLOSE[dtype]
+    assert answer.ranks.tolist() == [oracle.rank(row, token) for row, token in zip(expected, tokens, strict=True)]
+    assert answer.entropies == pytest.approx([oracle.entropy(row) for row in expected], abs=CLOSE[dtype])
+    assert answer.top_ids.tolist() == np.argsort(-expected)[:, :2].tolist()
+    assert answer.top_logprobs == pytest.approx(-np.sort(-expected)[:, :2], abs=CLOSE[dtype])
 
 
 def test_distributions_are_over_tokens_that_can_occur():
@@ -91,7 +91,7 @@ def test_distributions_are_over_tokens_that_can_occur():
     logprobs = tiny.lm.predictor.conditionals(clozes)
     assert logprobs[:, [PAD, CLS, SEP, MASK]].max() == -math.inf
     assert logprobs[:, list(TOKENS)] == pytest.approx(want(tiny, MIXED)[:, list(TOKENS)], abs=1e-5)
-    assert tiny.lm.predictor.answer_in_order(MIXED).logprob_N == pytest.approx(
+    assert tiny.lm.predictor.answer_in_order(MIXED).logprobs == pytest.approx(
         [row[cloze.ids_L[cloze.target]] for row, cloze in zip(logprobs, clozes, strict=True)], abs=1e-6
     )
 
@@ -103,9 +103,9 @@ def test_tokens_later_in_the_order_have_no_effect_at_all(name: str):
     b = chain.answer_in_order(
         [ordered([4, 7, 4, 7, 4], [3, 0, 4, 1, 2])]
     )  # others at the positions 1 and 2, the last in the order
-    assert np.array_equal(a.logprob_N[:3], b.logprob_N[:3])
-    assert np.array_equal(a.entropy_N[:4], b.entropy_N[:4])
-    assert a.logprob_N[4] != b.logprob_N[4]
+    assert np.array_equal(a.logprobs[:3], b.logprobs[:3])
+    assert np.array_equal(a.entropies[:4], b.entropies[:4])
+    assert a.logprobs[4] != b.logprobs[4]
 
 
 def test_each_masked_text_runs_once_without_padding(monkeypatch: pytest.MonkeyPatch):
@@ -125,12 +125,12 @@ def test_each_masked_text_runs_once_without_padding(monkeypatch: pytest.MonkeyPa
     assert len(set(rows)) == len(rows) == 6
     assert answer.rows == 2 * 4 + 4 * 5
     assert answer.contexts == 2 + 5  # 4?? is read at two positions
-    assert np.array_equal(answer.logprob_N, tiny.lm.predictor.answer_in_order(texts, rows=10).logprob_N)
+    assert np.array_equal(answer.logprobs, tiny.lm.predictor.answer_in_order(texts, rows=10).logprobs)
 
 
 def test_no_sequences_and_no_conditionals():
     for chain in (masked("bert").lm.predictor, two_stream().lm.predictor, TABLE.predictor.any_order):
-        assert chain.answer_in_order([]).logprob_N.shape == (0,)
+        assert chain.answer_in_order([]).logprobs.shape == (0,)
         assert chain.conditionals([]).shape == (0, chain.model.head.size)
     assert masked("bert").lm.pseudo_log_likelihoods([]) == []
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from model_zoo import tiny, tiny_any_order
 
-from chainrule.engine.node_inputs import Placed, Tokens, TokensAndEmbeddings
+from chainrule.engine.node_inputs import PositionedTokens, Tokens, TokensAndEmbeddings
 
 
 def ints(*numbers: int) -> np.ndarray:
@@ -52,7 +52,7 @@ def test_the_models_own_table_is_not_modified(embedded: TokensAndEmbeddings):
 
 def test_symbols_are_equal_if_their_triples_are_equal():
     triples = np.array([[4, 0, 1], [4, 0, 2], [4, 1, 1], [5, 0, 1], [4, 0, 1], [9, -1, 0]])
-    alphabet, symbol_N = Placed.of(triples)
+    alphabet, symbol_N = PositionedTokens.of(triples)
     assert symbol_N[0] == symbol_N[4]
     assert len(set(symbol_N.tolist())) == len(alphabet.triple_U3) == 5
     assert alphabet.triple_U3[symbol_N].tolist() == triples.tolist()
@@ -61,7 +61,7 @@ def test_symbols_are_equal_if_their_triples_are_equal():
 
 def test_inputs_depend_on_tokens_positions_and_targets():
     model: Any = tiny_any_order("llama").lm.model
-    alphabet, symbol_N = Placed.of(np.array([[4, 0, 1], [4, 3, 1], [4, 0, 2], [7, -1, 0]]))
+    alphabet, symbol_N = PositionedTokens.of(np.array([[4, 0, 1], [4, 3, 1], [4, 0, 2], [7, -1, 0]]))
     result = alphabet.inputs(model, symbol_N)
     alone = [model.placed(*(torch.tensor([n]) for n in triple))[0] for triple in alphabet.triple_U3[symbol_N].tolist()]
     assert torch.equal(result, torch.stack(alone))

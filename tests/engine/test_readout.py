@@ -12,8 +12,8 @@ from oracle import entropy, log_softmax, rank
 
 from chainrule.engine.head import readout
 from chainrule.engine.head.fused import supports
-from chainrule.engine.head.readout import factor_reductions, read, reduce
-from chainrule.engine.head.reductions import Block, Columns, Reduction, Target, TopK
+from chainrule.engine.head.readout import read, reduce
+from chainrule.engine.head.reductions import Block, Columns, Reduction, Target, TopK, factor_reductions, merged
 from chainrule.models.head import IdentityHead
 
 LOGITS = hnp.arrays(
@@ -44,61 +44,61 @@ def test_every_factor_of_every_row(logits_RV: np.ndarray, tiled: bool):
     """With ties, impossible tokens and whole tiles of them, tile by tile or in one tile."""
     result, size = read_all(logits_RV, tiled=tiled), logits_RV.shape[1]
     logprobs = np.concatenate([log_softmax(z) for z in logits_RV])
-    np.testing.assert_allclose(result.logprob_F, logprobs, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(result["logprobs"], logprobs, rtol=0, atol=1e-12)
     np.testing.assert_allclose(
-        result.entropy_F, np.repeat([entropy(log_softmax(z)) for z in logits_RV], size), rtol=0, atol=1e-10
+        result["entropies"], np.repeat([entropy(log_softmax(z)) for z in logits_RV], size), rtol=0, atol=1e-10
     )
-    assert result.rank_F.tolist() == [rank(z, v) for z in logits_RV for v in range(size)]
+    assert result["ranks"].tolist() == [rank(z, v) for z in logits_RV for v in range(size)]
 
 
 @given(LOGITS)
 def test_the_top_tokens_are_the_most_probable(logits_RV: np.ndarray):
     result, size = read_all(logits_RV, top=2), logits_RV.shape[1]
     for row, z in enumerate(logits_RV):
-        np.testing.assert_allclose(result.top_logprob_Fk[row * size], np.sort(log_softmax(z))[::-1][:2], rtol=0, atol=1e-12)
-        ids = result.top_id_Fk[row * size].tolist()
+        np.testing.assert_allclose(result["top_logprobs"][row * size], np.sort(log_softmax(z))[::-1][:2], rtol=0, atol=1e-12)
+        ids = result["top_ids"][row * size].tolist()
         assert sorted(z[ids], reverse=True) == z[ids].tolist() == sorted(z, reverse=True)[:2]
         assert len(set(ids)) == 2
 
 
 def test_equal_logits_share_a_rank_whether_the_row_branches_or_not():
     logits = np.array([[1.0, 2.0, 2.0, 0.0, 2.0]])
-    assert read_all(logits).rank_F.tolist() == [4, 1, 1, 5, 1]
+    assert read_all(logits)["ranks"].tolist() == [4, 1, 1, 5, 1]
     for token, want in enumerate([4, 1, 1, 5, 1]):
         single = read(Tiled(5), torch.from_numpy(logits), torch.tensor([0]), torch.tensor([token]))
-        assert single.rank_F.tolist() == [want]
+        assert single["ranks"].tolist() == [want]
 
 
 def test_more_rows_than_fit_in_a_block(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(readout, "BLOCK", 16)
     logits = np.random.default_rng(0).normal(0, 3, (100, 5))
     result = read_all(logits)
-    np.testing.assert_allclose(result.logprob_F.reshape(100, 5), [log_softmax(z) for z in logits], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(result["logprobs"].reshape(100, 5), [log_softmax(z) for z in logits], rtol=0, atol=1e-12)
 
 
 def test_rows_without_factors_are_not_read():
     logits = np.full((4, 3), np.nan)
     logits[2] = [1, 2, 3]
     result = read(Tiled(3), torch.from_numpy(logits), torch.tensor([2]), torch.tensor([0]))
-    assert result.logprob_F.tolist() == pytest.approx([log_softmax([1, 2, 3])[0]])
+    assert result["logprobs"].tolist() == pytest.approx([log_softmax([1, 2, 3])[0]])
 
 
 def test_large_logits_do_not_overflow():
     result = read_all(np.array([[1e4, 1e4 - 1, -1e4]]))
-    np.testing.assert_allclose(result.logprob_F, log_softmax([1e4, 1e4 - 1, -1e4]), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(result["logprobs"], log_softmax([1e4, 1e4 - 1, -1e4]), rtol=0, atol=1e-12)
 
 
 def test_float32_logits_are_normalised_in_float64():
     logits = torch.randn(1, 50_000, generator=torch.Generator().manual_seed(0))
     result = read(IdentityHead(50_000, torch.float32), logits, torch.tensor([0]), torch.tensor([3]))
-    assert result.logprob_F.dtype == torch.float64
-    assert result.logprob_F.item() == pytest.approx(log_softmax(logits[0].double().numpy())[3], abs=1e-6)
+    assert result["logprobs"].dtype == torch.float64
+    assert result["logprobs"].item() == pytest.approx(log_softmax(logits[0].double().numpy())[3], abs=1e-6)
 
 
 def test_no_factors():
     result = read(Tiled(3), torch.zeros(2, 3), torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.long), top=2)
-    assert len(result.logprob_F) == len(result.rank_F) == 0
-    assert result.top_id_Fk.shape == (0, 2)
+    assert len(result["logprobs"]) == len(result["ranks"]) == 0
+    assert result["top_ids"].shape == (0, 2)
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class Mass(Reduction):
 
     def columns(self, block: Block) -> Columns:
         logprob_MN = block.logits_MV[:, list(self.ids)].double() - block.logsumexp_M[:, None]
-        return (torch.logsumexp(logprob_MN, -1)[block.row_F],)
+        return {"mass": torch.logsumexp(logprob_MN, -1)[block.row_F]}
 
 
 @given(LOGITS, st.data())
@@ -119,22 +119,24 @@ def test_a_new_statistic_is_one_small_class(logits_RV: np.ndarray, data: st.Data
     ids = data.draw(st.lists(st.integers(0, size - 1), min_size=1, unique=True))
     row_F, token_F = torch.arange(rows).repeat_interleave(size), torch.arange(size).repeat(rows)
     hidden = Tiled(size), torch.from_numpy(logits_RV), row_F, token_F
-    (mass_F,), *others = reduce(*hidden, [Mass(tuple(ids)), *factor_reductions(1)])
+    mass, *others = reduce(*hidden, [Mass(tuple(ids)), *factor_reductions(1)])
     with np.errstate(divide="ignore"):
         want_R = np.log([sum(np.exp(log_softmax(z)[v]) for v in ids) for z in logits_RV])
-    np.testing.assert_allclose(mass_F, np.repeat(want_R, size), atol=1e-12)
-    columns = [column for each in others for column in each]
-    assert all(map(torch.equal, columns, vars(read(*hidden, 1)).values()))
+    np.testing.assert_allclose(mass["mass"], np.repeat(want_R, size), atol=1e-12)
+    want = read(*hidden, 1)
+    columns = merged(others)
+    assert columns.keys() == want.keys()
+    assert all(columns[name].equal(want[name]) for name in want)
 
 
 def test_a_new_statistic_over_several_blocks_and_without_factors(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(readout, "BLOCK", 16)
     logits = torch.randn(100, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     row_F = torch.arange(100)
-    ((mass_F,),) = reduce(Tiled(5), logits, row_F, row_F % 5, [Mass((1, 3))])
-    assert mass_F.tolist() == pytest.approx(logits.softmax(-1)[:, [1, 3]].sum(-1).log().tolist())
-    ((none_F,),) = reduce(Tiled(5), logits, row_F[:0], row_F[:0], [Mass((1, 3))])
-    assert none_F.shape == (0,)
+    [mass] = reduce(Tiled(5), logits, row_F, row_F % 5, [Mass((1, 3))])
+    assert mass["mass"].tolist() == pytest.approx(logits.softmax(-1)[:, [1, 3]].sum(-1).log().tolist())
+    [mass] = reduce(Tiled(5), logits, row_F[:0], row_F[:0], [Mass((1, 3))])
+    assert mass["mass"].shape == (0,)
 
 
 def test_the_fused_head_names_a_statistic_that_it_lacks():

@@ -31,7 +31,7 @@ def test_in_every_order_all_texts_after_a_given_first_token_sum_to_one(dtype: st
     chain, space = two_stream(dtype).lm.predictor, whole_space(range(V), 4, given=1)
     assert len(space) == 24
     for order, texts in space.items():
-        logprobs = chain.answer_in_order(texts).logprob_N.reshape(-1, 3).sum(1)
+        logprobs = chain.answer_in_order(texts).logprobs.reshape(-1, 3).sum(1)
         first = np.array([text.ids_L[order[0]] for text in texts])
         assert np.bincount(first, np.exp(logprobs)) == pytest.approx([1] * V, abs=SUMS[dtype])
 
@@ -45,10 +45,10 @@ def test_factors_are_those_of_one_query_at_a_time(dtype: str):
         for o in MIXED for t in range(len(o.order_T))
     ])  # fmt: skip
     tokens = np.concatenate([o.ids_L[o.order_T] for o in MIXED])
-    assert np.abs(answer.logprob_N - expected[np.arange(len(tokens)), tokens]).max() < CLOSE[dtype]
-    assert answer.rank_N.tolist() == [oracle.rank(row, token) for row, token in zip(expected, tokens, strict=True)]
-    assert answer.entropy_N == pytest.approx([oracle.entropy(row) for row in expected], abs=CLOSE[dtype])
-    assert answer.top_id_Nk.tolist() == np.argsort(-expected)[:, :2].tolist()
+    assert np.abs(answer.logprobs - expected[np.arange(len(tokens)), tokens]).max() < CLOSE[dtype]
+    assert answer.ranks.tolist() == [oracle.rank(row, token) for row, token in zip(expected, tokens, strict=True)]
+    assert answer.entropies == pytest.approx([oracle.entropy(row) for row in expected], abs=CLOSE[dtype])
+    assert answer.top_ids.tolist() == np.argsort(-expected)[:, :2].tolist()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -56,7 +56,7 @@ def test_one_pass_gives_the_same_as_single_steps(dtype: str):
     chain = two_stream(dtype).lm.predictor
     clozes = [Cloze(o.ids_L, o.seen(t), int(o.order_T[t])) for o in MIXED for t in range(len(o.order_T))]
     logprobs = [row[cloze.ids_L[cloze.target]] for row, cloze in zip(chain.conditionals(clozes), clozes, strict=True)]
-    assert chain.answer_in_order(MIXED).logprob_N == pytest.approx(logprobs, abs=CLOSE[dtype])
+    assert chain.answer_in_order(MIXED).logprobs == pytest.approx(logprobs, abs=CLOSE[dtype])
 
 
 @pytest.mark.parametrize("order", [[3, 0, 4, 1, 2], [0, 1, 2, 3, 4], [4, 3, 2, 1, 0]])
@@ -66,9 +66,9 @@ def test_tokens_later_in_the_order_have_no_effect_at_all(order: list[int]):
     other[order[3:]] = (other[order[3:]] + 1) % V
     a = chain.answer_in_order([ordered([4, 1, 2, 3, 0], order[1:], order[:1])])
     b = chain.answer_in_order([ordered(other, order[1:], order[:1])])
-    assert np.array_equal(a.logprob_N[:2], b.logprob_N[:2])
-    assert np.array_equal(a.entropy_N[:3], b.entropy_N[:3])
-    assert a.logprob_N[3] != b.logprob_N[3]
+    assert np.array_equal(a.logprobs[:2], b.logprobs[:2])
+    assert np.array_equal(a.entropies[:3], b.entropies[:3])
+    assert a.logprobs[3] != b.logprobs[3]
 
 
 def test_tokens_at_unseen_positions_are_not_read():

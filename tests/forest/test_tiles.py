@@ -15,7 +15,7 @@ def cut(forest: Forest, rows: int = 512) -> list[Chunk]:
 
 
 def pairs(near: Near) -> int:
-    return near.row_BQ.size * near.place_BK.shape[1]
+    return near.row_BQ.size * near.slot_BK.shape[1]
 
 
 @pytest.mark.parametrize("rows", [1, 16, 512])
@@ -23,13 +23,13 @@ def pairs(near: Near) -> int:
 def test_near_keys_are_ordered_by_depth_from_the_start_of_the_block(name: str, rows: int):
     """Key k of a tile is the row's ancestor at depth T · block + k, for any start of the chunk."""
     for chunk in cut(build(fixed()[name]), rows):
-        depth = np.append(np.arange(chunk.path), chunk.depth_R)  # of the nodes in the buffers
+        depth = np.append(np.arange(chunk.path), chunk.depth_R)  # by slot
         for near in chunk.tiles.near:
             for b, count in enumerate(near.count_B):
                 depth_q = chunk.depth_R[near.row_BQ[b, :count]]
                 assert (depth_q % T == near.offset_B[b] + np.arange(count)).all()
                 keys = near.offset_B[b] + count
-                assert (depth[near.place_BK[b, :keys]] == depth_q[0] // T * T + np.arange(keys)).all()
+                assert (depth[near.slot_BK[b, :keys]] == depth_q[0] // T * T + np.arange(keys)).all()
 
 
 @pytest.mark.parametrize("rows", [1, 16, 512])
@@ -38,17 +38,17 @@ def test_far_keys_are_whole_blocks_by_depth(name: str, rows: int):
     for chunk in cut(build(fixed()[name]), rows):
         depth = np.append(np.arange(chunk.path), chunk.depth_R)
         for far in chunk.tiles.far:
-            assert len(far.place_K) % T == 0
-            assert (depth[far.place_K] == np.arange(len(far.place_K))).all()
-            assert (far.depth_Q // T * T == len(far.place_K)).all()
+            assert len(far.slot_K) % T == 0
+            assert (depth[far.slot_K] == np.arange(len(far.slot_K))).all()
+            assert (far.depth_Q // T * T == len(far.slot_K)).all()
 
 
 @pytest.mark.parametrize("name", fixed())
 def test_shapes_are_padded_to_the_required_multiples(name: str):
     for chunk in cut(build(fixed()[name]), 100):
         for near in chunk.tiles.near:
-            assert near.row_BQ.shape[1] % QUERIES == near.place_BK.shape[1] % KEYS == 0
-            assert near.place_BK.shape[1] <= T
+            assert near.row_BQ.shape[1] % QUERIES == near.slot_BK.shape[1] % KEYS == 0
+            assert near.slot_BK.shape[1] <= T
 
 
 def test_padded_queries_see_at_least_one_key():
@@ -62,7 +62,7 @@ def test_the_work_of_a_path_is_that_of_causal_attention():
     length = 2000
     parts = cut(build([list(range(length + 1))]))
     work = sum(pairs(n) for c in parts for n in c.tiles.near) + sum(
-        len(f.row_Q) * len(f.place_K) for c in parts for f in c.tiles.far
+        len(f.row_Q) * len(f.slot_K) for c in parts for f in c.tiles.far
     )
     assert work <= length * (length + 1) / 2 + length * T
 
@@ -71,9 +71,9 @@ def test_branches_after_a_long_context_share_one_far_call():
     """50 branches of 4 rows after 300 tokens: one call for 256 keys, and 44 + 4 keys for each branch."""
     context = list(range(300))
     (chunk,) = cut(build([[*context, 1000 + i, 1, 2, 3, 4] for i in range(50)]))
-    assert [len(f.place_K) for f in chunk.tiles.far] == [128, 256]
+    assert [len(f.slot_K) for f in chunk.tiles.far] == [128, 256]
     assert len(chunk.tiles.far[1].row_Q) == 300 - 256 + 50 * 4
-    assert [n.place_BK.shape[1] for n in chunk.tiles.near if len(n.count_B) == 49] == [64]
+    assert [n.slot_BK.shape[1] for n in chunk.tiles.near if len(n.count_B) == 49] == [64]
 
 
 def test_short_documents_have_no_extra_cost():
@@ -98,6 +98,6 @@ def test_a_window_keeps_whole_blocks_that_depend_only_on_the_depth(base: int, wi
     assert alone is not None
     assert part.start == alone.start
     assert part.start % T == 0
-    assert (part.place_K == np.arange(part.start, base * T)).all()
+    assert (part.slot_K == np.arange(part.start, base * T)).all()
     assert part.visible(window).any(-1).all()
     assert part.visible(window)[:, 0].sum() == max(0, min(T, part.start + window - base * T))

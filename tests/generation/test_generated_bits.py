@@ -24,11 +24,11 @@ def calls(monkeypatch):
 
     class Calls:
         def __init__(self) -> None:
-            self.trees, self.passes, self.begun = [], 0, None
+            self.trees, self.passes, self.cached_prefix = [], 0, None
 
         def score(self, *args, **options):
             self.passes += 1
-            self.begun = options["begun"]
+            self.cached_prefix = options["cached_prefix"]
             return score_requests(*args, **options)
 
         def tree(self, *args, **options):
@@ -118,7 +118,7 @@ def test_few_texts_are_scored_after_the_cached_prefix(name, length, options, ker
     lm, context = wrap(tiny(name).own, name), prompt(length)
     texts = lm.generate(context, top=2, **{"max_tokens": 14} | options)
     assert not calls.trees[0].exact
-    assert (calls.passes, calls.begun.rows) == (1, length)  # start symbol and context, except the last row
+    assert (calls.passes, calls.cached_prefix.rows) == (1, length)  # start symbol and context, except the last row
     check_invariant(lm)
     check_bits(lm, texts if isinstance(texts, list) else [texts], context, 2)
 

@@ -58,7 +58,7 @@ def all_fillings(lm, tokens, order=ORDER) -> dict[tuple[int, ...], float]:
     """Every filling of the template with its log probability."""
     texts = [(a, tokens[1], b, c) for a, b, c in product(tokens, repeat=3)]
     sequences = [ordered_sequence(lm, text, [1], [BLANKS[i] for i in order]) for text in texts]
-    logprobs = lm.predictor.any_order.answer_in_order(sequences).logprob_N.reshape(-1, 3).sum(1)
+    logprobs = lm.predictor.any_order.answer_in_order(sequences).logprobs.reshape(-1, 3).sum(1)
     return dict(zip(texts, logprobs.tolist(), strict=True))
 
 

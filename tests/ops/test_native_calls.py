@@ -32,7 +32,7 @@ def path(rows: int = 3, share: int = 2) -> dict[str, Any]:
         "value_KGD": draw(rows, 2, 8, seed=2),
         "table_B6": np.array([[0, rows, 0, 0, 0, 0]]),
         "task_A2": np.array([[0, lane] for lane in range(0, rows * share, native.queries())]),
-        "place": np.arange(rows),
+        "slots": np.arange(rows),
         "scaling": 0.5,
         "window": 0,
         "softcap": 0.0,
@@ -175,8 +175,8 @@ WRONG = {
     "a row left out": ({"task_A2": np.array([[0, 2]])}, "row 0 is computed 0 times"),
     "no task": ({"task_A2": np.zeros((0, 2), np.int64)}, "row 0 is computed 0 times"),
     "a row twice": ({"task_A2": np.array([[0, 0], [0, 2]])}, "row 1 is computed 2 times"),
-    "place": ({"place": np.array([0, 1, 3])}, "place names the key 3, and there are 3"),
-    "place before": ({"place": np.array([0, -1, 2])}, "place has -1"),
+    "place": ({"slots": np.array([0, 1, 3])}, "slots names the key 3, and there are 3"),
+    "place before": ({"slots": np.array([0, -1, 2])}, "slots has -1"),
 }
 
 
@@ -194,14 +194,14 @@ def test_tables_are_checked_once_for_all_layers(monkeypatch: pytest.MonkeyPatch)
     native.attention(**arguments)
     native.attention(**arguments | {"task_A2": arguments["task_A2"].copy()})
     assert checked == [1]
-    with pytest.raises(ValueError, match="place names the key 2"):  # the number of keys is checked for each layer
+    with pytest.raises(ValueError, match="slots names the key 2"):  # the number of keys is checked for each layer
         native.attention(**arguments | {"key_KGD": draw(2, 2, 8), "value_KGD": draw(2, 2, 8)})
     native.attention(**arguments | {"table_B6": arguments["table_B6"].copy()})
     assert checked == [1, 1]
 
 
 def test_padding_of_the_positions_is_not_read():
-    padded = path() | {"place": np.array([0, 1, 2, 99, -5])}
+    padded = path() | {"slots": np.array([0, 1, 2, 99, -5])}
     assert torch.equal(native.attention(**padded)[0], native.attention(**path())[0])
 
 

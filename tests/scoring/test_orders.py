@@ -20,6 +20,7 @@ from chainrule.engine.predictors.base import Accepts, Cloze, Support
 from chainrule.engine.predictors.in_order import InOrder
 from chainrule.engine.question import Answer
 from chainrule.forest.permutations import OrderedSequence, names_several_orders, resolve
+from chainrule.statistics import Statistics
 from chainrule.verdict import Verdict
 
 LETTERS = "ABC"
@@ -60,7 +61,7 @@ class Sums(InOrder):
         best = np.array([np.argsort(-row)[:top] for row in rows], np.int32).reshape(len(rows), top)
         top_logprob = np.array([row[b] for row, b in zip(rows, best, strict=True)]).reshape(len(rows), top)
         entropy = np.array([-(np.exp(row) * row).sum() for row in rows])
-        return Answer(logprob, rank, entropy, best, top_logprob, 0, 0)
+        return Answer(Statistics(logprob, rank, entropy, best, top_logprob), 0, 0)
 
 
 @pytest.fixture

@@ -135,7 +135,7 @@ def factors(change: Callable[[torch.Tensor, Block], torch.Tensor]) -> Callable[[
 
     def patch(lm: LanguageModel, monkeypatch: Patch) -> None:
         own = Target.columns
-        monkeypatch.setattr(Target, "columns", lambda self, block: tuple(change(x, block) for x in own(self, block)))
+        monkeypatch.setattr(Target, "columns", lambda self, b: {name: change(x, b) for name, x in own(self, b).items()})
 
     return patch
 

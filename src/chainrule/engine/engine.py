@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from chainrule._types import Floats, Ints
-from chainrule.engine.execution import Begun, HiddenStates, run_batches, run_forest
+from chainrule.engine.execution import CachedPrefix, HiddenStates, run_batches, run_forest
 from chainrule.engine.head.fused import read_fused, supports
-from chainrule.engine.head.readout import Distributions, Factors, factor_reductions, read, workspace
+from chainrule.engine.head.readout import Distributions, read, workspace
+from chainrule.engine.head.reductions import Columns, factor_reductions
 from chainrule.engine.question import Answer, Progress, Question, refuse_nan
 from chainrule.errors import ModelError
 from chainrule.models.base import Model
@@ -44,12 +45,12 @@ class Engine:
         rows: int | None = None,
         top: int = 0,
         progress: Progress | None = None,
-        begun: Begun | None = None,
+        cached_prefix: CachedPrefix | None = None,
     ) -> Answer:
         """Every wanted factor of the forest, each computed once. Raises ModelError if the model gives NaN.
 
-        rows: contexts computed at a time (None: the number that suits the device). begun: rows computed earlier; with it,
-        the forest strategy is used.
+        rows: contexts computed at a time (None: the number that suits the device).
+        cached_prefix: rows computed earlier; with it, the forest strategy is used.
         """
         forest = question.forest
         contexts = int((forest.end_N > np.arange(len(forest)) + 1).sum())
@@ -59,19 +60,21 @@ class Engine:
         else:
             reader = partial(read, workspace_MV=workspace(self.model.head, self.model.device))
         done = computed = 0
-        parts = self._factors(self._hidden(question, rows, begun), partial(reader, self.model.head), question.token_N, top)
+        parts = self._factors(
+            self._hidden(question, rows, cached_prefix), partial(reader, self.model.head), question.token_N, top
+        )
         # A GPU works on one chunk while the next is prepared. Storing factors waits for the GPU, so it is done one chunk later.
         for node_F, factors, new, total in _delayed(parts, 0 if self.model.device.type == "cpu" else 1):
             answer.store(node_F, factors)
             done, computed = done + new, computed + total
             if progress is not None:
                 progress(done, contexts)
-        refuse_nan(answer.logprob_N[question.wanted_N], self.model.name)
+        refuse_nan(answer.logprobs[question.wanted_N], self.model.name)
         return replace(answer, rows=computed)
 
     def _factors(
-        self, parts: Iterator[HiddenStates], reader: Callable[..., Factors], token_N: Ints, top: int
-    ) -> Iterator[tuple[Ints, Factors, int, int]]:
+        self, parts: Iterator[HiddenStates], reader: Callable[..., Columns], token_N: Ints, top: int
+    ) -> Iterator[tuple[Ints, Columns, int, int]]:
         """For each part: nodes, their factors, the number of contexts computed for the first time, and of all rows computed."""
         for part in parts:
             token_F = sent(token_N[part.node_F], self.model.device)
@@ -105,10 +108,12 @@ class Engine:
         refuse_nan(logprob_MV, self.model.name)
         return logprob_MV
 
-    def _hidden(self, question: Question, rows: int | None, begun: Begun | None = None) -> Iterator[HiddenStates]:
+    def _hidden(
+        self, question: Question, rows: int | None, cached_prefix: CachedPrefix | None = None
+    ) -> Iterator[HiddenStates]:
         rows = rows or usual_rows(self.model)
         arguments = self.model, question.forest, question.wanted_N, partial(self._embed, question), rows
-        return run_forest(*arguments, begun) if begun is not None else STRATEGIES[self.strategy](*arguments)
+        return run_forest(*arguments, cached_prefix) if cached_prefix is not None else STRATEGIES[self.strategy](*arguments)
 
     def refuse_unfit(self, ids_N: Ints) -> None:
         """Raises ModelError if the network gives one of the ids a special meaning within a text, such as padding."""

@@ -41,7 +41,7 @@ class HiddenStates:
 
 
 @dataclass(frozen=True)
-class Begun:
+class CachedPrefix:
     """The first rows of a forest, all on one path, computed earlier. Their keys and values are in `cache`, root first."""
 
     cache: KVCache
@@ -49,12 +49,12 @@ class Begun:
 
 
 def run_forest(
-    model: Model, forest: Forest, wanted_N: Bools, embed: Embed, rows: int, begun: Begun | None = None
+    model: Model, forest: Forest, wanted_N: Bools, embed: Embed, rows: int, cached_prefix: CachedPrefix | None = None
 ) -> Iterator[HiddenStates]:
-    """Chunks of `rows` contexts in preorder, after the rows of `begun`. The path is cached between chunks."""
-    begun = begun or Begun(KVCache(int(forest.depth_N.max(initial=0)) + rows), 0)
-    cache = begun.cache
-    for chunk in chunks(forest, wanted_N, rows, begun.rows):
+    """Chunks of `rows` contexts in preorder, after the rows of `cached_prefix`. The path is cached between chunks."""
+    cached_prefix = cached_prefix or CachedPrefix(KVCache(int(forest.depth_N.max(initial=0)) + rows), 0)
+    cache = cached_prefix.cache
+    for chunk in chunks(forest, wanted_N, rows, cached_prefix.rows):
         hidden_RH = run_chunk(model, chunk, Layout(chunk, cache, model.device), embed(chunk.node_R))
         yield HiddenStates(hidden_RH, chunk.row_F, chunk.node_F, len(chunk), len(chunk))
 

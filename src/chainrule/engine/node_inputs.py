@@ -64,13 +64,13 @@ class TokensAndEmbeddings:
 
 
 @dataclass(frozen=True)
-class Placed:
+class PositionedTokens:
     """A symbol is a row of a table of triples: a token, its position, and the position to predict (−1: none)."""
 
     triple_U3: Ints
 
     @classmethod
-    def of(cls, triple_N3: Ints) -> tuple[Placed, Ints]:
+    def of(cls, triple_N3: Ints) -> tuple[PositionedTokens, Ints]:
         """The alphabet of these triples, and the symbol of each."""
         triple_U3, symbol_N = np.unique(triple_N3.reshape(-1, 3), axis=0, return_inverse=True)
         return cls(triple_U3), symbol_N.reshape(-1)

@@ -5,13 +5,11 @@ Shapes: N nodes of a forest, S sequences, T factors of all of them, L tokens of 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from chainrule._checks import is_whole
 from chainrule._types import Bools, Floats, Ints
@@ -19,6 +17,7 @@ from chainrule.engine.node_inputs import Alphabet, Tokens
 from chainrule.errors import InputError, ModelError, short
 from chainrule.forest.forest import Forest, offsets, ranges
 from chainrule.forest.permutations import OrderedSequence
+from chainrule.statistics import Statistics, WithStatistics
 from chainrule.verdict import Verdict
 
 Progress = Callable[[int, int], None]  # contexts done, contexts in all
@@ -75,39 +74,24 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """The factor of every node of a forest and the statistics of its conditional; NaN and 0 if the factor was not wanted."""
+class Answer(WithStatistics):
+    """The statistics of the factor of every node of a forest; NaN and 0 if the factor was not wanted."""
 
-    logprob_N: Floats
-    rank_N: NDArray[np.int32]
-    entropy_N: Floats
-    top_id_Nk: NDArray[np.int32]
-    top_logprob_Nk: Floats
     rows: int  # contexts that the network computed
     contexts: int  # distinct contexts
 
     @classmethod
     def empty(cls, nodes: int, top: int, contexts: int) -> Answer:
         """An answer for this number of nodes, to be filled in."""
-        logprob_N, entropy_N = np.full(nodes, np.nan), np.full(nodes, np.nan)
-        top_id_Nk, top_logprob_Nk = np.zeros((nodes, top), np.int32), np.full((nodes, top), np.nan)
-        return cls(logprob_N, np.zeros(nodes, np.int32), entropy_N, top_id_Nk, top_logprob_Nk, 0, contexts)
-
-    @property
-    def columns(self) -> tuple[NDArray[Any], ...]:
-        """The arrays, with one entry per node, in the order of the fields."""
-        return self.logprob_N, self.rank_N, self.entropy_N, self.top_id_Nk, self.top_logprob_Nk
+        return cls(Statistics.empty(nodes, top), 0, contexts)
 
     def at(self, node_T: Ints) -> Answer:
         """The answer for these nodes alone, in this order."""
-        logprob_T, rank_T, entropy_T, top_id_Tk, top_logprob_Tk = (column[node_T] for column in self.columns)
-        return Answer(logprob_T, rank_T, entropy_T, top_id_Tk, top_logprob_Tk, self.rows, self.contexts)
+        return replace(self, statistics=self.statistics[node_T])
 
-    def store(self, node_F: Ints, factors: object) -> None:
-        """Fill in the factors of these nodes; the factors are those of `readout.Factors`."""
-        for target, source in (("logprob_N", "logprob_F"), ("rank_N", "rank_F"), ("entropy_N", "entropy_F"),
-                               ("top_id_Nk", "top_id_Fk"), ("top_logprob_Nk", "top_logprob_Fk")):  # fmt: skip
-            getattr(self, target)[node_F] = getattr(factors, source).cpu().numpy()
+    def store(self, node_F: Ints, factors: Mapping[str, torch.Tensor]) -> None:
+        """Fill in the statistics of these nodes, from the readout."""
+        self.statistics.write(node_F, {name: column.cpu().numpy() for name, column in factors.items()})
 
 
 def refuse_nan(logprob: Floats, name: str) -> None:
@@ -147,13 +131,11 @@ class SequenceFactors:
         index_S = np.argsort(sequence_S, kind="stable")
         count_S = np.concatenate([part.count_S for part in parts])
         take_T = ranges(offsets(count_S)[:-1][index_S], count_S[index_S])
-        logprob, rank, entropy, top_id, top_logprob = (
-            np.concatenate(columns) for columns in zip(*(part.answer.columns for part in parts), strict=True)
-        )
+        statistics = Statistics.concatenate([part.answer.statistics for part in parts])
         rows, contexts = (sum(getattr(part.answer, name) for part in parts) for name in ("rows", "contexts"))
         routes = [route for part in parts for route in part.routes]
         return cls(
-            Answer(logprob, rank, entropy, top_id, top_logprob, rows, contexts).at(take_T),
+            Answer(statistics[take_T], rows, contexts),
             np.concatenate([part.ids for part in parts])[take_T],
             np.concatenate([part.contexts for part in parts])[take_T],
             count_S[index_S],

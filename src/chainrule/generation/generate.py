@@ -9,7 +9,7 @@ import numpy as np
 from chainrule._types import Ints
 from chainrule.engine.predictors.base import Predictor
 from chainrule.engine.predictors.in_order import NO_END
-from chainrule.engine.question import Answer, SequenceFactors, Settings
+from chainrule.engine.question import Answer, Route, SequenceFactors, Settings
 from chainrule.errors import InputError
 from chainrule.forest.forest import ranges
 from chainrule.generation.hypothesis import Hypothesis, StoppingCriteria
@@ -20,6 +20,7 @@ from chainrule.generation.spelling import special_of, text_of
 from chainrule.generation.strategies import reporter, run
 from chainrule.results.batch import Scores
 from chainrule.scoring.assemble import score_requests, scores_of
+from chainrule.statistics import Statistics
 from chainrule.text.base import TokenizerLike
 from chainrule.text.requests import Request
 from chainrule.text.start_end import Start, resolve_end
@@ -82,7 +83,7 @@ def _left_to_right(
         scores = _scores_of_tree(predictor, tokenizer, requests, start, outcome.hypotheses, len(prefix))
     else:
         settings = Settings(top=options.top)
-        scores = score_requests(predictor, tokenizer, requests, start, None, settings, begun=tree.begun)
+        scores = score_requests(predictor, tokenizer, requests, start, None, settings, cached_prefix=tree.cached_prefix)
     return [
         Generated.of(
             score,
@@ -104,18 +105,11 @@ def _scores_of_tree(
 ) -> Scores:
     """The scores with the numbers computed during generation, for an exact tree: they have the bits of scoring."""
     count_S = np.array([len(hypothesis.ids) for hypothesis in hypotheses])
-    columns = {
-        name: np.concatenate([getattr(hypothesis, name) for hypothesis in hypotheses])
-        for name in ("ids", "logprobs", "ranks", "entropies")
-    }
-    top_id, top_logprob = (np.array([pair[i] for hypothesis in hypotheses for pair in hypothesis.tops]) for i in range(2))
-    if not len(top_id):
-        top_id = top_logprob = np.zeros((len(columns["ids"]), 0))
-    answer = Answer(
-        columns["logprobs"], columns["ranks"].astype(np.int32), columns["entropies"], top_id.astype(np.int32), top_logprob, 0, 0
-    )
-    contexts, routes = before + ranges(np.zeros_like(count_S), count_S), [None] * len(requests)
-    factors = SequenceFactors(answer, columns["ids"], contexts, count_S, np.ones_like(count_S), [*routes], predictor.invariance)
+    ids = np.concatenate([hypothesis.ids for hypothesis in hypotheses])
+    statistics = Statistics.concatenate([one for hypothesis in hypotheses for one in hypothesis.statistics])
+    contexts, answer = before + ranges(np.zeros_like(count_S), count_S), Answer(statistics, 0, 0)
+    routes: list[Route | None] = [None] * len(requests)
+    factors = SequenceFactors(answer, ids, contexts, count_S, np.ones_like(count_S), routes, predictor.invariance)
     return scores_of(predictor, tokenizer, requests, [start] * len(requests), factors)
 
 

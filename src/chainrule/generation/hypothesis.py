@@ -6,9 +6,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from chainrule.engine.decoding.base import DecodingTree, NextTokens
+from chainrule.statistics import Statistics
 from chainrule.text.base import TokenizerLike
 
 
@@ -19,10 +18,8 @@ class Hypothesis:
     node: int = 0  # the node of the decoding tree at which it ends
     ids: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)  # under the model
-    ranks: list[int] = field(default_factory=list)  # set by `sampling` only
-    entropies: list[float] = field(default_factory=list)
+    statistics: list[Statistics] = field(default_factory=list)  # of each token; set by `sampling` only
     sampling_logprobs: list[float] = field(default_factory=list)  # under the altered distribution; empty if it is the model's
-    tops: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)  # ids and logprobs of the alternatives
     finish: str | None = None  # "end", "stop", "length"; None: not finished
 
     @property

@@ -81,16 +81,13 @@ def _choose(
     transform = choices[0].transform
     ids, logq_M = transform(logprob_V) if transform.changes else (None, logprob_V)
     weight_M = torch.cumsum(logq_M.exp(), -1) if isinstance(choices[0], _Draw) else logq_M
-    best = logprob_V.topk(top) if top else None
-    for hypothesis, choice in zip(hypotheses, choices, strict=True):
-        at = choice(weight_M)
-        token = at if ids is None else int(ids[at])
+    chosen = [choice(weight_M) for choice in choices]
+    tokens = chosen if ids is None else ids[torch.tensor(chosen)].tolist()
+    statistics = following.statistics(row, tokens, top)
+    for i, (hypothesis, at, token) in enumerate(zip(hypotheses, chosen, tokens, strict=True)):
         hypothesis.ids.append(token)
-        hypothesis.logprobs.append(float(logprob_V[token]))
-        hypothesis.ranks.append(following.rank(row, token))
-        hypothesis.entropies.append(float(following.entropy_B[row]))
+        hypothesis.logprobs.append(float(statistics.logprobs[i]))
+        hypothesis.statistics.append(statistics[i : i + 1])
         if transform.changes:
             hypothesis.sampling_logprobs.append(float(logq_M[at]))
-        if best:
-            hypothesis.tops.append((best.indices.numpy(force=True), best.values.numpy(force=True)))
         hypothesis.finish = criteria.finish(hypothesis.ids)

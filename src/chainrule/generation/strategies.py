@@ -54,8 +54,11 @@ def reporter(options: Options, tokenizer: TokenizerLike | None, before: int) -> 
         return lambda *_: None
 
     def report(sample: int, hypothesis: Hypothesis) -> None:
-        ids, logprobs = hypothesis.tops[-1] if hypothesis.tops else ((), ())
-        alternatives = [Alternative(name(int(id)), int(id), float(logprob)) for id, logprob in zip(ids, logprobs, strict=True)]
+        alternatives = []
+        if hypothesis.statistics:
+            last_token = hypothesis.statistics[-1]
+            pairs = zip(last_token.top_ids[0].tolist(), last_token.top_logprobs[0].tolist(), strict=True)
+            alternatives = [Alternative(name(id), id, logprob) for id, logprob in pairs]
         step, last = len(hypothesis.ids) - 1, hypothesis.ids[-1]
         on_token(Step(sample, step, before + step, name(last), last, hypothesis.logprobs[-1], hypothesis.logprob, alternatives))
 

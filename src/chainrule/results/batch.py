@@ -10,7 +10,6 @@ from itertools import pairwise
 from typing import Any, NamedTuple, overload
 
 import numpy as np
-from numpy.typing import NDArray
 
 from chainrule._types import Bools, Floats, Ints
 from chainrule.forest.forest import offsets, ranges
@@ -20,6 +19,7 @@ from chainrule.results.rows import Source, arrays
 from chainrule.results.score import Score, kind
 from chainrule.results.shown import Shown
 from chainrule.results.tabular import Tabular
+from chainrule.statistics import WithStatistics
 from chainrule.text.base import TokenizerLike
 from chainrule.text.requests import Request
 from chainrule.text.spans import char_spans
@@ -28,7 +28,7 @@ from chainrule.verdict import Verdict
 
 
 @dataclass(frozen=True, eq=False)
-class Scores(Shown, Tabular):
+class Scores(Shown, Tabular, WithStatistics):
     """Scores of S sequences with T tokens in all, as arrays. Item i is the `Score` of sequence i. Logs are natural, float64."""
 
     requests: list[Request]
@@ -36,12 +36,7 @@ class Scores(Shown, Tabular):
     end: int | None
     offsets: Ints  # sequence s has the entries offsets[s] … offsets[s + 1] − 1 of the arrays below
     ids: Ints
-    logprobs: Floats
     contexts: Ints
-    ranks: NDArray[np.int32]
-    entropies: Floats
-    top_ids: NDArray[np.int32]
-    top_logprobs: Floats
     windows: Ints
     tokenizer: TokenizerLike | None
     model: str
@@ -75,12 +70,8 @@ class Scores(Shown, Tabular):
             start=self.starts[i],
             end=self.end,
             ids=self.ids[t],
-            logprobs=self.logprobs[t],
+            statistics=self.statistics[t],
             contexts=self.contexts[t],
-            ranks=self.ranks[t],
-            entropies=self.entropies[t],
-            top_ids=self.top_ids[t],
-            top_logprobs=self.top_logprobs[t],
             windows=int(self.windows[i]),
             tokenizer=self.tokenizer,
             model=self.model,

@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from chainrule._types import Floats, Ints
 from chainrule.results import units
@@ -16,6 +15,7 @@ from chainrule.results.columns import Row
 from chainrule.results.ordering import Ordering
 from chainrule.results.rows import record, records
 from chainrule.results.shown import Shown
+from chainrule.statistics import WithStatistics
 from chainrule.text.base import Spans, TokenizerLike, token_formatter
 from chainrule.text.continuation import Segment
 from chainrule.text.requests import Request
@@ -30,7 +30,7 @@ def kind(request: Request, start: Start, ordering: Ordering | None) -> str:
 
 
 @dataclass(frozen=True, eq=False)
-class Score(Shown):
+class Score(Shown, WithStatistics):
     """log Pr of one sequence with all of its factors. Arrays have one entry for each of the T tokens scored.
 
     The start symbol has no entry; with start "given", neither has the first token. `kind` says whether the product of the
@@ -41,12 +41,7 @@ class Score(Shown):
     start: Start
     end: int | None  # the id of the end symbol whose factor is the last one, or None
     ids: Ints
-    logprobs: Floats  # log Pr(ids[i] | the embeddings before it), nats
     contexts: Ints  # number of embeddings that each factor is conditioned on, start symbol included
-    ranks: NDArray[np.int32]  # 1 for the most probable token
-    entropies: Floats  # entropy of each conditional distribution, nats
-    top_ids: NDArray[np.int32]  # T × k: the most probable tokens at each position (top=k)
-    top_logprobs: Floats
     windows: int  # more than 1 if the text is longer than the model's context or the window; see `cut`
     tokenizer: TokenizerLike | None
     model: str

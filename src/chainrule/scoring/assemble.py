@@ -12,7 +12,7 @@ import torch
 
 from chainrule._types import Ints
 from chainrule._warnings import outside
-from chainrule.engine.execution import Begun
+from chainrule.engine.execution import CachedPrefix
 from chainrule.engine.predictors.base import Predictor
 from chainrule.engine.question import Item, Route, SequenceFactors, Settings
 from chainrule.errors import InputError
@@ -37,11 +37,11 @@ def score_requests(
     *,
     order: Any = None,
     seed: int = 0,
-    begun: Begun | None = None,
+    cached_prefix: CachedPrefix | None = None,
 ) -> Scores:
     """Score the requests, in input order. With several orders of prediction, the scores of a request are adjacent.
 
-    order: see `forest.permutations.resolve`; None: the predictor's own. begun: see `Predictor.factors`.
+    order: see `forest.permutations.resolve`; None: the predictor's own. cached_prefix: see `Predictor.factors`.
     Raises InputError for a request that cannot be scored, and ModelError for NaN.
     """
     settings.check(predictor.model.head.size)
@@ -58,7 +58,7 @@ def score_requests(
         count = len(orders[0]) if orders else 1
         items = [replace(item, order=one) for item, own_orders in zip(items, orders, strict=True) for one in own_orders]
     try:
-        factors = predictor.factors(items, settings, begun=begun)
+        factors = predictor.factors(items, settings, cached_prefix=cached_prefix)
     except InputError as error:
         raise InputError(error.reason, None if error.item is None else error.item // count) from None
     return scores_of(predictor, tokenizer, _repeated(requests, count), _repeated(starts, count), factors, end=end)
@@ -74,19 +74,14 @@ def scores_of(
     end: int | None = None,
 ) -> Scores:
     """The factors of the requests as `Scores`."""
-    logprobs, ranks, entropies, top_ids, top_logprobs = factors.answer.columns
     return Scores(
         requests=requests,
         starts=starts,
         end=end,
         offsets=offsets(factors.count_S),
         ids=factors.ids,
-        logprobs=logprobs,
+        statistics=factors.answer.statistics,
         contexts=factors.contexts,
-        ranks=ranks,
-        entropies=entropies,
-        top_ids=top_ids,
-        top_logprobs=top_logprobs,
         windows=factors.windows_S,
         tokenizer=tokenizer,
         model=predictor.model.name,

@@ -43,7 +43,7 @@ def pseudo_scores(
     bounds = terms.offset_S1
     return [
         PseudoScore(
-            request, request.ids, answer.logprob_N[bounds[s] : bounds[s + 1]], within_words, tokenizer, predictor.model.name
+            request, request.ids, answer.logprobs[bounds[s] : bounds[s + 1]], within_words, tokenizer, predictor.model.name
         )
         for s, request in enumerate(requests)
     ]

@@ -42,7 +42,7 @@ class NativeLayout:
         far_B = np.array([far_of[above] for above in tiles.above_B.tolist()], np.int64)
         near_B = length + np.arange(len(first_B)) * T
         table_B6 = np.stack([first_B, np.diff(tiles.bound_B1), depth_B, far_B, depth_B // T * T, near_B], 1)
-        return table_B6, np.concatenate([*parts, tiles.place_BT.reshape(-1)])
+        return table_B6, np.concatenate([*parts, tiles.slot_BT.reshape(-1)])
 
     def tasks(self, share: int) -> Ints:
         """Tile and first lane of each task, A × 2. A lane is one row in one of the `share` heads of a group."""

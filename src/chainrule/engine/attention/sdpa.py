@@ -83,7 +83,7 @@ class NearCall:
 
     def __init__(self, near: Near, device: torch.device) -> None:
         self.near, self.shape = near, near.row_BQ.shape
-        self.row_N, self.key_N = _index(near.row_BQ, device), _index(near.place_BK, device)
+        self.row_N, self.key_N = _index(near.row_BQ, device), _index(near.slot_BK, device)
         self._masks: dict[int | None, Tensor] = {}
 
     def __call__(self, query_RHD: Tensor, key_KGD: Tensor, value_KGD: Tensor, window: int | None, **options: Any) -> Any:
@@ -101,7 +101,7 @@ class FarCall:
 
     def __init__(self, far: Far, window: int | None, device: torch.device) -> None:
         rows = np.pad(far.row_Q, (0, -len(far.row_Q) % QUERIES), mode="edge")
-        self.rows, self.row_N, self.key_K = len(rows), _index(rows, device), _index(far.place_K, device)
+        self.rows, self.row_N, self.key_K = len(rows), _index(rows, device), _index(far.slot_K, device)
         self.far, self.window = far, window
         self._mask_11XK: Tensor | None = None
 

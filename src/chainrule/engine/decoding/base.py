@@ -13,10 +13,12 @@ import torch
 from torch import Tensor
 
 from chainrule._types import Ints
-from chainrule.engine.execution import Begun
+from chainrule.engine.execution import CachedPrefix
 from chainrule.engine.head.readout import STEP, Distributions
+from chainrule.engine.head.reductions import Block, statistics_of
 from chainrule.engine.question import refuse_nan
 from chainrule.models.base import Model
+from chainrule.statistics import Statistics
 
 MANY = 8  # number of rows from which computing them with the bits of scoring is cheaper than scoring them again
 
@@ -36,9 +38,15 @@ class NextTokens:
         """log Pr(v | the path of node `row`), V in float64."""
         return self.logits_BV[row].double() - self.logsumexp_B[row]
 
-    def rank(self, row: int, token: int) -> int:
-        """The rank of the token after node `row`: one more than the number of tokens that are more probable."""
-        return 1 + int((self.logits_BV[row] > self.logits_BV[row, token]).sum())
+    def statistics(self, row: int, tokens: Sequence[int], top: int) -> Statistics:
+        """The statistics of each of these tokens after node `row`, with `top` alternatives."""
+        node, device = slice(row, row + 1), self.logits_BV.device
+        token_F = torch.tensor(tokens, dtype=torch.int64, device=device)
+        block = Block(self.logits_BV[node], self.logsumexp_B[node], self.entropy_B[node], torch.zeros_like(token_F), token_F)
+        statistics = Statistics.empty(len(tokens), top)
+        columns = statistics_of(block, top)
+        statistics.write(slice(None), {name: column.cpu().numpy() for name, column in columns.items()})
+        return statistics
 
 
 class DecodingTree(Protocol):
@@ -47,7 +55,7 @@ class DecodingTree(Protocol):
     exact: bool  # whether all nodes so far have the bits of scoring
 
     @property
-    def begun(self) -> Begun | None:
+    def cached_prefix(self) -> CachedPrefix | None:
         """The cached rows of the prefix, for scoring the continuations. No nodes may be added afterwards."""
         ...
 

@@ -23,7 +23,7 @@ class PathTree(ABC):
     """Stores each node as its tokens after the prefix."""
 
     exact = False
-    begun = None
+    cached_prefix = None
 
     def __init__(self) -> None:
         self._ids_N: list[tuple[int, ...]] = [()]

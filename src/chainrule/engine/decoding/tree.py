@@ -25,7 +25,7 @@ from chainrule.engine.attention.layout import Layout, RowsLayout, ScoreOptions, 
 from chainrule.engine.attention.native import native_attend
 from chainrule.engine.decoding.base import Feed, NextTokens, read_next
 from chainrule.engine.engine import Engine
-from chainrule.engine.execution import Begun, run_rows
+from chainrule.engine.execution import CachedPrefix, run_rows
 from chainrule.forest.chunks import extension
 from chainrule.ops import native
 from chainrule.ops.matmul import usual_rows
@@ -54,9 +54,9 @@ class ForestTree:
         self._used = 0  # keys in the cache
 
     @property
-    def begun(self) -> Begun:
+    def cached_prefix(self) -> CachedPrefix:
         """For scoring the continuations: all rows of the prefix but the last. No nodes may be added afterwards."""
-        return Begun(self._cache, len(self.prefix) - 1)
+        return CachedPrefix(self._cache, len(self.prefix) - 1)
 
     def root(self) -> NextTokens:
         return self._root

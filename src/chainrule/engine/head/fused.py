@@ -19,8 +19,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from chainrule.engine.head.readout import Factors, factor_reductions
-from chainrule.engine.head.reductions import Block, Columns, Entropy, Rank, Reduction, Target, TopK
+from chainrule.engine.head.reductions import (
+    Block,
+    Columns,
+    Entropy,
+    Rank,
+    Reduction,
+    Target,
+    TopK,
+    factor_reductions,
+    merged,
+)
 from chainrule.models.head import LinearHead
 from chainrule.ops.gpu import takes_triton
 from chainrule.ops.sealed import sealed
@@ -61,20 +70,21 @@ class _SweepResult:
 
 
 def _target(reduction: Target, result: _SweepResult) -> Columns:
-    return (result.logit_F.double() - result.logsumexp_M[result.index_F],)
+    return {"logprobs": result.logit_F.double() - result.logsumexp_M[result.index_F]}
 
 
 def _rank(reduction: Rank, result: _SweepResult) -> Columns:
-    return (result.greater_F + 1,)
+    return {"ranks": result.greater_F + 1}
 
 
 def _entropy(reduction: Entropy, result: _SweepResult) -> Columns:
-    return (result.entropy_M[result.index_F],)
+    return {"entropies": result.entropy_M[result.index_F]}
 
 
 def _top_k(reduction: TopK, result: _SweepResult) -> Columns:
     id_Mk, logit_Mk = (x[:, : reduction.count] for x in (result.top_id_Mk, result.top_logit_Mk))
-    return id_Mk[result.index_F], (logit_Mk.double() - result.logsumexp_M[:, None])[result.index_F]
+    logprob_Mk = logit_Mk.double() - result.logsumexp_M[:, None]
+    return {"top_ids": id_Mk[result.index_F], "top_logprobs": logprob_Mk[result.index_F]}
 
 
 _COUNTERPARTS: dict[type[Reduction], Callable[[Any, _SweepResult], Columns]] = {
@@ -106,9 +116,9 @@ def _top(reductions: Sequence[Reduction]) -> int:
     return max((reduction.count for reduction in reductions if isinstance(reduction, TopK)), default=0)
 
 
-def read_fused(head: Any, hidden_RH: Tensor, row_F: Tensor, token_F: Tensor, top: int = 0) -> Factors:
-    """The factors Pr(token_F | the context at row_F), as `readout.read` returns them; see `supports`."""
-    return Factors.of(reduce_fused(head, hidden_RH, row_F, token_F, factor_reductions(top)))
+def read_fused(head: Any, hidden_RH: Tensor, row_F: Tensor, token_F: Tensor, top: int = 0) -> Columns:
+    """The statistics of the factors Pr(token_F | the context at row_F), as `readout.read` returns them; see `supports`."""
+    return merged(reduce_fused(head, hidden_RH, row_F, token_F, factor_reductions(top)))
 
 
 @sealed

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from chainrule.engine.head.reductions import Block, Columns, Entropy, Rank, Reduction, Target, TopK
+from chainrule.engine.head.reductions import Block, Columns, Reduction, factor_reductions, merged
 from chainrule.models.base import Head
 from chainrule.ops import native
 from chainrule.ops.sealed import sealed
@@ -24,32 +24,11 @@ BLOCK = 20 << 20  # most logits in memory at a time (80 MiB in float32)
 STEP = 16  # rows are padded to a multiple of this, so that the same code path computes every row
 
 
-@dataclass
-class Factors:
-    """The statistics of F factors: natural logs, float64."""
-
-    logprob_F: Tensor
-    rank_F: Tensor  # 1 for the most probable token: one more than the number of tokens that are more probable
-    entropy_F: Tensor  # of the whole conditional distribution, in nats
-    top_id_Fk: Tensor  # the k most probable tokens given the same context, most probable first
-    top_logprob_Fk: Tensor
-
-    @classmethod
-    def of(cls, columns: Sequence[Columns]) -> Factors:
-        """From the columns of `factor_reductions`."""
-        return cls(*(column for group in columns for column in group))
-
-
-def factor_reductions(top: int) -> tuple[Reduction, ...]:
-    """The reductions that `Factors` holds, with `top` alternatives."""
-    return Target(), Rank(), Entropy(), TopK(top)
-
-
 def read(
     head: Head, hidden_RH: Tensor, row_F: Tensor, token_F: Tensor, top: int = 0, workspace_MV: Tensor | None = None
-) -> Factors:
-    """The factors Pr(token_F | the context at row_F); see `reduce`."""
-    return Factors.of(reduce(head, hidden_RH, row_F, token_F, factor_reductions(top), workspace_MV))
+) -> Columns:
+    """The statistics of the factors Pr(token_F | the context at row_F); see `reduce`."""
+    return merged(reduce(head, hidden_RH, row_F, token_F, factor_reductions(top), workspace_MV))
 
 
 @sealed
@@ -80,7 +59,7 @@ def reduce(
         blocks.append([reduction.columns(block) for reduction in reductions])
     if not blocks:
         return [reduction.columns(Block.empty(head, device)) for reduction in reductions]
-    return [tuple(torch.cat(parts) for parts in zip(*columns, strict=True)) for columns in zip(*blocks, strict=True)]
+    return [{name: torch.cat([part[name] for part in parts]) for name in parts[0]} for parts in zip(*blocks, strict=True)]
 
 
 def block_rows(size: int) -> int:

@@ -1,7 +1,8 @@
 """Reductions of conditional distributions to one value, or a few, per factor: logprob, rank, entropy and the top k tokens.
 
 The readout computes the logits of a block of rows and their log-sum-exp once, and passes them to each reduction.
-A new statistic is a subclass of `Reduction`; it needs no change here or in the readout.
+A new statistic is a subclass of `Reduction`. One of every factor is also listed in `factor_reductions` and has a field of that
+name in `statistics.Statistics`.
 
 Shapes: M rows of a block, F factors, N factors of one row, V vocabulary, k alternatives.
 """
@@ -9,6 +10,7 @@ Shapes: M rows of a block, F factors, N factors of one row, V vocabulary, k alte
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -21,7 +23,7 @@ from chainrule.ops import native
 
 SORT = 64  # factors of one row from which sorting the row is cheaper than counting for each factor
 
-Columns = tuple[Tensor, ...]
+Columns = dict[str, Tensor]  # values by name; those of factors have the names of the fields of `statistics.Statistics`
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Reduction(ABC):
 
     @abstractmethod
     def columns(self, block: Block) -> Columns:
-        """One tensor or more, each with F rows. Must not write to the block's logits, which the next reduction reads."""
+        """One tensor or more by name, each with F rows. Must not write to the logits, which the next reduction reads."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Target(Reduction):
     """log Pr of the factor's token, in nats (float64)."""
 
     def columns(self, block: Block) -> Columns:
-        return (block.logit_F.double() - block.logsumexp_M[block.row_F],)
+        return {"logprobs": block.logit_F.double() - block.logsumexp_M[block.row_F]}
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class Rank(Reduction):
                 rank_F[of_row] = count_greater(logits_V.expand(len(logit_N), -1), logit_N) + 1
             else:
                 rank_F[of_row] = len(logits_V) - torch.searchsorted(logits_V.sort().values, logit_N, right=True) + 1
-        return (rank_F,)
+        return {"ranks": rank_F}
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ class Entropy(Reduction):
     """The entropy of the whole conditional distribution, in nats (float64)."""
 
     def columns(self, block: Block) -> Columns:
-        return (block.entropy_M[block.row_F],)
+        return {"entropies": block.entropy_M[block.row_F]}
 
 
 @dataclass(frozen=True)
@@ -101,9 +103,26 @@ class TopK(Reduction):
     def columns(self, block: Block) -> Columns:
         row_F = block.row_F
         if not self.count:
-            return row_F.new_empty(len(row_F), 0), block.logsumexp_M.new_empty(len(row_F), 0)
+            empty_F0 = row_F.new_empty(len(row_F), 0)
+            return {"top_ids": empty_F0, "top_logprobs": empty_F0.double()}
         top = block.logits_MV.topk(self.count, -1)
-        return top.indices[row_F], (top.values.double() - block.logsumexp_M[:, None])[row_F]
+        logprob_Mk = top.values.double() - block.logsumexp_M[:, None]
+        return {"top_ids": top.indices[row_F], "top_logprobs": logprob_Mk[row_F]}
+
+
+def factor_reductions(top: int) -> tuple[Reduction, ...]:
+    """The reductions that give the statistics of every factor, with `top` alternatives."""
+    return Target(), Rank(), Entropy(), TopK(top)
+
+
+def statistics_of(block: Block, top: int) -> Columns:
+    """The statistics of every factor of a block, with `top` alternatives."""
+    return merged(reduction.columns(block) for reduction in factor_reductions(top))
+
+
+def merged(columns: Iterable[Columns]) -> Columns:
+    """The columns of several reductions together."""
+    return {name: column for each in columns for name, column in each.items()}
 
 
 def count_greater(logits_MV: Tensor, logit_M: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from chainrule.engine.decoding.base import DecodingTree
 from chainrule.engine.decoding.rerun import RerunTree
 from chainrule.engine.decoding.tree import ForestTree
 from chainrule.engine.engine import Engine
-from chainrule.engine.node_inputs import Placed
+from chainrule.engine.node_inputs import PositionedTokens
 from chainrule.engine.predictors.base import Accepts, Cloze, Support
 from chainrule.engine.predictors.in_order import EMBEDDINGS, InOrder, no_pseudo
 from chainrule.engine.question import Answer, Progress, Question
@@ -133,7 +133,7 @@ def _triples(ids_L: Ints, fed: Ints, start_id: int | None) -> Ints:
 
 def _question(triples: Sequence[Ints], factors: Sequence[int]) -> tuple[Question, Ints]:
     """One forest of all sequences of triples, and the nodes of the last `factors` factors of each."""
-    alphabet, symbol_N = Placed.of(np.concatenate([np.zeros((0, 3), np.int64), *triples]))
+    alphabet, symbol_N = PositionedTokens.of(np.concatenate([np.zeros((0, 3), np.int64), *triples]))
     offset_S1, count_S = offsets([len(each) for each in triples]), np.array(factors, np.int64)
     forest = Forest.lay_out(symbol_N, offset_S1)
     node_T = forest.path_T[ranges(offset_S1[1:] - count_S, count_S)]

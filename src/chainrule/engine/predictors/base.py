@@ -13,7 +13,7 @@ import numpy as np
 
 from chainrule._types import Floats, Ints
 from chainrule.engine.decoding.base import DecodingTree
-from chainrule.engine.execution import Begun
+from chainrule.engine.execution import CachedPrefix
 from chainrule.engine.question import Answer, Item, SequenceFactors, Settings
 from chainrule.errors import InputError
 from chainrule.forest.permutations import OrderedSequence
@@ -78,10 +78,12 @@ class Predictor(Protocol):
         """The start symbol for a start policy. Raises InputError for a policy that the model does not allow."""
         ...
 
-    def factors(self, items: Sequence[Item], settings: Settings, *, begun: Begun | None = None) -> SequenceFactors:
+    def factors(
+        self, items: Sequence[Item], settings: Settings, *, cached_prefix: CachedPrefix | None = None
+    ) -> SequenceFactors:
         """Every factor of every item. Each distinct factor is computed once.
 
-        begun: rows of a prefix of all items that have been computed already.
+        cached_prefix: rows of a prefix of all items that have been computed already.
         Raises InputError, with the item, for an item that cannot be scored, and ModelError for NaN.
         """
         ...

@@ -17,7 +17,7 @@ from chainrule.engine.decoding.base import MANY, DecodingTree
 from chainrule.engine.decoding.rerun import RerunTree
 from chainrule.engine.decoding.tree import ForestTree, token_feed
 from chainrule.engine.engine import Engine
-from chainrule.engine.execution import Begun
+from chainrule.engine.execution import CachedPrefix
 from chainrule.engine.plan import plan
 from chainrule.engine.predictors.base import Accepts, own_start
 from chainrule.engine.predictors.in_order import is_ascending, refuse_windows, route_of
@@ -53,17 +53,19 @@ class CausalPredictor:
     def start(self, requested: str | int, tokenizer: TokenizerLike | None) -> Start:
         return own_start(requested, self.model, tokenizer)
 
-    def factors(self, items: Sequence[Item], settings: Settings, *, begun: Begun | None = None) -> SequenceFactors:
+    def factors(
+        self, items: Sequence[Item], settings: Settings, *, cached_prefix: CachedPrefix | None = None
+    ) -> SequenceFactors:
         """The factors of items. Items without an order, or with that of the text, run left to right, others by `any_order`."""
         if all(item.order is None for item in items):
-            return self._left_to_right(items, settings, begun)
+            return self._left_to_right(items, settings, cached_prefix)
         sequences = [item.ordered() for item in items]
         ascending_S = np.array([is_ascending(sequence.fed_L) for sequence in sequences], bool)
         ascending, others = np.flatnonzero(ascending_S), np.flatnonzero(~ascending_S)
         parts = []
         if len(ascending):
             factors = _renumbered(
-                ascending, lambda: self._left_to_right([items[s] for s in ascending.tolist()], settings, begun)
+                ascending, lambda: self._left_to_right([items[s] for s in ascending.tolist()], settings, cached_prefix)
             )
             parts.append(replace(factors, routes=[route_of(sequences[s], _HOW, "", True) for s in ascending.tolist()]))
         if len(others):
@@ -73,10 +75,12 @@ class CausalPredictor:
             )
         return SequenceFactors.joined(parts, np.concatenate([ascending, others]))
 
-    def _left_to_right(self, items: Sequence[Item], settings: Settings, begun: Begun | None) -> SequenceFactors:
+    def _left_to_right(self, items: Sequence[Item], settings: Settings, cached_prefix: CachedPrefix | None) -> SequenceFactors:
         """The factors from left to right, in windows if the context requires it."""
         job = plan(items, self.model.max_rows, settings.window, settings.stride)
-        answer = self.engine.answer(job.question, rows=settings.rows, top=settings.top, progress=settings.progress, begun=begun)
+        answer = self.engine.answer(
+            job.question, rows=settings.rows, top=settings.top, progress=settings.progress, cached_prefix=cached_prefix
+        )
         count_S = np.array([len(i.ids) - max(i.given, i.start_id is None) for i in items], np.int64)
         ids = job.question.token_N[job.node_T]
         routes: list[Route | None] = [None] * len(items)

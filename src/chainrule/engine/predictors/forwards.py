@@ -128,7 +128,7 @@ class Reader:
             computed += len(batch.fed_BL) * self.width(batch.fed_BL.shape[1])
             if progress is not None:
                 progress(span.stop, len(plan.pass_C))
-        refuse_nan(answer.logprob_N, self.network.name)
+        refuse_nan(answer.logprobs, self.network.name)
         return replace(answer, rows=computed)
 
     @sealed

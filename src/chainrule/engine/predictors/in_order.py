@@ -14,7 +14,7 @@ import numpy as np
 from chainrule._types import Floats, Ints
 from chainrule.engine.decoding.base import DecodingTree
 from chainrule.engine.decoding.ordered_tree import ConditionalTree
-from chainrule.engine.execution import Begun
+from chainrule.engine.execution import CachedPrefix
 from chainrule.engine.predictors.base import DEFAULTS, Accepts, Cloze, Support, own_start
 from chainrule.engine.question import Answer, Item, Progress, Route, SequenceFactors, Settings
 from chainrule.errors import InputError
@@ -100,7 +100,9 @@ class InOrder(ABC):
         """
         raise InputError(self.accepts.pseudo.reason)
 
-    def factors(self, items: Sequence[Item], settings: Settings, *, begun: Begun | None = None) -> SequenceFactors:
+    def factors(
+        self, items: Sequence[Item], settings: Settings, *, cached_prefix: CachedPrefix | None = None
+    ) -> SequenceFactors:
         return self.factors_in_order([item.ordered() for item in items], settings)
 
     def factors_in_order(self, sequences: list[OrderedSequence], settings: Settings) -> SequenceFactors:

@@ -16,9 +16,11 @@ from dataclasses import replace
 from itertools import product
 
 import numpy as np
+import torch
 
 from chainrule._types import Floats, Ints
 from chainrule.engine.engine import Engine
+from chainrule.engine.head.reductions import Block, statistics_of
 from chainrule.engine.plan import plan
 from chainrule.engine.predictors.base import DEFAULTS, Accepts, Cloze, Steps, Support, check_clozes
 from chainrule.engine.predictors.in_order import InOrder
@@ -77,7 +79,7 @@ class MarginalPredictor(InOrder):
             key = (len(cloze.ids_L), cloze.start_id, seen, cloze.target)
             if key not in conditionals:
                 conditionals[key] = self._conditional(cloze, how.rows)
-            _write(answer, n, conditionals[key], int(token_N[n]), how.top)
+            answer.store(np.array([n]), statistics_of(_block(conditionals[key], int(token_N[n])), how.top))
             if how.progress is not None:
                 how.progress(n + 1, len(clozes))
         return replace(answer, rows=self._computed - before, contexts=len(conditionals))
@@ -103,7 +105,7 @@ class MarginalPredictor(InOrder):
                 job = plan([Item(np.array(text), 0, start_id) for text in texts], self.model.max_rows, False, None)
                 answer = self.engine.answer(job.question, rows=rows)
                 self._computed += answer.rows
-                table_L = answer.logprob_N[job.node_T].reshape(len(texts), -1).sum(1)
+                table_L = answer.logprobs[job.node_T].reshape(len(texts), -1).sum(1)
             self._tables[key] = table_L.reshape((self.model.head.size,) * length)
         return self._tables[key]
 
@@ -143,10 +145,10 @@ def _logsumexp(logs_VK: Floats) -> Floats:
         return floor_V + np.log(np.exp(logs_VK - floor_V[:, None]).sum(1))
 
 
-def _write(answer: Answer, n: int, logprob_V: Floats, token: int, top: int) -> None:
-    """Write factor n and its statistics to the answer."""
+def _block(logprob_V: Floats, token: int) -> Block:
+    """One conditional distribution, for reductions."""
     possible = logprob_V[logprob_V > -np.inf]
-    best = np.argsort(-logprob_V, kind="stable")[:top]
-    answer.logprob_N[n], answer.rank_N[n] = logprob_V[token], 1 + (logprob_V > logprob_V[token]).sum()
-    answer.entropy_N[n] = max(0.0, -float(np.dot(np.exp(possible), possible)))
-    answer.top_id_Nk[n], answer.top_logprob_Nk[n] = best, logprob_V[best]
+    entropy = max(0.0, -float(np.dot(np.exp(possible), possible)))
+    zero, entropy_M = np.zeros(1), np.array([entropy])
+    arrays = logprob_V[None], zero, entropy_M, np.array([0]), np.array([token])
+    return Block(*map(torch.from_numpy, arrays))

@@ -89,7 +89,7 @@ def _differing(engine: Engine) -> int:
 def _logprobs(engine: Engine, sequences: list[np.ndarray], rows: int) -> np.ndarray:
     forest = Forest.build(sequences)
     answer = engine.answer(Question(forest, forest.depth_N > 0), rows=rows)
-    return answer.logprob_N[forest.path(len(sequences) - 1)[1:]]
+    return answer.logprobs[forest.path(len(sequences) - 1)[1:]]
 
 
 def experts(model: Model) -> str | None:

@@ -285,7 +285,7 @@ def largest_error(
     worst = 0.0
     for s, (ids, logprob) in enumerate(zip(sequences, reference, strict=True)):
         own = logprob[np.arange(len(ids) - 1), ids[1:]]
-        worst = max(worst, distance(answer.logprob_N[forest.path(s)[1:]], own))
+        worst = max(worst, distance(answer.logprobs[forest.path(s)[1:]], own))
     return worst, f"off by {worst:.2g} nats"
 
 

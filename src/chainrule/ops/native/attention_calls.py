@@ -24,7 +24,7 @@ class _Attention(ctypes.Structure):
     """The struct `attention` of kernels.c."""
 
     _fields_ = (
-        *((name, c_void_p) for name in ("query", "key", "value", "out", "logsumexp", "tiles", "task", "place")),
+        *((name, c_void_p) for name in ("query", "key", "value", "out", "logsumexp", "tiles", "task", "slots")),
         *((name, c_int64) for name in ("tasks", "query_row", "query_head")),
         *((name, c_int64) for name in ("heads", "groups", "width", "value_width", "window")),
         ("scaling", c_float),
@@ -57,27 +57,27 @@ def attention(
     value_KGD: Tensor,
     table_B6: Ints,
     task_A2: Ints,
-    place: Ints,
+    slots: Ints,
     scaling: float,
     window: int,
     softcap: float,
 ) -> tuple[Tensor, Tensor]:
     """softmax(scaling · q · kᵀ) · v of each row over its path, R × H × D, and the log-sum-exp of its scores, R × H in float32.
 
-    table_B6: for each tile its first row, rows, first depth, the index in `place` of its far keys (in whole blocks above the
+    table_B6: for each tile its first row, rows, first depth, the index in `slots` of its far keys (in whole blocks above the
     tile), their number, and the index of its near keys (in the tile's block). task_A2: tile and first lane of each task.
-    place: positions of keys. A window or softcap of 0 is none. Raises ValueError for arguments that do not match.
+    slots: positions of keys. A window or softcap of 0 is none. Raises ValueError for arguments that do not match.
     """
     heads, rows, groups, width, value_width = _attention_sizes(query_HRD, key_KGD, value_KGD)
-    table_B6, task_A2, place = (np.ascontiguousarray(table, np.int64) for table in (table_B6, task_A2, place))
-    check(table_B6, task_A2, place, rows, heads // groups, queries(), len(key_KGD))
+    table_B6, task_A2, slots = (np.ascontiguousarray(table, np.int64) for table in (table_B6, task_A2, slots))
+    check(table_B6, task_A2, slots, rows, heads // groups, queries(), len(key_KGD))
     if window < 0:
         raise ValueError(f"a window is 0 (none) or more, not {window}")
     window = 0 if window > DEEPEST else window  # as good as none; depths have 32 bits in the kernel
     out_RHD, lse_RH = empty((rows, heads, value_width), query_HRD.dtype), empty((rows, heads), torch.float32)
     call = _Attention(
         *(x.data_ptr() for x in (query_HRD, key_KGD, value_KGD, out_RHD, lse_RH)),
-        *(table.ctypes.data for table in (table_B6, task_A2, place)),
+        *(table.ctypes.data for table in (table_B6, task_A2, slots)),
         *(len(task_A2), query_HRD.stride(1), query_HRD.stride(0), heads, groups, width, value_width, window),
         *(scaling, softcap, threads(out_RHD.numel()).value),
     )

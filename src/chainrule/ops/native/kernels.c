@@ -347,8 +347,8 @@ int queries(void) { return QUERIES; }
 /* An unbranched run of rows within one block of depths. Its keys are far, in whole blocks above, or near, within the block. */
 typedef struct {
     int64_t row, rows, depth; /* the first row, the number of rows, the depth of the first */
-    int64_t far, fars;        /* the index in `place` of the far keys, and their number: depths 0 … fars − 1 */
-    int64_t near;             /* the index in `place` of the near keys, of depths fars … */
+    int64_t far, fars;        /* the index in `slots` of the far keys, and their number: depths 0 … fars − 1 */
+    int64_t near;             /* the index in `slots` of the near keys, of depths fars … */
 } tile;
 
 typedef struct {
@@ -357,7 +357,7 @@ typedef struct {
     float *logsumexp; /* R × H */
     const tile *tiles;
     const int64_t *task; /* tile and first lane of each task; a lane is a row and a head of the group */
-    const int64_t *place; /* positions of keys */
+    const int64_t *slots; /* positions of keys */
     int64_t tasks, query_row, query_head; /* the strides of the queries' rows and heads */
     int64_t heads, groups, width, value_width, window; /* window 0: none */
     float scaling, softcap;                            /* softcap 0: none */
@@ -549,8 +549,8 @@ INLINE float number_b(bf16 x) {
             const void *key[BLOCK];                                                                                        \
             const float *value[BLOCK];                                                                                     \
             for (long k = 0; k < here; k++) {                                                                              \
-                long d = base + k, place = d < t->fars ? a->place[t->far + d] : a->place[t->near + d - t->fars];           \
-                long at = place * a->groups + group;                                                                       \
+                long d = base + k, slot = d < t->fars ? a->slots[t->far + d] : a->slots[t->near + d - t->fars];           \
+                long at = slot * a->groups + group;                                                                       \
                 const T *from = (const T *)a->key + at * a->width;                                                         \
                 key[k] = pairs ? (const void *)from : widened_##S(from, s->key[k], a->width);                              \
                 value[k] = widened_##S((const T *)a->value + at * a->value_width, s->value[k], a->value_width);            \

@@ -18,7 +18,7 @@ DEEPEST = 2**30  # depths are 32-bit integers in the kernel
 
 class _Checked(NamedTuple):
     table_B6: Ints
-    place: Ints
+    slots: Ints
     task_A2: Ints  # a copy: the tasks of a decoding tree are new arrays for each layer
     rows: int
     share: int
@@ -29,7 +29,7 @@ class _Checked(NamedTuple):
 _LAST: _Checked | None = None  # replaced as a whole, since several threads may check at the same time
 
 
-def check(table_B6: Ints, task_A2: Ints, place: Ints, rows: int, share: int, lanes: int, keys: int) -> None:
+def check(table_B6: Ints, task_A2: Ints, slots: Ints, rows: int, share: int, lanes: int, keys: int) -> None:
     """Raises ValueError unless every row is computed exactly once, from keys that exist.
 
     rows: number of queries. share: heads of a group. lanes: of a task. keys: number of keys.
@@ -39,11 +39,11 @@ def check(table_B6: Ints, task_A2: Ints, place: Ints, rows: int, share: int, lan
     if not (
         last is not None
         and last.table_B6 is table_B6
-        and last.place is place
+        and last.slots is slots
         and (last.rows, last.share, last.lanes) == (rows, share, lanes)
         and np.array_equal(last.task_A2, task_A2)
     ):
-        for name, table, shape in (("table_B6", table_B6, (6,)), ("task_A2", task_A2, (2,)), ("place", place, ())):
+        for name, table, shape in (("table_B6", table_B6, (6,)), ("task_A2", task_A2, (2,)), ("slots", slots, ())):
             if (
                 table.dtype != np.int64
                 or not table.flags.c_contiguous
@@ -51,11 +51,11 @@ def check(table_B6: Ints, task_A2: Ints, place: Ints, rows: int, share: int, lan
                 or table.ndim != len(shape) + 1
             ):
                 raise ValueError(f"{name} must be int64 in C order, … × {shape}, not {table.dtype} of shape {table.shape}")
-        _check_tiles(table_B6, len(place), rows)
+        _check_tiles(table_B6, len(slots), rows)
         _check_tasks(table_B6, task_A2, rows, share, lanes)
-        last = _LAST = _Checked(table_B6, place, task_A2.copy(), rows, share, lanes, _keys(table_B6, place))
+        last = _LAST = _Checked(table_B6, slots, task_A2.copy(), rows, share, lanes, _keys(table_B6, slots))
     if last.keys > keys:
-        raise ValueError(f"place names the key {last.keys - 1}, and there are {keys}")
+        raise ValueError(f"slots names the key {last.keys - 1}, and there are {keys}")
 
 
 def _check_tiles(table_B6: Ints, entries: int, rows: int) -> None:
@@ -64,9 +64,9 @@ def _check_tiles(table_B6: Ints, entries: int, rows: int) -> None:
     _refuse(outside, table_B6, "tile", f"rows outside the {rows} rows")
     _refuse((depth < 0) | (depth > DEEPEST - count), table_B6, "tile", f"depths outside the {DEEPEST} depths")
     outside = (far < 0) | (fars < 0) | (far > entries) | (fars > entries - far)
-    _refuse(outside, table_B6, "tile", f"far keys outside the {entries} entries of place")
+    _refuse(outside, table_B6, "tile", f"far keys outside the {entries} entries of slots")
     outside = (near < 0) | (near > entries) | (depth + count - fars > entries - near)
-    _refuse(outside, table_B6, "tile", f"near keys outside the {entries} entries of place")
+    _refuse(outside, table_B6, "tile", f"near keys outside the {entries} entries of slots")
 
 
 def _refuse(wrong: Bools, table: Ints, kind: str, problem: str) -> None:
@@ -90,13 +90,13 @@ def _check_tasks(table_B6: Ints, task_A2: Ints, rows: int, share: int, lanes: in
         raise ValueError(f"row {wrong // share} is computed {covered[wrong]} times by the tasks; it must be once")
 
 
-def _keys(table_B6: Ints, place: Ints) -> int:
+def _keys(table_B6: Ints, slots: Ints) -> int:
     """The number of keys that the tables require: one more than the greatest position in use. Padding is not read."""
     _, count, depth, far, fars, near = table_B6.T
     far_stop, near_stop = far + np.minimum(fars, depth + count), near + np.maximum(depth + count - fars, 0)
-    used = place[_covered(np.append(far, near), np.append(far_stop, near_stop), len(place)) > 0]
+    used = slots[_covered(np.append(far, near), np.append(far_stop, near_stop), len(slots)) > 0]
     if len(used) and used.min() < 0:
-        raise ValueError(f"place has {used.min()}, and positions of keys count from 0")
+        raise ValueError(f"slots has {used.min()}, and positions of keys count from 0")
     return int(used.max(initial=-1)) + 1
 
 

@@ -1,0 +1,94 @@
+"""Statistics of factors: computed by the readout, carried by the engine, part of every result.
+
+To add a statistic of each factor, add a field and a property here, a reduction to `engine.head.reductions`, and a column to
+`results.schema`.
+
+Shapes: N factors, k alternatives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from chainrule._types import Bools, Floats, Ints
+
+# Of a field: its dtype, the value of a factor that was not computed, and whether there is a value for each alternative (N × k)
+_FLOAT = {"dtype": np.float64, "missing": np.nan, "per_alternative": False}
+_INTEGER = {"dtype": np.int32, "missing": 0, "per_alternative": False}
+
+
+@dataclass(frozen=True, eq=False)
+class Statistics:
+    """The statistics of N factors, with natural logs. See `WithStatistics` for their meaning."""
+
+    logprobs: Floats = field(metadata=_FLOAT)
+    ranks: NDArray[np.int32] = field(metadata=_INTEGER)
+    entropies: Floats = field(metadata=_FLOAT)
+    top_ids: NDArray[np.int32] = field(metadata=_INTEGER | {"per_alternative": True})
+    top_logprobs: Floats = field(metadata=_FLOAT | {"per_alternative": True})
+
+    @classmethod
+    def empty(cls, count: int, top: int) -> Statistics:
+        """Statistics of `count` factors with `top` alternatives, to be written."""
+        return cls(
+            *(
+                np.full((count, top) if kind["per_alternative"] else count, kind["missing"], kind["dtype"])
+                for kind in (each.metadata for each in fields(cls))
+            )
+        )
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Statistics]) -> Statistics:
+        """The factors of all parts, one part after another."""
+        return cls(*(np.concatenate(arrays) for arrays in zip(*(part.arrays for part in parts), strict=True)))
+
+    @property
+    def arrays(self) -> tuple[NDArray[Any], ...]:
+        """The arrays, in the order of the fields."""
+        return tuple(vars(self).values())
+
+    def __getitem__(self, index: Ints | Bools | slice) -> Statistics:
+        """The statistics of these factors alone."""
+        return Statistics(*(array[index] for array in self.arrays))
+
+    def write(self, index: Ints | slice, values: Mapping[str, ArrayLike]) -> None:
+        """Write the values of these factors; `values` has an entry for each field."""
+        for each in fields(self):
+            getattr(self, each.name)[index] = values[each.name]
+
+
+@dataclass(frozen=True, eq=False)
+class WithStatistics:
+    """A result with the statistics of its factors: arrays with one row per factor. Logs are natural, in float64."""
+
+    statistics: Statistics
+
+    @property
+    def logprobs(self) -> Floats:
+        """log Pr of each token given the embeddings before it, in nats."""
+        return self.statistics.logprobs
+
+    @property
+    def ranks(self) -> NDArray[np.int32]:
+        """The rank of each token: 1 for the most probable one."""
+        return self.statistics.ranks
+
+    @property
+    def entropies(self) -> Floats:
+        """The entropy of each conditional distribution, in nats."""
+        return self.statistics.entropies
+
+    @property
+    def top_ids(self) -> NDArray[np.int32]:
+        """The k most probable tokens at each position (`top=k`), most probable first: N × k."""
+        return self.statistics.top_ids
+
+    @property
+    def top_logprobs(self) -> Floats:
+        """Their log probabilities, in nats: N × k."""
+        return self.statistics.top_logprobs
