@@ -34,6 +34,7 @@ from chainrule.models.causal import PretrainedModel
 from chainrule.ops import sealed
 from chainrule.results import Score, Scores
 from chainrule.scoring import assemble
+from chainrule.scoring.scorer import Scorer
 from chainrule.text import Tokenizer
 from chainrule.verify import references
 from chainrule.verify.references import ModelUnderTest
@@ -237,12 +238,12 @@ bug("EOS for BOS", "start symbol")(body(lambda lm, b: plan.Item(b.ids, b.given, 
 
 @bug("a dropped start", "start symbol")
 def _(lm: LanguageModel, monkeypatch: Patch) -> None:
-    own = LanguageModel._chosen
+    own = Scorer.start
 
-    def dropped(self: LanguageModel, start: Any) -> Any:
+    def dropped(self: Scorer, start: Any) -> Any:
         return own(self, "given" if start is None else start)
 
-    monkeypatch.setattr(LanguageModel, "_chosen", dropped)
+    monkeypatch.setattr(Scorer, "start", dropped)
 
 
 @bug("a product instead of a sum", "sum")
