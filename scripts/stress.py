@@ -30,9 +30,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["OMP_NUM_THREADS"] = "1"  # a second thread costs more than tiny models take, and a fork loses no threads
 
-import crowd
-import strikes
-import struck
+import interrupt_trial
+import interrupts
+import thread_trial
 import torch
 import transformers
 from machine import describe
@@ -44,7 +44,7 @@ CALLS, INTERRUPTS = 12_000, 3_000
 SECONDS = 300  # for one kind
 TASKS = "everything by asyncio.to_thread"
 PLAIN = " without kernels"  # with PyTorch's own kernels, as without a compiler
-SCENES = [*crowd.SCENES, TASKS, *(scene + PLAIN for scene in ("float32 and bfloat16", "everything"))]
+SCENARIOS = [*thread_trial.SCENARIOS, TASKS, *(name + PLAIN for name in ("float32 and bfloat16", "everything"))]
 
 
 def main() -> None:
@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--kinds", help="only these kinds, separated by commas; prefixes of names are enough")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="time limit for one kind")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--ways", default=",".join(strikes.WAYS), help="the ways of interrupting")
+    parser.add_argument("--methods", default=",".join(interrupts.METHODS), help="the methods of interrupting")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     kinds = selected(arguments)
@@ -71,7 +71,7 @@ def main() -> None:
 
 
 def selected(arguments: argparse.Namespace) -> list[str]:
-    every = SCENES if arguments.what == "threads" else list(struck.SUBJECTS)
+    every = SCENARIOS if arguments.what == "threads" else list(interrupt_trial.SCENARIOS)
     if not arguments.kinds:
         return every
     names = [part.strip() for part in arguments.kinds.split(",")]
@@ -120,29 +120,30 @@ def work(kind: str, arguments: argparse.Namespace, there: Connection, errors: in
     if kind.endswith(PLAIN):
         os.environ["CHAINRULE_NATIVE"] = "0"
     torch.set_num_threads(1)
-    result = (threads if arguments.what == "threads" else interrupts)(kind, arguments)
+    result = (run_threads if arguments.what == "threads" else run_interrupts)(kind, arguments)
     there.send(vars(result) | {"passed": result.passed, "says": str(result)})
     os._exit(0)  # threads of a trial may still use objects that the interpreter would destroy
 
 
-def threads(kind: str, arguments: argparse.Namespace) -> crowd.Tally:
-    scene = "everything" if kind == TASKS else kind.removesuffix(PLAIN)
-    return crowd.trial(scene, int(arguments.calls * crowd.COST.get(scene, 1)), tasks=kind == TASKS)
+def run_threads(kind: str, arguments: argparse.Namespace) -> thread_trial.Tally:
+    scenario = "everything" if kind == TASKS else kind.removesuffix(PLAIN)
+    calls = int(arguments.calls * thread_trial.SHARES.get(scenario, 1))
+    return thread_trial.trial(scenario, calls, tasks=kind == TASKS)
 
 
-def interrupts(kind: str, arguments: argparse.Namespace) -> struck.Damage:
-    ways = arguments.ways.split(",")
-    count = arguments.calls * struck.share(kind) / len(ways)
-    total = struck.Damage()
-    with strikes.unheard():
-        for way in ways:
+def run_interrupts(kind: str, arguments: argparse.Namespace) -> interrupt_trial.Damage:
+    methods = arguments.methods.split(",")
+    count = arguments.calls * interrupt_trial.share(kind) / len(methods)
+    total = interrupt_trial.Damage()
+    with interrupts.unraisable_errors():
+        for method in methods:
             total.add(
-                struck.trial(
-                    struck.SUBJECTS[kind](),
-                    strikes.WAYS[way],
+                interrupt_trial.trial(
+                    interrupt_trial.SCENARIOS[kind](),
+                    interrupts.METHODS[method],
                     round(count),
                     seed=arguments.seed,
-                    seconds=arguments.seconds / len(ways),
+                    seconds=arguments.seconds / len(methods),
                 )
             )
     return total

@@ -184,7 +184,7 @@ def document(outcomes: list[Outcome]) -> str:
         "|---|---|---|---:|---:|---:|---:|---|---|",
         *(
             f"| {o.model_type} | {o.name} | {o.outcome} | {o.error:.0e} | {relative(o)} | {len(o.trials)} | {o.factors:,} | "
-            f"{'; '.join(o.each('head'))} | {', '.join(dict.fromkeys(n for t in o.trials for n in t.thresholds))} |"
+            f"{'; '.join(o.distinct('head'))} | {', '.join(dict.fromkeys(n for t in o.trials for n in t.thresholds))} |"
             for o in scored
         ),
         "",

@@ -1,7 +1,7 @@
-"""A tiny config for every model type that transformers has a causal language model of.
+"""A tiny config for every model type for which transformers has a causal language model.
 
-One small set of values serves them all: whatever common names a config class knows are set. What an architecture needs
-besides stands in one table, by its model type. The numbers that bend or switch something, thresholds, are set as `Sizes` say.
+One small set of values serves all types: those of the names that a config class has are set. Further values that an
+architecture needs are in one table, by its model type. Thresholds, at which a computation changes, are set by `Sizes`.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ CONTEXT, LAYERS, HEADS = 80, 4, 4
 
 @dataclass(frozen=True)
 class Sizes:
-    """What a tiny config is made with besides its widths."""
+    """The values of a tiny config, other than its widths."""
 
     tied: bool
     context: int = CONTEXT  # the longest text
-    reach: int | None = 6  # every threshold that counts places; None: the config's own
-    cap: float | None = None  # every threshold of activations, where it is given; None: the config's own
+    reach: int | None = 6  # every threshold on positions; None: the default of the config
+    cap: float | None = None  # every threshold on activations; None: the default of the config
     scale: float = 1.0  # factors of the config are multiplied by this
-    only: str | None = None  # the one threshold of places that is set, so that none stands in another's way; None: all
-    kind: str | None = None  # the one kind of layers that there is; None: all that the type has, in turn
+    only: str | None = None  # the only threshold on positions that is set, so that no other hides it; None: all
+    kind: str | None = None  # the only kind of layers; None: all kinds of the type, alternating
     rope: str | None = None  # a kind of RoPE that stretches positions beyond ORIGINAL
 
-    ORIGINAL = 40  # the context that positions are stretched from: beyond the probe's sequences, within the texts
+    ORIGINAL = 40  # the original context: longer than the probe's sequences, shorter than the texts
 
 
 ROPES = ("yarn", "llama3", "longrope", "linear", "dynamic")
@@ -59,7 +59,7 @@ COMMON: dict[str, Any] = {
     **_all(16, "moe_intermediate_size shared_expert_intermediate_size expert_ffn_hidden_size shared_intermediate_size"),
     **_all(16, "moe_shared_expert_intermediate_size shared_experts_intermediate_size router_hidden_size"),
     **_all(1, "n_group topk_group num_expert_group first_k_dense_replace"),
-    # latent attention and its indexers; with few heads many indices would be exactly 0, and which are taken a matter of chance
+    # latent attention and its indexers; with few heads many scores would be exactly 0, and the choice among them random
     **_all(8, "kv_lora_rank q_lora_rank qk_rope_head_dim qk_nope_head_dim index_head_dim"),
     **_all(16, "v_head_dim index_n_heads"),
     # linear attention and state spaces
@@ -68,22 +68,22 @@ COMMON: dict[str, Any] = {
     **_all(2, "linear_num_key_heads"),
     **_all(4, "linear_num_value_heads linear_num_heads time_step_rank mamba_dt_rank"),
     **_all(1, "n_groups"),
-    # what happens in every so many layers
+    # periods of layers
     **_all(2, "loop_layer_index_start rescale_every n_layers_per_attn_res_block attn_layer_period layer_group_size"),
     **_all(1, "attn_layer_offset"),
     **_all(4, "loop_layer_index_end"),
 }
 CONTEXTS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "context_length", "max_target_positions")
-# Thresholds that count places: what lies further back is not seen, or not always, or is scaled, or is pooled.
+# Thresholds on positions: tokens further back are hidden, sometimes hidden, scaled, or pooled.
 REACHES = (
     *("sliding_window", "sliding_window_size", "window_size", "attention_window_size", "local_attention"),
     *("local_attention_window_len", "attention_chunk_size", "keep_window_size", "index_topk"),
     *("index_block_size", "compressed_sparse_attention", "heavily_compressed_attention", "rel_extent", "clamp_len"),
-    *("floor_scale", "log_scaling_n_floor"),  # beyond it attention is scaled by the position
+    *("floor_scale", "log_scaling_n_floor"),  # from this position on, attention is scaled
 )
-# How many places are computed at a time. Shorter than a text in all variants but those with the config's own.
+# Numbers of positions computed at a time. Shorter than a text in all variants except those with the default.
 CHUNKS = ("chunk_size", "mamba_chunk_size", "block_size")
-# Thresholds of activations: caps and clamps.
+# Thresholds on activations: caps and clamps.
 CAPS = (
     *("final_logit_softcapping", "attn_logit_softcapping", "logits_soft_cap", "output_logit_soft_cap", "gate_soft_cap"),
     *("swiglu_limit", "clip_qkv", "moe_router_logit_softcapping", "router_logit_softcapping", "mlp_gate_softcap"),
@@ -95,14 +95,14 @@ VOCABULARIES = ("vocab_size", "unpadded_vocab_size", "vocab_size_per_layer_input
 PLACEHOLDERS = ("image_token_id", "video_token_id", "audio_token_id")
 SYMBOLS = ("bos_token_id", "eos_token_id", "pad_token_id", "tie_word_embeddings")
 
-# What an architecture needs besides: the sizes have to fit each other, or its parts go by names of their own.
+# Further values that an architecture needs: sizes that must match, or names of its own.
 _NO_VISION: dict[str, Any] = {"vision_config": None, "audio_config": None}
 _DOTS3 = {
     **{"swa_num_attention_heads": 4, "swa_num_key_value_heads": 4, "swa_head_dim": 16, "swa_qk_nope_head_dim": 8},
     **{"swa_v_head_dim": 8, "swa_q_lora_rank": 8, "swa_kv_lora_rank": 8, "swa_qk_rope_head_dim": 8},
 }
 _SHARED = {"num_hidden_layers": 6, "layer_types": ["sliding_attention", "full_attention"] * 3, "num_kv_shared_layers": 2}
-_SLIDING = {"layer_types": ["sliding_attention", "full_attention"] * 2}  # where no layer has a window by default
+_SLIDING = {"layer_types": ["sliding_attention", "full_attention"] * 2}  # for types without a window by default
 _QWEN4 = {
     **{"hc_lowrank": 4, "indexer_n_heads": 16, "indexer_kv_heads": 1, "indexer_head_dim": 8},
     "indexer_compress_ratio": 4,
@@ -176,7 +176,7 @@ SPECIAL: dict[str, dict[str, Any]] = {
 }
 
 
-# Where a message of Python's says less than this.
+# Reasons that are clearer than the error messages.
 NOT_BUILT = {
     "gemma3n": "its vision tower needs timm and pillow, which are not installed",
     "gemma4_assistant": "a drafter: it needs the states of the model that it drafts for",
@@ -186,7 +186,7 @@ NOT_BUILT = {
 
 
 def small_config(model_type: str, vocab_size: int, symbols: dict[str, int], sizes: Sizes) -> Any:
-    """A config of this type. What does not fit together raises anything."""
+    """A config of this type. Raises any error if its values do not match."""
     common = COMMON | dict.fromkeys(VOCABULARIES, vocab_size) | dict.fromkeys(CONTEXTS, sizes.context) | symbols
     common |= dict.fromkeys(PLACEHOLDERS, vocab_size - 1) | {"tie_word_embeddings": sizes.tied}
     if sizes.reach is not None:
@@ -196,7 +196,7 @@ def small_config(model_type: str, vocab_size: int, symbols: dict[str, int], size
     special = SPECIAL.get(model_type, {})
     if model_type == "reformer":
         special = special | {"axial_pos_shape": [8, sizes.context // 8]}
-    if model_type == "dbrx":  # it does not run without
+    if model_type == "dbrx":  # it does not run without one
         special = special | {"attn_config": special["attn_config"] | {"clip_qkv": sizes.cap or 8.0}}
     common["indexer_budget"] = 4 * max(1, (sizes.reach or 128) // 4)  # whole blocks
     cls = CONFIG_MAPPING[model_type]
@@ -204,17 +204,17 @@ def small_config(model_type: str, vocab_size: int, symbols: dict[str, int], size
 
 
 def _values(cls: Any, common: dict[str, Any], special: dict[str, Any], sizes: Sizes) -> dict[str, Any]:
-    """What to make a config of this class with: whatever it knows of the common values, every kind of layer that it has."""
+    """The arguments for a config of this class: those of the common values that it has, and all of its kinds of layers."""
     try:
         known = vars(cls())
-    except Exception:  # a class whose defaults do not fit together
+    except Exception:  # a class whose defaults do not match
         known = dict.fromkeys(cls.__annotations__)
     values = {name: value for name, value in common.items() if name in known or name in SYMBOLS}
     for name in KINDS:
         if isinstance(kinds := known.get(name), list | tuple):
             values[name] = list(islice(cycle(dict.fromkeys(kinds)), LAYERS))
     if "kv_lora_rank" in known or "compress_rates" in known:
-        values["num_key_value_heads"] = HEADS  # what is latent is not grouped
+        values["num_key_value_heads"] = HEADS  # latent attention has no groups
     if known.get("is_decoder") is False and not known.get("is_encoder_decoder"):
         values["is_decoder"] = True
     values |= _thresholds(known, common, sizes)
@@ -234,19 +234,19 @@ def _values(cls: Any, common: dict[str, Any], special: dict[str, Any], sizes: Si
 
 
 def _thresholds(known: dict[str, Any], common: dict[str, Any], sizes: Sizes) -> dict[str, Any]:
-    """Factors, tables of thresholds, and RoPE, as `sizes` say."""
-    found: dict[str, Any] = {}
+    """Factors, tables of thresholds, and RoPE, by `sizes`."""
+    values: dict[str, Any] = {}
     if sizes.scale != 1.0:
-        found = {
+        values = {
             name: _times(value, sizes.scale) for name, value in known.items() if FACTORS.search(name) and _is_factor(value)
         }
     if isinstance(rates := known.get("compress_rates"), dict):
-        found["compress_rates"] = {kind: common.get(kind, rate) for kind, rate in rates.items()}
+        values["compress_rates"] = {kind: common.get(kind, rate) for kind, rate in rates.items()}
     if sizes.rope and isinstance(rope := known.get("rope_parameters"), dict):
         nested = any(isinstance(part, dict) for part in rope.values())
         parts = {kind: _stretched(part, sizes) for kind, part in rope.items() if isinstance(part, dict)}
-        found["rope_parameters"] = parts if nested else _stretched(rope, sizes)
-    return found
+        values["rope_parameters"] = parts if nested else _stretched(rope, sizes)
+    return values
 
 
 def _is_factor(value: Any) -> bool:
@@ -259,7 +259,7 @@ def _times(value: Any, scale: float) -> Any:
 
 
 def _stretched(rope: dict[str, Any], sizes: Sizes) -> dict[str, Any]:
-    """The same rotary positions, of a kind that depends on the length that a model was made for."""
+    """RoPE of a kind that depends on the original context of a model."""
     if rope.get("rope_type", "default") != "default":
         known = "original_max_position_embeddings"
         return rope | ({known: sizes.ORIGINAL} if known in rope else {})
@@ -273,37 +273,37 @@ def _stretched(rope: dict[str, Any], sizes: Sizes) -> dict[str, Any]:
         | {"short_mscale": 1.0, "long_mscale": 1.1},  # Phi-MoE's
     }
     kept = {name: value for name, value in rope.items() if name in ("rope_theta", "partial_rotary_factor", "mrope_section")}
-    made = {"rope_type": sizes.rope, "factor": sizes.context / sizes.ORIGINAL}
-    return kept | made | {"original_max_position_embeddings": sizes.ORIGINAL} | kinds[str(sizes.rope)]
+    stretched = {"rope_type": sizes.rope, "factor": sizes.context / sizes.ORIGINAL}
+    return kept | stretched | {"original_max_position_embeddings": sizes.ORIGINAL} | kinds[str(sizes.rope)]
 
 
 def thresholds(config: Any, names: tuple[str, ...] = (*REACHES, *CAPS, *CHUNKS)) -> list[str]:
-    """The numbers of a config and of its parts that bend or switch something, and are set to something, by name."""
-    found: dict[str, None] = {}
+    """The names of the thresholds that are set in a config and its parts."""
+    present: dict[str, None] = {}
     for name, value in vars(config).items():
         if isinstance(value, tf.PreTrainedConfig):
-            found |= dict.fromkeys(thresholds(value, names))
+            present |= dict.fromkeys(thresholds(value, names))
         elif isinstance(value, dict):
-            found |= dict.fromkeys(key for key in value if key in names)
+            present |= dict.fromkeys(key for key in value if key in names)
         elif name in names and value is not None:
-            found[name] = None
-    return list(found)
+            present[name] = None
+    return list(present)
 
 
 def kinds(model_type: str) -> list[str]:
-    """The kinds of layers of a type, where it has more than one."""
+    """The kinds of layers of a type; empty if it has only one."""
     try:
         config = small_config(model_type, 99, {}, Sizes(True))
     except Exception:
         return []
-    found = getattr(getattr(config, "text_config", config), "layer_types", None) or []
-    return list(dict.fromkeys(found)) if len(set(found)) > 1 else []
+    types = getattr(getattr(config, "text_config", config), "layer_types", None) or []
+    return list(dict.fromkeys(types)) if len(set(types)) > 1 else []
 
 
 def reaches(model_type: str) -> list[str]:
-    """The thresholds of places of a type, where it has more than one."""
+    """The thresholds on positions of a type; empty if it has only one."""
     try:
-        found = thresholds(CONFIG_MAPPING[model_type](), REACHES)
-    except Exception:  # a class whose defaults do not fit together
+        names = thresholds(CONFIG_MAPPING[model_type](), REACHES)
+    except Exception:  # a class whose defaults do not match
         return []
-    return found if len(found) > 1 else []
+    return names if len(names) > 1 else []

@@ -1,4 +1,4 @@
-"""Texts that a tiny model is tried with, and what they come to: chainrule's factors beside those of the model's own forward."""
+"""Texts for tiny models, and their factors: by chainrule, and by the model's own forward."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from chainrule.errors import ChainruleError
 Floats = NDArray[np.float64]
 Ids = list[int]
 Draw = Callable[[int], Ids]
-LOUD_IDS = (5, 6, 7)  # tokens that are unlike others in some models, so they stand in every text of the zoo
+LOUD_IDS = (5, 6, 7)  # outliers in some models; every text contains some of them
 LONG = 290  # tokens of the longest text
-EVERY = 9  # of a text in windows one factor in so many is looked at: each takes a forward of its own
+EVERY = 9  # of a text in windows one factor in 9 is compared: each needs its own forward
 REAL = (
     "Hello world, how are you today?",
     "The quick brown fox jumps over five dozen lazy jugs.",
@@ -30,14 +30,14 @@ REFUSED = object()
 
 @dataclass
 class Pair:
-    """The factors of one text, twice."""
+    """The factors of one text: by chainrule, and by the model's own forward."""
 
-    found: Floats
+    logprobs: Floats
     want: Floats
 
 
 class OwnRaised(Exception):
-    """The model's own forward does not run on a text that chainrule scores."""
+    """The model's own forward fails on a text that chainrule scores."""
 
 
 def short_pairs(lm: LanguageModel, own: Any) -> Iterator[Pair]:
@@ -57,12 +57,12 @@ def short_pairs(lm: LanguageModel, own: Any) -> Iterator[Pair]:
 
 
 def long_pairs(lm: LanguageModel, own: Any, reach: int) -> Iterator[Pair]:
-    """Texts of up to 290 tokens, of one less, as many and one more than `reach`, early and late in chunks of many sizes."""
+    """Texts of up to 290 tokens, some within two tokens of `reach`, at the start and the end of chunks of many sizes."""
     draw = drawing(lm)
     trunk, other = draw(LONG), draw(reach + 7)
     near = [trunk[:n] + draw(2) for n in (reach - 2, reach - 1, reach, reach + 1)]
     early, late = draw(reach // 2), draw(30)
-    early[0], late[0] = 3, lm.model.head.size - 2  # a forest is sorted: what begins low comes first
+    early[0], late[0] = 3, lm.model.head.size - 2  # a forest is sorted by ids
     yield from batch(lm, own, [trunk, *near, trunk[:205] + draw(6)])
     yield from batch(lm, own, [early, other], rows=768)
     yield from batch(lm, own, [late, other, trunk[: reach + 20]], rows=16)
@@ -71,14 +71,14 @@ def long_pairs(lm: LanguageModel, own: Any, reach: int) -> Iterator[Pair]:
 
 
 def symbol_pairs(lm: LanguageModel, own: Any) -> Iterator[Pair]:
-    """Texts with symbols in them: those that begin, end or fill up a text, and what stands for an image."""
+    """Texts with symbols in them: start, end and padding symbols, and the placeholder of an image."""
     draw = drawing(lm)
     for symbol in (0, 1, 2, lm.model.head.size - 1):
         yield from batch(lm, own, [[*draw(9), symbol, *draw(12)], [*draw(4), symbol, symbol, *draw(5)]], rows=16)
 
 
 def drawing(lm: LanguageModel) -> Draw:
-    """Random tokens; the first ids are symbols, the last one may stand for an image."""
+    """A function that draws random tokens. The first ids are symbols, and the last one may be the placeholder of an image."""
     random = np.random.default_rng(7)
 
     def draw(n: int) -> Ids:
@@ -90,7 +90,7 @@ def drawing(lm: LanguageModel) -> Draw:
 
 
 def batch(lm: LanguageModel, own: Any, texts: list[Ids], **options: Any) -> Iterator[Pair]:
-    """A batch of texts together, against each of them alone; one that does not fit into the model's context, in its windows."""
+    """A batch of texts, compared with single texts; a text longer than the model's context, in its windows."""
     wanted = [(text, _wanted(lm, own, text)) for text in texts]
     kept = [(text, want) for text, want in wanted if want is not REFUSED]
     scores = lm.score_batch([text for text, _ in kept], **options)
@@ -103,7 +103,7 @@ def batch(lm: LanguageModel, own: Any, texts: list[Ids], **options: Any) -> Iter
 
 
 def _wanted(lm: LanguageModel, own: Any, text: Ids) -> Any:
-    """The factors of a text; None where it is scored in windows, REFUSED where neither own forward nor chainrule takes it."""
+    """The factors of a text; None if it is scored in windows, REFUSED if its own forward and chainrule both raise an error."""
     if lm.model.max_rows is not None and len(text) - (lm.start.id is None) > lm.model.max_rows:
         return None
     try:
@@ -117,7 +117,7 @@ def _wanted(lm: LanguageModel, own: Any, text: Ids) -> Any:
 
 
 def whole(own: Any, start: int | None, ids: Ids) -> Floats:
-    """Every factor of a text, by one forward."""
+    """Every factor of a text, by one forward. Raises OwnRaised."""
     try:
         return factors(own, [*([] if start is None else [start]), *ids])
     except Exception as error:

@@ -1,4 +1,4 @@
-"""Every architecture, tiny, through the ordinary way of loading: what comes of it, and is it exact?"""
+"""Every architecture as a tiny model, loaded in the ordinary way, and compared with its own forward."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from chainrule.models.head import OwnHead
 
 TOLERANCE = 1e-4  # nats; where the factors themselves are spread over less than a nat, of that spread
 LEAST = 1e-6  # nats, a few roundings of a factor in float32
-BEYOND = 5  # rows of the vocabulary beyond the tokenizer's
+BEYOND = 5  # rows of the embedding table without a token of the tokenizer
 FAMILIES = {"byte-level BPE": byte_level, "SentencePiece BPE": llama, "unigram": unigram, "WordPiece": wordpiece}
 SCORED = ("forest", "batch", "single")
 LONG_CONTEXT = 320
@@ -33,17 +33,17 @@ SYMBOLS = -1
 
 @dataclass(frozen=True)
 class Variant:
-    """One of the ways in which an architecture is tried."""
+    """The weights, sizes, tokenizer and texts of one trial of an architecture."""
 
     name: str
     family: str
     weights: str  # see WEIGHTS
     sizes: Sizes
-    near: int = 0  # long texts, of about so many tokens besides; 0: short ones; SYMBOLS: short ones with symbols in them
+    near: int = 0  # long texts, and texts of about this many tokens; 0: short texts; SYMBOLS: short texts with symbols
 
     @classmethod
     def all_of(cls, model_type: str) -> tuple[Variant, ...]:
-        """Tied and untied heads; thresholds below the probe's sequences, which it sees for itself, and beyond; default ones."""
+        """Tied and untied heads; thresholds shorter and longer than the probe's sequences, and default ones."""
         turn = TYPES.index(model_type)
         first, second, third, fourth = (list(FAMILIES)[(turn + k) % len(FAMILIES)] for k in range(4))
         rope, long = ROPES[turn % len(ROPES)], LONG_CONTEXT
@@ -66,17 +66,17 @@ class Variant:
 
 @dataclass(frozen=True)
 class Trial:
-    """What became of an architecture in one variant: scored on one of the paths, refused, not built here, or wrong."""
+    """The outcome of one variant: scored with one of the strategies, refused, not built here, or wrong."""
 
     variant: str
     family: str
     outcome: str  # forest, batch, single, refused, "can't be built here", wrong
     error: float = 0.0  # nats, the largest
-    spread: float = 0.0  # nats, the standard deviation of the factors: errors far below the tolerance show against it
-    factors: int = 0  # … of so many that were compared
+    spread: float = 0.0  # nats, the standard deviation of the factors, which small errors are compared with
+    factors: int = 0  # that were compared
     head: str = ""
-    thresholds: tuple[str, ...] = ()  # as the config names them
-    path: str = ""  # that the probe chose, where the outcome is "wrong"
+    thresholds: tuple[str, ...] = ()  # names in the config
+    path: str = ""  # the strategy that the probe chose, if the outcome is "wrong"
     reason: str = ""
 
     @property
@@ -86,7 +86,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of an architecture in all variants together."""
+    """The outcome of all variants of an architecture."""
 
     model_type: str
     name: str
@@ -98,7 +98,7 @@ class Outcome:
 
     @property
     def deciding(self) -> Trial:
-        """What is wrong comes first, then the slowest path; what is refused counts where nothing is scored."""
+        """A wrong trial if there is one, otherwise the slowest strategy; a refused trial only if none is scored."""
         order = ("wrong", *reversed(SCORED), "refused", "can't be built here")
         return min(self.trials, key=lambda trial: order.index(trial.outcome))
 
@@ -116,76 +116,76 @@ class Outcome:
 
     @property
     def reason(self) -> str:
-        """Of the outcome; and what became of the variants that came out otherwise."""
+        """The reason for the outcome, and the variants with other outcomes."""
         others = [f"{t.variant}: {t.outcome}" for t in self.trials if t.outcome != self.outcome]
         return self.deciding.reason + (f" (otherwise {', '.join(others)})" if others else "")
 
-    def each(self, what: str) -> list[str]:
-        """The different values of a column, in order."""
-        return list(dict.fromkeys(getattr(trial, what) for trial in self.trials if getattr(trial, what)))
+    def distinct(self, name: str) -> list[str]:
+        """The distinct values of a field of the trials, in order."""
+        return list(dict.fromkeys(getattr(trial, name) for trial in self.trials if getattr(trial, name)))
 
 
 def examine(model_type: str, variants: Sequence[Variant] = (), device: str = "cpu") -> Outcome:
-    """Build, save, load and score it in every variant; its own forward, the reference, runs on the CPU."""
+    """Build, save, load and score every variant. The reference, the model's own forward, runs on the CPU."""
     trials = tuple(attempt(model_type, variant, device) for variant in variants or Variant.all_of(model_type))
     return Outcome(model_type, MODEL_FOR_CAUSAL_LM_MAPPING_NAMES[model_type], trials)
 
 
 def attempt(model_type: str, variant: Variant, device: str = "cpu") -> Trial:
-    """The same in one of them."""
+    """Build, save, load and score one variant."""
 
-    def ended(outcome: str, **others: Any) -> Trial:
-        return Trial(variant.name, variant.family, outcome, **others)
+    def unscored(outcome: str, **fields: Any) -> Trial:
+        return Trial(variant.name, variant.family, outcome, **fields)
 
     with tempfile.TemporaryDirectory() as folder:
         try:
             own = build(model_type, variant, Path(folder))
-        except Exception as error:  # anything may not fit together in a config, or not be installed
-            return ended("can't be built here", reason=NOT_BUILT.get(model_type) or _first_line(error))
+        except Exception as error:  # values of the config do not match, or a package is missing
+            return unscored("can't be built here", reason=NOT_BUILT.get(model_type) or _first_line(error))
         try:
             lm = chainrule.load(folder, device=device)
         except ModelError as error:
-            return ended("refused", reason=str(error).replace(folder, model_type))
-        said = lm.engine.reason.replace(folder, model_type)
+            return unscored("refused", reason=str(error).replace(folder, model_type))
+        reason = lm.engine.reason.replace(folder, model_type)
         try:
-            trial = _held_against(lm, own, variant, folder)
+            trial = _compared(lm, own, variant, folder)
         except OwnRaised as error:
-            return ended("wrong", path=lm.engine.strategy, reason=f"{said}; {error}")
+            return unscored("wrong", path=lm.engine.strategy, reason=f"{reason}; {error}")
         except ModelError as error:
-            return ended("refused", reason=str(error).replace(folder, model_type))
-        except Exception as error:  # loaded, and then not scored
-            return ended("wrong", path=lm.engine.strategy, reason=f"{said}; {_first_line(error)}")
+            return unscored("refused", reason=str(error).replace(folder, model_type))
+        except Exception as error:  # it was loaded, but is not scored
+            return unscored("wrong", path=lm.engine.strategy, reason=f"{reason}; {_first_line(error)}")
     return trial
 
 
-def _held_against(lm: LanguageModel, own: Any, variant: Variant, folder: str) -> Trial:
-    found, want = compare(lm, own, variant)
-    error, note, spread = worst(found, want), "", float(want.std())
+def _compared(lm: LanguageModel, own: Any, variant: Variant, folder: str) -> Trial:
+    logprobs, want = compare(lm, own, variant)
+    error, note, spread = worst(logprobs, want), "", float(want.std())
     tolerance = max(TOLERANCE * min(1.0, spread), LEAST)
     if error > tolerance:
-        error, note = in_float64(folder, variant, found, want, str(lm.model.device))
+        error, note = in_float64(folder, variant, logprobs, want, str(lm.model.device))
     path = lm.engine.strategy
     reason = "; ".join(filter(None, (lm.engine.reason.replace(folder, lm.model.name), note)))
-    outcome, bends = path if error <= tolerance else "wrong", tuple(thresholds(own.config))
-    return Trial(variant.name, variant.family, outcome, error, spread, found.size, _head(lm), bends, path, reason)
+    outcome, names = path if error <= tolerance else "wrong", tuple(thresholds(own.config))
+    return Trial(variant.name, variant.family, outcome, error, spread, logprobs.size, _head(lm), names, path, reason)
 
 
 def build(model_type: str, variant: Variant, folder: Path) -> Any:
-    """Save a tiny model with random weights and its tokenizer; returns transformers' own copy of it."""
+    """Save a tiny model with random weights and its tokenizer. Returns it as transformers loads it."""
     tokenizer = FAMILIES[variant.family]()
     start = 0 if tokenizer.bos_id is None else tokenizer.bos_id
     end = start + 1 if tokenizer.eos_id is None else tokenizer.eos_id
     symbols = {"bos_token_id": start, "eos_token_id": end, "pad_token_id": end}
-    config, own = _made(model_type, tokenizer.size + BEYOND, symbols, variant)
+    config, own = _config_and_model(model_type, tokenizer.size + BEYOND, symbols, variant)
     own.save_pretrained(folder)
-    if own.config.model_type != config.model_type:  # checkpoints with more than a text model have the whole config
+    if own.config.model_type != config.model_type:  # a checkpoint of more than a text model has the whole config
         config.save_pretrained(folder)
     tokenizer.hf.save_pretrained(folder)
     return _own(folder, torch.float32)
 
 
-def _made(model_type: str, size: int, symbols: dict[str, int], variant: Variant) -> tuple[Any, Any]:
-    """The config and the model; without other positions where an architecture does not go together with them."""
+def _config_and_model(model_type: str, size: int, symbols: dict[str, int], variant: Variant) -> tuple[Any, Any]:
+    """The config and the model. If the architecture does not support the kind of RoPE, another kind, or none, is used."""
     try:
         config = small_config(model_type, size, symbols, variant.sizes)
         own = WEIGHTS[variant.weights](config)
@@ -195,7 +195,7 @@ def _made(model_type: str, size: int, symbols: dict[str, int], variant: Variant)
     except Exception:
         if rope := variant.sizes.rope:
             other = None if rope == "longrope" else "longrope"  # the only one that Phi takes
-            return _made(model_type, size, symbols, replace(variant, sizes=replace(variant.sizes, rope=other)))
+            return _config_and_model(model_type, size, symbols, replace(variant, sizes=replace(variant.sizes, rope=other)))
         raise
 
 
@@ -204,13 +204,13 @@ def _own(folder: str | Path, dtype: torch.dtype) -> Any:
 
 
 def weak(config: Any) -> Any:
-    """As the architecture begins: next to no logits, nothing that comes near a cap."""
+    """The initial weights of the architecture: logits near 0, and no activation near a cap."""
     torch.manual_seed(0)
     return tf.AutoModelForCausalLM.from_config(config).eval()
 
 
 def fair(config: Any) -> Any:
-    """Between weak and strong: logits that a cap bends by less than the probe can see of a few rows."""
+    """Weights between weak and strong: a cap changes the logits by less than the probe detects in a few rows."""
     own = weak(config)
     with torch.no_grad():
         for parameter in own.parameters():
@@ -219,7 +219,7 @@ def fair(config: Any) -> Any:
 
 
 def outliers(config: Any) -> Any:
-    """As in trained models, norms amplify a channel that a few tokens fill: only these come up to caps and clamps."""
+    """Outliers as in trained models: norms amplify one channel of a few tokens, and only these tokens reach caps and clamps."""
     own = untouched(config)
     table = own.get_input_embeddings().weight
     with torch.no_grad():
@@ -238,35 +238,35 @@ WEIGHTS = {"weak": weak, "fair": fair, "strong": untouched, "outliers": outliers
 
 @torch.inference_mode()
 def compare(lm: LanguageModel, own: Any, variant: Variant) -> tuple[Floats, Floats]:
-    """Factors as chainrule gives them, and as the model's own unpadded forward does."""
+    """The factors by chainrule, and those by the model's own unpadded forward."""
     if variant.near == SYMBOLS:
         pairs = list(symbol_pairs(lm, own))
     else:
         pairs = list(long_pairs(lm, own, variant.near) if variant.near else short_pairs(lm, own))
-    return np.concatenate([pair.found for pair in pairs]), np.concatenate([pair.want for pair in pairs])
+    return np.concatenate([pair.logprobs for pair in pairs]), np.concatenate([pair.want for pair in pairs])
 
 
-def worst(found: Floats, want: Floats) -> float:
-    """The largest difference, in nats; what is no number differs from everything."""
-    gaps = np.abs(found - want)
+def worst(logprobs: Floats, want: Floats) -> float:
+    """The largest difference, in nats; infinite for NaN."""
+    gaps = np.abs(logprobs - want)
     return float(np.where(np.isnan(gaps), np.inf, gaps).max())
 
 
-def in_float64(folder: str, variant: Variant, found: Floats, want: Floats, device: str) -> tuple[float, str]:
-    """Once more in float64: is chainrule wrong, or does float32 not determine these numbers?
+def in_float64(folder: str, variant: Variant, logprobs: Floats, want: Floats, device: str) -> tuple[float, str]:
+    """The error in nats, and a note, after a comparison in float64: float32 may not determine the numbers of a model.
 
-    It does not where, against float64, chainrule is on average no further off than the model's own float32 forward (within
-    half as much again: largest errors are a matter of chance). Then the error is that in float64, else it stays.
+    It does not if the factors by chainrule are, on average, as close to float64 as those of the model's own float32 forward
+    (up to 1.5 times as far). The error is then the one in float64. Otherwise it is the one in float32.
     """
     lm, own = chainrule.load(folder, dtype="float64", device=device), in_double(_own(folder, torch.float64))
     in_double(lm.model.runner)
     exact, exact_own = compare(lm, own, variant)
-    off, off_own = float(np.abs(found - exact).mean()), float(np.abs(want - exact_own).mean())
-    said = (
-        f"in float32 {worst(found, want):.1e} apart, and on average {off:.1e} (chainrule) and {off_own:.1e} (its own forward) "
-        "from float64"
+    off, off_own = float(np.abs(logprobs - exact).mean()), float(np.abs(want - exact_own).mean())
+    note = (
+        f"in float32 {worst(logprobs, want):.1e} apart, and on average {off:.1e} (chainrule) and {off_own:.1e} (its own "
+        "forward) from float64"
     )
-    return (worst(exact, exact_own), f"{said}; compared in float64") if off <= 1.5 * off_own else (worst(found, want), said)
+    return (worst(exact, exact_own), f"{note}; compared in float64") if off <= 1.5 * off_own else (worst(logprobs, want), note)
 
 
 def _head(lm: LanguageModel) -> str:

@@ -1,4 +1,4 @@
-"""Compile the Triton kernels for an H100, which takes no GPU, and print what they need; see `interpreter.compiled`.
+"""Compile the Triton kernels for an H100, without a GPU, and print their resources; see `interpreter.compiled`.
 
 python tests/compile_kernels.py head|attention
 """
@@ -33,7 +33,7 @@ OPERANDS = ("hidden", "weight", "bias", "query", "key", "value", "out", "sink_H"
 
 
 def compiled(kernel: Any, itemsize: int, options: dict[str, Any], **constants: Any) -> Any:
-    """A kernel as it would be launched with such operands, with strides and pointers that are multiples of 16."""
+    """A kernel compiled for operands of this size, with strides and pointers that are multiples of 16."""
     types = {name: "*" + t for name, t in (POINTERS | dict.fromkeys(TABLES, "i32")).items()}
     types |= dict.fromkeys(OPERANDS, "*" + TYPES[itemsize]) | dict.fromkeys(INTEGERS, "i32")
     types |= dict.fromkeys(("scale", "softcap"), "fp32") | dict.fromkeys(constants, "constexpr")
@@ -47,36 +47,36 @@ def compiled(kernel: Any, itemsize: int, options: dict[str, Any], **constants: A
 
 
 def head() -> dict[str, Any]:
-    """All three kernels with all that a head can have."""
-    made = {"combine": compiled(head_triton.combine_kernel, 4, {}, TILE=fused.COMBINED)}
-    asked = {"moments": (1, 0, True), "best": (1, 5, True), "ranks": (fused.TARGETS, 0, False)}
+    """All three kernels, with every feature of a head."""
+    kernels = {"combine": compiled(head_triton.combine_kernel, 4, {}, TILE=fused.COMBINED)}
+    variants = {"moments": (1, 0, True), "best": (1, 5, True), "ranks": (fused.TARGETS, 0, False)}
     for itemsize, tile in fused.TILES.items():
         options = {"num_warps": tile.num_warps, "num_stages": tile.num_stages, "enable_fp_fusion": False}
         shape = {"HAS_BIAS": True, "HAS_SOFTCAP": True, "WIDEN": False, "TILE": tile.size, "DEPTH": tile.depth}
-        made[f"target {TYPES[itemsize]}"] = compiled(head_triton.target_kernel, itemsize, options, **shape)
-        for name, (targets, top, moments) in asked.items():
-            made[f"{name} {TYPES[itemsize]}"] = compiled(
+        kernels[f"target {TYPES[itemsize]}"] = compiled(head_triton.target_kernel, itemsize, options, **shape)
+        for name, (targets, top, moments) in variants.items():
+            kernels[f"{name} {TYPES[itemsize]}"] = compiled(
                 head_triton.sweep_kernel, itemsize, options, T=targets, TOP=top, WIDTH=8 if top else 1, MOMENTS=moments,
                 SPLIT=fused.SPLIT, **shape,
             )  # fmt: skip
-    return {name: needs(kernel) for name, kernel in made.items()}
+    return {name: resources(kernel) for name, kernel in kernels.items()}
 
 
 def attention() -> dict[str, Any]:
-    """The largest tile for each type and width, with all that attention can have."""
-    made = {}
+    """The largest tile for each type and width, with every feature of attention."""
+    kernels = {}
     for (itemsize, width), tiles in TILES.items():
         options = {"num_warps": tiles[0].num_warps, "num_stages": tiles[0].num_stages}
         shape = {"ROWS": tiles[0].rows, "KEYS": tiles[0].keys, "WIDEN": False, "SHARE": 3}
         shape |= {"D": width, "E": width, "WIDE_D": width, "WIDE_E": width}
         shape |= dict.fromkeys(("HAS_SINK", "HAS_WINDOW", "HAS_SOFTCAP"), True)
         kernel = compiled(attention_triton.attend_kernel, itemsize, options, **shape)
-        made[f"{itemsize} bytes, {width} wide"] = needs(kernel) | {"estimated": tiles[0].bytes(2 * width, itemsize)}
-    return made
+        kernels[f"{itemsize} bytes, {width} wide"] = resources(kernel) | {"estimated": tiles[0].bytes(2 * width, itemsize)}
+    return kernels
 
 
-def needs(kernel: Any) -> dict[str, Any]:
-    """Bytes of shared memory, instructions that multiply, and bytes of a thread that no register has room for."""
+def resources(kernel: Any) -> dict[str, Any]:
+    """Bytes of shared memory, instructions of products, and bytes of registers that a thread spills."""
     products = sorted({word for word in kernel.asm["ptx"].split() if word.startswith(PRODUCTS)})
     return {"shared": kernel.metadata.shared, "products": products, "spilled": spilled(kernel.asm["ptx"])}
 
@@ -86,8 +86,8 @@ def spilled(ptx: str) -> int:
     with tempfile.TemporaryDirectory() as folder:
         (source := Path(folder) / "kernel.ptx").write_text(ptx)
         command = [str(tool), "-v", "--gpu-name=sm_90a", str(source), "-o", str(source.with_suffix(".cubin"))]
-        said = subprocess.run(command, capture_output=True, text=True, check=True).stderr
-    return sum(map(int, re.findall(r"(\d+) bytes spill stores", said)))
+        output = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    return sum(map(int, re.findall(r"(\d+) bytes spill stores", output)))
 
 
 if __name__ == "__main__":

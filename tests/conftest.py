@@ -1,4 +1,4 @@
-"""What all tests share. No test touches the network: a name that is not on this disk is not found."""
+"""Fixtures of all tests. No test uses the network: models that are not on this disk are not found."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ settings.load_profile("quick")
 
 @pytest.fixture(autouse=True)
 def one_thread(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Tiny models are done before a second thread wakes up, and on a busy machine threads wait for each other (8 times)."""
+    """One thread. Tiny models finish before a second one starts, and on a busy machine waiting makes them 8 times slower."""
     threads = torch.get_num_threads()
     if "real" not in request.fixturenames:
         torch.set_num_threads(1)
@@ -39,28 +39,28 @@ def one_thread(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture
-def plain(monkeypatch: pytest.MonkeyPatch) -> None:
-    """PyTorch's own kernels, as where there is no compiler."""
+def without_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyTorch's own kernels only, as on a machine without a compiler."""
     monkeypatch.setattr(build, "status", lambda: build.Kernels(False, "left out"))
 
 
 @pytest.fixture(params=["native", "plain"])
-def way(request: pytest.FixtureRequest) -> str:
-    """With the compiled kernels, where there are any, and without."""
+def kernels(request: pytest.FixtureRequest) -> str:
+    """Runs a test with the compiled kernels, if there are any, and without."""
     if request.param == "plain":
-        request.getfixturevalue("plain")
+        request.getfixturevalue("without_kernels")
     return request.param
 
 
 @pytest.fixture
 def abc() -> LanguageModel:
-    """The debugging case of the course: three logits in each of three contexts."""
+    """A table with three logits for each context."""
     return LanguageModel(TableModel(["A", "B", "C"], {"": [10, 9, 0], "A": [0, 0, 0], "B": [8, 7, 0], "C": [1, 2, 3]}))
 
 
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as save_pretrained leaves it: a random Llama with a byte-level tokenizer and a context of 64."""
+    """A folder written by save_pretrained: a random Llama with a byte-level tokenizer and a context of 64."""
     folder = tmp_path_factory.mktemp("tiny-llama")
     tiny_llama().save_pretrained(folder)
     byte_level().hf.save_pretrained(folder)

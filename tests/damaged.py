@@ -1,4 +1,4 @@
-"""Damaged and hostile checkpoints of a tiny Llama: each of its files in turn, in ways that a seed chooses."""
+"""Damaged and hostile checkpoints of a tiny Llama. A seed chooses the file and the damage."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from text_zoo import byte_level
 from tiny_llama import tiny_llama
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-Damage = Callable[[Random, Path, Path], None]  # of a folder, with the one in which nothing may be opened
+Damage = Callable[[Random, Path, Path], None]  # (random, the folder to damage, the folder in which no file may be opened)
 
 INDEX, GGUF = "model.safetensors.index.json", "tiny.gguf"
 NUMBERS = (0, -1, 1, 2, 7, 255, 65_536, 10**6, 10**9, 10**12, 2**31, 2**32 - 1, 2**60, 2**63 - 1, 10**30, -(2**31), 1.5, 1e308)
@@ -38,7 +38,7 @@ KEYS = ("context_length", "embedding_length", "block_count", "feed_forward_lengt
 
 
 def write_gguf(file: Path, own: Any) -> None:
-    """A Llama of transformers, and its byte-level tokenizer, as llama.cpp keeps them."""
+    """Write a Llama of transformers and its byte-level tokenizer in the format of llama.cpp."""
     config, tokenizer = own.config, byte_level()
     out = gguf.GGUFWriter(file, "llama")
     out.add_context_length(config.max_position_embeddings)
@@ -72,7 +72,7 @@ def write_gguf(file: Path, own: Any) -> None:
 
 
 class Planted:
-    """Pickled, it opens a file as it is read."""
+    """An object that opens a file when it is unpickled."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -82,7 +82,7 @@ class Planted:
 
 
 def sound(root: Path) -> None:
-    """What is damaged: the same model as one file, as several, and as .gguf; and `outside`, where nothing may be opened."""
+    """Write the undamaged model as one file, as several, and as .gguf; and `outside`, where no file may be opened."""
     tokenizer, model = byte_level(), tiny_llama(head_dim=8, rms_norm_eps=1e-5)
     for name, most in (("whole", "1GB"), ("shards", "40KB"), ("outside", "1GB")):
         model.save_pretrained(root / name, max_shard_size=most)
@@ -95,7 +95,7 @@ def sound(root: Path) -> None:
 
 
 def damaged(kind: str, seed: int, root: Path, target: Path) -> Path:
-    """A copy with damage of a kind, in `target`; what is to be loaded."""
+    """Copy the model to `target` and damage it. Returns the path to load."""
     random = Random(f"{kind} {seed}")
     base, damages = KINDS[kind]
     shutil.copytree(root / base, target)
@@ -107,7 +107,7 @@ def damaged(kind: str, seed: int, root: Path, target: Path) -> Path:
 
 
 def of_files(*patterns: str, head: int | None = None) -> tuple[Damage, ...]:
-    """What can happen to any file, one of those that the patterns match; bytes change within its first `head`."""
+    """Damage of any file that matches a pattern. Only its first `head` bytes are changed."""
 
     def chosen(random: Random, folder: Path) -> Path:
         return random.choice(sorted(file for pattern in patterns for file in folder.glob(pattern)))
@@ -124,7 +124,7 @@ def of_files(*patterns: str, head: int | None = None) -> tuple[Damage, ...]:
         file.write_bytes(file.read_bytes()[: random.randrange(file.stat().st_size)])
 
     def replaced(random: Random, folder: Path, outside: Path) -> None:
-        """Nothing, a pointer, noise, a folder, a pipe, a device, or a link to itself in its place."""
+        """The file is deleted, or replaced by a pointer, noise, a folder, a pipe, a link to a device, or a link to itself."""
         file = chosen(random, folder)
         file.unlink()
         random.choice(
@@ -147,7 +147,7 @@ def of_files(*patterns: str, head: int | None = None) -> tuple[Damage, ...]:
 
 
 def hostile(random: Random, outside: Path) -> Any:
-    """A value that has no business where it stands."""
+    """A value that is wrong in any field."""
     deep: Any = []
     for _ in range(random.choice((3, 200, 900))):
         deep = [deep]
@@ -157,22 +157,22 @@ def hostile(random: Random, outside: Path) -> Any:
     return random.choice((random.choice(NUMBERS), random.choice(paths), random.choice(others)))
 
 
-def places(value: Any, depth: int = 10) -> list[tuple[Any, Any]]:
-    """The containers in it, each with each of its keys, down to a depth."""
+def fields(value: Any, depth: int = 10) -> list[tuple[Any, Any]]:
+    """Every (container, key) in a value, down to a depth."""
     if not isinstance(value, (dict, list)) or not depth:
         return []
     keys = list(value) if isinstance(value, dict) else list(range(len(value)))
-    return [(value, key) for key in keys] + [place for key in keys for place in places(value[key], depth - 1)]
+    return [(value, key) for key in keys] + [field for key in keys for field in fields(value[key], depth - 1)]
 
 
 def edited(random: Random, file: Path, outside: Path, keys: tuple[str, ...]) -> None:
-    """A value of a JSON file moved, replaced or removed, or one of `keys` added."""
+    """Move, replace or remove values of a JSON file, or add one of `keys`."""
     value = json.loads(file.read_text())
     for _ in range(random.randint(1, 3)):
-        container, key = random.choice(places(value) or [({}, "x")])
+        container, key = random.choice(fields(value) or [({}, "x")])
         match random.randrange(4):
             case 0:
-                container[key] = json.loads(json.dumps(random.choice([c[k] for c, k in places(value)])))
+                container[key] = json.loads(json.dumps(random.choice([c[k] for c, k in fields(value)])))
             case 1:
                 container[key] = hostile(random, outside)
             case 2:
@@ -195,7 +195,7 @@ def another_type(random: Random, folder: Path, outside: Path) -> None:
     (folder / "config.json").write_text(json.dumps(config))
 
 
-def index_leads_elsewhere(random: Random, folder: Path, outside: Path) -> None:
+def index_of_other_files(random: Random, folder: Path, outside: Path) -> None:
     shutil.copy(outside / "pytorch_model.bin", folder)
     index = json.loads((folder / INDEX).read_text())
     name = random.choice(
@@ -207,7 +207,7 @@ def index_leads_elsewhere(random: Random, folder: Path, outside: Path) -> None:
 
 
 def adapter(random: Random, folder: Path, outside: Path) -> None:
-    """Beside the weights, or without a part of them."""
+    """Add the config of an adapter, and remove a file."""
     text = random.choice(("{", "[]", json.dumps({"base_model_name_or_path": str(outside), "peft_type": "LORA"})))
     (folder / "adapter_config.json").write_text(text)
     (folder / random.choice(("config.json", INDEX, "tokenizer.json"))).unlink()
@@ -217,20 +217,20 @@ def adapter(random: Random, folder: Path, outside: Path) -> None:
 
 
 def header_edited(random: Random, folder: Path, outside: Path) -> None:
-    """The header of a safetensors file, its length set right, or not."""
+    """Edit the header of a safetensors file, with a correct or a wrong length."""
     file, header = folder / "model.safetensors", folder / "header"
     data = file.read_bytes()
     end = 8 + struct.unpack("<Q", data[:8])[0]
     header.write_bytes(data[8:end])
     edited(random, header, outside, ("__metadata__", "x", "lm_head.weight"))
-    made = header.read_bytes()
+    content = header.read_bytes()
     header.unlink()
-    said = random.choice((len(made), len(made), random.choice(NUMBERS)))
-    file.write_bytes(struct.pack("<Q", int(said) % 2**64) + made + data[end:])
+    length = random.choice((len(content), len(content), random.choice(NUMBERS)))
+    file.write_bytes(struct.pack("<Q", int(length) % 2**64) + content + data[end:])
 
 
 def gguf_numbers(random: Random, folder: Path, outside: Path) -> None:
-    """Its version and counts, or any other number of its header."""
+    """Change the version, the counts, or any other number of the header."""
     data = bytearray((folder / GGUF).read_bytes())
     for _ in range(random.randint(1, 2)):
         anywhere = [(random.randrange(24, 3000), form) for form in ("<I", "<Q")]
@@ -240,7 +240,7 @@ def gguf_numbers(random: Random, folder: Path, outside: Path) -> None:
 
 
 def gguf_values(random: Random, folder: Path, outside: Path) -> None:
-    """The values that say what the network is."""
+    """Change a value that describes the network."""
     data = bytearray((folder / GGUF).read_bytes())
     key = b"llama." + random.choice(KEYS).encode()
     struct.pack_into("<I", data, data.index(key) + len(key) + 4, int(random.choice(NUMBERS)) % 2**32)
@@ -255,7 +255,7 @@ KINDS: dict[str, tuple[str, tuple[Damage, ...]]] = {
             *of_files(INDEX),
             *of_files("*.safetensors"),
             of_json(INDEX, ("weight_map", "metadata")),
-            index_leads_elsewhere,
+            index_of_other_files,
             adapter,
         ),
     ),

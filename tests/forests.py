@@ -1,4 +1,4 @@
-"""Forests for tests: what Hypothesis draws, and what it would take it long to find."""
+"""Forests for tests: random ones for Hypothesis, and fixed ones that it would rarely draw."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def build(sequences: list[list[int]]) -> Forest:
 
 @st.composite
 def branching(draw: st.DrawFn, symbols: int = 3, longest: int = 12, most: int = 14) -> list[list[int]]:
-    """Sequences that grow out of one another, so that branches and shared prefixes are many."""
+    """Sequences that continue prefixes of one another, with many branches and shared prefixes."""
     sequences: list[list[int]] = []
     for _ in range(draw(st.integers(1, most))):
         old = draw(st.sampled_from(sequences)) if sequences else []
@@ -26,14 +26,14 @@ def branching(draw: st.DrawFn, symbols: int = 3, longest: int = 12, most: int = 
 
 
 def fixed() -> dict[str, list[list[int]]]:
-    """By hand: one path, a comb, a bush, a full tree, documents side by side, and candidates behind a long context."""
-    draw = np.random.default_rng(1)
-    long = draw.integers(0, 9, 300).tolist()
+    """Fixed forests: a single path, a comb, a bush, a full tree, separate documents, and candidates after a long context."""
+    random = np.random.default_rng(1)
+    long = random.integers(0, 9, 300).tolist()
     return {
         "path": [long],
         "comb": [[*long[:i], 10 + i] for i in range(0, 60)],
         "bush": [[0, i, j] for i in range(20) for j in range(20)],
         "tree": [[a, b, c, d] for a in range(3) for b in range(3) for c in range(3) for d in range(3)],
-        "documents": [[i, *draw.integers(0, 9, 5 + i)] for i in range(40)],
-        "candidates": [[*long, *draw.integers(0, 9, draw.integers(1, 9))] for _ in range(50)],
+        "documents": [[i, *random.integers(0, 9, 5 + i)] for i in range(40)],
+        "candidates": [[*long, *random.integers(0, 9, random.integers(1, 9))] for _ in range(50)],
     }

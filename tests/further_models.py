@@ -1,4 +1,4 @@
-"""Further architectures, tiny, with the path and the head that each ends on; and a Llama without a tokenizer."""
+"""Further tiny architectures with their strategy and their head, and a Llama without a tokenizer."""
 
 from __future__ import annotations
 
@@ -48,5 +48,5 @@ FURTHER: dict[str, tuple[Callable[[], Any], str, str]] = {
         "batch",
         "fused",
     ),
-    "recurrent_gemma": (lambda: tf.RecurrentGemmaConfig(**HYBRID), "batch", "own"),  # its softcap goes by another name
+    "recurrent_gemma": (lambda: tf.RecurrentGemmaConfig(**HYBRID), "batch", "own"),  # its softcap has another name
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Triton's interpreter in place of its compiler, for the kernels of a GPU where there is none; and its compiler by itself."""
+"""The kernels of a GPU on a machine without one: in Triton's interpreter, or compiled but not run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 
 def interpreted(patch: pytest.MonkeyPatch) -> None:
-    """Have the kernels interpreted, along with Triton's own functions, which may have been imported before by others."""
+    """Make Triton interpret the kernels, and its own functions, which other code may have imported before."""
     import triton.language as tl
     from triton.runtime.interpreter import InterpretedFunction
     from triton.runtime.jit import JITFunction
@@ -29,7 +29,7 @@ def interpreted(patch: pytest.MonkeyPatch) -> None:
 
 
 def compiled(kernels: str, folder: Path) -> dict[str, dict[str, Any]]:
-    """What kernels need on an H100, by name, compiled in a process of its own; see compile_kernels."""
+    """The resources of kernels on an H100, by name, from a separate process; see compile_kernels."""
     environment = os.environ | {"TRITON_CACHE_DIR": str(folder), "TRITON_INTERPRET": "0"}
     script = Path(__file__).with_name("compile_kernels.py")
     done = subprocess.run([sys.executable, script, kernels], env=environment, capture_output=True, text=True, check=False)

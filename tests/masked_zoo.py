@@ -1,4 +1,4 @@
-"""Tiny masked models and a two-stream one, with strong random weights. Four or five tokens can occur in their texts."""
+"""Tiny masked models and a two-stream model, with strong random weights. Only 4 or 5 tokens can occur in their texts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from chainrule.models.two_stream import TwoStreamModel
 
 PAD, CLS, SEP, MASK = 0, 1, 2, 3
 V, MOST = 8, 24
-TOKENS = range(4, V)  # tokens that can occur
+TOKENS = range(4, V)  # that can occur
 NO_POSITIONS = np.zeros(0, np.int64)
 
 _SYMBOLS: dict[str, Any] = {"pad_token_id": PAD, "cls_token_id": CLS, "sep_token_id": SEP, "mask_token_id": MASK,
@@ -29,7 +29,7 @@ _WIDTHS = {"vocab_size": V, "hidden_size": 16, "intermediate_size": 24, "num_hid
 _BERT = _WIDTHS | _SYMBOLS | {"max_position_embeddings": MOST}
 MASKED = {
     "bert": lambda: tf.BertConfig(**_BERT),
-    "roberta": lambda: tf.RobertaConfig(**_BERT),  # its first position is the padding's id + 1
+    "roberta": lambda: tf.RobertaConfig(**_BERT),  # its first position is the id of the padding plus 1
     "modernbert": lambda: tf.ModernBertConfig(**_BERT, local_attention=4),
     "distilbert": lambda: tf.DistilBertConfig(
         vocab_size=V, dim=16, hidden_dim=24, n_layers=2, n_heads=2, max_position_embeddings=MOST, **_SYMBOLS
@@ -43,14 +43,14 @@ MASKED = {
 
 @dataclass(frozen=True)
 class Tiny:
-    """A model as run by chainrule, and an untouched copy for the oracle."""
+    """A model as chainrule runs it, and its unchanged network, for the oracle."""
 
     lm: LanguageModel
     own: Any
 
 
 def strong(own: Any, dtype: str = "float32") -> Any:
-    """The network with weights of about ¼, biases and norms included."""
+    """Adds random numbers of about ¼ to all weights, biases and norms included."""
     with torch.no_grad():
         for parameter in own.parameters():
             parameter += 0.25 * torch.randn_like(parameter)
@@ -58,6 +58,7 @@ def strong(own: Any, dtype: str = "float32") -> Any:
 
 
 def untouched(name: str, dtype: str = "float32") -> Any:
+    """A masked network of transformers with strong random weights."""
     torch.manual_seed(0)
     return strong(tf.AutoModelForMaskedLM.from_config(MASKED[name]()), dtype)
 
@@ -77,7 +78,7 @@ def two_stream(dtype: str = "float32") -> Tiny:
     torch.manual_seed(0)
     own = strong(tf.XLNetLMHeadModel(xlnet_config()), dtype)
     lm = LanguageModel(TwoStreamModel(copy.deepcopy(own), "xlnet"))
-    positions = own.transformer.relative_positional_encoding  # always float32, which fails in its own forward
+    positions = own.transformer.relative_positional_encoding  # always float32, which its own forward then refuses
     own.transformer.relative_positional_encoding = lambda *args, **options: positions(*args, **options).to(own.dtype)
     return Tiny(lm, own)
 
@@ -89,7 +90,7 @@ def ordered(ids: Any, order: Any, given: Any = (), start_id: int | None = None) 
 def whole_space(
     tokens: Any, length: int, given: int = 0, start_id: int | None = None
 ) -> dict[tuple[int, ...], list[OrderedSequence]]:
-    """Every order of the positions, with every text in that order; the first `given` positions of an order are given."""
+    """Every order of the positions, with every text in that order. The first `given` positions of an order are given."""
     texts = list(product(tokens, repeat=length))
     return {
         order: [ordered(ids, order[given:], order[:given], start_id) for ids in texts] for order in permutations(range(length))

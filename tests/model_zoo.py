@@ -1,4 +1,4 @@
-"""A tiny model of each kind, made here with strong random weights: what comes before, and where, matters in all of them."""
+"""Tiny models of each architecture with strong random weights: each token, and its position, changes the numbers after it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _OLD = _WIDTHS | _SYMBOLS | {"max_position_embeddings": CONTEXT}
 _GROUPED = _OLD | {"num_key_value_heads": 2}
 _EXPERTS = _GROUPED | {"head_dim": 8, "num_local_experts": 4, "num_experts_per_tok": 2}
 
-# Sliding windows are shorter than the probe's sequences and than the texts of the tests.
+# Sliding windows are shorter than the sequences of the probe and the texts of the tests.
 FOREST = {
     "llama": lambda: tf.LlamaConfig(**_GROUPED),
     "gpt2": lambda: tf.GPT2Config(vocab_size=V, n_embd=32, n_layer=2, n_head=4, n_positions=CONTEXT, **_SYMBOLS),
@@ -51,14 +51,14 @@ DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.
 
 @dataclass(frozen=True)
 class Tiny:
-    """A model twice: as chainrule runs it, and untouched, for the oracle."""
+    """A model as chainrule runs it, and its unchanged network, for the oracle."""
 
     lm: LanguageModel
     own: Any
 
 
 def untouched(config: Any, dtype: str = "float32", seed: int = 0) -> Any:
-    """A causal model of `config` with random weights of about ¼, biases and norms included."""
+    """A causal network of transformers with random numbers of about ¼ added to all weights, biases and norms included."""
     torch.manual_seed(seed)
     own = tf.AutoModelForCausalLM.from_config(config).eval()
     with torch.no_grad():
@@ -68,7 +68,7 @@ def untouched(config: Any, dtype: str = "float32", seed: int = 0) -> Any:
 
 
 def wrap(own: Any, name: str = "tiny", **options: Any) -> LanguageModel:
-    """As `load` would do it, from a model in memory, which stays as it is."""
+    """A model of a network in memory, as `load` returns it. The network does not change."""
     model = PretrainedModel(copy.deepcopy(own), name)
     return LanguageModel(model, engine=choose(model), **options)
 
@@ -80,7 +80,7 @@ def tiny(name: str, dtype: str = "float32") -> Tiny:
 
 
 def untouched_any_order(name: str, places: int, dtype: str = "float32", seed: int = 0, **changes: Any) -> Any:
-    """An any-order model around a tiny trunk with strong random weights, its places and targets too."""
+    """An any-order network around a tiny trunk with strong random weights, also for its positions and targets."""
     config = CONFIGS[name]()
     config.update(changes)
     torch.manual_seed(seed)

@@ -2,8 +2,8 @@
 
     python tests/native_shapes.py [--count 30] [--seed 0] [--guard] [--threads 1]
 
---guard puts each array right before, and then right after, a page that nothing may touch. CHAINRULE_NATIVE and CC choose the
-kernels. Types that `supports` would leave to PyTorch are run too.
+--guard places each array directly before, and then directly after, an inaccessible page. CHAINRULE_NATIVE and CC choose the
+kernels. Types that `supports` leaves to PyTorch are run too.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from chainrule.ops.native import arguments, attention_calls, build, calls
 
 ROUNDING = {torch.float32: 2e-6, torch.bfloat16: 2.0**-8}
 Array = TypeVar("Array", Tensor, np.ndarray)
-Cloze = Callable[[Array], Array]
+Placement = Callable[[Array], Array]
 
 _C = ctypes.CDLL(None, use_errno=True)
 _C.mmap.restype, _C.mmap.argtypes = c_void_p, [c_void_p, c_size_t, c_int, c_int, c_int, c_long]
@@ -45,20 +45,20 @@ class Guarded:
         else:
             flat = np.ascontiguousarray(array)
             size, source = flat.nbytes, flat.ctypes.data
-        address = self.room(size)
+        address = self.allocate(size)
         ctypes.memmove(address, source, size)
         memory = (ctypes.c_char * size).from_address(address)
         if isinstance(array, Tensor):
             return torch.frombuffer(memory, dtype=array.dtype, count=array.numel()).view(array.shape)
         return np.frombuffer(memory, array.dtype, array.size).reshape(array.shape)
 
-    def room(self, size: int) -> int:
+    def allocate(self, size: int) -> int:
         page = mmap.PAGESIZE
         inside = max(1, -(-size // page)) * page
         start = _C.mmap(None, inside + 2 * page, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, -1, 0)
         for guard in (start, start + page + inside):
             if _C.mprotect(guard, page, 0):
-                raise OSError("no page can be guarded")
+                raise OSError("cannot guard a page")
         self.mapped.append((start, inside + 2 * page))
         return start + page + (inside - size if self.at_end else 0)
 
@@ -68,17 +68,17 @@ class Guarded:
         self.mapped.clear()
 
 
-def compare(what: str, found: Tensor, want: Tensor, rounding: float | None = None) -> None:
+def compare(name: str, found: Tensor, want: Tensor, rounding: float | None = None) -> None:
     rounding = ROUNDING[found.dtype] if rounding is None else rounding
     error = (found.double() - want).abs()
     if not (error <= rounding * want.abs() + 3e-6 * want.abs().max() + 1e-37).all():
-        raise AssertionError(f"{what}: off by {float(error.max())}")
+        raise AssertionError(f"{name}: off by {float(error.max())}")
 
 
 class Shapes:
     """A random call of each kernel."""
 
-    def __init__(self, seed: int, place: Cloze) -> None:
+    def __init__(self, seed: int, place: Placement) -> None:
         self.random, self.place = random.Random(seed), place
         self.generator = torch.Generator().manual_seed(seed)
 
@@ -144,25 +144,25 @@ class Shapes:
         compare("product", out, x.double() @ weight.double().T, 1e-5)
 
     def attention(self) -> None:
-        """Tiles of random depths, whose far and near keys fill the table to its end."""
+        """Tiles of random depths, whose far and near keys fill the table."""
         pick, dtype = self.random, self.dtype()
         groups, share, keys = pick.randint(1, 3), pick.choice([1, 2, 3, 9]), pick.randint(1, 200)
         width, value_width = pick.choice([1, 5, 16, 64, 256]), pick.choice([8, 24, 64, 256])
         window, softcap = pick.choice([0, 1, 7, 64, 100]), pick.choice([0.0, 2.0])
-        table, places, paths, first = [], [], [], 0
+        table, slots, paths, first = [], [], [], 0
         for _ in range(pick.randint(1, 4)):
             rows, depth = pick.randint(1, 30), pick.choice([0, 5, 63, 64, 150])
             fars = pick.randint(0, depth)
             path = [pick.randrange(keys) for _ in range(depth + rows)]
-            far = len(places)
+            far = len(slots)
             table.append([first, rows, depth, far, fars, far + fars])
-            places += path
+            slots += path
             paths += [path[: depth + row + 1] for row in range(rows)]
             first += rows
         tasks = [[b, lane] for b, tile in enumerate(table) for lane in range(0, tile[1] * share, native.queries())]
         query = self.draw(groups * share, first, width, dtype=dtype)
         key, value = self.draw(keys, groups, width, dtype=dtype), self.draw(keys, groups, value_width, dtype=dtype)
-        tables = [self.place(np.array(numbers, np.int64)) for numbers in (table, tasks, places)]
+        tables = [self.place(np.array(numbers, np.int64)) for numbers in (table, tasks, slots)]
         out, lse = native.attention(query, key, value, *tables, width**-0.5, window, softcap)
         for row, path in enumerate(paths):
             seen = path[-window:] if window else path
@@ -181,7 +181,7 @@ KERNELS = (
 )
 
 
-def run(count: int, seed: int, place: Cloze) -> None:
+def run(count: int, seed: int, place: Placement) -> None:
     for i in range(count):
         shapes = Shapes(seed + i, place)
         for kernel in KERNELS:
@@ -196,20 +196,20 @@ def main() -> None:
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--threads", type=int, default=1)
     options.add_argument("--guard", action="store_true")
-    given = options.parse_args()
-    torch.set_num_threads(given.threads)
+    parsed = options.parse_args()
+    torch.set_num_threads(parsed.threads)
     arguments.SMALL = 0  # several threads for small shapes too
-    found = build.status()
-    if not found:
-        raise SystemExit(f"no compiled kernels: {found.reason}")
-    if given.guard:
+    kernels = build.status()
+    if not kernels:
+        raise SystemExit(f"no compiled kernels: {kernels.reason}")
+    if parsed.guard:
         empty = arguments.empty
         for place in (Guarded(at_end=True), Guarded(at_end=False)):
             calls.empty = attention_calls.empty = lambda *how, place=place: place(empty(*how))
-            run(given.count, given.seed, place)
+            run(parsed.count, parsed.seed, place)
     else:
-        run(given.count, given.seed, lambda array: array)
-    print(f"{found.lanes} lanes, {given.count} shapes of each kernel: right")
+        run(parsed.count, parsed.seed, lambda array: array)
+    print(f"{kernels.lanes} lanes, {parsed.count} shapes of each kernel: right")
 
 
 if __name__ == "__main__":

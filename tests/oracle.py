@@ -1,4 +1,4 @@
-"""The slow, obvious references that the fast paths are held against."""
+"""Slow, obvious references for the fast paths."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ def distinct_prefixes(sequences: Sequence[Sequence[int]]) -> set[Prefix]:
 
 
 def distinct_contexts(sequences: Sequence[Sequence[int]]) -> set[Prefix]:
-    """What the network has to be asked about: the prefixes that some token follows."""
+    """The contexts that the network has to compute: the prefixes with a token after them."""
     return {tuple(s[:i]) for s in sequences for i in range(1, len(s))}
 
 
 def prefix_of(forest: Forest, node: int) -> Prefix:
-    """The symbols on the way down to `node`, itself included."""
+    """The symbols of the path to `node`, including its own."""
     above = prefix_of(forest, int(forest.parent_N[node])) if forest.parent_N[node] >= 0 else ()
     return (*above, int(forest.symbol_N[node]))
 
 
 def lineage(forest: Forest, node: int, window: int | None = None) -> list[int]:
-    """What `node` attends to: its ancestors, root first, and itself; the last `window` of them in a sliding window."""
-    found = []
+    """The nodes that `node` attends to: its ancestors, root first, and itself. In a window, only the last `window`."""
+    nodes = []
     while node >= 0:
-        found.append(node)
+        nodes.append(node)
         node = int(forest.parent_N[node])
-    return (found if window is None else found[:window])[::-1]
+    return (nodes if window is None else nodes[:window])[::-1]
 
 
 def carried(parts: Iterator[Chunk]) -> Iterator[tuple[Chunk, list[int]]]:
-    """Each chunk with the nodes whose keys lie in the buffers while it runs: the carried path, then its own rows."""
+    """Each chunk with the nodes whose keys are in the buffers while it runs: the carried path, then its own rows."""
     path: list[int] = []
     for chunk in parts:
         assert len(path) == chunk.path
@@ -47,62 +47,66 @@ def carried(parts: Iterator[Chunk]) -> Iterator[tuple[Chunk, list[int]]]:
         path = [*path[: chunk.keep], *chunk.node_R[chunk.carry].tolist()]
 
 
-def attended(chunk: Chunk, places: list[int], window: int | None = None) -> dict[int, list[int]]:
-    """Every row of a chunk, by its node, with the nodes that it is shown: far and near, each row once in every call."""
+def attended(chunk: Chunk, keys: list[int], window: int | None = None) -> dict[int, list[int]]:
+    """The node of every row of a chunk, with the nodes visible to it: far and near, each row once in every call.
+
+    keys: the nodes whose keys are in the buffers, as `carried` returns them.
+    """
     seen: dict[int, list[int]] = {}
     for far in chunk.tiles.far:
         far = far if window is None else far.within(window)
         shown_QK = np.zeros((0, 0), bool) if far is None else far.visible(window or 10**9)
         for row, shown in zip([] if far is None else far.row_Q.tolist(), shown_QK, strict=True):
             assert int(chunk.node_R[row]) not in seen
-            seen[int(chunk.node_R[row])] = [places[k] for k in far.slot_K[shown]]
+            seen[int(chunk.node_R[row])] = [keys[k] for k in far.slot_K[shown]]
     once = []
     for near in chunk.tiles.near:
         for b, shown_QK in enumerate(near.visible(window)):
             for q in range(near.count_B[b]):
                 node = int(chunk.node_R[near.row_BQ[b, q]])
                 once.append(node)
-                seen[node] = seen.get(node, []) + [places[k] for k in near.slot_BK[b][shown_QK[q]]]
+                seen[node] = seen.get(node, []) + [keys[k] for k in near.slot_BK[b][shown_QK[q]]]
     assert sorted(once) == sorted(chunk.node_R.tolist())
     return seen
 
 
 @torch.inference_mode()
 def conditionals(lm: Any, ids: Sequence[int]) -> np.ndarray:
-    """log Pr(· | ids[:i + 1]) for every place i, T × V: the model's own forward, of this sequence alone."""
+    """log Pr(· | ids[:i + 1]) for every position i, T × V, by the model's own forward of this sequence alone."""
     input_ids = torch.tensor([list(map(int, ids))], device=next(lm.parameters()).device)
     return lm(input_ids=input_ids, use_cache=False).logits[0].double().log_softmax(-1).cpu().numpy()
 
 
 def factors(lm: Any, ids: Sequence[int]) -> np.ndarray:
-    """log Pr(ids[i] | ids[:i]) for i = 1 …: ids[0] is the start symbol, or given."""
+    """log Pr(ids[i] | ids[:i]) for i = 1 …; ids[0] is the start symbol or given."""
     return conditionals(lm, ids[:-1])[np.arange(len(ids) - 1), list(ids[1:])]
 
 
 def factors_in_windows(
-    lm: Any, ids: Sequence[int], contexts: Sequence[int], start: int | None, some: Iterable[int]
+    lm: Any, ids: Sequence[int], contexts: Sequence[int], start: int | None, positions: Iterable[int]
 ) -> np.ndarray:
-    """Factors of the last tokens of `ids`, one forward each, behind just as many embeddings as `contexts` says.
+    """Factors of tokens of `ids`, each by one forward of as many embeddings as `contexts` says.
 
-    contexts: of each token that was scored, the last of `ids`; some: which of those to look at.
+    contexts: the length of the context of each scored token; these are the last tokens of `ids`. positions: the indices in
+    `contexts` of the factors to compute.
     """
-    found, first = [], len(ids) - len(contexts)
-    for i in some:
+    logprobs, first = [], len(ids) - len(contexts)
+    for i in positions:
         token, seen = first + i, contexts[i]
         before = [*ids[token - seen : token]] if start is None else [start, *ids[token - seen + 1 : token]]
         assert len(before) == seen
-        found.append(conditionals(lm, before)[-1, ids[token]])
-    return np.array(found)
+        logprobs.append(conditionals(lm, before)[-1, ids[token]])
+    return np.array(logprobs)
 
 
 def log_softmax(logits: Sequence[float]) -> np.ndarray:
-    """In float64, as one writes it down."""
+    """By its definition, in float64."""
     z = np.asarray(logits, np.float64)
     return z - z.max() - np.log(np.exp(z - z.max()).sum())
 
 
 def rank(logprobs: np.ndarray, token: int) -> int:
-    """1 for the most probable token; equals share a rank."""
+    """1 for the most probable token. Equally probable tokens have the same rank."""
     return sum(other > logprobs[token] for other in logprobs) + 1
 
 
@@ -113,27 +117,27 @@ def entropy(logprobs: np.ndarray) -> float:
 
 @torch.inference_mode()
 def masked_conditional(own: Any, ids: Sequence[int], seen: Iterable[int], target: int, frame: Any, possible: Any) -> np.ndarray:
-    """log Pr(· at `target` | the places `seen`), V: the own forward of one masked text, its softmax over `possible` alone.
+    """log Pr(· at `target` | the positions `seen`), V: the own forward of one masked text, with a softmax over `possible`.
 
-    frame: (before, behind, mask).
+    frame: the ids of the symbols (before, after, mask).
     """
-    before, behind, mask = frame
+    before, after, mask = frame
     text = [int(ids[p]) if p in set(map(int, seen)) else mask for p in range(len(ids))]
-    logits = own(input_ids=torch.tensor([[before, *text, behind]])).logits[0, target + 1].double().numpy()
-    found = np.full(len(logits), -np.inf)
-    found[list(possible)] = log_softmax(logits[list(possible)])
-    return found
+    logits = own(input_ids=torch.tensor([[before, *text, after]])).logits[0, target + 1].double().numpy()
+    logprob_V = np.full(len(logits), -np.inf)
+    logprob_V[list(possible)] = log_softmax(logits[list(possible)])
+    return logprob_V
 
 
 @torch.inference_mode()
 def two_stream_conditional(own: Any, ids: Sequence[int], seen: Sequence[int], target: int) -> np.ndarray:
-    """log Pr(· at `target` | the places `seen`, in this order), V: the own forward with one query."""
+    """log Pr(· at `target` | the positions `seen`, in this order), V, by the own forward with one query."""
     size, dtype = len(ids), own.dtype
     hidden, query = torch.ones(1, size, size, dtype=dtype), torch.zeros(1, 1, size, dtype=dtype)
-    for t, place in enumerate(seen):
+    for t, position in enumerate(seen):
         for other in seen[:t]:
-            hidden[0, int(place), int(other)] = 0
-        hidden[0, target, int(place)] = 0
+            hidden[0, int(position), int(other)] = 0
+        hidden[0, target, int(position)] = 0
     query[0, 0, target] = 1
     logits = own(torch.tensor([list(map(int, ids))]), perm_mask=hidden, target_mapping=query, use_mems=False).logits[0, 0]
     return logits.double().log_softmax(-1).numpy()
@@ -142,7 +146,7 @@ def two_stream_conditional(own: Any, ids: Sequence[int], seen: Sequence[int], ta
 def marginal_conditional(
     joint: dict[tuple[int, ...], float], ids: Sequence[int], seen: Sequence[int], target: int
 ) -> np.ndarray:
-    """log Pr(· at `target` | the places `seen`), V, by adding up the probabilities of whole texts."""
+    """log Pr(· at `target` | the positions `seen`), V, by summing the probabilities of whole texts."""
     agree = {text: p for text, p in joint.items() if all(text[s] == ids[s] for s in seen)}
     size = max(max(text) for text in joint) + 1
     sums = np.array([sum(p for text, p in agree.items() if text[target] == v) for v in range(size)])
@@ -152,13 +156,13 @@ def marginal_conditional(
 
 @torch.inference_mode()
 def conditionals_in_order(own: Any, ids: Sequence[int], order: Sequence[int], start: int) -> np.ndarray:
-    """log Pr(· | the places before in the order) of each token of a text, in the order of prediction, L × V: an any-order
-    model's own forward, of this sequence alone."""
+    """log Pr(· | the positions before it in the order) of each token of a text, in the order of prediction, L × V, by the
+    any-order model's own forward of this sequence alone."""
     logits = own(torch.tensor([[start, *map(int, ids)]]), torch.tensor([list(map(int, order))])).logits[0]
     return logits.double().log_softmax(-1).numpy()
 
 
 def factors_in_order(own: Any, ids: Sequence[int], order: Sequence[int], start: int) -> np.ndarray:
-    """log Pr of each token of a text in an order, in the order of the text."""
-    found = conditionals_in_order(own, ids, order, start)[np.arange(len(ids)), [ids[place] for place in order]]
-    return found[np.argsort(order)]
+    """log Pr of each token of a text for an order of prediction, in the order of the text."""
+    logprobs = conditionals_in_order(own, ids, order, start)[np.arange(len(ids)), [ids[position] for position in order]]
+    return logprobs[np.argsort(order)]

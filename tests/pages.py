@@ -1,8 +1,8 @@
-"""The code of the documents: blocks of Python and of the command line, run in their order, and the output that is shown.
+"""The code blocks of the documents: they are run in order, and their output is compared with the output shown.
 
-A block of Python is followed by a block of text where its output is shown. A console block holds commands ("$ chainrule …",
-with "< FILE" at most) and their standard output where it is shown. There, numbers may differ by rounding, and … is anything.
-A block that cannot run has a comment before it, <!-- not run: the reason -->.
+A text block after a Python block shows its output. A console block contains commands ("$ chainrule …", optionally with
+"< FILE"), each followed by its standard output if that is shown. In shown output, numbers may differ by rounding, and …
+matches any text. A block that cannot run has a comment before it: <!-- not run: the reason -->.
 """
 
 from __future__ import annotations
@@ -19,36 +19,36 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 RUN = ("python", "console")
-_FENCE = re.compile(r"^(?:<!-- not run: (?P<why>.+?) -->\n)?```(?P<kind>\S*)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(r"^(?:<!-- not run: (?P<reason>.+?) -->\n)?```(?P<kind>\S*)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 _NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
-_CLOSE = 1e-3  # shown numbers of one machine, on another
+_CLOSE = 1e-3  # relative difference of numbers between machines
 
 Command = Callable[..., tuple[int, str, str]]
 
 
 @dataclass(frozen=True)
 class Block:
-    """One fenced block: its language, its code, the line it begins in, and why it is not run."""
+    """A fenced block: its language, its code, its first line, and the reason if it is not run."""
 
     kind: str
     code: str
     line: int
-    why: str | None
+    reason: str | None
 
 
 def blocks(page: Path) -> list[Block]:
-    """The fenced blocks of a page, in their order."""
+    """The fenced blocks of a page, in order."""
     text = page.read_text(encoding="utf-8")
-    return [Block(m["kind"], m["code"], text.count("\n", 0, m.start("code")) + 1, m["why"]) for m in _FENCE.finditer(text)]
+    return [Block(m["kind"], m["code"], text.count("\n", 0, m.start("code")) + 1, m["reason"]) for m in _FENCE.finditer(text)]
 
 
 def run(page: Path, command: Command) -> None:
-    """Run all blocks of a page in one namespace. Raises AssertionError where what is shown is not what comes out."""
+    """Run all blocks of a page in one namespace. Raises AssertionError if an output differs from the output shown."""
     names: dict[str, Any] = {}
-    found = blocks(page)
-    for block, after in zip(found, [*found[1:], None], strict=True):
+    page_blocks = blocks(page)
+    for block, after in zip(page_blocks, [*page_blocks[1:], None], strict=True):
         where = f"{page.relative_to(ROOT)}:{block.line}"
-        if block.why is not None or block.kind not in RUN:
+        if block.reason is not None or block.kind not in RUN:
             continue
         if block.kind == "python":
             with redirect_stdout(io.StringIO()) as out:
@@ -57,7 +57,7 @@ def run(page: Path, command: Command) -> None:
                 assert_shown(after.code, out.getvalue(), where)
             continue
         for line, shown in commands(block.code):
-            code, out, err = type_in(line, command)
+            code, out, err = run_line(line, command)
             assert code == 0, f"{where}: {line}: {err}"
             if shown:
                 assert_shown(shown, out, f"{where}: {line}")
@@ -70,8 +70,8 @@ def commands(code: str) -> Iterator[tuple[str, str]]:
         yield line, shown
 
 
-def type_in(line: str, command: Command) -> tuple[int, str, str]:
-    """Run what stands after the prompt."""
+def run_line(line: str, command: Command) -> tuple[int, str, str]:
+    """Run the command after a prompt."""
     words, stdin = shlex.split(line), None
     if "<" in words:
         at = words.index("<")
@@ -80,16 +80,18 @@ def type_in(line: str, command: Command) -> tuple[int, str, str]:
     return command(*words[1:], stdin=stdin)
 
 
-def assert_shown(shown: str, came: str, where: str) -> None:
-    """Whether the output that is shown is what came. Raises AssertionError."""
-    spaced = re.sub(r"[ \t]+", " ", came.strip())
+def assert_shown(shown: str, output: str, where: str) -> None:
+    """Raises AssertionError if an output differs from the output shown."""
+    spaced = re.sub(r"[ \t]+", " ", output.strip())
     wanted = re.sub(r"[ \t]+", " ", shown.strip())
     pattern = "".join(
         {"…": ".*?"}.get(part, "(" + _NUMBER.pattern + ")" if _NUMBER.fullmatch(part) else re.escape(part))
         for part in re.split(rf"({_NUMBER.pattern}|…)", wanted)
     )
-    found = re.fullmatch(pattern, spaced, re.DOTALL)
-    assert found, f"{where} shows\n{shown}\nand this came:\n{came}"
-    for number, other in zip(_NUMBER.findall(wanted), found.groups(), strict=True):
+    match = re.fullmatch(pattern, spaced, re.DOTALL)
+    assert match, f"{where} shows\n{shown}\nbut the output is:\n{output}"
+    for number, other in zip(_NUMBER.findall(wanted), match.groups(), strict=True):
         difference = abs(float(number) - float(other))
-        assert difference <= _CLOSE * max(1.0, abs(float(number))), f"{where} shows {number}, and {other} came:\n{came}"
+        assert difference <= _CLOSE * max(1.0, abs(float(number))), (
+            f"{where} shows {number}, but the output has {other}:\n{output}"
+        )

@@ -1,4 +1,4 @@
-"""What calls must leave as it was: the state of the process and of this thread, and every part of a network."""
+"""States that calls must not change: of the process, of this thread, and of every part of a network."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LEAST = sys.float_info.min  # half of it is a denormal number
 
 
 def process() -> State:
-    """All of the process, and of this thread, that a call could change, or that could change a number."""
+    """The state of the process and of this thread that a call could change, or that could change a number."""
     return {
         "function modes": [id(torch._C._get_function_stack_at(i)) for i in range(torch._C._len_torch_function_stack())],
         "function modes in force": torch._C._is_torch_function_mode_enabled(),
@@ -54,7 +54,7 @@ def process() -> State:
 def _matmul_precision() -> str:
     try:
         return torch.get_float32_matmul_precision()
-    except RuntimeError as error:  # it was set in two ways that do not agree
+    except RuntimeError as error:  # two settings that disagree
         return str(error)[:60]
 
 
@@ -68,7 +68,7 @@ def _library_own(name: str) -> bool:
 
 
 def restore(state: State) -> None:
-    """As far as that can be had from outside, so that a trial can go on after something has stayed in place."""
+    """Restore a state of the process, as far as possible, so that a trial can continue after a failure."""
     while torch._C._len_torch_function_stack() > len(state["function modes"]):
         torch._C._pop_torch_function_stack()
     if torch.is_inference_mode_enabled() != state["inference mode"]:
@@ -85,55 +85,57 @@ _kept: list[Any] = []
 
 
 def network(own: Any) -> State:
-    """Every module by name: which one it is, what is set on it, its parameters and buffers, and where their numbers lie."""
+    """Every module by name: its type, its attributes, and its parameters and buffers with the addresses of their memory."""
     if own is None:
         return {}
-    found: State = {"attention": own.config._attn_implementation}
-    to_see = [("", own)]
-    while to_see:
-        name, module = to_see.pop()
-        held = vars(module)
-        found[name] = {"": type(module), "attributes": frozenset(held)} | {key: _seen(value) for key, value in held.items()}
-        to_see += [(f"{name}.{child}" if name else child, part) for child, part in held["_modules"].items() if part is not None]
-    return found
+    state: State = {"attention": own.config._attn_implementation}
+    modules = [("", own)]
+    while modules:
+        name, module = modules.pop()
+        values = vars(module)
+        state[name] = {"": type(module), "attributes": frozenset(values)} | {k: _identity(v) for k, v in values.items()}
+        modules += [
+            (f"{name}.{child}" if name else child, part) for child, part in values["_modules"].items() if part is not None
+        ]
+    return state
 
 
-def _seen(value: Any) -> Any:
-    """What a module's attribute is seen to be: a plain value itself, of other things which one it is."""
+def _identity(value: Any) -> Any:
+    """A plain value of an attribute as it is; the identity of any other object."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, torch.Tensor):
         return id(value), value.dtype, value.data_ptr(), value.requires_grad, value.is_inference()
     if isinstance(value, dict):
-        return {key: _seen(each) if isinstance(each, torch.Tensor) else id(each) for key, each in value.items()}
+        return {key: _identity(each) if isinstance(each, torch.Tensor) else id(each) for key, each in value.items()}
     return id(value)
 
 
 def config(own: Any) -> State:
-    """What the configs of a network say."""
+    """The config of a network, with its parts."""
     return {} if own is None else {"config": repr(own.config.to_dict())}
 
 
 def differences(before: State, now: State) -> list[str]:
-    """What is no longer as it was, one line each."""
-    found = []
+    """The changes, one line each."""
+    lines = []
     for key in [*before, *(key for key in now if key not in before)]:
         old, new = before.get(key), now.get(key)
         if old == new:
             continue
         if isinstance(old, dict) and isinstance(new, dict):
-            found += [f"{key}{'.' * bool(key)}{line}" for line in differences(old, new)]
+            lines += [f"{key}{'.' * bool(key)}{line}" for line in differences(old, new)]
         else:
-            found.append(f"{key}: {_change(old, new)}")
-    return found
+            lines.append(f"{key}: {_change(old, new)}")
+    return lines
 
 
 def _change(before: Any, now: Any) -> str:
     if isinstance(before, frozenset) and isinstance(now, frozenset):
-        return f"{sorted(now - before)} came, {sorted(before - now)} went"
+        return f"{sorted(now - before)} added, {sorted(before - now)} removed"
     return f"{_plain(before)} → {_plain(now)}"
 
 
 def _plain(value: Any) -> str:
-    """In few words, and the same ones for all objects in its place."""
+    """A short text, the same for all objects that differ only in their address."""
     return re.sub(r"\d{9,}", "…", repr(value))[:50]

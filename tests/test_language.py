@@ -1,4 +1,4 @@
-"""The façade: what can be asked of it, in which forms, and what it says to what cannot be scored."""
+"""LanguageModel: its methods, the forms of their arguments, and the errors for texts that cannot be scored."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def pairs() -> LanguageModel:
 
 
 @pytest.fixture(scope="module")
-def bare(tiny: LanguageModel) -> LanguageModel:
+def without_tokenizer(tiny: LanguageModel) -> LanguageModel:
     """`tiny` without its tokenizer."""
     return LanguageModel(tiny.model, engine=tiny.engine)
 
@@ -56,10 +56,10 @@ def coin() -> LanguageModel:
     return LanguageModel(TableModel(["A", "B"], rows, probabilities=True, back_off=True))
 
 
-# One text, many texts, ids, embeddings: the same question in other forms
+# The same text as one of a batch, as ids, and as embeddings
 
 
-def test_a_batch_is_its_texts_one_by_one(tiny: LanguageModel):
+def test_a_batch_has_the_scores_of_its_texts(tiny: LanguageModel):
     scores = tiny.score_batch(TEXTS)
     for text, score in zip(TEXTS, scores, strict=True):
         alone = tiny.score(text)
@@ -74,7 +74,7 @@ def test_a_text_and_its_ids_have_the_same_factors(tiny: LanguageModel):
         assert tiny.score(form).logprobs.tolist() == want
 
 
-def test_texts_ids_and_arrays_mix_in_one_batch(tiny: LanguageModel):
+def test_texts_ids_and_arrays_in_one_batch(tiny: LanguageModel):
     ids = tiny.tokenizer.encode(TEXTS[1])
     first, second, third = tiny.score_batch([ids.tolist(), TEXTS[0], ids])
     assert first.logprobs.tolist() == third.logprobs.tolist()
@@ -98,16 +98,16 @@ def test_ids_and_embeddings_of_a_table(ids: list[int]):
     assert lm.score(embeddings=lm.embed(ids)).logprobs.tolist() == lm.score(ids).logprobs.tolist()
 
 
-def test_embeddings_stand_in_for_those_of_the_ids(tiny: LanguageModel):
-    """The factors are of the ids, their contexts of the embeddings: here those of other tokens."""
+def test_embeddings_replace_those_of_the_ids(tiny: LanguageModel):
+    """The factors are those of the ids, and their contexts are the embeddings, here of other tokens."""
     ids, others = [5, 6, 7], [9, 10, 11]
     mixed = tiny.score(ids, embeddings=tiny.embed(others)).logprobs
-    by_hand = [tiny.conditional(others[:i]).logprob(ids[i]) for i in range(3)]
-    assert mixed == pytest.approx(by_hand, abs=1e-5)
+    expected = [tiny.conditional(others[:i]).logprob(ids[i]) for i in range(3)]
+    assert mixed == pytest.approx(expected, abs=1e-5)
     assert abs(mixed[1] - tiny.score(ids).logprobs[1]) > 1e-3
 
 
-def test_conditional_grows_the_chain_that_score_sums(tiny: LanguageModel):
+def test_conditional_of_each_prefix_has_the_factors_of_score(tiny: LanguageModel):
     score = tiny.score(TEXTS[0])
     for i, id in enumerate(score.ids.tolist()):
         step = tiny.conditional(score.ids[:i])
@@ -117,45 +117,45 @@ def test_conditional_grows_the_chain_that_score_sums(tiny: LanguageModel):
         assert step.entropy == pytest.approx(score.entropies[i], abs=1e-5)
 
 
-@pytest.mark.parametrize("nothing", [None, "", [], (), np.zeros(0, np.int64)])
-def test_conditional_of_nothing_is_that_of_the_first_token(coin: LanguageModel, nothing):
-    assert np.exp(coin.conditional(nothing).logprobs) == pytest.approx([0.3, 0.7], abs=1e-15)
+@pytest.mark.parametrize("empty", [None, "", [], (), np.zeros(0, np.int64)])
+def test_conditional_of_an_empty_context_is_that_of_the_first_token(coin: LanguageModel, empty):
+    assert np.exp(coin.conditional(empty).logprobs) == pytest.approx([0.3, 0.7], abs=1e-15)
 
 
 # Contexts
 
 
-def test_a_context_is_given_and_has_no_factor(coin: LanguageModel):
+def test_a_context_has_no_factors(coin: LanguageModel):
     whole, score = coin.score("ABB"), coin.score("BB", context="A")
     assert score.logprobs.tolist() == whole.logprobs[1:].tolist()
     assert score.contexts.tolist() == [2, 3]
     assert (score.kind, score.context, score.boundary) == ("conditional", "A", "same")
 
 
-def test_one_context_for_all_or_one_each(coin: LanguageModel):
+def test_one_context_for_all_texts_or_one_for_each(coin: LanguageModel):
     one = coin.score_batch(["A", "B"], context="B")
     assert np.exp(one.logprob) == pytest.approx([0.25, 0.75], abs=1e-15)
-    each = coin.score_batch(["A", "A", "A", "A"], context=["B", "A", None, ""])
-    assert np.exp(each.logprob) == pytest.approx([0.25, 0.9, 0.3, 0.3], abs=1e-15)
-    assert [score.kind for score in each] == ["conditional", "conditional", "joint", "joint"]
-    assert [score.boundary for score in each] == ["same", "same", None, None]
+    several = coin.score_batch(["A", "A", "A", "A"], context=["B", "A", None, ""])
+    assert np.exp(several.logprob) == pytest.approx([0.25, 0.9, 0.3, 0.3], abs=1e-15)
+    assert [score.kind for score in several] == ["conditional", "conditional", "joint", "joint"]
+    assert [score.boundary for score in several] == ["same", "same", None, None]
 
 
 def test_contexts_of_ids(coin: LanguageModel):
     assert coin.score([1], context=[0, 1]).logprob == math.log(0.5)
     one = coin.score_batch([[1], [1]], context=[0])  # for all
-    each = coin.score_batch([[1], [1]], context=[[0], [1]])
-    assert np.exp([one.logprob, each.logprob]) == pytest.approx(np.array([[0.1, 0.1], [0.1, 0.75]]), abs=1e-15)
+    several = coin.score_batch([[1], [1]], context=[[0], [1]])
+    assert np.exp([one.logprob, several.logprob]) == pytest.approx(np.array([[0.1, 0.1], [0.1, 0.75]]), abs=1e-15)
     assert coin.score([1], context="A").logprob == math.log(0.1)
 
 
-def test_a_given_start_is_no_matter_behind_a_context(coin: LanguageModel):
+def test_a_given_start_has_no_effect_after_a_context(coin: LanguageModel):
     score = coin.score("B", context="A", start="given")
     assert (score.logprobs.tolist(), score.contexts.tolist()) == ([math.log(0.1)], [1])
     assert score.kind == "conditional"
 
 
-def test_boundary_says_whether_the_tokens_are_those_of_the_joined_text(tiny: LanguageModel):
+def test_boundary_is_same_if_the_tokens_are_those_of_the_joined_text(tiny: LanguageModel):
     same = tiny.score(" quick", context="The")
     apart = tiny.score("e quick", context="Th")
     assert (same.boundary, apart.boundary) == ("same", "apart")
@@ -165,7 +165,7 @@ def test_boundary_says_whether_the_tokens_are_those_of_the_joined_text(tiny: Lan
     assert same.logprobs == pytest.approx(whole[len(same.request.context_ids) :], abs=1e-5)
 
 
-def test_rank_puts_the_best_first_and_says_which_it_was(tiny: LanguageModel):
+def test_rank_sorts_candidates_and_keeps_their_index(tiny: LanguageModel):
     candidates = [" dog", " cat", " lazy dog", "?"]
     ranked = tiny.rank("The quick brown", candidates)
     alone = [tiny.score(c, context="The quick brown").logprob for c in candidates]
@@ -175,7 +175,7 @@ def test_rank_puts_the_best_first_and_says_which_it_was(tiny: LanguageModel):
     assert all(r.logprob == r.score.logprob for r in ranked)
 
 
-def test_rank_puts_the_impossible_last_and_keeps_ties_in_order():
+def test_rank_puts_impossible_candidates_last_and_keeps_the_order_of_ties():
     lm = LanguageModel(TableModel(["A", "B", "C", "D"], {"": [0, 0.4, 0.4, 0.2]}, probabilities=True))
     assert [(r.index, r.text) for r in lm.rank(None, ["A", "B", "C", "D"])] == [(1, "B"), (2, "C"), (3, "D"), (0, "A")]
     assert lm.rank(None, []) == []
@@ -184,14 +184,14 @@ def test_rank_puts_the_impossible_last_and_keeps_ties_in_order():
 # Pairs
 
 
-def test_pair_in_the_format_of_encoders(pairs: LanguageModel):
+def test_a_pair_has_the_format_of_encoders(pairs: LanguageModel):
     a, b = "It is raining .", "I need an umbrella ."
     score = pairs.score((a, b))
     tokenizer = pairs.tokenizer
     ids_a, ids_b = tokenizer.encode(a).tolist(), tokenizer.encode(b).tolist()
     sep = tokenizer.sep_id
-    assert score.ids.tolist() == [*ids_a, sep, *ids_b, sep]  # and no [CLS], which has no factor
-    assert score.contexts.tolist() == list(range(1, len(score) + 1))  # but is seen by all
+    assert score.ids.tolist() == [*ids_a, sep, *ids_b, sep]  # without [CLS], which has no factor
+    assert score.contexts.tolist() == list(range(1, len(score) + 1))  # all contexts include [CLS]
     assert (score.start.policy, score.start.id, score.start.token) == ("cls", tokenizer.cls_id, "[CLS]")
     assert score.kind == "joint"
     assert list(score.segments) == ["A", "sep_A", "B", "sep_B"]
@@ -204,7 +204,7 @@ def test_pair_in_the_format_of_encoders(pairs: LanguageModel):
     assert score.segments["B"] == math.fsum(alone.logprobs[cut + 1 : -1])
 
 
-def test_pair_with_an_end_symbol_has_a_segment_of_it(pairs: LanguageModel):
+def test_the_end_symbol_of_a_pair_has_a_segment(pairs: LanguageModel):
     end = pairs.tokenizer.mask_id
     score = pairs.score(("a b", "c"), end=end)
     assert list(score.segments) == ["A", "sep_A", "B", "sep_B", "end"]
@@ -241,7 +241,7 @@ def test_end_adds_one_factor(tiny: LanguageModel):
 
 
 @pytest.mark.parametrize("call", ["score", "score_batch", "explain"])
-def test_a_text_that_begins_with_the_start_symbol_is_warned_of(tiny: LanguageModel, call: str):
+def test_a_text_that_begins_with_the_start_symbol_raises_a_warning(tiny: LanguageModel, call: str):
     text = ["<s>hello"] if call == "score_batch" else "<s>hello"
     with pytest.warns(UserWarning, match=r"start symbol <s> \(id 0\).*start='given'"):
         getattr(tiny, call)(text, special="parse")
@@ -262,24 +262,24 @@ def long_text() -> str:
 
 @pytest.mark.parametrize("start", ["bos", "given"])
 @pytest.mark.parametrize(("window", "stride"), [(None, None), (None, 1), (None, 64), (20, None), (20, 7), (2, 1)])
-def test_a_long_text_has_every_token_once(tiny: LanguageModel, long_text: str, start: str, window, stride):
+def test_every_token_of_a_long_text_is_scored_once(tiny: LanguageModel, long_text: str, start: str, window, stride):
     score = tiny.score(long_text, start=start, window=window, stride=stride)
     ids, symbol = tiny.tokenizer.encode(long_text).tolist(), start == "bos"
     assert score.ids.tolist() == ids[not symbol :]
     assert score.windows > 1
     most, step = window or CONTEXT, stride or (window or CONTEXT) // 2
     assert score.contexts.max() == most
-    behind = score.contexts[most:]
-    assert (behind >= most - step + 1).all()
+    later = score.contexts[most:]
+    assert (later >= most - step + 1).all()
     head = [tiny.tokenizer.bos_id] if symbol else []
-    for place in np.unique(np.linspace(0, len(score) - 1, 9).astype(int)).tolist():
-        token, seen = place + (not symbol), int(score.contexts[place]) - symbol
+    for position in np.unique(np.linspace(0, len(score) - 1, 9).astype(int)).tolist():
+        token, seen = position + (not symbol), int(score.contexts[position]) - symbol
         before = [*head, *ids[token - seen : token]]
         want = tiny.score([*before, ids[token]], start="given").logprobs[-1]
-        assert score.logprobs[place] == pytest.approx(want, abs=1e-5)
+        assert score.logprobs[position] == pytest.approx(want, abs=1e-5)
 
 
-def test_a_text_that_just_fits_needs_no_window(tiny: LanguageModel):
+def test_a_text_as_long_as_the_context_needs_no_window(tiny: LanguageModel):
     fits, over = [3, 5] * (CONTEXT // 2), [3, 5] * (CONTEXT // 2) + [3]
     assert tiny.score(fits, window=False).windows == 1
     with pytest.raises(InputError, match=f"context of {CONTEXT + 1} embeddings, and the model takes {CONTEXT}"):
@@ -288,13 +288,13 @@ def test_a_text_that_just_fits_needs_no_window(tiny: LanguageModel):
     assert tiny.score(over).windows == 2
 
 
-def test_refusal_names_the_text_and_the_remedy(tiny: LanguageModel, long_text: str):
+def test_the_error_names_the_text_and_the_remedy(tiny: LanguageModel, long_text: str):
     with pytest.raises(InputError, match=r"item 1: .*shorten it, or score it in windows") as error:
         tiny.score_batch(["a", long_text], window=False)
     assert error.value.item == 1
 
 
-def test_a_long_context_loses_its_beginning(tiny: LanguageModel, long_text: str):
+def test_the_beginning_of_a_long_context_is_cut(tiny: LanguageModel, long_text: str):
     score = tiny.score(" fox", context=long_text, stride=1)
     ids = [*score.request.context_ids, *score.ids]
     assert score.contexts.max() == CONTEXT
@@ -312,20 +312,20 @@ def test_short_and_long_texts_in_one_batch(tiny: LanguageModel, long_text: str):
 # Options
 
 
-def test_rows_of_a_chunk_change_nothing(tiny: LanguageModel):
+def test_the_rows_of_a_chunk_do_not_change_numbers(tiny: LanguageModel):
     want = tiny.score_batch(TEXTS).logprobs
     assert tiny.score_batch(TEXTS, rows=3).logprobs == pytest.approx(want, abs=1e-5)
 
 
-def test_progress_is_told_of_all_contexts(tiny: LanguageModel):
-    told = []
-    scores = tiny.score_batch(TEXTS, rows=4, progress=lambda done, of: told.append((done, of)))
-    assert [of for _, of in told] == [scores.distinct_contexts] * len(told)
-    assert [done for done, _ in told] == sorted({done for done, _ in told})
-    assert told[-1][0] == scores.distinct_contexts
+def test_progress_reports_all_contexts(tiny: LanguageModel):
+    reports = []
+    scores = tiny.score_batch(TEXTS, rows=4, progress=lambda done, of: reports.append((done, of)))
+    assert [of for _, of in reports] == [scores.distinct_contexts] * len(reports)
+    assert [done for done, _ in reports] == sorted({done for done, _ in reports})
+    assert reports[-1][0] == scores.distinct_contexts
 
 
-def test_top_is_what_conditional_says(tiny: LanguageModel):
+def test_top_agrees_with_conditional(tiny: LanguageModel):
     score = tiny.score(TEXTS[0], top=3)
     for i in range(len(score)):
         want = tiny.conditional(score.ids[:i]).top(3)
@@ -334,25 +334,25 @@ def test_top_is_what_conditional_says(tiny: LanguageModel):
     assert tiny.score(TEXTS[0]).top(0) == []
 
 
-def test_no_texts_are_no_scores(tiny: LanguageModel):
+def test_an_empty_batch_has_no_scores(tiny: LanguageModel):
     scores = tiny.score_batch([])
     assert (len(scores), list(scores), scores.logprob.tolist()) == (0, [], [])
 
 
-def test_repr_says_what_is_loaded(tiny: LanguageModel, coin: LanguageModel):
+def test_repr_describes_the_model(tiny: LanguageModel, coin: LanguageModel):
     assert "LlamaForCausalLM, float32 on cpu, forest strategy, start bos" in repr(tiny)
     assert "TableModel, float64 on cpu" in repr(coin)
 
 
-def test_bare_models_score_ids(tiny: LanguageModel, bare: LanguageModel):
-    score = bare.score([5, 6, 7], top=1)
+def test_a_model_without_a_tokenizer_scores_ids(tiny: LanguageModel, without_tokenizer: LanguageModel):
+    score = without_tokenizer.score([5, 6, 7], top=1)
     assert score.logprobs.tolist() == tiny.score([5, 6, 7]).logprobs.tolist()
     assert score.tokens == ["<5>", "<6>", "<7>"]
     assert score.top(0)[0][0].startswith("<")
     assert (score.bytes, score.bits_per_byte, score.spans) == (0, None, None)
 
 
-# What cannot be scored
+# Errors
 
 
 @pytest.mark.parametrize(
@@ -399,7 +399,7 @@ def test_a_batch_names_the_item_whose_context_is_wrong(tiny: LanguageModel, opti
     assert error.value.item == 1
 
 
-def test_contexts_that_cannot_be(tiny: LanguageModel, pairs: LanguageModel):
+def test_contexts_that_do_not_match_are_refused(tiny: LanguageModel, pairs: LanguageModel):
     with pytest.raises(InputError, match="2 texts and 1 contexts; pass one context for all, or one for each text"):
         tiny.score_batch(["a", "b"], context=["c"])
     with pytest.raises(InputError, match="item 1: context token id 99999"):
@@ -423,7 +423,7 @@ def test_one_token_with_a_given_start_has_no_factor(tiny: LanguageModel):
 
 
 @pytest.mark.parametrize(
-    ("ask", "match"),
+    ("call", "match"),
     [
         (lambda lm: lm.score(), "nothing to score: give a text"),
         (lambda lm: lm.score_batch("text"), "score_batch takes a list.*use score"),
@@ -442,12 +442,12 @@ def test_one_token_with_a_given_start_has_no_factor(tiny: LanguageModel):
         (lambda lm: lm.score("a", end=-1), "end=-1 is out of range"),
     ],
 )
-def test_what_cannot_be_asked(tiny: LanguageModel, ask: Callable, match: str):
+def test_invalid_arguments_are_refused(tiny: LanguageModel, call: Callable, match: str):
     with pytest.raises(InputError, match=match):
-        ask(tiny)
+        call(tiny)
 
 
-def test_symbols_that_a_model_does_not_have():
+def test_missing_symbols_are_named():
     lm = llama(t5())
     assert lm.start.policy == "given"
     with pytest.raises(InputError, match=r"start='bos'.*no BOS symbol.*start='given'"):
@@ -458,7 +458,7 @@ def test_symbols_that_a_model_does_not_have():
         LanguageModel(lm.model, t5(), start="eos")
 
 
-def test_no_pair_is_a_context(pairs: LanguageModel):
+def test_a_pair_is_not_a_context(pairs: LanguageModel):
     with pytest.raises(InputError, match="not a pair"):
         pairs.conditional(("a", "b"), start=1)
 
@@ -498,12 +498,12 @@ def test_an_unknown_option_is_a_type_error(tiny: LanguageModel):
         ("embeddings", r"\(T, 32\)"),
     ],
 )
-def test_embeddings_that_cannot_be(tiny: LanguageModel, embeddings, match: str):
+def test_embeddings_of_a_wrong_shape_or_type_are_refused(tiny: LanguageModel, embeddings, match: str):
     with pytest.raises(InputError, match=match):
         tiny.score([1, 2, 3], embeddings=embeddings)
 
 
-def test_embeddings_of_no_token(tiny: LanguageModel):
+def test_embeddings_that_are_not_those_of_a_token(tiny: LanguageModel):
     rows = torch.cat([tiny.embed([3]), torch.full((1, 32), 0.123)])
     with pytest.raises(InputError, match=r"row 1 of the embeddings is not in the model.*score\(ids, embeddings=...\)"):
         tiny.score(embeddings=rows)
@@ -514,10 +514,14 @@ def test_embeddings_of_no_token(tiny: LanguageModel):
         tiny.score([3, 4], embeddings=torch.full((2, 32), math.nan))
 
 
-def test_text_needs_a_tokenizer(bare: LanguageModel):
-    for ask in (lambda: bare.score("a"), lambda: bare.conditional("a"), lambda: bare.score([1], context="a")):
+def test_text_needs_a_tokenizer(without_tokenizer: LanguageModel):
+    for call in (
+        lambda: without_tokenizer.score("a"),
+        lambda: without_tokenizer.conditional("a"),
+        lambda: without_tokenizer.score([1], context="a"),
+    ):
         with pytest.raises(InputError, match="this model has no tokenizer, so it scores token ids"):
-            ask()
+            call()
 
 
 def test_an_unknown_character_of_a_table_is_named(coin: LanguageModel):

@@ -1,4 +1,4 @@
-"""The state of the process is not the model's: numbers are the same under all of it, and all of it is left as it was."""
+"""Numbers do not depend on the state of the process, and calls leave the state unchanged."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from chainrule import ModelError
 
 HERE = Path(__file__).resolve().parent
 SOURCE = HERE.parent / "src" / "chainrule"
-ROUNDING = 1e-4  # nats, where the reason for other bits is told
+ROUNDING = 1e-4  # nats, where a reason for other bits is reported
 FACTORIES = {"empty", "zeros", "ones", "full", "tensor", "as_tensor", "asarray", "scalar_tensor", "arange", "range", "linspace",
              "logspace", "eye", "rand", "randn", "randint", "randperm", "normal", "empty_strided", "tril_indices",
              "triu_indices", "hann_window", "complex", "vander", "cartesian_prod"}  # fmt: skip
@@ -35,7 +35,7 @@ ALLOWED = {("models/threads.py", "set_num_threads"), ("ops/sealed.py", "set_auto
 
 @pytest.fixture(scope="module")
 def outcomes() -> dict[str, dict[str, Any]]:
-    """Every state, tried in processes of their own: some make code that lets them in write over memory."""
+    """The results of all states, each tried in its own process, since some corrupt memory in unprotected code."""
     command, source = [sys.executable, str(HERE / "state_trial.py")], str(SOURCE.parent)
     path = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))
     environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONPATH": path}
@@ -49,16 +49,16 @@ def outcomes() -> dict[str, dict[str, Any]]:
 def test_numbers_do_not_depend_on(outcomes: dict[str, dict[str, Any]], name: str):
     loose = state_trial.loose(name)
     kernels = name.startswith(state_trial.OTHER_KERNELS)
-    wrong = {kind: found for kind, found in outcomes[name].items() if not _right(found, loose, kernels)}
-    assert not wrong, "\n".join(f"{kind}: {found}" for kind, found in wrong.items())
+    wrong = {kind: result for kind, result in outcomes[name].items() if not _right(result, loose, kernels)}
+    assert not wrong, "\n".join(f"{kind}: {result}" for kind, result in wrong.items())
 
 
-def _right(found: dict[str, Any], loose: bool, other_kernels: bool) -> bool:
-    if "died" in found or found.get("left"):
+def _right(result: dict[str, Any], loose: bool, other_kernels: bool) -> bool:
+    if "died" in result or result.get("changes"):
         return False
-    if found.get("same"):
+    if result.get("same"):
         return True
-    return loose and (found["told"] or other_kernels) and found.get("off", 0.0) <= ROUNDING
+    return loose and (result["reported"] or other_kernels) and result.get("difference", 0.0) <= ROUNDING
 
 
 def test_tf32_is_refused_once_a_gpu_is_used(monkeypatch: pytest.MonkeyPatch):
@@ -76,7 +76,7 @@ def test_tf32_is_refused_once_a_gpu_is_used(monkeypatch: pytest.MonkeyPatch):
         torch.backends.cuda.matmul.fp32_precision = before
 
 
-def test_where_tensors_hold_no_numbers():
+def test_fake_tensors_are_refused():
     lm = tiny("llama").lm
     before = lm.score([5, 9]).logprobs
     with FakeTensorMode(), pytest.raises(ModelError, match="within FakeTensorMode tensors hold no numbers"):
@@ -84,23 +84,23 @@ def test_where_tensors_hold_no_numbers():
     assert np.array_equal(lm.score([5, 9]).logprobs, before)
 
 
-def test_new_tensors_name_their_type_and_their_device():
-    """What is left to torch's defaults is what other code, in another thread even, has set them to."""
-    found = [
+def test_new_tensors_have_an_explicit_dtype_and_device():
+    """Torch's defaults may have been changed by other code, even in another thread."""
+    problems = [
         f"{module.relative_to(SOURCE)}:{call.lineno} torch.{name} names no {' and no '.join(missing)}"
         for module, call, name in _torch_calls()
         if name in FACTORIES and (missing := sorted({"dtype", "device"} - {k.arg for k in call.keywords if k.arg}))
     ]
-    assert not found, "\n".join(found)
+    assert not problems, "\n".join(problems)
 
 
-def test_nothing_sets_what_is_the_whole_process_s():
-    found = [
+def test_no_code_changes_settings_of_the_process():
+    problems = [
         f"{module.relative_to(SOURCE)}:{node.lineno} {ast.unparse(node)[:90]}"
         for module, node in _nodes()
-        if (what := _set(node)) and (module.relative_to(SOURCE).as_posix(), what) not in ALLOWED
+        if (setting := _setting(node)) and (module.relative_to(SOURCE).as_posix(), setting) not in ALLOWED
     ]
-    assert not found, "\n".join(found)
+    assert not problems, "\n".join(problems)
 
 
 def _nodes() -> Iterator[tuple[Path, Any]]:
@@ -109,14 +109,14 @@ def _nodes() -> Iterator[tuple[Path, Any]]:
 
 
 def _torch_calls() -> Iterator[tuple[Path, ast.Call, str]]:
-    """Calls of torch's own functions."""
+    """Calls of functions of torch itself."""
     for module, node in _nodes():
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and ast.unparse(node.func.value) == "torch":
             yield module, node, node.func.attr
 
 
-def _set(node: Any) -> str:
-    """The process-wide setting that a call, an assignment or a context sets; "" for others."""
+def _setting(node: Any) -> str:
+    """The setting of the process that a call, an assignment or a context changes; empty for other nodes."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute | ast.Name):
         name = node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id
         if name in SETTERS:

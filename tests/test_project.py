@@ -1,4 +1,4 @@
-"""What is said in several of the project's files is the same in all of them."""
+"""Versions and names that are repeated in several files of the project are the same in all of them."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def project() -> dict[str, Any]:
 
 def pin(project: dict[str, Any], name: str) -> str:
     """The version of a development dependency."""
-    [found] = [each for each in project["optional-dependencies"]["dev"] if re.match(rf"{name}[=[]", each)]
-    return re.search(r"==([^; ]+)", found)[1]
+    [requirement] = [line for line in project["optional-dependencies"]["dev"] if re.match(rf"{name}[=[]", line)]
+    return re.search(r"==([^; ]+)", requirement)[1]
 
 
 def test_one_version_of_ruff(project: dict[str, Any]):
@@ -45,13 +45,13 @@ def test_one_version_of_torch_and_build(project: dict[str, Any]):
         assert set(re.findall(r"build==([\d.]+)", text)) == {pin(project, "build")}
 
 
-def test_every_python_that_is_named_is_tested(project: dict[str, Any]):
-    named = [each.rpartition(" :: ")[2] for each in project["classifiers"] if re.search(r":: 3\.\d+$", each)]
+def test_every_supported_python_version_is_tested(project: dict[str, Any]):
+    named = [line.rpartition(" :: ")[2] for line in project["classifiers"] if re.search(r":: 3\.\d+$", line)]
     assert read(CI)["jobs"]["tests"]["strategy"]["matrix"]["python"] == named
     assert project["requires-python"] == f">={named[0]}"
 
 
-def test_only_the_job_that_publishes_may_prove_who_it_is():
+def test_only_the_publishing_job_has_an_identity_token():
     release = read(RELEASE)
     assert release["permissions"] == {"contents": "read"}
     assert [name for name, job in release["jobs"].items() if "permissions" in job] == ["publish"]
@@ -59,26 +59,26 @@ def test_only_the_job_that_publishes_may_prove_who_it_is():
     assert release[True]["push"]["tags"] == ["v*"]  # YAML 1.1 reads `on` as true
 
 
-def test_forms_ask_for_what_is_needed():
+def test_issue_forms_require_the_necessary_fields():
     folder = ROOT / ".github" / "ISSUE_TEMPLATE"
     forms = {path.stem: read(path) for path in folder.glob("*.yml") if path.stem != "config"}
     assert set(forms) == {"bug", "feature", "wrong_number"}
-    asked = {each["id"]: each for each in forms["wrong_number"]["body"] if "id" in each}
-    assert "chainrule verify --model MODEL --json" in asked["verify"]["attributes"]["description"]
-    assert all(asked[name]["validations"]["required"] for name in ("verify", "model", "versions"))
+    fields = {field["id"]: field for field in forms["wrong_number"]["body"] if "id" in field}
+    assert "chainrule verify --model MODEL --json" in fields["verify"]["attributes"]["description"]
+    assert all(fields[name]["validations"]["required"] for name in ("verify", "model", "versions"))
 
 
 @pytest.mark.parametrize(
     "file", sorted([*ROOT.glob("benchmarks/*.py"), *ROOT.glob("scripts/*.py")]), ids=lambda path: path.stem
 )
-def test_what_scripts_import_is_there(file: Path):
-    """They are run by hand, so a name that has moved would be found late."""
+def test_names_that_scripts_import_exist(file: Path):
+    """Scripts are run by hand, so a name that was moved would otherwise be noticed late."""
     imports = [n for n in ast.walk(ast.parse(file.read_text(encoding="utf-8"))) if isinstance(n, ast.ImportFrom)]
     own = [(n.module, name.name) for n in imports if (n.module or "").startswith("chainrule") for name in n.names]
-    assert [f"{module}.{name}" for module, name in own if not is_there(module, name)] == []
+    assert [f"{module}.{name}" for module, name in own if not exists(module, name)] == []
 
 
-def is_there(module: str, name: str) -> bool:
+def exists(module: str, name: str) -> bool:
     if hasattr(import_module(module), name):
         return True
     try:

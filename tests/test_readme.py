@@ -1,4 +1,4 @@
-"""The promises of README.md and of the pages in docs/: the code runs, and shows what it says it shows."""
+"""The code in README.md and docs/ runs, and its output is the output shown."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pages import PAGES, ROOT
 import chainrule
 
 README = ROOT / "README.md"
-NOT_RUN = 9  # blocks that cannot run; one more is a decision
+NOT_RUN = 9  # blocks that cannot run; adding one must be deliberate
 
 
 @pytest.fixture
 def page_models(real, monkeypatch, tmp_path):
-    """`load` and the command line give the small model that was loaded once, and files lie in a folder of their own."""
+    """`load` and the command line use the small model that is loaded already, and files are written to a temporary folder."""
     read = chainrule.load
 
     def load(name=None, *, start="auto", **options):
@@ -33,16 +33,16 @@ def page_models(real, monkeypatch, tmp_path):
 
 @pytest.mark.real
 @pytest.mark.parametrize("page", [p for p in PAGES if any(b.kind in pages.RUN for b in pages.blocks(p))], ids=lambda p: p.stem)
-def test_the_code_runs_and_shows_what_it_says(page, page_models, command):
+def test_the_code_runs_and_has_the_output_shown(page, page_models, command):
     pages.run(page, command)
 
 
 def test_every_block_is_run_or_marked():
-    found = [(p, block) for p in PAGES for block in pages.blocks(p)]
+    blocks = [(p, block) for p in PAGES for block in pages.blocks(p)]
     known = {*pages.RUN, "text", "{toctree}", "{eval-rst}"}
-    assert [f"{p.name}:{block.line} {block.kind}" for p, block in found if block.kind not in known] == []
-    assert sum(block.why is not None for _, block in found) == NOT_RUN
-    assert sum(p.read_text(encoding="utf-8").count("```") for p in PAGES) == 2 * len(found)
+    assert [f"{p.name}:{block.line} {block.kind}" for p, block in blocks if block.kind not in known] == []
+    assert sum(block.reason is not None for _, block in blocks) == NOT_RUN
+    assert sum(p.read_text(encoding="utf-8").count("```") for p in PAGES) == 2 * len(blocks)
     assert sum(p.read_text(encoding="utf-8").count("<!-- not run") for p in PAGES) == NOT_RUN
     indented = [
         line.strip() for p in PAGES for line in re.findall(r"^\n {4}\S.*$", p.read_text(encoding="utf-8"), re.MULTILINE)
@@ -54,11 +54,11 @@ def test_no_shown_output_is_empty():
     assert [f"{p.name}:{b.line}" for p in PAGES for b in pages.blocks(p) if b.kind == "text" and not b.code.strip()] == []
 
 
-def test_other_output_is_seen():
+def test_a_different_output_is_detected():
     pages.assert_shown("log -1.2345  'a…c'\n", "log  -1.2344 'abc'", "here")
-    for came in ("log -1.3 'abc'", "log -1.2345 'abd'", "log -1.2345"):
+    for output in ("log -1.3 'abc'", "log -1.2345 'abd'", "log -1.2345"):
         with pytest.raises(AssertionError):
-            pages.assert_shown("log -1.2345 'a…c'", came, "here")
+            pages.assert_shown("log -1.2345 'a…c'", output, "here")
 
 
 def test_readme_is_short():

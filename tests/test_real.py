@@ -1,4 +1,4 @@
-"""The small real model: every factor of real text against the model's own forward, one unpadded text at a time."""
+"""The small real model: every factor of real text, compared with the model's own forward of one unpadded text at a time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TOLERANCE = 1e-4  # nats, for every single factor
 
 
 def own_factors(lm: chainrule.LanguageModel, ids: np.ndarray) -> np.ndarray:
-    """log Pr of each token behind the start symbol by transformers' own model and head; log-softmax in float64."""
+    """log Pr of each token after the start symbol by transformers' own model and head, with a log-softmax in float64."""
     whole = torch.from_numpy(np.append(lm.start.id, ids))
     with torch.inference_mode():
         logprob = lm.model.own_logits(whole[:-1]).double().log_softmax(-1)
@@ -32,24 +32,30 @@ def reference(real, fortunes) -> list[np.ndarray]:
 
 @pytest.fixture(scope="module")
 def exact() -> chainrule.LanguageModel:
-    """The same model in float64: what float32 rounds."""
+    """The same model in float64, without the rounding of float32."""
     return chainrule.load("smollm2-135m", dtype="float64")
 
 
 def check(scores: chainrule.Scores, reference: list[np.ndarray], exact: chainrule.LanguageModel) -> None:
     """Every factor is within the tolerance of the model's own forward, or is one that float32 does not determine.
 
-    Two such factors there are: place 2 of "It must be remembered …", where the model's own float32 forward is off by up to
-    3e-3 from float64, and by 3e-3 from itself when the text is cut short, and place 1 of "Economists can certainly …", where
-    it is off by 4e-4 (LOG.md, "A factor that float32 does not determine").
+    There are two such factors. At position 2 of "It must be remembered …", the model's own float32 forward differs from float64
+    by up to 3e-3, and by 3e-3 from its own value for a shorter text. At position 1 of "Economists can certainly …", it
+    differs by 4e-4 (LOG.md, "A factor that float32 does not determine").
     """
     undetermined = set()
     for score, own in zip(scores, reference, strict=True):
-        for place in np.flatnonzero(np.abs(score.logprobs - own) >= TOLERANCE):
-            truth = own_factors(exact, score.ids)[place]
-            assert abs(own[place] - truth) > TOLERANCE / 2, (score.text, place, score.logprobs[place], own[place], truth)
-            assert abs(score.logprobs[place] - truth) < 5e-3
-            undetermined.add((score.text[:5], int(place)))
+        for position in np.flatnonzero(np.abs(score.logprobs - own) >= TOLERANCE):
+            truth = own_factors(exact, score.ids)[position]
+            assert abs(own[position] - truth) > TOLERANCE / 2, (
+                score.text,
+                position,
+                score.logprobs[position],
+                own[position],
+                truth,
+            )
+            assert abs(score.logprobs[position] - truth) < 5e-3
+            undetermined.add((score.text[:5], int(position)))
     assert undetermined <= {("It mu", 2), ("Econo", 1)}
 
 
@@ -57,16 +63,16 @@ def test_every_factor_of_500_texts(real, fortunes, reference, exact):
     check(real.score_batch(fortunes), reference, exact)
 
 
-def test_no_further_from_float64_than_the_models_own(real, fortunes, reference, exact):
-    """On average: what the kernels round, they round no worse than PyTorch's."""
+def test_as_close_to_float64_as_the_models_own_forward(real, fortunes, reference, exact):
+    """On average, the kernels round no worse than PyTorch's."""
     some = range(0, 500, 12)
     truth = np.concatenate([own_factors(exact, real.tokenizer.encode(fortunes[i])) for i in some])
     own = np.concatenate([reference[i] for i in some])
-    found = real.score_batch([fortunes[i] for i in some]).logprobs
-    assert np.abs(found - truth).mean() < 1.05 * np.abs(own - truth).mean() < 1e-5
+    ours = real.score_batch([fortunes[i] for i in some]).logprobs
+    assert np.abs(ours - truth).mean() < 1.05 * np.abs(own - truth).mean() < 1e-5
 
 
-def test_shuffled(real, fortunes, reference, exact):
+def test_texts_in_another_order(real, fortunes, reference, exact):
     order = random.Random(1).sample(range(500), 120)
     check(real.score_batch([fortunes[i] for i in order]), [reference[i] for i in order], exact)
 
@@ -76,7 +82,7 @@ def test_every_chunk_size(real, fortunes, reference, exact, rows):
     check(real.score_batch(fortunes[190:220], rows=rows), reference[190:220], exact)
 
 
-def test_embeddings_in_place_of_ids(real, fortunes, reference):
+def test_embeddings_instead_of_ids(real, fortunes, reference):
     for text, own in zip(fortunes[:30], reference, strict=False):
         ids = real.tokenizer.encode(text)
         score = real.score(ids, embeddings=real.embed(ids))
@@ -84,7 +90,7 @@ def test_embeddings_in_place_of_ids(real, fortunes, reference):
     assert real.score(embeddings=real.embed(ids)).ids.tolist() == ids.tolist()
 
 
-def test_bfloat16_is_no_further_off_than_the_models_own(fortunes, reference):
+def test_bfloat16_is_as_close_as_the_models_own_forward(fortunes, reference):
     lm = chainrule.load("smollm2-135m", dtype="bfloat16")
     texts = fortunes[:80]
     ours = np.concatenate([score.logprobs for score in lm.score_batch(texts)])
@@ -93,7 +99,7 @@ def test_bfloat16_is_no_further_off_than_the_models_own(fortunes, reference):
     assert np.abs(ours - truth).mean() <= np.abs(own - truth).mean()
 
 
-def test_candidates_cost_their_distinct_contexts(real, fortunes):
+def test_candidates_compute_each_distinct_context_once(real, fortunes):
     context = " ".join(fortunes[:20])
     candidates = [f" {' '.join(text.split()[:4])}" for text in fortunes[20:60]]
     scores = real.score_batch(candidates, context=context)
@@ -105,7 +111,7 @@ def test_candidates_cost_their_distinct_contexts(real, fortunes):
     assert ranked[0].logprob == pytest.approx(real.score(candidates[ranked[0].index], context=context).logprob, abs=1e-4)
 
 
-def test_the_chain_rule_over_a_cut(real):
+def test_the_chain_rule_for_two_parts_of_a_text(real):
     """log Pr(ab) = log Pr(a) + log Pr(b | a)."""
     whole = real.score("It is raining. I need an umbrella.")
     first, second = real.score("It is raining."), real.score(" I need an umbrella.", context="It is raining.")
@@ -114,7 +120,7 @@ def test_the_chain_rule_over_a_cut(real):
     assert whole.logprob == pytest.approx(first.logprob + second.logprob, abs=1e-4)
 
 
-def test_grown_a_token_at_a_time(real):
+def test_a_text_scored_one_token_at_a_time(real):
     score = real.score("A rolling stone gathers no moss.")
     running = 0.0
     for i, token in enumerate(score.ids):
@@ -122,13 +128,13 @@ def test_grown_a_token_at_a_time(real):
     assert running == pytest.approx(score.logprob, abs=1e-4)
 
 
-def test_saved_ids_of_the_real_tokenizer(real):
-    """The conversion from GGUF keeps the tokenizer: these are SmolLM2's published ids."""
+def test_the_ids_of_the_real_tokenizer(real):
+    """The conversion from GGUF preserves the tokenizer: these are the published ids of SmolLM2."""
     assert real.tokenizer.encode("Hello world").tolist() == [19556, 905]
     assert (real.start.policy, real.start.id) == ("bos", 1)
 
 
-def test_a_pulled_folder_is_plain_transformers(real):
+def test_transformers_loads_a_pulled_folder(real):
     from transformers import AutoModelForCausalLM
 
     from chainrule.models.packaged import folder
@@ -147,8 +153,8 @@ def test_every_property_holds(real):
     assert report["shift"].details["nats"] < 1e-4
 
 
-def test_a_text_is_coded_in_as_many_bits_as_its_probability_says(real):
+def test_the_length_of_a_code_is_the_surprisal_of_the_text(real):
     text = "It is raining. I need an umbrella."
     code, report = prove(real, text)
     assert report.passed, str(report)
-    assert 0 <= code.bits - real.score(text).bits <= 1.001  # what the last bit costs
+    assert 0 <= code.bits - real.score(text).bits <= 1.001  # at most one bit to end the code

@@ -28,12 +28,12 @@ MAKE = {
 def maker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[subprocess.Popen]:
     """A process that has created a scratch file or folder, and waits."""
     code = f"import sys; from pathlib import Path\nhere = Path(sys.argv[1])\n{MAKE[request.param]}\n"
-    code += "print('made', flush=True)\ninput()"
+    code += "print('ready', flush=True)\ninput()"
     with subprocess.Popen(
         [sys.executable, "-c", code, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == "made\n"
+        assert process.stdout.readline() == "ready\n"
         yield process
         process.kill()
 
@@ -50,9 +50,9 @@ def test_the_next_process_removes_leftovers_of_a_killed_one(maker: subprocess.Po
     maker.wait()
     assert os.listdir(tmp_path) == [left]
     with scratch_folder(tmp_path, ".pull-") as folder:
-        made = ScratchFile(tmp_path / "out.csv")
-        assert sorted(os.listdir(tmp_path)) == sorted([folder.name, made.path.name])
-    made.discard()
+        scratch_file = ScratchFile(tmp_path / "out.csv")
+        assert sorted(os.listdir(tmp_path)) == sorted([folder.name, scratch_file.path.name])
+    scratch_file.discard()
     assert not os.listdir(tmp_path)
 
 
@@ -86,8 +86,8 @@ def test_a_file_removed_as_a_leftover_is_created_again(
         return own(opened, path)
 
     monkeypatch.setattr(scratch, "_locked", late)
-    made = ScratchFile(tmp_path / "out.csv") if kind == "file" else scratch_folder(tmp_path, ".pull-")
-    path = made.path if isinstance(made, ScratchFile) else made.__enter__()
+    created = ScratchFile(tmp_path / "out.csv") if kind == "file" else scratch_folder(tmp_path, ".pull-")
+    path = created.path if isinstance(created, ScratchFile) else created.__enter__()
     assert path.exists()
     assert len(os.listdir(tmp_path)) == (1 if removed else 2)
     others[0].close()
@@ -96,28 +96,28 @@ def test_a_file_removed_as_a_leftover_is_created_again(
 
 
 def test_concurrent_creation_and_removal(tmp_path: Path):
-    wrong: list[object] = []
+    errors: list[object] = []
 
     def work() -> None:
         for _ in range(60):
             try:
-                made = ScratchFile(tmp_path / "out.csv")
-                made.path.write_text("whole")
+                scratch_file = ScratchFile(tmp_path / "out.csv")
+                scratch_file.path.write_text("whole")
                 with scratch_folder(tmp_path, ".pull-") as folder:
                     (folder / "wheel").write_text("whole")
                     clear(tmp_path)
                     time.sleep(0)
                     assert (folder / "wheel").read_text() == "whole"
-                assert made.commit().read_text() == "whole"
+                assert scratch_file.commit().read_text() == "whole"
             except BaseException as error:
-                wrong.append(error)
+                errors.append(error)
 
     threads = [threading.Thread(target=work) for _ in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert not wrong
+    assert not errors
     assert os.listdir(tmp_path) == ["out.csv"]
 
 
@@ -162,10 +162,10 @@ def test_without_locks_a_leftover_is_older_than_a_day(monkeypatch: pytest.Monkey
     else:
         monkeypatch.setattr(scratch.fcntl, "flock", refuse)
     file, folder = ScratchFile(tmp_path / "out.csv"), scratch_folder(tmp_path, ".pull-")
-    made = [file.path, folder.__enter__()]
+    paths = [file.path, folder.__enter__()]
     clear(tmp_path)
-    assert all(path.exists() for path in made)
-    for path in made:
+    assert all(path.exists() for path in paths)
+    for path in paths:
         os.utime(path, (time.time() - DAY - 9,) * 2)
     clear(tmp_path)
     assert not os.listdir(tmp_path)
@@ -182,10 +182,12 @@ def test_the_mode_is_kept(tmp_path: Path, mode: int | None):
         target.chmod(mode)
     before = os.umask(0o027)
     try:
-        made = ScratchFile(target)
-        assert (made.path.stat().st_mode & 0o777) & ~(0o640 if mode is None else mode) == 0  # nor is the scratch file readable
-        made.path.write_text("after")
-        made.commit()
+        scratch_file = ScratchFile(target)
+        assert (scratch_file.path.stat().st_mode & 0o777) & ~(
+            0o640 if mode is None else mode
+        ) == 0  # the scratch file is not more readable
+        scratch_file.path.write_text("after")
+        scratch_file.commit()
     finally:
         os.umask(before)
     assert target.read_text() == "after"
@@ -196,10 +198,10 @@ def test_a_link_is_followed(tmp_path: Path):
     (tmp_path / "data").mkdir()
     target, link = tmp_path / "data" / "real.csv", tmp_path / "out.csv"
     link.symlink_to(target)
-    for content in ("first", "second"):  # the link dangles at first
-        made = ScratchFile(link)
-        made.path.write_text(content)
-        assert made.commit() == link
+    for content in ("first", "second"):  # at first, the target does not exist
+        scratch_file = ScratchFile(link)
+        scratch_file.path.write_text(content)
+        assert scratch_file.commit() == link
         assert link.is_symlink()
         assert target.read_text() == content
     assert os.listdir(tmp_path / "data") == ["real.csv"]
@@ -208,20 +210,20 @@ def test_a_link_is_followed(tmp_path: Path):
 def test_the_old_file_is_kept_until_commit(tmp_path: Path):
     target = tmp_path / "out.csv"
     target.write_text("before")
-    made = ScratchFile(target)
-    made.path.write_text("half")
+    scratch_file = ScratchFile(target)
+    scratch_file.path.write_text("half")
     assert target.read_text() == "before"
-    made.discard()
-    made.discard()
+    scratch_file.discard()
+    scratch_file.discard()
     assert target.read_text() == "before"
     assert os.listdir(tmp_path) == ["out.csv"]
 
 
 def test_commit_under_another_name(tmp_path: Path):
-    made = ScratchFile(tmp_path / "out.csv")
-    made.path.write_text("some")
-    assert made.commit(tmp_path / "other.csv") == tmp_path / "other.csv"
-    made.discard()
+    scratch_file = ScratchFile(tmp_path / "out.csv")
+    scratch_file.path.write_text("some")
+    assert scratch_file.commit(tmp_path / "other.csv") == tmp_path / "other.csv"
+    scratch_file.discard()
     assert os.listdir(tmp_path) == ["other.csv"]
 
 
@@ -236,11 +238,11 @@ def test_keep_as_never_writes_over_a_file(monkeypatch: pytest.MonkeyPatch, tmp_p
     name.write_text("mine")
     (tmp_path / "out.incomplete-2.csv").symlink_to(tmp_path / "nowhere")
     for number in (3, 4):
-        made = ScratchFile(tmp_path / "out.csv")
-        made.path.write_text(f"kept {number}")
-        assert made.keep_as(name) == tmp_path / f"out.incomplete-{number}.csv"
-        assert not made.path.exists()
-        made.discard()
+        scratch_file = ScratchFile(tmp_path / "out.csv")
+        scratch_file.path.write_text(f"kept {number}")
+        assert scratch_file.keep_as(name) == tmp_path / f"out.incomplete-{number}.csv"
+        assert not scratch_file.path.exists()
+        scratch_file.discard()
     assert name.read_text() == "mine"
     assert [(tmp_path / f"out.incomplete-{n}.csv").read_text() for n in (3, 4)] == ["kept 3", "kept 4"]
     assert len(os.listdir(tmp_path)) == 4
@@ -248,13 +250,13 @@ def test_keep_as_never_writes_over_a_file(monkeypatch: pytest.MonkeyPatch, tmp_p
 
 @pytest.mark.parametrize("name", ["x" * 255, "日" * 85, "a\nb*[c]", "-"])
 def test_any_name(tmp_path: Path, name: str):
-    made = ScratchFile(tmp_path / name)
-    made.path.write_text("some")
-    left = made.path.with_name(made.path.name.replace(made.path.name[-31:-15], "0" * 16))
+    scratch_file = ScratchFile(tmp_path / name)
+    scratch_file.path.write_text("some")
+    left = scratch_file.path.with_name(scratch_file.path.name.replace(scratch_file.path.name[-31:-15], "0" * 16))
     left.touch()
     assert ScratchFile(tmp_path / name).path != left
     assert not left.exists()
-    assert made.commit().read_text() == "some"
+    assert scratch_file.commit().read_text() == "some"
 
 
 @pytest.mark.parametrize(("target", "error"), [("folder", IsADirectoryError), ("/dev/null", OSError), ("no/such/out", OSError)])
@@ -273,8 +275,8 @@ def test_a_read_only_file_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         ScratchFile(tmp_path / "out.csv")
 
 
-def test_a_child_of_a_killed_process_cannot_write_into_the_next_folder(tmp_path: Path):
-    """A compiler may run on after the process that started it was killed."""
+def test_a_child_of_a_killed_process_cannot_write_to_the_next_folder(tmp_path: Path):
+    """A compiler may continue to run after the process that started it was killed."""
     left = tmp_path / f".pull-{'0' * 16}{scratch.SUFFIX}"
     left.mkdir()
     code = "import sys\nfor i in range(10**6):\n  open(f'{sys.argv[1]}/{i}', 'w').close()"

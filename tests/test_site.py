@@ -1,4 +1,4 @@
-"""The reference is complete, and the check of the built pages sees what is broken."""
+"""The reference is complete, and the check of the built pages detects broken links and external resources."""
 
 from __future__ import annotations
 
@@ -60,13 +60,13 @@ def test_every_column_has_a_meaning():
         ('<img src="gone.svg">', "index.html: gone.svg is a broken link"),
     ],
 )
-def test_what_is_broken_in_a_page_is_seen(tmp_path, body, problem):
+def test_problems_of_a_page_are_detected(tmp_path, body, problem):
     (tmp_path / "index.html").write_text(f"<html><body>{body}</body></html>", encoding="utf-8")
     (tmp_path / "other.html").write_text('<p id="here">x</p>', encoding="utf-8")
     assert list(build_site.problems(tmp_path)) == ([] if problem is None else [problem])
 
 
-def test_fonts_of_another_host_are_seen(tmp_path):
+def test_fonts_of_another_host_are_detected(tmp_path):
     (tmp_path / "index.html").write_text("<p>x</p>", encoding="utf-8")
     (tmp_path / "x.css").write_text('@font-face { src: url("https://fonts.example/x.woff2") }', encoding="utf-8")
     assert list(build_site.problems(tmp_path)) == ["x.css: loads https://fonts.example/x.woff2"]

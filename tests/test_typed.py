@@ -1,4 +1,4 @@
-"""The types that users see: what a checker says of their scripts, with chainrule as a package that it did not write."""
+"""The types that users see: the errors of a type checker in their scripts, with chainrule as an installed package."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def ask(folder: Path) -> chainrule.LanguageModel:
+def load(folder: Path) -> chainrule.LanguageModel:
     return chainrule.load(folder, dtype="auto", threads=2)
 
 
@@ -60,8 +60,8 @@ except chainrule.InputError as error:
 """
 
 
-def complaints(folder: Path, script: str) -> list[tuple[int, str]]:
-    """(line, kind) of what pyrefly has to say of a script; a package without py.typed counts as one without types."""
+def errors_of(folder: Path, script: str) -> list[tuple[int, str]]:
+    """(line, kind) of the errors that pyrefly reports in a script. A package without py.typed counts as untyped."""
     (folder / "script.py").write_text(script, encoding="utf-8")
     settings = 'project-includes = ["script.py"]\nreplace-untyped-imports-with-any = ["chainrule", "chainrule.*"]\n'
     (folder / "pyrefly.toml").write_text(settings, encoding="utf-8")
@@ -74,8 +74,8 @@ def complaints(folder: Path, script: str) -> list[tuple[int, str]]:
     return [(error["line"], error["name"]) for error in json.loads(done.stdout)["errors"]]
 
 
-def test_what_is_right_passes(tmp_path: Path):
-    assert complaints(tmp_path, HEAD + RIGHT) == []
+def test_a_correct_script_has_no_errors(tmp_path: Path):
+    assert errors_of(tmp_path, HEAD + RIGHT) == []
 
 
 @pytest.mark.parametrize(
@@ -90,9 +90,9 @@ def test_what_is_right_passes(tmp_path: Path):
         ('lm.rank("A")', "missing-argument"),
     ],
 )
-def test_what_is_wrong_is_reported(tmp_path: Path, line: str, kind: str):
-    assert complaints(tmp_path, f"{HEAD}{line}\n") == [(len(HEAD.splitlines()) + 1, kind)]
+def test_an_incorrect_line_is_reported(tmp_path: Path, line: str, kind: str):
+    assert errors_of(tmp_path, f"{HEAD}{line}\n") == [(len(HEAD.splitlines()) + 1, kind)]
 
 
 def test_a_table_is_a_model(tmp_path: Path):
-    assert complaints(tmp_path, HEAD.replace("model: Any", "model")) == []
+    assert errors_of(tmp_path, HEAD.replace("model: Any", "model")) == []

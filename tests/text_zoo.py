@@ -1,4 +1,4 @@
-"""One small tokenizer of each family, trained here: nothing is downloaded."""
+"""One small tokenizer of each family, trained here, without a download."""
 
 import json
 from functools import cache
@@ -43,7 +43,7 @@ def byte_level() -> Tokenizer:
 
 @cache
 def byte_level_template() -> Tokenizer:
-    """The same with a post-processor that puts <s> before and </s> behind, and truncation and padding switched on."""
+    """The same with a post-processor that adds <s> before and </s> after the text, and with truncation and padding on."""
     backend = byte_level_backend()
     backend.post_processor = processors.TemplateProcessing(
         single="<s> $A </s>", pair="<s> $A </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 1)]
@@ -55,7 +55,7 @@ def byte_level_template() -> Tokenizer:
 
 @cache
 def byte_level_prefix() -> Tokenizer:
-    """With a space set before the text."""
+    """With a space added before the text."""
     return wrap(byte_level_backend(add_prefix_space=True))
 
 
@@ -123,7 +123,7 @@ def wordpiece() -> Tokenizer:
     backend.decoder = decoders.WordPiece(prefix="##")
     special = ["[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     train(backend, trainers.WordPieceTrainer, vocab_size=250, special_tokens=special)
-    if "quick" in backend.get_vocab():  # of merges that are equally frequent the last is drawn by lot, this one 1 time in 150
+    if "quick" in backend.get_vocab():  # equally frequent merges are chosen at random, this one 1 time in 150
         wordpiece.cache_clear()
         return wordpiece()
     backend.post_processor = processors.BertProcessing(("[SEP]", 2), ("[CLS]", 1))
@@ -155,5 +155,5 @@ def byt5() -> Tokenizer:
     return Tokenizer(ByT5Tokenizer())
 
 
-LOSSLESS = {each.__name__: each for each in (byte_level, byte_level_template, byte_level_prefix, llama, unigram, byt5)}
-LOSSY = {each.__name__: each for each in (t5, wordpiece, word_end, words)}
+LOSSLESS = {make.__name__: make for make in (byte_level, byte_level_template, byte_level_prefix, llama, unigram, byt5)}
+LOSSY = {make.__name__: make for make in (t5, wordpiece, word_end, words)}

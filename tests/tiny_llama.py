@@ -1,4 +1,4 @@
-"""The model that most tests use, and that files are damaged of."""
+"""The model of most tests, and of the damaged checkpoints."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 import transformers as tf
-from kinds import KINDS, gap, numbers
+from model_kinds import KINDS, largest_difference, numbers
 from model_zoo import BATCH, untouched, wrap
 from oracle import factors
 
@@ -92,12 +92,12 @@ def largest_error(scores: Any, want: list[np.ndarray]) -> float:
 @pytest.mark.parametrize("kind", NUMERIC)
 def test_results_equal_those_on_the_cpu(kind: str):
     case = KINDS[kind]
-    cpu_lm, cuda_lm = case.make(), case.over(case.network().to(CUDA))
+    cpu_lm, cuda_lm = case.make(), case.wrap(case.network().to(CUDA))
     assert cuda_lm.model.device.type == CUDA
     assert not cuda_lm.invariant
-    for name, ask in case.asks.items():
+    for name, ask in case.calls.items():
         if name not in ("samples", "orders"):
-            assert gap(numbers(ask(cuda_lm)), numbers(ask(cpu_lm))) <= ROUNDING, name
+            assert largest_difference(numbers(ask(cuda_lm)), numbers(ask(cpu_lm))) <= ROUNDING, name
 
 
 @pytest.mark.parametrize("name", WIDE)
@@ -194,7 +194,7 @@ def test_several_threads():
 
 
 def test_verify():
-    lm = KINDS["wide"].over(KINDS["wide"].network().to(CUDA))
+    lm = KINDS["wide"].wrap(KINDS["wide"].network().to(CUDA))
     report = lm.verify()
     assert report, str(report)
 
@@ -211,8 +211,8 @@ def test_an_id_beyond_a_table_raises_an_error():
 
 def test_generation():
     case = KINDS["generating"]
-    cpu_lm, cuda_lm = case.make(), case.over(case.network().to(CUDA))
+    cpu_lm, cuda_lm = case.make(), case.wrap(case.network().to(CUDA))
     for name in ("greedy", "beam", "best"):
-        assert gap(numbers(case.asks[name](cuda_lm)), numbers(case.asks[name](cpu_lm))) <= ROUNDING, name
-    samples = case.asks["sixteen samples"](cuda_lm)
+        assert largest_difference(numbers(case.calls[name](cuda_lm)), numbers(case.calls[name](cpu_lm))) <= ROUNDING, name
+    samples = case.calls["sixteen samples"](cuda_lm)
     assert len(samples) == 16

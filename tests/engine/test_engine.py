@@ -36,7 +36,7 @@ def own_factors(tiny: Tiny, sequences: list[list[int]]) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_factors_equal_those_of_the_models_own_forward(name: str, way: str):
+def test_factors_equal_those_of_the_models_own_forward(name: str, kernels: str):
     model, sequences = tiny(name), shared_prefixes()
     want = own_factors(model, sequences)
     for rows in CHUNKS:

@@ -48,8 +48,8 @@ CONFIGS: dict[str, PreTrainedConfig] = {
 
 
 @cache
-def model(name: str, dtype: torch.dtype, way: str = "native") -> LanguageModel:
-    """One model for each kind of attention, since its engine keeps the verdict."""
+def model(name: str, dtype: torch.dtype, kernels: str = "native") -> LanguageModel:
+    """One model with and one without compiled kernels, since its engine keeps the verdict."""
     torch.manual_seed(1)
     lm = AutoModelForCausalLM.from_config(CONFIGS[name]).to(dtype)
     for parameter in lm.parameters():
@@ -69,8 +69,8 @@ def related(draw: np.random.Generator, count: int, longest: int) -> list[list[in
 @pytest.mark.parametrize("name", CONFIGS)
 @settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32 - 1), rows=st.integers(16, 900))
-def test_no_bit_depends_on_the_rest_of_the_batch(name: str, dtype: torch.dtype, way: str, seed: int, rows: int):
-    lm, draw = model(name, dtype, way), np.random.default_rng(seed)
+def test_no_bit_depends_on_the_rest_of_the_batch(name: str, dtype: torch.dtype, kernels: str, seed: int, rows: int):
+    lm, draw = model(name, dtype, kernels), np.random.default_rng(seed)
     assert lm.invariant, lm.invariant.reason
     sequences = related(draw, count=5, longest=int(draw.choice([20, 200, 320])))
     alone = [lm.score(sequence) for sequence in sequences]
@@ -121,9 +121,9 @@ def test_a_table_is_invariant(abc: LanguageModel):
     assert abc.invariant
 
 
-def test_varying_bits_are_detected(monkeypatch: pytest.MonkeyPatch, way: str):
+def test_varying_bits_are_detected(monkeypatch: pytest.MonkeyPatch, kernels: str):
     """The bits of the attention depend on the number of queries."""
-    lm = model("llama", torch.float32, way)
+    lm = model("llama", torch.float32, kernels)
 
     def shifted(attend, argument):
         def attend_and_shift(*arguments, **options):

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 import torch
-from kinds import KINDS
+from model_kinds import KINDS
 
 VOCABULARY, TOKENS, SCORED, MEGABYTES = 152_000, 32_768, 4_096, 300  # scoring all tokens takes minutes, and no more memory
 
@@ -69,8 +69,8 @@ def test_weights_that_a_trial_widens_are_freed_at_once(kind: str):
     before = wide_weights()
     gc.disable()
     try:
-        lm = case.over(network)
-        case.asks["one token" if "one token" in case.asks else "batch"](lm)
+        lm = case.wrap(network)
+        case.calls["one token" if "one token" in case.calls else "batch"](lm)
         assert wide_weights() == before
         if kind == "forest":
             lm.verify()

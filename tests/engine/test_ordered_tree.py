@@ -18,7 +18,7 @@ FLOAT32 = 2e-5  # nats, as in test_engine
 IDS, GIVEN, ORDER = [9, 7, 30, 2, 11, 45], [4, 2], [5, 0, 3, 1]  # the positions of ORDER are still to be filled
 
 
-def test_an_any_order_model_adds_one_row_per_token(way: str):
+def test_an_any_order_model_adds_one_row_per_token(kernels: str):
     """Two branches, one of which is extended again later. The rows of one call have different depths."""
     model = tiny_any_order("llama")
     tree = model.lm.predictor.ordered_tree(ordered(IDS, ORDER, GIVEN, START))

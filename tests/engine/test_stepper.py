@@ -17,7 +17,7 @@ PARTS = [[0], [7, 30, 30], [2], [11], [45, 9, 9, 9, 1, 2], [60]]
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_each_extension_equals_the_own_forward_of_the_whole_path(name: str, way: str):
+def test_each_extension_equals_the_own_forward_of_the_whole_path(name: str, kernels: str):
     model = tiny(name)
     path, ids = Stepper(model.lm.engine, 13), []
     for part in PARTS:

@@ -46,7 +46,7 @@ def branch_and_return(record: Record) -> None:
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_every_node_has_the_distribution_of_its_own_sequence(name, way):
+def test_every_node_has_the_distribution_of_its_own_sequence(name, kernels):
     model = tiny(name)
     record = Record(model.lm.predictor.tree(PREFIX), PREFIX)
     branch_and_return(record)

@@ -23,14 +23,14 @@ from chainrule.files.reading import Layout, read_rows
 
 @pytest.fixture
 def rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """A function that reads a file of these bytes: the cells of each row, or its problem."""
+    """A function that writes bytes to a file and reads it. It returns the cells of each row, or the row's problem."""
     monkeypatch.chdir(tmp_path)
 
     def read(name: str, raw: bytes | None, *columns: str, **layout: str) -> list:
         if raw is not None:
             Path(name).write_bytes(raw)
-        found = list(read_rows(name, columns or ("text",), Layout(**layout)))
-        return [row.problem or (row.cells if columns else row.cells[0]) for row in found]
+        file_rows = list(read_rows(name, columns or ("text",), Layout(**layout)))
+        return [row.problem or (row.cells if columns else row.cells[0]) for row in file_rows]
 
     return read
 
@@ -81,7 +81,7 @@ def test_bad_rows_of_csv_are_reported(rows):
 
 
 @pytest.mark.parametrize(
-    ("raw", "says"),
+    ("raw", "message"),
     [
         (b"", "line 1 of a.csv is blank or missing"),
         (b"\ntext\na\n", "line 1 of a.csv is blank or missing"),
@@ -91,10 +91,10 @@ def test_bad_rows_of_csv_are_reported(rows):
         (b'text\na\n"b\nc\n', "line 3 of a.csv is not valid CSV: unexpected end of data"),
     ],
 )
-def test_invalid_csv(rows, raw, says):
+def test_invalid_csv(rows, raw, message):
     with pytest.raises(InputError) as raised:
         rows("a.csv", raw)
-    assert str(raised.value).startswith(says)
+    assert str(raised.value).startswith(message)
 
 
 def test_quotes_of_tsv_follow_the_option(rows):
@@ -136,12 +136,12 @@ def test_json_arrays(rows):
         "row 4 of a.json is not a JSON object but 5",
         "",
     ]
-    for raw, says in (
+    for raw, message in (
         (b'{"text": 1}\n{}', "not valid JSON: Extra data at line 2, character 1; for one object per line, use --format jsonl"),
         (b'{"text": 1}', "is not a JSON array"),
         (b"[" * 100_000, "nested too deeply"),
     ):
-        with pytest.raises(InputError, match=says):
+        with pytest.raises(InputError, match=message):
             rows("a.json", raw)
 
 
@@ -180,11 +180,11 @@ def test_columnar_files(rows, kind):
     assert rows(name, None, "text", "coded", "large", "view", "none", "x.y") == [
         (cell, cell, cell, cell, None, cell) for cell in ("a", None, "é")
     ]
-    for column, says in (
+    for column, message in (
         ("n", "column 'n' has type int64, which is not text"),
         ("zz", "there is no column 'zz'; the columns are: text,"),
     ):
-        with pytest.raises(InputError, match=says):
+        with pytest.raises(InputError, match=message):
             rows(name, None, column)
     columnar(kind, pyarrow.table({"text": BAD, "other": BAD}))
     assert rows(name, None) == ["a", f"row 2 of {name}: column 'text' is not UTF-8: byte 0xff at offset 0"]
@@ -202,28 +202,28 @@ def test_formats_by_name_and_by_option(rows):
         rows("a.dat", None)
     with pytest.raises(InputError, match=r"a.txt is not text, it begins like parquet: use --format parquet"):
         rows("a.txt", b"PAR1 and so on")
-    for name, says in (("none.txt", "cannot read none.txt: No such file"), (".", "cannot read .: Is a directory")):
-        with pytest.raises(InputError, match=says):
+    for name, message in (("none.txt", "cannot read none.txt: No such file"), (".", "cannot read .: Is a directory")):
+        with pytest.raises(InputError, match=message):
             rows(name, None)
 
 
 def test_concurrent_readers(rows, tmp_path):
     """Cells longer than the limit of the csv module, in several threads at once."""
     Path("a.csv").write_text("text\n" + f"{'z' * 200_000}\n" * 20)
-    found: list[int] = []
-    threads = [threading.Thread(target=lambda: found.append(len(rows("a.csv", None)))) for _ in range(4)]
+    counts: list[int] = []
+    threads = [threading.Thread(target=lambda: counts.append(len(rows("a.csv", None)))) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert found == [20] * 4
+    assert counts == [20] * 4
     with pytest.raises(csv.Error, match="field larger"):
         list(csv.reader(["z" * 200_000]))
 
 
-def test_damaged_files_are_refused_in_one_line():
+def test_damaged_files_are_refused_with_a_one_line_error():
     """A short form of benchmarks/damaged_files.py, which runs ten times as many cases."""
-    found = damaged_files.trial(30)
-    assert {name: count["failures"] for name, count in found.items()} == dict.fromkeys(damaged_files.samples(), 0)
+    counts = damaged_files.trial(30)
+    assert {name: count["failures"] for name, count in counts.items()} == dict.fromkeys(damaged_files.samples(), 0)
     for name, whole in damaged_files.samples().items():
         assert damaged_files.damaged(whole, damaged_files.random.Random(1)) != whole, name

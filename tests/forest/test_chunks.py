@@ -1,3 +1,5 @@
+"""Chunks of a forest: their rows, the carried path, and the nodes visible to each row."""
+
 import numpy as np
 import pytest
 from forests import CHUNKS, branching, build, fixed
@@ -26,16 +28,16 @@ def check_contexts(sequences: list[list[int]], rows: int) -> None:
 
 def check_carry(sequences: list[list[int]], rows: int) -> None:
     forest = build(sequences)
-    for chunk, places in carried(iter(cut(forest, rows))):
-        assert places[: chunk.path] == forest.ancestors(int(chunk.node_R[0])).tolist()
+    for chunk, keys in carried(iter(cut(forest, rows))):
+        assert keys[: chunk.path] == forest.ancestors(int(chunk.node_R[0])).tolist()
         assert chunk.depth_R.tolist() == forest.depth_N[chunk.node_R].tolist()
 
 
 def check_visibility(sequences: list[list[int]], rows: int, window: int | None) -> None:
     forest = build(sequences)
-    for chunk, places in carried(iter(cut(forest, rows))):
+    for chunk, keys in carried(iter(cut(forest, rows))):
         want = {node: lineage(forest, node, window) for node in chunk.node_R.tolist()}
-        assert attended(chunk, places, window) == want
+        assert attended(chunk, keys, window) == want
 
 
 @given(branching(), ROWS)

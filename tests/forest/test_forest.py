@@ -1,3 +1,5 @@
+"""Forests: nodes, parents, depths and paths, compared with the distinct prefixes of the sequences."""
+
 import numpy as np
 import pytest
 from hypothesis import given

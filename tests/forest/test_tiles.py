@@ -1,3 +1,5 @@
+"""Tiles of attention: the order of their keys, padding, and the number of pairs they compute."""
+
 import numpy as np
 import pytest
 from forests import build, fixed
@@ -58,9 +60,9 @@ def test_padded_queries_see_at_least_one_key():
 def test_the_work_of_a_path_is_that_of_causal_attention():
     """The work is all pairs of a path of n rows, n²/2, and one unused triangle per block."""
     length = 2000
-    found = cut(build([list(range(length + 1))]))
-    work = sum(pairs(n) for c in found for n in c.tiles.near) + sum(
-        len(f.row_Q) * len(f.slot_K) for c in found for f in c.tiles.far
+    parts = cut(build([list(range(length + 1))]))
+    work = sum(pairs(n) for c in parts for n in c.tiles.near) + sum(
+        len(f.row_Q) * len(f.slot_K) for c in parts for f in c.tiles.far
     )
     assert work <= length * (length + 1) / 2 + length * T
 

@@ -1,3 +1,5 @@
+"""Windows over long texts: each token is scored once, after a context that is long enough."""
+
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -23,7 +25,7 @@ def test_every_token_is_scored_exactly_once(case: tuple[int, int, int, int, bool
 
 
 @given(cases())
-def test_a_window_feeds_no_more_rows_than_there_are(case: tuple[int, int, int, int, bool]):
+def test_a_window_has_at_most_the_maximum_number_of_rows(case: tuple[int, int, int, int, bool]):
     _, _, rows, _, start = case
     for w in windows(*case):
         assert 0 <= w.begin <= w.first < w.stop
@@ -31,7 +33,7 @@ def test_a_window_feeds_no_more_rows_than_there_are(case: tuple[int, int, int, i
 
 
 @given(cases())
-def test_a_token_is_conditioned_on_something_and_on_enough(case: tuple[int, int, int, int, bool]):
+def test_the_context_of_a_token_is_long_enough(case: tuple[int, int, int, int, bool]):
     _, _, rows, stride, start = case
     for w in windows(*case):
         for token in range(w.first, w.stop):
@@ -43,11 +45,11 @@ def test_a_token_is_conditioned_on_something_and_on_enough(case: tuple[int, int,
 @given(cases())
 def test_windows_move_on_by_the_stride(case: tuple[int, int, int, int, bool]):
     _, length, _, stride, _ = case
-    found = windows(*case)
-    assume(len(found) > 1)
-    assert [w.stop - w.first for w in found[1:-1]] == [stride] * len(found[1:-1])
-    assert 1 <= found[-1].stop - found[-1].first <= stride
-    assert found[-1].stop == length
+    parts = windows(*case)
+    assume(len(parts) > 1)
+    assert [w.stop - w.first for w in parts[1:-1]] == [stride] * len(parts[1:-1])
+    assert 1 <= parts[-1].stop - parts[-1].first <= stride
+    assert parts[-1].stop == length
 
 
 @pytest.mark.parametrize(

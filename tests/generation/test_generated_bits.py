@@ -71,7 +71,7 @@ def compiled() -> bool:
     ("samples", "length", "top"), [(8, 1, 0), (8, 7, 3), (21, 7, 0), (40, 1, 2), (40, 100, 0), (9, 100, 4)]
 )
 @pytest.mark.parametrize("name", NAMES)
-def test_many_samples_have_the_bits_of_scoring(name, samples, length, top, way, calls):
+def test_many_samples_have_the_bits_of_scoring(name, samples, length, top, kernels, calls):
     """With the compiled kernels generation computes these bits; without them one more pass does."""
     lm, context = wrap(tiny(name).own, name), prompt(length)
     texts = lm.generate(context, method="sample", n=samples, seed=samples, max_tokens=14, top=top)
@@ -114,7 +114,7 @@ def test_in_float64():
 @pytest.mark.parametrize("options", FEW, ids=lambda options: options["method"])
 @pytest.mark.parametrize("length", [1, 16, 100])
 @pytest.mark.parametrize("name", NAMES)
-def test_few_texts_are_scored_after_the_cached_prefix(name, length, options, way, calls):
+def test_few_texts_are_scored_after_the_cached_prefix(name, length, options, kernels, calls):
     lm, context = wrap(tiny(name).own, name), prompt(length)
     texts = lm.generate(context, top=2, **{"max_tokens": 14} | options)
     assert not calls.trees[0].exact
@@ -123,7 +123,7 @@ def test_few_texts_are_scored_after_the_cached_prefix(name, length, options, way
     check_bits(lm, texts if isinstance(texts, list) else [texts], context, 2)
 
 
-def test_the_context_runs_once(monkeypatch, way):
+def test_the_context_runs_once(monkeypatch, kernels):
     lm, rows = wrap(tiny("llama").own, "llama"), []
     check_invariant(lm)  # the self-check runs now, so its rows are not counted
     hidden = lm.model.hidden
@@ -139,7 +139,7 @@ def test_the_context_runs_once(monkeypatch, way):
 
 @pytest.mark.parametrize("samples", [1, 8])
 @pytest.mark.parametrize("length", [1, 16])
-def test_a_single_token(samples, length, way):
+def test_a_single_token(samples, length, kernels):
     """No row follows it: its distribution is read at the end of the context."""
     lm, context = wrap(tiny("llama").own, "llama"), prompt(length)
     texts = lm.generate(context, method="sample", n=samples, seed=1, max_tokens=1, top=2)
@@ -164,7 +164,7 @@ def test_samples_in_groups(monkeypatch):
     assert [s.logprobs.tolist() for s in texts] == [s.logprobs.tolist() for s in at_once]
 
 
-def test_without_a_context(way):
+def test_without_a_context(kernels):
     lm = wrap(tiny("gemma2").own, "gemma2")
     texts = lm.generate(method="sample", n=12, seed=2, max_tokens=10, top=1)
     assert {s.kind for s in texts} == {"joint"}

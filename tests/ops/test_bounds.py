@@ -1,4 +1,4 @@
-"""Indices are refused exactly where PyTorch refuses them on the CPU. On a GPU it does not, and the device is unusable then."""
+"""Indices are refused exactly where PyTorch refuses them on the CPU. On a GPU they would make the device unusable."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def indices(*shape: int) -> st.SearchStrategy[Tensor]:
 
 def raised(function: Any, *args: Any) -> bool:
     """Whether the call refuses an index; other errors do not count."""
-    copies = [each.clone() if isinstance(each, Tensor) else each for each in args]
+    copies = [arg.clone() if isinstance(arg, Tensor) else arg for arg in args]
     try:
         function(*copies)
     except (IndexError, RuntimeError) as error:
@@ -57,7 +57,7 @@ def test_one_hot(index: Tensor):
 
 
 @given(st.integers(-3, 2), indices(2, 3, 2))
-def test_along_a_dimension(dim: int, index: Tensor):
+def test_gather_and_scatter(dim: int, index: Tensor):
     for gather in (torch.gather, Tensor.gather):
         check(gather, X, dim, index)
     for scatter in (torch.scatter, Tensor.scatter_, torch.scatter_add, Tensor.scatter_add_):
@@ -65,7 +65,7 @@ def test_along_a_dimension(dim: int, index: Tensor):
 
 
 @given(st.integers(-3, 2), indices(2))
-def test_rows_of_a_dimension(dim: int, index: Tensor):
+def test_indices_of_a_dimension(dim: int, index: Tensor):
     source = torch.ones(4, 3, 2).index_select(dim, torch.zeros(2, dtype=torch.int64))
     check(torch.index_select, X, dim, index)
     check(Tensor.index_add_, X, dim, index, source)
@@ -87,7 +87,7 @@ def test_items(keys: list[Any], single: bool):
 
 
 @given(indices(2), st.booleans())
-def test_masks_take_their_dimensions(index: Tensor, whole: bool):
+def test_masks_with_indices(index: Tensor, whole: bool):
     mask = torch.tensor([True, False, True, False])
     check(Tensor.__getitem__, X, (mask, index))
     check(Tensor.__getitem__, X, (mask[:, None].expand(4, 3), index[:1]) if whole else (..., index))
@@ -95,7 +95,7 @@ def test_masks_take_their_dimensions(index: Tensor, whole: bool):
 
 
 def test_the_indices_of_a_network_on_a_gpu_are_checked(monkeypatch: pytest.MonkeyPatch):
-    """On a pretended GPU: ids beyond the table do not reach the kernel."""
+    """With a device that is named as a GPU: ids beyond the table do not reach the kernel."""
     calls: list[str] = []
 
     def checked(*args: Any, **options: Any) -> Tensor:

@@ -16,9 +16,9 @@ def test_float32_is_rounded_once():
     x = torch.randn(2, 6, 50, generator=torch.Generator().manual_seed(0))
     want = functional.conv1d(x.double(), layer.weight.double(), layer.bias.double(), padding=1)
     with torch.no_grad():
-        found = within(Plain(device=GPU), lambda: layer(x))
-    assert found.dtype == torch.float32
-    assert torch.equal(found, want.float())
+        output = within(Plain(device=GPU), lambda: layer(x))
+    assert output.dtype == torch.float32
+    assert torch.equal(output, want.float())
 
 
 def test_by_name_and_in_other_types():

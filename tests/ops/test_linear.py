@@ -46,7 +46,7 @@ def test_tensors_that_few_rows_does_not_support():
 
 
 @pytest.mark.parametrize("bias", [False, True])
-def test_layers_are_replaced_only_on_request(bias, way):
+def test_layers_are_replaced_only_on_request(bias, kernels):
     layer = nn.Linear(96, 40, bias=bias)
     linears, x = Linears(nn.Sequential(layer)), torch.randn(1, 5, 96)
     own = nn.functional.linear(x, layer.weight, layer.bias)
@@ -79,15 +79,15 @@ def test_another_thread_keeps_its_own_products():
 
 
 @pytest.mark.parametrize("name", ["llama", "gpt2", "gemma2", "gpt_neox"])
-def test_few_rows_have_the_bits_of_the_mode(name, way):
+def test_few_rows_have_the_bits_of_the_mode(name, kernels):
     """With replaced layers, or within the mode where other functions would have to change too (GPT-2's products)."""
     model = copy.deepcopy(tiny(name).lm.model)
-    x, places = model.embed(torch.arange(11)), torch.arange(11)[None]
+    x, positions = model.embed(torch.arange(11)), torch.arange(11)[None]
     with torch.inference_mode():
         with SameBits():
-            wanted = model.trunk(inputs_embeds=x[None], use_cache=False, position_ids=places)[0]
+            wanted = model.trunk(inputs_embeds=x[None], use_cache=False, position_ids=positions)[0]
         for _ in range(3):
-            assert torch.equal(model.hidden(x[None], position_ids=places), wanted)
+            assert torch.equal(model.hidden(x[None], position_ids=positions), wanted)
     assert model.linears._sufficient == {
-        way == "native" and bool(native.status()): way == "native" and name in ("llama", "gemma2")
+        kernels == "native" and bool(native.status()): kernels == "native" and name in ("llama", "gemma2")
     }

@@ -39,9 +39,9 @@ def test_blocks_hold_all_rows_with_little_padding(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(matmul, "_agrees", lambda rows, kind: rows in (16, 32, 256))
     kind = Kind(8, 8, torch.float32, False, True, ROWS, 77)
     for rows in range(1, 2 * ROWS + 1):
-        found = blocks(rows, kind)
-        assert set(found) <= {16, 32, 256, ROWS}
-        assert sum(found) >= rows > sum(found) - max(found)  # no block is without a row
+        sizes = blocks(rows, kind)
+        assert set(sizes) <= {16, 32, 256, ROWS}
+        assert sum(sizes) >= rows > sum(sizes) - max(sizes)  # no block is without a row
     assert blocks(45, kind) == [16, 32]
     assert blocks(ROWS + 250, kind) == [ROWS, 256]
 

@@ -1,4 +1,4 @@
-"""Modules that are replaced by compiled kernels: found by trial, and distinguished from similar ones."""
+"""Modules that are replaced by compiled kernels: a trial distinguishes them from similar ones."""
 
 from __future__ import annotations
 
@@ -45,24 +45,25 @@ def names(module: nn.Module) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("module", "found"), [(Norm(), True), (Norm(offset=1.0), True), (Norm(offset=0.5), False), (Norm(mean=True), False)]
+    ("module", "replaced"), [(Norm(), True), (Norm(offset=1.0), True), (Norm(offset=0.5), False), (Norm(mean=True), False)]
 )
-def test_norms_are_distinguished(module: nn.Module, found: bool):
-    assert ("Norm" in names(module)) == found
+def test_norms_are_distinguished(module: nn.Module, replaced: bool):
+    assert ("Norm" in names(module)) == replaced
 
 
 def test_an_eps_other_than_the_attribute_is_detected():
-    """Its own forward adds another eps than that of the attribute that is read, which only small numbers show."""
+    """The own forward adds another eps than the attribute that is read. Only small numbers show the difference."""
     module = Norm(eps=1e-6)
     module.variance_epsilon = 1e-5
     assert names(module) == set()
 
 
 @pytest.mark.parametrize(
-    ("activation", "found"), [("silu", True), ("gelu_pytorch_tanh", True), ("gelu_new", True), ("gelu", False), ("relu", False)]
+    ("activation", "replaced"),
+    [("silu", True), ("gelu_pytorch_tanh", True), ("gelu_new", True), ("gelu", False), ("relu", False)],
 )
-def test_gated_layers_are_distinguished(activation: str, found: bool):
-    assert ("Gated" in names(Gated(activation))) == found
+def test_gated_layers_are_distinguished(activation: str, replaced: bool):
+    assert ("Gated" in names(Gated(activation))) == replaced
     assert "Gated" not in names(Gated(activation, twist=0.01))
 
 
@@ -97,12 +98,12 @@ def test_hidden_states_agree_with_those_of_the_own_modules(name: str, monkeypatc
         assert without.trunk is not model.trunk
     embeddings = model.embed(torch.arange(2, 50))[None]
     with torch.inference_mode():
-        found, wanted = model.hidden(embeddings), without.hidden(embeddings)
-    torch.testing.assert_close(found, wanted, rtol=2e-5, atol=2e-5 * float(wanted.abs().max()))
-    assert not torch.equal(found, wanted)
+        hidden, wanted = model.hidden(embeddings), without.hidden(embeddings)
+    torch.testing.assert_close(hidden, wanted, rtol=2e-5, atol=2e-5 * float(wanted.abs().max()))
+    assert not torch.equal(hidden, wanted)
 
 
-def test_a_forward_that_is_replaced_already_is_left_alone():
+def test_a_forward_that_is_replaced_already_is_not_replaced():
     module = Norm()
     module.forward = lambda x: x  # type: ignore[method-assign]
     assert names(module) == set()

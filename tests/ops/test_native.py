@@ -34,7 +34,7 @@ TYPES = [
                                                          reason="bfloat16 kernels need AVX-512")),
 ]  # fmt: skip
 ROUNDING = {torch.float32: 2e-6, torch.bfloat16: 2.0**-8}  # relative to a number, or to the largest one where numbers cancel
-attends = pytest.mark.skipif(native.status().lanes < 16, reason="the attention kernel needs AVX-512")
+needs_attention = pytest.mark.skipif(native.status().lanes < 16, reason="the attention kernel needs AVX-512")
 WIDTHS = st.sampled_from([1, 3, 15, 16, 17, 48, 100, 576])
 
 
@@ -70,9 +70,9 @@ def test_gates(dtype: torch.dtype, count: int, gated: bool, constants: tuple[flo
     want = wide * torch.sigmoid(linear * wide + cubic * wide**3) * (by.double() if gated else 1)
     found = native.gate(x, by if gated else None, linear, cubic)
     assert close(found, want)
-    place = count // 3
-    alone = native.gate(x[place:].clone(), by[place:].clone() if gated else None, linear, cubic)
-    assert torch.equal(alone, found[place:])
+    start = count // 3
+    alone = native.gate(x[start:].clone(), by[start:].clone() if gated else None, linear, cubic)
+    assert torch.equal(alone, found[start:])
 
 
 @pytest.mark.parametrize("dtype", TYPES)
@@ -150,7 +150,7 @@ def test_a_head_of_bfloat16_uses_the_product(monkeypatch: pytest.MonkeyPatch):
 # ── Attention ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def over_the_forest(forest, qkv: tuple[Tensor, Tensor, Tensor], rows: int, **options) -> dict[int, Tensor]:
+def attention_by_chunks(forest, qkv: tuple[Tensor, Tensor, Tensor], rows: int, **options) -> dict[int, Tensor]:
     carry, module, found = KVCache(int(forest.depth_N.max()) + rows), nn.Module(), {}
     for chunk in chunks(forest, forest.depth_N > 0, rows):
         q, k, v = (x[chunk.node_R].transpose(0, 1)[None] for x in qkv)
@@ -165,7 +165,9 @@ def over_the_forest(forest, qkv: tuple[Tensor, Tensor, Tensor], rows: int, **opt
     return found
 
 
-def along_the_path(forest, qkv: tuple[Tensor, Tensor, Tensor], node: int, window: int | None, softcap: float | None) -> Tensor:
+def attention_by_path(
+    forest, qkv: tuple[Tensor, Tensor, Tensor], node: int, window: int | None, softcap: float | None
+) -> Tensor:
     path = lineage(forest, node, window)
     share = qkv[0].shape[1] // qkv[1].shape[1]
     key, value = (x[path].repeat_interleave(share, 1).double() for x in qkv[1:])
@@ -179,27 +181,27 @@ def check(sequences, rows, window, softcap=None, heads=(4, 2), widths=(8, 8), dt
     forest = build(sequences)
     sizes = ((heads[0], widths[0]), (heads[1], widths[0]), (heads[1], widths[1]))
     qkv = tuple(draw(len(forest), *size, dtype=dtype, seed=seed) for seed, size in enumerate(sizes))
-    found = over_the_forest(forest, qkv, rows, sliding_window=window, softcap=softcap)
+    found = attention_by_chunks(forest, qkv, rows, sliding_window=window, softcap=softcap)
     for node, out in found.items():
-        assert close(out, along_the_path(forest, qkv, node, window, softcap)), (node, window)
+        assert close(out, attention_by_path(forest, qkv, node, window, softcap)), (node, window)
     return found
 
 
-@attends
+@needs_attention
 @settings(max_examples=40)
 @given(branching(), st.sampled_from([1, 2, 3, 7, 16, 512]), st.none() | st.integers(1, 6))
 def test_attention_over_any_forest(sequences: list[list[int]], rows: int, window: int | None):
     check(sequences, rows, window)
 
 
-@attends
+@needs_attention
 @pytest.mark.parametrize("name", fixed())
 @pytest.mark.parametrize("window", [None, 5, 64, 128, 150])
 def test_attention_over_blocks_of_keys(name: str, window: int | None):
     check(fixed()[name], 100, window)
 
 
-@attends
+@needs_attention
 @pytest.mark.parametrize("scale", [1.0, 5.0, 20.0])
 def test_a_softcap_loses_no_digits(scale: float):
     """A softcap of 50, as in Gemma 2, on small and large scores: about as far from float64 as without a softcap."""
@@ -207,13 +209,13 @@ def test_a_softcap_loses_no_digits(scale: float):
     q, k, v = (draw(len(forest), heads, 16, dtype=torch.float32, seed=heads) for heads in (4, 2, 2))
     errors = {}
     for softcap in (None, 50.0):
-        found = over_the_forest(forest, (scale * q, k, v), 100, softcap=softcap)
-        exact = {node: along_the_path(forest, (scale * q, k, v), node, None, softcap) for node in found}
+        found = attention_by_chunks(forest, (scale * q, k, v), 100, softcap=softcap)
+        exact = {node: attention_by_path(forest, (scale * q, k, v), node, None, softcap) for node in found}
         errors[softcap] = max(float((found[node] - exact[node]).abs().max()) for node in found)
     assert errors[50.0] <= 3 * errors[None]  # three more roundings; ten times as much where tanh cancels
 
 
-@attends
+@needs_attention
 @pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize(("heads", "widths"), [((1, 1), (5, 8)), ((9, 3), (64, 64)), ((7, 1), (16, 32)), ((50, 1), (24, 16))])
 def test_attention_of_other_shapes(dtype: torch.dtype, heads: tuple[int, int], widths: tuple[int, int]):
@@ -221,7 +223,7 @@ def test_attention_of_other_shapes(dtype: torch.dtype, heads: tuple[int, int], w
     check(fixed()["comb"], 16, 7, softcap=0.9, heads=heads, widths=widths, dtype=dtype)
 
 
-@attends
+@needs_attention
 @pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("window", [None, 40, 200])
 def test_attention_has_the_same_bits_in_any_chunk(dtype: torch.dtype, window: int | None):
@@ -232,7 +234,7 @@ def test_attention_has_the_same_bits_in_any_chunk(dtype: torch.dtype, window: in
         assert all(torch.equal(parts[node], out) for node, out in whole.items())
 
 
-@attends
+@needs_attention
 def test_scores_that_underflow_do_not_affect_others():
     """A key that outweighs all others by e^500, and one whose weight underflows."""
     query, key, value = torch.ones(1, 1, 3, 8), torch.ones(1, 1, 3, 8), draw(1, 1, 3, 8)
@@ -244,7 +246,7 @@ def test_scores_that_underflow_do_not_affect_others():
     assert torch.equal(out[0, :, 0], value[0, 0, [0, 1, 1]])
 
 
-# ── Whether there are any ──────────────────────────────────────────────────────────────────────────────────────────────
+# ── Availability ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.fixture
@@ -272,7 +274,7 @@ def test_on_another_system(fresh, monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.parametrize("march", ["x86-64-v3", "x86-64-v4"])
-def test_it_compiles_for_older_processors_without_a_warning(march: str, tmp_path: Path):
+def test_kernels_compile_for_older_processors_without_a_warning(march: str, tmp_path: Path):
     flags = [flag for flag in native_build.FLAGS if not flag.startswith("-march")]
     command = [
         "cc",
@@ -295,7 +297,7 @@ def test_a_model_reports_whether_it_has_kernels(tiny: LanguageModel, abc: Langua
     assert not abc.kernels
 
 
-def test_no_gradients_are_lost():
+def test_tensors_that_need_gradients_are_not_supported():
     weight = nn.Parameter(torch.ones(8))
     assert not native.supports(torch.ones(2, 8), weight)
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Kernels are compiled once, kept, and loaded only if they are intact and no other user can have written them."""
+"""Kernels are compiled once, cached, and loaded only if they are intact and no other user can have written them."""
 
 from __future__ import annotations
 
@@ -37,23 +37,24 @@ def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Fresh:
 def runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[], int]:
     """The number of times that the compiler has run."""
     log = tmp_path / "log"
-    say_first(monkeypatch, tmp_path, f'echo run >> "{log}"\nexec cc "$@"')
+    use_compiler(monkeypatch, tmp_path, f'echo run >> "{log}"\nexec cc "$@"')
     return lambda: len(log.read_text().splitlines()) if log.exists() else 0
 
 
-def say_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: str) -> None:
+def use_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: str) -> None:
+    """Use a shell script as the compiler."""
     path = tmp_path / "compiler.sh"
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o755)
     monkeypatch.setenv("CC", str(path))
 
 
-def the(tmp_path: Path, suffix: str) -> Path:
-    (found,) = (tmp_path / "cache" / "kernels").glob(f"*{suffix}")
-    return found
+def kept_file(tmp_path: Path, suffix: str) -> Path:
+    (file,) = (tmp_path / "cache" / "kernels").glob(f"*{suffix}")
+    return file
 
 
-def test_compiled_once(fresh: Fresh, runs: Callable[[], int], tmp_path: Path):
+def test_kernels_are_compiled_once(fresh: Fresh, runs: Callable[[], int], tmp_path: Path):
     before = os.umask(0o002)  # the default where every user has a private group
     try:
         assert fresh()
@@ -109,16 +110,16 @@ def a_pipe(library: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "harm",
+    "damage",
     [
         *(cut, emptied, flipped, without_digest, emptied_digest, written_by_others),
         *(digest_written_by_others, a_link, a_link_for_a_digest, a_pipe),
     ],
 )
-def test_a_damaged_or_untrusted_library_is_compiled_again(harm, fresh: Fresh, runs: Callable[[], int], tmp_path: Path):
+def test_a_damaged_or_untrusted_library_is_compiled_again(damage, fresh: Fresh, runs: Callable[[], int], tmp_path: Path):
     assert fresh()
-    library = the(tmp_path, ".so")
-    harm(library)
+    library = kept_file(tmp_path, ".so")
+    damage(library)
     assert fresh()
     assert runs() == 2
     assert fresh()
@@ -129,7 +130,7 @@ def test_a_damaged_or_untrusted_library_is_compiled_again(harm, fresh: Fresh, ru
 
 def test_an_intact_library_that_does_not_load_is_compiled_again(fresh: Fresh, runs: Callable[[], int], tmp_path: Path):
     assert fresh()
-    library, content = the(tmp_path, ".so"), b"no library"
+    library, content = kept_file(tmp_path, ".so"), b"no library"
     library.write_bytes(content)
     library.with_suffix(".sha256").write_text(kept.hashlib.sha256(content).hexdigest())
     assert fresh()
@@ -139,7 +140,7 @@ def test_an_intact_library_that_does_not_load_is_compiled_again(fresh: Fresh, ru
 def test_the_loaded_library_is_the_one_that_was_read(fresh: Fresh, tmp_path: Path):
     """Changes of the file while it is in use have no effect."""
     found = fresh()
-    emptied(the(tmp_path, ".so"))
+    emptied(kept_file(tmp_path, ".so"))
     assert found.library is not None
     assert found.library.lanes() == 16
     assert "/proc/self/fd/" in found.library._name
@@ -174,16 +175,16 @@ def gone(pid: int) -> bool:
 def hang(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A compiler that waits for a child process, and writes the ids of both."""
     pids = tmp_path / "pids"
-    say_first(monkeypatch, tmp_path, f'sleep 600 &\necho $$ $! >> "{pids}"\nwait')
+    use_compiler(monkeypatch, tmp_path, f'sleep 600 &\necho $$ $! >> "{pids}"\nwait')
     return pids
 
 
-def test_a_compiler_that_hangs_costs_its_time_once(fresh: Fresh, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_a_compiler_that_hangs_is_run_once(fresh: Fresh, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     pids = hang(monkeypatch, tmp_path)
     monkeypatch.setattr(build, "SECONDS", 1)
     found = fresh()
     assert not found
-    failure = the(tmp_path, ".failed")
+    failure = kept_file(tmp_path, ".failed")
     assert f"it was ended after 1 seconds (not tried again for a day, or until {failure} is removed)" in found.reason
     assert all(gone(int(pid)) for pid in pids.read_text().split())
     assert fresh() == found
@@ -206,12 +207,12 @@ def test_an_interrupted_compiler_is_ended(fresh: Fresh, monkeypatch: pytest.Monk
     with pytest.raises(KeyboardInterrupt):
         fresh()
     assert all(gone(int(pid)) for pid in pids.read_text().split())
-    assert not list((tmp_path / "cache" / "kernels").iterdir())  # it is not the fault of the compiler
+    assert not list((tmp_path / "cache" / "kernels").iterdir())  # not a failure of the compiler
 
 
 def test_a_failure_is_remembered_for_a_day(fresh: Fresh, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     log = tmp_path / "log"
-    say_first(
+    use_compiler(
         monkeypatch, tmp_path, f'echo run >> "{log}"\n[ -e "{tmp_path}/mended" ] && exec cc "$@"\necho it is broken >&2\nexit 3'
     )
     first = fresh()
@@ -219,19 +220,19 @@ def test_a_failure_is_remembered_for_a_day(fresh: Fresh, monkeypatch: pytest.Mon
     (tmp_path / "mended").touch()
     assert fresh() == first
     assert log.read_text() == "run\n"
-    failure = the(tmp_path, ".failed")
+    failure = kept_file(tmp_path, ".failed")
     yesterday = time.time() - kept.DAY - 9
     os.utime(failure, (yesterday, yesterday))
     assert fresh()
     assert not failure.exists()
 
 
-@pytest.mark.parametrize("harm", [Path.unlink, emptied, written_by_others])
-def test_a_failure_is_forgotten(harm, fresh: Fresh, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    say_first(monkeypatch, tmp_path, f'[ -e "{tmp_path}/mended" ] && exec cc "$@"\nexit 3')
+@pytest.mark.parametrize("damage", [Path.unlink, emptied, written_by_others])
+def test_a_failure_is_forgotten(damage, fresh: Fresh, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    use_compiler(monkeypatch, tmp_path, f'[ -e "{tmp_path}/mended" ] && exec cc "$@"\nexit 3')
     assert "exit status 3" in fresh().reason
     (tmp_path / "mended").touch()
-    harm(the(tmp_path, ".failed"))
+    damage(kept_file(tmp_path, ".failed"))
     assert fresh()
 
 
@@ -247,7 +248,7 @@ def test_a_failure_is_forgotten(harm, fresh: Fresh, monkeypatch: pytest.MonkeyPa
 def test_a_compiler_that_writes_no_library_is_reported(
     script: str, reason: str, fresh: Fresh, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
-    say_first(monkeypatch, tmp_path, script)
+    use_compiler(monkeypatch, tmp_path, script)
     assert not fresh()
     assert reason in fresh().reason
     assert len(list((tmp_path / "cache" / "kernels").glob("*.failed"))) == ("space" not in reason)  # a full disk is temporary
@@ -274,16 +275,16 @@ def no_parent(folder: Path) -> None:
     folder.parent.touch()
 
 
-@pytest.mark.parametrize("harm", [a_file, a_linked_folder, a_folder_for_all, no_parent])
-def test_a_folder_that_cannot_be_trusted_is_not_used(harm, fresh: Fresh, runs: Callable[[], int], tmp_path: Path):
-    harm(tmp_path / "cache" / "kernels")
+@pytest.mark.parametrize("damage", [a_file, a_linked_folder, a_folder_for_all, no_parent])
+def test_a_folder_that_cannot_be_trusted_is_not_used(damage, fresh: Fresh, runs: Callable[[], int], tmp_path: Path):
+    damage(tmp_path / "cache" / "kernels")
     assert fresh()
     assert "16 numbers at a time; not kept, but compiled at each start: " in fresh().reason
     assert runs() == 2
     assert not list(tmp_path.rglob("*.so"))
 
 
-def test_a_full_disk_is_survived(fresh: Fresh, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_kernels_are_loaded_despite_a_full_disk(fresh: Fresh, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -296,7 +297,7 @@ def test_a_full_disk_is_survived(fresh: Fresh, monkeypatch: pytest.MonkeyPatch, 
     assert fresh().reason == "false could not compile them: exit status 1"  # and the failure is not remembered
 
 
-def test_without_a_home_it_is_not_kept(fresh: Fresh, monkeypatch: pytest.MonkeyPatch):
+def test_without_a_cache_folder_kernels_are_not_kept(fresh: Fresh, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("CHAINRULE_CACHE", "~no-such-user/cache")
     assert fresh()
     assert "not kept, but compiled at each start: CHAINRULE_CACHE=~no-such-user/cache does not name a folder" in fresh().reason
@@ -304,7 +305,7 @@ def test_without_a_home_it_is_not_kept(fresh: Fresh, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("where", ["temporary", "kept"])
-def test_a_killed_process_leaves_nothing_for_long(fresh: Fresh, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, where: str):
+def test_leftovers_of_a_killed_process_are_removed(fresh: Fresh, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, where: str):
     temporary, kernels = tmp_path / "tmp", tmp_path / "cache" / "kernels"
     temporary.mkdir()
     code = (
@@ -331,16 +332,16 @@ def test_a_killed_process_leaves_nothing_for_long(fresh: Fresh, monkeypatch: pyt
     assert not part.exists()
 
 
-def test_the_scratch_files_of_the_compiler_are_in_ours(fresh: Fresh, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_the_compiler_uses_our_scratch_folder(fresh: Fresh, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    say_first(monkeypatch, tmp_path, 'echo "$TMPDIR" >&2; exit 1')
+    use_compiler(monkeypatch, tmp_path, 'echo "$TMPDIR" >&2; exit 1')
     assert re.search(rf"{tmp_path}/chainrule-\w+\.chainrule-part \(not tried", fresh().reason)
 
 
 def test_a_disk_without_space_for_the_message_is_not_blamed_on_the_compiler(
     fresh: Fresh, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
-    say_first(monkeypatch, tmp_path, "exit 1")
+    use_compiler(monkeypatch, tmp_path, "exit 1")
     monkeypatch.setattr(compiler, "FREE_BYTES", 1 << 60)
     assert f"there is no space left for the compiler's files in {tempfile.gettempdir()}" in fresh().reason
     assert not list((tmp_path / "cache" / "kernels").iterdir())
@@ -349,7 +350,7 @@ def test_a_disk_without_space_for_the_message_is_not_blamed_on_the_compiler(
 def test_without_a_temporary_folder_there_are_no_kernels(fresh: Fresh, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
     assert "could not compile them: [Errno 2] No such file or directory" in fresh().reason
-    assert not list((tmp_path / "cache" / "kernels").iterdir())  # it is not the fault of the compiler
+    assert not list((tmp_path / "cache" / "kernels").iterdir())  # not a failure of the compiler
 
 
 def test_two_processes_at_once(fresh: Fresh, tmp_path: Path):

@@ -47,7 +47,7 @@ def other_default(request: pytest.FixtureRequest) -> Iterator[None]:
     torch.set_default_dtype(before)
 
 
-def all_of_them() -> list[Tensor]:
+def outputs_of_all_kernels() -> list[Tensor]:
     logits, out = draw(5, 70), torch.zeros(3, 9, dtype=torch.float32)
     native.few_rows(draw(3, 8), draw(9, 8, seed=1), out)
     return [
@@ -66,9 +66,9 @@ def test_the_defaults_of_torch_have_no_effect():
     with torch.device("meta"):
         found = [*native.moments(draw_on_cpu(5, 70)), native.attention(**on_cpu(path))[1]]
     assert [(x.dtype, x.device.type) for x in found] == [(torch.float32, "cpu")] * 4
-    found = all_of_them()
+    found = outputs_of_all_kernels()
     torch.set_default_dtype(torch.float32)
-    assert all(map(torch.equal, found, all_of_them()))
+    assert all(map(torch.equal, found, outputs_of_all_kernels()))
     torch.set_default_dtype(now)
 
 
@@ -122,19 +122,19 @@ def test_parameters_are_plain():
 @pytest.mark.parametrize("name", NOT_PLAIN)
 @pytest.mark.parametrize("which", ["query_HRD", "key_KGD", "value_KGD"])
 def test_attention_takes_plain_tensors_only(name: str, which: str):
-    given = path()
-    qkv = [given["query_HRD"], given["key_KGD"], given["value_KGD"]]
+    arguments = path()
+    qkv = [arguments["query_HRD"], arguments["key_KGD"], arguments["value_KGD"]]
     assert native.supports_attention(*qkv)
-    given[which] = NOT_PLAIN[name](given[which])
-    assert not native.supports_attention(given["query_HRD"], given["key_KGD"], given["value_KGD"])
+    arguments[which] = NOT_PLAIN[name](arguments[which])
+    assert not native.supports_attention(arguments["query_HRD"], arguments["key_KGD"], arguments["value_KGD"])
 
 
 def test_attention_of_one_path_is_right():
     for rows in (1, 3, 100):
-        given = path(rows)
-        out, lse = native.attention(**given)
-        key, value = (given[name].double().repeat_interleave(2, 1).transpose(0, 1) for name in ("key_KGD", "value_KGD"))
-        score = (given["query_HRD"].double() @ key.mT * 0.5).masked_fill(torch.ones(rows, rows).triu(1).bool(), -torch.inf)
+        arguments = path(rows)
+        out, lse = native.attention(**arguments)
+        key, value = (arguments[name].double().repeat_interleave(2, 1).transpose(0, 1) for name in ("key_KGD", "value_KGD"))
+        score = (arguments["query_HRD"].double() @ key.mT * 0.5).masked_fill(torch.ones(rows, rows).triu(1).bool(), -torch.inf)
         torch.testing.assert_close(out.double(), (score.softmax(-1) @ value).transpose(0, 1), rtol=1e-5, atol=1e-6)
         torch.testing.assert_close(lse.double(), score.logsumexp(-1).T, rtol=1e-5, atol=1e-6)
 
@@ -189,14 +189,14 @@ def test_attention_refuses_arguments_that_do_not_match(name: str):
 
 
 def test_tables_are_checked_once_for_all_layers(monkeypatch: pytest.MonkeyPatch):
-    given, checked = path(), []
+    arguments, checked = path(), []
     monkeypatch.setattr(tables, "_check_tiles", lambda *_: checked.append(1))
-    native.attention(**given)
-    native.attention(**given | {"task_A2": given["task_A2"].copy()})
+    native.attention(**arguments)
+    native.attention(**arguments | {"task_A2": arguments["task_A2"].copy()})
     assert checked == [1]
     with pytest.raises(ValueError, match="slots names the key 2"):  # the number of keys is checked for each layer
-        native.attention(**given | {"key_KGD": draw(2, 2, 8), "value_KGD": draw(2, 2, 8)})
-    native.attention(**given | {"table_B6": given["table_B6"].copy()})
+        native.attention(**arguments | {"key_KGD": draw(2, 2, 8), "value_KGD": draw(2, 2, 8)})
+    native.attention(**arguments | {"table_B6": arguments["table_B6"].copy()})
     assert checked == [1, 1]
 
 
@@ -211,11 +211,11 @@ def resident() -> int:
 
 
 def test_threads_free_their_memory_when_they_end():
-    given = path(70) | {"query_HRD": draw(4, 70, 256), "key_KGD": draw(70, 2, 256), "value_KGD": draw(70, 2, 256)}
+    arguments = path(70) | {"query_HRD": draw(4, 70, 256), "key_KGD": draw(70, 2, 256), "value_KGD": draw(70, 2, 256)}
 
     def attend_in_threads(count: int) -> None:
         for _ in range(count):
-            thread = threading.Thread(target=native.attention, kwargs=given)
+            thread = threading.Thread(target=native.attention, kwargs=arguments)
             thread.start()
             thread.join()
 

@@ -1,4 +1,4 @@
-"""Whether numbers differ by rounding alone."""
+"""`same_but_rounding`: whether numbers differ by rounding alone."""
 
 from __future__ import annotations
 

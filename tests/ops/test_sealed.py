@@ -72,12 +72,12 @@ def test_context_variables_end_with_the_call():
 
 
 def test_states_are_restored_after_any_exception():
-    happened: list[str] = []
-    enter, leave = partial(happened.append, "set"), partial(happened.append, "set back")
+    events: list[str] = []
+    enter, leave = partial(events.append, "set"), partial(events.append, "restored")
     assert between(enter, leave, lambda: 3) == 3
     with pytest.raises(ZeroDivisionError):
         between(enter, leave, lambda: 1 / 0)
-    assert happened == ["set", "set back"] * 2
+    assert events == ["set", "restored"] * 2
     depth = torch._C._len_torch_function_stack()
     with pytest.raises(ZeroDivisionError):
         within(Halving(), lambda: 1 / 0)
@@ -116,8 +116,8 @@ def test_reading_weights_is_allowed():
     assert torch.equal(found, 4 * torch.ones(2, 2))
 
 
-def test_float_tensors_made_without_a_dtype_are_float32():
-    made = {
+def test_new_float_tensors_without_a_dtype_are_float32():
+    factories = {
         "zeros": lambda **o: torch.zeros(2, **o),
         "arange": lambda **o: torch.arange(0.0, 3.0, **o),
         "tensor": lambda **o: torch.tensor([[1, 2.5]], **o),
@@ -125,7 +125,7 @@ def test_float_tensors_made_without_a_dtype_are_float32():
     }
     torch.set_default_dtype(torch.float64)
     try:
-        for name, make in made.items():
+        for name, make in factories.items():
             assert make().dtype == torch.float64
             assert within(Plain(), make).dtype == torch.float32, name
             assert within(Plain(), partial(make, dtype=torch.float64)).dtype == torch.float64, name

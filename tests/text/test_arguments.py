@@ -1,4 +1,4 @@
-"""User arguments: sequences of texts of any type are read by position, and other values are an InputError."""
+"""User arguments: sequences of texts of any type are read by position, and other values raise an InputError."""
 
 from __future__ import annotations
 
@@ -56,14 +56,14 @@ SEQUENCES = {
 
 
 @pytest.mark.parametrize("kind", SEQUENCES)
-def test_sequences_are_taken_by_position(lm: LanguageModel, kind: str):
+def test_sequences_are_read_by_position(lm: LanguageModel, kind: str):
     wanted = lm.score_batch(TEXTS)
     make = SEQUENCES[kind]
-    found = lm.score_batch(make(TEXTS))
-    assert found.logprob.tolist() == wanted.logprob.tolist()
-    assert [score.text for score in found] == TEXTS
-    behind = lm.score_batch(TEXTS, context=make(["A", "B", "A"]))
-    assert behind.logprob.tolist() == lm.score_batch(TEXTS, context=["A", "B", "A"]).logprob.tolist()
+    scores = lm.score_batch(make(TEXTS))
+    assert scores.logprob.tolist() == wanted.logprob.tolist()
+    assert [score.text for score in scores] == TEXTS
+    after = lm.score_batch(TEXTS, context=make(["A", "B", "A"]))
+    assert after.logprob.tolist() == lm.score_batch(TEXTS, context=["A", "B", "A"]).logprob.tolist()
     assert [(r.index, r.text, r.logprob) for r in lm.rank("A", make(TEXTS))] == [
         (r.index, r.text, r.logprob) for r in lm.rank("A", TEXTS)
     ]
@@ -86,7 +86,7 @@ IDS = {
 
 
 @pytest.mark.parametrize("kind", IDS)
-def test_ids(lm: LanguageModel, kind: str):
+def test_ids_of_any_integer_type(lm: LanguageModel, kind: str):
     make = IDS[kind]
     wanted = lm.score("ABB")
     assert lm.score(make([0, 1, 1])).logprobs.tolist() == wanted.logprobs.tolist()
@@ -100,9 +100,9 @@ def test_ids(lm: LanguageModel, kind: str):
 
 def test_rows_of_an_array_are_sequences_of_ids(lm: LanguageModel):
     rows = [[0, 1], [1, 1]]
-    for made in (np.array(rows), torch.tensor(rows)):
-        assert lm.score_batch(made).logprob.tolist() == lm.score_batch(rows).logprob.tolist()
-        assert lm.score_batch(rows, context=made).logprob.tolist() == lm.score_batch(rows, context=rows).logprob.tolist()
+    for array_rows in (np.array(rows), torch.tensor(rows)):
+        assert lm.score_batch(array_rows).logprob.tolist() == lm.score_batch(rows).logprob.tolist()
+        assert lm.score_batch(rows, context=array_rows).logprob.tolist() == lm.score_batch(rows, context=rows).logprob.tolist()
     assert lm.score_batch(pyarrow.array(rows)).logprob.tolist() == lm.score_batch(rows).logprob.tolist()
 
 
@@ -113,8 +113,8 @@ def test_a_missing_text_is_an_error_and_a_missing_context_is_no_context(lm: Lang
     assert error.value.item == 1
     with pytest.raises(InputError, match="item 1: the text is missing"):
         lm.score_batch(pandas.Series(["A", missing, "B"], dtype=object))
-    found = lm.score_batch(["A", "A"], context=["B", missing])
-    assert found.logprob.tolist() == [lm.score("A", context="B").logprob, lm.score("A").logprob]
+    scores = lm.score_batch(["A", "A"], context=["B", missing])
+    assert scores.logprob.tolist() == [lm.score("A", context="B").logprob, lm.score("A").logprob]
 
 
 FRAMES = [pandas.DataFrame({"A": TEXTS}), polars.DataFrame({"A": TEXTS}), pyarrow.table({"A": TEXTS}), polars.LazyFrame()]
@@ -140,13 +140,13 @@ NO_SEQUENCES = {
 @pytest.mark.parametrize("kind", NO_SEQUENCES)
 def test_values_that_are_not_sequences_of_texts(lm: LanguageModel, kind: str):
     value = NO_SEQUENCES[kind]
-    asks = [lm.score_batch, lambda v: lm.rank("A", v), lm.pseudo_log_likelihoods]
-    asks += [lambda v: lm.score_batch(["A", "B"], context=v)] if kind not in ("a text", "None", "NaN") else []
-    asks += [lm.verify, lambda v: lm.generate(among=v)] if value is not None else []
-    asks += [lambda v: lm.generate(stop=v, max_tokens=3)] if kind != "a text" else []
-    for ask in asks:
+    calls = [lm.score_batch, lambda v: lm.rank("A", v), lm.pseudo_log_likelihoods]
+    calls += [lambda v: lm.score_batch(["A", "B"], context=v)] if kind not in ("a text", "None", "NaN") else []
+    calls += [lm.verify, lambda v: lm.generate(among=v)] if value is not None else []
+    calls += [lambda v: lm.generate(stop=v, max_tokens=3)] if kind != "a text" else []
+    for call in calls:
         with pytest.raises(InputError) as error:
-            ask(value)
+            call(value)
         assert "\n" not in str(error.value)
         assert len(str(error.value)) < 250
 
@@ -184,16 +184,16 @@ NO_ITEMS = {
 @pytest.mark.parametrize("kind", NO_ITEMS)
 def test_values_that_are_neither_texts_nor_ids(lm: LanguageModel, kind: str):
     value = NO_ITEMS[kind]
-    asks = [lm.score, lambda v: lm.score("A", context=v), lambda v: lm.rank(v, ["A"]), lm.conditional, lm.explain, lm.generate]
-    asks += [lm.pseudo_log_likelihood, lambda v: lm.score_batch([v]), lm.infill, lambda v: lm.generate(v, among=["A"])]
-    for ask in asks:
+    calls = [lm.score, lambda v: lm.score("A", context=v), lambda v: lm.rank(v, ["A"]), lm.conditional, lm.explain, lm.generate]
+    calls += [lm.pseudo_log_likelihood, lambda v: lm.score_batch([v]), lm.infill, lambda v: lm.generate(v, among=["A"])]
+    for call in calls:
         with pytest.raises(InputError) as error:
-            ask(value)
+            call(value)
         assert "\n" not in str(error.value)
         assert len(str(error.value)) < 250
 
 
-def test_a_list_in_place_of_one_text_names_score_batch(lm: LanguageModel):
+def test_the_error_for_a_list_instead_of_a_text_names_score_batch(lm: LanguageModel):
     with pytest.raises(InputError, match="expected one text; score_batch takes several"):
         lm.score(["A", "B"])
     with pytest.raises(InputError, match="expected one text, not a Series of texts: use score_batch"):
@@ -208,13 +208,13 @@ def test_values_that_are_not_orders(lm: LanguageModel, order: Any):
         lm.score("AB", order=order)
 
 
-def test_orders_are_taken_by_position(lm: LanguageModel):
+def test_orders_are_read_by_position(lm: LanguageModel):
     wanted = lm.score("ABB", order=[2, 0, 1]).logprobs.tolist()
     for make in (tuple, np.array, torch.tensor, lambda o: pandas.Series(o, index=[2, 1, 0]), polars.Series, pyarrow.array):
         assert lm.score("ABB", order=make([2, 0, 1])).logprobs.tolist() == wanted
 
 
-def test_numbers_at_the_edge(lm: LanguageModel):
+def test_extreme_numbers(lm: LanguageModel):
     for temperature in (5e-324, 1e-300, 1e308):
         texts = lm.generate(method="sample", temperature=temperature, n=3, max_tokens=4, seed=1)
         assert all(np.isfinite(g.sampling_logprob) for g in texts)
@@ -232,6 +232,6 @@ def test_numbers_at_the_edge(lm: LanguageModel):
 
 def test_any_argument_is_accepted_or_refused_with_a_one_line_error():
     """A short form of benchmarks/arguments.py, which runs twenty times as many cases."""
-    found, failures = arguments.trial(330)
+    counts, failures = arguments.trial(330)
     assert failures == []
-    assert any(count["taken"] for count in found.values())  # some arguments are valid
+    assert any(count["taken"] for count in counts.values())  # some arguments are valid

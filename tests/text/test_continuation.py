@@ -1,3 +1,5 @@
+"""Texts after a context, and the pair format of BERT."""
+
 import pytest
 import text_zoo
 from hypothesis import given
@@ -36,56 +38,56 @@ def test_pair_without_separators_is_an_input_error():
 @pytest.mark.parametrize("name", ["byte_level", "byte_level_prefix", "llama", "unigram", "wordpiece"])
 def test_text_after_a_context_has_the_tokens_of_the_joined_text(name: str):
     tokenizer = (text_zoo.LOSSLESS | text_zoo.LOSSY)[name]()
-    found = encode_after(tokenizer, "Hello", " world")
-    assert found.boundary == "same"
-    assert [*found.context_ids, *found.ids] == tokenizer.encode("Hello world").tolist()
-    assert found.context_ids.tolist() == tokenizer.encode("Hello").tolist()
+    continuation = encode_after(tokenizer, "Hello", " world")
+    assert continuation.boundary == "same"
+    assert [*continuation.context_ids, *continuation.ids] == tokenizer.encode("Hello world").tolist()
+    assert continuation.context_ids.tolist() == tokenizer.encode("Hello").tolist()
 
 
 @pytest.mark.parametrize("name", ["byte_level", "byte_level_prefix", "llama"])
 def test_a_token_across_the_boundary_splits_context_and_text(name: str):
     tokenizer = text_zoo.LOSSLESS[name]()
-    found = encode_after(tokenizer, "Hel", "lo")
-    assert found.boundary == "apart"
-    assert found.context_ids.tolist() == tokenizer.encode("Hel").tolist()
-    assert "".join(tokens(tokenizer, found.ids)) == "lo"  # and not " lo"
+    continuation = encode_after(tokenizer, "Hel", "lo")
+    assert continuation.boundary == "apart"
+    assert continuation.context_ids.tolist() == tokenizer.encode("Hel").tolist()
+    assert "".join(tokens(tokenizer, continuation.ids)) == "lo"  # and not " lo"
 
 
 def test_wordpiece_apart_begins_a_word():
-    found = encode_after(text_zoo.wordpiece(), "Hel", "lo")
-    assert found.boundary == "apart"
-    assert tokens(text_zoo.wordpiece(), found.ids)[0].startswith(" ")
+    continuation = encode_after(text_zoo.wordpiece(), "Hel", "lo")
+    assert continuation.boundary == "apart"
+    assert tokens(text_zoo.wordpiece(), continuation.ids)[0].startswith(" ")
 
 
 @pytest.mark.parametrize("name", text_zoo.LOSSLESS)
 @given(context=PLAIN_TEXTS, text=PLAIN_TEXTS)
 def test_context_and_continuation_spell_the_joined_text(name: str, context: str, text: str):
     tokenizer = text_zoo.LOSSLESS[name]()
-    found = encode_after(tokenizer, context, text)
+    continuation = encode_after(tokenizer, context, text)
     joined = tokenizer.encode(context + text).tolist()
-    both = [*found.context_ids.tolist(), *found.ids.tolist()]
+    both = [*continuation.context_ids.tolist(), *continuation.ids.tolist()]
     assert spells(context + text, [tokenizer.token_bytes(id) for id in both])
-    assert found.context_ids.tolist() == tokenizer.encode(context).tolist()
-    assert found.boundary == "same" if both == joined else found.boundary == "apart"
+    assert continuation.context_ids.tolist() == tokenizer.encode(context).tolist()
+    assert continuation.boundary == "same" if both == joined else continuation.boundary == "apart"
 
 
 def test_empty_context_and_empty_text():
     tokenizer = text_zoo.llama()
     assert encode_after(tokenizer, "", "Hello").ids.tolist() == tokenizer.encode("Hello").tolist()
     assert encode_after(tokenizer, "Hello", "").ids.tolist() == []
-    assert {encode_after(tokenizer, *each).boundary for each in [("", ""), ("", "Hello"), ("Hello", "")]} == {"same"}
+    assert {encode_after(tokenizer, *texts).boundary for texts in [("", ""), ("", "Hello"), ("Hello", "")]} == {"same"}
 
 
-def test_batch_is_one_by_one_and_shares_the_contexts():
+def test_a_batch_has_the_tokens_of_its_texts_and_shares_contexts():
     tokenizer = text_zoo.llama()
     contexts = ["Hello wor", "Hello", "Hello wor", "Hello wor", ""]
     texts = ["ld", " world", " x", "d", "ld"]
     batch = encode_after_batch(tokenizer, contexts, texts)
     assert batch[0].context_ids is batch[2].context_ids is batch[3].context_ids
-    for found, context, text in zip(batch, contexts, texts, strict=True):
+    for continuation, context, text in zip(batch, contexts, texts, strict=True):
         alone = encode_after(tokenizer, context, text)
-        assert (found.ids.tolist(), found.boundary) == (alone.ids.tolist(), alone.boundary)
-        assert found.context_ids.tolist() == alone.context_ids.tolist()
+        assert (continuation.ids.tolist(), continuation.boundary) == (alone.ids.tolist(), alone.boundary)
+        assert continuation.context_ids.tolist() == alone.context_ids.tolist()
 
 
 def test_large_batch_tokenises_each_context_once():
@@ -101,7 +103,7 @@ def test_large_batch_tokenises_each_context_once():
 
     batch = encode_after_batch(Counting(tokenizer.hf), ["Hello"] * 3000, texts)
     assert count == 1
-    assert ["".join(tokens(tokenizer, each.ids)) for each in batch] == texts
+    assert ["".join(tokens(tokenizer, continuation.ids)) for continuation in batch] == texts
 
 
 @pytest.mark.parametrize("name", ["byte_level", "llama"])
@@ -109,19 +111,19 @@ def test_large_batch_tokenises_each_context_once():
 @pytest.mark.parametrize(("context", "text"), [("a <s>", "b b"), ("a a", " b</s>"), ("a <s>", "b</s>"), ("a a", " b b")])
 def test_symbols_in_text_and_context_are_read_separately(name: str, reading: Reading, context: str, text: str):
     tokenizer = text_zoo.LOSSLESS[name]()
-    found = encode_after(tokenizer, context, text, reading)
-    assert found.context_ids.tolist() == tokenizer.encode(context, reading.context).tolist()
-    symbols = [tokenizer.special_ids.intersection(ids.tolist()) for ids in (found.context_ids, found.ids)]
+    continuation = encode_after(tokenizer, context, text, reading)
+    assert continuation.context_ids.tolist() == tokenizer.encode(context, reading.context).tolist()
+    symbols = [tokenizer.special_ids.intersection(ids.tolist()) for ids in (continuation.context_ids, continuation.ids)]
     wanted = ["<s>" in context and reading.context == "parse", "</s>" in text and reading.text == "parse"]
-    assert [bool(each) for each in symbols] == wanted
+    assert [bool(ids) for ids in symbols] == wanted
     alike = reading.text == reading.context
-    assert found.boundary == ("apart" if (context, text) == ("a <s>", "b</s>") and not alike else "same")
+    assert continuation.boundary == ("apart" if (context, text) == ("a <s>", "b</s>") and not alike else "same")
     if alike:
-        assert [*found.context_ids, *found.ids] == tokenizer.encode(context + text, reading.text).tolist()
+        assert [*continuation.context_ids, *continuation.ids] == tokenizer.encode(context + text, reading.text).tolist()
     if name == "byte_level":  # llama adds a space after a symbol, here and in the joined text
-        assert "".join(tokens(tokenizer, [*found.context_ids, *found.ids])) == context + text
+        assert "".join(tokens(tokenizer, [*continuation.context_ids, *continuation.ids])) == context + text
     if name == "byte_level" or "<s>" not in context or reading.context == "text":  # see above
-        assert tokenizer.encode_continuations([text], reading.text)[0].tolist() == found.ids.tolist()
+        assert tokenizer.encode_continuations([text], reading.text)[0].tolist() == continuation.ids.tolist()
 
 
 def test_a_symbol_across_the_boundary_splits_context_and_text_if_parsed():
@@ -133,6 +135,6 @@ def test_a_symbol_across_the_boundary_splits_context_and_text_if_parsed():
 def test_a_long_shared_context_that_names_a_symbol():
     tokenizer, context = text_zoo.byte_level(), "The quick brown fox jumps. " * 20 + "<s>" + " The lazy dog sleeps." * 20
     for special in ("text", "parse"):
-        found = encode_after_batch(tokenizer, [context] * 3, [" a", " b</s>", " c"], Reading(special, special))
-        for text, each in zip([" a", " b</s>", " c"], found, strict=True):
-            assert [*each.context_ids, *each.ids] == tokenizer.encode(context + text, special).tolist()
+        batch = encode_after_batch(tokenizer, [context] * 3, [" a", " b</s>", " c"], Reading(special, special))
+        for text, continuation in zip([" a", " b</s>", " c"], batch, strict=True):
+            assert [*continuation.context_ids, *continuation.ids] == tokenizer.encode(context + text, special).tolist()

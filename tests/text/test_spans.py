@@ -1,3 +1,5 @@
+"""Spans of tokens: the bytes and characters of a text that each token covers."""
+
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -45,9 +47,9 @@ def test_an_added_space_at_either_end_does_not_shift_the_spans():
     before = align("Hi you", [b" ", b"Hi", b" you"])
     assert before.exact
     assert before.byte_spans == [(0, 0), (0, 2), (2, 6)]
-    behind = align("Hi you", [b"Hi ", b"you "])
-    assert behind.exact
-    assert behind.byte_spans == [(0, 3), (3, 6)]
+    after = align("Hi you", [b"Hi ", b"you "])
+    assert after.exact
+    assert after.byte_spans == [(0, 3), (3, 6)]
     assert not align("Hi you", [b"  Hi", b" you"]).exact
 
 
@@ -131,10 +133,10 @@ WORDS = st.lists(st.sampled_from(["Hello", "the", "World", "naïve", "café", "d
 
 @pytest.mark.parametrize("name", ["wordpiece", "word_end", "t5"])
 @given(words=WORDS, space=st.sampled_from([" ", "  ", "\n"]))
-def test_words_of_lossy_tokenizers_are_found_again(name: str, words: list[str], space: str):
+def test_spans_of_lossy_tokenizers_cover_the_words(name: str, words: list[str], space: str):
     """The tokens of a text of known words cover exactly its words, in order."""
     tokenizer, text = text_zoo.LOSSY[name](), space.join(words)
     spans = tokenizer.spans(text, tokenizer.encode(text))
     covered = [rank for begin, end in spans.char_spans for rank in range(begin, end)]
     assert covered == sorted(set(covered))
-    assert set(range(len(text))) - set(covered) <= {rank for rank, each in enumerate(text) if each.isspace()}
+    assert set(range(len(text))) - set(covered) <= {rank for rank, character in enumerate(text) if character.isspace()}

@@ -1,4 +1,4 @@
-"""The stable prefix of a long context is not tokenised again for every text after it, and the tokens are the same."""
+"""The stable prefix of a long context is tokenised once for all texts after it, and the tokens do not change."""
 
 from functools import cache
 
@@ -63,25 +63,25 @@ def test_texts_after_a_shared_context_have_the_joined_tokens(name: str, context:
     tok = tokenizer(name)
     context, texts = context + ending, [*texts, *texts]
     ids = tok.encode(context).tolist()
-    for text, found in zip(texts, encode_after_batch(tok, [context] * len(texts), texts), strict=True):
+    for text, continuation in zip(texts, encode_after_batch(tok, [context] * len(texts), texts), strict=True):
         whole = tok.encode(context + text).tolist()
         same = whole[: len(ids)] == ids
         want = whole[len(ids) :] if same else tok.encode_continuations([text])[0].tolist()
-        assert found.context_ids.tolist() == ids
-        assert (found.boundary, found.ids.tolist()) == ("same" if same else "apart", want)
+        assert continuation.context_ids.tolist() == ids
+        assert (continuation.boundary, continuation.ids.tolist()) == ("same" if same else "apart", want)
 
 
 @pytest.mark.parametrize("name", PRE)
 def test_all_but_the_last_words_are_in_the_stable_prefix(name: str):
     context = "The quick brown fox jumps over the lazy dog. " * 30
-    found = tokenizer(name).stable_prefix(context)
-    assert len(context) - 90 < found.chars < len(context) - 64
-    assert context[found.chars] == " "
-    assert tokenizer(name).encode(context[: found.chars]).tolist() == tokenizer(name).encode(context).tolist()[: found.tokens]
+    prefix = tokenizer(name).stable_prefix(context)
+    assert len(context) - 90 < prefix.chars < len(context) - 64
+    assert context[prefix.chars] == " "
+    assert tokenizer(name).encode(context[: prefix.chars]).tolist() == tokenizer(name).encode(context).tolist()[: prefix.tokens]
 
 
 @pytest.mark.parametrize("context", ["", "short", "日本語のテキスト" * 100, "1 2 3 4 5 6 7 8 9 " * 30])
-def test_a_context_without_a_suitable_cut_has_no_stable_prefix(context: str):
+def test_a_context_without_a_suitable_boundary_has_no_stable_prefix(context: str):
     assert tokenizer("gpt2").stable_prefix(context) == EMPTY_PREFIX
 
 

@@ -1,3 +1,5 @@
+"""Start and end symbols: which symbol a policy selects, and its description."""
+
 import numpy as np
 import pytest
 

@@ -21,12 +21,12 @@ def test_the_name_of_a_symbol_is_plain_text_by_default(tiny: LanguageModel):
     with pytest.warns(
         UserWarning, match="a text contains the name of the control symbol </s>, which is read as plain text.*special='parse'"
     ):
-        found = tiny.score(TEXT)
+        default = tiny.score(TEXT)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         text, parsed, plain = (tiny.score(t, special=s) for t, s in ((TEXT, "text"), (TEXT, "parse"), ("The quick", None)))
-    assert (found.special, text.special, parsed.special, plain.special) == ("text", "text", "parse", None)
-    assert found.logprobs.tolist() == text.logprobs.tolist()
+    assert (default.special, text.special, parsed.special, plain.special) == ("text", "text", "parse", None)
+    assert default.logprobs.tolist() == text.logprobs.tolist()
     assert "</s>" not in text.tokens
     assert "".join(text.tokens) == TEXT
     assert parsed.ids.tolist() == tiny.tokenizer.encode(TEXT, "parse").tolist()
@@ -65,9 +65,9 @@ def test_every_method_reads_control_symbols(tiny: LanguageModel):
         assert {r.text: 1 in r.score.ids for r in ranked} == {" a": False, " b</s>": holds}
         assert all((1 in r.score.request.context_ids) == holds for r in ranked)
         assert tiny.explain(TEXT, special=special).score.ids.tolist() == ids
-        grown = tiny.generate(TEXT, special=special, max_tokens=2)
-        assert grown.request.context_ids.tolist() == ids
-        assert grown.context_special == special
+        generated = tiny.generate(TEXT, special=special, max_tokens=2)
+        assert generated.request.context_ids.tolist() == ids
+        assert generated.context_special == special
         among = tiny.generate("a", among=[" b</s>"], special=special).ids.tolist()
         assert among == tiny.tokenizer.encode(" b</s>", special).tolist()
         assert (among[-1] == 1) == holds
@@ -82,11 +82,11 @@ def test_a_symbol_by_its_name_is_one_token(tiny: LanguageModel):
 
 
 def test_a_generated_symbol_is_reported(tiny: LanguageModel):
-    grown = tiny.generate("The", max_tokens=40, end=False, method="sample", n=20, seed=3)
-    symbols = [g for g in grown if 0 in g.ids or 1 in g.ids]
-    assert 0 < len(symbols) < len(grown)
+    generated = tiny.generate("The", max_tokens=40, end=False, method="sample", n=20, seed=3)
+    symbols = [g for g in generated if 0 in g.ids or 1 in g.ids]
+    assert 0 < len(symbols) < len(generated)
     assert {g.special for g in symbols} == {"parse"}
-    assert {g.special for g in grown if g not in symbols} == {None}
+    assert {g.special for g in generated if g not in symbols} == {None}
 
 
 # Contexts cut by a window
@@ -107,10 +107,10 @@ def test_a_context_cut_by_a_window_is_reported(tiny: LanguageModel):
     assert [row["least_context"] for row in rows] == batch.least_context.tolist()
     assert (cut.summary()["cut"], cut.summary()["least_context"]) == (True, 63)
     assert whole.remarks == []
-    said = ["a window shortened the context of some factors: the shortest has 63 embeddings"]
-    assert cut.remarks == said
-    assert said[0] in str(tiny.explain(cut))
-    assert said[0] in cut._repr_html_()
+    remarks = ["a window shortened the context of some factors: the shortest has 63 embeddings"]
+    assert cut.remarks == remarks
+    assert remarks[0] in str(tiny.explain(cut))
+    assert remarks[0] in cut._repr_html_()
     assert tiny.explain(cut).to_dict()["cut"] is True
     assert not tiny.score([7, 8, 9], start="given").cut
     assert tiny.score([7, 8, 9, 10], start="given", window=2).cut

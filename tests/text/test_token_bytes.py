@@ -1,3 +1,5 @@
+"""The bytes of tokens by the conventions of each family of tokenizers."""
+
 import pytest
 
 from chainrule.text.token_bytes import Spelling, gpt2_alphabet, spelling_of_vocabulary

@@ -1,3 +1,5 @@
+"""Tokenizers: encoding, the bytes of tokens, spans, control symbols, and loading."""
+
 import json
 import logging
 from pathlib import Path
@@ -74,14 +76,14 @@ def test_special_tokens_in_the_text_are_parsed_on_request():
 
 
 @pytest.mark.parametrize("name", text_zoo.LOSSLESS.keys() - {"byt5"})
-@pytest.mark.parametrize("behind", [False, True])
-def test_the_name_of_a_control_symbol_is_plain_text(name: str, behind: bool):
+@pytest.mark.parametrize("continuation", [False, True])
+def test_the_name_of_a_control_symbol_is_plain_text(name: str, continuation: bool):
     tokenizer = ALL[name]()
     symbols = sorted(tokenizer.special_ids - {tokenizer.unk_id})
     text = "a " + " b".join(map(tokenizer.token, symbols))
-    encode = tokenizer.encode_continuations if behind else tokenizer.encode_batch
+    encode = tokenizer.encode_continuations if continuation else tokenizer.encode_batch
     plain, ids = encode(["Hello", text, "you"])[::2], encode(["Hello", text, "you"])[1]
-    assert [each.tolist() for each in plain] == [each.tolist() for each in encode(["Hello", "you"])]
+    assert [other.tolist() for other in plain] == [other.tolist() for other in encode(["Hello", "you"])]
     assert not tokenizer.special_ids.intersection(ids.tolist())
     assert "".join(map(tokenizer.token, ids.tolist())).strip() == text.strip()
     assert tokenizer.symbols(["Hello", text]) == [None, tokenizer.token(symbols[0]) if symbols else None]
@@ -101,7 +103,7 @@ def test_a_symbol_without_a_spelling_in_other_tokens_is_an_error():
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_batch_is_one_by_one(name: str):
+def test_a_batch_has_the_tokens_of_its_texts(name: str):
     tokenizer, texts = ALL[name](), ["Hello", "", "the lazy dog", "日本"]
     batch = tokenizer.encode_batch(texts)
     assert [ids.tolist() for ids in batch] == [tokenizer.encode(text).tolist() for text in texts]
@@ -182,10 +184,10 @@ def test_pipeline_without_decoder_is_read_from_the_pre_tokenizer():
 @pytest.mark.parametrize("name", ["byte_level_prefix", "llama", "unigram", "t5"])
 def test_text_after_other_text_gets_no_space(name: str):
     tokenizer = ALL[name]()
-    behind, alone = tokenizer.encode_continuations(["ab", " ab"]), tokenizer.encode_batch(["ab", " ab"])
-    assert "".join(map(tokenizer.token, behind[0])) == "ab"
+    after, alone = tokenizer.encode_continuations(["ab", " ab"]), tokenizer.encode_batch(["ab", " ab"])
+    assert "".join(map(tokenizer.token, after[0])) == "ab"
     assert "".join(map(tokenizer.token, alone[0])) == " ab"
-    assert "".join(map(tokenizer.token, behind[1])) == ("ab" if name == "t5" else " ab")  # t5 strips
+    assert "".join(map(tokenizer.token, after[1])) == ("ab" if name == "t5" else " ab")  # t5 strips
     assert tokenizer.encode("ab").tolist() == alone[0].tolist()  # unchanged by the above
 
 
@@ -236,7 +238,7 @@ def test_broken_tokenizer_is_a_model_error(files: dict[str, str], match: str, tm
         Tokenizer.load(str(tmp_path))
 
 
-def test_loading_is_silent_and_leaves_the_verbosity(tmp_path: Path, capfd: pytest.CaptureFixture, caplog):
+def test_loading_is_silent_and_does_not_change_the_verbosity(tmp_path: Path, capfd: pytest.CaptureFixture, caplog):
     folder = save(text_zoo.byte_level(), tmp_path)
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "no_such_model"}))
     before = transformers_logging.get_verbosity()
@@ -264,9 +266,13 @@ def changed(**parts) -> Backend:
 
 def test_a_backend_that_panics_is_a_model_error():
     tokenizer = text_zoo.wrap(changed(normalizer={"type": "Replace", "pattern": {"String": ""}, "content": "x"}))
-    for ask in (tokenizer.encode, lambda text: tokenizer.words(text, [1]), lambda text: tokenizer.encode_continuations([text])):
+    for call in (
+        tokenizer.encode,
+        lambda text: tokenizer.words(text, [1]),
+        lambda text: tokenizer.encode_continuations([text]),
+    ):
         with pytest.raises(ModelError, match="the tokenizer fails on a text: index out of bounds"):
-            ask("Hello world")
+            call("Hello world")
 
 
 def test_a_backend_that_lacks_an_unknown_token_is_a_model_error():

@@ -1,4 +1,4 @@
-"""Proof by compression: the coder against the entropy, texts coded and decoded, and incomplete or damaged codes."""
+"""Proof by compression: code lengths against surprisals, the round trip of texts, and incomplete or damaged codes."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_decoding_restores_the_symbols_and_the_length_is_the_surprisal(symbols, 
 
 
 def test_a_carry_propagates_through_bytes_that_were_output():
-    """Symbols at the end of the interval, many times, and then one before it: 0.111…1 becomes 1.000…0 and back."""
+    """Many symbols at the end of the interval, and then one before it: 0.111…1 becomes 1.000…0 and back."""
     last = np.log([2.0**-9, 2.0**-9, 1 - 2.0**-8])
     middle = np.log([1 - 2.0**-8, 2.0**-9, 2.0**-9])
     for symbols in ([2] * 900 + [1], [1] * 50 + [2] * 50, [0] * 300):
@@ -93,7 +93,7 @@ def test_decoding_restores_the_text(tiny_folder, start):
     assert report.to_dict()["bytes"] == len(text.encode())
 
 
-def test_a_table_codes_too(abc):
+def test_a_table_codes_texts(abc):
     lm = LanguageModel(TableModel(["A", "B", "C"], {"": [1, 2, -math.inf], "A": [0, 0, 0]}, back_off=True))
     assert decode(lm, encode(lm, "ABBAAAB")) == "ABBAAAB"
     code, report = prove(lm, "C")  # impossible, but coded nevertheless
@@ -121,7 +121,7 @@ def test_incomplete_and_damaged_codes(tiny_folder):
     lm = chainrule.load(tiny_folder)
     raw = encode(lm, TEXT).to_bytes()
     _, header, payload = raw.split(b"\n", 2)
-    for broken, says in [
+    for broken, message in [
         (b"", "no code of chainrule"),
         (b"chainrule", "no code of chainrule"),
         (b"%PDF-1.4 ...", r"begins with b'%PDF-1.4"),
@@ -132,7 +132,7 @@ def test_incomplete_and_damaged_codes(tiny_folder):
         (raw[:-1] + bytes([raw[-1] ^ 1]), "damaged: its checksum does not match"),
         (raw.replace(b'"bits"', b'"bats"'), "its second line is not a valid header"),
     ]:
-        with pytest.raises(InputError, match=says):
+        with pytest.raises(InputError, match=message):
             Code.from_bytes(broken)
     for key, value in (("tokens", "many"), ("tokens", -1), ("given", None), ("text_sha256", None), ("fingerprint", "x")):
         damaged = raw.replace(header, json.dumps(json.loads(header) | {key: value}).encode())
@@ -262,16 +262,16 @@ def letters(single):
 
 
 @pytest.mark.parametrize(
-    ("tokens", "says"),
+    ("tokens", "message"),
     [
         (10**12, r"damaged: 1,000,000,000,000 tokens need at least [\d,]+ bits, and it has 323"),
         (10**8, r"its [\d,]+ bits are used up after \d+ of 100,000,000 tokens"),
         (0, r"damaged: 0 tokens with \[\] given"),
     ],
 )
-def test_a_code_that_claims_too_many_tokens_is_refused_early(tiny_folder, coded_text, tokens, says):
+def test_a_code_that_claims_too_many_tokens_is_refused_early(tiny_folder, coded_text, tokens, message):
     lm, begin = chainrule.load(tiny_folder), time.perf_counter()
-    with pytest.raises(InputError, match=says):
+    with pytest.raises(InputError, match=message):
         decode(lm, Code.from_bytes(forged(coded_text, tokens=tokens)))
     assert time.perf_counter() - begin < 5
 
@@ -291,7 +291,7 @@ def test_a_digest_of_bytes_that_are_not_a_text(letters, monkeypatch):
         decode(lm, Code.from_bytes(forged(raw, text_sha256=hashlib.sha256(b"\xff\xfe").hexdigest())))
 
 
-def test_no_tokenizer_to_decode_with(tiny_folder, coded_text):
+def test_decoding_needs_a_tokenizer(tiny_folder, coded_text):
     lm, raw = chainrule.load(tiny_folder), coded_text
     with pytest.raises(InputError, match="without a tokenizer"):
         decode(LanguageModel(lm.model, engine=lm.engine), Code.from_bytes(raw))
@@ -331,7 +331,7 @@ def test_tokens_rarer_than_a_count(tiny_folder):
     assert "with no count below 1" in report["length of the code"].checked
 
 
-def test_a_code_made_under_other_conditions(tiny_folder, monkeypatch):
+def test_a_code_of_a_different_model_or_setting_is_refused(tiny_folder, monkeypatch):
     lm = chainrule.load(tiny_folder)
     code = encode(lm, TEXT)
     with pytest.raises(InputError, match="start: 0 then, 1 now"):

@@ -1,4 +1,4 @@
-"""verify: every property holds on correct models, and for each named bug exactly the right property fails."""
+"""verify: every property holds for correct models, and each bug below fails exactly the property that must detect it."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ from chainrule.models.causal import PretrainedModel
 from chainrule.ops import sealed
 from chainrule.results import Score, Scores
 from chainrule.scoring import assemble
+from chainrule.scoring.scorer import Scorer
 from chainrule.text import Tokenizer
 from chainrule.verify import references
 from chainrule.verify.references import ModelUnderTest
@@ -43,7 +44,7 @@ Patch = pytest.MonkeyPatch
 
 @pytest.fixture
 def forest(tiny_folder) -> LanguageModel:
-    """A new model for each test, which may break it."""
+    """A new model for each test, so that a test may break it."""
     return chainrule.load(tiny_folder)
 
 
@@ -76,7 +77,7 @@ def test_correct_models_in_other_types(name, dtype):
     assert dtype in report["dtype"].checked
 
 
-def test_with_a_tokenizer_and_without(tiny):
+def test_with_and_without_a_tokenizer(tiny):
     with_tokenizer, without = tiny.verify(), LanguageModel(tiny.model, engine=tiny.engine).verify()
     assert with_tokenizer.passed
     assert without.passed
@@ -237,12 +238,12 @@ bug("EOS for BOS", "start symbol")(body(lambda lm, b: plan.Item(b.ids, b.given, 
 
 @bug("a dropped start", "start symbol")
 def _(lm: LanguageModel, monkeypatch: Patch) -> None:
-    own = LanguageModel._chosen
+    own = Scorer.start
 
-    def dropped(self: LanguageModel, start: Any) -> Any:
+    def dropped(self: Scorer, start: Any) -> Any:
         return own(self, "given" if start is None else start)
 
-    monkeypatch.setattr(LanguageModel, "_chosen", dropped)
+    monkeypatch.setattr(Scorer, "start", dropped)
 
 
 @bug("a product instead of a sum", "sum")
@@ -315,7 +316,7 @@ def _(lm: LanguageModel, monkeypatch: Patch) -> None:
     output.weight = torch.nn.Parameter(output.weight + 0.01)
 
 
-SAYS = {
+MESSAGES = {
     "a doubled start": "those with the start symbol doubled",
     "a dropped start": "those with the start symbol absent",
     "EOS for BOS": "those with the start symbol EOS in its place",
@@ -337,7 +338,7 @@ def test_a_bug_fails_exactly_its_property(name, request, monkeypatch):
     assert report.failed == [prop], str(report)
     assert not report.passed
     assert report[prop].error > report[prop].tolerance
-    assert SAYS.get(name, " ") in report[prop].says
+    assert MESSAGES.get(name, " ") in report[prop].says
 
 
 def test_probability_that_no_text_can_have(tiny_folder):
@@ -347,12 +348,12 @@ def test_probability_that_no_text_can_have(tiny_folder):
     own.resize_token_embeddings(rows, mean_resizing=False)
     report = LanguageModel((wrapped := wrap(own)).model, lm.tokenizer, engine=wrapped.engine).verify()
     assert report.passed, str(report)
-    found = report["unreachable vocabulary"]
-    assert found.status == "warn"
-    assert "on the 5 ids that the tokenizer cannot produce" in found.checked
+    reachable = report["unreachable vocabulary"]
+    assert reachable.status == "warn"
+    assert "on the 5 ids that the tokenizer cannot produce" in reachable.checked
     exact = np.mean([np.exp(p)[-5:].sum() for p in ModelUnderTest(LanguageModel(wrapped.model, lm.tokenizer)).distributions])
-    assert found.details["beyond the tokenizer"] == pytest.approx(exact)
-    assert found.details["special tokens"] > 0
+    assert reachable.details["beyond the tokenizer"] == pytest.approx(exact)
+    assert reachable.details["special tokens"] > 0
 
 
 def test_start_symbols_that_disagree_wildly():
@@ -407,7 +408,7 @@ def test_a_model_that_gives_nan_fails_with_a_message(forest, monkeypatch):
 
 @pytest.mark.parametrize("context", [4, 13])
 def test_models_with_a_short_context(context: int):
-    """The doubled start symbol, which is also tried, must fit in the context."""
+    """The properties also use a doubled start symbol, which must fit in the context."""
     config = GPT2Config(vocab_size=50, n_positions=context, n_embd=8, n_layer=1, n_head=1, bos_token_id=0, eos_token_id=1)
     assert LanguageModel(PretrainedModel(GPT2LMHeadModel(config).eval(), "short")).verify().passed
 

@@ -1,4 +1,4 @@
-"""A tiny model of each kind, and short calls of it whose numbers are compared to the bit."""
+"""A tiny model of each kind, and short calls on it whose numbers are compared to the bit."""
 
 from __future__ import annotations
 
@@ -18,53 +18,56 @@ import transformers as tf
 from chainrule import Conditional, LanguageModel, Mixture, PseudoScore, Score, Scores, TableModel
 from chainrule.verify import Report
 
-Ask = Callable[[LanguageModel], Any]
+Call = Callable[[LanguageModel], Any]
 Numbers = list[np.ndarray]
 
-FEW = {"vocab_size": 3, "bos_token_id": 0, "eos_token_id": None}  # so few tokens that all texts can be summed over
+FEW = {"vocab_size": 3, "bos_token_id": 0, "eos_token_id": None}  # few enough tokens to sum over all texts
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A network of transformers, each time anew with the same weights, what makes a model of it, and what that is asked."""
+    """Calls on a kind of model.
+
+    network: returns a new network of transformers, always with the same weights; model: wraps a network in a model.
+    """
 
     network: Callable[[], Any]
     model: Callable[[Any, str], Any]
-    asks: dict[str, Ask]
+    calls: dict[str, Call]
 
     def make(self) -> LanguageModel:
-        return self.over(self.network())
+        return self.wrap(self.network())
 
-    def over(self, network: Any) -> LanguageModel:
+    def wrap(self, network: Any) -> LanguageModel:
         return LanguageModel(self.model(network, "tiny"))
 
 
-# What is asked
+# Calls
 
 
-def _score(ids: list[int], **options: Any) -> Ask:
+def _score(ids: list[int], **options: Any) -> Call:
     return lambda lm: lm.score(ids, **options)
 
 
-def _embedded(ids: list[int]) -> Ask:
+def _embedded(ids: list[int]) -> Call:
     return lambda lm: lm.score(embeddings=lm.embed(ids))
 
 
-LEFT_TO_RIGHT: dict[str, Ask] = {
+LEFT_TO_RIGHT: dict[str, Call] = {
     "one token": _score([5]),
     "twelve tokens": _score(list(range(11, 23)), top=2),
     "batch": lambda lm: lm.score_batch([[7, 8, 9, 4], [7, 8, 9, 6, 5], [5]]),
     "rank": lambda lm: lm.rank([7, 8, 9], [[4], [6, 5]]),
     "next": lambda lm: lm.conditional([7, 8, 9]),
 }
-EMBEDDINGS: dict[str, Ask] = {"one row": _embedded([5]), "six rows": _embedded([5, 9, 3, 8, 4, 7])}
-GROWN: dict[str, Ask] = {
+EMBEDDINGS: dict[str, Call] = {"one row": _embedded([5]), "six rows": _embedded([5, 9, 3, 8, 4, 7])}
+GENERATED: dict[str, Call] = {
     "greedy": lambda lm: lm.generate([7, 8, 9], max_tokens=3),
     "sixteen samples": lambda lm: lm.generate([7, 8], max_tokens=2, method="sample", n=16, seed=1),
     "beam": lambda lm: lm.generate([7], max_tokens=2, method="beam"),
     "best": lambda lm: lm.generate([7], max_tokens=2, method="best", budget=8),
 }
-MASKED: dict[str, Ask] = {
+MASKED: dict[str, Call] = {
     "one token": _score([5]),
     "four tokens": _score([5, 6, 7, 4], top=2),
     "batch": lambda lm: lm.score_batch([[5, 6], [7, 4, 5], [4]]),
@@ -72,20 +75,20 @@ MASKED: dict[str, Ask] = {
     "pseudo": lambda lm: lm.pseudo_log_likelihood([5, 6, 7]),
     "infill": lambda lm: lm.infill([5, None, 6], top=1),
 }
-TWO_STREAM: dict[str, Ask] = {
+TWO_STREAM: dict[str, Call] = {
     "four tokens": _score([1, 2, 3, 4], top=2),
-    "backwards": _score([1, 2, 3], order="right-to-left"),
+    "right to left": _score([1, 2, 3], order="right-to-left"),
     "batch": lambda lm: lm.score_batch([[1, 2], [3, 4, 1], [2, 1]]),
     "infill": lambda lm: lm.infill([1, None, 2, None]),
 }
-ANY_ORDER: dict[str, Ask] = {
+ANY_ORDER: dict[str, Call] = {
     "left to right": _score([1, 2, 0, 1]),
     "an order": _score([1, 2, 0, 1], order=(2, 0, 1, 3), top=2),
     "orders": _score([1, 2, 1], order="random:2"),
     "infill": lambda lm: lm.infill([1, None, 2, None]),
     "samples": lambda lm: lm.infill([1, None, 2, None], method="sample", n=4, seed=2),
 }
-SUMS: dict[str, Ask] = {
+SUMS: dict[str, Call] = {
     "left to right": _score([1, 2, 0]),
     "an order": _score([1, 2, 0], order=(2, 0, 1)),
     "orders": _score([1, 2, 1, 0], order="random:2"),
@@ -95,25 +98,25 @@ SUMS: dict[str, Ask] = {
 }
 
 
-# What is made
+# Networks and models
 
 
 @cache
 def _causal(name: str, dtype: str = "float32", few: bool = False) -> Any:
-    config = {"xlnet": _one_way, "wide": _wide, **model_zoo.CONFIGS}[name]()
+    config = {"xlnet": _causal_xlnet, "wide": _wide, **model_zoo.CONFIGS}[name]()
     if few:
         config.update(FEW)
     return model_zoo.untouched(config, dtype)
 
 
-def _one_way() -> Any:
-    """XLNet tied to one direction: a causal model that padding disturbs, so that it is run one text at a time."""
+def _causal_xlnet() -> Any:
+    """XLNet with attention in one direction: a causal model whose numbers padding changes, so it runs single texts."""
     return tf.XLNetConfig(vocab_size=model_zoo.V, d_model=32, n_layer=2, n_head=4, d_inner=48, attn_type="uni",
                           bos_token_id=0, eos_token_id=1, pad_token_id=2)  # fmt: skip
 
 
 def _wide() -> Any:
-    """Wide enough for PyTorch to hand its products to oneDNN, and a vocabulary whose products take their time."""
+    """Wide enough that PyTorch computes its products with oneDNN, and with a vocabulary whose products are slow."""
     return tf.LlamaConfig(vocab_size=2000, hidden_size=256, intermediate_size=256, num_hidden_layers=1,
                           num_attention_heads=4, max_position_embeddings=128, bos_token_id=0, eos_token_id=1)  # fmt: skip
 
@@ -139,12 +142,12 @@ def _table(*_: Any) -> TableModel:
     return TableModel(["A", "B", "C"], rows, probabilities=True, back_off=True)
 
 
-def _new(make: Callable[..., Any], *given: Any) -> Callable[[], Any]:
-    return lambda: copy.deepcopy(make(*given))
+def _new(make: Callable[..., Any], *arguments: Any) -> Callable[[], Any]:
+    return lambda: copy.deepcopy(make(*arguments))
 
 
-def causal(asks: dict[str, Ask], *given: Any) -> Kind:
-    return Kind(_new(_causal, *given), model_zoo.PretrainedModel, asks)
+def causal(calls: dict[str, Call], *arguments: Any) -> Kind:
+    return Kind(_new(_causal, *arguments), model_zoo.PretrainedModel, calls)
 
 
 KINDS = {
@@ -156,7 +159,7 @@ KINDS = {
     "batch": causal(LEFT_TO_RIGHT, "bloom"),
     "single": causal(LEFT_TO_RIGHT, "xlnet"),
     "embeddings": causal(EMBEDDINGS, "gpt2"),
-    "generating": causal(GROWN, "llama"),
+    "generating": causal(GENERATED, "llama"),
     "masked": Kind(_new(_masked, "bert"), masked_zoo.MaskedModel, MASKED),
     "masked with embeddings in the head": Kind(_new(_masked, "deberta_v3"), masked_zoo.MaskedModel, MASKED),
     "two-stream": Kind(_new(_two_stream), masked_zoo.TwoStreamModel, TWO_STREAM),
@@ -164,21 +167,21 @@ KINDS = {
     "sums": causal(SUMS, "llama", "float32", True),
     "table": Kind(lambda: None, _table, SUMS),
 }
-NETWORKS = [kind for kind in KINDS if kind not in ("generating", "table")]  # each sort of network once
+NETWORKS = [kind for kind in KINDS if kind not in ("generating", "table")]  # each network once
 
 
 def network(lm: LanguageModel) -> Any:
-    """The network of transformers that it was made of; None for a table."""
+    """The network of transformers in a model; None for a table."""
     return getattr(lm.model, "own", getattr(lm.model, "lm", None))
 
 
-def another(lm: LanguageModel, deep: bool = True) -> LanguageModel:
-    """A second LanguageModel of the same network, or, where `deep` is false, of the same model around it."""
+def second_model(lm: LanguageModel, deep: bool = True) -> LanguageModel:
+    """A second LanguageModel around a second model of the same network; around the same model if `deep` is false."""
     return LanguageModel(type(lm.model)(network(lm), "tiny") if deep else lm.model)  # type: ignore[call-arg]
 
 
-def save(folder: Path) -> Path:
-    """A folder as save_pretrained leaves it: a random Llama with a byte-level tokenizer."""
+def save_llama(folder: Path) -> Path:
+    """Save a random Llama with a byte-level tokenizer to a folder, as save_pretrained does."""
     from text_zoo import byte_level
 
     tokenizer = byte_level()
@@ -192,47 +195,47 @@ def save(folder: Path) -> Path:
     return folder
 
 
-# What comes back
+# Results
 
 
-def numbers(found: Any) -> Numbers:
+def numbers(result: Any) -> Numbers:
     """All numbers of a result."""
-    if isinstance(found, Score):
-        columns = [found.ids, found.logprobs, found.ranks, found.entropies, found.top_ids, found.top_logprobs]
-        running = getattr(found, "running_logprobs", None)
-        return [*columns, np.array([found.logprob]), *([] if running is None else [running])]
-    if isinstance(found, Conditional):
-        return [found.logprobs]
-    if isinstance(found, PseudoScore):
-        return [found.terms]
-    if isinstance(found, Report):
-        return [np.array([float(-1 if p.error is None else p.error) for p in found]), np.array([p.status for p in found])]
-    if isinstance(found, torch.Tensor):
-        return [found.detach().float().numpy().copy()]
-    if isinstance(found, np.ndarray):
-        return [found]
-    if isinstance(found, list | tuple | Scores | Mixture):
-        return [each for one in _items(found) for each in numbers(one)]
-    return [np.array([found])]
+    if isinstance(result, Score):
+        columns = [result.ids, result.logprobs, result.ranks, result.entropies, result.top_ids, result.top_logprobs]
+        running = getattr(result, "running_logprobs", None)
+        return [*columns, np.array([result.logprob]), *([] if running is None else [running])]
+    if isinstance(result, Conditional):
+        return [result.logprobs]
+    if isinstance(result, PseudoScore):
+        return [result.terms]
+    if isinstance(result, Report):
+        return [np.array([float(-1 if p.error is None else p.error) for p in result]), np.array([p.status for p in result])]
+    if isinstance(result, torch.Tensor):
+        return [result.detach().float().numpy().copy()]
+    if isinstance(result, np.ndarray):
+        return [result]
+    if isinstance(result, list | tuple | Scores | Mixture):
+        return [array for item in _items(result) for array in numbers(item)]
+    return [np.array([result])]
 
 
-def _items(found: Any) -> Iterable[Any]:
-    return found if isinstance(found, list | tuple) else [found[i] for i in range(len(found))]
+def _items(result: Any) -> Iterable[Any]:
+    return result if isinstance(result, list | tuple) else [result[i] for i in range(len(result))]
 
 
-def everything(lm: LanguageModel, asks: dict[str, Ask]) -> Numbers:
-    """All that is asked of it, and what it says of itself."""
-    return [*numbers([ask(lm) for ask in asks.values()]), np.array([repr(lm), str(bool(lm.invariant)), lm.invariant.reason])]
+def all_numbers(lm: LanguageModel, calls: dict[str, Call]) -> Numbers:
+    """The numbers of all calls on a model, then its repr and its invariance with the reason."""
+    return [*numbers([call(lm) for call in calls.values()]), np.array([repr(lm), str(bool(lm.invariant)), lm.invariant.reason])]
 
 
-def same(a: Numbers, b: Numbers) -> bool:
-    """Whether all of them have the same bits."""
+def same_bits(a: Numbers, b: Numbers) -> bool:
+    """Whether all numbers have the same bits."""
     return len(a) == len(b) and all(x.shape == y.shape and x.tobytes() == y.tobytes() for x, y in zip(a, b, strict=True))
 
 
-def gap(a: Numbers, b: Numbers) -> float:
-    """The largest difference, in nats; infinite where they cannot be compared."""
-    worst = 0.0
+def largest_difference(a: Numbers, b: Numbers) -> float:
+    """The largest difference, in nats; infinite if the two cannot be compared."""
+    largest = 0.0
     if len(a) != len(b):
         return float("inf")
     for x, y in zip(a, b, strict=True):
@@ -240,6 +243,7 @@ def gap(a: Numbers, b: Numbers) -> float:
             return float("inf")
         if x.dtype.kind == "f" and x.size:
             with np.errstate(invalid="ignore"):
-                off = np.where(x == y, 0.0, np.abs(x - y))
-            worst = max(worst, float(np.where(np.isnan(off) & ~(np.isnan(x) & np.isnan(y)), np.inf, np.nan_to_num(off)).max()))
-    return worst
+                difference = np.where(x == y, 0.0, np.abs(x - y))
+            undefined = np.isnan(difference) & ~(np.isnan(x) & np.isnan(y))
+            largest = max(largest, float(np.where(undefined, np.inf, np.nan_to_num(difference)).max()))
+    return largest
