@@ -82,7 +82,7 @@ def _choose(
     ids, logq_M = transform(logprob_V) if transform.changes else (None, logprob_V)
     weight_M = torch.cumsum(logq_M.exp(), -1) if isinstance(choices[0], _Draw) else logq_M
     chosen = [choice(weight_M) for choice in choices]
-    tokens = chosen if ids is None else ids[torch.tensor(chosen)].tolist()
+    tokens = chosen if ids is None else [int(ids[at]) for at in chosen]
     statistics = following.statistics(row, tokens, top)
     for i, (hypothesis, at, token) in enumerate(zip(hypotheses, chosen, tokens, strict=True)):
         hypothesis.ids.append(token)
