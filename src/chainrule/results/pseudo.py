@@ -15,44 +15,25 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from chainrule._types import Floats, Ints
+from chainrule._types import Floats
 from chainrule.results.columns import Row
 from chainrule.results.rows import record, records
-from chainrule.results.shown import Shown
-from chainrule.text.base import TokenizerLike, token_formatter
-from chainrule.text.requests import Request
+from chainrule.results.scored_text import ScoredText
 
 NO_PROBABILITY = "a score, not a probability: its exp does not sum to 1 over all texts"
 
 
 @dataclass(frozen=True, eq=False)
-class PseudoScore(Shown):
+class PseudoScore(ScoredText):
     """The pseudo-log-likelihood of one text with its terms. It is a score, not a probability."""
 
-    request: Request
-    ids: Ints
     terms: Floats  # log Pr(ids[i] | all other tokens, context included), nats
     within_words: bool  # whether tokens to the right within the same word were also hidden
-    tokenizer: TokenizerLike | None
-    model: str
 
     @cached_property
     def pll(self) -> float:
         """The sum of the terms in float64, in nats; −inf if a token is impossible given the others."""
         return math.fsum(self.terms.tolist())
-
-    @property
-    def text(self) -> str | None:
-        return self.request.text
-
-    @property
-    def context(self) -> str | None:
-        return self.request.context
-
-    @cached_property
-    def tokens(self) -> list[str]:
-        """The tokens, readable. A part of a character is written as bytes (\\xe2)."""
-        return list(map(token_formatter(self.tokenizer), self.ids.tolist()))
 
     def to_dict(self) -> dict[str, Any]:
         """The summary and every term, for JSON. Infinities are floats."""
@@ -68,9 +49,6 @@ class PseudoScore(Shown):
         return (
             f"pseudo-log-likelihood = {self.pll:.6f} nats, {len(self)} token{'s' * (len(self) != 1)}{hidden} ({NO_PROBABILITY})"
         )
-
-    def __len__(self) -> int:
-        return len(self.ids)
 
     def __repr__(self) -> str:
         shown = repr(self.text) if self.text is not None else f"{len(self)} token ids"

@@ -196,11 +196,10 @@ COLUMNS: tuple[Column, ...] = (
     Column(
         "special", "string", "how names of control symbols in the text were read: `text` or `parse`; null if there are none",
         (*_EVERY_TEXT, Row.CANDIDATE),
-        of=lambda score: score.request.special, batch=lambda scores: [request.special for request in scores.requests],
+        batch=lambda scores: [request.special for request in scores.requests],
     ),
     Column(
         "context_special", "string", "the same for the context", (*_EVERY_TEXT, Row.CANDIDATE),
-        of=lambda score: score.request.context_special,
         batch=lambda scores: [request.context_special for request in scores.requests],
     ),
     Column("kind", "string", "`pseudo-log-likelihood`: not a probability", (Row.PSEUDO,), of=lambda _: "pseudo-log-likelihood"),

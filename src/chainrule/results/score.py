@@ -14,9 +14,9 @@ from chainrule.results import units
 from chainrule.results.columns import Row
 from chainrule.results.ordering import Ordering
 from chainrule.results.rows import record, records
-from chainrule.results.shown import Shown
+from chainrule.results.scored_text import ScoredText
 from chainrule.statistics import WithStatistics
-from chainrule.text.base import Spans, TokenizerLike, token_formatter
+from chainrule.text.base import Spans, token_formatter
 from chainrule.text.continuation import Segment
 from chainrule.text.requests import Request
 from chainrule.text.start_end import Start
@@ -30,21 +30,17 @@ def kind(request: Request, start: Start, ordering: Ordering | None) -> str:
 
 
 @dataclass(frozen=True, eq=False)
-class Score(Shown, WithStatistics):
+class Score(ScoredText, WithStatistics):
     """log Pr of one sequence with all of its factors. Arrays have one entry for each of the T tokens scored.
 
     The start symbol has no entry; with start "given", neither has the first token. `kind` says whether the product of the
     factors is a joint or a conditional probability.
     """
 
-    request: Request
     start: Start
     end: int | None  # the id of the end symbol whose factor is the last one, or None
-    ids: Ints
     contexts: Ints  # number of embeddings that each factor is conditioned on, start symbol included
     windows: int  # more than 1 if the text is longer than the model's context or the window; see `cut`
-    tokenizer: TokenizerLike | None
-    model: str
     invariant: Verdict  # whether the numbers have the same bits with any other sequences in the batch
     ordering: Ordering | None = None  # the order of prediction; None: left to right, as in causal models
 
@@ -82,32 +78,9 @@ class Score(Shown, WithStatistics):
         return lines
 
     @property
-    def text(self) -> str | None:
-        return self.request.text
-
-    @property
-    def context(self) -> str | None:
-        return self.request.context
-
-    @property
-    def special(self) -> str | None:
-        """How names of control symbols in the text were read: "text" or "parse"; None if there are none."""
-        return self.request.special
-
-    @property
-    def context_special(self) -> str | None:
-        """`special` of the context."""
-        return self.request.context_special
-
-    @property
     def boundary(self) -> str | None:
         """ "same" if context and text tokenise together as they do separately, else "apart"; None without a context."""
         return self.request.boundary
-
-    @cached_property
-    def tokens(self) -> list[str]:
-        """The tokens, readable. A part of a character is written as bytes (\\xe2)."""
-        return list(map(token_formatter(self.tokenizer), self.ids.tolist()))
 
     @cached_property
     def token_bytes(self) -> list[bytes]:
@@ -198,9 +171,6 @@ class Score(Shown, WithStatistics):
             Row.TOP_FACTOR: self.top_ids.shape[1] > 0,
         }
         return self.summary() | {"factors": records([row for row, present in rows.items() if present], self)}
-
-    def __len__(self) -> int:
-        return len(self.ids)
 
     def __repr__(self) -> str:
         shown = repr(self.text) if self.text is not None else f"{len(self.ids)} token ids"

@@ -43,7 +43,12 @@ def pseudo_scores(
     bounds = terms.offset_S1
     return [
         PseudoScore(
-            request, request.ids, answer.logprobs[bounds[s] : bounds[s + 1]], within_words, tokenizer, predictor.model.name
+            request=request,
+            ids=request.ids,
+            tokenizer=tokenizer,
+            model=predictor.model.name,
+            terms=answer.logprobs[bounds[s] : bounds[s + 1]],
+            within_words=within_words,
         )
         for s, request in enumerate(requests)
     ]
