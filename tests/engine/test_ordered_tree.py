@@ -54,7 +54,7 @@ def test_a_masked_model_computes_each_conditional_separately(order: list[int]):
             assert np.abs(logprob_V[list(TOKENS)] - want[list(TOKENS)]).max() < 1e-5
             assert (logprob_V[[0, 1, 2, 3]] == -np.inf).all()
             assert float(added.entropy_B[row]) == pytest.approx(oracle.entropy(want), abs=1e-5)
-            assert added.statistics(row, [6], 0).ranks.tolist() == [oracle.rank(want, 6)]
+            assert added.statistics([row], [6], 0).ranks.tolist() == [oracle.rank(want, 6)]
 
 
 def test_a_two_stream_model_depends_on_the_order():

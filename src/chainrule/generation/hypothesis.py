@@ -26,6 +26,15 @@ class Hypothesis:
     def logprob(self) -> float:
         return math.fsum(self.logprobs)
 
+    def append(self, token: int, statistics: Statistics, sampling_logprob: float | None, criteria: StoppingCriteria) -> None:
+        """Add a token. statistics: of this token; sampling_logprob: None if the distribution is the model's."""
+        self.ids.append(token)
+        self.logprobs.append(float(statistics.logprobs[0]))
+        self.statistics.append(statistics)
+        if sampling_logprob is not None:
+            self.sampling_logprobs.append(sampling_logprob)
+        self.finish = criteria.finish(self.ids)
+
     def with_token(self, token: int, logprob: float, criteria: StoppingCriteria) -> Hypothesis:
         """A hypothesis with one more token. Its node is still that of the token before."""
         hypothesis = Hypothesis(self.node, [*self.ids, token], [*self.logprobs, logprob])

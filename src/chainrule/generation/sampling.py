@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -62,9 +63,12 @@ def _sample_all(
     following = tree.root()
     while True:
         active = [i for i, hypothesis in enumerate(hypotheses) if hypothesis.finish is None]
+        chosen = []
         for row, node in enumerate(following.nodes):
-            here = [i for i in active if hypotheses[i].node == node]
-            _choose(following, row, [hypotheses[i] for i in here], [choices[i] for i in here], criteria, top)
+            chosen += _choose(following, row, {i: choices[i] for i in active if hypotheses[i].node == node})
+        statistics = following.statistics([each.row for each in chosen], [each.token for each in chosen], top)
+        for n, (i, _, token, sampling_logprob) in enumerate(chosen):
+            hypotheses[i].append(token, statistics[n : n + 1], sampling_logprob, criteria)
         for i in active:
             report(first + i, hypotheses[i])
         unfinished = [hypotheses[i] for i in active if hypotheses[i].finish is None]
@@ -73,21 +77,24 @@ def _sample_all(
         following = extend(tree, unfinished)
 
 
-def _choose(
-    following: NextTokens, row: int, hypotheses: list[Hypothesis], choices: list, criteria: StoppingCriteria, top: int
-) -> None:
-    """Add a token to each hypothesis at this node. top: the number of alternatives to keep."""
-    logprob_V = following.logprobs(row)
-    transform = choices[0].transform
-    ids, logq_M = transform(logprob_V) if transform.changes else (None, logprob_V)
-    weight_M = torch.cumsum(logq_M.exp(), -1) if isinstance(choices[0], _Draw) else logq_M
-    chosen = [choice(weight_M) for choice in choices]
-    tokens = chosen if ids is None else [int(ids[at]) for at in chosen]
-    statistics = following.statistics(row, tokens, top)
-    for i, (hypothesis, at, token) in enumerate(zip(hypotheses, chosen, tokens, strict=True)):
-        hypothesis.ids.append(token)
-        hypothesis.logprobs.append(float(statistics.logprobs[i]))
-        hypothesis.statistics.append(statistics[i : i + 1])
-        if transform.changes:
-            hypothesis.sampling_logprobs.append(float(logq_M[at]))
-        hypothesis.finish = criteria.finish(hypothesis.ids)
+class _Chosen(NamedTuple):
+    """The token chosen for one hypothesis. sampling_logprob: under the altered distribution; None if it is the model's."""
+
+    index: int
+    row: int
+    token: int
+    sampling_logprob: float | None
+
+
+def _choose(following: NextTokens, row: int, choices: dict[int, _MostProbable | _Draw]) -> list[_Chosen]:
+    """A token for each hypothesis at this node. `choices`: by the index of the hypothesis."""
+    logprob_V, choice = following.logprobs(row), next(iter(choices.values()))
+    changes = choice.transform.changes
+    ids, logq_M = choice.transform(logprob_V) if changes else (None, logprob_V)
+    weight_M = torch.cumsum(logq_M.exp(), -1) if isinstance(choice, _Draw) else logq_M
+    chosen = []
+    for i, choose in choices.items():
+        at = choose(weight_M)
+        token = at if ids is None else int(ids[at])
+        chosen.append(_Chosen(i, row, token, float(logq_M[at]) if changes else None))
+    return chosen

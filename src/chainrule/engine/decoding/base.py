@@ -38,13 +38,11 @@ class NextTokens:
         """log Pr(v | the path of node `row`), V in float64."""
         return self.logits_BV[row].double() - self.logsumexp_B[row]
 
-    def statistics(self, row: int, tokens: Sequence[int], top: int) -> Statistics:
-        """The statistics of each of these tokens after node `row`, with `top` alternatives."""
-        node, device = slice(row, row + 1), self.logits_BV.device
-        token_F = torch.tensor(tokens, dtype=torch.int64, device=device)
-        block = Block(self.logits_BV[node], self.logsumexp_B[node], self.entropy_B[node], torch.zeros_like(token_F), token_F)
+    def statistics(self, rows: Sequence[int], tokens: Sequence[int], top: int) -> Statistics:
+        """The statistics of each token after the node of its row, with `top` alternatives. `rows` ascend."""
+        pair_2F = torch.tensor([rows, tokens], dtype=torch.int64, device=self.logits_BV.device)
+        columns = statistics_of(Block(self.logits_BV, self.logsumexp_B, self.entropy_B, *pair_2F), top)
         statistics = Statistics.empty(len(tokens), top)
-        columns = statistics_of(block, top)
         statistics.write(slice(None), {name: column.cpu().numpy() for name, column in columns.items()})
         return statistics
 
