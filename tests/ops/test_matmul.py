@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from chainrule.ops import matmul
-from chainrule.ops.matmul import ROWS, STEPS, Kind, SameBits, blocks, row_invariant, rowwise
+from chainrule.ops.matmul import ROW_COUNTS, ROWS, Kind, SameBits, blocks, row_invariant, rowwise
 
 TYPES = (torch.float32, torch.bfloat16, torch.float64)
 
@@ -63,7 +63,7 @@ def test_a_trial_detects_another_order_of_summation(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(matmul, "_product", halves)
     for dtype in (torch.float32, torch.bfloat16):
         kind = Kind(96, 40, dtype, False, True, ROWS, 79)
-        assert [step for step in STEPS if matmul._agrees(step, kind)][:1] > [64]
+        assert [count for count in ROW_COUNTS if matmul._agrees(count, kind)][:1] > [64]
 
 
 def test_a_trial_detects_a_dependence_on_the_row_number(monkeypatch: pytest.MonkeyPatch):

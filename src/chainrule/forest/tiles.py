@@ -163,5 +163,5 @@ def _near(tile_B: Ints, bound_B1: Ints, offset_B: Ints, count_B: Ints, slot_BT: 
     return Near(row_BQ, count_B, slot_BK, offset_B)
 
 
-def _rounded(count: Ints, step: int) -> Ints:
-    return -(-count // step) * step
+def _rounded(count: Ints, multiple: int) -> Ints:
+    return -(-count // multiple) * multiple

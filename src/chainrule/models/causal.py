@@ -19,7 +19,7 @@ from chainrule.models.thresholds import integers_read, lowered, numbers_read
 from chainrule.models.transformer import Network, rebuild, sharing_weights
 from chainrule.models.trunk import takes, trunk_of
 from chainrule.ops.linear import FEW, Linears, few_rows
-from chainrule.ops.matmul import STEPS
+from chainrule.ops.matmul import ROW_COUNTS
 from chainrule.ops.modules import replace_modules
 from chainrule.ops.sealed import with_variable, within
 
@@ -94,7 +94,7 @@ class PretrainedModel(Network):
 
     def _with_products(self, same_bits: bool, rows: int, forward: Callable[[], T]) -> T:
         """The result of `forward`, with matrix products suited to this number of rows."""
-        if self.device.type != "cpu" or (same_bits and rows > STEPS[0]):
+        if self.device.type != "cpu" or (same_bits and rows > ROW_COUNTS[0]):
             return within(self.mode(), forward)
         if same_bits:
             return self.linears.with_same_bits(forward)

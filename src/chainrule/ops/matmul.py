@@ -23,7 +23,7 @@ from chainrule.ops.sealed import FACTORIES
 
 ROWS = 768  # weights are read once for this many rows, whose activations still fit in the cache
 ON_GPU = 1 << 24  # numbers of an activation on a GPU, in chunks of at least 1,024 rows: a chunk launches about 600 kernels
-STEPS = (16, 32, 48, 64, 96, 128, 192, 256, 384, 512)  # smaller numbers of rows that are tried
+ROW_COUNTS = (16, 32, 48, 64, 96, 128, 192, 256, 384, 512)  # smaller numbers of rows that are tried
 CALL = 32  # the cost of one more product, in rows
 SAMPLE, COLUMNS = 16, 64  # distinct rows of x and columns of w in a trial; the others are copies of them
 
@@ -109,12 +109,12 @@ def _cheapest(rows: int, kind: Kind) -> list[int]:
     """The cheapest blocks for fewer rows than a full block has."""
     if not rows:
         return []
-    steps = [step for step in STEPS if step < kind.rows]
-    fitting = next((step for step in steps if step >= rows), None)
+    counts = [count for count in ROW_COUNTS if count < kind.rows]
+    fitting = next((count for count in counts if count >= rows), None)
     if fitting and fitting <= rows + CALL and _agrees(fitting, kind):
         return [fitting]  # nothing can be cheaper
-    agreeing = [kind.rows, *(step for step in steps if _agrees(step, kind))]
-    plans = [[step, *_cheapest(rows - min(step, rows), kind)] for step in agreeing]
+    agreeing = [kind.rows, *(count for count in counts if _agrees(count, kind))]
+    plans = [[count, *_cheapest(rows - min(count, rows), kind)] for count in agreeing]
     return min(plans, key=lambda plan: sum(plan) + CALL * len(plan))
 
 

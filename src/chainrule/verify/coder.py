@@ -2,7 +2,7 @@
 
 Each symbol narrows an interval in proportion to its share of TOTAL; the code is the shortest binary fraction in the final
 interval. The interval has 64 bits. Its leading bytes are output as soon as they are known; only a carry may still propagate
-back through them. At least 56 bits are always in use, so a step costs less than 2^−24 bits over its share.
+back through them. At least 56 bits are always in use, so a symbol costs less than 2^−24 bits over its share.
 
 Source: Witten, Neal and Cleary, "Arithmetic coding for data compression", CACM 30 (1987); carries as in Martin's range coder.
 """
@@ -43,9 +43,9 @@ class ArithmeticEncoder:
     def encode(self, symbol: int, shares_V1: Ints) -> None:
         """Narrow the interval to the symbol's share."""
         begin, end = int(shares_V1[symbol]), int(shares_V1[symbol + 1])
-        step = self._range // TOTAL
-        self._low += step * begin
-        self._range = step * (end - begin)
+        share = self._range // TOTAL
+        self._low += share * begin
+        self._range = share * (end - begin)
         if self._low >= _WIDE:
             self._low -= _WIDE
             self._carry()
@@ -86,14 +86,14 @@ class ArithmeticDecoder:
 
     def decode(self, shares_V1: Ints) -> int:
         """The next symbol. Raises InputError if no symbol has this code."""
-        step = self._range // TOTAL
-        count = self._value // step
+        share = self._range // TOTAL
+        count = self._value // share
         if count >= TOTAL:
             raise InputError("the code is damaged: it lies outside the interval of its symbols")
         symbol = int(np.searchsorted(shares_V1, count, side="right")) - 1
         begin, end = int(shares_V1[symbol]), int(shares_V1[symbol + 1])
-        self._value -= step * begin
-        self._range = step * (end - begin)
+        self._value -= share * begin
+        self._range = share * (end - begin)
         while self._range < _LEAST:
             byte = self._code[self._next] if self._next < len(self._code) else 0
             self._next += 1

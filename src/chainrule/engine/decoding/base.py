@@ -14,7 +14,7 @@ from torch import Tensor
 
 from chainrule._types import Ints
 from chainrule.engine.execution import CachedPrefix
-from chainrule.engine.head.readout import STEP, Distributions
+from chainrule.engine.head.readout import ROW_MULTIPLE, Distributions
 from chainrule.engine.head.reductions import Block, statistics_of
 from chainrule.engine.question import refuse_nan
 from chainrule.models.base import Model
@@ -69,7 +69,7 @@ class DecodingTree(Protocol):
 def read_next(model: Model, hidden_BH: Tensor, nodes: list[int], *, same_bits: bool) -> NextTokens:
     """The distributions at these hidden states, with the bits of scoring if `same_bits`. Raises ModelError on NaN."""
     head, rows = model.head, len(hidden_BH)
-    workspace_MV = torch.empty(rows + STEP, head.size, dtype=head.dtype, device=hidden_BH.device)
+    workspace_MV = torch.empty(rows + ROW_MULTIPLE, head.size, dtype=head.dtype, device=hidden_BH.device)
     at = Distributions.at(head, hidden_BH, workspace_MV, same_bits=same_bits)
     refuse_nan(at.logsumexp_M[:rows].numpy(force=True), model.name)
     return NextTokens(nodes, at.logits_MV[:rows], at.logsumexp_M[:rows], at.entropy_M[:rows])

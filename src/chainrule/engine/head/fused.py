@@ -202,8 +202,8 @@ class _Launch:
 
     def parts(self, rows: int, targets: int, top: int) -> list[slice]:
         """The rows in slices whose partial results are at most `PARTIALS` numbers."""
-        step = max(self.tile.size, PARTIALS // (self._splits * (3 + targets + 2 * top)))
-        return [slice(first, min(first + step, rows)) for first in range(0, rows, step)]
+        count = max(self.tile.size, PARTIALS // (self._splits * (3 + targets + 2 * top)))
+        return [slice(first, min(first + count, rows)) for first in range(0, rows, count)]
 
     def targets(self, row_F: Tensor, token_F: Tensor) -> Tensor:
         """The logit of each factor, with the same bits as in the sweep."""

@@ -21,7 +21,7 @@ from chainrule.ops.sealed import sealed
 from chainrule.ops.transfer import on
 
 BLOCK = 20 << 20  # most logits in memory at a time (80 MiB in float32)
-STEP = 16  # rows are padded to a multiple of this, so that the same code path computes every row
+ROW_MULTIPLE = 16  # rows are padded to a multiple of this, so that the same code path computes every row
 
 
 def read(
@@ -64,7 +64,7 @@ def reduce(
 
 def block_rows(size: int) -> int:
     """The number of rows in a block under a vocabulary of `size` tokens."""
-    return max(4 * STEP, min(512, BLOCK // size // (4 * STEP) * (4 * STEP)))
+    return max(4 * ROW_MULTIPLE, min(512, BLOCK // size // (4 * ROW_MULTIPLE) * (4 * ROW_MULTIPLE)))
 
 
 def workspace(head: Head, device: torch.device) -> Tensor:
@@ -87,7 +87,7 @@ class Distributions:
         Without `same_bits` rows are not padded, and their bits may depend on the number of rows.
         """
         if same_bits:
-            hidden_MH = torch.nn.functional.pad(hidden_MH, (0, 0, 0, -len(hidden_MH) % STEP))
+            hidden_MH = torch.nn.functional.pad(hidden_MH, (0, 0, 0, -len(hidden_MH) % ROW_MULTIPLE))
         logits_MV = workspace_MV[: len(hidden_MH)]
         rows = block_rows(head.size) if same_bits else len(hidden_MH)
         tiles = []
@@ -113,7 +113,7 @@ def _moments(logits_MV: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The maximum m of each row of a tile, Σ exp(z − m) and Σ exp(z − m) · z, with 0 · −inf = 0 (an impossible event)."""
     if native.supports_rows(logits_MV):
         return native.moments(logits_MV)
-    few_rows = logits_MV.split(4 * STEP)  # these fit in the cache between passes
+    few_rows = logits_MV.split(4 * ROW_MULTIPLE)  # these fit in the cache between passes
     top_M, sum_M, dot_M = zip(*map(_moments_in_passes, few_rows), strict=True)
     return torch.cat(top_M), torch.cat(sum_M), torch.cat(dot_M)
 

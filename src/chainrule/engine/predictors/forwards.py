@@ -96,9 +96,9 @@ class Plan:
         """
         for length in np.unique(self.length_P).tolist():
             a, b = np.searchsorted(self.length_P, [length, length + 1]).tolist()
-            step = max(1, rows // width(length))
-            for first in range(a, b, step):
-                stop = min(first + step, b)
+            count = max(1, rows // width(length))
+            for first in range(a, b, count):
+                stop = min(first + count, b)
                 c, d = np.searchsorted(self.pass_C, [first, stop]).tolist()
                 requests = [self.request(int(n)) for n in self.first_P[first:stop]]
                 fed_BL, rank_BL = (np.stack([each[i] for each in requests]) for i in (0, 1))
