@@ -99,12 +99,25 @@ def listed(fields: dict[str, tuple[str, str]]) -> list[str]:
 
 @cache
 def fields_of(owner: type) -> dict[str, tuple[str, str]]:
+    """The fields of a class, and of its bases that have no entry of their own in the reference."""
+    bases = [base for base in owner.__bases__ if base.__module__.startswith("chainrule.") and not is_public(base)]
+    return {
+        name: field for each in (*bases, owner) for name, field in (fields_of if each in bases else own_fields)(each).items()
+    }
+
+
+def is_public(owner: type) -> bool:
+    return getattr(chainrule, owner.__name__, None) is owner
+
+
+def own_fields(owner: type) -> dict[str, tuple[str, str]]:
     """The annotated fields of a class: type, and the comment on the same line."""
     source = inspect.getsource(owner)
     lines, body = source.splitlines(), ast.parse(source).body[0]
     found = [
         each for each in getattr(body, "body", []) if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name)
     ]
+    found = [each for each in found if not ast.unparse(each.annotation).startswith("ClassVar")]
     after = [lines[(each.end_lineno or 1) - 1].partition("  # ")[2] for each in found]
     return {
         ast.unparse(f.target): (ast.unparse(f.annotation).replace("np.", ""), text)

@@ -66,7 +66,7 @@ class Statistics:
 class WithStatistics:
     """A result with the statistics of its factors: arrays with one row per factor. Logs are natural, in float64."""
 
-    statistics: Statistics
+    statistics: Statistics  # the arrays that the properties return
 
     @property
     def logprobs(self) -> Floats:
