@@ -148,8 +148,8 @@ class LanguageModel:
         """
         if isinstance(texts, str):
             raise InputError("score_batch takes a list of texts; for one text use score")
-        found = as_list(texts)
-        return self._scorer.score_texts(found, contexts_for(context, len(found)), **options)
+        items = as_list(texts)
+        return self._scorer.score_texts(items, contexts_for(context, len(items)), **options)
 
     def rank(self, context: Any, candidates: Any, **options: Any) -> list[Ranked]:
         """The candidates after `context`, most probable first, each with log Pr(candidate | context).
@@ -186,8 +186,8 @@ class LanguageModel:
         """
         if isinstance(texts, str):
             raise InputError("pseudo_log_likelihoods takes a list of texts; for one text use pseudo_log_likelihood")
-        found = as_list(texts)
-        return self._scorer.pseudo(found, contexts_for(context, len(found)), **options)
+        items = as_list(texts)
+        return self._scorer.pseudo(items, contexts_for(context, len(items)), **options)
 
     def explain(self, text: Any, *, context: Any = None, **options: Any) -> Explanation:
         """The factors of a text, or of a `Score`, in the order of prediction, with the running product."""

@@ -19,7 +19,7 @@ class Reading(NamedTuple):
 
     text: Special = "text"
     context: Special = "text"
-    asked: bool = False  # whether the user chose it explicitly: then there is no warning
+    explicit: bool = False  # whether the user chose it explicitly: then there is no warning
 
     @classmethod
     def of(cls, special: str | None, context_special: str | None = None) -> Reading:

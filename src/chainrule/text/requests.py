@@ -164,7 +164,7 @@ def _mark_symbols(batch: list[Request], tokenizer: TokenizerLike, reading: Readi
             if symbol is not None:
                 marked[i] = replace(marked[i], **reading_of_part)
                 names.append(symbol)
-    if names and not reading.asked:
+    if names and not reading.explicit:
         warnings.warn(
             f"a text contains the name of the control symbol {names[0]}, which is read as plain text; special='parse' reads "
             "such names as symbols, and special='text' reads them as text without this warning (--special on the command line)",
