@@ -13,7 +13,7 @@ import torch
 
 import chainrule
 from chainrule import ModelError
-from chainrule.engine.predictors.registry import wrap
+from chainrule.engine.predictors.registry import network_class, wrap
 from chainrule.models import dtype as precision
 from chainrule.models.dtype import bfloat16_arithmetic, choose_dtype, cpu_capabilities
 from chainrule.models.load import load_model
@@ -124,10 +124,10 @@ def test_this_cpu():
 @pytest.mark.parametrize(("names", "want"), [(("amx_bf16",), torch.bfloat16), ((), torch.float32)])
 def test_a_model_reports_its_dtype_reason(cpu: Cpu, tiny_folder: Path, names: tuple[str, ...], want: torch.dtype):
     cpu(*names)
-    model, _ = load_model(tiny_folder, wrap, dtype="auto")
+    model, _ = load_model(tiny_folder, network_class, wrap, dtype="auto")
     assert model.dtype == want
     assert model.dtype_reason.startswith(f"{str(want).removeprefix('torch.')}, because this CPU has ")
-    assert load_model(tiny_folder, wrap)[0].dtype_reason == "float32, as given"
+    assert load_model(tiny_folder, network_class, wrap)[0].dtype_reason == "float32, as given"
 
 
 def test_the_warning_points_at_the_users_line(cpu: Cpu, tiny_folder: Path):

@@ -13,7 +13,7 @@ import torch
 import chainrule
 import chainrule.models.threads
 from chainrule import ModelError
-from chainrule.engine.predictors.registry import wrap
+from chainrule.engine.predictors.registry import network_class, wrap
 from chainrule.models.load import load_model
 from chainrule.models.threads import available, choose
 
@@ -177,9 +177,9 @@ def test_the_environment_takes_precedence_over_the_cores(
 
 
 def test_a_model_is_loaded_with_the_requested_threads(tiny_folder: Path):
-    load_model(tiny_folder, wrap, threads=2)
+    load_model(tiny_folder, network_class, wrap, threads=2)
     assert torch.get_num_threads() == 2
     chainrule.load(tiny_folder)
     assert torch.get_num_threads() == 2
     with pytest.raises(ModelError, match="threads"):
-        load_model(tiny_folder, wrap, threads=0)
+        load_model(tiny_folder, network_class, wrap, threads=0)
