@@ -242,7 +242,7 @@ class LanguageModel:
             ranked = self.rank(context, among, start=start, end=end, order=order, top=how.top, special=special)
             texts = choose_among(ranked, how)
         else:
-            texts = generate(self.predictor, self.tokenizer, request, chosen, end, order, how)
+            texts = generate(self._scorer, request, chosen, end, order, how)
         return texts[0] if n is None else texts
 
     @overload

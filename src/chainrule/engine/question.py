@@ -89,7 +89,7 @@ class Answer(WithStatistics):
         """The answer for these nodes alone, in this order."""
         return replace(self, statistics=self.statistics[node_T])
 
-    def store(self, node_F: Ints, factors: Mapping[str, torch.Tensor]) -> None:
+    def store(self, node_F: Ints | slice, factors: Mapping[str, torch.Tensor]) -> None:
         """Fill in the statistics of these nodes, from the readout."""
         self.statistics.write(node_F, {name: column.cpu().numpy() for name, column in factors.items()})
 

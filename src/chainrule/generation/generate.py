@@ -20,15 +20,15 @@ from chainrule.generation.spelling import special_of, text_of
 from chainrule.generation.strategies import reporter, run
 from chainrule.results.batch import Scores
 from chainrule.scoring.assemble import score_requests, scores_of
+from chainrule.scoring.scorer import Scorer
 from chainrule.statistics import Statistics
 from chainrule.text.base import TokenizerLike
 from chainrule.text.requests import Request
-from chainrule.text.start_end import Start, resolve_end
+from chainrule.text.start_end import Start
 
 
 def generate(
-    predictor: Predictor,
-    tokenizer: TokenizerLike | None,
+    scorer: Scorer,
     context: Request | None,
     start: Start,
     end: bool | int | None,
@@ -39,18 +39,18 @@ def generate(
 
     end: see `LanguageModel.generate`. Raises InputError.
     """
+    predictor, tokenizer = scorer.predictor, scorer.tokenizer
     if predictor.accepts.left_to_right and (order is None or (isinstance(order, str) and order == "left-to-right")):
-        return _left_to_right(predictor, tokenizer, context, start, _end_id(predictor, tokenizer, end), options)
+        return _left_to_right(predictor, tokenizer, context, start, _end_id(scorer, end), options)
     if end is not None and end is not False:
         raise InputError(NO_END)
     return generate_in_order(predictor.any_order, tokenizer, context, start, order, options)
 
 
-def _end_id(predictor: Predictor, tokenizer: TokenizerLike | None, end: bool | int | None) -> int | None:
+def _end_id(scorer: Scorer, end: bool | int | None) -> int | None:
     """The end symbol to stop at. end: None: the model's own, if it has one. Raises InputError."""
-    own = {"tokenizer_eos": tokenizer.eos_id if tokenizer else None, "config_eos": predictor.model.eos_id}
     try:
-        return resolve_end(True if end is None else end, vocab_size=predictor.model.head.size, **own)
+        return scorer.end(True if end is None else end)
     except InputError:
         if end is None:
             return None

@@ -16,9 +16,8 @@ from chainrule.engine.decoding.rerun import PathTree
 from chainrule.errors import InputError
 from chainrule.forest.permutations import OrderedSequence
 
-Conditionals = Callable[
-    [OrderedSequence, list[tuple[int, ...]]], Floats
-]  # an order and the tokens at its first positions, for B nodes → B × V
+# An order, and the tokens at its first positions for B nodes → B × V
+Conditionals = Callable[[OrderedSequence, list[tuple[int, ...]]], Floats]
 
 
 class ConditionalTree(PathTree):

@@ -32,9 +32,8 @@ class Kind:
     model: type
     predict: Predict  # the predictor of a model, with its tokenizer and an already chosen engine, if any
     recognises: Callable[[Any], bool] = lambda lm: False  # whether a network of transformers is of this kind
-    classes: Callable[[Any], Any] = lambda config: (
-        None
-    )  # network classes by type of config; None: the config is of another kind
+    # The classes of networks by type of config; None if this config is of another kind
+    classes: Callable[[Any], Any] = lambda config: None
     network: bool = True  # whether it runs a network, so that compiled kernels matter
     own_tokenizer: Callable[[Any], TokenizerLike | None] = lambda model: None
 
