@@ -80,9 +80,8 @@ def prepare() -> None:
         try:
             os.fstat(number)
         except OSError:
-            os.open(
-                os.devnull, os.O_RDWR
-            )  # reserves the number, so that no file gets it and receives the messages of libraries
+            # Reserves the number, so that no file gets it and receives the messages of libraries
+            os.open(os.devnull, os.O_RDWR)
     if sys.stdout is not None:
         encoding = {} if sys.stdout.isatty() else {"encoding": "utf-8", "newline": ""}
         sys.stdout.reconfigure(errors="backslashreplace", **encoding)  # pyrefly: ignore[missing-attribute]
