@@ -207,7 +207,7 @@ def numbers(result: Any) -> Numbers:
     if isinstance(result, Conditional):
         return [result.logprobs]
     if isinstance(result, PseudoScore):
-        return [result.terms]
+        return [result.term_logprobs]
     if isinstance(result, Report):
         return [np.array([float(-1 if p.error is None else p.error) for p in result]), np.array([p.status for p in result])]
     if isinstance(result, torch.Tensor):

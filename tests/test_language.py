@@ -194,28 +194,28 @@ def test_a_pair_has_the_format_of_encoders(pairs: LanguageModel):
     assert score.contexts.tolist() == list(range(1, len(score) + 1))  # all contexts include [CLS]
     assert (score.start.policy, score.start.id, score.start.token) == ("cls", tokenizer.cls_id, "[CLS]")
     assert score.kind == "joint"
-    assert list(score.segments) == ["A", "sep_A", "B", "sep_B"]
-    assert math.fsum(score.segments.values()) == pytest.approx(score.logprob, abs=1e-12)
+    assert list(score.segment_logprobs) == ["A", "sep_A", "B", "sep_B"]
+    assert math.fsum(score.segment_logprobs.values()) == pytest.approx(score.logprob, abs=1e-12)
     alone = pairs.score([*ids_a, sep, *ids_b, sep], start=tokenizer.cls_id)
     assert score.logprobs.tolist() == alone.logprobs.tolist()
     cut = len(ids_a)
-    assert score.segments["A"] == math.fsum(alone.logprobs[:cut])
-    assert score.segments["sep_A"] == alone.logprobs[cut]
-    assert score.segments["B"] == math.fsum(alone.logprobs[cut + 1 : -1])
+    assert score.segment_logprobs["A"] == math.fsum(alone.logprobs[:cut])
+    assert score.segment_logprobs["sep_A"] == alone.logprobs[cut]
+    assert score.segment_logprobs["B"] == math.fsum(alone.logprobs[cut + 1 : -1])
 
 
 def test_the_end_symbol_of_a_pair_has_a_segment(pairs: LanguageModel):
     end = pairs.tokenizer.mask_id
     score = pairs.score(("a b", "c"), end=end)
-    assert list(score.segments) == ["A", "sep_A", "B", "sep_B", "end"]
-    assert score.segments["end"] == score.logprobs[-1]
-    assert math.fsum(score.segments.values()) == pytest.approx(score.logprob, abs=1e-12)
+    assert list(score.segment_logprobs) == ["A", "sep_A", "B", "sep_B", "end"]
+    assert score.segment_logprobs["end"] == score.logprobs[-1]
+    assert math.fsum(score.segment_logprobs.values()) == pytest.approx(score.logprob, abs=1e-12)
 
 
 def test_pairs_among_texts_and_candidates(pairs: LanguageModel):
     text, pair = pairs.score_batch(["a b", ("a", "b")], start="given")
-    assert (text.start.policy, text.kind, text.segments) == ("given", "conditional", {})
-    assert (pair.start.policy, pair.kind, len(pair.segments)) == ("cls", "joint", 4)
+    assert (text.start.policy, text.kind, text.segment_logprobs) == ("given", "conditional", {})
+    assert (pair.start.policy, pair.kind, len(pair.segment_logprobs)) == ("cls", "joint", 4)
     assert len(pairs.rank(None, [("a", "b"), ("b", "a")])) == 2
 
 

@@ -22,7 +22,7 @@ from chainrule.models.dtype import name_of
 from chainrule.ops import native
 from chainrule.ops.native.build import Kernels
 from chainrule.results import Conditional, Explanation, Mixture, Mixtures, PseudoScore, Ranked, Score, Scores
-from chainrule.results.batch import within_set
+from chainrule.results.batch import logprobs_within_set
 from chainrule.scoring.scorer import Scorer
 from chainrule.text.arguments import as_ids, as_list, contexts_for
 from chainrule.text.base import TokenizerLike
@@ -154,7 +154,7 @@ class LanguageModel:
     def rank(self, context: Any, candidates: Any, **options: Any) -> list[Ranked]:
         """The candidates after `context`, most probable first, each with log Pr(candidate | context).
 
-        `within_set` is the log probability normalised over the candidates. Options as in `score_batch`.
+        `logprob_within_set` is the log probability normalised over the candidates. Options as in `score_batch`.
         """
         if isinstance(candidates, str):
             raise InputError("rank takes a list of candidates; a single text is scored with score(text, context=...)")
@@ -162,7 +162,7 @@ class LanguageModel:
             raise InputError("rank takes one order; in several, score the candidates with score_batch(..., context=...)")
         candidates = as_list(candidates, "candidates")
         scores = cast("Scores", self._scorer.score_texts(candidates, [context] * len(candidates), **options))
-        order, share = np.argsort(-scores.logprob, kind="stable").tolist(), within_set(scores)
+        order, share = np.argsort(-scores.logprob, kind="stable").tolist(), logprobs_within_set(scores)
         return [Ranked(i, candidates[i], float(scores.logprob[i]), scores[i], float(share[i])) for i in order]
 
     def conditional(self, context: Any = None, *, start: str | int | None = None, special: str | None = None) -> Conditional:

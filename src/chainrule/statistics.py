@@ -8,6 +8,7 @@ Shapes: N factors, k alternatives.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -16,6 +17,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from chainrule._types import Bools, Floats, Ints
+
+_LN2 = math.log(2)
 
 # Of a field: its dtype, the value of a factor that was not computed, and whether there is a value for each alternative (N × k)
 _FLOAT = {"dtype": np.float64, "missing": np.nan, "per_alternative": False}
@@ -74,6 +77,11 @@ class WithStatistics:
         return self.statistics.logprobs
 
     @property
+    def surprisals_bits(self) -> Floats:
+        """−log2 of each factor."""
+        return -self.logprobs / _LN2
+
+    @property
     def ranks(self) -> NDArray[np.int32]:
         """The rank of each token: 1 for the most probable one."""
         return self.statistics.ranks
@@ -82,6 +90,11 @@ class WithStatistics:
     def entropies(self) -> Floats:
         """The entropy of each conditional distribution, in nats."""
         return self.statistics.entropies
+
+    @property
+    def entropies_bits(self) -> Floats:
+        """The entropy of each conditional distribution, in bits."""
+        return self.statistics.entropies / _LN2
 
     @property
     def top_ids(self) -> NDArray[np.int32]:

@@ -19,7 +19,7 @@ import chainrule
 
 CONTEXT = "It is"
 COLUMNS = ["index", "text", "context_text", "logprob", "tokens", "finish", "method", "sampling", "sampling_logprob", "seed",
-           "canonical", "certain", "bound", "start", "start_id", "end_id", "kind", "special", "context_special",
+           "canonical", "certain", "logprob_bound", "start", "start_id", "end_id", "kind", "special", "context_special",
            "model"]  # fmt: skip
 
 
@@ -51,7 +51,7 @@ def check_rows(rows, texts) -> None:
             assert float(row["sampling_logprob"]) == s.sampling_logprob
         assert (row["start"], row["start_id"], row["end_id"]) == ("bos", str(s.start.id), cell(s.end))
         proof = s.certificate
-        assert (row["certain"], row["bound"] != "") == (cell(proof and proof.certain), proof is not None)
+        assert (row["certain"], row["logprob_bound"] != "") == (cell(proof and proof.certain), proof is not None)
 
 
 @pytest.mark.parametrize(
@@ -257,12 +257,14 @@ def test_ranked_within_the_set(run, tiny, tmp_path):
     texts = [" fox", " dog", " lazy cat"]
     ranked = tiny.rank("The quick", texts)
     _, out, _ = run("rank", "The quick", *texts)
-    assert [float(row["within_set"]) for row in rows_of(out)] == [r.within_set for r in ranked]
-    assert sum(math.exp(float(row["within_set"])) for row in rows_of(out)) == pytest.approx(1, abs=1e-12)
+    assert [float(row["logprob_within_set"]) for row in rows_of(out)] == [r.logprob_within_set for r in ranked]
+    assert sum(math.exp(float(row["logprob_within_set"])) for row in rows_of(out)) == pytest.approx(1, abs=1e-12)
     _, out, _ = run("rank", "The quick", *texts, "--json")
-    assert [c["within_set"] for c in json.loads(out)["candidates"]] == [r.within_set for r in ranked]
+    assert [c["logprob_within_set"] for c in json.loads(out)["candidates"]] == [r.logprob_within_set for r in ranked]
     assert run("rank", "The quick", *texts, "-o", str(tmp_path / "r.parquet"))[0] == 0
-    assert pyarrow.parquet.read_table(tmp_path / "r.parquet")["within_set"].to_pylist() == [r.within_set for r in ranked]
+    assert pyarrow.parquet.read_table(tmp_path / "r.parquet")["logprob_within_set"].to_pylist() == [
+        r.logprob_within_set for r in ranked
+    ]
 
 
 def test_a_model_that_predicts_in_any_order(command, tmp_path):

@@ -67,7 +67,7 @@ def test_several_orders_into_a_pipe(run, lm):
     arguments = ("score", TEXT, "--order", "random:2", "--order", "left-to-right")
     _, out, _ = run(*arguments)
     (row,) = rows_of(out)
-    assert (float(row["logprob"]), float(row["spread"])) == (mixture.logprob, mixture.spread)
+    assert (float(row["logprob"]), float(row["logprob_spread"])) == (mixture.logprob, mixture.logprob_spread)
     assert json.loads(row["logprobs"]) == mixture.logprobs.tolist()
     _, out, _ = run(*arguments, "--per", "order")
     assert [float(row["logprob"]) for row in rows_of(out)] == mixture.logprobs.tolist()
@@ -79,7 +79,7 @@ def test_several_orders_as_json_and_to_a_file(run, lm, tmp_path):
     mixture = lm.score(TEXT, order="random:2")
     _, out, _ = run("score", TEXT, "--order", "random:2", "--json")
     item = json.loads(out)
-    assert (item["logprob"], item["spread"], len(item["scores"])) == (mixture.logprob, mixture.spread, 2)
+    assert (item["logprob"], item["logprob_spread"], len(item["scores"])) == (mixture.logprob, mixture.logprob_spread, 2)
     _, out, _ = run("score", "--order", "random:2", "--json", stdin=f"{TEXT}\na\n")
     assert [("scores" in json.loads(line), json.loads(line)["text"]) for line in out.splitlines()] == [
         (False, TEXT),

@@ -83,7 +83,7 @@ def test_a_text_is_encoded_and_decoded(run, tmp_path):
     assert back.read_bytes() == TEXT.encode()
     assert run("--decode", f"{file}.code")[1] == TEXT.replace("\r\n", "\n")  # as the runner reads it
     code, out, _ = run("--code", str(file), "-o", str(tmp_path / "other"), "--json")
-    assert json.loads(out)["bits"] / 8 <= (tmp_path / "other").stat().st_size
+    assert json.loads(out)["code_bits"] / 8 <= (tmp_path / "other").stat().st_size
     assert run("--code", str(file))[0] == 0  # an earlier code may be overwritten
 
 

@@ -300,7 +300,7 @@ def test_loading_recognises_the_config(tmp_path: Path, own: Any):
     lm = chainrule.load(tmp_path)
     assert isinstance(lm.predictor, MaskedPredictor)
     assert lm.start.token == "[CLS]"
-    assert np.isfinite(lm.pseudo_log_likelihood("Hello there").pll)
+    assert np.isfinite(lm.pseudo_log_likelihood("Hello there").pll_nats)
 
 
 def test_a_discriminator_has_no_head(tmp_path: Path):

@@ -53,11 +53,13 @@ def test_the_most_probable_of_a_set(method):
 def test_within_set_sums_to_one_and_duplicates_count_once():
     lm = random_table(8, scale=1)
     once, twice = lm.rank("B", SET), lm.rank("B", [*SET, "CA", [2, 0]])
-    assert sum(math.exp(r.within_set) for r in once) == pytest.approx(1, abs=1e-12)
-    assert np.ptp([r.logprob - r.within_set for r in once]) < 1e-12
-    share = {r.text: r.within_set for r in once}
+    assert sum(math.exp(r.logprob_within_set) for r in once) == pytest.approx(1, abs=1e-12)
+    assert np.ptp([r.logprob - r.logprob_within_set for r in once]) < 1e-12
+    share = {r.text: r.logprob_within_set for r in once}
     assert len(twice) == 7
-    assert [r.within_set for r in twice] == pytest.approx([share[r.text if isinstance(r.text, str) else "CA"] for r in twice])
+    assert [r.logprob_within_set for r in twice] == pytest.approx(
+        [share[r.text if isinstance(r.text, str) else "CA"] for r in twice]
+    )
     samples = lm.generate("B", among=[*SET, "CA", "CA"], method="sample", n=200, seed=4)
     again = lm.generate("B", among=SET, method="sample", n=200, seed=4)
     assert [(s.text, s.sampling_logprob) for s in samples] == [(s.text, s.sampling_logprob) for s in again]
@@ -70,7 +72,7 @@ def test_among_with_an_order_and_with_the_end_symbol(tiny):
     best = tiny.rank("The quick", texts, end=True)[0]
     assert (s.text, s.end) == (best.text, tiny.tokenizer.eos_id)
     assert s.logprobs.tolist() == tiny.score(s.text, context="The quick", end=True).logprobs.tolist()
-    assert s.sampling_logprob == best.within_set
+    assert s.sampling_logprob == best.logprob_within_set
     lm = random_table(8, scale=1)
     assert lm.generate("B", among=SET[1:3], order=(1, 0)).ordering.order.tolist() == [2, 1]
 
@@ -82,7 +84,7 @@ def test_bad_sets():
             lm.generate(among=["B", "AA"], method=method)
         with pytest.raises(InputError, match="there is no text to choose among"):
             lm.generate(among=[], method=method)
-    assert [r.within_set for r in lm.rank(None, ["B", "AA"])] == [-math.inf] * 2
+    assert [r.logprob_within_set for r in lm.rank(None, ["B", "AA"])] == [-math.inf] * 2
     assert {s.text for s in lm.generate(among=["B", "AB"], method="sample", n=50, seed=1)} == {"AB"}
     with pytest.raises(InputError, match="list of candidates"):
         lm.generate(among="AB")

@@ -70,7 +70,7 @@ def test_a_search_that_reaches_its_budget_gives_a_bound():
     partial = lm.generate(method="best", max_tokens=8, num_beams=1, budget=40)
     certificate = partial.certificate
     assert (certificate.certain, certificate.contexts) == (False, 40)
-    assert partial.logprob <= most <= certificate.bound
+    assert partial.logprob <= most <= certificate.logprob_bound
     assert "not proven" in partial.describe()
     full = lm.generate(method="best", max_tokens=8, num_beams=1, budget=10_000)
     assert full.certificate.certain

@@ -62,7 +62,7 @@ def test_a_mixture_is_its_scores(lm: LanguageModel, mixtures: Mixtures):
         assert [score.ids.tolist() for score in mixture] == [TEXTS[i]] * 4
         assert [lm.score(TEXTS[i], order=order).logprob for order in mixture.orders] == mixture.logprobs.tolist()
         assert mixture.logprobs.tolist() == mixtures.logprobs[i].tolist()
-        assert (mixture.logprob, mixture.spread) == (mixtures.logprob[i], mixtures.spread[i])
+        assert (mixture.logprob, mixture.logprob_spread) == (mixtures.logprob[i], mixtures.logprob_spread[i])
         assert mixture.logprob == log_mean(mixture.logprobs)
         alone = lm.score(TEXTS[i], order=ORDERS, seed=4)
         assert isinstance(alone, Mixture)
@@ -77,12 +77,12 @@ def test_a_mixture_is_its_scores(lm: LanguageModel, mixtures: Mixtures):
 def test_one_order_in_a_list_is_a_mixture_of_one(lm: LanguageModel):
     mixture = lm.score(TEXTS[0], order=[(2, 0, 1)])
     assert isinstance(mixture, Mixture)
-    assert (mixture.logprob, mixture.spread) == (lm.score(TEXTS[0], order=(2, 0, 1)).logprob, 0.0)
+    assert (mixture.logprob, mixture.logprob_spread) == (lm.score(TEXTS[0], order=(2, 0, 1)).logprob, 0.0)
 
 
 def test_orders_of_one_token_are_the_same(lm: LanguageModel):
     mixture = lm.score([7], order="random:5")
-    assert (len(mixture), mixture.spread, mixture.logprob) == (5, 0.0, lm.score([7]).logprob)
+    assert (len(mixture), mixture.logprob_spread, mixture.logprob) == (5, 0.0, lm.score([7]).logprob)
 
 
 def test_no_texts(lm: LanguageModel):
@@ -96,7 +96,7 @@ def test_tables(mixtures: Mixtures):
     rows = mixtures.to_dicts()
     assert [row["index"] for row in rows] == [0, 1, 2]
     for row, mixture in zip(rows, mixtures, strict=True):
-        assert (row["logprob"], row["spread"], row["bits"]) == (mixture.logprob, mixture.spread, mixture.bits)
+        assert (row["logprob"], row["logprob_spread"], row["bits"]) == (mixture.logprob, mixture.logprob_spread, mixture.bits)
         assert row["logprobs"] == mixture.logprobs.tolist()
         assert row["orders"] == [order.tolist() for order in mixture.orders]
         assert (row["tokens"], row["kind"], row["start_id"], row["end_id"]) == (len(mixture[0]), "joint", 0, None)
@@ -129,15 +129,17 @@ def test_files_and_frames(mixtures: Mixtures, tmp_path: Path, per: str):
 def test_as_json(mixtures: Mixtures):
     items = json.loads(mixtures.to_json(), parse_constant=pytest.fail)
     for mixture, item in zip(mixtures, items, strict=True):
-        assert (item["logprob"], item["spread"]) == (mixture.logprob, mixture.spread)
+        assert (item["logprob"], item["logprob_spread"]) == (mixture.logprob, mixture.logprob_spread)
         assert [score["logprob"] for score in item["scores"]] == item["logprobs"] == mixture.logprobs.tolist()
         assert "scores" not in mixture.summary()
 
 
 def test_displays(lm: LanguageModel, mixtures: Mixtures):
     mixture = mixtures[0]
-    assert repr(mixture) == f"Mixture(log Pr = {mixture.logprob:.6f} nats over 4 orders, spread {mixture.spread:.3g} nats)"
-    assert repr(mixtures) == f"Mixtures(3 texts in 4 orders each, spread up to {mixtures.spread.max():.3g} nats)"
+    assert (
+        repr(mixture) == f"Mixture(log Pr = {mixture.logprob:.6f} nats over 4 orders, spread {mixture.logprob_spread:.3g} nats)"
+    )
+    assert repr(mixtures) == f"Mixtures(3 texts in 4 orders each, spread up to {mixtures.logprob_spread.max():.3g} nats)"
     output = shown(mixture)
     assert all(f"{score.logprob:.6f}" in output for score in mixture)
     assert "0, 1, 2" in output

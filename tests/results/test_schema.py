@@ -109,6 +109,14 @@ def test_distinct_agrees_with_numpy_unique(numbers: list[int]):
 # The table of columns
 
 
+@pytest.mark.parametrize("column", schema.COLUMNS, ids=lambda column: column.name)
+def test_the_name_of_a_column_says_its_unit(column: Column):
+    parts = set(column.name.split("_"))
+    assert bool(parts & {"logprob", "logprobs", "nats"}) == (column.unit == "nats")
+    assert ("bits" in parts) == (column.unit in ("bits", "bits/byte"))
+    assert not parts & {"entropy", "surprisal", "pll"} or column.unit in ("bits", "nats")
+
+
 @pytest.fixture(scope="module")
 def letters() -> LanguageModel:
     return LanguageModel(TableModel("AB", {"": [0.6, 0.4], "A": [0.7, 0.3]}, probabilities=True, back_off=True))

@@ -58,7 +58,12 @@ def test_one_row_per_token(scores: Scores):
     assert columns["index"] == [i for i, score in enumerate(scores) for _ in score.ids]
     assert columns["place"] == [i for score in scores for i in range(len(score))]
     assert columns["id"] == scores.ids.tolist()
-    for name, column in (("logprob", "logprobs"), ("context", "contexts"), ("rank", "ranks"), ("entropy", "entropies")):
+    for name, column in (
+        ("logprob", "logprobs"),
+        ("context", "contexts"),
+        ("rank", "ranks"),
+        ("entropy_bits", "entropies_bits"),
+    ):
         assert columns[name] == getattr(scores, column).tolist()
     assert columns["surprisal_bits"] == pytest.approx((-scores.logprobs / math.log(2)).tolist(), rel=1e-15)
     spans = [span for score in scores for span in score.spans.char_spans]
@@ -196,8 +201,8 @@ def test_json_of_a_score_has_every_factor(tiny: LanguageModel):
 def test_json_of_a_pair_has_its_segments(tiny: LanguageModel):
     lm = LanguageModel(tiny.model, wordpiece(), engine=tiny.engine)
     score = lm.score(("a", "b"))
-    assert score.to_dict()["segments"] == score.segments
-    assert "segments" not in lm.score("a b").to_dict()
+    assert score.to_dict()["segment_logprobs"] == score.segment_logprobs
+    assert "segment_logprobs" not in lm.score("a b").to_dict()
 
 
 def test_writing_in_parts(scores: Scores, tmp_path: Path):

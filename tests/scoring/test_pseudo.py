@@ -58,17 +58,17 @@ def test_each_token_given_all_others(lm: LanguageModel):
     ids = lm.tokenizer.encode(TEXT).tolist()
     expected = terms(lm, [], ids, [{i} for i in range(len(ids))])
     assert score.tokens == [" hello", " qu", "ick", " dog", "s", " ,", " wor", "ld"]
-    assert score.terms == pytest.approx(expected, abs=1e-5)
-    assert score.pll == math.fsum(score.terms.tolist())
+    assert score.term_logprobs == pytest.approx(expected, abs=1e-5)
+    assert score.pll_nats == math.fsum(score.term_logprobs.tolist())
     assert not score.within_words
 
 
 def test_the_rest_of_a_word_is_hidden_too(lm: LanguageModel):
     score = lm.pseudo_log_likelihood(TEXT, within_words=True)
     hidden = [{0}, {1, 2}, {2}, {3, 4}, {4}, {5}, {6, 7}, {7}]
-    assert score.terms == pytest.approx(terms(lm, [], score.ids.tolist(), hidden), abs=1e-5)
+    assert score.term_logprobs == pytest.approx(terms(lm, [], score.ids.tolist(), hidden), abs=1e-5)
     plain = lm.pseudo_log_likelihood(TEXT)
-    assert [i for i in range(8) if abs(score.terms[i] - plain.terms[i]) > 1e-4] == [1, 3, 6]
+    assert [i for i in range(8) if abs(score.term_logprobs[i] - plain.term_logprobs[i]) > 1e-4] == [1, 3, 6]
     assert score.within_words
 
 
@@ -78,7 +78,7 @@ def test_a_context_is_visible_but_has_no_term(lm: LanguageModel, within_words: b
     hidden = [{0, 1}, {1}, {2, 3}, {3}] if within_words else [{0}, {1}, {2}, {3}]
     before = lm.tokenizer.encode("Hello ").tolist()
     assert (score.context, len(score)) == ("Hello ", 4)
-    assert score.terms == pytest.approx(terms(lm, before, score.ids.tolist(), hidden), abs=1e-5)
+    assert score.term_logprobs == pytest.approx(terms(lm, before, score.ids.tolist(), hidden), abs=1e-5)
 
 
 @pytest.mark.parametrize("name", MASKED)
@@ -89,7 +89,7 @@ def test_on_every_kind_of_masked_model(name: str):
         oracle.masked_conditional(tiny.own, score.ids, set(range(5)) - {i}, i, (CLS, SEP, MASK), TOKENS)[score.ids[i]]
         for i in range(5)
     ]
-    assert score.terms == pytest.approx(expected, abs=1e-5)
+    assert score.term_logprobs == pytest.approx(expected, abs=1e-5)
 
 
 def test_shared_terms_of_many_texts_are_computed_once(lm: LanguageModel, monkeypatch: pytest.MonkeyPatch):
@@ -102,15 +102,15 @@ def test_shared_terms_of_many_texts_are_computed_once(lm: LanguageModel, monkeyp
     assert sum(rows) == len(distinct) < sum(lengths)
     for score, text in zip(scores, texts, strict=True):
         assert score.text == text
-        assert score.terms == pytest.approx(lm.pseudo_log_likelihood(text).terms, abs=1e-5)
+        assert score.term_logprobs == pytest.approx(lm.pseudo_log_likelihood(text).term_logprobs, abs=1e-5)
 
 
 def test_it_is_a_score_and_not_a_probability():
     """Two coins that always land alike."""
     coins = LanguageModel(TableModel(["A", "B"], {"": [0.5, 0.5], "A": [1, 0], "B": [0, 1]}, probabilities=True))
     scores = coins.pseudo_log_likelihoods(["".join(s) for s in product("AB", repeat=2)])
-    assert [score.pll for score in scores] == [0, -math.inf, -math.inf, 0]
-    assert sum(math.exp(score.pll) for score in scores) == 2
+    assert [score.pll_nats for score in scores] == [0, -math.inf, -math.inf, 0]
+    assert sum(math.exp(score.pll_nats) for score in scores) == 2
     assert np.exp(coins.score_batch(["AA", "AB", "BA", "BB"]).logprob).sum() == 1
     assert not {"logprob", "logprobs", "probability", "perplexity", "bits"} & set(dir(scores[0]))
     for shown in (repr(scores[0]), str(scores[0]), json.dumps(scores[0].to_dict())):
@@ -151,8 +151,8 @@ def test_contents(lm: LanguageModel):
     score = lm.pseudo_log_likelihood(TEXT)
     contents = score.to_dict()
     assert isinstance(score, PseudoScore)
-    assert (contents["pll"], contents["tokens"], contents["kind"]) == (score.pll, 8, "pseudo-log-likelihood")
-    assert [term["term"] for term in contents["terms"]] == score.terms.tolist()
+    assert (contents["pll_nats"], contents["tokens"], contents["kind"]) == (score.pll_nats, 8, "pseudo-log-likelihood")
+    assert [term["term_logprob"] for term in contents["terms"]] == score.term_logprobs.tolist()
     assert len(str(score).splitlines()) == 9
     from rich.console import Console
 
@@ -166,10 +166,10 @@ def test_the_command(folder: Path, lm: LanguageModel, command, tmp_path: Path):
     code, out, _ = command("pseudo", TEXT, *model)
     (row,) = csv.DictReader(io.StringIO(out))
     assert (code, row["kind"], row["tokens"]) == (0, "pseudo-log-likelihood", "8")
-    assert float(row["pll"]) == pytest.approx(lm.pseudo_log_likelihood(TEXT).pll, abs=1e-6)
+    assert float(row["pll_nats"]) == pytest.approx(lm.pseudo_log_likelihood(TEXT).pll_nats, abs=1e-6)
     code, out, _ = command("pseudo", TEXT, "--within-words", "--json", "--context", "Hello ", *model)
     expected = lm.pseudo_log_likelihood(TEXT, context="Hello ", within_words=True)
-    assert json.loads(out)["pll"] == pytest.approx(expected.pll, abs=1e-6)
+    assert json.loads(out)["pll_nats"] == pytest.approx(expected.pll_nats, abs=1e-6)
     assert len(json.loads(out)["terms"]) == 8
     lines = tmp_path / "lines.txt"
     lines.write_text("hello dog\nhello fox\n")

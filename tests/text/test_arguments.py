@@ -67,7 +67,7 @@ def test_sequences_are_read_by_position(lm: LanguageModel, kind: str):
     assert [(r.index, r.text, r.logprob) for r in lm.rank("A", make(TEXTS))] == [
         (r.index, r.text, r.logprob) for r in lm.rank("A", TEXTS)
     ]
-    assert lm.pseudo_log_likelihoods(make(TEXTS))[2].pll == lm.pseudo_log_likelihood(TEXTS[2]).pll
+    assert lm.pseudo_log_likelihoods(make(TEXTS))[2].pll_nats == lm.pseudo_log_likelihood(TEXTS[2]).pll_nats
     among = lm.generate("A", among=make(TEXTS))
     assert among.text == lm.rank("A", TEXTS)[0].text
     assert lm.generate(stop=make(["BA", "AA", "X"]), max_tokens=3, method="sample", seed=1).text

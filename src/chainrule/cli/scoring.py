@@ -98,7 +98,7 @@ def _ranking(ranked: list[Ranked], records: list[Record]) -> pyarrow.Table:
         [r.score for r in ranked],
         rank=range(1, len(ranked) + 1),
         index=[records[r.index].index for r in ranked],
-        within_set=[r.within_set for r in ranked],
+        logprob_within_set=[r.logprob_within_set for r in ranked],
         candidate=[r.text for r in ranked],
     )
 
@@ -112,5 +112,5 @@ def show_conditional(conditional: Conditional, top: int, json: bool) -> None:
     for a in conditional.top(top):
         p = math.exp(a.logprob)
         OUT.write(f"{p:<12.6g} {a.logprob:>12.6f}  {a.token!r}" + (f"  {bar * round(40 * p)}" if bar else "") + "\n")
-    context = f"{conditional.context} embedding{'s' * (conditional.context != 1)}, entropy {conditional.entropy:.6f} nats"
+    context = f"{conditional.context} embedding{'s' * (conditional.context != 1)}, entropy {conditional.entropy_bits:.6f} bits"
     note(f"conditioned on {context}; {conditional.start.describe()}")

@@ -64,7 +64,8 @@ def _lines(mixtures: Mixtures) -> list[tuple[list[str], str]]:
 
 def _numbers(mixture: Mixture) -> str:
     name = "log Pr" if mixture.kind == "joint" else "log Pr given its context"
-    return f"{name} = {mixture.logprob:.6f} {NATS}, the mean over {len(mixture)} orders · spread {mixture.spread:.3g} {NATS}"
+    spread = f"spread {mixture.logprob_spread:.3g} {NATS}"
+    return f"{name} = {mixture.logprob:.6f} {NATS}, the mean over {len(mixture)} orders · {spread}"
 
 
 def _head(mixture: Mixture) -> str:
@@ -74,4 +75,4 @@ def _head(mixture: Mixture) -> str:
 
 
 def _cells(mixture: Mixture) -> list[str]:
-    return [f"{mixture.logprob:.6f}", f"{mixture.spread:.3g}", str(len(mixture)), str(len(mixture[0]))]
+    return [f"{mixture.logprob:.6f}", f"{mixture.logprob_spread:.3g}", str(len(mixture)), str(len(mixture[0]))]

@@ -103,7 +103,7 @@ def pseudo_panel(score: PseudoScore) -> Group:
     from rich.text import Text
 
     body = Text(score.context or "", style="dim")
-    for token, term in zip(score.tokens, score.terms.tolist(), strict=True):
+    for token, term in zip(score.tokens, score.term_logprobs.tolist(), strict=True):
         body.append(token, style=_colour(term))
     return Group(body, Text(score.describe(), style="bold"))
 
@@ -159,7 +159,9 @@ def rank_table(ranked: list) -> RenderableType:
     table = plain_table(right=("", LOGPROB, "within the set", "tokens"))
     table.add_column("candidate", ratio=1)
     for rank, r in enumerate(ranked, 1):
-        table.add_row(str(rank), f"{r.logprob:.6f}", f"{math.exp(r.within_set):.2%}", str(len(r.score)), Text(str(r.text)))
+        table.add_row(
+            str(rank), f"{r.logprob:.6f}", f"{math.exp(r.logprob_within_set):.2%}", str(len(r.score)), Text(str(r.text))
+        )
     return table
 
 

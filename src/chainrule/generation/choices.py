@@ -30,7 +30,7 @@ def choose_among(ranked: list[Ranked], options: Options) -> list[Generated]:
             raise InputError(f"n={options.count} is more than the {len(ranked)} different texts to choose among")
         return [_generated(r, options, len(ranked)) for r in ranked[: options.count]]
     seed = options.chosen_seed()
-    ids, logq_M = options.transform(torch.tensor([r.within_set for r in ranked], dtype=torch.float64, device="cpu"))
+    ids, logq_M = options.transform(torch.tensor([r.logprob_within_set for r in ranked], dtype=torch.float64, device="cpu"))
     kept = range(len(ranked)) if ids is None else ids.tolist()
     q_M = np.exp(logq_M.numpy())
     draws = [np.random.default_rng([seed, i]).choice(len(kept), p=q_M / q_M.sum()) for i in range(options.count)]
@@ -45,6 +45,6 @@ def _generated(r: Ranked, options: Options, size: int, logprob: float | None = N
         finish="among",
         running_logprobs=r.score.logprobs,
         sampling=", ".join(filter(None, (how, str(options.transform)))),
-        sampling_logprob=r.within_set if logprob is None else logprob,
+        sampling_logprob=r.logprob_within_set if logprob is None else logprob,
         seed=seed,
     )

@@ -84,7 +84,7 @@ class Generated(Score):
         if (proof := self.certificate) is not None:
             parts.append(
                 f"none is more probable ({proof.contexts} contexts)" if proof.certain
-                else f"not proven: another may have up to {proof.bound:.6f} ({proof.contexts} contexts)"
+                else f"not proven: another may have up to {proof.logprob_bound:.6f} ({proof.contexts} contexts)"
             )  # fmt: skip
         if self.canonical is False:
             parts.append("the tokenizer encodes this text as other tokens")

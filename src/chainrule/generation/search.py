@@ -27,7 +27,7 @@ class Certificate:
     """The proof of a best-first search. It holds for the numbers computed during generation; final ones differ by rounding."""
 
     certain: bool  # no other continuation is more probable
-    bound: float  # no continuation that was not returned has a higher log probability, nats
+    logprob_bound: float  # no continuation that was not returned has a higher log probability, nats
     contexts: int  # number of contexts that the network computed
 
 

@@ -183,7 +183,7 @@ def _ordered(scores: Scores) -> bool:
     return len(scores) > 0 and all(ordering is not None for ordering in scores.orderings)
 
 
-def within_set(scores: Scores) -> Floats:
+def logprobs_within_set(scores: Scores) -> Floats:
     """log Pr of each sequence normalised within the set of these sequences, in nats.
 
     Sequences with the same tokens and context are one member of the set. All values are −inf if every sequence is impossible.
@@ -200,4 +200,4 @@ class Ranked(NamedTuple):
     text: Any
     logprob: float  # log Pr(candidate | context), nats
     score: Score
-    within_set: float  # log probability normalised within the candidates, nats: its exp sums to 1 over the set
+    logprob_within_set: float  # log probability normalised within the candidates, nats: its exp sums to 1 over the set

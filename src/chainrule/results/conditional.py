@@ -11,6 +11,7 @@ import numpy as np
 from chainrule._checks import is_whole
 from chainrule._types import Floats
 from chainrule.errors import InputError, short
+from chainrule.results import units
 from chainrule.text.base import TokenizerLike, token_formatter
 from chainrule.text.start_end import Start
 
@@ -39,6 +40,11 @@ class Conditional:
         p = np.exp(self.logprobs)
         return max(0.0, float(-np.dot(p[p > 0], self.logprobs[p > 0])))
 
+    @property
+    def entropy_bits(self) -> float:
+        """Entropy of the distribution, in bits."""
+        return self.entropy / units.LN2
+
     def top(self, count: int = 5) -> list[Alternative]:
         """The `count` most probable tokens, most probable first. Ties are ordered by id. Raises InputError."""
         if not is_whole(count, 1):
@@ -58,14 +64,14 @@ class Conditional:
             "context": self.context,
             "start": self.start.policy,
             "start_id": self.start.id,
-            "entropy": self.entropy,
+            "entropy_bits": self.entropy_bits,
             "top": [a._asdict() | {"probability": math.exp(a.logprob)} for a in self.top(top)],
             "model": self.model,
         }
 
     def __repr__(self) -> str:
         best = ", ".join(f"{a.token!r} {math.exp(a.logprob):.3g}" for a in self.top(3))
-        return f"Conditional(of {self.context} embeddings, entropy {self.entropy:.4g} nats: {best} …)"
+        return f"Conditional(of {self.context} embeddings, entropy {self.entropy_bits:.4g} bits: {best} …)"
 
     def _alternative(self, id: int) -> Alternative:
         token = token_formatter(self.tokenizer)(id)

@@ -43,7 +43,7 @@ class Mixture(Shown):
         return log_mean(self.logprobs)
 
     @cached_property
-    def spread(self) -> float:
+    def logprob_spread(self) -> float:
         """The largest of `logprobs` minus the smallest, in nats; infinite if the text is impossible in some orders only."""
         return spread(self.logprobs)
 
@@ -85,7 +85,7 @@ class Mixture(Shown):
 
     def __repr__(self) -> str:
         name = "Pr" if self.kind == "joint" else "Pr given its context"
-        return f"Mixture(log {name} = {self.logprob:.6f} nats over {len(self)} orders, spread {self.spread:.3g} nats)"
+        return f"Mixture(log {name} = {self.logprob:.6f} nats over {len(self)} orders, spread {self.logprob_spread:.3g} nats)"
 
 
 def _per_text(mixtures: Mixtures) -> dict[str, Any]:
@@ -137,8 +137,8 @@ class Mixtures(Shown, Tabular):
         return np.array([log_mean(row) for row in self.logprobs], np.float64)
 
     @cached_property
-    def spread(self) -> Floats:
-        """`Mixture.spread` of each text: S."""
+    def logprob_spread(self) -> Floats:
+        """`Mixture.logprob_spread` of each text: S."""
         return np.array([spread(row) for row in self.logprobs], np.float64)
 
     def __len__(self) -> int:
@@ -158,7 +158,7 @@ class Mixtures(Shown, Tabular):
         return Mixture(self.scores[first : first + self.count])
 
     def __repr__(self) -> str:
-        largest = float(self.spread.max(initial=0.0))
+        largest = float(self.logprob_spread.max(initial=0.0))
         return f"Mixtures({len(self)} texts in {self.count} orders each, spread up to {largest:.3g} nats)"
 
 

@@ -27,13 +27,13 @@ NO_PROBABILITY = "a score, not a probability: its exp does not sum to 1 over all
 class PseudoScore(ScoredText):
     """The pseudo-log-likelihood of one text with its terms. It is a score, not a probability."""
 
-    terms: Floats  # log Pr(ids[i] | all other tokens, context included), nats
+    term_logprobs: Floats  # log Pr(ids[i] | all other tokens, context included), nats
     within_words: bool  # whether tokens to the right within the same word were also hidden
 
     @cached_property
-    def pll(self) -> float:
+    def pll_nats(self) -> float:
         """The sum of the terms in float64, in nats; −inf if a token is impossible given the others."""
-        return math.fsum(self.terms.tolist())
+        return math.fsum(self.term_logprobs.tolist())
 
     def to_dict(self) -> dict[str, Any]:
         """The summary and every term, for JSON. Infinities are floats."""
@@ -46,9 +46,8 @@ class PseudoScore(ScoredText):
     def describe(self) -> str:
         """One line of text."""
         hidden = ", tokens to the right in the same word hidden" if self.within_words else ""
-        return (
-            f"pseudo-log-likelihood = {self.pll:.6f} nats, {len(self)} token{'s' * (len(self) != 1)}{hidden} ({NO_PROBABILITY})"
-        )
+        count = f"{len(self)} token{'s' * (len(self) != 1)}"
+        return f"pseudo-log-likelihood = {self.pll_nats:.6f} nats, {count}{hidden} ({NO_PROBABILITY})"
 
     def __repr__(self) -> str:
         shown = repr(self.text) if self.text is not None else f"{len(self)} token ids"
@@ -56,5 +55,7 @@ class PseudoScore(ScoredText):
 
     def __str__(self) -> str:
         wide = max(len(repr(token)) for token in self.tokens)
-        lines = [f"{token!r:<{wide}}  {term:>12.6f}" for token, term in zip(self.tokens, self.terms.tolist(), strict=True)]
+        lines = [
+            f"{token!r:<{wide}}  {term:>12.6f}" for token, term in zip(self.tokens, self.term_logprobs.tolist(), strict=True)
+        ]
         return "\n".join([*lines, self.describe()])

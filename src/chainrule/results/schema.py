@@ -15,7 +15,6 @@ import numpy as np
 
 from chainrule.forest.forest import ranges
 from chainrule.results import column_values as values
-from chainrule.results import units
 from chainrule.results.columns import Column, Row
 
 _SECTIONS = {  # of the reference
@@ -92,7 +91,7 @@ COLUMNS: tuple[Column, ...] = (
         "context_text", "string", "the context, if it was a text", _EVERY_TEXT,
         of=lambda score: score.context, batch=lambda scores: [request.context for request in scores.requests],
     ),
-    Column("pll", "double", "pseudo-log-likelihood: the sum of the terms", (Row.PSEUDO,), "nats"),
+    Column("pll_nats", "double", "pseudo-log-likelihood: the sum of the terms", (Row.PSEUDO,), "nats"),
     Column(
         "logprob", "double", "log probability of the sequence", (Row.SEQUENCE, Row.CANDIDATE, Row.GENERATED), "nats",
         batch=lambda scores: scores.logprob,
@@ -102,13 +101,16 @@ COLUMNS: tuple[Column, ...] = (
         of=lambda score: score.logprobs, batch=lambda scores: scores.logprobs,
     ),
     Column(
-        "term", "double", "log probability of the token given all others", (Row.TERM,), "nats",
-        of=lambda pseudo: pseudo.terms,
+        "term_logprob", "double", "log probability of the token given all others", (Row.TERM,), "nats",
+        of=lambda pseudo: pseudo.term_logprobs,
     ),
-    Column("within_set", "double", "log probability normalised within the candidates", (Row.CANDIDATE,), "nats", given=True),
+    Column(
+        "logprob_within_set", "double", "log probability normalised within the candidates", (Row.CANDIDATE,), "nats",
+        given=True,
+    ),
     Column(
         "surprisal_bits", "double", "−log2 of the factor", (Row.TOKEN,), "bits",
-        of=lambda score: score.surprisals_bits, batch=lambda scores: -scores.logprobs / units.LN2,
+        of=lambda score: score.surprisals_bits, batch=lambda scores: scores.surprisals_bits,
     ),
     Column(
         "context", "int64", "embeddings that the factor was conditioned on, start symbol included", (Row.TOKEN, Row.FACTOR),
@@ -119,8 +121,8 @@ COLUMNS: tuple[Column, ...] = (
         of=lambda score: score.ranks, batch=lambda scores: scores.ranks,
     ),
     Column(
-        "entropy", "double", "entropy of the conditional distribution", (Row.TOKEN, Row.FACTOR), "nats",
-        of=lambda score: score.entropies, batch=lambda scores: scores.entropies,
+        "entropy_bits", "double", "entropy of the conditional distribution", (Row.TOKEN, Row.FACTOR), "bits",
+        of=lambda score: score.entropies_bits, batch=lambda scores: scores.entropies_bits,
     ),
     Column(
         "begin", "int64", "first character of the text that the token spells; null without a text", (Row.TOKEN,),
@@ -134,7 +136,10 @@ COLUMNS: tuple[Column, ...] = (
         "tokens", "int32", "number of factors: tokens scored, the end symbol included", (*_EVERY_TEXT, Row.CANDIDATE),
         of=len, batch=lambda scores: scores.tokens,
     ),
-    Column("pll_per_token", "double", "pll / tokens", (Row.PSEUDO,), "nats", of=lambda score: score.pll / len(score)),
+    Column(
+        "pll_nats_per_token", "double", "pll_nats / tokens", (Row.PSEUDO,), "nats",
+        of=lambda score: score.pll_nats / len(score),
+    ),
     Column("within_words", "bool", "whether tokens to the right in the same word were hidden", (Row.PSEUDO,)),
     Column("bits", "double", "−log2 of the probability of the sequence", (Row.SEQUENCE,), "bits", batch=values.bits),
     Column("perplexity", "double", "exp(−logprob / tokens)", (Row.SEQUENCE,), batch=values.perplexities),
@@ -160,8 +165,8 @@ COLUMNS: tuple[Column, ...] = (
         of=values.certificate_field("certain"),
     ),
     Column(
-        "bound", "double", "method `best`: log probability that no other continuation exceeds", (Row.GENERATED,), "nats",
-        of=values.certificate_field("bound"),
+        "logprob_bound", "double", "method `best`: log probability that no other continuation exceeds", (Row.GENERATED,),
+        "nats", of=values.certificate_field("logprob_bound"),
     ),
     Column("bytes", "int64", "UTF-8 bytes of the text that was scored", _SCORE, "bytes", batch=lambda scores: scores.bytes),
     Column("bits_per_byte", "double", "bits / bytes", (Row.SEQUENCE,), "bits/byte", batch=values.bits_per_byte),
@@ -214,8 +219,8 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column("bits", "double", "−log2 of that mean", (Row.TEXT,), "bits", batch=values.bits),
     Column(
-        "spread", "double", "largest log probability minus the smallest, over the orders", (Row.TEXT,), "nats",
-        batch=lambda mixtures: mixtures.spread,
+        "logprob_spread", "double", "largest log probability minus the smallest, over the orders", (Row.TEXT,), "nats",
+        batch=lambda mixtures: mixtures.logprob_spread,
     ),
     Column(
         "logprobs", "list<double>", "log probability in each order", (Row.TEXT,), "nats",

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule._types import Floats, Ints
+from chainrule._types import Ints
 from chainrule.results import units
 from chainrule.results.columns import Row
 from chainrule.results.ordering import Ordering
@@ -133,11 +133,6 @@ class Score(ScoredText, WithStatistics):
         return units.bits(self.logprob)
 
     @property
-    def surprisals_bits(self) -> Floats:
-        """−log2 of each factor."""
-        return -self.logprobs / units.LN2
-
-    @property
     def perplexity(self) -> float:
         """exp of the mean negative log factor; infinite if the sequence is impossible."""
         return units.perplexity(self.logprob, len(self.ids))
@@ -147,7 +142,7 @@ class Score(ScoredText, WithStatistics):
         return units.bits_per_byte(self.logprob, self.bytes)
 
     @property
-    def segments(self) -> dict[str, float]:
+    def segment_logprobs(self) -> dict[str, float]:
         """Of a pair [CLS] A [SEP] B [SEP], the sum of the factors of each segment, in nats. They add up to `logprob`."""
         return {s.name: math.fsum(self.logprobs[s.start : s.stop].tolist()) for s in self._all_segments()}
 
@@ -160,7 +155,8 @@ class Score(ScoredText, WithStatistics):
     def summary(self) -> dict[str, Any]:
         """The columns of a sequence, in plain Python."""
         ordering = {} if self.ordering is None else {"ordering": self.ordering.to_dict()}
-        return record(Row.SEQUENCE, self) | ordering | ({"segments": self.segments} if self.segments else {})
+        segments = {"segment_logprobs": self.segment_logprobs} if self.request.segments else {}
+        return record(Row.SEQUENCE, self) | ordering | segments
 
     def to_dict(self) -> dict[str, Any]:
         """The summary and every factor, for JSON. Infinities are floats."""

@@ -47,7 +47,7 @@ def pseudo_scores(
             ids=request.ids,
             tokenizer=tokenizer,
             model=predictor.model.name,
-            terms=answer.logprobs[bounds[s] : bounds[s + 1]],
+            term_logprobs=answer.logprobs[bounds[s] : bounds[s + 1]],
             within_words=within_words,
         )
         for s, request in enumerate(requests)

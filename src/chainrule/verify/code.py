@@ -206,7 +206,13 @@ def prove(lm: Language, text: str, progress: Callable[[str, int, int], None] | N
     ]
     names = ("round trip", "length of the code")
     properties = [Property.judged(name, finding) for name, finding in zip(names, findings, strict=True)]
-    about = {"bits": code.bits, "logprob_bits": score.bits, "tokens": tokens, "bytes": size, "code_bytes": len(code.payload)}
+    about = {
+        "code_bits": code.bits,
+        "surprisal_bits": score.bits,
+        "tokens": tokens,
+        "bytes": size,
+        "code_bytes": len(code.payload),
+    }
     return code, Report(lm.model.name, properties, about | {"fingerprint": code.fingerprint}, time.perf_counter() - begin)
 
 
