@@ -15,7 +15,7 @@ from chainrule.cli.main import app
 from chainrule.cli.option_groups import expand_groups
 
 COMMANDS = ["score", "rank", "next", "explain", "pseudo", "generate", "infill", "verify", "pull", "models", "completion"]
-HEAVY = ("torch", "transformers", "numpy", "pyarrow")
+HEAVY = ("torch", "transformers", "numpy", "pyarrow", "rich")
 
 
 def test_help_imports_nothing_heavy():
@@ -31,6 +31,7 @@ print(sorted({{"pydantic", *{HEAVY}}} & set(sys.modules)), file=sys.stderr)
     result = subprocess.run([sys.executable, "-c", code], input=pages, capture_output=True, text=True, check=True)
     assert result.stderr == "[]\n"
     assert result.stdout.count("Usage: ") == 1 + len(COMMANDS)
+    assert result.stdout.count("Examples:") == len(COMMANDS)
 
 
 @pytest.mark.parametrize("line", ["score --nope", "rank", "score a --threads x", "score a --end --dtype a --dtype b", "none"])

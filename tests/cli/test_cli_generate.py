@@ -199,7 +199,7 @@ def test_to_a_file(run, tiny, tmp_path, kind):
 
 def test_on_a_terminal(run, tiny, monkeypatch: pytest.MonkeyPatch, capsys):
     from chainrule.cli.generation import run_generation
-    from chainrule.cli.options import StepOptions
+    from chainrule.cli.generation_options import StepOptions
 
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     options = {"method": "best", "max_tokens": 2, "n": None}
@@ -210,15 +210,15 @@ def test_on_a_terminal(run, tiny, monkeypatch: pytest.MonkeyPatch, capsys):
 
 
 BAD = [
-    (("--method", "nucleus"), "method='nucleus' is not a method: choose"),
+    (("--method", "nucleus"), "--method takes one of greedy, sample, beam, best, not 'nucleus'"),
     (("--temperature", "0.5"), "is for method='sample'"),
     (("--method", "sample", "--temperature", "0"), "temperature must be a number above 0"),
     (("--method", "sample", "--top-p", "2"), "top_p must be"),
-    (("--method", "sample", "--top-k", "0"), "top_k must be a whole number, 1 or more"),
+    (("--method", "sample", "--top-k", "0"), "--top-k takes a whole number, 1 or more"),
     (("--seed", "1"), "seed=1 is for method='sample'"),
     (("--num-beams", "3"), "is for method='beam' or 'best'"),
     (("--budget", "3"), "is for method='best'"),
-    (("--max-tokens", "0"), "max_tokens must be a whole number, 1 or more"),
+    (("--max-tokens", "0"), "--max-tokens takes a whole number, 1 or more"),
     (("--max-tokens", "64"), "does not fit: after this context"),
     (("-n", "2"), "method='greedy' gives one text, not 2"),
     (("--stop", ""), "stop must be one or more texts, none empty"),

@@ -115,7 +115,8 @@ BAD = [
     (("pseudo", "c.csv"), "c.csv is a file"),
     (("rank", "hi", "c.csv", "b"), "c.csv is a file"),
     *((("score", "hi", option, value), f"{option} is for --file and standard input") for option, value in (
-        ("--column", "text"), ("--context-column", "x"), ("--pair-column", "x"), ("--format", "csv"), ("--encoding", "utf-8"),
+        ("--column", "text"), ("--context-column", "x"), ("--second-segment-column", "x"), ("--format", "csv"),
+        ("--encoding", "utf-8"),
         ("--quotes", "csv"), ("--from", "0"))),
     (("score", "--file", "a.txt", "--column", "text"), "--column is for tables, but a.txt is read as plain lines: give"),
     (("score", "--file", "a.txt", "--quotes", "csv"), "--quotes is for CSV and TSV, but a.txt is read as text"),

@@ -24,7 +24,7 @@ def run(*arguments: str, **environment: str) -> str:
 
 def test_as_a_module():
     assert run("--version") == f"{chainrule.__version__}\n"
-    assert "Usage: chainrule [OPTIONS]" in run("--help", COLUMNS="100", NO_COLOR="1")
+    assert "Usage: chainrule COMMAND" in run("--help", COLUMNS="100", NO_COLOR="1")
 
 
 @pytest.mark.parametrize(

@@ -2,19 +2,93 @@
 
 from __future__ import annotations
 
+import inspect
+import sys
 from collections.abc import Callable, Collection
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
+from chainrule.cli import usage
+from chainrule.cli.examples import EXAMPLES, START
 from chainrule.cli.guard import guarded
+from chainrule.cli.help import command_page, root_page
 from chainrule.cli.option_groups import expand_groups
 from chainrule.cli.output import note
+from chainrule.cli.parameters import Parameter, parameters_of
+from chainrule.errors import ChainruleError
+
+SUMMARY = "The exact probability of token sequences under neural language models, factor by factor."
+PANELS = ("Score texts", "Generate texts", "Models and checks")
+
+
+class Command(TyperCommand):
+    """A command with our pages of help. It rejects a repeated option unless the option takes several values."""
+
+    @property
+    def parameters(self) -> list[Parameter]:
+        """Its arguments and options."""
+        return parameters_of(self.callback) if self.callback else []
+
+    def get_help(self, ctx: Any) -> str:
+        """The page of help."""
+        name = self.name or ""
+        return command_page(name, self.summary, self.parameters, EXAMPLES.get(name, ()))
+
+    @property
+    def summary(self) -> str:
+        """What it does, in one paragraph."""
+        return inspect.getdoc(self.callback) or ""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Check the arguments before Typer converts them. Raises InputError, and Typer's own errors."""
+        if not ctx.resilient_parsing and not {"-h", "--help"} & set(args[: args.index("--")] if "--" in args else args):
+            try:
+                values, left, order = self.make_parser(ctx).parse_args(list(args))
+            except usage.UsageError as error:
+                error.ctx = ctx  # not all of Typer's errors have it
+                raise
+            usage.check(self, args, values, left, order)
+        return super().parse_args(ctx, args)
+
+
+class Root(TyperGroup):
+    """The program: a command for each main function. Every mistake is one line on standard error, and exit code 2."""
+
+    def get_help(self, ctx: Any) -> str:
+        """The page of help, with the commands in groups."""
+        panels: dict[str, list[tuple[str, str]]] = {panel: [] for panel in PANELS}
+        for name, command in sorted(self.commands.items(), key=lambda item: list(EXAMPLES).index(item[0])):
+            if isinstance(command, Command):
+                panels[str(command.rich_help_panel)].append((name, command.summary.split(". ")[0].rstrip(".") + "."))
+        return root_page(SUMMARY, panels, START)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that the first word names. Raises UsageError."""
+        if args[0] not in self.commands and not args[0].startswith("-") and not ctx.resilient_parsing:
+            ctx.fail(usage.no_command(args[0], self.commands))
+        return super().resolve_command(ctx, args)
+
+    def main(self, *arguments: Any, standalone_mode: bool = True, **options: Any) -> Any:
+        """Run a command line, and exit."""
+        if not standalone_mode:
+            return super().main(*arguments, standalone_mode=False, **options)
+        try:
+            code = super().main(*arguments, standalone_mode=False, **options)
+        except usage.UsageError as error:
+            problem = usage.message(error)
+        except ChainruleError as error:
+            problem = str(error)
+        else:
+            sys.exit(code if isinstance(code, int) else 0)
+        note(f"chainrule: {problem}")
+        sys.exit(2)
+
 
 app = typer.Typer(
-    help="The exact probability of token sequences under neural language models, factor by factor.",
-    no_args_is_help=True,
+    cls=Root,
+    help=SUMMARY,
     add_completion=False,  # see `completion`
     pretty_exceptions_enable=False,
     context_settings={
@@ -25,28 +99,26 @@ app = typer.Typer(
 
 
 @app.callback(invoke_without_command=True)
-def root(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
+def root(
+    ctx: typer.Context, version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False
+) -> None:
     """The exact probability of token sequences under neural language models, factor by factor."""
     if version:
         import chainrule
 
         typer.echo(chainrule.__version__)
         raise typer.Exit
+    if ctx.invoked_subcommand is None:
+        typer.echo(ctx.get_help())
 
 
-class StrictCommand(TyperCommand):
-    """A command that rejects a repeated option unless the option takes several values. Typer would ignore all but the last."""
+def command(
+    panel: str, name: str | None = None, omit: Collection[str] = ()
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Add a function as a command. panel: its group in the help (PANELS). name: default: the function's.
 
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        _, _, options = self.make_parser(ctx).parse_args(list(args))
-        for option in set(options):
-            takes_one = option.param_type_name == "option" and not option.multiple and not getattr(option, "is_flag", False)
-            if takes_one and options.count(option) > 1:
-                note(f"chainrule: {option.opts[0]} is given {options.count(option)} times, but takes one value")
-                raise typer.Exit(2)
-        return super().parse_args(ctx, args)
-
-
-def command(name: str | None = None, omit: Collection[str] = ()) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Add a function as a command. name: default: the function's. omit: options of its groups that are left out."""
-    return lambda function: app.command(name, cls=StrictCommand)(guarded(expand_groups(function, omit)))
+    omit: options of its groups that are left out. Raises ValueError for a panel that does not exist.
+    """
+    if panel not in PANELS:
+        raise ValueError(f"there is no panel {panel!r}")
+    return lambda function: app.command(name, cls=Command, rich_help_panel=panel)(guarded(expand_groups(function, omit)))

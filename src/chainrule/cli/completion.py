@@ -15,12 +15,12 @@ _NAMES = {"prog_name": "chainrule", "complete_var": "_CHAINRULE_COMPLETE"}
 completion_init()  # registers the shells that can complete
 
 
-@command()
+@command("Models and checks")
 def completion(
-    shell: Annotated[Shells, typer.Argument(help="The shell: bash, zsh, fish, powershell or pwsh.")],
+    shell: Annotated[Shells, typer.Argument(metavar="SHELL", help="bash, zsh, fish, powershell or pwsh.")],
     install_it: Annotated[bool, typer.Option("--install", help="Install the script for this user.")] = False,
 ) -> None:
-    """Print or install the script by which a shell completes commands and options."""
+    """Print or install the completion script of a shell."""
     name = shell.value
     if not install_it:
         typer.echo(get_completion_script(shell=name, **_NAMES))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
-from chainrule.cli.options import StepOptions
+from chainrule.cli.generation_options import StepOptions
 from chainrule.cli.output import OUT, print_json
 from chainrule.cli.progress import Update, progress
 from chainrule.errors import InputError

@@ -9,23 +9,28 @@ from typing import Annotated
 from typer import Argument, Option
 
 from chainrule.cli.app import command
-from chainrule.cli.options import GenerationOptions, ModelOptions, StepOptions, TextOptions
+from chainrule.cli.generation_options import GenerationOptions, StepOptions
+from chainrule.cli.options import ModelOptions, TextOptions
 
 
-@command(omit=["context", "end", "context_special"])
+@command("Generate texts", omit=["context", "end", "context_special"])
 def generate(
     *,
-    context: Annotated[str, Argument(help="The text before; may be empty.")] = "",
-    max_tokens: Annotated[int | None, Option(help="The maximum number of tokens. Default: 64, or as many as fit.")] = None,
-    stop: Annotated[list[str] | None, Option(help="A text to stop at; may be repeated.")] = None,
+    context: Annotated[str, Argument(metavar="CONTEXT", help="The text before. Default: none.")] = "",
+    max_tokens: Annotated[
+        int | None, Option(min=1, metavar="N", help="The maximum number of tokens. Default: 64, or as many as fit.")
+    ] = None,
+    stop: Annotated[list[str] | None, Option(metavar="TEXT", help="A text to stop at; may be repeated.")] = None,
     no_end: Annotated[bool, Option("--no-end", help="Do not stop at the end symbol.")] = False,
-    among: Annotated[list[str] | None, Option(help="Choose one of these texts instead; may be repeated.")] = None,
+    among: Annotated[
+        list[str] | None, Option(metavar="TEXT", help="Choose one of these texts instead; may be repeated.")
+    ] = None,
     generation: GenerationOptions,
     texts: TextOptions,
     outputs: StepOptions,
     model: ModelOptions,
 ) -> None:
-    """Generate a text after a context, token by token, with its log-probability."""
+    """Generate a text after a context, with its log probability."""
     from chainrule.cli.generation import run_generation
 
     outputs.check()
@@ -34,17 +39,19 @@ def generate(
     run_generation(model.load, lambda lm, **kwargs: lm.generate(context or None, **arguments, **kwargs), options, outputs)
 
 
-@command(omit=["context", "end", "context_special"])
+@command("Generate texts", omit=["context", "end", "context_special"])
 def infill(
     *,
-    template: Annotated[str, Argument(help='A text with blanks: "The ____ sat on the ____".')],
-    lengths: Annotated[str | None, Option(help="The number of tokens in each blank, such as 1,2. Default: 1 each.")] = None,
+    template: Annotated[str, Argument(metavar="TEMPLATE", help='A text with blanks: "The ____ sat on the ____".')],
+    lengths: Annotated[
+        str | None, Option(metavar="N,N", help="The number of tokens in each blank, such as 1,2. Default: 1 each.")
+    ] = None,
     generation: GenerationOptions,
     texts: TextOptions,
     outputs: StepOptions,
     model: ModelOptions,
 ) -> None:
-    """Fill the blanks of a text, given the rest of it, with a model that predicts in any order."""
+    """Fill the blanks of a text, given the rest of it. The model must predict in any order: masked models do."""
     from chainrule.cli.generation import run_generation
     from chainrule.cli.inputs import parse_numbers
 

@@ -28,7 +28,7 @@ class Columns:
     @property
     def options(self) -> dict[str, str | None]:
         """The names of the columns, by command-line option."""
-        return {"column": self.text, "context_column": self.context, "pair_column": self.pair}
+        return {"column": self.text, "context_column": self.context, "second_segment_column": self.pair}
 
     @property
     def names(self) -> tuple[str, ...]:

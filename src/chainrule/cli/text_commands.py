@@ -10,9 +10,18 @@ from typing import Annotated
 from typer import Argument, Option
 
 from chainrule.cli.app import command
-from chainrule.cli.options import InputOptions, ModelOptions, OrderOptions, OutputOptions, TextOptions, WindowOptions
+from chainrule.cli.input_options import InputOptions
+from chainrule.cli.options import (
+    MaskedModelOptions,
+    ModelOptions,
+    OneOrderOptions,
+    OrderOptions,
+    OutputOptions,
+    TextOptions,
+    WindowOptions,
+)
 
-Texts = Annotated[list[str] | None, Argument(help="The texts. Default: standard input, one per line.")]
+Texts = Annotated[list[str] | None, Argument(metavar="TEXT", help="The texts. Default: standard input, one per line.")]
 
 
 class Per(StrEnum):
@@ -24,14 +33,15 @@ class Per(StrEnum):
     token = "token"
 
 
-@command()
+@command("Score texts")
 def score(
     *,
     text: Texts = None,
     per: Annotated[
-        Per | None, Option(help="One row per sequence or token; with several orders, per text, order or token.")
+        Per | None,
+        Option(metavar="ROW", help="One row for each sequence or token; with several orders, for each text, order or token."),
     ] = None,
-    top: Annotated[int, Option(min=0, help="Keep the K most probable tokens at each position.")] = 0,
+    top: Annotated[int, Option(min=0, metavar="K", help="Keep the K most probable tokens at each position.")] = 0,
     order: OrderOptions,
     windows: WindowOptions,
     texts: TextOptions,
@@ -39,7 +49,7 @@ def score(
     outputs: OutputOptions,
     model: ModelOptions,
 ) -> None:
-    """log Pr of texts: the sum, and every factor."""
+    """Score texts: log Pr of each, the sum of its factors."""
     from chainrule.cli.scoring import check_per, score_stream
     from chainrule.forest.permutations import names_several_orders
 
@@ -51,17 +61,19 @@ def score(
         score_stream(model.load, source, sink, per, options)
 
 
-@command(omit=["context", "context_column", "pair_column", "begin"])
+@command("Score texts", omit=["context", "context_column", "second_segment_column", "begin"])
 def rank(
     *,
-    context: Annotated[str, Argument(help="The text before.")],
-    candidate: Annotated[list[str] | None, Argument(help="The candidates. Default: standard input, one per line.")] = None,
+    context: Annotated[str, Argument(metavar="CONTEXT", help="The text before the candidates.")],
+    candidate: Annotated[
+        list[str] | None, Argument(metavar="CANDIDATE", help="The candidates. Default: standard input, one per line.")
+    ] = None,
     texts: TextOptions,
     inputs: InputOptions,
     outputs: OutputOptions,
     model: ModelOptions,
 ) -> None:
-    """Candidates after a context, most probable first: log Pr(candidate | context)."""
+    """Rank candidates after a context, most probable first. A row has log Pr(candidate | context)."""
     from chainrule.cli.scoring import rank_all
 
     outputs.check()
@@ -70,38 +82,38 @@ def rank(
         rank_all(model.load, context, source, sink, texts.arguments())
 
 
-@command("next", omit=["context", "end", "context_special", "output"])
+@command("Score texts", "next", omit=["context", "end", "context_special", "output"])
 def next_(
     *,
-    context: Annotated[str, Argument(help="The text before; may be empty.")] = "",
-    top: Annotated[int, Option(min=1, help="The number of tokens to show.")] = 10,
+    context: Annotated[str, Argument(metavar="CONTEXT", help="The text before. Default: none.")] = "",
+    top: Annotated[int, Option(min=1, metavar="K", help="The number of tokens to show.")] = 10,
     texts: TextOptions,
     outputs: OutputOptions,
     model: ModelOptions,
 ) -> None:
-    """The distribution of the next token."""
+    """Print the most probable next tokens after a context."""
     from chainrule.cli.scoring import show_conditional
 
     show_conditional(model.load().conditional(context or None, special=texts.special), top, outputs.json)
 
 
-@command(omit=["output"])
+@command("Score texts", omit=["output"])
 def explain(
     *,
-    text: Annotated[str, Argument(help="The text.")],
-    order: OrderOptions,
+    text: Annotated[str, Argument(metavar="TEXT", help="The text.")],
+    order: OneOrderOptions,
     texts: TextOptions,
     outputs: OutputOptions,
     model: ModelOptions,
 ) -> None:
-    """Every factor written out: Pr(x_2 | e_0, e_1) = 0.083 …, with the running product."""
+    """Write out every factor of a text. A line is Pr(x_2 | e_0, e_1) = 0.083 …, with the running product."""
     from chainrule.cli.output import print_result
 
     options = order.arguments() | texts.arguments()
     print_result(model.load().explain(text, context=texts.context, **options), outputs.json)
 
 
-@command(omit=["end", "pair_column", "start"])
+@command("Score texts", omit=["end", "second_segment_column", "start"])
 def pseudo(
     *,
     text: Texts = None,
@@ -111,9 +123,9 @@ def pseudo(
     texts: TextOptions,
     inputs: InputOptions,
     outputs: OutputOptions,
-    model: ModelOptions,
+    model: MaskedModelOptions,
 ) -> None:
-    """Pseudo-log-likelihood: each token given all others, by a masked model. A score, not a probability."""
+    """Score texts by a masked model: each token given all others. The sum, pseudo-log-likelihood, is not a probability."""
     from chainrule.cli.pseudo import pseudo_stream
 
     outputs.check()

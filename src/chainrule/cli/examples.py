@@ -1,0 +1,54 @@
+"""The examples of the pages of help. Every one of them works, in a folder that has the files."""
+
+from __future__ import annotations
+
+START = (
+    "chainrule pull                       # download the small model, once",
+    'chainrule score "It is raining."',
+    'chainrule explain "It is raining."   # every factor',
+)
+
+EXAMPLES = {  # by command, in the order of the help
+    "score": (
+        'chainrule score "It is raining. I need an umbrella."',
+        'chainrule score " I need an umbrella." --context "It is raining."',
+        "chainrule score --file items.csv --column sentence -o scores.csv",
+        "chainrule score --file shards/a.jsonl --per token -o tokens.parquet",
+    ),
+    "rank": (
+        'chainrule rank "The capital of France is" " Paris" " London" " Rome"',
+        'chainrule rank "The capital of France is" --file cities.txt --json',
+    ),
+    "next": (
+        'chainrule next "The capital of France is"',
+        'chainrule next "The capital of France is" --top 5 --json',
+    ),
+    "explain": (
+        'chainrule explain "It is raining."',
+        'chainrule explain " an umbrella" --context "It is raining. I need"',
+        'chainrule explain "It is raining." --json',
+    ),
+    "pseudo": (
+        'chainrule pseudo "It is raining." --model google-bert/bert-base-uncased',
+        "chainrule pseudo --file texts.txt --model my-bert/ -o pseudo.csv",
+    ),
+    "generate": (
+        'chainrule generate "Once upon a time" --max-tokens 20',
+        'chainrule generate "Once upon a time" --method sample -n 3 --seed 1',
+        'chainrule generate "The capital of France is" --max-tokens 3 --explain',
+        'chainrule generate "Is it raining?" --among " Yes" --among " No"',
+    ),
+    "infill": (
+        'chainrule infill "It is ____." --model google-bert/bert-base-uncased',
+        'chainrule infill "It is ____ and ____." --lengths 1,2 --model my-bert/',
+    ),
+    "verify": (
+        "chainrule verify",
+        "chainrule verify my-model/ --file texts.txt",
+        "chainrule verify --code book.txt -o book.code",
+        "chainrule verify --decode book.code -o copy.txt",
+    ),
+    "pull": ("chainrule pull", "chainrule pull smollm2-135m --json"),
+    "models": ("chainrule models", "chainrule models --json"),
+    "completion": ("chainrule completion bash --install", "chainrule completion zsh"),
+}

@@ -1,0 +1,118 @@
+"""The pages of help: their widths and words, and their examples, each of which is run."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+import transformers as tf
+import typer
+from masked_zoo import strong
+from text_zoo import wordpiece
+
+from chainrule.cli.app import PANELS
+from chainrule.cli.examples import EXAMPLES, START
+from chainrule.cli.main import app
+from chainrule.cli.parameters import parameters_of
+
+PAGES = ["", *EXAMPLES]
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 200])
+def test_pages_fit_the_terminal(command, monkeypatch, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    for name in PAGES:
+        code, out, err = command(*filter(None, [name]), "--help")
+        assert (code, err) == (0, "")
+        tables = [line for line in out.splitlines() if "chainrule " not in line and "|" not in line]
+        assert [line for line in tables if len(line) > min(width, 100) and "google-bert" not in line] == [], name
+
+
+def test_words_of_users_not_of_programmers(command):
+    text = "".join(command(*filter(None, [name]), "--help")[1] for name in PAGES)
+    for word in ("<str>", "INTEGER", "list[", "<bool>", "x>=0", "[default", "None"):
+        assert word not in text
+
+
+def test_options_of_one_name_have_one_short_name_and_one_metavar():
+    spelled: dict[str, set[tuple[tuple[str, ...], str]]] = {}
+    for each in typer.main.get_command(app).commands.values():
+        for parameter in parameters_of(each.callback):
+            if parameter.names:
+                spelled.setdefault(parameter.names[0], set()).add((parameter.names, parameter.metavar))
+    assert {name: ways for name, ways in spelled.items() if len(ways) > 1} == {}
+
+
+def test_every_command_has_a_group_and_one_line(command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    _, out, _ = command("--help")
+    lines = out.splitlines()
+    assert [panel for panel in PANELS if f"{panel}:" not in lines] == []
+    assert [name for name in EXAMPLES if sum(line.startswith(f"  {name} ") for line in lines) != 1] == []
+    assert [line for line in lines if line.startswith(" " * 17) and "  " not in line.strip()] == []
+    assert command()[:2] == (0, out)
+
+
+def test_help_is_bold_in_a_terminal_only(command, monkeypatch):
+    from chainrule.cli import help as pages
+
+    assert "\033" not in command("score", "--help")[1]
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    for variable, value, bold in (("TERM", "xterm", True), ("TERM", "dumb", False), ("NO_COLOR", "1", False)):
+        monkeypatch.setenv(variable, value)
+        assert ("\033[1m" in pages.command_page("x", "", [], [])) == bold
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random masked model in a folder."""
+    path, tokenizer = tmp_path_factory.mktemp("tiny-bert"), wordpiece()
+    config = tf.BertConfig(vocab_size=tokenizer.size, hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
+                           intermediate_size=24, max_position_embeddings=32)  # fmt: skip
+    strong(tf.BertForMaskedLM(config)).save_pretrained(path)
+    tokenizer.hf.save_pretrained(path)
+    return path
+
+
+@pytest.fixture
+def folder(tiny_folder: Path, bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A working folder with the files and models that the examples name. A packaged model counts as pulled."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr("chainrule.models.packaged.pull", lambda name, say: tmp_path / name)
+    Path("items.csv").write_text("item,sentence\n1,It is raining.\n2,It is dark.\n")
+    Path("cities.txt").write_text(" Paris\n London\n")
+    Path("texts.txt").write_text("It is raining.\nIt is dark.\n")
+    Path("book.txt").write_text("It is raining.")
+    Path("shards").mkdir()
+    Path("shards/a.jsonl").write_text('{"text": "a"}\n')
+    Path("shards/b.jsonl").write_text('{"text": "b"}\n')
+    Path("google-bert").mkdir()
+    for name, target in (("my-model", tiny_folder), ("my-bert", bert), ("google-bert/bert-base-uncased", bert)):
+        Path(name).symlink_to(target, target_is_directory=True)
+
+
+def words_of(example: str) -> list[str]:
+    """The arguments of an example; the tiny model in place of the default one."""
+    words = shlex.split(example, comments=True)[1:]
+    named = "--model" in words or "my-model/" in words or words[0] in ("pull", "models", "completion")
+    return words if named else [*words, "--model", "my-model"]
+
+
+@pytest.mark.parametrize("example", [*START, *(example for examples in EXAMPLES.values() for example in examples)])
+def test_examples(command, folder, example):
+    if "--decode" in example:
+        assert command("verify", "--code", "book.txt", "-o", "book.code", "--model", "my-model")[0] == 0
+    code, out, err = command(*words_of(example))
+    assert code == 0, err
+    assert out or "-o " in example
+    if "--json" in example:
+        json.loads(out)
+
+
+def test_every_command_has_examples():
+    assert set(EXAMPLES) == set(typer.main.get_command(app).commands)
+    assert [name for name, examples in EXAMPLES.items() if not 2 <= len(examples) <= 4] == []
