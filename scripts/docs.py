@@ -24,7 +24,7 @@ LAYERS = (
     "generation",
     "display",
     "verify",
-    "language.py",
+    "language",
     "loading.py",
     "cli",
     "files",

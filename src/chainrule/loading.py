@@ -9,6 +9,7 @@ from chainrule.language import LanguageModel
 from chainrule.models.damage import refusing
 from chainrule.models.load import load_model
 from chainrule.text.tokenizer import Tokenizer
+from chainrule.text.types import StartPolicy
 
 
 def load(
@@ -16,7 +17,7 @@ def load(
     *,
     device: str = "cpu",
     dtype: str = "float32",
-    start: str | int = "auto",
+    start: StartPolicy | int = "auto",
     threads: int | None = None,
 ) -> LanguageModel:
     """Load a language model: a packaged one ("smollm2-135m", the default), a folder, a .gguf file, or a hub id.

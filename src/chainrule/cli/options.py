@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast
 
 from typer import Option
 
@@ -72,7 +72,7 @@ class ModelOptions:
             start: str | int = int(self.start)
         except ValueError:
             start = self.start
-        lm = load(self.model, device=self.device, dtype=self.dtype.value, start=start, threads=self.threads)
+        lm = load(self.model, device=self.device, dtype=self.dtype.value, start=cast("Any", start), threads=self.threads)
         if self.dtype is Dtype.auto:
             note(lm.model.dtype_reason)
         return lm

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 from typer import Argument, Option
 
@@ -94,7 +94,8 @@ def next_(
     """Print the most probable next tokens after a context."""
     from chainrule.cli.scoring import show_conditional
 
-    show_conditional(model.load().conditional(context or None, special=texts.special), top, outputs.json)
+    special: Any = texts.special
+    show_conditional(model.load().conditional(context or None, special=special), top, outputs.json)
 
 
 @command("Score texts", omit=["output"])

@@ -68,8 +68,6 @@ def infill(
     reading: Reading = LITERAL,
 ) -> list[Generated]:
     """Texts with the blanks of `template` filled. lengths: tokens in each blank; None: one. Raises InputError."""
-    if options.max_tokens is not None:
-        raise InputError("the number of tokens in each blank is given by lengths=: leave max_tokens= out")
     ids_L, blank_L = _template(template, lengths, tokenizer, reading)
     blanks = np.flatnonzero(blank_L)
     if not len(blanks):

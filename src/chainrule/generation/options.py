@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from chainrule._checks import is_whole
 from chainrule.errors import InputError, short
@@ -16,7 +16,8 @@ from chainrule.text.tokenizer import check_text
 if TYPE_CHECKING:
     from chainrule.generation.result import Step
 
-METHODS = ("greedy", "sample", "beam", "best")
+Method: TypeAlias = Literal["greedy", "sample", "beam", "best"]
+METHODS: tuple[Method, ...] = get_args(Method)
 LENGTH = 64  # default maximum number of tokens
 BEAMS, BUDGET = 4, 2000
 _METHODS_OF = {  # the methods that take an option
@@ -43,7 +44,7 @@ _RANGES = {  # the smallest and largest value of each whole number; more texts o
 class Options:
     """See `LanguageModel.generate`. Raises InputError for values out of range, and for options of another method."""
 
-    method: Literal["greedy", "sample", "beam", "best"] = "greedy"
+    method: Method = "greedy"
     max_tokens: int | None = None
     n: int | None = None
     temperature: float | None = None

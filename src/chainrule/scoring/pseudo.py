@@ -10,7 +10,7 @@ import numpy as np
 
 from chainrule._types import Ints
 from chainrule.engine.predictors.base import Cloze, OrderedPredictor
-from chainrule.engine.question import Progress, Settings
+from chainrule.engine.question import Settings
 from chainrule.errors import InputError
 from chainrule.forest.forest import offsets
 from chainrule.results.pseudo import PseudoScore
@@ -24,10 +24,9 @@ def pseudo_scores(
     tokenizer: TokenizerLike | None,
     requests: list[Request],
     start: Start,
+    settings: Settings,
     *,
     within_words: bool = False,
-    rows: int | None = None,
-    progress: Progress | None = None,
 ) -> list[PseudoScore]:
     """The pseudo-log-likelihood of every request, in input order. Each distinct term is computed once.
 
@@ -37,7 +36,7 @@ def pseudo_scores(
     terms = _Terms(requests, words, start.id)
     token_N = np.concatenate([np.zeros(0, np.int64), *(request.ids for request in requests)])
     try:
-        answer = predictor.answer(terms, token_N, Settings(rows=rows, progress=progress))
+        answer = predictor.answer(terms, token_N, settings)
     except InputError as error:
         raise InputError(error.reason, None if error.item is None else terms.item(error.item)) from None
     bounds = terms.offset_S1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from chainrule.scoring.assemble import score_requests
 from chainrule.scoring.pseudo import pseudo_scores
 from chainrule.text.arguments import is_empty
 from chainrule.text.base import TokenizerLike
-from chainrule.text.reading import Reading
+from chainrule.text.reading import LITERAL, Reading
 from chainrule.text.requests import Request, requests
 from chainrule.text.start_end import Start, resolve_end
 
@@ -47,11 +47,9 @@ class Scorer:
         eos = self.tokenizer.eos_id if self.tokenizer else None
         return resolve_end(requested, vocab_size=self.vocab_size, tokenizer_eos=eos, config_eos=self.predictor.model.eos_id)
 
-    def requests(
-        self, texts: list[Any], contexts: list[Any], special: str | None = None, context_special: str | None = None
-    ) -> list[Request]:
+    def requests(self, texts: list[Any], contexts: list[Any], reading: Reading = LITERAL) -> list[Request]:
         """One request for each text after its context."""
-        return requests(texts, contexts, self.tokenizer, self.vocab_size, Reading.of(special, context_special))
+        return requests(texts, contexts, self.tokenizer, self.vocab_size, reading)
 
     def context(self, context: Any, special: str | None = None) -> Request | None:
         """The request whose ids are one context, a text or a sequence of token ids; None if it is empty."""
@@ -66,17 +64,15 @@ class Scorer:
     def score(
         self,
         requests: list[Request],
+        settings: Settings,
         *,
-        start: str | int | None = None,
-        end: bool | int | None = None,
+        start: str | int | None,
+        end: bool | int | None,
         order: Any = None,
         seed: int = 0,
-        **options: Any,
     ) -> Scores:
-        """Score the requests; in several orders, each request once for every order. Options: the fields of `Settings`."""
-        unknown, end_id = options.keys() - {option.name for option in fields(Settings)}, self.end(end)
-        if unknown:
-            raise TypeError(f"unknown option: {', '.join(map(repr, sorted(unknown)))}")
+        """Score the requests; in several orders, each request once for every order."""
+        end_id = self.end(end)
         if not is_whole(seed, 0):
             raise InputError(f"seed must be a whole number of 0 or more, not {short(seed)}")
         accepts = self.predictor.accepts
@@ -86,35 +82,41 @@ class Scorer:
             raise InputError(
                 "in an order the length of the text is given, so no end symbol is predicted: leave end= or order= out"
             )
-        settings, chosen = Settings(**options), self.start(start)
+        chosen = self.start(start)
         return score_requests(self.predictor, self.tokenizer, requests, chosen, end_id, settings, order=order, seed=seed)
 
     def score_texts(
         self,
         texts: list[Any],
         contexts: list[Any],
+        settings: Settings,
+        reading: Reading,
         *,
-        special: str | None = None,
-        context_special: str | None = None,
-        **options: Any,
+        start: str | int | None,
+        end: bool | int | None,
+        order: Any,
+        seed: int,
     ) -> Scores | Mixtures:
         """Score texts, each after its context; in several orders, as mixtures."""
-        scores = self.score(self.requests(texts, contexts, special, context_special), **options)
-        return Mixtures.of(scores, len(texts)) if names_several_orders(options.get("order")) else scores
+        requests = self.requests(texts, contexts, reading)
+        scores = self.score(requests, settings, start=start, end=end, order=order, seed=seed)
+        return Mixtures.of(scores, len(texts)) if names_several_orders(order) else scores
 
     def pseudo(
         self,
         texts: list[Any],
         contexts: list[Any],
+        settings: Settings,
+        reading: Reading,
         *,
-        special: str | None = None,
-        context_special: str | None = None,
-        **options: Any,
+        within_words: bool,
     ) -> list[PseudoScore]:
-        """The pseudo-log-likelihood of every text. Options: see `scoring.pseudo.pseudo_scores`."""
-        requests = self.requests(texts, contexts, special, context_special)
-        raise_unless(self.predictor.accepts.pseudo)
-        return pseudo_scores(self.predictor.any_order, self.tokenizer, requests, self.default_start, **options)
+        """The pseudo-log-likelihood of every text."""
+        requests, predictor = self.requests(texts, contexts, reading), self.predictor
+        raise_unless(predictor.accepts.pseudo)
+        return pseudo_scores(
+            predictor.any_order, self.tokenizer, requests, self.default_start, settings, within_words=within_words
+        )
 
     def conditional(self, context: Any, start: str | int | None = None, special: str | None = None) -> Conditional:
         """The distribution of the token after a context; without one, of the first token."""

@@ -1,0 +1,135 @@
+"""The signatures of the public interface: every option is a parameter, and the same one means the same in every method."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import typing
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import chainrule
+from chainrule import LanguageModel
+
+SCORING = ("score", "score_batch", "explain", "rank")
+PSEUDO = ("pseudo_log_likelihood", "pseudo_log_likelihoods")
+GENERATION = ("generate", "infill")
+STARTING = (*SCORING, "conditional", *GENERATION)
+READING = (*SCORING, *PSEUDO, "conditional", "embed", *GENERATION)
+
+# Name, methods, annotation, default, and the beginning of its description.
+OPTIONS: list[tuple[str, tuple[str, ...], str, Any, str]] = [
+    ("context", ("score", "explain"), "Context | None", None, "a text or token ids before the text, for Pr(text | context)."),
+    ("context", ("score_batch", PSEUDO[1]), "Contexts | None", None, "one context for all texts, or one for each; a missing"),
+    ("embeddings", ("score", "explain"), "Embeddings | None", None, "T × D, used in place of the embeddings of the token ids."),
+    ("order", ("score", "score_batch"), "Order | None", None, "the order in which the tokens are predicted: a permutation of"),
+    ("order", ("explain", "rank"), "OneOrder | str | None", None, "the order in which the tokens are predicted: a permutation"),
+    ("order", GENERATION, "OneOrder | str | None", None, ""),
+    ("seed", SCORING, "int", 0, "of random orders."),
+    ("start", STARTING, "StartPolicy | int | None", None, "the start symbol for this call, in place of the model's default: "),
+    ("end", SCORING, "bool | int | None", None, "True, or the id of an end symbol: add the factor of the end symbol."),
+    ("end", ("generate",), "bool | int | None", None, "stop at the end symbol, whose factor is then the last"),
+    ("top", (*SCORING, *GENERATION), "int", 0, "the number of alternatives to keep at each position."),
+    ("window", SCORING, "int | bool | None", None, "the largest number of embeddings to condition on (default: the"),
+    ("stride", SCORING, "int | None", None, "the number of tokens from one window to the next (default: half"),
+    ("rows", (*SCORING, *PSEUDO), "int | None", None, "the number of contexts to compute at a time."),
+    ("special", READING, "Special | None", None, "how names of control symbols, such as <|endoftext|>, are read: "),
+    ("context_special", (*SCORING, *PSEUDO), "Special | None", None, "the same for contexts (default: as `special`)."),
+    ("progress", (*SCORING, *PSEUDO), "Progress | None", None, "called with (done, total), in contexts."),
+    ("within_words", PSEUDO, "bool", False, "also hide the tokens to the right within the same word."),
+    ("method", GENERATION, "Method", "greedy", '"greedy" (default), "sample", "beam" or "best"'),
+    ("n", GENERATION, "int | None", None, 'the number of texts; a list is returned. For "best" and "beam": the most'),
+    ("temperature", GENERATION, "float | None", None, 'for "sample": divide the logits by it.'),
+    ("top_k", GENERATION, "int | None", None, 'for "sample", after temperature: keep this number of tokens.'),
+    ("top_p", GENERATION, "float | None", None, 'for "sample", after top_k: keep the most probable tokens that'),
+    ("min_p", GENERATION, "float | None", None, 'for "sample", after top_p: keep tokens of this share of the'),
+    ("seed", GENERATION, "int | None", None, 'for "sample" (default: a random one, which the result holds), and for'),
+    ("num_beams", GENERATION, "int | None", None, 'the width of the beam of "beam" and "best" (default: 4).'),
+    ("budget", GENERATION, "int | None", None, 'the largest number of contexts that "best" computes (default: 2000).'),
+    ("on_token", GENERATION, "Callable[[Step], None] | None", None, "called with each `Step`."),
+]  # fmt: skip
+# Parameters of one method alone.
+OWN = {
+    "pseudo_log_likelihood": {"context"},
+    "generate": {"max_tokens", "among", "stop"},
+    "verify": {"progress"},
+}
+
+
+def methods_of(owner: type) -> dict[str, Callable[..., Any]]:
+    return {name: each for name, each in inspect.getmembers(owner, inspect.isfunction) if not name.startswith("_")}
+
+
+def options_of(method: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """Its parameters that are passed by name alone."""
+    each = inspect.signature(method).parameters.items()
+    return {name: parameter for name, parameter in each if parameter.kind is parameter.KEYWORD_ONLY}
+
+
+METHODS = methods_of(LanguageModel)
+
+
+def described(method: Callable[..., Any]) -> dict[str, str]:
+    """The description of each parameter in the docstring, on one line."""
+    text = re.sub(r"\n {4,}", " ", inspect.getdoc(method) or "")
+    return dict(re.findall(r"^([a-z_]+): (.*)$", text, re.MULTILINE))
+
+
+def public_callables() -> dict[str, Callable[..., Any]]:
+    owners = {name: getattr(chainrule, name) for name in chainrule.__all__}
+    of_classes = {
+        f"{name}.{method}": each
+        for name, owner in owners.items()
+        if isinstance(owner, type) and name != "AnyOrderForCausalLM"  # a network of transformers
+        for method, each in methods_of(owner).items()
+        if each.__module__.startswith("chainrule.")
+    }
+    return of_classes | {name: each for name, each in owners.items() if inspect.isfunction(each)}
+
+
+@pytest.mark.parametrize("name", public_callables())
+def test_every_option_is_a_parameter(name: str):
+    parameters = inspect.signature(public_callables()[name]).parameters.values()
+    assert [p.name for p in parameters if p.kind is p.VAR_KEYWORD] == []
+
+
+@pytest.mark.parametrize(("option", "where", "annotation", "default", "meaning"), OPTIONS)
+def test_an_option_is_the_same_in_every_method(
+    option: str, where: tuple[str, ...], annotation: str, default: Any, meaning: str
+):
+    for name in where:
+        parameter = options_of(METHODS[name])[option]
+        assert (name, parameter.annotation, parameter.default) == (name, annotation, default)
+        assert described(METHODS[name])[option].startswith(meaning), name
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_option_is_in_the_table(name: str):
+    known = {option for option, where, *_ in OPTIONS if name in where} | OWN.get(name, set())
+    assert options_of(METHODS[name]).keys() == known
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_parameter_is_described_and_typed(name: str):
+    parameters = list(inspect.signature(METHODS[name]).parameters.values())[1:]
+    assert list(described(METHODS[name])) == [p.name for p in parameters]
+    assert [p.name for p in parameters if p.annotation in (p.empty, "Any")] == []
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_an_overload_has_the_parameters_and_defaults_of_its_method(name: str):
+    want = inspect.signature(METHODS[name]).parameters
+    for overload in typing.get_overloads(METHODS[name]):
+        parameters = inspect.signature(overload).parameters
+        assert list(parameters) == list(want)
+        given = {p.name: p.default for p in parameters.values() if p.default is not p.empty}
+        assert given == {p.name: p.default for p in want.values() if p.name in given and p.default is not p.empty}
+        assert set(want) - set(given) <= {"self", "texts", "template", "n", "order"}
+
+
+def test_the_annotations_can_be_resolved():
+    for name, method in METHODS.items():
+        if name != "verify":  # its result is imported when it runs
+            assert typing.get_type_hints(method)["return"]
