@@ -82,7 +82,7 @@ def public_callables() -> dict[str, Callable[..., Any]]:
     of_classes = {
         f"{name}.{method}": each
         for name, owner in owners.items()
-        if isinstance(owner, type) and name != "AnyOrderForCausalLM"  # a network of transformers
+        if isinstance(owner, type) and name not in ("AnyOrderForCausalLM", "TableModel")  # models, which engines call
         for method, each in methods_of(owner).items()
         if each.__module__.startswith("chainrule.")
     }
