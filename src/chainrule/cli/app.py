@@ -43,6 +43,7 @@ class Command(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Check the arguments before Typer converts them. Raises InputError, and Typer's own errors."""
+        args = usage.spread(self, args)
         if not ctx.resilient_parsing and not {"-h", "--help"} & set(args[: args.index("--")] if "--" in args else args):
             try:
                 values, left, order = self.make_parser(ctx).parse_args(list(args))

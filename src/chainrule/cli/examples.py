@@ -13,7 +13,7 @@ EXAMPLES = {  # by command, in the order of the help
         'chainrule score "It is raining. I need an umbrella."',
         'chainrule score " I need an umbrella." --context "It is raining."',
         "chainrule score --file items.csv --column sentence -o scores.csv",
-        "chainrule score --file shards/a.jsonl --per token -o tokens.parquet",
+        'chainrule score --file "shards/*.jsonl" --per token -o tokens.parquet',
     ),
     "rank": (
         'chainrule rank "The capital of France is" " Paris" " London" " Rome"',

@@ -44,7 +44,8 @@ class InputOptions:
             "--file",
             "-f",
             metavar="FILE",
-            help="Files with one text per line, or tables: .csv .tsv .jsonl .json .parquet .feather. - is standard input.",
+            help="Files with one text per line, or tables: .csv .tsv .jsonl .json .parquet .feather; folders of such files; "
+            'patterns in quotes, such as "data/*.csv". - is standard input.',
         ),
     ] = None
     column: Annotated[str | None, Option(metavar="NAME", help="The column that holds the texts. Default: text.")] = None

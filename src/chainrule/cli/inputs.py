@@ -12,9 +12,10 @@ from typing import Any
 from chainrule.cli.output import note
 from chainrule.cli.reject import reject
 from chainrule.errors import InputError
-from chainrule.files.opened import STDIN, check_encoding, reading
+from chainrule.files.found import find
+from chainrule.files.opened import STDIN, check_encoding, name_of, reading
 from chainrule.files.reading import Layout, read_rows
-from chainrule.files.rows import Row
+from chainrule.files.rows import Row, shown
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,21 @@ class Columns:
 
 @dataclass(frozen=True)
 class Record:
-    """One text to score, or a pair of them: its context, its location, and its row number in the whole input."""
+    """One text to score, or a pair of them: its context, its location, and its row number in the whole input.
+
+    `file` is the file that it is from, if there are several.
+    """
 
     item: str | tuple[str, str]
     context: str | None
     where: str
     index: int
+    file: str | None = None
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """Its row number and its file, for JSON."""
+        return {"index": self.index} | ({} if self.file is None else {"file": self.file})
 
 
 class BadRow(InputError):
@@ -84,14 +94,14 @@ class Source:
 
     def __iter__(self) -> Iterator[Record]:
         index = -1
-        for index, row in enumerate(self._rows()):
+        for index, (file, row) in enumerate(self._rows()):
             if index < (self.begin or 0):
                 continue
             problem = row.problem or self._problem(row)
             if problem is None:
                 continue
             if not problem:
-                yield self._record(row, index)
+                yield self._record(row, index, file)
             elif self.skip_bad:
                 self.skip(problem)
             else:
@@ -116,11 +126,14 @@ class Source:
             return InputError(f"there is nothing to {action}: every row was skipped")
         return InputError(f"there is nothing to {action}: the input has no {kind}")
 
-    def _rows(self) -> Iterator[Row]:
+    def _rows(self) -> Iterator[tuple[str | None, Row]]:
+        """Every row, with its file if there are several."""
         for number, text in enumerate(self.texts, 1):
-            yield Row(f"text {number}", (text,))
+            yield None, Row(f"text {number}", (text,))
         for file in self.files:
-            yield from read_rows(file, self.columns.names, self.layout)
+            origin = name_of(file) if len(self.files) > 1 else None
+            for row in read_rows(file, self.columns.names, self.layout):
+                yield origin, row
 
     def _problem(self, row: Row) -> str | None:
         """The error message for a row with an empty cell; "" for a good row; None for an empty one that --skip-empty skips."""
@@ -132,15 +145,15 @@ class Source:
             return None
         return f"{row.where}{empty} is empty, so there is no token to score; --skip-empty skips such rows"
 
-    def _record(self, row: Row, index: int) -> Record:
+    def _record(self, row: Row, index: int, file: str | None) -> Record:
         text, context = row.cells[0] or "", self.context
         if self.columns.context is not None:
             context = row.cells[1]
-        return Record((text, row.cells[-1] or "") if self.columns.pair else text, context, row.where, index)
+        return Record((text, row.cells[-1] or "") if self.columns.pair else text, context, row.where, index, file)
 
     def _check_texts(self) -> None:
         if self.files:
-            raise InputError("give texts or --file, not both")
+            raise InputError(f"give texts or --file, not both: {shown(self.texts[0])} is read as a text")
         layout = {"format": self.layout.form, "encoding": self.layout.encoding, "quotes": self.layout.quotes}
         reason = "is for --file and standard input, but the texts are given as arguments"
         reject(reason, **self.columns.options, **layout, from_=self.begin)
@@ -155,11 +168,16 @@ class Source:
             raise InputError("--file - is given twice, but standard input can be read only once")
         if self.layout.encoding is not None:
             check_encoding(self.layout.encoding)
+        found = [find(file, self.layout) for file in self.files]
+        self.files = [file for each in found for file in each.files]
         for file in self.files:
             if file != STDIN and "\0" not in file:
                 with reading(file):
                     os.stat(file)
             self._check_form(file, self.layout.form_of(file))
+        for each in found:
+            if each.note:
+                note(f"chainrule: {each.note}")
 
     def _check_form(self, file: str, form: str) -> None:
         name = "standard input" if file == STDIN else file

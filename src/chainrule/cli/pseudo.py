@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from chainrule.cli.inputs import Record, Source
-from chainrule.cli.sink import Sink
+from chainrule.cli.sink import Sink, with_files
 from chainrule.cli.stream import contexts_of, stream
 from chainrule.results.columns import Row
 from chainrule.results.rows import table
@@ -26,9 +26,9 @@ def pseudo_stream(load: Callable[[], LanguageModel], source: Source, sink: Sink,
     def write(scores: list[PseudoScore], shard: list[Record]) -> None:
         pairs = list(zip(shard, scores, strict=True))
         sink.write(
-            table=lambda: table(Row.PSEUDO, scores, index=[r.index for r in shard]),
+            table=lambda: with_files(table(Row.PSEUDO, scores, index=[r.index for r in shard]), [r.file for r in shard]),
             views=lambda: scores,
-            objects=lambda: ({"index": r.index} | (s.to_dict() if source.single else s.summary()) for r, s in pairs),
+            objects=lambda: (r.origin | (s.to_dict() if source.single else s.summary()) for r, s in pairs),
             next_row=shard[-1].index + 1,
         )
 

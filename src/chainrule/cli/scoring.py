@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from chainrule.cli.inputs import Record, Source
 from chainrule.cli.output import OUT, note, print_json
-from chainrule.cli.sink import Sink
+from chainrule.cli.sink import Sink, with_files
 from chainrule.cli.stream import contexts_of, score_records, stream
 from chainrule.errors import InputError
 from chainrule.results.batch import Scores
@@ -48,7 +48,7 @@ def score_stream(
         sink.write(
             table=lambda: renumbered(scores.to_arrow(per), shard),
             views=lambda: scores if detailed else [scores],
-            objects=lambda: ({"index": r.index} | (s.to_dict() if detailed else s.summary()) for r, s in pairs),
+            objects=lambda: (r.origin | (s.to_dict() if detailed else s.summary()) for r, s in pairs),
             next_row=shard[-1].index + 1,
         )
 
@@ -56,12 +56,13 @@ def score_stream(
 
 
 def renumbered(table: pyarrow.Table, shard: list[Record]) -> pyarrow.Table:
-    """The table with row numbers of the whole input in column "index" instead of those of the shard."""
+    """The table with row numbers of the whole input in column "index" instead of those of the shard, and with files."""
     import pyarrow
 
     numbers = pyarrow.array([record.index for record in shard], pyarrow.int64())
-    column = table.schema.get_field_index("index")
-    return table.set_column(column, "index", numbers.take(table["index"].combine_chunks()))
+    column, rows = table.schema.get_field_index("index"), table["index"].combine_chunks()
+    with_numbers = table.set_column(column, "index", numbers.take(rows))
+    return with_files(with_numbers, [record.file for record in shard], rows)
 
 
 def rank_all(load: Callable[[], LanguageModel], context: str, source: Source, sink: Sink, options: dict[str, Any]) -> None:
@@ -93,7 +94,7 @@ def rank_all(load: Callable[[], LanguageModel], context: str, source: Source, si
 
 def _ranking(ranked: list[Ranked], records: list[Record]) -> pyarrow.Table:
     """One row per candidate, most probable first. records: the candidates in input order."""
-    return table(
+    ranking = table(
         Row.CANDIDATE,
         [r.score for r in ranked],
         rank=range(1, len(ranked) + 1),
@@ -101,6 +102,7 @@ def _ranking(ranked: list[Ranked], records: list[Record]) -> pyarrow.Table:
         logprob_within_set=[r.logprob_within_set for r in ranked],
         candidate=[r.text for r in ranked],
     )
+    return with_files(ranking, [records[r.index].file for r in ranked])
 
 
 def show_conditional(conditional: Conditional, top: int, json: bool) -> None:

@@ -82,3 +82,13 @@ class Sink:
                 return "the rows so far could not be kept"
         bad = " (and --skip-bad to skip such rows)" if isinstance(error, BadRow) else ""
         return f"{self.rows} row{'s are' if self.rows != 1 else ' is'} {state}: continue with --from {self.next_row}{bad}"
+
+
+def with_files(table: pyarrow.Table, files: Sequence[str | None], rows: Any = None) -> pyarrow.Table:
+    """The table with the column "file" after "index". files: of the rows; all None: no column. rows: the file of each row."""
+    if all(file is None for file in files):
+        return table
+    import pyarrow
+
+    column = pyarrow.array(files, pyarrow.string())
+    return table.add_column(table.schema.get_field_index("index") + 1, "file", column if rows is None else column.take(rows))

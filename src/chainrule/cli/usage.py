@@ -31,6 +31,35 @@ def message(error: Any) -> str:
     return text[:1].lower() + text[1:]
 
 
+def spread(command: Any, arguments: list[str]) -> list[str]:
+    """The arguments with "--file a --file b" for "--file a b", which a shell makes of --file *. Other words are arguments.
+
+    A word after --file is one more file if it exists and its name has the same suffix as the one before, or one of a table.
+    """
+    if not any("--file" in parameter.names for parameter in command.parameters):
+        return arguments
+    spread, previous = [], None  # previous: the file before, if a further one may follow
+    for position, word in enumerate(arguments):
+        if word == "--":
+            return spread + arguments[position:]
+        if previous is not None and _is_further_file(word, previous):
+            spread.append("--file")
+        elif position == 0 or arguments[position - 1] not in ("--file", "-f"):
+            previous = None
+        previous = word if spread and spread[-1] in ("--file", "-f") else previous
+        spread.append(word)
+    return spread
+
+
+def _is_further_file(word: str, previous: str) -> bool:
+    if word.startswith("-") or not os.path.isfile(word):
+        return False
+    from chainrule.files.reading import SUFFIXES
+
+    suffix = os.path.splitext(word)[1].lower()
+    return suffix == os.path.splitext(previous)[1].lower() or (suffix != "" and suffix in SUFFIXES)
+
+
 def check(command: Any, arguments: Sequence[str], values: dict[str, Any], left: Sequence[str], order: Iterable[Any]) -> None:
     """Raises InputError for what Typer would word worse, or accept. left: words that no argument takes."""
     given = [option.name for option in order]

@@ -14,8 +14,8 @@ from chainrule.files.opened import STDIN, lines_of, name_of
 from chainrule.files.rows import Row, problem_of
 
 FORMS = ("text", "csv", "tsv", "jsonl", "json", "parquet", "arrow")
-_SUFFIXES = {"": "text", ".txt": "text", ".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json",
-             ".parquet": "parquet", ".feather": "arrow", ".arrow": "arrow"}  # fmt: skip
+SUFFIXES = {"": "text", ".txt": "text", ".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json",
+            ".parquet": "parquet", ".feather": "arrow", ".arrow": "arrow"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,11 @@ class Layout:
             return self.form
         path = Path(file)
         suffix = "" if file == STDIN else (Path(path.stem) if path.suffix.lower() in (".gz", ".zst") else path).suffix.lower()
-        if suffix not in _SUFFIXES:
+        if suffix not in SUFFIXES:
             raise InputError(
                 f"cannot infer the format of {file}: use --format text (one text per line), {', '.join(FORMS[1:])}"
             )
-        return _SUFFIXES[suffix]
+        return SUFFIXES[suffix]
 
 
 def read_rows(file: str, columns: tuple[str, ...], layout: Layout) -> Iterator[Row]:
