@@ -109,16 +109,6 @@ def test_to_dict(lm: LanguageModel):
     assert set(contents["factors"][0]) == {"formula", "token", "logprob", "running_logprob", "context", "probability"}
 
 
-def test_html_is_escaped():
-    lm = LanguageModel(TableModel(["<", "&"], {"": [0, 0]}, back_off=True))
-    html = lm.explain("<&")._repr_html_()
-    assert html.startswith("<pre>")
-    assert html.endswith("</pre>")
-    assert "&lt;" in html
-    assert "&amp;" in html
-    assert "'<'" not in html
-
-
 # In an order
 
 IDS = [3, 50, 7, 11, 12]

@@ -26,6 +26,7 @@ EXAMPLES = {  # by command, in the order of the help
     "explain": (
         'chainrule explain "It is raining."',
         'chainrule explain " an umbrella" --context "It is raining. I need"',
+        'chainrule explain "It is raining." --top 3 -o rain.svg',
         'chainrule explain "It is raining." --json',
     ),
     "pseudo": (

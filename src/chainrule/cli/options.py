@@ -167,6 +167,15 @@ class OneOrderOptions:
 
 
 @dataclass(frozen=True)
+class DocumentOptions(OutputOptions):
+    """Where an explanation is written."""
+
+    output: Annotated[
+        str | None, Option("--output", "-o", help="Write a .html, .svg, .tex or .json file, for slides and papers.")
+    ] = None
+
+
+@dataclass(frozen=True)
 class OrderOptions:
     """The orders in which tokens are predicted."""
 

@@ -12,6 +12,7 @@ from typer import Argument, Option
 from chainrule.cli.app import command
 from chainrule.cli.input_options import InputOptions
 from chainrule.cli.options import (
+    DocumentOptions,
     MaskedModelOptions,
     ModelOptions,
     OneOrderOptions,
@@ -98,20 +99,22 @@ def next_(
     show_conditional(model.load().conditional(context or None, special=special), top, outputs.json)
 
 
-@command("Score texts", omit=["output"])
+@command("Score texts")
 def explain(
     *,
     text: Annotated[str, Argument(metavar="TEXT", help="The text.")],
+    top: Annotated[int, Option(min=0, metavar="K", help="Show the K most probable tokens at each position.")] = 0,
     order: OneOrderOptions,
     texts: TextOptions,
-    outputs: OutputOptions,
+    outputs: DocumentOptions,
     model: ModelOptions,
 ) -> None:
     """Write out every factor of a text. A line is Pr(x_2 | e_0, e_1) = 0.083 …, with the running product."""
-    from chainrule.cli.output import print_result
+    from chainrule.cli.explanation import write_explanation
 
-    options = order.arguments() | texts.arguments()
-    print_result(model.load().explain(text, context=texts.context, **options), outputs.json)
+    outputs.check()
+    options = {"top": top} | order.arguments() | texts.arguments()
+    write_explanation(lambda: model.load().explain(text, context=texts.context, **options), outputs.output, outputs.json)
 
 
 @command("Score texts", omit=["end", "second_segment_column", "start"])

@@ -1,8 +1,10 @@
-"""Views of results: Rich for terminals, HTML for notebooks. Importing this package registers all of them."""
+"""Views of results: Rich for terminals, HTML for notebooks, and documents. Importing this package registers all of them."""
 
+from chainrule.display.export.html import html_document, html_table
+from chainrule.display.export.latex import latex
+from chainrule.display.export.svg import svg
 from chainrule.display.mixtures import mixture_html, mixture_panel, mixtures_html, mixtures_table
 from chainrule.display.views import (
-    explanation_html,
     explanation_table,
     generated_panel,
     pseudo_panel,
@@ -17,7 +19,7 @@ from chainrule.results.explanation import Explanation
 from chainrule.results.mixture import Mixture, Mixtures
 from chainrule.results.pseudo import PseudoScore
 from chainrule.results.score import Score
-from chainrule.results.shown import html, rich
+from chainrule.results.shown import document, html, rich
 
 rich.register(Score, score_panel)
 rich.register(Generated, generated_panel)
@@ -31,4 +33,10 @@ html.register(Score, score_html)
 html.register(Scores, scores_html)
 html.register(Mixture, mixture_html)
 html.register(Mixtures, mixtures_html)
-html.register(Explanation, explanation_html)
+html.register(Explanation, html_table)
+
+
+@document.register
+def explanation_document(explanation: Explanation, form: str) -> str:
+    """An explanation as html, svg or latex."""
+    return {"html": html_document, "svg": svg, "latex": latex}[form](explanation)

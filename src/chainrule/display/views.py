@@ -44,11 +44,6 @@ def explanation_table(explanation: Explanation) -> Group:
     return Group(Text(explanation.head(), style="dim"), table, *(Text(line, style="bold") for line in below))
 
 
-def explanation_html(explanation: Explanation) -> str:
-    """The lines of text, preformatted."""
-    return f"<pre>{html.escape(str(explanation))}</pre>"
-
-
 def plain_table(*left: str, right: tuple[str, ...] = ()) -> Table:
     """A table without borders whose numbers are never truncated."""
     from rich.table import Table

@@ -48,6 +48,15 @@ class Target:
         """The path to open for writing."""
         return self.path if self._scratch is None else os.fspath(self._scratch.path)
 
+    def write(self, raw: bytes) -> None:
+        """Write the whole file and put it at its path. Raises OutputError."""
+        try:
+            with open(self.place, "wb") as stream:
+                stream.write(raw)
+            self.commit()
+        except OSError as error:
+            raise self.failed(error) from error
+
     def commit(self) -> None:
         """Put the written file, now whole, at its path."""
         if self._scratch is not None:
@@ -73,11 +82,7 @@ def write_bytes(path: str | os.PathLike[str], raw: bytes, inputs: Iterable[str] 
     """Write a file whole or not at all. Raises OutputError."""
     target = Target(path, inputs)
     try:
-        with open(target.place, "wb") as stream:
-            stream.write(raw)
-        target.commit()
-    except OSError as error:
-        raise target.failed(error) from error
+        target.write(raw)
     finally:
         target.discard()
 

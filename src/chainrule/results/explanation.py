@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.results.document import Document
 from chainrule.results.score import Score
-from chainrule.results.shown import Shown
 
 _MOST_NAMED = 3  # embeddings named in a formula, left to right; the others become …
 _MOST_IN_ORDER = 8  # the same in any other order; more, because the first and the last do not determine the others
@@ -32,7 +32,7 @@ class Factor:
         return math.exp(self.logprob)
 
 
-class Explanation(Shown):
+class Explanation(Document):
     """Every factor of a score with the running product. `str()` gives lines of text; Rich draws bars."""
 
     def __init__(self, score: Score) -> None:
@@ -74,7 +74,7 @@ class Explanation(Shown):
         if ordering is None or ordering.left_to_right or len(self.factors) > _MOST_FACTORS:
             return []
         names = " · ".join(f.formula for f in self.factors)
-        return [f"{self._whole()} = {names} = {' · '.join(f'{f.probability:.6g}' for f in self.factors)}"]
+        return [f"{self.whole()} = {names} = {' · '.join(f'{f.probability:.6g}' for f in self.factors)}"]
 
     def total(self) -> str:
         """The sum of the log factors and their product, as a power of ten if it is too small for a float."""
@@ -82,7 +82,7 @@ class Explanation(Shown):
         product = (
             f" = {math.exp(logprob):.6g}" if logprob > -700 or logprob == -math.inf else f" = 10^{logprob / math.log(10):.2f}"
         )
-        return f"{self._whole()} = exp({logprob:.6f}){product}"
+        return f"{self.whole()} = exp({logprob:.6f}){product}"
 
     @property
     def _is_filling(self) -> bool:
@@ -90,7 +90,8 @@ class Explanation(Shown):
         ordering, request = self.score.ordering, self.score.request
         return ordering is not None and len(ordering.given) > len(request.context_ids) + (self.score.start.id is None)
 
-    def _whole(self) -> str:
+    def whole(self) -> str:
+        """The name of the product of all factors."""
         if self.score.kind == "joint":
             return "Pr(x)"
         if self._is_filling:

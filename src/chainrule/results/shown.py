@@ -1,4 +1,4 @@
-"""The views of results for terminals and notebooks, registered by another package."""
+"""The views of results for terminals, notebooks and documents, registered by another package."""
 
 from __future__ import annotations
 
@@ -21,6 +21,18 @@ def rich(result: Any) -> Any:
 def html(result: Any) -> str | None:
     """The view for a notebook; None for a result without one, which notebooks then show as text."""
     return None
+
+
+@singledispatch
+def document(result: Any, form: str) -> str:
+    """The result as a document: "html", "svg" or "latex". Raises TypeError for a result without one."""
+    raise TypeError(f"{type(result).__name__} has no document")
+
+
+def exported(result: Any, form: str) -> str:
+    """`document`, with the views registered."""
+    import_module(_VIEWS)
+    return document(result, form)
 
 
 class Shown:

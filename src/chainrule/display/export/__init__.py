@@ -1,0 +1,1 @@
+"""Explanations as documents: HTML, SVG and LaTeX, for slides, papers and notebooks."""
