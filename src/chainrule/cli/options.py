@@ -171,7 +171,8 @@ class DocumentOptions(OutputOptions):
     """Where an explanation is written."""
 
     output: Annotated[
-        str | None, Option("--output", "-o", help="Write a .html, .svg, .tex or .json file, for slides and papers.")
+        str | None,
+        Option("--output", "-o", metavar="FILE", help="Write a .html, .svg, .tex or .json file, for slides and papers."),
     ] = None
 
 
