@@ -113,7 +113,7 @@ def explain(
     from chainrule.cli.explanation import write_explanation
 
     outputs.check()
-    options = {"top": top} | order.arguments() | texts.arguments()
+    options: dict[str, Any] = {"top": top} | order.arguments() | texts.arguments()
     write_explanation(lambda: model.load().explain(text, context=texts.context, **options), outputs.output, outputs.json)
 
 
