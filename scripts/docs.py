@@ -24,6 +24,7 @@ LAYERS = (
     "generation",
     "display",
     "verify",
+    "comparison",
     "language",
     "loading.py",
     "cli",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from chainrule.models.packaged import pull
     from chainrule.models.table import TableModel
     from chainrule.results import (
+        Comparison,
         Conditional,
         Explanation,
         Mixture,
@@ -38,6 +39,7 @@ _HOMES = {
     "AnyOrderConfig": "models.any_order",
     "AnyOrderForCausalLM": "models.any_order",
     "ChainruleError": "errors",
+    "Comparison": "results",
     "Conditional": "results",
     "Explanation": "results",
     "Generated": "generation",
@@ -62,6 +64,7 @@ __all__ = [
     "AnyOrderConfig",
     "AnyOrderForCausalLM",
     "ChainruleError",
+    "Comparison",
     "Conditional",
     "Explanation",
     "Generated",

@@ -49,6 +49,10 @@ EXAMPLES = {  # by command, in the order of the help
         "chainrule verify --code book.txt -o book.code",
         "chainrule verify --decode book.code -o copy.txt",
     ),
+    "compare": (
+        'chainrule compare "It is raining." --numbers -7.5,-1.3,-2.9,-1.6',
+        'chainrule compare "It is raining." --numbers mine.json --json',
+    ),
     "pull": ("chainrule pull", "chainrule pull smollm2-135m --json"),
     "models": ("chainrule models", "chainrule models --json"),
     "completion": ("chainrule completion bash --install", "chainrule completion zsh"),

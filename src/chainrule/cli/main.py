@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chainrule.cli import completion, generation_commands, model_commands, text_commands  # noqa: F401 (they register commands)
+from chainrule.cli import comparison, completion, generation_commands, model_commands, text_commands  # noqa: F401 (commands)
 from chainrule.cli.app import app
 from chainrule.cli.output import prepare
 

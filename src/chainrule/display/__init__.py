@@ -1,5 +1,6 @@
 """Views of results: Rich for terminals, HTML for notebooks, and documents. Importing this package registers all of them."""
 
+from chainrule.display.comparisons import comparison_html, comparison_panel
 from chainrule.display.export.html import html_document, html_table
 from chainrule.display.export.latex import latex
 from chainrule.display.export.svg import svg
@@ -15,6 +16,7 @@ from chainrule.display.views import (
 )
 from chainrule.generation.result import Generated
 from chainrule.results.batch import Scores
+from chainrule.results.comparison import Comparison
 from chainrule.results.explanation import Explanation
 from chainrule.results.mixture import Mixture, Mixtures
 from chainrule.results.pseudo import PseudoScore
@@ -28,12 +30,14 @@ rich.register(Mixture, mixture_panel)
 rich.register(Mixtures, mixtures_table)
 rich.register(Explanation, explanation_table)
 rich.register(PseudoScore, pseudo_panel)
+rich.register(Comparison, comparison_panel)
 
 html.register(Score, score_html)
 html.register(Scores, scores_html)
 html.register(Mixture, mixture_html)
 html.register(Mixtures, mixtures_html)
 html.register(Explanation, html_table)
+html.register(Comparison, comparison_html)
 
 
 @document.register

@@ -1,4 +1,4 @@
-"""`LanguageModel`: all methods together, and verification."""
+"""`LanguageModel`: all methods together, verification, and the comparison with a user's numbers."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from chainrule.errors import raise_unless
 from chainrule.language.generating import Generating
 from chainrule.language.scoring import Scoring
 from chainrule.text.arguments import as_list
-from chainrule.text.types import Texts
+from chainrule.text.reading import Special
+from chainrule.text.types import Context, StartPolicy, Text, Texts, Values
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from chainrule.results import Comparison
     from chainrule.verify import Report
 
 
@@ -31,3 +33,28 @@ class LanguageModel(Scoring, Generating):
 
         raise_unless(self.predictor.accepts.left_to_right)
         return verify(self, texts if texts is None or isinstance(texts, str) else as_list(texts), progress)
+
+    # fmt: off
+    def compare_with(
+        self, numbers: Values, text: Text, *, context: Context | None = None, start: StartPolicy | int | None = None,
+        end: bool | int | None = None, special: Special | None = None, context_special: Special | None = None,
+    ) -> Comparison:
+        # fmt: on
+        """Your own log probabilities of a text beside those of `score`, with the likely cause of a difference.
+
+        numbers: one for each token, in a list, tuple, array, Series or tensor, with None or NaN for a token without a number;
+            or one total. Any unit and sign: those are among the causes.
+        text: as in `score`.
+        context: a text or token ids before the text, for Pr(text | context).
+        start: the start symbol for this call, in place of the model's default: "bos", "eos", "given" or a token id.
+        end: True, or the id of an end symbol: add the factor of the end symbol.
+        special: how names of control symbols, such as <|endoftext|>, are read: "text" (default, with a warning) or "parse".
+        context_special: the same for contexts (default: as `special`).
+        Each known cause is computed (another start symbol, logits that are not shifted, another unit …), alone and with one
+        other. `Comparison.causes` are the fewest that give the numbers up to rounding; `remedy` says how to get ours. Numbers
+        without a known cause take the longest, about a minute for a sentence. Raises InputError for numbers that cannot be
+        read, and as `score`.
+        """
+        from chainrule.comparison import Request, compare
+
+        return compare(self, numbers, Request(text, context, start, end, special, context_special))

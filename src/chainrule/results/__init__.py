@@ -1,6 +1,7 @@
 """Results: sums of log probabilities in float64, units, tables, and the hook to their views."""
 
 from chainrule.results.batch import Ranked, Scores
+from chainrule.results.comparison import Cause, Comparison
 from chainrule.results.conditional import Conditional
 from chainrule.results.explanation import Explanation
 from chainrule.results.mixture import Mixture, Mixtures
@@ -8,4 +9,4 @@ from chainrule.results.ordering import Ordering
 from chainrule.results.pseudo import PseudoScore
 from chainrule.results.score import Score
 
-__all__ = ["Conditional", "Explanation", "Mixture", "Mixtures", "Ordering", "PseudoScore", "Ranked", "Score", "Scores"]
+__all__ = ["Cause", "Comparison", "Conditional", "Explanation", "Mixture", "Mixtures", "Ordering", "PseudoScore", "Ranked", "Score", "Scores"]

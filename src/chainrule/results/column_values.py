@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule._types import Ints
+from chainrule._types import Floats, Ints
 from chainrule.results import units
 from chainrule.results.columns import Batch
 from chainrule.text.base import TokenizerLike, token_formatter
@@ -77,3 +77,7 @@ def alternatives(score: Any) -> list[list[dict[str, Any]]]:
 
 def certificate_field(name: str) -> Callable[[Any], Any]:
     return lambda generated: None if generated.certificate is None else getattr(generated.certificate, name)
+
+
+def none_if_nan(values: Floats) -> list[float | None]:
+    return [None if value != value else value for value in values.tolist()]

@@ -33,9 +33,20 @@ class Row(Enum):
     TOP_FACTOR = auto()  # … and the most probable tokens at its position
     GENERATION = auto()  # how a text was generated, in JSON
     TERM = auto()  # a term of a pseudo-log-likelihood, in JSON
+    COMPARED = auto()  # a number of a user beside ours
 
 
-PER_TOKEN = {Row.TOKEN, Row.ORDERED_TOKEN, Row.TOP, Row.FACTOR, Row.SPAN, Row.ORDERED_FACTOR, Row.TOP_FACTOR, Row.TERM}
+PER_TOKEN = {
+    Row.TOKEN,
+    Row.ORDERED_TOKEN,
+    Row.TOP,
+    Row.FACTOR,
+    Row.SPAN,
+    Row.ORDERED_FACTOR,
+    Row.TOP_FACTOR,
+    Row.TERM,
+    Row.COMPARED,
+}
 
 
 @dataclass(frozen=True)

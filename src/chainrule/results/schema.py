@@ -28,6 +28,7 @@ _SECTIONS = {  # of the reference
     "Candidates (rank)": (Row.CANDIDATE,),
     "Generated texts (generate, infill)": (Row.GENERATED,),
     "Pseudo-log-likelihoods (pseudo)": (Row.PSEUDO,),
+    "Numbers beside ours (compare)": (Row.COMPARED,),
     "JSON only: the factors of a score": (Row.FACTOR, Row.SPAN, Row.ORDERED_FACTOR, Row.TOP_FACTOR),
     "JSON only: generated texts, in addition to those of a sequence": (Row.GENERATION,),
     "JSON only: the terms of a pseudo-log-likelihood": (Row.TERM,),
@@ -76,8 +77,8 @@ COLUMNS: tuple[Column, ...] = (
         of=lambda score: range(len(score)), batch=lambda scores: ranges(np.zeros_like(scores.tokens), scores.tokens),
     ),
     Column(
-        "token", "string", "the token, readable", (Row.TOKEN, Row.FACTOR, Row.TERM),
-        of=lambda score: score.tokens, batch=lambda scores: values.token_names(scores.tokenizer, scores.ids),
+        "token", "string", "the token, readable", (Row.TOKEN, Row.FACTOR, Row.TERM, Row.COMPARED),
+        of=lambda result: result.tokens, batch=lambda scores: values.token_names(scores.tokenizer, scores.ids),
     ),
     Column(
         "id", "int64", "id of the token", (Row.TOKEN, Row.FACTOR, Row.TERM),
@@ -99,6 +100,26 @@ COLUMNS: tuple[Column, ...] = (
     Column(
         "logprob", "double", "log probability of the token", (Row.TOKEN, Row.FACTOR), "nats",
         of=lambda score: score.logprobs, batch=lambda scores: scores.logprobs,
+    ),
+    Column(
+        "logprob", "double", "our log probability of the token; null if we have none", (Row.COMPARED,), "nats",
+        of=lambda comparison: values.none_if_nan(comparison.logprobs),
+    ),
+    Column(
+        "yours", "double", "the number that was passed, in the unit `unit`", (Row.COMPARED,),
+        of=lambda comparison: values.none_if_nan(comparison.yours),
+    ),
+    Column(
+        "expected", "double", "the number that the causes give; ours if there are none", (Row.COMPARED,),
+        of=lambda comparison: values.none_if_nan(comparison.expected),
+    ),
+    Column(
+        "difference", "double", "yours − expected", (Row.COMPARED,),
+        of=lambda comparison: values.none_if_nan(comparison.differences),
+    ),
+    Column(
+        "unit", "string", "unit of `yours`, `expected` and `difference`", (Row.COMPARED,),
+        of=lambda comparison: [comparison.unit] * len(comparison),
     ),
     Column(
         "term_logprob", "double", "log probability of the token given all others", (Row.TERM,), "nats",

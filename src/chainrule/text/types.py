@@ -30,6 +30,7 @@ Text: TypeAlias = str | tuple[str, str] | Ids  # a pair of texts is (a, b)
 Texts: TypeAlias = Column[Text] | Iterator[Text] | KeysView[Text] | ValuesView[Text] | BatchEncoding
 Context: TypeAlias = str | Ids
 Contexts: TypeAlias = Context | Column[Context | None] | Iterator[Context | None]
+Values: TypeAlias = float | Column[float | None] | NDArray[np.floating[Any]] | torch.Tensor
 Embeddings: TypeAlias = NDArray[np.floating[Any]] | torch.Tensor | Sequence[Sequence[float]]
 
 StartPolicy: TypeAlias = Literal["auto", "bos", "eos", "given"]

@@ -1,0 +1,265 @@
+"""The search for the simplest causes that turn our numbers into a user's, and the result.
+
+Each habit (of the request, of the alignment, of the unit) that ours lacks counts as one cause. Requests with fewer habits
+are tried first; among all computations that give the user's numbers up to rounding, one with the fewest causes is chosen.
+
+Shapes: N tokens of a computation, M numbers of the user.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from difflib import SequenceMatcher
+from functools import cached_property
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import torch
+
+from chainrule._types import Floats, Ints
+from chainrule.comparison.alignment import Alignment, alignments, identity
+from chainrule.comparison.habits import Habit, applied, habits
+from chainrule.comparison.numbers import Numbers, numbers_of
+from chainrule.comparison.precision import agreement, rounding
+from chainrule.comparison.request import Language, Request, Result, computed
+from chainrule.comparison.units import NATS, TEXT_UNITS, TOKEN_UNITS, Unit, per_size_units
+from chainrule.errors import ChainruleError
+from chainrule.models.dtype import name_of
+from chainrule.results.comparison import Cause, Comparison
+from chainrule.results.score import Score
+from chainrule.text.base import token_formatter
+
+_LONG = 512  # tokens; of longer texts no two habits are combined
+_FLOAT32 = 2.0**-22  # relative rounding of the user's numbers
+_CHANCE, _CHANCE_ALONE = 1e-3, 0.15  # of agreement by coincidence, with another cause and with rounding alone
+_PAIRS = ("start", "end", "context", "text", "shift", "window")  # groups whose habits are combined with others
+
+
+@dataclass(frozen=True, eq=False)
+class _Match:
+    """A computation: its tokens, alignment, unit and causes, with the numbers that it gives and their tolerance."""
+
+    result: Result
+    alignment: Alignment
+    unit: Unit
+    causes: tuple[Cause, ...]
+    expected_M: Floats
+    tolerance_M: Floats
+
+    @property
+    def cost(self) -> float:
+        """The number of causes, with a preference for those that are computed over numbers that are left out."""
+        return len(self.causes) + 0.5 * (self.alignment.cause is not None)
+
+
+def compare(lm: Language, numbers: Any, request: Request) -> Comparison:
+    """A user's numbers beside those of `request`. Raises InputError for numbers that cannot be read, and as `score` does."""
+    yours = numbers_of(numbers)
+    score: Score = lm.score(request.text, **request.options())
+    ours = Result(score.ids, score.logprobs, score.bytes, len(score.text or ""))
+    start = [] if score.start.id is None else [score.start.id]
+    fed = np.concatenate([np.array(start, np.int64), score.request.context_ids, score.request.ids])
+    limit = agreement(lm.model, fed)
+    search = _Search(lm, yours, request, score, ours)
+    match = search.agreeing(limit) or search.best(limit) or search.by_precision(fed)
+    return search.comparison(match, limit)
+
+
+@dataclass(frozen=True, eq=False)
+class _Search:
+    lm: Language
+    yours: Numbers
+    request: Request
+    score: Score
+    ours: Result
+    _known: dict[tuple[int, ...], Result | None] = field(default_factory=dict)  # by the identities of the habits
+
+    def agreeing(self, limit: float) -> _Match | None:
+        """Our own numbers, or their sum, if the user's are equal to them."""
+        whole = self.yours.total or (len(self.yours.values) == 1 and len(self.ours.ids_N) > 1)
+        unit = TEXT_UNITS[0] if whole else NATS
+        if not whole and len(self.yours.values) != len(self.ours.ids_N):
+            return None
+        match = self._match(self.ours, identity(len(self.ours.ids_N)), unit, (), limit)
+        return match if self._fits(match) else None
+
+    def best(self, limit: float) -> _Match | None:
+        """The simplest computation that gives the user's numbers; None if there is none."""
+        found: _Match | None = None
+        for chosen, result in self._results():
+            if found is not None and len(chosen) >= found.cost:
+                break
+            causes = tuple(habit.cause for habit in chosen)
+            for match in self._matches(result, causes, limit):
+                if (found is None or match.cost < found.cost) and self._fits(match):
+                    found = match
+        return found
+
+    def by_precision(self, fed: Ints) -> _Match | None:
+        """Computations with at most one other cause, with the rounding of float16 and bfloat16."""
+        for dtype in (torch.float16, torch.bfloat16):
+            if any(math.isinf(each) for each in self.yours.values.tolist()):
+                return None
+            for limit, where in zip(rounding(self.lm.model, fed, dtype), ("", " and the log-softmax"), strict=True):
+                cause = Cause(
+                    name_of(dtype),
+                    f"the differences have the size of rounding: the network{where} ran in {name_of(dtype)} (±{limit:.2g} nats)",
+                    "load the model in float32, and take log_softmax(logits.float())",
+                )
+                if limit and (match := self._within(limit, cause)) is not None:
+                    return match
+        return None
+
+    def _within(self, limit: float, cause: Cause) -> _Match | None:
+        for most in (0, 1, 2):
+            for chosen, result in self._results(most_habits=min(most, 1)):
+                causes = tuple(habit.cause for habit in chosen)
+                for match in self._matches(result, (*causes, cause), limit):
+                    if len(match.causes) <= most + 1 and self._fits(match) and self._is_telling(match):
+                        return match
+        return None
+
+    def _is_telling(self, match: _Match) -> bool:
+        """Whether agreement within the tolerance would be a coincidence for other numbers of this size."""
+        expected = match.expected_M[np.isfinite(match.expected_M)]
+        spread = 4 * float(np.std(expected)) if len(expected) > 2 else float(np.abs(expected).max(initial=0.0))
+        if not spread:
+            return False
+        chance = np.minimum(1.0, 2 * match.tolerance_M[np.isfinite(match.expected_M)] / spread).prod()
+        return bool(chance < (_CHANCE if len(match.causes) > 1 else _CHANCE_ALONE))
+
+    @cached_property
+    def _habits(self) -> list[Habit]:
+        extra = 0 if self.yours.total else len(self.yours.values) - len(self.ours.ids_N)
+        return list(habits(self.lm, self.request, self.score, extra))
+
+    def _results(self, most_habits: int = 2) -> Iterator[tuple[tuple[Habit, ...], Result]]:
+        """The computations with no habit, with one, and with two. Those that the model refuses are left out."""
+        yield (), self.ours
+        if most_habits >= 1:
+            yield from self._computed((habit,) for habit in self._habits)
+        if most_habits >= 2 and len(self.ours.ids_N) <= _LONG:
+            pairs = combinations([habit for habit in self._habits if habit.group in _PAIRS], 2)
+            yield from self._computed((a, b) for a, b in pairs if a.group != b.group)
+
+    def _computed(self, choices: Iterable[tuple[Habit, ...]]) -> Iterator[tuple[tuple[Habit, ...], Result]]:
+        for chosen in choices:
+            key = tuple(map(id, chosen))
+            if key not in self._known:
+                self._known[key] = self._result_of(chosen)
+            result = self._known[key]
+            if result is not None:
+                yield chosen, result
+
+    def _result_of(self, chosen: tuple[Habit, ...]) -> Result | None:
+        """The computation with these habits; None if the model has no such numbers."""
+        request = applied(self.request, chosen)
+        try:
+            return None if request is None else computed(self.lm, request)
+        except ChainruleError:
+            return None
+
+    def _matches(self, result: Result, causes: tuple[Cause, ...], limit: float) -> Iterator[_Match]:
+        """The result in every alignment and unit."""
+        values, count = self.yours.values, len(result.ids_N)
+        if not count:
+            return
+        if len(values) == 1:
+            sizes = (
+                *per_size_units(result.bytes, "byte", "bytes"),
+                *per_size_units(result.characters, "character", "characters"),
+            )
+            for unit in (*TEXT_UNITS, *sizes):
+                yield self._match(result, identity(count), unit, causes, limit)
+        if self.yours.total:
+            return
+        for alignment in alignments(count, values, self._words(result)):
+            for unit in TOKEN_UNITS:
+                yield self._match(result, alignment, unit, causes, limit)
+
+    def _match(self, result: Result, alignment: Alignment, unit: Unit, causes: tuple[Cause, ...], limit: float) -> _Match:
+        added = tuple(cause for cause in (alignment.cause, unit.cause) if cause is not None)
+        logprob_N = result.logprob_N
+        several = unit.whole or unit.of is np.cumsum
+        step = limit / math.sqrt(len(logprob_N)) if several else limit  # roundings of different tokens are independent
+        expected_M, *others = (self._aligned(alignment, unit, logprob_N + by) for by in (0.0, step, -step))
+        with np.errstate(invalid="ignore"):
+            change_M = np.nan_to_num(np.max([np.abs(other - expected_M) for other in others], 0), nan=0.0, posinf=0.0)
+            size_M = np.nan_to_num(np.abs(expected_M), nan=0.0, posinf=0.0)
+        tolerance_M = change_M + _FLOAT32 * size_M + self.yours.rounding * 1.001
+        return _Match(result, alignment, unit, (*causes, *added), expected_M, tolerance_M)
+
+    def _aligned(self, alignment: Alignment, unit: Unit, logprob_N: Floats) -> Floats:
+        if unit.whole:
+            return unit.of(logprob_N)
+        if alignment.cause is not None and alignment.cause.name == "words":
+            return unit.of(alignment.of(logprob_N))
+        return alignment.of(unit.of(logprob_N))
+
+    def _fits(self, match: _Match) -> bool:
+        """Whether every number that is compared is within the tolerance."""
+        values, expected = self.yours.values, match.expected_M
+        compared = ~np.isnan(expected)
+        if not compared.any() or (compared & np.isnan(values)).any():
+            return False
+        with np.errstate(invalid="ignore"):
+            close = (values == expected) | (np.abs(values - expected) <= match.tolerance_M)
+        return bool(close[compared].all())
+
+    def _words(self, result: Result) -> Ints | None:
+        """The word of each token, for our text in our tokens."""
+        tokenizer, text, ids = self.lm.tokenizer, self.score.text, self.score.request.ids
+        if tokenizer is None or text is None or self.score.request.segments:
+            return None
+        ids = ids[: len(ids) - (self.score.end is not None)]
+        word_T = tokenizer.words(text, ids)
+        for first in (0, 1):  # 1: the first token has no number
+            if np.array_equal(result.ids_N[: len(ids) - first], ids[first:]) and len(ids) > first:
+                return word_T[first:]
+        return None
+
+    def comparison(self, match: _Match | None, limit: float) -> Comparison:
+        """The result for what was found."""
+        values, name = self.yours.values, token_formatter(self.lm.tokenizer)
+        agrees = match is not None and not match.causes
+        if match is None:
+            match = self._match(self.ours, self._by_position(), TEXT_UNITS[0] if self._is_whole else NATS, (), limit)
+            if not self._is_whole:
+                values = np.pad(values, (0, len(match.expected_M) - len(values)), constant_values=np.nan)
+        if match.unit.whole:
+            tokens, logprobs = ["(total)"], np.array([self.score.logprob])
+        else:
+            token_M, ids_N = match.alignment.token_M, match.result.ids_N
+            tokens = [name(int(ids_N[i])) if 0 <= i < len(ids_N) else "" for i in token_M.tolist()]
+            logprobs = self._ours_at(token_M, ids_N)
+        return Comparison(
+            score=self.score,
+            tokens=tokens,
+            logprobs=logprobs,
+            yours=values,
+            expected=match.expected_M,
+            unit=match.unit.name,
+            tolerance=float(np.nanmax(match.tolerance_M)),
+            agrees=agrees,
+            causes=match.causes,
+        )
+
+    @property
+    def _is_whole(self) -> bool:
+        return self.yours.total or (len(self.yours.values) == 1 and len(self.ours.ids_N) > 1)
+
+    def _by_position(self) -> Alignment:
+        count, size = len(self.ours.ids_N), len(self.yours.values)
+        token_M = np.where(np.arange(max(count, size)) < count, np.arange(max(count, size)), -1)
+        return Alignment(token_M, lambda value_N: np.where(token_M >= 0, value_N[np.clip(token_M, 0, count - 1)], np.nan))
+
+    def _ours_at(self, token_M: Ints, ids_N: Ints) -> Floats:
+        """Our log probability of the token that each number belongs to; NaN if we have none."""
+        ours_N = np.full(len(ids_N), np.nan)
+        blocks = SequenceMatcher(None, ids_N.tolist(), self.ours.ids_N.tolist(), autojunk=False).get_matching_blocks()
+        for block in blocks:
+            ours_N[block.a : block.a + block.size] = self.ours.logprob_N[block.b : block.b + block.size]
+        return np.where((token_M >= 0) & (token_M < len(ids_N)), ours_N[np.clip(token_M, 0, len(ids_N) - 1)], np.nan)
