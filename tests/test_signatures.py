@@ -17,11 +17,14 @@ SCORING = ("score", "score_batch", "explain", "rank")
 PSEUDO = ("pseudo_log_likelihood", "pseudo_log_likelihoods")
 GENERATION = ("generate", "infill")
 STARTING = (*SCORING, "conditional", "compare_with", *GENERATION)
+OF_TEXT = ("score", "explain", "compare_with")
+ENDING = (*SCORING, "compare_with")
+READING_CONTEXTS = (*SCORING, *PSEUDO, "compare_with")
 READING = (*SCORING, *PSEUDO, "compare_with", "conditional", "embed", *GENERATION)
 
 # Name, methods, annotation, default, and the beginning of its description.
 OPTIONS: list[tuple[str, tuple[str, ...], str, Any, str]] = [
-    ("context", ("score", "explain", "compare_with"), "Context | None", None, "a text or token ids before the text, for Pr(text | context)."),
+    ("context", OF_TEXT, "Context | None", None, "a text or token ids before the text, for Pr(text | context)."),
     ("context", ("score_batch", PSEUDO[1]), "Contexts | None", None, "one context for all texts, or one for each; a missing"),
     ("embeddings", ("score", "explain"), "Embeddings | None", None, "T × D, used in place of the embeddings of the token ids."),
     ("order", ("score", "score_batch"), "Order | None", None, "the order in which the tokens are predicted: a permutation of"),
@@ -29,14 +32,14 @@ OPTIONS: list[tuple[str, tuple[str, ...], str, Any, str]] = [
     ("order", GENERATION, "OneOrder | str | None", None, ""),
     ("seed", SCORING, "int", 0, "of random orders."),
     ("start", STARTING, "StartPolicy | int | None", None, "the start symbol for this call, in place of the model's default: "),
-    ("end", (*SCORING, "compare_with"), "bool | int | None", None, "True, or the id of an end symbol: add the factor of the end symbol."),
+    ("end", ENDING, "bool | int | None", None, "True, or the id of an end symbol: add the factor of the end symbol."),
     ("end", ("generate",), "bool | int | None", None, "stop at the end symbol, whose factor is then the last"),
     ("top", (*SCORING, *GENERATION), "int", 0, "the number of alternatives to keep at each position."),
     ("window", SCORING, "int | bool | None", None, "the largest number of embeddings to condition on (default: the"),
     ("stride", SCORING, "int | None", None, "the number of tokens from one window to the next (default: half"),
     ("rows", (*SCORING, *PSEUDO), "int | None", None, "the number of contexts to compute at a time."),
     ("special", READING, "Special | None", None, "how names of control symbols, such as <|endoftext|>, are read: "),
-    ("context_special", (*SCORING, *PSEUDO, "compare_with"), "Special | None", None, "the same for contexts (default: as `special`)."),
+    ("context_special", READING_CONTEXTS, "Special | None", None, "the same for contexts (default: as `special`)."),
     ("progress", (*SCORING, *PSEUDO), "Progress | None", None, "called with (done, total), in contexts."),
     ("within_words", PSEUDO, "bool", False, "also hide the tokens to the right within the same word."),
     ("method", GENERATION, "Method", "greedy", '"greedy" (default), "sample", "beam" or "best"'),

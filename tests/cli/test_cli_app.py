@@ -14,7 +14,9 @@ from typer.testing import CliRunner
 from chainrule.cli.main import app
 from chainrule.cli.option_groups import expand_groups
 
-COMMANDS = ["score", "rank", "next", "explain", "pseudo", "generate", "infill", "verify", "pull", "models", "completion"]
+COMMANDS = [
+    "score", "rank", "next", "explain", "pseudo", "generate", "infill", "verify", "compare", "pull", "models", "completion",
+]  # fmt: skip
 HEAVY = ("torch", "transformers", "numpy", "pyarrow", "rich")
 
 

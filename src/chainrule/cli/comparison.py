@@ -15,6 +15,7 @@ from chainrule.cli.app import command
 from chainrule.cli.options import ModelOptions, OutputOptions, TextOptions
 from chainrule.errors import InputError, short
 
+
 @command("Models and checks", omit=["output"])
 def compare(
     *,

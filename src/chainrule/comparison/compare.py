@@ -34,6 +34,7 @@ from chainrule.text.base import token_formatter
 
 _LONG = 512  # tokens; of longer texts no two habits are combined
 _FLOAT32 = 2.0**-22  # relative rounding of the user's numbers
+_TYPICAL = 0.01  # the median of the differences by rounding, as a share of the largest that is allowed; at least
 _CHANCE, _CHANCE_ALONE = 1e-3, 0.15  # of agreement by coincidence, with another cause and with rounding alone
 _PAIRS = ("start", "end", "context", "text", "shift", "window")  # groups whose habits are combined with others
 
@@ -103,10 +104,10 @@ class _Search:
         for dtype in (torch.float16, torch.bfloat16):
             if any(math.isinf(each) for each in self.yours.values.tolist()):
                 return None
-            for limit, where in zip(rounding(self.lm.model, fed, dtype), ("", " and the log-softmax"), strict=True):
+            for limit, where in zip(rounding(self.lm.model, fed, dtype), ("", " and its log-softmax"), strict=True):
                 cause = Cause(
                     name_of(dtype),
-                    f"the differences have the size of rounding: the network{where} ran in {name_of(dtype)} (±{limit:.2g} nats)",
+                    f"the differences have the size of rounding: the network{where} ran in {name_of(dtype)}",
                     "load the model in float32, and take log_softmax(logits.float())",
                 )
                 if limit and (match := self._within(limit, cause)) is not None:
@@ -118,17 +119,20 @@ class _Search:
             for chosen, result in self._results(most_habits=min(most, 1)):
                 causes = tuple(habit.cause for habit in chosen)
                 for match in self._matches(result, (*causes, cause), limit):
-                    if len(match.causes) <= most + 1 and self._fits(match) and self._is_telling(match):
+                    if len(match.causes) <= most + 1 and self._fits(match) and self._is_rounding(match):
                         return match
         return None
 
-    def _is_telling(self, match: _Match) -> bool:
-        """Whether agreement within the tolerance would be a coincidence for other numbers of this size."""
-        expected = match.expected_M[np.isfinite(match.expected_M)]
+    def _is_rounding(self, match: _Match) -> bool:
+        """Whether the numbers differ as by rounding: most of them a little, and by less than others of their size would."""
+        compared = np.isfinite(match.expected_M)
+        expected, tolerance = match.expected_M[compared], match.tolerance_M[compared]
         spread = 4 * float(np.std(expected)) if len(expected) > 2 else float(np.abs(expected).max(initial=0.0))
         if not spread:
             return False
-        chance = np.minimum(1.0, 2 * match.tolerance_M[np.isfinite(match.expected_M)] / spread).prod()
+        if len(expected) > 2 and np.median(np.abs(self.yours.values[compared] - expected) / tolerance) < _TYPICAL:
+            return False
+        chance = np.minimum(1.0, 2 * tolerance / spread).prod()  # that other numbers are within the tolerance
         return bool(chance < (_CHANCE if len(match.causes) > 1 else _CHANCE_ALONE))
 
     @cached_property

@@ -30,8 +30,6 @@ def comparison_panel(comparison: Comparison) -> Group:
 def comparison_html(comparison: Comparison) -> str:
     """A table, and the conclusion below."""
     head = "".join(f"<th>{html.escape(name)}</th>" for name in comparison.heads())
-    rows = "".join(
-        f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in cells)}</tr>" for cells in comparison.cells()
-    )
+    rows = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in cells)}</tr>" for cells in comparison.cells())
     below = "<br>".join(map(html.escape, comparison.describe()))
     return f"<table><tr>{head}</tr>{rows}</table><small>{below}</small>"

@@ -9,4 +9,16 @@ from chainrule.results.ordering import Ordering
 from chainrule.results.pseudo import PseudoScore
 from chainrule.results.score import Score
 
-__all__ = ["Cause", "Comparison", "Conditional", "Explanation", "Mixture", "Mixtures", "Ordering", "PseudoScore", "Ranked", "Score", "Scores"]
+__all__ = [
+    "Cause",
+    "Comparison",
+    "Conditional",
+    "Explanation",
+    "Mixture",
+    "Mixtures",
+    "Ordering",
+    "PseudoScore",
+    "Ranked",
+    "Score",
+    "Scores",
+]
