@@ -49,11 +49,12 @@ def numbers_of(given: Any) -> Numbers:
 def _number(item: Any, index: int) -> float:
     if is_missing(item):
         return math.nan
-    if isinstance(item, bool) or not isinstance(item, int | float | np.integer | np.floating):
-        item = item.item() if getattr(item, "ndim", None) == 0 else item
-    if isinstance(item, bool) or not isinstance(item, int | float | np.integer | np.floating):
+    value: Any = item
+    if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
+        value = value.item()  # an array or a tensor of one number
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise InputError(f"the numbers must be one for each token, or one total, but number {index} is {short(item)}")
-    return float(item)
+    return float(value)
 
 
 def _rounding(values: Floats) -> float:
