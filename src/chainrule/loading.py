@@ -28,10 +28,10 @@ def load(
     the fastest strategy that agrees with the network's own forward. The model may be causal, masked (BERT …), two-stream
     (XLNet) or any-order. Raises ModelError with the remedy.
     """
-    model, source = load_model(name, network_class, wrap, dtype=dtype, device=device, threads=threads)
-    if source.is_file():
-        tokenizer = Tokenizer.load(str(source.parent), gguf_file=source.name)
+    model, located = load_model(name, network_class, wrap, dtype=dtype, device=device, threads=threads)
+    if located.kind == "gguf":
+        tokenizer = Tokenizer.load(str(located.path.parent), gguf_file=located.path.name)
     else:
-        tokenizer = Tokenizer.load(str(source))
-    with refusing(str(name or source)):  # the probe runs the network for the first time
+        tokenizer = Tokenizer.load(str(located.path))
+    with refusing(located.name):  # the probe runs the network for the first time
         return LanguageModel(model, tokenizer, start=start)

@@ -19,6 +19,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from chainrule.models.damage import AGAIN, Extent, check_file, check_numbers, check_pointer, refusing
+from chainrule.models.safetensors_header import fault
 
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 _WHOLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -44,14 +45,31 @@ class Checkpoint:
 def read(folder: Path, label: str) -> Checkpoint:
     """Check a folder and open its tensors. Raises ModelError, with a remedy, if it cannot or must not be read."""
     with refusing(label):
-        names = _names(folder)
-        config = _config(folder)
-        _check_config(config)
-        tensors = _tensors(_weights(folder, names))
+        config, weights = _inspect(folder)
+        tensors = _tensors(weights)
         extent = Extent(len(tensors), sum(prod(each.get_shape()) for each in tensors.values()))
         check_numbers(config, extent)
-        _check_tokenizer(folder, names)
         return Checkpoint(label, folder, config, tensors, extent)
+
+
+def check(folder: Path, label: str) -> None:
+    """The checks of `read` that open no tensors and do not need torch. Raises ModelError."""
+    with refusing(label):
+        _inspect(folder)
+
+
+def _inspect(folder: Path) -> tuple[dict[str, Any], list[Path]]:
+    """The config and the weight files of a folder, checked."""
+    names = _names(folder)
+    config = _config(folder)
+    _check_config(config)
+    weights = _weights(folder, names)
+    for file in weights:
+        check_file(file)
+        if reason := fault(file):
+            raise ValueError(f"{file.name} is damaged or truncated ({reason}); {AGAIN}")
+    _check_tokenizer(folder, names)
+    return config, weights
 
 
 def weight_names(folder: Path) -> list[str]:
@@ -161,7 +179,6 @@ def _shards(index: Path) -> list[str]:
 def _tensors(files: list[Path]) -> dict[str, Any]:
     tensors: dict[str, Any] = {}
     for file in files:
-        check_file(file)
         try:
             # as in transformers: on Windows, a mapped file counts as memory
             opened = safe_open(file, "pt", backend="pread" if os.name == "nt" else "mmap")

@@ -17,13 +17,23 @@ _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "B", 10: 
 _CUT = f"it is damaged or truncated; {AGAIN}"
 
 
+def check_start(file: Path) -> None:
+    """Raises ValueError for a file that does not begin like a .gguf file, and for a git-lfs pointer."""
+    check_file(file)
+    with file.open("rb") as opened:
+        magic = opened.read(4)
+    if len(magic) < 4:
+        raise ValueError(f"it has {len(magic)} bytes; {_CUT}")
+    if magic != b"GGUF":
+        raise ValueError(f"it is named .gguf, but begins with {magic!r} instead of b'GGUF'; {AGAIN}")
+
+
 def read_header(file: Path) -> tuple[dict[str, Any], Extent]:
     """The metadata without arrays, and the amount of data in the file. Raises ValueError for a damaged file."""
-    check_file(file)
+    check_start(file)
     with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as data:
         cursor = _Cursor(data)
-        if (magic := cursor.bytes(4)) != b"GGUF":
-            raise ValueError(f"it is named .gguf, but begins with {magic!r} instead of b'GGUF'; {AGAIN}")
+        cursor.bytes(4)
         if (version := cursor.number("I")) not in _VERSIONS:
             raise ValueError(
                 f"it is GGUF version {version}, but only {_VERSIONS} are supported; convert it with llama.cpp's tools"

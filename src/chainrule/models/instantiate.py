@@ -12,8 +12,9 @@ from typing import Any
 import torch
 
 from chainrule.errors import ModelError, require
+from chainrule.models.bounds import bounded
 from chainrule.models.checkpoint import Checkpoint
-from chainrule.models.damage import bounded, check_numbers, refusing
+from chainrule.models.damage import check_numbers, refusing
 from chainrule.models.gguf_header import read_header
 
 NetworkClass = Callable[[Any], type | None]  # the class of transformers for a config; None: it has none

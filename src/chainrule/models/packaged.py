@@ -17,6 +17,7 @@ from pathlib import Path
 
 from chainrule.cache_dir import cache_folder
 from chainrule.errors import ModelError, require
+from chainrule.models.safetensors_header import fault as header_fault
 from chainrule.scratch import DAY, clear_leftovers, scratch_folder
 
 DEFAULT = "smollm2-135m"
@@ -61,8 +62,6 @@ def pulled(name: str) -> bool:
 
 def fault(name: str) -> str | None:
     """The reason why `name` cannot be loaded: it is missing or damaged. None if it can."""
-    from safetensors import SafetensorError, safe_open
-
     path = folder(name)
     if not os.path.lexists(path):
         return "has not been pulled yet"
@@ -70,10 +69,10 @@ def fault(name: str) -> str | None:
     if missing:
         return f"is damaged: {path / missing[0]} is missing or empty"
     try:
-        with safe_open(path / _WEIGHTS, "np"):  # this checks the length of the file against its header
-            return None
-    except (SafetensorError, OSError) as error:
-        return f"is damaged: {path / _WEIGHTS} cannot be read ({error})"
+        reason = header_fault(path / _WEIGHTS)
+    except OSError as error:
+        reason = str(error)
+    return f"is damaged: {path / _WEIGHTS} cannot be read ({reason})" if reason else None
 
 
 def pull(name: str, say: Callable[[str], None] = lambda line: None) -> Path:
