@@ -31,6 +31,7 @@ def generate(
     model: ModelOptions,
 ) -> None:
     """Generate a text after a context, with its log probability."""
+    model.check()
     from chainrule.cli.generation import run_generation
 
     outputs.check()
@@ -52,6 +53,7 @@ def infill(
     model: ModelOptions,
 ) -> None:
     """Fill the blanks of a text, given the rest of it. The model must predict in any order: masked models do."""
+    model.check()
     from chainrule.cli.generation import run_generation
     from chainrule.cli.inputs import parse_numbers
 

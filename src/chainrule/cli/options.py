@@ -64,8 +64,17 @@ class ModelOptions:
         int | None, Option(min=1, metavar="N", help="The number of threads. Default: the cores that this process may use.")
     ] = None
 
+    def check(self) -> None:
+        """Find the model and check its files, before torch is imported, which takes seconds. Raises ModelError."""
+        from chainrule.models.dtype import check_dtype
+        from chainrule.models.locate import locate
+
+        check_dtype(self.dtype)
+        locate(self.model)
+
     def load(self) -> LanguageModel:
-        """Load the model. Raises InputError."""
+        """Load the model. Raises ModelError."""
+        self.check()
         from chainrule.loading import load
 
         try:

@@ -13,12 +13,12 @@ from __future__ import annotations
 import math
 import sys
 from dataclasses import dataclass
-from typing import Any
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from chainrule.errors import InputError, short
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _LARGEST = sys.float_info.max
 _FIRST = 1024  # most probable tokens, nearly always enough to reach top_p; sorting all tokens takes many times as long
@@ -58,23 +58,23 @@ class Transform:
         """The ids of the M remaining tokens (None: all, in order), and their M log probabilities in float64."""
         z, ids = logprob_V / float(self.temperature), None
         if not z.max() > -math.inf:  # temperature so low that all overflow: the most probable tokens remain
-            z = torch.zeros_like(logprob_V).masked_fill(logprob_V < logprob_V.max(), -math.inf)
+            z = logprob_V.new_zeros(len(logprob_V)).masked_fill(logprob_V < logprob_V.max(), -math.inf)
         if self.top_k is not None and self.top_k < len(z):
             z, ids = z.topk(self.top_k)
         if self.top_p is not None and self.top_p < 1:
             z, ids = _nucleus(z, ids, self.top_p)
         if self.min_p is not None:
             keep = z >= z.max() + math.log(self.min_p)
-            z, ids = z[keep], torch.nonzero(keep).flatten() if ids is None else ids[keep]
-        return ids, torch.log_softmax(z, -1)
+            z, ids = z[keep], keep.nonzero().flatten() if ids is None else ids[keep]
+        return ids, z.log_softmax(-1)
 
 
 def _nucleus(z: Tensor, ids: Tensor | None, top_p: float) -> tuple[Tensor, Tensor]:
     """The fewest most probable tokens whose probabilities sum to `top_p` or more."""
-    logsumexp, count = torch.logsumexp(z, -1), _FIRST
+    logsumexp, count = z.logsumexp(-1), _FIRST
     while True:
         best = z.topk(min(count, len(z)))
-        above = torch.cumsum(torch.exp(best.values - logsumexp), -1)  # sums that include the token itself
+        above = (best.values - logsumexp).exp().cumsum(-1)  # sums that include the token itself
         if above[-1] >= top_p or count >= len(z):
             break
         count *= 8

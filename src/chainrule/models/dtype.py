@@ -5,15 +5,22 @@ from __future__ import annotations
 import re
 import warnings
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from chainrule._warnings import outside
 from chainrule.errors import ModelError
 
+if TYPE_CHECKING:
+    import torch
+
 DTYPES = ("float32", "bfloat16", "float16", "float64")
 _CPU_NAMES = ("amx_bf16", "avx512_bf16", "sve_bf16", "bf16")  # the last two are Arm
+
+
+def check_dtype(dtype: str) -> None:
+    """Raises ModelError for an unknown dtype."""
+    if dtype not in (*DTYPES, "auto"):
+        raise ModelError(f"dtype {dtype!r} is not one of {', '.join(DTYPES)}, auto")
 
 
 def choose_dtype(dtype: str, device: str) -> tuple[str, str]:
@@ -22,8 +29,7 @@ def choose_dtype(dtype: str, device: str) -> tuple[str, str]:
     "auto" is bfloat16 if the device has arithmetic for it, else float32. Without it, bfloat16 works but is slower than
     float32, so an explicit "bfloat16" gives a warning. Raises ModelError for an unknown dtype.
     """
-    if dtype not in (*DTYPES, "auto"):
-        raise ModelError(f"dtype {dtype!r} is not one of {', '.join(DTYPES)}, auto")
+    check_dtype(dtype)
     if dtype not in ("auto", "bfloat16"):
         return dtype, f"{dtype}, as given"
     has, why = bfloat16_arithmetic(device)
@@ -53,6 +59,8 @@ def bfloat16_arithmetic(device: str) -> tuple[bool, str]:
 
 
 def _of_cpu() -> tuple[bool, str]:
+    import torch
+
     names = [name for name in _CPU_NAMES if name in cpu_capabilities()]
     if not names:
         return False, "this CPU has no bfloat16 arithmetic (neither AVX512-BF16 nor AMX-BF16 nor Arm's BF16)"
@@ -62,6 +70,8 @@ def _of_cpu() -> tuple[bool, str]:
 
 
 def _of_cuda(device: str) -> tuple[bool, str]:
+    import torch
+
     try:
         with torch.cuda.device(device if ":" in device else torch.cuda.current_device()):
             has = torch.cuda.is_bf16_supported(including_emulation=False)
@@ -72,6 +82,8 @@ def _of_cuda(device: str) -> tuple[bool, str]:
 
 def cpu_capabilities(cpuinfo: Path = Path("/proc/cpuinfo")) -> set[str]:
     """The names of the CPU's capabilities, from PyTorch, or from Linux if PyTorch is too old to report them."""
+    import torch
+
     get_capabilities: Any = getattr(torch.cpu, "get_capabilities", None)
     if get_capabilities is not None:
         return {name for name, present in get_capabilities().items() if present is True}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -85,7 +84,7 @@ def _refuse_mistyped(name: str, cache_dir: Path | None, *, certain: bool) -> Non
     cached = cached_ids(cache_dir) if is_hub_id(name) else []
     if name in cached:
         return
-    similar = get_close_matches(name, [*PACKAGED, *cached, *_neighbours(name)], cutoff=_SIMILAR)
+    similar = [*get_close_matches(name, [*PACKAGED, *cached], cutoff=_SIMILAR), *_neighbours(name)]
     hint = f"did you mean {' or '.join(similar)}" if similar else "check the path"
     if _is_gguf(name) or name.startswith(("/", "~")) or not is_hub_id(name):
         raise ModelError(f"there is no model folder or file {name!r:.200}; {hint}")
@@ -93,14 +92,14 @@ def _refuse_mistyped(name: str, cache_dir: Path | None, *, certain: bool) -> Non
         raise ModelError(f"there is no model {name!r} here; {hint}? A hub model is named with its owner: owner/{name}")
 
 
-def _neighbours(name: str) -> Iterator[str]:
-    """The folders and .gguf files in the folder that the name points to, named in the same way."""
-    stem = name.rstrip("/")
-    prefix = stem[: stem.rfind("/") + 1]
+def _neighbours(name: str) -> list[str]:
+    """The model folders and .gguf files with similar names in the folder that the name points to, named in the same way."""
+    prefix, slash, last = name.rstrip("/").rpartition("/")
+    names: list[str] = []
     with suppress(OSError, ValueError, RuntimeError):
-        for path in sorted(Path(prefix or ".").expanduser().iterdir()):
-            if not path.name.startswith(".") and (_is_gguf(path.name) or (path / "config.json").is_file()):
-                yield prefix + path.name
+        paths = Path(prefix + slash or ".").expanduser().iterdir()
+        names += [path.name for path in paths if _is_gguf(path.name) or (path / "config.json").is_file()]
+    return [prefix + slash + each for each in get_close_matches(last, sorted(names), cutoff=_SIMILAR)]
 
 
 def _is_gguf(name: str) -> bool:
