@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 import chainrule
 from chainrule import LanguageModel, TableModel
 from chainrule.cli.main import app
+from chainrule.models import conversion, fingerprint
 from chainrule.models.packaged import pulled
 from chainrule.ops.native import build
 
@@ -36,6 +37,13 @@ def one_thread(request: pytest.FixtureRequest) -> Iterator[None]:
         torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True)
+def apart_from_the_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests add no conversions and digests to the user's cache."""
+    for module in (conversion, fingerprint):
+        monkeypatch.setattr(module, "FOLDER", str(tmp_path_factory.getbasetemp() / module.FOLDER))
 
 
 @pytest.fixture

@@ -29,9 +29,9 @@ def load(
     (XLNet) or any-order. Raises ModelError with the remedy.
     """
     model, located = load_model(name, network_class, wrap, dtype=dtype, device=device, threads=threads)
-    if located.kind == "gguf":
+    if located.kind == "gguf" and located.conversion is None:
         tokenizer = Tokenizer.load(str(located.path.parent), gguf_file=located.path.name)
     else:
-        tokenizer = Tokenizer.load(str(located.path))
+        tokenizer = Tokenizer.load(str(located.conversion or located.path))
     with refusing(located.name):  # the probe runs the network for the first time
         return LanguageModel(model, tokenizer, start=start)

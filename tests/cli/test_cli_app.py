@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from chainrule.cli.log import show_log
 from chainrule.cli.main import app
 from chainrule.cli.option_groups import expand_groups
 
@@ -23,6 +25,7 @@ HEAVY = ("torch", "transformers", "numpy", "pyarrow", "rich")
 def test_help_imports_nothing_heavy():
     code = f"""
 import sys, typer
+from chainrule.cli.log import show_log
 from chainrule.cli.main import app
 command = typer.main.get_command(app)
 for line in sys.stdin:
@@ -49,10 +52,58 @@ except SystemExit as exit:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "2 []\n"
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(f"{command} x --model smollm2-135n" for command in ("score", "next", "explain", "pseudo", "generate", "infill")),
+        "rank x y --model owner/name",
+        "verify smollm2-135n",
+        "verify --code /nowhere",
+        "verify --decode /nowhere",
+        "verify --file /nowhere",
+        "score x --dtype float31",
+        "score x --output /nowhere/a.csv",
+        "score --file /nowhere",
+        "generate --method none",
+    ],
+)
+def test_a_mistyped_model_or_file_imports_no_torch(line):
+    code = f"""
+import sys, chainrule.cli.main as main
+sys.argv[1:] = {line.split()}
+try:
+    main.main()
+except SystemExit as exit:
+    print(exit.code, [name for name in ("torch", "transformers", "pyarrow") if name in sys.modules])
+"""
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "2 []\n"
+
+
+def test_the_models_are_listed_without_heavy_imports():
+    code = f"""
+import sys, chainrule.cli.main as main
+sys.argv[1:] = ["models", "--json"]
+try:
+    main.main()
+finally:
+    print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr)
+"""
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stderr == "[]\n"
+
+
 def test_every_option_has_a_help_text():
     commands = typer.main.get_command(app).commands
     assert sorted(commands) == sorted(COMMANDS)
     assert [(name, p.name) for name, command in commands.items() for p in command.params if not p.help] == []
+
+
+@pytest.mark.parametrize(("terminal", "want"), [(True, "chainrule: converting x, once\n"), (False, "")])
+def test_messages_of_the_log_are_shown_on_a_terminal(monkeypatch, capsys, terminal, want):
+    show_log()
+    show_log()
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal, raising=False)
+    logging.getLogger("chainrule").info("converting %s, once", "x")
+    assert capsys.readouterr() == ("", want)
 
 
 @dataclass(frozen=True)

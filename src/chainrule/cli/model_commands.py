@@ -42,14 +42,12 @@ def verify(
 
     The exit code is 1 if a check fails.
     """
+    from chainrule.cli.verification import decode_file, verify_code, verify_numbers
+
     if name is not None and model.model is not None:
         raise InputError(f"name one model, not two ({name} and {model.model})")
     _check_task(inputs, outputs.json, code, decode, output)
-    chosen = replace(model, model=name or model.model)
-    chosen.check()
-    from chainrule.cli.verification import decode_file, verify_code, verify_numbers
-
-    load = chosen.load
+    load = replace(model, model=name or model.model).load
     if code is not None:
         verify_code(load, code, output, outputs.json)
     elif decode is not None:

@@ -64,17 +64,15 @@ class ModelOptions:
         int | None, Option(min=1, metavar="N", help="The number of threads. Default: the cores that this process may use.")
     ] = None
 
-    def check(self) -> None:
-        """Find the model and check its files, before torch is imported, which takes seconds. Raises ModelError."""
+    def load(self) -> LanguageModel:
+        """Load the model. It is found and checked before torch is imported, which takes seconds. Raises ModelError."""
+        from chainrule.cli.log import show_log
         from chainrule.models.dtype import check_dtype
         from chainrule.models.locate import locate
 
+        show_log()
         check_dtype(self.dtype)
         locate(self.model)
-
-    def load(self) -> LanguageModel:
-        """Load the model. Raises ModelError."""
-        self.check()
         from chainrule.loading import load
 
         try:

@@ -51,7 +51,6 @@ def score(
     model: ModelOptions,
 ) -> None:
     """Score texts: log Pr of each, the sum of its factors."""
-    model.check()
     from chainrule.cli.scoring import check_per, score_stream
     from chainrule.forest.permutations import names_several_orders
 
@@ -76,7 +75,6 @@ def rank(
     model: ModelOptions,
 ) -> None:
     """Rank candidates after a context, most probable first. A row has log Pr(candidate | context)."""
-    model.check()
     from chainrule.cli.scoring import rank_all
 
     outputs.check()
@@ -95,7 +93,6 @@ def next_(
     model: ModelOptions,
 ) -> None:
     """Print the most probable next tokens after a context."""
-    model.check()
     from chainrule.cli.scoring import show_conditional
 
     special: Any = texts.special
@@ -133,7 +130,6 @@ def pseudo(
     model: MaskedModelOptions,
 ) -> None:
     """Score texts by a masked model: each token given all others. The sum, pseudo-log-likelihood, is not a probability."""
-    model.check()
     from chainrule.cli.pseudo import pseudo_stream
 
     outputs.check()

@@ -15,11 +15,10 @@ from chainrule.errors import InputError, OutputError
 from chainrule.files.opened import STDIN, name_of, read_all
 from chainrule.files.rows import bad_byte
 from chainrule.files.writing import Target, write_bytes
-from chainrule.verify import Code, Report, decode, prove
-from chainrule.verify.code import MAGIC
 
 if TYPE_CHECKING:
     from chainrule.language import LanguageModel
+    from chainrule.verify import Report
 
 Load = Callable[[], "LanguageModel"]
 
@@ -44,6 +43,8 @@ def verify_code(load: Load, file: str, output: str | None, json: bool) -> None:
     target = Path(output or f"{file}.code")
     _check_target(target, file)
     lm = load()
+    from chainrule.verify import prove
+
     with progress("tokens") as update:
         code, report = prove(lm, text, update)
     write_bytes(target, code.to_bytes(), inputs=[file])
@@ -53,11 +54,14 @@ def verify_code(load: Load, file: str, output: str | None, json: bool) -> None:
 
 def decode_file(load: Load, file: str, output: str | None) -> None:
     """Decode a code to a file or to standard output."""
-    code = Code.from_bytes(read_all(file))
+    content = read_all(file)
     if output is None:
         OUT.check()
     else:
         Target(output, inputs=[file]).discard()  # raises if it cannot be written
+    from chainrule.verify import Code, decode
+
+    code = Code.from_bytes(content)
     lm = load()
     with progress("tokens") as update:
         raw = decode(lm, code, partial(update, "decoding") if update else None).encode()
@@ -83,5 +87,9 @@ def _decode_utf8(raw: bytes, name: str) -> str:
 def _check_target(target: Path, file: str) -> None:
     """Raises OutputError for a file that cannot be written, or exists and is not a code."""
     Target(target, inputs=[file]).discard()  # raises if it cannot be written
-    if target.is_file() and not read_all(str(target)).startswith(MAGIC):
+    if not target.is_file():
+        return
+    from chainrule.verify.code import MAGIC
+
+    if not read_all(str(target)).startswith(MAGIC):
         raise OutputError(f"{target} exists and is not a chainrule code: name another file with --output")

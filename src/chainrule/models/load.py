@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from chainrule._warnings import quiet
 from chainrule.errors import ModelError
 from chainrule.models.checkpoint import read
+from chainrule.models.conversion import converted
 from chainrule.models.damage import first_line, refusing
 from chainrule.models.dtype import choose_dtype
 from chainrule.models.instantiate import NetworkClass, build, read_gguf
@@ -43,15 +45,25 @@ def load_model(
     name = located.name
     dtype, reason = choose_dtype(dtype, device)
     choose_threads(threads)
+    if located.kind == "gguf":
+        located = replace(located, conversion=converted(located.path, dtype))
     with quiet(), refusing(name):
-        if located.kind == "gguf":
-            lm = read_gguf(located.path, dtype)
-        else:
-            lm = build(read(located.path, name if located.kind == "hub" else str(located.path)), dtype, network_class)
+        lm = _network(located, dtype, network_class)
         _refuse_nan(lm, name)
         model = wrap(_to_device(lm, device), name)
     model.dtype_reason = reason
     return model, located
+
+
+def _network(located: Located, dtype: str, network_class: NetworkClass) -> Any:
+    path = located.path
+    if located.kind != "gguf":
+        return build(read(path, located.name if located.kind == "hub" else str(path)), dtype, network_class)
+    if located.conversion is None:
+        return read_gguf(path, dtype)
+    lm = build(read(located.conversion, str(path)), dtype, network_class)
+    lm.config._name_or_path = lm.name_or_path = path.stem  # as read_gguf
+    return lm
 
 
 def _refuse_nan(lm: Any, name: str) -> None:

@@ -26,6 +26,7 @@ class Located:
     name: str  # as given
     kind: Kind
     path: Path
+    conversion: Path | None = None  # of a .gguf file: the model folder in the cache
 
 
 def locate(name: str | Path | None = None, revision: str | None = None, cache_dir: str | Path | None = None) -> Located:

