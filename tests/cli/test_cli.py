@@ -136,7 +136,7 @@ def test_explain_writes_every_factor(run):
 def test_models_and_version(run, monkeypatch, tmp_path):
     monkeypatch.setenv("CHAINRULE_CACHE", str(tmp_path))
     _, out, _ = run("models", "--json")
-    assert json.loads(out)[0]["pulled"] is False
+    assert [json.loads(line)["pulled"] for line in out.splitlines()] == [False]
     assert run("--version")[1].count(".") == 2
 
 

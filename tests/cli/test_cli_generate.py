@@ -115,12 +115,13 @@ def test_a_stop_text(run, tiny):
 def test_as_json(run, tiny):
     code, out, _ = run("generate", CONTEXT, "--max-tokens", "5", "--json")
     assert code == 0
-    assert json.loads(out) == json.loads(json.dumps(tiny.generate(CONTEXT, max_tokens=5, top=3).to_dict()))
+    assert json.loads(out) == {"index": 0} | json.loads(json.dumps(tiny.generate(CONTEXT, max_tokens=5, top=3).to_dict()))
     _, out, _ = run(
         "generate", CONTEXT, "--max-tokens", "5", "--json", "--top", "0", "--method", "sample", "-n", "2", "--seed", "1"
     )
     texts = tiny.generate(CONTEXT, max_tokens=5, method="sample", n=2, seed=1)
-    assert json.loads(out) == json.loads(json.dumps([s.to_dict() for s in texts]))
+    expected = [{"index": i} | json.loads(json.dumps(s.to_dict())) for i, s in enumerate(texts)]
+    assert [json.loads(line) for line in out.splitlines()] == expected
     _, out, _ = run("generate", CONTEXT, "--max-tokens", "2", "--method", "best", "--json")
     assert json.loads(out)["certificate"]["certain"] is True
     assert "steps" not in json.loads(out)
@@ -160,9 +161,10 @@ def test_steps_as_json(run, tiny):
     assert [step["id"] for step in item["steps"]] == s.ids.tolist()
     assert [len(step["alternatives"]) for step in item["steps"]] == [3] * 4
     _, out, _ = run(*arguments, "--method", "sample", "-n", "3", "--seed", "1")
-    assert [[step["sample"] for step in text["steps"]] for text in json.loads(out)] == [[i] * 4 for i in range(3)]
-    assert [[step["id"] for step in text["steps"]] for text in json.loads(out)] == [
-        [factor["id"] for factor in text["factors"]] for text in json.loads(out)
+    texts = [json.loads(line) for line in out.splitlines()]
+    assert [[step["sample"] for step in text["steps"]] for text in texts] == [[i] * 4 for i in range(3)]
+    assert [[step["id"] for step in text["steps"]] for text in texts] == [
+        [factor["id"] for factor in text["factors"]] for text in texts
     ]
 
 

@@ -27,7 +27,8 @@ def test_infill(command, tmp_path: Path):
     code, out, err = command("infill", "The____ sat", "--lengths", "2", "--order", "1,0", "--json", *model)
     assert (code, err) == (0, "")
     item, expected = json.loads(out), lm.infill("The____ sat", [2], order=(1, 0), top=3)
-    assert (item["text"], item["logprob"], item["kind"]) == (expected.text, expected.logprob, "conditional")
+    assert (item["index"], item["text"], item["logprob"]) == (0, expected.text, expected.logprob)
+    assert item["kind"] == "conditional"
     assert expected.ordering.order.tolist() == [2, 1]
     code, out, _ = command("infill", "The____ sat", "--explain", *model)
     assert code == 0

@@ -106,7 +106,8 @@ def test_to_dict(lm: LanguageModel):
     assert (contents["logprob"], contents["end_id"]) == (lm.score("AAB").logprob, None)
     running = list(accumulate(f["logprob"] for f in contents["factors"]))
     assert [f["running_logprob"] for f in contents["factors"]] == running
-    assert set(contents["factors"][0]) == {"formula", "token", "logprob", "running_logprob", "context", "probability"}
+    assert set(contents["factors"][0]) == {"place", "formula", "token", "logprob", "running_logprob", "context", "probability"}
+    assert [f["place"] for f in contents["factors"]] == [0, 1, 2]
 
 
 # In an order

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from chainrule.cli.generation_options import StepOptions
-from chainrule.cli.output import OUT, print_json
+from chainrule.cli.output import OUT
 from chainrule.cli.progress import Update, progress
 from chainrule.errors import InputError
 from chainrule.generation import Generated, Options, Step
@@ -43,7 +43,7 @@ def run_generation(
             generated = generate(lm, **options, on_token=_step_handler(outputs, options, steps, update))
         texts = generated if isinstance(generated, list) else [generated]
         if outputs.json:
-            _print_json(texts, steps if outputs.explain else None, several=options["n"] is not None)
+            sink.write(tuple, tuple, lambda: _objects(texts, steps if outputs.explain else None))
         elif outputs.explain and outputs.output is None and not sink.terminal:
             OUT.writelines(f"{s.text!r}: log Pr = {s.logprob:.6f} nats, {len(s)} tokens, {s.describe()}\n" for s in texts)
         else:
@@ -69,10 +69,10 @@ def _step_handler(
     return handle
 
 
-def _print_json(texts: list[Generated], steps: list[Step] | None, several: bool) -> None:
-    """Write the texts as JSON: a list if `several`, else one object. steps: added to each text; None: none."""
-    objects = [text.to_dict() for text in texts]
+def _objects(texts: list[Generated], steps: list[Step] | None) -> list[dict[str, Any]]:
+    """The texts for JSON lines. steps: added to each text; None: none."""
+    objects = [{"index": i} | text.to_dict() for i, text in enumerate(texts)]
     if steps is not None:
         for i, text in enumerate(objects):
             text["steps"] = [step.to_dict() for step in steps if step.sample == i]
-    print_json(objects if several else objects[0])
+    return objects

@@ -89,7 +89,8 @@ def pull(
 @command("Models and checks", omit=["output"])
 def models(outputs: OutputOptions) -> None:
     """List the packaged models and their folders."""
-    from chainrule.cli.output import OUT, note, print_json
+    from chainrule.cli.output import OUT, note
+    from chainrule.files.writing import json_text
     from chainrule.models.packaged import PACKAGED, folder, pulled
 
     rows = [
@@ -97,7 +98,7 @@ def models(outputs: OutputOptions) -> None:
         for name, p in PACKAGED.items()
     ]
     if outputs.json:
-        print_json(rows)
+        OUT.writelines(json_text(row) + "\n" for row in rows)
         return
     for row in rows:
         state = row["folder"] if row["pulled"] else f"not downloaded: chainrule pull {row['name']}"

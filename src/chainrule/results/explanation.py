@@ -101,7 +101,8 @@ class Explanation(Document):
         return "Pr(x) given the first token in the order" if in_order else "Pr(x) given its context"
 
     def to_dict(self) -> dict[str, Any]:
-        factors = [vars(f) | {"probability": f.probability} for f in self.factors]
+        places = self.score.places.tolist()
+        factors = [{"place": i} | vars(f) | {"probability": f.probability} for i, f in zip(places, self.factors, strict=True)]
         start = self.score.start.to_dict()
         ordering = {} if self.score.ordering is None else {"ordering": self.score.ordering.to_dict()}
         names = ("logprob", "least_context", "cut", "special", "context_special")
