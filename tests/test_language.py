@@ -371,13 +371,13 @@ def test_a_model_without_a_tokenizer_scores_ids(tiny: LanguageModel, without_tok
         (["a", "b\ud800"], r"item 1: .*U\+D800.*UTF-8"),
         ([[1], [2, -1]], "item 1: token id -1 at position 1 is out of range.*0 … 4"),
         ([[1], [99999]], "item 1: token id 99999 at position 0 is out of range"),
-        ([[1], [1.5]], r"item 1: token ids must be whole numbers.*float64.*\[1.5\].*embeddings="),
-        ([[1], [True]], "item 1: token ids must be whole numbers.*bool"),
-        ([[1], [[1, 2]]], r"item 1: token ids .* one dimension.*shape \(1, 2\)"),
-        ([[1], [[1], [1, 2]]], "item 1: token ids must be whole numbers in one dimension"),
+        ([[1], [1.5]], r"item 1: token ids are whole numbers, not float \(1.5 at position 0 of \[1.5\]\).*embeddings="),
+        ([[1], [True]], r"item 1: token ids are whole numbers, not bool \(True at position 0"),
+        ([[1], [[1], [1, 2]]], r"item 1: expected the token ids of one text, not 2 sequences \(\[\[1\], \[1, 2\]\]\)"),
+        ([[1], [[1, 2], [3, 4]]], r"item 1: expected the token ids of one text, not 2 rows of shape \(2,\); score_batch"),
         (["a", None], r"item 1: the text is missing \(None\)"),
-        (["a", 5], r"item 1: expected a text, token ids .* or a pair of texts, not int \(5\)"),
-        ([[1], ["b"]], "item 1: token ids must be whole numbers"),
+        (["a", 5], r"item 1: expected a text, token ids or a pair of texts, not int \(5\): .*in a list"),
+        ([[1], ["b"]], r"item 1: expected one text, not a list of texts \(\['b'\]\)"),
     ],
 )
 def test_a_batch_names_the_item_that_cannot_be_scored(tiny: LanguageModel, items: list, match: str):
@@ -389,6 +389,7 @@ def test_a_batch_names_the_item_that_cannot_be_scored(tiny: LanguageModel, items
     with pytest.raises(InputError) as alone:
         tiny.score(items[1]) if items[1] is not None else tiny.score_batch(items[1:])
     assert alone.value.reason == error.value.reason
+    assert items[1] is None or (alone.value.item, str(alone.value)) == (None, alone.value.reason)
 
 
 @pytest.mark.parametrize(

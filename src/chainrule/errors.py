@@ -10,6 +10,8 @@ The command line prints the message of each and exits with code 2.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 
 from chainrule.verdict import Verdict
@@ -48,6 +50,16 @@ def require(extra: str, purpose: str, error: type[ChainruleError]) -> None:
     for name in EXTRAS[extra]:
         if find_spec(name) is None:
             raise error(f"{purpose} needs {name}, which is not installed; run: pip install 'chainrule[{extra}]'")
+
+
+@contextmanager
+def of_one_text() -> Iterator[None]:
+    """Where there is one text, an error does not name it as item 0."""
+    try:
+        yield
+    except InputError as error:
+        error.item, error.args = None, (error.reason,)
+        raise
 
 
 def raise_unless(accepted: Verdict) -> None:

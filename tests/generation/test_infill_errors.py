@@ -41,7 +41,7 @@ TEMPLATES = [
     (7, {}, "a template is a text with ____ in it, or token ids"),
     ([0, 7, None], {}, "token id 7 at position 1 is out of range"),
     ([-1, None], {}, "token id -1 at position 0 is out of range"),
-    (["A", None], {}, "token ids must be whole numbers"),
+    (["A", None], {}, "'A' at position 0 of the template is neither a token id nor None"),
     ("A____", {"order": "random:2"}, "one order, not several: pass one"),
     ("A____", {"order": [(0,), (0,)]}, "one order, not several: pass one"),
     ("A____", {"order": (1, 0)}, "does not fit a single token"),

@@ -136,9 +136,8 @@ def test_as_json(mixtures: Mixtures):
 
 def test_displays(lm: LanguageModel, mixtures: Mixtures):
     mixture = mixtures[0]
-    assert (
-        repr(mixture) == f"Mixture(log Pr = {mixture.logprob:.6f} nats over 4 orders, spread {mixture.logprob_spread:.3g} nats)"
-    )
+    spread = f"spread {mixture.logprob_spread:.3g} nats"
+    assert repr(mixture) == f"Mixture(log Pr = {mixture.logprob:.6f} nats over 4 orders, {spread}, {mixture[0].label})"
     assert repr(mixtures) == f"Mixtures(3 texts in 4 orders each, spread up to {mixtures.logprob_spread.max():.3g} nats)"
     output = shown(mixture)
     assert all(f"{score.logprob:.6f}" in output for score in mixture)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from fractions import Fraction
 
 import numpy as np
@@ -185,5 +186,13 @@ def test_repr(lm: LanguageModel):
     assert repr(lm.score("CC")) == "Score(log Pr = -2.407946 nats, 2 tokens, 'CC')"
     assert "log Pr given its context = " in repr(lm.score("CC", context="D"))
     assert "3 token ids" in repr(lm.score([2, 2, 2]))
+    assert "1 token, 'C')" in repr(lm.score("C"))
+    assert re.fullmatch(r"Scores\(1 sequence, 2 tokens, perplexity [\d.]+\)", repr(lm.score_batch(["CC"])))
+    assert repr(lm.explain("CC")) == "Explanation(Pr(x) = exp(-2.407946) = 0.09, 2 factors, 'CC')"
+    best, other = map(repr, lm.rank("D", ["CC", "C"]))
+    assert re.fullmatch(r"Ranked\('C', log Pr = -[\d.]+ nats, 0.[\d]+ of the set, index 1\)", best)
+    assert "'CC'" in other
+    ordering = lm.score("CC", order="left-to-right").ordering
+    assert repr(ordering) == f"Ordering({ordering.describe()})"
     assert repr(lm.score_batch(["CC", "C"])) == "Scores(2 sequences, 3 tokens, perplexity 3.333)"
     assert len(repr(lm.score("C" * 500))) < 150

@@ -20,8 +20,9 @@ from chainrule.generation.result import Generated
 from chainrule.generation.spelling import special_of, text_of
 from chainrule.generation.strategies import reporter, run
 from chainrule.scoring.assemble import scores_of
-from chainrule.text.arguments import as_ids, as_list, describe
+from chainrule.text.arguments import as_list, describe
 from chainrule.text.base import TokenizerLike
+from chainrule.text.ids import as_ids
 from chainrule.text.reading import LITERAL, Reading
 from chainrule.text.requests import Request, requests
 from chainrule.text.start_end import Start
@@ -131,6 +132,9 @@ def _template(template: Any, lengths: Any, tokenizer: TokenizerLike | None, read
             "lengths= is for a text with blanks; in a list of token ids each None is one token: leave lengths= out"
         )
     elif isinstance(template, list | tuple):
+        for i, id in enumerate(template):
+            if id is not None and not is_whole(id):
+                raise InputError(f"{short(id)} at position {i} of the template is neither a token id nor None")
         return np.array([0 if id is None else as_ids([id])[0] for id in template]), np.array(
             [id is None for id in template], bool
         )

@@ -7,7 +7,7 @@ from typing import cast
 import numpy as np
 
 from chainrule.engine.question import Progress, Settings
-from chainrule.errors import InputError
+from chainrule.errors import InputError, of_one_text
 from chainrule.forest.permutations import names_several_orders
 from chainrule.language.foundation import Foundation
 from chainrule.results import Conditional, PseudoScore, Ranked, Scores
@@ -94,7 +94,8 @@ class Comparing(Foundation):
         Raises InputError for input that cannot be scored, and for models other than those of `pseudo_log_likelihoods`.
         """
         settings, reading = Settings(rows=rows, progress=progress), Reading.of(special, context_special)
-        return self._scorer.pseudo([text], [context], settings, reading, within_words=within_words)[0]
+        with of_one_text():
+            return self._scorer.pseudo([text], [context], settings, reading, within_words=within_words)[0]
 
     # fmt: off
     def pseudo_log_likelihoods(

@@ -9,7 +9,7 @@ import torch
 from chainrule.engine.engine import Engine
 from chainrule.engine.predictors.base import Predictor
 from chainrule.engine.predictors.registry import kind_of, predictor_of
-from chainrule.errors import raise_unless
+from chainrule.errors import of_one_text, raise_unless
 from chainrule.models.base import Model
 from chainrule.models.dtype import name_of
 from chainrule.ops import native
@@ -77,7 +77,8 @@ class Foundation:
         Raises InputError for input without token ids, and for models without an embedding table.
         """
         raise_unless(self.predictor.accepts.embed)
-        request = requests([text], None, self.tokenizer, self.model.embeddings, Reading.of(special))[0]
+        with of_one_text():
+            request = requests([text], None, self.tokenizer, self.model.embeddings, Reading.of(special))[0]
         embedding_TD = self.model.embed(torch.from_numpy(request.ids).to(self.model.device))
         return embedding_TD.detach().clone()  # a tensor outside inference mode, which may be modified
 

@@ -7,7 +7,7 @@ from typing import cast, overload
 from chainrule.engine.embeddings import embedded
 from chainrule.engine.predictors.in_order import EMBEDDINGS
 from chainrule.engine.question import Progress, Settings
-from chainrule.errors import InputError, raise_unless
+from chainrule.errors import InputError, of_one_text, raise_unless
 from chainrule.forest.permutations import names_several_orders
 from chainrule.language.foundation import Foundation
 from chainrule.results import Explanation, Mixture, Mixtures, Score, Scores
@@ -73,14 +73,16 @@ class Scoring(Foundation):
         if embeddings is None:
             if text is None:
                 raise InputError("there is nothing to score: give a text, token ids, or embeddings")
-            return self._scorer.score_texts(
-                [text], [context], settings, reading, start=start, end=end, order=order, seed=seed
-            )[0]
+            with of_one_text():
+                return self._scorer.score_texts(
+                    [text], [context], settings, reading, start=start, end=end, order=order, seed=seed
+                )[0]
         raise_unless(self.predictor.accepts.embeddings)
         if order is not None:
             raise InputError(EMBEDDINGS)
-        request = embedded(self.model, self.tokenizer, text, context, embeddings, reading)
-        return self._scorer.score([request], settings, start=start, end=end)[0]
+        with of_one_text():
+            request = embedded(self.model, self.tokenizer, text, context, embeddings, reading)
+            return self._scorer.score([request], settings, start=start, end=end)[0]
 
     # fmt: off
     @overload

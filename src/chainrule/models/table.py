@@ -58,7 +58,7 @@ class TableModel:
         self.longest = max(map(len, self.rows), default=0)  # tokens of the longest context with a row
         self.head: Head = IdentityHead(size, torch.float64)
         self.width = self.embeddings = size + 1
-        self.max_rows = None
+        self.max_rows: int | None = None
         self.bos_id: int | None = size
         self.eos_id: int | list[int] | None = self._ids[end] if end is not None else None
         self.device, self.dtype = torch.device("cpu"), torch.float64

@@ -19,6 +19,7 @@ from chainrule.results.rows import Source, arrays
 from chainrule.results.score import Score, kind
 from chainrule.results.shown import Shown
 from chainrule.results.tabular import Tabular
+from chainrule.results.units import count
 from chainrule.statistics import WithStatistics
 from chainrule.text.base import TokenizerLike
 from chainrule.text.requests import Request
@@ -162,7 +163,8 @@ class Scores(Shown, Tabular, WithStatistics):
             return float(np.exp(-self.logprob.sum() / max(1, self.tokens.sum())))
 
     def __repr__(self) -> str:
-        return f"Scores({len(self)} sequences, {int(self.tokens.sum())} tokens, perplexity {self.perplexity:.4g})"
+        sequences, tokens = count(len(self), "sequence"), count(int(self.tokens.sum()), "token")
+        return f"Scores({sequences}, {tokens}, perplexity {self.perplexity:.4g})"
 
 
 def sequence_rows(scores: Scores) -> list[Source]:
@@ -201,3 +203,7 @@ class Ranked(NamedTuple):
     logprob: float  # log Pr(candidate | context), nats
     score: Score
     logprob_within_set: float  # log probability normalised within the candidates, nats: its exp sums to 1 over the set
+
+    def __repr__(self) -> str:
+        share = math.exp(self.logprob_within_set)
+        return f"Ranked({self.score.label}, log Pr = {self.logprob:.6f} nats, {share:.3g} of the set, index {self.index})"

@@ -11,6 +11,7 @@ import numpy as np
 
 from chainrule.results.document import Document
 from chainrule.results.score import Score
+from chainrule.results.units import count
 
 _MOST_NAMED = 3  # embeddings named in a formula, left to right; the others become …
 _MOST_IN_ORDER = 8  # the same in any other order; more, because the first and the last do not determine the others
@@ -43,6 +44,9 @@ class Explanation(Document):
             Factor(formula(score, i), score.tokens[i], float(score.logprobs[i]), total, int(score.contexts[i]))
             for i, total in zip(columns.tolist(), running, strict=True)
         ]
+
+    def __repr__(self) -> str:
+        return f"Explanation({self.total()}, {count(len(self.factors), 'factor')}, {self.score.label})"
 
     def __str__(self) -> str:
         wide = max(len(f.formula) for f in self.factors)

@@ -85,7 +85,8 @@ class Mixture(Shown):
 
     def __repr__(self) -> str:
         name = "Pr" if self.kind == "joint" else "Pr given its context"
-        return f"Mixture(log {name} = {self.logprob:.6f} nats over {len(self)} orders, spread {self.logprob_spread:.3g} nats)"
+        over = f"{self.logprob:.6f} nats over {units.count(len(self), 'order')}"
+        return f"Mixture(log {name} = {over}, spread {self.logprob_spread:.3g} nats, {self.scores[0].label})"
 
 
 def _per_text(mixtures: Mixtures) -> dict[str, Any]:
@@ -159,7 +160,7 @@ class Mixtures(Shown, Tabular):
 
     def __repr__(self) -> str:
         largest = float(self.logprob_spread.max(initial=0.0))
-        return f"Mixtures({len(self)} texts in {self.count} orders each, spread up to {largest:.3g} nats)"
+        return f"Mixtures({units.count(len(self), 'text')} in {self.count} orders each, spread up to {largest:.3g} nats)"
 
 
 def log_mean(logprobs: Sequence[float] | Floats) -> float:

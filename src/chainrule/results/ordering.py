@@ -64,6 +64,9 @@ class Ordering:
             parts.append(f"the length ({self.length} token{'s' * (self.length != 1)}) is given")
         return "; ".join([*parts, self.how, *([self.support] if self.support else [])])
 
+    def __repr__(self) -> str:
+        return f"Ordering({self.describe()})"
+
     def to_dict(self) -> dict[str, Any]:
         """The columns of an order, in plain Python."""
         return record(Row.ORDERED, self)

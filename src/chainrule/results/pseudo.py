@@ -19,6 +19,7 @@ from chainrule._types import Floats
 from chainrule.results.columns import Row
 from chainrule.results.rows import record, records
 from chainrule.results.scored_text import ScoredText
+from chainrule.results.units import count
 
 NO_PROBABILITY = "a score, not a probability: its exp does not sum to 1 over all texts"
 
@@ -46,12 +47,10 @@ class PseudoScore(ScoredText):
     def describe(self) -> str:
         """One line of text."""
         hidden = ", tokens to the right in the same word hidden" if self.within_words else ""
-        count = f"{len(self)} token{'s' * (len(self) != 1)}"
-        return f"pseudo-log-likelihood = {self.pll_nats:.6f} nats, {count}{hidden} ({NO_PROBABILITY})"
+        return f"pseudo-log-likelihood = {self.pll_nats:.6f} nats, {count(len(self), 'token')}{hidden} ({NO_PROBABILITY})"
 
     def __repr__(self) -> str:
-        shown = repr(self.text) if self.text is not None else f"{len(self)} token ids"
-        return f"PseudoScore({self.describe()}, {shown if len(shown) < 60 else shown[:57] + '...'})"
+        return f"PseudoScore({self.describe()}, {self.label})"
 
     def __str__(self) -> str:
         wide = max(len(repr(token)) for token in self.tokens)

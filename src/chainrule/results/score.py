@@ -169,10 +169,8 @@ class Score(ScoredText, WithStatistics):
         return self.summary() | {"factors": records([row for row, present in rows.items() if present], self)}
 
     def __repr__(self) -> str:
-        shown = repr(self.text) if self.text is not None else f"{len(self.ids)} token ids"
-        name = "Pr" if self.kind == "joint" else "Pr given its context"
-        short = shown if len(shown) < 60 else shown[:57] + "..."
-        return f"{type(self).__name__}(log {name} = {self.logprob:.6f} nats, {len(self)} tokens, {short})"
+        name, tokens = "Pr" if self.kind == "joint" else "Pr given its context", units.count(len(self), "token")
+        return f"{type(self).__name__}(log {name} = {self.logprob:.6f} nats, {tokens}, {self.label})"
 
     def _bytes_of(self, given: int) -> int:
         """UTF-8 bytes of the text that belong to token `given`, which is not scored."""

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from chainrule._types import Ints
+from chainrule.errors import short
 from chainrule.results.shown import Shown
+from chainrule.results.units import count
 from chainrule.text.base import TokenizerLike, token_formatter
 from chainrule.text.requests import Request
 
@@ -23,6 +25,12 @@ class ScoredText(Shown):
     @property
     def text(self) -> str | None:
         return self.request.text
+
+    @property
+    def label(self) -> str:
+        """The beginning of the text, or the number of token ids if there is no text: for one line."""
+        text = self.text
+        return count(len(self), "token id") if text is None else short(str(text))
 
     @property
     def context(self) -> str | None:

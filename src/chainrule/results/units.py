@@ -23,3 +23,8 @@ def perplexity(logprob: float, factors: int) -> float:
 def bits_per_byte(logprob: float, size: int) -> float | None:
     """−log2 Pr per UTF-8 byte; None for a text of no bytes."""
     return bits(logprob) / size if size else None
+
+
+def count(number: int, noun: str) -> str:
+    """ "1 token", "2 tokens"."""
+    return f"{number} {noun}{'s' * (number != 1)}"

@@ -10,7 +10,7 @@ import numpy as np
 from chainrule._checks import is_whole
 from chainrule.engine.predictors.base import Predictor
 from chainrule.engine.question import Item, Settings
-from chainrule.errors import InputError, raise_unless, short
+from chainrule.errors import InputError, of_one_text, raise_unless, short
 from chainrule.forest.permutations import names_several_orders
 from chainrule.results.batch import Scores
 from chainrule.results.conditional import Conditional
@@ -56,7 +56,8 @@ class Scorer:
         reading = Reading.of(special)
         if is_empty(context):
             return None
-        request = requests([context], None, self.tokenizer, self.vocab_size, reading)[0]
+        with of_one_text():
+            request = requests([context], None, self.tokenizer, self.vocab_size, reading)[0]
         if request.segments:
             raise InputError("the context must be one text or one sequence of token ids, not a pair of texts")
         return request

@@ -7,13 +7,15 @@ other Python sequence. Names, keys and indices of a container are never used as 
 from __future__ import annotations
 
 from collections.abc import Iterator, KeysView, Mapping, Sequence, Set, ValuesView
+from numbers import Number
+from os import PathLike
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule._types import Ints
 from chainrule.errors import InputError, short
+from chainrule.text.ids import as_ids, is_encoding, library, rows_of
 
 _BYTES = bytes | bytearray | memoryview
 # The methods that return the items of a column, by library.
@@ -23,7 +25,9 @@ _TABLES = ("DataFrame", "LazyFrame", "Table", "RecordBatch")
 
 def as_list(values: Any, what: str = "texts") -> list[Any]:
     """The items of a sequence, by position. Raises InputError if it is not a sequence of items."""
-    kind, where = type(values), _library(values)
+    kind, where = type(values), library(values)
+    if is_encoding(values):
+        return rows_of(values)
     if isinstance(values, str | _BYTES):
         raise InputError(f"{what} must be a list, not one {kind.__name__}: {short(values)}; put it into a list")
     if kind.__name__ in _TABLES and where in _TO_LIST:
@@ -35,9 +39,11 @@ def as_list(values: Any, what: str = "texts") -> list[Any]:
     if isinstance(values, np.ndarray):
         return _items_of_array(values, what)
     if where == "torch" and hasattr(values, "detach"):
-        return _items_of_array(
-            np.asarray(values.tolist(), object) if values.is_floating_point() else values.cpu().numpy(), what
-        )
+        if values.is_floating_point():
+            raise InputError(_no_embeddings(what, values))
+        return _items_of_array(values.cpu().numpy(), what)
+    if hasattr(values, "read"):
+        raise InputError(f"{what} must be a list, not a file, whose lines end in newlines: pass file.read().splitlines()")
     if where in _TO_LIST and hasattr(values, _TO_LIST[where]) and not isinstance(values, Set):
         return getattr(values, _TO_LIST[where])()
     if kind.__module__ != "array" and isinstance(values, Sequence | Iterator | KeysView | ValuesView):
@@ -67,40 +73,38 @@ def kind_of(item: Any, index: int | None = None) -> Literal["text", "pair", "ids
         raise InputError(f"the text is missing ({item}): remove the item, or replace it with a text", index)
     if isinstance(item, _BYTES):
         raise InputError(f"{type(item).__name__} is not text; decode it first: bytes(item).decode('utf-8')", index)
-    if isinstance(item, list | tuple | np.ndarray) or (_library(item) == "torch" and hasattr(item, "detach")):
+    if (
+        isinstance(item, list | tuple | np.ndarray)
+        or (library(item) == "torch" and hasattr(item, "detach"))
+        or is_encoding(item)
+    ):
         return "ids"
-    if _library(item) in _TO_LIST and hasattr(item, "__len__"):
+    if type(item).__name__ in _TABLES and library(item) in _TO_LIST:
+        raise InputError(f"expected one text, not a {type(item).__name__}: use score_batch(table['text'])", index)
+    if library(item) in _TO_LIST and hasattr(item, "__len__"):
         raise InputError(
             f"expected one text, not a {type(item).__name__} of texts: use score_batch; for token ids, pass a list", index
         )
-    raise InputError(f"expected a text, token ids (a list, tuple, or array) or a pair of texts, not {describe(item)}", index)
+    raise InputError(f"expected a text, token ids or a pair of texts, not {describe(item)}: {_remedy(item)}", index)
 
 
-def as_ids(item: Any, index: int | None = None) -> Ints:
-    """A list, tuple, NumPy array or tensor of token ids as an array. Raises InputError if it holds anything else."""
-    if _library(item) == "torch":
-        item = item.detach().cpu()
-    if isinstance(item, np.ma.MaskedArray):
-        raise InputError("a masked array hides some of its ids: pass the visible ones, item.compressed()", index)
-    try:
-        array = np.asarray(item)
-    except (TypeError, ValueError, RuntimeError):  # rows of different lengths, or a tensor of a type that NumPy lacks
-        array = np.array([None])
-    if array.shape == (0,):
-        return np.zeros(0, np.int64)
-    if isinstance(item, list | tuple) and bool in map(type, item):
-        array = array.astype(bool)  # NumPy reads [True, 2] as [1, 2]
-    if array.ndim != 1 or array.dtype.kind not in "iu":
-        texts = array.ndim == 1 and isinstance(array[0], str)
-        hint = "expected one text; score_batch takes several" if texts else "pass embeddings as embeddings="
-        raise InputError(
-            f"token ids must be whole numbers in one dimension, not {array.dtype} of shape {array.shape} ({short(item)}); "
-            f"{hint}",
-            index,
-        )
-    if array.dtype.kind == "u":  # ids beyond int64 are clipped, so that they do not become negative
-        array = np.minimum(array.astype(np.uint64), np.uint64(2**63 - 1))
-    return array.astype(np.int64)
+def _remedy(item: Any) -> str:
+    """What to pass in place of an item of the wrong type."""
+    if isinstance(item, Mapping):
+        return f"pass one of its values, such as its {'input_ids' if 'input_ids' in item else 'text'}"
+    if isinstance(item, PathLike):
+        return "for the text in the file, pass path.read_text()"
+    if hasattr(item, "read"):
+        return "pass the text in it: file.read()"
+    if isinstance(item, Set):
+        return "a set has no order; pass a list"
+    if isinstance(item, Iterator):
+        return "score_batch takes several texts; for token ids, pass list(...)"
+    if isinstance(item, Number):
+        return "a text is in quotes, and token ids are in a list, such as [5]"
+    if hasattr(item, "logprobs"):
+        return "pass its text or its ids"
+    return "pass a str, a list of token ids, or a tuple of two texts"
 
 
 def is_missing(value: Any) -> bool:
@@ -112,7 +116,9 @@ def _is_per_item(context: Any) -> bool:
     """Whether this is one context per item, rather than one for all."""
     if isinstance(context, list | tuple):
         return any(is_missing(one) or not isinstance(one, int | np.integer | float) for one in context)
-    if isinstance(context, np.ndarray) or (_library(context) == "torch" and hasattr(context, "ndim")):
+    if is_encoding(context):
+        return len(rows_of(context)) != 1
+    if isinstance(context, np.ndarray) or (library(context) == "torch" and hasattr(context, "ndim")):
         return context.ndim > 1 or getattr(context.dtype, "kind", "i") not in "iufb"
     return not (context is None or isinstance(context, str | _BYTES) or is_missing(context))
 
@@ -123,11 +129,16 @@ def _items_of_array(values: NDArray[Any], what: str) -> list[Any]:
         raise InputError(f"{what} are in a masked array, which hides some of them: pass the visible ones (.compressed())")
     if values.ndim == 0:
         raise InputError(f"{what} must be a list, not an array of no dimensions, {describe(values.item())}: put it into a list")
+    if values.ndim > 1 and values.dtype.kind == "f":
+        raise InputError(_no_embeddings(what, values))
     return list(values) if values.ndim > 1 else values.tolist()
 
 
-def _library(value: Any) -> str:
-    return type(value).__module__.partition(".")[0]
+def _no_embeddings(what: str, values: Any) -> str:
+    shape = tuple(values.shape)
+    return (
+        f"{what} must be texts or token ids, not {values.dtype} of shape {shape}; embeddings: score(embeddings=...), one text"
+    )
 
 
 def describe(value: Any) -> str:

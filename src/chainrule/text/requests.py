@@ -12,9 +12,10 @@ import numpy as np
 from chainrule._types import Ints
 from chainrule._warnings import outside
 from chainrule.errors import InputError, short
-from chainrule.text.arguments import as_ids, is_missing, kind_of
+from chainrule.text.arguments import is_missing, kind_of
 from chainrule.text.base import TokenizerLike
 from chainrule.text.continuation import Continuation, Segment, encode_after_batch, encode_pair
+from chainrule.text.ids import as_ids
 from chainrule.text.reading import LITERAL, Reading, Special
 from chainrule.text.tokenizer import check_text
 
