@@ -37,8 +37,8 @@ KEYS = ("context_length", "embedding_length", "block_count", "feed_forward_lengt
         "attention.head_count_kv", "rope.dimension_count", "attention.layer_norm_rms_epsilon", "rope.freq_base")  # fmt: skip
 
 
-def write_gguf(file: Path, own: Any) -> None:
-    """Write a Llama of transformers and its byte-level tokenizer in the format of llama.cpp."""
+def write_gguf(file: Path, own: Any, quantised: bool = False) -> None:
+    """Write a Llama of transformers and its byte-level tokenizer in the format of llama.cpp. quantised: matrices as Q8_0."""
     config, tokenizer = own.config, byte_level()
     out = gguf.GGUFWriter(file, "llama")
     out.add_context_length(config.max_position_embeddings)
@@ -64,7 +64,9 @@ def write_gguf(file: Path, own: Any) -> None:
         heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}.get(key.split(".")[-2])
         if heads:  # llama.cpp rotates neighbouring pairs
             weight = weight.reshape(heads, 2, -1, weight.shape[1]).swapaxes(1, 2).reshape(weight.shape)
-        out.add_tensor(names.get_name(key, try_suffixes=(".weight",)), weight.contiguous().numpy())
+        name, numbers = names.get_name(key, try_suffixes=(".weight",)), weight.contiguous().numpy()
+        packed = gguf.GGMLQuantizationType.Q8_0 if quantised and numbers.ndim == 2 and not numbers.shape[1] % 32 else None
+        out.add_tensor(name, numbers if packed is None else gguf.quantize(numbers, packed), raw_dtype=packed)
     out.write_header_to_file()
     out.write_kv_data_to_file()
     out.write_tensors_to_file()

@@ -94,7 +94,13 @@ def models(outputs: OutputOptions) -> None:
     from chainrule.models.packaged import PACKAGED, folder, pulled
 
     rows = [
-        {"name": name, "title": p.title, "licence": p.licence, "pulled": pulled(name), "folder": str(folder(name))}
+        {
+            "name": name,
+            "title": f"{p.title}, {p.quantisation} dequantised",
+            "licence": p.licence,
+            "pulled": pulled(name),
+            "folder": str(folder(name)),
+        }
         for name, p in PACKAGED.items()
     ]
     if outputs.json:

@@ -80,7 +80,7 @@ def rank_all(load: Callable[[], LanguageModel], context: str, source: Source, si
     finally:
         source.report_skipped()
     if sink.json:
-        print_json({"context": context, "model": lm.model.name, "candidates": _ranking(ranked, records).to_pylist()})
+        print_json({"context": context, **ranked[0].score.provenance(), "candidates": _ranking(ranked, records).to_pylist()})
     else:
         from chainrule.display.views import rank_table
 

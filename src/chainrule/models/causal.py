@@ -62,7 +62,7 @@ class PretrainedModel(Network):
 
     def with_config(self, run_config: RunConfig) -> Self:
         """The same model with this configuration."""
-        return rebuild(type(self), *self._constructor_arguments()[:-1], run_config, self.dtype_reason)
+        return rebuild(type(self), *self._constructor_arguments()[:-1], run_config, self.carried)
 
     @property
     def own_attention(self) -> str:

@@ -15,6 +15,7 @@ from chainrule.models.checkpoint import read
 from chainrule.models.conversion import converted
 from chainrule.models.damage import first_line, refusing
 from chainrule.models.dtype import choose_dtype
+from chainrule.models.identify import identify
 from chainrule.models.instantiate import NetworkClass, build, read_gguf
 from chainrule.models.locate import Located, locate
 from chainrule.models.threads import choose as choose_threads
@@ -51,7 +52,7 @@ def load_model(
         lm = _network(located, dtype, network_class)
         _refuse_nan(lm, name)
         model = wrap(_to_device(lm, device), name)
-    model.dtype_reason = reason
+    model.dtype_reason, model.identity = reason, identify(name, located.path, model.dtype)
     return model, located
 
 

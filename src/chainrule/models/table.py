@@ -9,6 +9,8 @@ x → e → h → z as any network, and every identity of the chain rule can be 
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +21,7 @@ from torch import Tensor
 from chainrule.errors import InputError, ModelError
 from chainrule.models.base import Head
 from chainrule.models.head import IdentityHead
+from chainrule.models.identity import Identity
 from chainrule.verdict import Verdict
 
 Context = str | tuple[str, ...]
@@ -62,6 +65,14 @@ class TableModel:
         self.bos_id: int | None = size
         self.eos_id: int | list[int] | None = self._ids[end] if end is not None else None
         self.device, self.dtype = torch.device("cpu"), torch.float64
+        self.identity = Identity(name, "float64", name, known_revision=f"sha256:{self._digest()}")
+
+    def _digest(self) -> str:
+        """The SHA-256 of the tokens and of the rows in log probabilities or logits."""
+        digest = hashlib.sha256(json.dumps([self.vocabulary, self.back_off]).encode())
+        for context, row_V in sorted(self.rows.items()):
+            digest.update(json.dumps(context).encode() + row_V.astype("<f8").tobytes())
+        return digest.hexdigest()
 
     def embed(self, ids_N: Tensor) -> Tensor:
         return torch.nn.functional.one_hot(ids_N.long(), self.width).to(self.dtype)

@@ -27,6 +27,7 @@ from torch.overrides import TorchFunctionMode
 from chainrule.errors import ChainruleError, ModelError
 from chainrule.models.base import Head
 from chainrule.models.head import OwnHead
+from chainrule.models.identity import Identity
 from chainrule.models.trunk import longest_context, reserved_positions, take_outputs, trunk_of, with_output
 from chainrule.ops.matmul import SameBits
 from chainrule.ops.sealed import Plain, between, guarded, memory, sealed, unless_memory, within
@@ -56,6 +57,7 @@ class Network:
         self.embeddings, self.width = weight.shape
         self.device: torch.device = weight.device
         self.dtype: torch.dtype = weight.dtype
+        self.identity = Identity.in_memory(name, self.dtype)
         self.max_rows = longest_context(config)
         self.reserved = reserved_positions(trunk, table, self.max_rows)
         if self.max_rows is not None:
@@ -68,6 +70,16 @@ class Network:
 
     def _head_size(self, config: Any) -> int:
         return config.vocab_size
+
+    @property
+    def identity(self) -> Identity:
+        """What the model is, for readers of its numbers. It is another one if the weights were changed in memory."""
+        known, writes = self._identity
+        return known if known.revision_is_lost or writes == self._write_count() else known.changed()
+
+    @identity.setter
+    def identity(self, known: Identity) -> None:
+        self._identity = known, self._write_count()
 
     @property
     def title(self) -> str:
@@ -102,7 +114,12 @@ class Network:
 
     def __reduce__(self) -> tuple:
         """A copy creates its own runner and reference."""
-        return rebuild, (type(self), *self._constructor_arguments(), self.dtype_reason)
+        return rebuild, (type(self), *self._constructor_arguments(), self.carried)
+
+    @property
+    def carried(self) -> tuple[str, Identity]:
+        """What a copy takes over in addition to the constructor arguments."""
+        return self.dtype_reason, self.identity
 
     def _constructor_arguments(self) -> tuple[Any, ...]:
         return self.lm, self.name
@@ -138,7 +155,7 @@ class Network:
             lm = guarded(partial(_InferenceMode, False), partial(_copy_after_run, self.lm, self.device))
         except Exception as error:
             raise self.failed("changes its own weights as it runs, and does not run on one token id", error) from error
-        return rebuild(type(self), lm, *self._constructor_arguments()[1:], self.dtype_reason)
+        return rebuild(type(self), lm, *self._constructor_arguments()[1:], self.carried)
 
     @cached_property
     def weight_memory(self) -> frozenset[int]:
@@ -214,9 +231,9 @@ class Network:
 
 
 def rebuild(cls: type[N], *arguments: Any) -> N:
-    """A model of this class from its constructor arguments, followed by its `dtype_reason`."""
+    """A model of this class from its constructor arguments, followed by what it has `carried`."""
     model = cls(*arguments[:-1])
-    model.dtype_reason = arguments[-1]
+    model.dtype_reason, model.identity = arguments[-1]
     return model
 
 

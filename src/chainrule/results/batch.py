@@ -13,8 +13,10 @@ import numpy as np
 
 from chainrule._types import Bools, Floats, Ints
 from chainrule.forest.forest import offsets, ranges
+from chainrule.models.identity import Identity
 from chainrule.results.columns import Row
 from chainrule.results.ordering import Ordering
+from chainrule.results.provenance import WithWindow
 from chainrule.results.rows import Source, arrays
 from chainrule.results.score import Score, kind
 from chainrule.results.shown import Shown
@@ -29,7 +31,7 @@ from chainrule.verdict import Verdict
 
 
 @dataclass(frozen=True, eq=False)
-class Scores(Shown, Tabular, WithStatistics):
+class Scores(WithWindow, Shown, Tabular, WithStatistics):
     """Scores of S sequences with T tokens in all, as arrays. Item i is the `Score` of sequence i. Logs are natural, float64."""
 
     requests: list[Request]
@@ -38,9 +40,10 @@ class Scores(Shown, Tabular, WithStatistics):
     offsets: Ints  # sequence s has the entries offsets[s] … offsets[s + 1] − 1 of the arrays below
     ids: Ints
     contexts: Ints
+    window: int | None  # the most embeddings that a factor could be conditioned on; None if there is no limit
     windows: Ints
     tokenizer: TokenizerLike | None
-    model: str
+    identity: Identity
     invariant: Verdict  # whether the numbers have the same bits with any other sequences in the batch
     rows: int  # contexts that the network computed for these scores
     distinct_contexts: int  # number of distinct contexts
@@ -73,9 +76,10 @@ class Scores(Shown, Tabular, WithStatistics):
             ids=self.ids[t],
             statistics=self.statistics[t],
             contexts=self.contexts[t],
+            window=self.window,
             windows=int(self.windows[i]),
             tokenizer=self.tokenizer,
-            model=self.model,
+            identity=self.identity,
             invariant=self.invariant,
             ordering=self.orderings[i],
         )

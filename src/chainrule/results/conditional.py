@@ -11,7 +11,9 @@ import numpy as np
 from chainrule._checks import is_whole
 from chainrule._types import Floats
 from chainrule.errors import InputError, short
+from chainrule.models.identity import Identity
 from chainrule.results import units
+from chainrule.results.provenance import WithProvenance
 from chainrule.text.base import TokenizerLike, token_formatter
 from chainrule.text.start_end import Start
 
@@ -25,14 +27,15 @@ class Alternative(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Conditional:
+class Conditional(WithProvenance):
     """log Pr(v | context) for each of the V tokens v of the vocabulary, in nats. The probabilities sum to 1."""
 
     logprobs: Floats
     context: int  # number of embeddings that it is conditioned on, start symbol included
     start: Start
     tokenizer: TokenizerLike | None
-    model: str
+    identity: Identity
+    context_special: str | None = None  # how names of control symbols in the context were read: "text" or "parse"
 
     @property
     def entropy(self) -> float:
@@ -66,8 +69,8 @@ class Conditional:
             "start_id": self.start.id,
             "entropy_bits": self.entropy_bits,
             "top": [a._asdict() | {"probability": math.exp(a.logprob)} for a in self.top(top)],
-            "model": self.model,
-        }
+            "context_special": self.context_special,
+        } | self.provenance()
 
     def __repr__(self) -> str:
         best = ", ".join(f"{a.token!r} {math.exp(a.logprob):.3g}" for a in self.top(3))

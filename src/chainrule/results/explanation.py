@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.models.identity import Identity
 from chainrule.results.document import Document
+from chainrule.results.provenance import WithWindow
 from chainrule.results.score import Score
 from chainrule.results.units import count
 
@@ -33,7 +35,7 @@ class Factor:
         return math.exp(self.logprob)
 
 
-class Explanation(Document):
+class Explanation(WithWindow, Document):
     """Every factor of a score with the running product. `str()` gives lines of text; Rich draws bars."""
 
     def __init__(self, score: Score) -> None:
@@ -47,6 +49,14 @@ class Explanation(Document):
 
     def __repr__(self) -> str:
         return f"Explanation({self.total()}, {count(len(self.factors), 'factor')}, {self.score.label})"
+
+    @property
+    def identity(self) -> Identity:
+        return self.score.identity
+
+    @property
+    def window(self) -> int | None:
+        return self.score.window
 
     def __str__(self) -> str:
         wide = max(len(f.formula) for f in self.factors)
@@ -111,7 +121,7 @@ class Explanation(Document):
         ordering = {} if self.score.ordering is None else {"ordering": self.score.ordering.to_dict()}
         names = ("logprob", "least_context", "cut", "special", "context_special")
         summary = {name: getattr(self.score, name) for name in names}
-        return {"start": start, "end_id": self.score.end, **ordering, "factors": factors, **summary}
+        return {"start": start, "end_id": self.score.end, **ordering, "factors": factors, **summary, **self.provenance()}
 
 
 def formula(score: Score, column: int) -> str:

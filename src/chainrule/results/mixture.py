@@ -17,9 +17,11 @@ from typing import Any, overload
 import numpy as np
 
 from chainrule._types import Floats, Ints
+from chainrule.models.identity import Identity
 from chainrule.results import units
 from chainrule.results.batch import Scores, sequence_rows, token_rows
 from chainrule.results.columns import Row
+from chainrule.results.provenance import WithWindow
 from chainrule.results.rows import Source, arrays, record
 from chainrule.results.score import Score
 from chainrule.results.shown import Shown
@@ -27,10 +29,18 @@ from chainrule.results.tabular import Tabular
 
 
 @dataclass(frozen=True, eq=False)
-class Mixture(Shown):
+class Mixture(WithWindow, Shown):
     """A text in K orders. Logs are natural, in float64."""
 
     scores: list[Score]  # one per order
+
+    @property
+    def identity(self) -> Identity:
+        return self.scores[0].identity
+
+    @property
+    def window(self) -> int | None:
+        return self.scores[0].window
 
     @cached_property
     def logprobs(self) -> Floats:
@@ -114,7 +124,7 @@ def _numbered(mixtures: Mixtures, sources: list[Source], sequence: Ints) -> dict
 
 
 @dataclass(frozen=True, eq=False)
-class Mixtures(Shown, Tabular):
+class Mixtures(WithWindow, Shown, Tabular):
     """S texts, each in K orders. Item i is the `Mixture` of text i."""
 
     scores: Scores  # S × K; the orders of a text are adjacent
@@ -126,6 +136,14 @@ class Mixtures(Shown, Tabular):
     def of(cls, scores: Scores, texts: int) -> Mixtures:
         """The mixtures of scores of this many texts, all in the same number of orders."""
         return cls(scores, len(scores) // max(1, texts))
+
+    @property
+    def identity(self) -> Identity:
+        return self.scores.identity
+
+    @property
+    def window(self) -> int | None:
+        return self.scores.window
 
     @cached_property
     def logprobs(self) -> Floats:

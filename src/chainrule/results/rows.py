@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from chainrule._types import Ints
 from chainrule.results.columns import PER_TOKEN, Column, Row
+from chainrule.results.provenance import WithProvenance, metadata
 from chainrule.results.schema import columns
 
 if TYPE_CHECKING:
@@ -48,11 +49,12 @@ def arrays(sources: Iterable[Source], **values: Any) -> dict[str, pyarrow.Array]
     return arrays_by_name
 
 
-def table(row: Row, results: Sequence[Any], **values: Any) -> pyarrow.Table:
+def table(row: Row, results: Sequence[WithProvenance], **values: Any) -> pyarrow.Table:
     """A table with one row per result. values: of the columns that the caller passes."""
     import pyarrow
 
-    return pyarrow.table(arrays([Source(row, results, batch=False)], **values))
+    of_results = metadata(results[0]) if results else None
+    return pyarrow.table(arrays([Source(row, results, batch=False)], **values), metadata=of_results)
 
 
 def record(row: Row, result: Any) -> dict[str, Any]:

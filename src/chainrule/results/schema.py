@@ -64,6 +64,7 @@ _METHOD = "`greedy`, `sample`, `beam` or `best`"
 _LENGTH_GIVEN = "whether factors may depend on the length of the text"
 _SCORE = (Row.SEQUENCE, Row.ANY_ORDER)
 _EVERY_TEXT = (*_SCORE, Row.GENERATED, Row.PSEUDO)
+_EVERY_ROW = (*_EVERY_TEXT, Row.SEQUENCE_OF_TOKEN, Row.CANDIDATE)
 
 COLUMNS: tuple[Column, ...] = (
     Column("rank", "int64", "1 for the best candidate", (Row.CANDIDATE,), given=True),
@@ -229,7 +230,6 @@ COLUMNS: tuple[Column, ...] = (
         batch=lambda scores: [request.context_special for request in scores.requests],
     ),
     Column("kind", "string", "`pseudo-log-likelihood`: not a probability", (Row.PSEUDO,), of=lambda _: "pseudo-log-likelihood"),
-    Column("model", "string", "name of the model", _EVERY_TEXT, batch=lambda scores: [scores.model] * len(scores)),
     Column(
         "invariant", "bool", "whether the number has the same bits in any batch and order (`lm.invariant`)", _SCORE,
         of=lambda score: bool(score.invariant), batch=lambda scores: [bool(scores.invariant)] * len(scores),
@@ -293,4 +293,29 @@ COLUMNS: tuple[Column, ...] = (
         (Row.TOP_FACTOR,), of=values.alternatives,
     ),
     Column("candidate", "string", "the candidate", (Row.CANDIDATE,), given=True),
+    Column(
+        "model", "string", "name of the model, as it was loaded", _EVERY_ROW,
+        batch=lambda scores: [scores.model] * len(scores),
+    ),
+    Column(
+        "weights", "string", "title of the model, and the quantisation of its weights in their file", _EVERY_ROW,
+        of=lambda result: result.identity.weights, batch=lambda scores: [scores.identity.weights] * len(scores),
+    ),
+    Column(
+        "revision", "string", "commit of a hub model, or SHA-256 of the weights; null for weights in memory", _EVERY_ROW,
+        of=lambda result: result.identity.revision, batch=lambda scores: [scores.identity.revision] * len(scores),
+    ),
+    Column(
+        "dtype", "string", "dtype that the network computed in", _EVERY_ROW,
+        of=lambda result: result.identity.dtype, batch=lambda scores: [scores.identity.dtype] * len(scores),
+    ),
+    Column(
+        "window", "int64", "most embeddings that a factor could be conditioned on; null without a limit",
+        (*_SCORE, Row.SEQUENCE_OF_TOKEN, Row.CANDIDATE, Row.GENERATED), "embeddings",
+        batch=lambda scores: [scores.window] * len(scores),
+    ),
+    Column(
+        "chainrule", "string", "version of chainrule", _EVERY_ROW,
+        of=lambda result: result.identity.chainrule, batch=lambda scores: [scores.identity.chainrule] * len(scores),
+    ),
 )  # fmt: skip

@@ -13,6 +13,7 @@ from chainrule._types import Ints
 from chainrule.results import units
 from chainrule.results.columns import Row
 from chainrule.results.ordering import Ordering
+from chainrule.results.provenance import WithWindow
 from chainrule.results.rows import record, records
 from chainrule.results.scored_text import ScoredText
 from chainrule.statistics import WithStatistics
@@ -30,7 +31,7 @@ def kind(request: Request, start: Start, ordering: Ordering | None) -> str:
 
 
 @dataclass(frozen=True, eq=False)
-class Score(ScoredText, WithStatistics):
+class Score(WithWindow, ScoredText, WithStatistics):
     """log Pr of one sequence with all of its factors. Arrays have one entry for each of the T tokens scored.
 
     The start symbol has no entry; with start "given", neither has the first token. `kind` says whether the product of the
@@ -40,6 +41,7 @@ class Score(ScoredText, WithStatistics):
     start: Start
     end: int | None  # the id of the end symbol whose factor is the last one, or None
     contexts: Ints  # number of embeddings that each factor is conditioned on, start symbol included
+    window: int | None  # the most embeddings that a factor could be conditioned on; None if there is no limit
     windows: int  # more than 1 if the text is longer than the model's context or the window; see `cut`
     invariant: Verdict  # whether the numbers have the same bits with any other sequences in the batch
     ordering: Ordering | None = None  # the order of prediction; None: left to right, as in causal models

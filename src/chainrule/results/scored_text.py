@@ -7,6 +7,8 @@ from functools import cached_property
 
 from chainrule._types import Ints
 from chainrule.errors import short
+from chainrule.models.identity import Identity
+from chainrule.results.provenance import WithProvenance
 from chainrule.results.shown import Shown
 from chainrule.results.units import count
 from chainrule.text.base import TokenizerLike, token_formatter
@@ -14,13 +16,13 @@ from chainrule.text.requests import Request
 
 
 @dataclass(frozen=True, eq=False)
-class ScoredText(Shown):
+class ScoredText(Shown, WithProvenance):
     """A result that has a number for each token of one request."""
 
     request: Request
     ids: Ints  # the tokens scored
     tokenizer: TokenizerLike | None
-    model: str
+    identity: Identity
 
     @property
     def text(self) -> str | None:

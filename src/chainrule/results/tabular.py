@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from chainrule.errors import InputError, OutputError, require
 from chainrule.files.writing import Writer, json_text
+from chainrule.results.provenance import WithProvenance, metadata
 
 if TYPE_CHECKING:
     import pandas
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 
-class Tabular:
+class Tabular(WithProvenance):
     """Results that have tables. A table has one kind of row; the first of `rows_per` is the default."""
 
     rows_per: ClassVar[dict[str, Callable[[Any], dict[str, Any]]]]  # for each kind of row, a function that computes the columns
@@ -26,7 +27,7 @@ class Tabular:
             raise InputError(f"per must be one of {', '.join(map(repr, self.rows_per))}, not {per!r}")
         import pyarrow
 
-        return pyarrow.table(self.rows_per[per](self))
+        return pyarrow.table(self.rows_per[per](self), metadata=metadata(self))
 
     def to_pandas(self, per: str | None = None) -> pandas.DataFrame:
         """The table as a DataFrame. Raises OutputError if pandas is not installed."""

@@ -18,6 +18,7 @@ from chainrule.engine.question import Item, Route, SequenceFactors, Settings
 from chainrule.errors import InputError
 from chainrule.forest.forest import offsets
 from chainrule.forest.permutations import resolve
+from chainrule.models.identity import identity_of
 from chainrule.results.batch import Scores
 from chainrule.results.ordering import Ordering
 from chainrule.text.base import TokenizerLike, token_formatter
@@ -61,7 +62,10 @@ def score_requests(
         factors = predictor.factors(items, settings, cached_prefix=cached_prefix)
     except InputError as error:
         raise InputError(error.reason, None if error.item is None else error.item // count) from None
-    return scores_of(predictor, tokenizer, _repeated(requests, count), _repeated(starts, count), factors, end=end)
+    window = predictor.model.max_rows if settings.window in (None, False) else settings.window
+    return scores_of(
+        predictor, tokenizer, _repeated(requests, count), _repeated(starts, count), factors, end=end, window=window
+    )
 
 
 def scores_of(
@@ -72,8 +76,9 @@ def scores_of(
     factors: SequenceFactors,
     *,
     end: int | None = None,
+    window: int | None = None,
 ) -> Scores:
-    """The factors of the requests as `Scores`."""
+    """The factors of the requests as `Scores`. window: the most embeddings that a factor could be conditioned on."""
     return Scores(
         requests=requests,
         starts=starts,
@@ -84,7 +89,8 @@ def scores_of(
         contexts=factors.contexts,
         windows=factors.windows_S,
         tokenizer=tokenizer,
-        model=predictor.model.name,
+        identity=identity_of(predictor.model),
+        window=window,
         invariant=factors.invariance,
         rows=factors.answer.rows,
         distinct_contexts=factors.answer.contexts,

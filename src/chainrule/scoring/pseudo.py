@@ -13,6 +13,7 @@ from chainrule.engine.predictors.base import Cloze, OrderedPredictor
 from chainrule.engine.question import Settings
 from chainrule.errors import InputError
 from chainrule.forest.forest import offsets
+from chainrule.models.identity import identity_of
 from chainrule.results.pseudo import PseudoScore
 from chainrule.text.base import TokenizerLike
 from chainrule.text.requests import Request
@@ -39,13 +40,13 @@ def pseudo_scores(
         answer = predictor.answer(terms, token_N, settings)
     except InputError as error:
         raise InputError(error.reason, None if error.item is None else terms.item(error.item)) from None
-    bounds = terms.offset_S1
+    bounds, identity = terms.offset_S1, identity_of(predictor.model)
     return [
         PseudoScore(
             request=request,
             ids=request.ids,
             tokenizer=tokenizer,
-            model=predictor.model.name,
+            identity=identity,
             term_logprobs=answer.logprobs[bounds[s] : bounds[s + 1]],
             within_words=within_words,
         )

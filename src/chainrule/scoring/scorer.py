@@ -12,6 +12,7 @@ from chainrule.engine.predictors.base import Predictor
 from chainrule.engine.question import Item, Settings
 from chainrule.errors import InputError, of_one_text, raise_unless, short
 from chainrule.forest.permutations import names_several_orders
+from chainrule.models.identity import identity_of
 from chainrule.results.batch import Scores
 from chainrule.results.conditional import Conditional
 from chainrule.results.mixture import Mixtures
@@ -133,4 +134,5 @@ class Scorer:
                 "shorten it"
             )
         [logprob_V] = self.predictor.next_token([Item(ids, 0, chosen.id)])
-        return Conditional(logprob_V, embeddings, chosen, self.tokenizer, model.name)
+        special = None if request is None else request.special
+        return Conditional(logprob_V, embeddings, chosen, self.tokenizer, identity_of(model), special)

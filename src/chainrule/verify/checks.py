@@ -15,6 +15,7 @@ import torch
 
 from chainrule.errors import ChainruleError
 from chainrule.models.dtype import name_of
+from chainrule.models.identity import identity_of
 from chainrule.verify import batch_invariance, conditioning, numbers, process, vocabulary
 from chainrule.verify.references import Language, ModelUnderTest
 from chainrule.verify.report import Finding, Property, Report, versions
@@ -67,7 +68,7 @@ def verify(lm: Language, texts: Sequence[str] | None = None, progress: Progress 
         under_test.free_trial()
     if progress is not None:
         progress("", len(CHECKS), len(CHECKS))
-    return Report(lm.model.name, properties.values(), about(lm), time.perf_counter() - begin)
+    return Report(identity_of(lm.model), properties.values(), about(lm), time.perf_counter() - begin)
 
 
 def about(lm: Language) -> dict[str, object]:

@@ -31,6 +31,7 @@ from chainrule.errors import InputError
 from chainrule.forest.windows import each_window
 from chainrule.models.causal import PretrainedModel
 from chainrule.models.dtype import name_of
+from chainrule.models.identity import identity_of
 from chainrule.text.base import TokenizerLike
 from chainrule.text.spans import spells
 from chainrule.verify.coder import TOTAL, ArithmeticDecoder, ArithmeticEncoder, shares
@@ -213,7 +214,9 @@ def prove(lm: Language, text: str, progress: Callable[[str, int, int], None] | N
         "bytes": size,
         "code_bytes": len(code.payload),
     }
-    return code, Report(lm.model.name, properties, about | {"fingerprint": code.fingerprint}, time.perf_counter() - begin)
+    return code, Report(
+        identity_of(lm.model), properties, about | {"fingerprint": code.fingerprint}, time.perf_counter() - begin
+    )
 
 
 def bound(tokens: int, size: int) -> float:

@@ -8,6 +8,8 @@ from importlib.metadata import version
 from typing import Any
 
 from chainrule.files.writing import json_text
+from chainrule.models.identity import Identity
+from chainrule.results.provenance import WithProvenance
 
 MARKS = {"pass": "pass", "fail": "FAIL", "follows": "follows", "warn": "warn", "skip": "-"}
 
@@ -69,11 +71,13 @@ def versions() -> dict[str, str]:
     return {name: version(name) for name in ("chainrule", "torch", "transformers", "tokenizers", "numpy")}
 
 
-class Report:
+class Report(WithProvenance):
     """All properties, in order. `passed`: whether none has failed. report["causality"] is one property."""
 
-    def __init__(self, model: str, properties: Iterable[Property], about: dict[str, Any], seconds: float) -> None:
-        self.model, self.properties, self.about, self.seconds = model, list(properties), about, seconds
+    identity: Identity  # pyrefly: ignore[bad-override]
+
+    def __init__(self, identity: Identity, properties: Iterable[Property], about: dict[str, Any], seconds: float) -> None:
+        self.identity, self.properties, self.about, self.seconds = identity, list(properties), about, seconds
 
     @property
     def passed(self) -> bool:
@@ -99,7 +103,8 @@ class Report:
     def to_dict(self) -> dict[str, Any]:
         """Everything, as a dict for JSON."""
         properties = [p.to_dict() for p in self.properties]
-        return {"model": self.model, "passed": self.passed, "properties": properties, **self.about, "seconds": self.seconds}
+        own = {"passed": self.passed, "properties": properties, **self.about, "seconds": self.seconds}
+        return self.provenance() | own
 
     def to_json(self) -> str:
         return json_text(self.to_dict(), indent=2)

@@ -1,0 +1,128 @@
+"""Every result, and every file and JSON of it, says where it comes from."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet
+import pytest
+
+import chainrule
+from chainrule import LanguageModel
+from chainrule.files.writing import Writer
+from chainrule.results.columns import Row
+from chainrule.results.provenance import METADATA
+from chainrule.results.rows import table
+
+TEXT = "The quick brown fox"
+NAMES = ("model", "weights", "revision", "dtype", "chainrule")
+
+# Each result, and whether it has a window
+RESULTS: dict[str, tuple[Callable[[LanguageModel], Any], bool]] = {
+    "score": (lambda lm: lm.score(TEXT), True),
+    "scores": (lambda lm: lm.score_batch([TEXT, "a"]), True),
+    "no scores": (lambda lm: lm.score_batch([]), True),
+    "item": (lambda lm: lm.score_batch([TEXT, "a"])[1], True),
+    "ranked": (lambda lm: lm.rank("a", [" b", " c"])[0].score, True),
+    "explanation": (lambda lm: lm.explain(TEXT), True),
+    "generated": (lambda lm: lm.generate("a", max_tokens=2), True),
+    "conditional": (lambda lm: lm.conditional("a"), False),
+}
+
+
+def letters() -> LanguageModel:
+    table = chainrule.TableModel("AB", {"": [0.6, 0.4], "A": [0.7, 0.3]}, probabilities=True, back_off=True)
+    return LanguageModel(table)
+
+
+ORDERED: dict[str, tuple[Callable[[LanguageModel], Any], bool]] = {
+    "mixture": (lambda lm: lm.score("AB", order="random:2"), True),
+    "mixtures": (lambda lm: lm.score_batch(["AB"], order="random:2"), True),
+    "pseudo": (lambda lm: lm.pseudo_log_likelihood("AB"), False),
+}
+
+
+def check(lm: LanguageModel, result: Any, has_window: bool, window: int | None) -> None:
+    known = lm.model.identity
+    expected = {"model": lm.model.name, **{name: getattr(known, name) for name in NAMES[1:]}}
+    assert None not in expected.values()
+    assert result.provenance() == expected | ({"window": window} if has_window else {})
+    assert (result.model, result.identity) == (lm.model.name, known)
+    assert result.source.startswith(known.describe())
+    assert (f"at most {window} embeddings" in result.source) == (has_window and window is not None)
+    if hasattr(result, "to_dict"):
+        assert result.provenance().items() <= result.to_dict().items()
+    for per in getattr(result, "rows_per", ()):
+        arrow = result.to_arrow(per)
+        assert json.loads(arrow.schema.metadata[METADATA.encode()]) == result.provenance()
+        assert all(result.provenance().items() <= row.items() for row in arrow.to_pylist())
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_every_result_says_where_it_comes_from(tiny: LanguageModel, name: str):
+    make, has_window = RESULTS[name]
+    check(tiny, make(tiny), has_window, 64)
+
+
+@pytest.mark.parametrize("name", ORDERED)
+def test_results_in_orders_say_where_they_come_from(name: str):
+    lm = letters()
+    make, has_window = ORDERED[name]
+    check(lm, make(lm), has_window, None)
+
+
+def test_a_report_says_where_it_comes_from(tiny: LanguageModel):
+    from chainrule.verify.report import Report
+
+    report = Report(tiny.model.identity, [], {"dtype": "float32"}, 1.0)
+    check(tiny, report, False, None)
+
+
+@pytest.mark.parametrize(("window", "expected"), [(None, 64), (False, 64), (8, 8)])
+def test_the_window_is_the_one_that_was_used(tiny: LanguageModel, window: Any, expected: int):
+    assert tiny.score(TEXT, window=window).window == expected
+
+
+@pytest.mark.parametrize(
+    ("context", "special", "expected"), [("a", None, None), ("a<s>", "text", "text"), ("a<s>", "parse", "parse")]
+)
+def test_a_conditional_says_how_control_symbols_were_read(tiny: LanguageModel, context: str, special: Any, expected: Any):
+    conditional = tiny.conditional(context, special=special)
+    assert conditional.to_dict()["context_special"] == conditional.context_special == expected
+    assert tiny.score("b", context=context, special=special).context_special == expected
+
+
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    if path.suffix == ".parquet":
+        return pyarrow.parquet.read_table(path).to_pylist()
+    if path.suffix == ".jsonl":
+        return list(map(json.loads, path.read_text(encoding="utf-8").splitlines()))
+    return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
+def test_every_row_of_a_file_says_where_it_comes_from(tiny: LanguageModel, tmp_path: Path, form: str):
+    lm, path = letters(), tmp_path / f"x.{form}"
+    ranked = [each.score for each in tiny.rank("a", [" b", " c"])]
+    one = {"index": [0], "rank": [1], "candidate": [" b"], "logprob_within_set": [0.0]}
+    tables = [
+        *((tiny, tiny.score_batch([TEXT, "a"]).to_arrow(per)) for per in ("sequence", "token")),
+        *((lm, lm.score_batch(["AB"], order="random:2").to_arrow(per)) for per in ("text", "order", "token")),
+        (tiny, table(Row.CANDIDATE, ranked[:1], **one)),
+        (tiny, table(Row.GENERATED, [tiny.generate("a", max_tokens=2)], index=[0])),
+        (lm, table(Row.PSEUDO, [lm.pseudo_log_likelihood("AB")], index=[0])),
+    ]
+    for model, rows in tables:
+        with Writer(path) as writer:
+            writer.write(rows)
+        expected = model.model.identity.to_dict()
+        for row in rows_of(path):
+            assert {name: row[name] for name in NAMES} == expected
+            assert str(row.get("window") or "") == ("64" if model is tiny else "")
+        if form == "parquet":
+            metadata = pyarrow.parquet.read_schema(path).metadata
+            assert expected.items() <= json.loads(metadata[METADATA.encode()]).items()
