@@ -20,7 +20,7 @@ import chainrule
 CONTEXT = "It is"
 COLUMNS = ["index", "text", "context_text", "logprob", "tokens", "finish", "method", "sampling", "sampling_logprob", "seed",
            "canonical", "certain", "logprob_bound", "start", "start_id", "end_id", "kind", "special", "context_special",
-           "model"]  # fmt: skip
+           "model", "weights", "revision", "dtype", "window", "chainrule"]  # fmt: skip
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from torch import nn
 
 from chainrule import ModelError
 from chainrule.models import transformer
+from chainrule.models.identity import Identity
 from chainrule.models.transformer import Network, sharing_weights
 
 IDS = [0, 7, 30, 2]
@@ -118,10 +119,10 @@ def test_errors_of_the_networks_own_code_name_the_model(own: Any):
 
 def test_a_copied_model_creates_its_own_runner(own: Any):
     model = Network(own, "small")
-    model.dtype_reason = "because"
+    model.dtype_reason, model.identity = "because", Identity("small", "float32", "Small", known_revision="r1")
     copied = copy.deepcopy(model)
     assert copied.runner is not model.runner
-    assert (copied.name, copied.dtype_reason) == ("small", "because")
+    assert (copied.name, copied.dtype_reason, copied.identity) == ("small", "because", model.identity)
     assert torch.equal(copied.own_logits(torch.tensor(IDS)), model.own_logits(torch.tensor(IDS)))
 
 

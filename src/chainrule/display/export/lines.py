@@ -106,7 +106,7 @@ class Exported:
         return [
             *([f"context: {context}"] if context else []),
             *map(line, self.explanation.head().splitlines()),
-            line(f"model: {self.score.model}"),
+            line(f"model: {self.score.source}"),
             *self._signs(),
         ]
 
