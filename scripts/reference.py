@@ -12,7 +12,7 @@ from chainrule.cli.parameters import Parameter, parameters_of
 
 def columns_reference() -> str:
     """Every column of every kind of row."""
-    from chainrule.results.schema import reference
+    from chainrule.results.column_reference import reference
 
     return reference()
 

@@ -30,6 +30,7 @@ RESULTS: dict[str, tuple[Callable[[LanguageModel], Any], bool]] = {
     "ranked": (lambda lm: lm.rank("a", [" b", " c"])[0].score, True),
     "explanation": (lambda lm: lm.explain(TEXT), True),
     "generated": (lambda lm: lm.generate("a", max_tokens=2), True),
+    "comparison": (lambda lm: lm.compare_with([-1.0, -2.0], [5, 6]), True),
     "conditional": (lambda lm: lm.conditional("a"), False),
 }
 

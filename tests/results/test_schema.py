@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from unicode_texts import PLAIN_TEXTS
 
 from chainrule import LanguageModel, Scores, TableModel
-from chainrule.results import schema
+from chainrule.results import column_reference, schema
 from chainrule.results.columns import Column, Row
 from chainrule.results.rows import Source
 from chainrule.text.spans import char_spans, distinct
@@ -144,7 +144,7 @@ def test_values_for_mixtures_are_those_of_each(letters: LanguageModel):
 
 
 def test_every_kind_of_row_is_in_the_reference():
-    listed = [row for rows in schema._SECTIONS.values() for row in rows]
+    listed = [row for rows in column_reference._SECTIONS.values() for row in rows]
     assert sorted(row.name for row in listed) == sorted(row.name for row in Row)
     assert {row for column in schema.COLUMNS for row in column.rows} == set(Row)
 
@@ -224,5 +224,5 @@ def test_a_new_column_is_in_the_output_of_the_command_line(
 
 def test_a_new_column_is_in_the_reference(monkeypatch: pytest.MonkeyPatch):
     add_column(monkeypatch, Row.TOKEN, of=len)
-    assert "| `extra` | int32 | letters | the meaning of an extra column |" in schema.reference()
+    assert "| `extra` | int32 | letters | the meaning of an extra column |" in column_reference.reference()
     assert schema.unit(Row.TOKEN, "extra") == "letters"

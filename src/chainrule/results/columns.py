@@ -34,6 +34,7 @@ class Row(Enum):
     GENERATION = auto()  # how a text was generated, in JSON
     TERM = auto()  # a term of a pseudo-log-likelihood, in JSON
     COMPARED = auto()  # a number of a user beside ours
+    ORIGIN = auto()  # … and where ours comes from
 
 
 PER_TOKEN = {

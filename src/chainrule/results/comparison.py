@@ -10,7 +10,9 @@ import numpy as np
 
 from chainrule._types import Floats
 from chainrule.files.writing import json_text
+from chainrule.models.identity import Identity
 from chainrule.results.columns import Row
+from chainrule.results.provenance import WithWindow
 from chainrule.results.rows import Source, arrays, records
 from chainrule.results.score import Score
 from chainrule.results.shown import Shown
@@ -32,7 +34,7 @@ class Cause:
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison(Shown, Tabular):
+class Comparison(WithWindow, Shown, Tabular):
     """The numbers of a user beside ours, one row for each number, or one for a total.
 
     `expected` holds the numbers that a computation with `causes` gives, in the unit of `yours`; without causes, ours. NaN in
@@ -50,8 +52,21 @@ class Comparison(Shown, Tabular):
     causes: tuple[Cause, ...]  # empty if the numbers agree, or if no known cause explains the difference
 
     rows_per = {  # noqa: RUF012 (never written to)
-        "number": lambda comparison: arrays([Source(Row.COMPARED, [comparison], batch=False)]),
+        "number": lambda comparison: arrays(
+            [
+                Source(Row.COMPARED, [comparison], batch=False),
+                Source(Row.ORIGIN, [comparison], batch=False, take=np.zeros(len(comparison), np.int64)),
+            ]
+        ),
     }
+
+    @property
+    def identity(self) -> Identity:
+        return self.score.identity
+
+    @property
+    def window(self) -> int | None:
+        return self.score.window
 
     @property
     def cause(self) -> str | None:
@@ -112,10 +127,10 @@ class Comparison(Shown, Tabular):
             "unit": self.unit,
             "tolerance": self.tolerance,
             "largest_difference": None if largest is None else float(self.differences[largest]),
-            "model": self.score.model,
             "start": self.score.start.to_dict(),
             "text": self.score.text,
             "numbers": records([Row.COMPARED], self),
+            **self.provenance(),
         }
 
     def to_json(self) -> str:

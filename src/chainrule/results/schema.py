@@ -1,4 +1,4 @@
-"""The table of all columns. It defines Arrow tables, files, JSON objects, rows of the command line, and the reference.
+"""The table of all columns. It defines Arrow tables, files, JSON objects and rows of the command line.
 
 To add a column, add one `Column` to `COLUMNS`. The columns of a row are in the order of that table. A name appears more than
 once if its meaning or position differs between kinds of row. This module uses only attributes of results; they import it, not
@@ -17,23 +17,6 @@ from chainrule.forest.forest import ranges
 from chainrule.results import column_values as values
 from chainrule.results.columns import Column, Row
 
-_SECTIONS = {  # of the reference
-    "Sequences": (Row.SEQUENCE,),
-    "Sequences in an order: additional columns": (Row.ORDERED,),
-    "Tokens": (Row.TOKEN, Row.SEQUENCE_OF_TOKEN),
-    "Tokens in an order: additional columns": (Row.ORDERED_TOKEN,),
-    "Tokens with alternatives (top): additional columns": (Row.TOP,),
-    "Several orders, by text": (Row.TEXT, Row.ANY_ORDER),
-    "Several orders, by order or by token: additional columns": (Row.ONE_ORDER,),
-    "Candidates (rank)": (Row.CANDIDATE,),
-    "Generated texts (generate, infill)": (Row.GENERATED,),
-    "Pseudo-log-likelihoods (pseudo)": (Row.PSEUDO,),
-    "Numbers beside ours (compare)": (Row.COMPARED,),
-    "JSON only: the factors of a score": (Row.FACTOR, Row.SPAN, Row.ORDERED_FACTOR, Row.TOP_FACTOR),
-    "JSON only: generated texts, in addition to those of a sequence": (Row.GENERATION,),
-    "JSON only: the terms of a pseudo-log-likelihood": (Row.TERM,),
-}
-
 
 def columns(*rows: Row) -> list[Column]:
     """The columns of rows that are of all these kinds, in table order."""
@@ -45,26 +28,13 @@ def unit(row: Row, name: str) -> str:
     return {column.name: column.unit for column in columns(row)}[name]
 
 
-def reference() -> str:
-    """Every column of every kind of row, as tables in Markdown."""
-    parts = []
-    for title, rows in _SECTIONS.items():
-        lines = [f"| `{c.name}` | {_in_words(c.type)} | {c.unit} | {c.help} |" for c in columns(*rows)]
-        parts.append("\n".join([f"## {title}", "", "| column | type | unit | meaning |", "|---|---|---|---|", *lines]))
-    return "\n\n".join(parts)
-
-
-def _in_words(kind: str) -> str:
-    return kind.replace("<", " of ").replace(">", "")
-
-
 _KIND = "`joint` if every token has a factor, `conditional` if a context or other tokens are given"
 _BOUNDARY = "`same` if context and text tokenise together as they do apart, else `apart`; null without a context"
 _METHOD = "`greedy`, `sample`, `beam` or `best`"
 _LENGTH_GIVEN = "whether factors may depend on the length of the text"
 _SCORE = (Row.SEQUENCE, Row.ANY_ORDER)
 _EVERY_TEXT = (*_SCORE, Row.GENERATED, Row.PSEUDO)
-_EVERY_ROW = (*_EVERY_TEXT, Row.SEQUENCE_OF_TOKEN, Row.CANDIDATE)
+_EVERY_ROW = (*_EVERY_TEXT, Row.SEQUENCE_OF_TOKEN, Row.CANDIDATE, Row.ORIGIN)
 
 COLUMNS: tuple[Column, ...] = (
     Column("rank", "int64", "1 for the best candidate", (Row.CANDIDATE,), given=True),
@@ -311,7 +281,7 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column(
         "window", "int64", "most embeddings that a factor could be conditioned on; null without a limit",
-        (*_SCORE, Row.SEQUENCE_OF_TOKEN, Row.CANDIDATE, Row.GENERATED), "embeddings",
+        (*_SCORE, Row.SEQUENCE_OF_TOKEN, Row.CANDIDATE, Row.GENERATED, Row.ORIGIN), "embeddings",
         batch=lambda scores: [scores.window] * len(scores),
     ),
     Column(

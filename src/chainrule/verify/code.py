@@ -207,16 +207,9 @@ def prove(lm: Language, text: str, progress: Callable[[str, int, int], None] | N
     ]
     names = ("round trip", "length of the code")
     properties = [Property.judged(name, finding) for name, finding in zip(names, findings, strict=True)]
-    about = {
-        "code_bits": code.bits,
-        "surprisal_bits": score.bits,
-        "tokens": tokens,
-        "bytes": size,
-        "code_bytes": len(code.payload),
-    }
-    return code, Report(
-        identity_of(lm.model), properties, about | {"fingerprint": code.fingerprint}, time.perf_counter() - begin
-    )
+    about: dict[str, Any] = {"code_bits": code.bits, "surprisal_bits": score.bits, "tokens": tokens, "bytes": size}
+    about |= {"code_bytes": len(code.payload), "fingerprint": code.fingerprint}
+    return code, Report(identity_of(lm.model), properties, about, time.perf_counter() - begin)
 
 
 def bound(tokens: int, size: int) -> float:

@@ -1,0 +1,36 @@
+"""The reference of all columns, in Markdown."""
+
+from __future__ import annotations
+
+from chainrule.results.columns import Row
+from chainrule.results.schema import columns
+
+_SECTIONS = {  # of the reference
+    "Sequences": (Row.SEQUENCE,),
+    "Sequences in an order: additional columns": (Row.ORDERED,),
+    "Tokens": (Row.TOKEN, Row.SEQUENCE_OF_TOKEN),
+    "Tokens in an order: additional columns": (Row.ORDERED_TOKEN,),
+    "Tokens with alternatives (top): additional columns": (Row.TOP,),
+    "Several orders, by text": (Row.TEXT, Row.ANY_ORDER),
+    "Several orders, by order or by token: additional columns": (Row.ONE_ORDER,),
+    "Candidates (rank)": (Row.CANDIDATE,),
+    "Generated texts (generate, infill)": (Row.GENERATED,),
+    "Pseudo-log-likelihoods (pseudo)": (Row.PSEUDO,),
+    "Numbers beside ours (compare)": (Row.COMPARED, Row.ORIGIN),
+    "JSON only: the factors of a score": (Row.FACTOR, Row.SPAN, Row.ORDERED_FACTOR, Row.TOP_FACTOR),
+    "JSON only: generated texts, in addition to those of a sequence": (Row.GENERATION,),
+    "JSON only: the terms of a pseudo-log-likelihood": (Row.TERM,),
+}
+
+
+def reference() -> str:
+    """Every column of every kind of row, as tables in Markdown."""
+    parts = []
+    for title, rows in _SECTIONS.items():
+        lines = [f"| `{c.name}` | {_in_words(c.type)} | {c.unit} | {c.help} |" for c in columns(*rows)]
+        parts.append("\n".join([f"## {title}", "", "| column | type | unit | meaning |", "|---|---|---|---|", *lines]))
+    return "\n\n".join(parts)
+
+
+def _in_words(kind: str) -> str:
+    return kind.replace("<", " of ").replace(">", "")
