@@ -29,6 +29,7 @@ LAYERS = (
     "loading.py",
     "cli",
     "files",
+    "cache_entries.py",
     "scratch.py",
     "cache_dir.py",
     "_warnings.py",

@@ -21,9 +21,9 @@ def page_models(real, monkeypatch, tmp_path):
     """`load` and the command line use the small model that is loaded already, and files are written to a temporary folder."""
     read = chainrule.load
 
-    def load(name=None, *, start="auto", **options):
-        if name not in (None, "smollm2-135m"):
-            return read(name, start=start, **options)
+    def load(name=None, tokenizer=None, *, start="auto", **options):
+        if tokenizer is not None or name not in (None, "smollm2-135m"):
+            return read(name, tokenizer, start=start, **options)
         return real if start == "auto" else chainrule.LanguageModel(real.model, real.tokenizer, start=start, engine=real.engine)
 
     monkeypatch.setattr("chainrule.load", load, raising=False)

@@ -25,7 +25,6 @@ HEAVY = ("torch", "transformers", "numpy", "pyarrow", "rich")
 def test_help_imports_nothing_heavy():
     code = f"""
 import sys, typer
-from chainrule.cli.log import show_log
 from chainrule.cli.main import app
 command = typer.main.get_command(app)
 for line in sys.stdin:

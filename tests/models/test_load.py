@@ -23,7 +23,7 @@ import chainrule
 from chainrule import InputError, ModelError
 from chainrule.engine.selfcheck.probe import choose
 from chainrule.models.causal import PretrainedModel
-from chainrule.models.load import _refuse_nan as refuse_nan
+from chainrule.models.nan import refuse_nan
 
 FLOAT32 = 2e-5  # nats
 IDS = [5, 9, 5, 33, 2, 60, 17]

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chainrule._types import Floats
-from chainrule.generation.search import Certificate
 from chainrule.results.columns import Row
 from chainrule.results.conditional import Alternative
 from chainrule.results.rows import record
 from chainrule.results.score import Score
+
+if TYPE_CHECKING:
+    from chainrule.generation.search import Certificate
 
 
 @dataclass(frozen=True)

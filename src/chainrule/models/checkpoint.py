@@ -58,6 +58,12 @@ def check(folder: Path, label: str) -> None:
         _inspect(folder)
 
 
+def check_tokenizer(folder: Path, label: str) -> None:
+    """The checks of `read` that concern the tokenizer of a folder. Raises ModelError."""
+    with refusing(label):
+        _check_tokenizer(folder, _names(folder))
+
+
 def _inspect(folder: Path) -> tuple[dict[str, Any], list[Path]]:
     """The config and the weight files of a folder, checked."""
     names = _names(folder)

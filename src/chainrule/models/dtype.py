@@ -43,9 +43,9 @@ def choose_dtype(dtype: str, device: str) -> tuple[str, str]:
     return "bfloat16", "bfloat16, as given" if has else f"bfloat16, as given, although {why}"
 
 
-def name_of(dtype: torch.dtype) -> str:
-    """The name without the prefix: "float32" for torch.float32."""
-    return str(dtype).removeprefix("torch.")
+def name_of(dtype: torch.dtype | str) -> str:
+    """The name without the prefix: "float32" for torch.float32. A str is a name already."""
+    return dtype if isinstance(dtype, str) else str(dtype).removeprefix("torch.")
 
 
 def bfloat16_arithmetic(device: str) -> tuple[bool, str]:

@@ -18,6 +18,7 @@ from chainrule.models.dtype import choose_dtype
 from chainrule.models.identify import identify
 from chainrule.models.instantiate import NetworkClass, build, read_gguf
 from chainrule.models.locate import Located, locate
+from chainrule.models.nan import refuse_nan
 from chainrule.models.threads import choose as choose_threads
 
 Wrap = Callable[[Any, str], Any]
@@ -50,7 +51,7 @@ def load_model(
         located = replace(located, conversion=converted(located.path, dtype))
     with quiet(), refusing(name):
         lm = _network(located, dtype, network_class)
-        _refuse_nan(lm, name)
+        refuse_nan(lm, name)
         model = wrap(_to_device(lm, device), name)
     model.dtype_reason, model.identity = reason, identify(name, located.path, model.dtype)
     return model, located
@@ -65,12 +66,6 @@ def _network(located: Located, dtype: str, network_class: NetworkClass) -> Any:
     lm = build(read(located.conversion, str(path)), dtype, network_class)
     lm.config._name_or_path = lm.name_or_path = path.stem  # as read_gguf
     return lm
-
-
-def _refuse_nan(lm: Any, name: str) -> None:
-    bad = [key for key, p in lm.named_parameters() if torch.isnan(p.sum()) and torch.isnan(p).any()]
-    if bad:
-        raise ModelError(f"{name} has NaN in its weights ({bad[0]}{' and others' if len(bad) > 1 else ''}): it is damaged")
 
 
 def _to_device(lm: Any, device: str) -> Any:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from chainrule.errors import ModelError
-from chainrule.models.checkpoint import check
+from chainrule.models.checkpoint import check, check_tokenizer
 from chainrule.models.damage import refusing
 from chainrule.models.gguf_header import check_start
 from chainrule.models.hub import cached_ids, is_hub_id, snapshot
@@ -51,14 +51,20 @@ def locate(name: str | Path | None = None, revision: str | None = None, cache_di
     return located
 
 
-def locate_tokenizer(name: str | Path, revision: str | None = None, cache_dir: str | Path | None = None) -> Path:
-    """The folder or .gguf file of the tokenizer of this name. Only the tokenizer of a hub model is fetched."""
+def locate_tokenizer(name: str | Path) -> Path:
+    """The folder or .gguf file of the tokenizer of this name, which needs no weights. Of a hub model, only it is fetched."""
     name = str(name)
-    where = None if cache_dir is None else Path(cache_dir).expanduser()
     if (located := _on_disk(name)) is None:
-        _refuse_mistyped(name, where, certain=revision is not None)
-        return snapshot(name, revision, where, weights=False)
-    return located.path
+        _refuse_mistyped(name, None, certain=False)
+        folder = snapshot(name, weights=False)
+    elif located.kind == "gguf":
+        with refusing(name):
+            check_start(located.path)
+        return located.path
+    else:
+        folder = located.path
+    check_tokenizer(folder, name)
+    return folder
 
 
 def _on_disk(name: str) -> Located | None:
