@@ -280,5 +280,5 @@ def test_windows_over_a_context_that_is_too_long():
 def test_window_false_refuses_a_text_that_is_too_long():
     lm = tiny("llama").lm
     lm.score(LONG[:128], window=False)
-    with pytest.raises(InputError, match=r"item 0: it needs a context of 300 embeddings, and the model takes 128"):
+    with pytest.raises(InputError, match=r"^it needs a context of 300 embeddings, and the model takes 128"):
         lm.score(LONG, window=False)
