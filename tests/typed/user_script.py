@@ -50,7 +50,7 @@ def main(folder: Path) -> None:
 
     print(lm.explain(score), lm.explain("The cat sat.", order=(2, 0, 1)))
     best = lm.rank("The capital of France is", [" Paris", " Rome"])[0]
-    print(best.text, best.index, best.score.tokens)
+    print(best.text, best.index, best.score.tokens, lm.compare_with([-3.0, None], "The cat").causes)
     following = lm.conditional("The capital of")
     print([(each.token, each.logprob) for each in following.top(5)], following.rank(" France"))
 
