@@ -79,8 +79,8 @@ def test_a_model_without_a_tokenizer_scores_ids_only(tiny_folder: Path):
     assert lm.name_or_path == str(tiny_folder)
     taken = chainrule.load(lm)
     assert taken.tokenizer is None
-    assert taken.model.name == f"in-memory {tiny_folder}"
-    assert chainrule.load(llama()).model.name == "in-memory model"
+    assert (taken.model.name, taken.model.identity.note) == (str(tiny_folder), "in memory")
+    assert chainrule.load(llama()).model.name == "LlamaForCausalLM"
 
 
 def test_a_tokenizer_from_elsewhere(tiny_folder: Path, tmp_path: Path):
@@ -142,7 +142,7 @@ def with_nan():
         (WithAdapters(), r"WithAdapters is a model with adapters.*merge_and_unload\(\)"),
         (torch.nn.Linear(2, 2), r"not Linear \(.*LanguageModel\(model, tokenizer\)"),
         (5, r"not int \(5\)"),
-        (with_nan(), "in-memory model has NaN in its weights"),
+        (with_nan(), "LlamaForCausalLM has NaN in its weights"),
     ],
 )
 def test_models_that_are_refused(model, match: str):

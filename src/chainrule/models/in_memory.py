@@ -24,8 +24,7 @@ def take(
 ) -> Any:
     """The model of a network in memory. dtype, device: None, or those of the network. Raises ModelError otherwise."""
     lm = _network(network)
-    path = getattr(lm, "name_or_path", "")
-    name = f"in-memory {path or 'model'}"
+    name = getattr(lm, "name_or_path", "") or type(lm).__name__
     _check_memory(lm, name)
     choose_threads(threads)
     with refusing(name):
