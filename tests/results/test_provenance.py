@@ -17,6 +17,7 @@ from chainrule.files.writing import Writer
 from chainrule.results.columns import Row
 from chainrule.results.provenance import METADATA
 from chainrule.results.rows import table
+from chainrule.verify.report import Finding, Property, Report
 
 TEXT = "The quick brown fox"
 NAMES = ("model", "weights", "revision", "dtype", "chainrule")
@@ -77,10 +78,10 @@ def test_results_in_orders_say_where_they_come_from(name: str):
 
 
 def test_a_report_says_where_it_comes_from(tiny: LanguageModel):
-    from chainrule.verify.report import Report
-
-    report = Report(tiny.model.identity, [], {"dtype": "float32"}, 1.0)
+    finding = Property.judged("sum", Finding("no numbers"))
+    report = Report(tiny.model.identity, [finding], {"dtype": "float32"}, 1.0)
     check(tiny, report, False, None)
+    assert str(report).splitlines()[-2] == report.source
 
 
 @pytest.mark.parametrize(("window", "expected"), [(None, 64), (False, 64), (8, 8)])

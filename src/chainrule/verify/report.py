@@ -126,7 +126,7 @@ class Report(WithProvenance):
         for name, mark, error, bound, checked, says in rows:
             lines.append(f"{name:<{widths[0]}}  {mark:<{widths[1]}}  {error:>{widths[2]}}  {bound:<{widths[3]}}  {checked}")
             lines += [f"{'':<{widths[0]}}  {'':<{widths[1]}}  {says}"] if says else []
-        return "\n".join([*lines, self.total()])
+        return "\n".join([*lines, self.source, self.total()])
 
     def __repr__(self) -> str:
         return f"Report({self.total()})"
@@ -146,7 +146,9 @@ class Report(WithProvenance):
             table.add_row(p.name, Text(MARKS[p.status], style=style), _error(p), _bound(p), checked)
             if p.says:
                 table.add_row("", "", "", "", Text(p.says, style=style))
-        return Group(table, Text(self.total(), style="bold green" if self.passed else "bold red"))
+        return Group(
+            table, Text(self.source, style="dim"), Text(self.total(), style="bold green" if self.passed else "bold red")
+        )
 
 
 def _error(p: Property) -> str:
