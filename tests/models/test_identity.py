@@ -15,8 +15,10 @@ import gguf
 import numpy as np
 import pytest
 import torch
+import transformers as tf
 from damaged import write_gguf
 from safetensors.torch import load_file, save_file
+from text_zoo import byte_level
 from tiny_llama import tiny_llama
 
 import chainrule
@@ -138,6 +140,17 @@ def test_a_packaged_model_has_the_digest_of_the_file_it_was_made_from():
     assert known.describe() == (
         "SmolLM2-135M-Instruct, Q4_1 dequantised · sha256:b179c9523d0e · bfloat16 · chainrule " + known.chainrule
     )
+
+
+def test_a_quantised_model_in_memory_says_so():
+    lm = tiny_llama()
+    lm.config.quantization_config = tf.BitsAndBytesConfig(load_in_4bit=True)
+    assert PretrainedModel(lm, "mine").identity.weights == "mine, bitsandbytes 4 bit, in memory"
+
+
+def test_a_loaded_model_in_memory_names_itself():
+    weights = chainrule.load(tiny_llama(), byte_level()).score("abc").provenance()["weights"]
+    assert weights.endswith(", in memory")
 
 
 def test_a_model_in_memory_has_no_revision():

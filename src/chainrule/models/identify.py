@@ -10,7 +10,7 @@ from typing import Any
 
 from chainrule.models.checkpoint import weight_names
 from chainrule.models.gguf_header import read_header
-from chainrule.models.identity import Identity, weight_files
+from chainrule.models.identity import Identity, quantisation_of, weight_files
 from chainrule.models.packaged import PACKAGED
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -61,16 +61,9 @@ def _most_frequent_type(file: Path) -> str:
 
 
 def _quantisation(config: Path) -> str | None:
-    """The quantisation that a config declares, in words: "bitsandbytes 4 bit"."""
-    declared = None
     with suppress(OSError, ValueError, AttributeError):
-        declared = json.loads(config.read_text("utf-8")).get("quantization_config")
-    if not isinstance(declared, dict):
-        return None
-    method = str(declared.get("quant_method") or "quantised")
-    flags = {"load_in_4bit": 4, "load_in_8bit": 8}
-    bits = declared.get("bits") or next((count for flag, count in flags.items() if declared.get(flag)), None)
-    return f"{method} {bits} bit" if bits else method
+        return quantisation_of(json.loads(config.read_text("utf-8")).get("quantization_config"))
+    return None
 
 
 def _on_hub(folder: Path) -> tuple[str, str | None]:

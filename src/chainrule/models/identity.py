@@ -49,9 +49,9 @@ class Identity:
     chainrule: str = field(default_factory=lambda: version("chainrule"))
 
     @classmethod
-    def in_memory(cls, name: str, dtype: Any) -> Identity:
+    def in_memory(cls, name: str, dtype: Any, quantisation: str | None = None) -> Identity:
         """Of a model whose weights do not come from files. dtype: a dtype of torch."""
-        return cls(name, str(dtype).removeprefix("torch."), name, note="in memory")
+        return cls(name, str(dtype).removeprefix("torch."), name, quantisation, note="in memory")
 
     @cached_property
     def revision(self) -> str | None:
@@ -96,6 +96,19 @@ def identity_of(model: Any) -> Identity:
     """The identity of a model; of a class without one, as of a model in memory."""
     known = getattr(model, "identity", None)
     return Identity.in_memory(model.name, model.dtype) if known is None else known
+
+
+def quantisation_of(declared: Any) -> str | None:
+    """The `quantization_config` of a config, a dictionary or an object of transformers, in words: "bitsandbytes 4 bit"."""
+    if hasattr(declared, "to_dict"):
+        declared = declared.to_dict()
+    if not isinstance(declared, dict):
+        return None
+    method = declared.get("quant_method") or "quantised"
+    flags = {"load_in_4bit": 4, "load_in_8bit": 8}
+    bits = declared.get("bits") or next((count for flag, count in flags.items() if declared.get(flag)), None)
+    method = str(getattr(method, "value", method))
+    return f"{method} {bits} bit" if bits else method
 
 
 def weight_files(paths: Iterable[Path]) -> tuple[WeightFile, ...]:

@@ -27,7 +27,7 @@ from torch.overrides import TorchFunctionMode
 from chainrule.errors import ChainruleError, ModelError
 from chainrule.models.base import Head
 from chainrule.models.head import OwnHead
-from chainrule.models.identity import Identity
+from chainrule.models.identity import Identity, quantisation_of
 from chainrule.models.trunk import longest_context, reserved_positions, take_outputs, trunk_of, with_output
 from chainrule.ops.matmul import SameBits
 from chainrule.ops.sealed import Plain, between, guarded, memory, sealed, unless_memory, within
@@ -57,7 +57,8 @@ class Network:
         self.embeddings, self.width = weight.shape
         self.device: torch.device = weight.device
         self.dtype: torch.dtype = weight.dtype
-        self.identity = Identity.in_memory(name, self.dtype)
+        packed = quantisation_of(getattr(lm.config, "quantization_config", None))
+        self.identity = Identity.in_memory(name, self.dtype, packed)
         self.max_rows = longest_context(config)
         self.reserved = reserved_positions(trunk, table, self.max_rows)
         if self.max_rows is not None:
