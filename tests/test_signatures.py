@@ -35,6 +35,7 @@ OPTIONS: list[tuple[str, tuple[str, ...], str, Any, str]] = [
     ("end", ENDING, "bool | int | None", None, "True, or the id of an end symbol: add the factor of the end symbol."),
     ("end", ("generate",), "bool | int | None", None, "stop at the end symbol, whose factor is then the last"),
     ("top", (*SCORING, *GENERATION), "int", 0, "the number of alternatives to keep at each position."),
+    ("temperature", (*SCORING, "conditional"), "float", 1.0, "T in softmax(logits / T), which every factor is taken from; 1"),
     ("window", SCORING, "int | bool | None", None, "the largest number of embeddings to condition on (default: the"),
     ("stride", SCORING, "int | None", None, "the number of tokens from one window to the next (default: half"),
     ("rows", (*SCORING, *PSEUDO), "int | None", None, "the number of contexts to compute at a time."),

@@ -134,6 +134,16 @@ class TextOptions:
 
 
 @dataclass(frozen=True)
+class TemperatureOptions:
+    """The temperature of the softmax."""
+
+    panel: ClassVar = "Text"
+    temperature: Annotated[
+        float, Option("--temperature", metavar="T", help="Take every factor from softmax(logits / T); 1 is the model itself.")
+    ] = 1.0
+
+
+@dataclass(frozen=True)
 class OutputOptions:
     """Where results are written."""
 

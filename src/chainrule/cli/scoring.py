@@ -115,4 +115,5 @@ def show_conditional(conditional: Conditional, top: int, json: bool) -> None:
         p = math.exp(a.logprob)
         OUT.write(f"{p:<12.6g} {a.logprob:>12.6f}  {a.token!r}" + (f"  {bar * round(40 * p)}" if bar else "") + "\n")
     context = f"{conditional.context} embedding{'s' * (conditional.context != 1)}, entropy {conditional.entropy_bits:.6f} bits"
-    note(f"conditioned on {context}; {conditional.start.describe()}")
+    at = "" if conditional.temperature == 1 else f"temperature {conditional.temperature:g}; "
+    note(f"{at}conditioned on {context}; {conditional.start.describe()}")

@@ -18,6 +18,7 @@ from chainrule.cli.options import (
     OneOrderOptions,
     OrderOptions,
     OutputOptions,
+    TemperatureOptions,
     TextOptions,
     WindowOptions,
 )
@@ -46,6 +47,7 @@ def score(
     order: OrderOptions,
     windows: WindowOptions,
     texts: TextOptions,
+    softmax: TemperatureOptions,
     inputs: InputOptions,
     outputs: OutputOptions,
     model: ModelOptions,
@@ -55,7 +57,8 @@ def score(
     from chainrule.forest.permutations import names_several_orders
 
     outputs.check()
-    options = {"top": top} | order.arguments() | windows.arguments() | texts.arguments()
+    options: dict[str, Any] = {"top": top, "temperature": softmax.temperature}
+    options |= order.arguments() | windows.arguments() | texts.arguments()
     check_per(per, names_several_orders(options["order"]))
     source = inputs.source(text, texts.context)
     with outputs.sink(source.files) as sink:
@@ -70,6 +73,7 @@ def rank(
         list[str] | None, Argument(metavar="CANDIDATE", help="The candidates. Default: standard input, one per line.")
     ] = None,
     texts: TextOptions,
+    softmax: TemperatureOptions,
     inputs: InputOptions,
     outputs: OutputOptions,
     model: ModelOptions,
@@ -80,7 +84,7 @@ def rank(
     outputs.check()
     source = inputs.source(candidate)
     with outputs.sink(source.files) as sink:
-        rank_all(model.load, context, source, sink, texts.arguments())
+        rank_all(model.load, context, source, sink, texts.arguments() | {"temperature": softmax.temperature})
 
 
 @command("Score texts", "next", omit=["context", "end", "context_special", "output"])
@@ -89,6 +93,7 @@ def next_(
     context: Annotated[str, Argument(metavar="CONTEXT", help="The text before. Default: none.")] = "",
     top: Annotated[int, Option(min=1, metavar="K", help="The number of tokens to show.")] = 10,
     texts: TextOptions,
+    softmax: TemperatureOptions,
     outputs: OutputOptions,
     model: ModelOptions,
 ) -> None:
@@ -96,7 +101,8 @@ def next_(
     from chainrule.cli.scoring import show_conditional
 
     special: Any = texts.special
-    show_conditional(model.load().conditional(context or None, special=special), top, outputs.json)
+    conditional = model.load().conditional(context or None, temperature=softmax.temperature, special=special)
+    show_conditional(conditional, top, outputs.json)
 
 
 @command("Score texts")
@@ -106,6 +112,7 @@ def explain(
     top: Annotated[int, Option(min=0, metavar="K", help="Show the K most probable tokens at each position.")] = 0,
     order: OneOrderOptions,
     texts: TextOptions,
+    softmax: TemperatureOptions,
     outputs: DocumentOptions,
     model: ModelOptions,
 ) -> None:
@@ -113,7 +120,7 @@ def explain(
     from chainrule.cli.explanation import write_explanation
 
     outputs.check()
-    options: dict[str, Any] = {"top": top} | order.arguments() | texts.arguments()
+    options: dict[str, Any] = {"top": top, "temperature": softmax.temperature} | order.arguments() | texts.arguments()
     write_explanation(lambda: model.load().explain(text, context=texts.context, **options), outputs.output, outputs.json)
 
 

@@ -46,19 +46,20 @@ class Engine:
         top: int = 0,
         progress: Progress | None = None,
         cached_prefix: CachedPrefix | None = None,
+        temperature: float = 1.0,
     ) -> Answer:
         """Every wanted factor of the forest, each computed once. Raises ModelError if the model gives NaN.
 
         rows: contexts computed at a time (None: the number that suits the device).
-        cached_prefix: rows computed earlier; with it, the forest strategy is used.
+        cached_prefix: rows computed earlier; with it, the forest strategy is used. temperature: of softmax(z / temperature).
         """
         forest = question.forest
         contexts = int((forest.end_N > np.arange(len(forest)) + 1).sum())
         answer = Answer.empty(len(forest), top, contexts)
-        if supports(self.model.head, factor_reductions(top)):
+        if temperature == 1 and supports(self.model.head, factor_reductions(top)):
             reader = read_fused
         else:
-            reader = partial(read, workspace_MV=workspace(self.model.head, self.model.device))
+            reader = partial(read, workspace_MV=workspace(self.model.head, self.model.device), temperature=temperature)
         done = computed = 0
         parts = self._factors(
             self._hidden(question, rows, cached_prefix), partial(reader, self.model.head), question.token_N, top
@@ -82,7 +83,7 @@ class Engine:
             yield part.node_F, factors, part.new, part.rows
 
     @sealed
-    def distributions(self, question: Question, node_B: Ints, *, rows: int | None = None) -> Floats:
+    def distributions(self, question: Question, node_B: Ints, *, rows: int | None = None, temperature: float = 1.0) -> Floats:
         """log Pr(v | the path to each node) for every token v of the vocabulary, B × V. Each node must have a wanted child."""
         workspace_MV = workspace(self.model.head, self.model.device)
         logprob_BV, missing_B = np.empty((len(node_B), self.model.head.size)), np.ones(len(node_B), bool)
@@ -91,17 +92,17 @@ class Engine:
             here_B = missing_B & np.isin(node_B, list(row_of))
             if here_B.any():
                 row_M = [row_of[node] for node in node_B[here_B].tolist()]
-                logprob_BV[here_B], missing_B = self.read(part.hidden_RH[row_M], workspace_MV), missing_B & ~here_B
+                logprob_BV[here_B], missing_B = self.read(part.hidden_RH[row_M], workspace_MV, temperature), missing_B & ~here_B
             if not missing_B.any():
                 break
         if missing_B.any():
             raise ValueError(f"node {int(node_B[missing_B][0])} has no child whose factor is wanted")
         return logprob_BV
 
-    def read(self, hidden_MH: Tensor, workspace_MV: Tensor) -> Floats:
+    def read(self, hidden_MH: Tensor, workspace_MV: Tensor, temperature: float = 1.0) -> Floats:
         """log Pr(v | the context at each row) for every token v of the vocabulary, M × V. Raises ModelError on NaN."""
         parts = [
-            Distributions.at(self.model.head, part, workspace_MV).logprobs(len(part))
+            Distributions.at(self.model.head, part, workspace_MV, temperature=temperature).logprobs(len(part))
             for part in hidden_MH.split(len(workspace_MV))
         ]
         logprob_MV = torch.cat(parts).cpu().numpy()

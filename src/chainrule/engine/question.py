@@ -5,13 +5,14 @@ Shapes: N nodes of a forest, S sequences, T factors of all of them, L tokens of 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 
-from chainrule._checks import is_whole
+from chainrule._checks import is_number, is_whole
 from chainrule._types import Bools, Floats, Ints
 from chainrule.engine.node_inputs import Alphabet, Tokens
 from chainrule.errors import InputError, ModelError, short
@@ -32,6 +33,7 @@ class Settings:
     stride: int | None = None
     rows: int | None = None
     progress: Progress | None = None
+    temperature: float = 1.0  # of softmax(z / temperature)
 
     def check(self, vocab_size: int) -> None:
         """Raises InputError if a number is out of range."""
@@ -39,6 +41,9 @@ class Settings:
         for name, value, low, high in (("top", self.top, 0, vocab_size), *rows):
             if not is_whole(value, low, high):
                 raise InputError(f"{name} must be a whole number from {low} to {high}, not {short(value)}")
+        temperature = self.temperature.item() if isinstance(self.temperature, np.generic) else self.temperature
+        if not is_number(temperature) or not 0 < temperature <= sys.float_info.max:
+            raise InputError(f"temperature must be a number above 0, not {short(self.temperature)}")
 
 
 @dataclass(slots=True)

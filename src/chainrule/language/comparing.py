@@ -23,7 +23,7 @@ class Comparing(Foundation):
     # fmt: off
     def rank(
         self, context: Context | None, candidates: Texts, *, order: OneOrder | str | None = None, seed: int = 0,
-        start: StartPolicy | int | None = None, end: bool | int | None = None, top: int = 0,
+        start: StartPolicy | int | None = None, end: bool | int | None = None, top: int = 0, temperature: float = 1.0,
         window: int | bool | None = None, stride: int | None = None, rows: int | None = None,
         special: Special | None = None, context_special: Special | None = None, progress: Progress | None = None,
     ) -> list[Ranked]:
@@ -40,6 +40,7 @@ class Comparing(Foundation):
         start: the start symbol for this call, in place of the model's default: "bos", "eos", "given" or a token id.
         end: True, or the id of an end symbol: add the factor of the end symbol.
         top: the number of alternatives to keep at each position.
+        temperature: T in softmax(logits / T), which every factor is taken from; 1 is the model itself.
         window: the largest number of embeddings to condition on (default: the model's own limit); False refuses longer texts.
         stride: the number of tokens from one window to the next (default: half a window).
         rows: the number of contexts to compute at a time.
@@ -53,7 +54,7 @@ class Comparing(Foundation):
         if names_several_orders(order):
             raise InputError("rank takes one order; in several, score the candidates with score_batch(..., context=...)")
         texts = as_list(candidates, "candidates")
-        settings, reading = Settings(top, window, stride, rows, progress), Reading.of(special, context_special)
+        settings, reading = Settings(top, window, stride, rows, progress, temperature), Reading.of(special, context_special)
         scores = cast("Scores", self._scorer.score_texts(
             texts, [context] * len(texts), settings, reading, start=start, end=end, order=order, seed=seed
         ))  # fmt: skip
@@ -65,16 +66,18 @@ class Comparing(Foundation):
         context: Context | None = None,
         *,
         start: StartPolicy | int | None = None,
+        temperature: float = 1.0,
         special: Special | None = None,
     ) -> Conditional:
         """The distribution of the next token after `context`.
 
         context: a text or token ids; None: the distribution of the first token.
         start: the start symbol for this call, in place of the model's default: "bos", "eos", "given" or a token id.
+        temperature: T in softmax(logits / T), which every factor is taken from; 1 is the model itself.
         special: how names of control symbols, such as <|endoftext|>, are read: "text" (default, with a warning) or "parse".
         Raises InputError for a context that cannot be used.
         """
-        return self._scorer.conditional(context, start, special)
+        return self._scorer.conditional(context, start, special, temperature)
 
     # fmt: off
     def pseudo_log_likelihood(

@@ -24,28 +24,32 @@ class Scoring(Foundation):
     def score(
         self, text: Text | None = None, *, context: Context | None = None, embeddings: Embeddings | None = None,
         order: OneOrder | None = None, seed: int = 0, start: StartPolicy | int | None = None, end: bool | int | None = None,
-        top: int = 0, window: int | bool | None = None, stride: int | None = None, rows: int | None = None,
-        special: Special | None = None, context_special: Special | None = None, progress: Progress | None = None,
+        top: int = 0, temperature: float = 1.0, window: int | bool | None = None, stride: int | None = None,
+        rows: int | None = None, special: Special | None = None, context_special: Special | None = None,
+        progress: Progress | None = None,
     ) -> Score: ...
     @overload
     def score(
         self, text: Text | None = None, *, context: Context | None = None, embeddings: None = None,
         order: Orders, seed: int = 0, start: StartPolicy | int | None = None, end: bool | int | None = None,
-        top: int = 0, window: int | bool | None = None, stride: int | None = None, rows: int | None = None,
-        special: Special | None = None, context_special: Special | None = None, progress: Progress | None = None,
+        top: int = 0, temperature: float = 1.0, window: int | bool | None = None, stride: int | None = None,
+        rows: int | None = None, special: Special | None = None, context_special: Special | None = None,
+        progress: Progress | None = None,
     ) -> Mixture: ...
     @overload
     def score(
         self, text: Text | None = None, *, context: Context | None = None, embeddings: Embeddings | None = None,
         order: Order | None = None, seed: int = 0, start: StartPolicy | int | None = None, end: bool | int | None = None,
-        top: int = 0, window: int | bool | None = None, stride: int | None = None, rows: int | None = None,
-        special: Special | None = None, context_special: Special | None = None, progress: Progress | None = None,
+        top: int = 0, temperature: float = 1.0, window: int | bool | None = None, stride: int | None = None,
+        rows: int | None = None, special: Special | None = None, context_special: Special | None = None,
+        progress: Progress | None = None,
     ) -> Score | Mixture: ...
     def score(
         self, text: Text | None = None, *, context: Context | None = None, embeddings: Embeddings | None = None,
         order: Order | None = None, seed: int = 0, start: StartPolicy | int | None = None, end: bool | int | None = None,
-        top: int = 0, window: int | bool | None = None, stride: int | None = None, rows: int | None = None,
-        special: Special | None = None, context_special: Special | None = None, progress: Progress | None = None,
+        top: int = 0, temperature: float = 1.0, window: int | bool | None = None, stride: int | None = None,
+        rows: int | None = None, special: Special | None = None, context_special: Special | None = None,
+        progress: Progress | None = None,
     ) -> Score | Mixture:
         # fmt: on
         """log Pr of one text with every factor; in several orders, the `Mixture` of its scores.
@@ -61,6 +65,7 @@ class Scoring(Foundation):
         start: the start symbol for this call, in place of the model's default: "bos", "eos", "given" or a token id.
         end: True, or the id of an end symbol: add the factor of the end symbol.
         top: the number of alternatives to keep at each position.
+        temperature: T in softmax(logits / T), which every factor is taken from; 1 is the model itself.
         window: the largest number of embeddings to condition on (default: the model's own limit); False refuses longer texts.
         stride: the number of tokens from one window to the next (default: half a window).
         rows: the number of contexts to compute at a time.
@@ -69,7 +74,7 @@ class Scoring(Foundation):
         progress: called with (done, total), in contexts.
         Raises InputError for input that cannot be scored.
         """
-        settings, reading = Settings(top, window, stride, rows, progress), Reading.of(special, context_special)
+        settings, reading = Settings(top, window, stride, rows, progress, temperature), Reading.of(special, context_special)
         if embeddings is None:
             if text is None:
                 raise InputError("there is nothing to score: give a text, token ids, or embeddings")
@@ -88,27 +93,27 @@ class Scoring(Foundation):
     @overload
     def score_batch(
         self, texts: Texts, *, context: Contexts | None = None, order: OneOrder | None = None, seed: int = 0,
-        start: StartPolicy | int | None = None, end: bool | int | None = None, top: int = 0,
+        start: StartPolicy | int | None = None, end: bool | int | None = None, top: int = 0, temperature: float = 1.0,
         window: int | bool | None = None, stride: int | None = None, rows: int | None = None,
         special: Special | None = None, context_special: Special | None = None, progress: Progress | None = None,
     ) -> Scores: ...
     @overload
     def score_batch(
         self, texts: Texts, *, context: Contexts | None = None, order: Orders, seed: int = 0,
-        start: StartPolicy | int | None = None, end: bool | int | None = None, top: int = 0,
+        start: StartPolicy | int | None = None, end: bool | int | None = None, top: int = 0, temperature: float = 1.0,
         window: int | bool | None = None, stride: int | None = None, rows: int | None = None,
         special: Special | None = None, context_special: Special | None = None, progress: Progress | None = None,
     ) -> Mixtures: ...
     @overload
     def score_batch(
         self, texts: Texts, *, context: Contexts | None = None, order: Order | None = None, seed: int = 0,
-        start: StartPolicy | int | None = None, end: bool | int | None = None, top: int = 0,
+        start: StartPolicy | int | None = None, end: bool | int | None = None, top: int = 0, temperature: float = 1.0,
         window: int | bool | None = None, stride: int | None = None, rows: int | None = None,
         special: Special | None = None, context_special: Special | None = None, progress: Progress | None = None,
     ) -> Scores | Mixtures: ...
     def score_batch(
         self, texts: Texts, *, context: Contexts | None = None, order: Order | None = None, seed: int = 0,
-        start: StartPolicy | int | None = None, end: bool | int | None = None, top: int = 0,
+        start: StartPolicy | int | None = None, end: bool | int | None = None, top: int = 0, temperature: float = 1.0,
         window: int | bool | None = None, stride: int | None = None, rows: int | None = None,
         special: Special | None = None, context_special: Special | None = None, progress: Progress | None = None,
     ) -> Scores | Mixtures:
@@ -125,6 +130,7 @@ class Scoring(Foundation):
         start: the start symbol for this call, in place of the model's default: "bos", "eos", "given" or a token id.
         end: True, or the id of an end symbol: add the factor of the end symbol.
         top: the number of alternatives to keep at each position.
+        temperature: T in softmax(logits / T), which every factor is taken from; 1 is the model itself.
         window: the largest number of embeddings to condition on (default: the model's own limit); False refuses longer texts.
             A longer text is scored in overlapping windows, and every window begins with the start symbol. Every token is
             scored exactly once; `contexts` has the number of embeddings that each factor is conditioned on.
@@ -139,7 +145,7 @@ class Scoring(Foundation):
         if isinstance(texts, str):
             raise InputError("score_batch takes a list of texts; for one text use score")
         items = as_list(texts)
-        settings, reading = Settings(top, window, stride, rows, progress), Reading.of(special, context_special)
+        settings, reading = Settings(top, window, stride, rows, progress, temperature), Reading.of(special, context_special)
         return self._scorer.score_texts(
             items, contexts_for(context, len(items)), settings, reading, start=start, end=end, order=order, seed=seed
         )
@@ -148,9 +154,9 @@ class Scoring(Foundation):
     def explain(
         self, text: Text | Score | None = None, *, context: Context | None = None, embeddings: Embeddings | None = None,
         order: OneOrder | str | None = None, seed: int = 0, start: StartPolicy | int | None = None,
-        end: bool | int | None = None, top: int = 0, window: int | bool | None = None, stride: int | None = None,
-        rows: int | None = None, special: Special | None = None, context_special: Special | None = None,
-        progress: Progress | None = None,
+        end: bool | int | None = None, top: int = 0, temperature: float = 1.0, window: int | bool | None = None,
+        stride: int | None = None, rows: int | None = None, special: Special | None = None,
+        context_special: Special | None = None, progress: Progress | None = None,
     ) -> Explanation:
         # fmt: on
         """The factors of a text, or of a `Score`, in the order of prediction, with the running product.
@@ -164,6 +170,7 @@ class Scoring(Foundation):
         start: the start symbol for this call, in place of the model's default: "bos", "eos", "given" or a token id.
         end: True, or the id of an end symbol: add the factor of the end symbol.
         top: the number of alternatives to keep at each position.
+        temperature: T in softmax(logits / T), which every factor is taken from; 1 is the model itself.
         window: the largest number of embeddings to condition on (default: the model's own limit); False refuses longer texts.
         stride: the number of tokens from one window to the next (default: half a window).
         rows: the number of contexts to compute at a time.
@@ -176,11 +183,12 @@ class Scoring(Foundation):
             raise InputError("explain takes one order; for a mixture, explain one of its scores: explain(mixture[0])")
         if isinstance(text, Score):
             options = (context, embeddings, order, start, end, window, stride, rows, special, context_special, progress)
-            if top or seed or any(option is not None for option in options):
+            if top or seed or temperature != 1 or any(option is not None for option in options):
                 raise InputError("a score is explained as it is: pass context=, order= and other options to score instead")
             return Explanation(text)
         score = self.score(
             text, context=context, embeddings=embeddings, order=order, seed=seed, start=start, end=end, top=top,
-            window=window, stride=stride, rows=rows, special=special, context_special=context_special, progress=progress,
+            temperature=temperature, window=window, stride=stride, rows=rows, special=special,
+            context_special=context_special, progress=progress,
         )  # fmt: skip
         return Explanation(cast("Score", score))

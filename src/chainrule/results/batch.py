@@ -48,6 +48,7 @@ class Scores(WithWindow, Shown, Tabular, WithStatistics):
     rows: int  # contexts that the network computed for these scores
     distinct_contexts: int  # number of distinct contexts
     orderings: list[Ordering | None]  # the order of prediction of each sequence; None: left to right, as in causal models
+    temperature: float = 1.0  # of every factor: softmax(logits / temperature)
 
     rows_per = {  # noqa: RUF012 (never written to)
         "sequence": lambda scores: arrays(sequence_rows(scores), index=np.arange(len(scores))),
@@ -82,6 +83,7 @@ class Scores(WithWindow, Shown, Tabular, WithStatistics):
             identity=self.identity,
             invariant=self.invariant,
             ordering=self.orderings[i],
+            temperature=self.temperature,
         )
 
     @cached_property
@@ -168,7 +170,8 @@ class Scores(WithWindow, Shown, Tabular, WithStatistics):
 
     def __repr__(self) -> str:
         sequences, tokens = count(len(self), "sequence"), count(int(self.tokens.sum()), "token")
-        return f"Scores({sequences}, {tokens}, perplexity {self.perplexity:.4g})"
+        at = "" if self.temperature == 1 else f", temperature {self.temperature:g}"
+        return f"Scores({sequences}, {tokens}{at}, perplexity {self.perplexity:.4g})"
 
 
 def sequence_rows(scores: Scores) -> list[Source]:

@@ -36,6 +36,7 @@ class Conditional(WithProvenance):
     tokenizer: TokenizerLike | None
     identity: Identity
     context_special: str | None = None  # how names of control symbols in the context were read: "text" or "parse"
+    temperature: float = 1.0  # of softmax(logits / temperature)
 
     @property
     def entropy(self) -> float:
@@ -67,6 +68,7 @@ class Conditional(WithProvenance):
             "context": self.context,
             "start": self.start.policy,
             "start_id": self.start.id,
+            "temperature": self.temperature,
             "entropy_bits": self.entropy_bits,
             "top": [a._asdict() | {"probability": math.exp(a.logprob)} for a in self.top(top)],
             "context_special": self.context_special,
@@ -74,7 +76,8 @@ class Conditional(WithProvenance):
 
     def __repr__(self) -> str:
         best = ", ".join(f"{a.token!r} {math.exp(a.logprob):.3g}" for a in self.top(3))
-        return f"Conditional(of {self.context} embeddings, entropy {self.entropy_bits:.4g} bits: {best} …)"
+        at = "" if self.temperature == 1 else f", temperature {self.temperature:g}"
+        return f"Conditional(of {self.context} embeddings{at}, entropy {self.entropy_bits:.4g} bits: {best} …)"
 
     def _alternative(self, id: int) -> Alternative:
         token = token_formatter(self.tokenizer)(id)

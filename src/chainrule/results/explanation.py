@@ -119,7 +119,7 @@ class Explanation(WithWindow, Document):
         factors = [{"place": i} | vars(f) | {"probability": f.probability} for i, f in zip(places, self.factors, strict=True)]
         start = self.score.start.to_dict()
         ordering = {} if self.score.ordering is None else {"ordering": self.score.ordering.to_dict()}
-        names = ("logprob", "least_context", "cut", "special", "context_special")
+        names = ("logprob", "temperature", "least_context", "cut", "special", "context_special")
         summary = {name: getattr(self.score, name) for name in names}
         return {"start": start, "end_id": self.score.end, **ordering, "factors": factors, **summary, **self.provenance()}
 

@@ -94,7 +94,7 @@ class Mixture(WithWindow, Shown):
         return self.scores[item]
 
     def __repr__(self) -> str:
-        name = "Pr" if self.kind == "joint" else "Pr given its context"
+        name = ("Pr" if self.kind == "joint" else "Pr given its context") + self.scores[0].at_temperature
         over = f"{self.logprob:.6f} nats over {units.count(len(self), 'order')}"
         return f"Mixture(log {name} = {over}, spread {self.logprob_spread:.3g} nats, {self.scores[0].label})"
 

@@ -181,6 +181,10 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column("kind", "string", _KIND, (Row.SEQUENCE_OF_TOKEN, Row.GENERATED), batch=lambda scores: scores.kinds),
     Column("boundary", "string", _BOUNDARY, _SCORE, batch=lambda scores: [request.boundary for request in scores.requests]),
+    Column(
+        "temperature", "double", "each factor is one of softmax(logits / temperature)",
+        (*_SCORE, Row.SEQUENCE_OF_TOKEN, Row.CANDIDATE), batch=lambda scores: [scores.temperature] * len(scores),
+    ),
     Column("windows", "int32", "number of windows", (Row.SEQUENCE,), batch=lambda scores: scores.windows),
     Column(
         "least_context", "int64", "fewest embeddings that a factor was conditioned on, start symbol included",

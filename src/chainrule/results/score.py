@@ -45,6 +45,7 @@ class Score(WithWindow, ScoredText, WithStatistics):
     windows: int  # more than 1 if the text is longer than the model's context or the window; see `cut`
     invariant: Verdict  # whether the numbers have the same bits with any other sequences in the batch
     ordering: Ordering | None = None  # the order of prediction; None: left to right, as in causal models
+    temperature: float = 1.0  # of every factor: softmax(logits / temperature)
 
     @cached_property
     def logprob(self) -> float:
@@ -71,6 +72,8 @@ class Score(WithWindow, ScoredText, WithStatistics):
     def remarks(self) -> list[str]:
         """Lines for readers of the score: contexts that were cut, and how names of control symbols were read."""
         lines = []
+        if self.temperature != 1:
+            lines.append(f"temperature {self.temperature:g}: each factor is that of the logits divided by {self.temperature:g}")
         if self.cut:
             lines.append(f"a window shortened the context of some factors: the shortest has {self.least_context} embeddings")
         for where, special in (("text", self.special), ("context", self.context_special)):
@@ -78,6 +81,11 @@ class Score(WithWindow, ScoredText, WithStatistics):
                 how = "plain text" if special == "text" else "the symbols"
                 lines.append(f"the names of control symbols in the {where} were read as {how}")
         return lines
+
+    @property
+    def at_temperature(self) -> str:
+        """ " at temperature 0.7"; empty for temperature 1."""
+        return "" if self.temperature == 1 else f" at temperature {self.temperature:g}"
 
     @property
     def boundary(self) -> str | None:
@@ -171,7 +179,8 @@ class Score(WithWindow, ScoredText, WithStatistics):
         return self.summary() | {"factors": records([row for row, present in rows.items() if present], self)}
 
     def __repr__(self) -> str:
-        name, tokens = "Pr" if self.kind == "joint" else "Pr given its context", units.count(len(self), "token")
+        name = ("Pr" if self.kind == "joint" else "Pr given its context") + self.at_temperature
+        tokens = units.count(len(self), "token")
         return f"{type(self).__name__}(log {name} = {self.logprob:.6f} nats, {tokens}, {self.label})"
 
     def _bytes_of(self, given: int) -> int:

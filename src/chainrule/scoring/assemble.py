@@ -64,7 +64,14 @@ def score_requests(
         raise InputError(error.reason, None if error.item is None else error.item // count) from None
     window = predictor.model.max_rows if settings.window in (None, False) else settings.window
     return scores_of(
-        predictor, tokenizer, _repeated(requests, count), _repeated(starts, count), factors, end=end, window=window
+        predictor,
+        tokenizer,
+        _repeated(requests, count),
+        _repeated(starts, count),
+        factors,
+        end=end,
+        window=window,
+        temperature=float(settings.temperature),
     )
 
 
@@ -77,6 +84,7 @@ def scores_of(
     *,
     end: int | None = None,
     window: int | None = None,
+    temperature: float = 1.0,
 ) -> Scores:
     """The factors of the requests as `Scores`. window: the most embeddings that a factor could be conditioned on."""
     return Scores(
@@ -95,6 +103,7 @@ def scores_of(
         rows=factors.answer.rows,
         distinct_contexts=factors.answer.contexts,
         orderings=[ordering_of(route) for route in factors.routes],
+        temperature=temperature,
     )
 
 

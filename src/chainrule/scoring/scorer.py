@@ -120,9 +120,12 @@ class Scorer:
             predictor.any_order, self.tokenizer, requests, self.default_start, settings, within_words=within_words
         )
 
-    def conditional(self, context: Any, start: str | int | None = None, special: str | None = None) -> Conditional:
+    def conditional(
+        self, context: Any, start: str | int | None = None, special: str | None = None, temperature: float = 1.0
+    ) -> Conditional:
         """The distribution of the token after a context; without one, of the first token."""
         raise_unless(self.predictor.accepts.next_token)
+        Settings(temperature=temperature).check(self.vocab_size)
         chosen, request = self.start(start), self.context(context, special)
         ids = np.zeros(0, np.int64) if request is None else request.ids
         if chosen.id is None and not len(ids):
@@ -133,6 +136,6 @@ class Scorer:
                 f"the context has {embeddings} embeddings, start symbol included, and the model takes {model.max_rows}: "
                 "shorten it"
             )
-        [logprob_V] = self.predictor.next_token([Item(ids, 0, chosen.id)])
+        [logprob_V] = self.predictor.next_token([Item(ids, 0, chosen.id)], temperature=temperature)
         special = None if request is None else request.special
-        return Conditional(logprob_V, embeddings, chosen, self.tokenizer, identity_of(model), special)
+        return Conditional(logprob_V, embeddings, chosen, self.tokenizer, identity_of(model), special, float(temperature))

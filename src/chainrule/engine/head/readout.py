@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from chainrule.engine.head.reductions import Block, Columns, Reduction, factor_reductions, merged
+from chainrule.engine.head.reductions import Block, Columns, Reduction, divided, factor_reductions, logprob_of, merged
 from chainrule.models.base import Head
 from chainrule.ops import native
 from chainrule.ops.sealed import sealed
@@ -25,10 +25,11 @@ ROW_MULTIPLE = 16  # rows are padded to a multiple of this, so that the same cod
 
 
 def read(
-    head: Head, hidden_RH: Tensor, row_F: Tensor, token_F: Tensor, top: int = 0, workspace_MV: Tensor | None = None
-) -> Columns:
+    head: Head, hidden_RH: Tensor, row_F: Tensor, token_F: Tensor, top: int = 0, workspace_MV: Tensor | None = None,
+    temperature: float = 1.0,
+) -> Columns:  # fmt: skip
     """The statistics of the factors Pr(token_F | the context at row_F); see `reduce`."""
-    return merged(reduce(head, hidden_RH, row_F, token_F, factor_reductions(top), workspace_MV))
+    return merged(reduce(head, hidden_RH, row_F, token_F, factor_reductions(top), workspace_MV, temperature))
 
 
 @sealed
@@ -39,11 +40,12 @@ def reduce(
     token_F: Tensor,
     reductions: Sequence[Reduction],
     workspace_MV: Tensor | None = None,
+    temperature: float = 1.0,
 ) -> list[Columns]:
     """The columns of each reduction over the factors Pr(token_F | the context at row_F).
 
     row_F: ascending; best on the CPU, since reading it from a GPU waits for the GPU. workspace_MV: memory for the logits,
-    from `workspace`.
+    from `workspace`. temperature: of softmax(z / temperature).
     """
     device = hidden_RH.device
     workspace_MV = workspace(head, device) if workspace_MV is None else workspace_MV
@@ -55,7 +57,7 @@ def reduce(
         a, b = torch.searchsorted(index_F, bounds).tolist()
         hidden_MH = hidden_RH[on(rows[first : first + count], device)]
         index_N = on(index_F[a:b] - first, device)
-        block = Distributions.at(head, hidden_MH, workspace_MV).block(index_N, token_F[a:b])
+        block = Distributions.at(head, hidden_MH, workspace_MV, temperature=temperature).block(index_N, token_F[a:b])
         blocks.append([reduction.columns(block) for reduction in reductions])
     if not blocks:
         return [reduction.columns(Block.empty(head, device)) for reduction in reductions]
@@ -74,14 +76,21 @@ def workspace(head: Head, device: torch.device) -> Tensor:
 
 @dataclass
 class Distributions:
-    """The conditional distributions at M rows: logits, log-sum-exp and entropy (float64)."""
+    """The conditional distributions at M rows: logits, log-sum-exp and entropy (float64).
+
+    If the temperature is not 1, the log-sum-exp is that of (z − largest) / temperature.
+    """
 
     logits_MV: Tensor
     logsumexp_M: Tensor
     entropy_M: Tensor
+    temperature: float = 1.0
+    largest_M: Tensor | None = None
 
     @classmethod
-    def at(cls, head: Head, hidden_MH: Tensor, workspace_MV: Tensor, *, same_bits: bool = True) -> Distributions:
+    def at(
+        cls, head: Head, hidden_MH: Tensor, workspace_MV: Tensor, *, same_bits: bool = True, temperature: float = 1.0
+    ) -> Distributions:
         """The distributions at all rows. The logits are in `workspace_MV`.
 
         Without `same_bits` rows are not padded, and their bits may depend on the number of rows.
@@ -94,19 +103,42 @@ class Distributions:
         for first in range(0, head.size, head.tile):
             tile = logits_MV[:, first : first + head.tile]
             head.write(hidden_MH, first, tile, rows)
-            tiles.append(_moments(tile))
+            if temperature == 1:
+                tiles.append(_moments(tile))
+        largest_M = None
+        if temperature != 1:
+            temperature, largest_M = float(temperature), _largest(logits_MV)
+            tiles = [_moments_at(tile, largest_M, temperature) for tile in logits_MV.split(head.tile, -1)]
         top_TM, sum_TM, dot_TM = (torch.stack(t).double() for t in zip(*tiles, strict=True))
         logsumexp_M = torch.logsumexp(top_TM + sum_TM.log(), 0)
         mean_M = (torch.exp(top_TM - logsumexp_M) * dot_TM).sum(0)  # the expected logit
-        return cls(logits_MV, logsumexp_M, logsumexp_M - mean_M)
+        return cls(logits_MV, logsumexp_M, logsumexp_M - mean_M, temperature, largest_M)
 
     def logprobs(self, count: int) -> Tensor:
         """log Pr(v | …) for every v of the vocabulary at the first `count` rows (the others are padding), in float64."""
-        return self.logits_MV[:count].double() - self.logsumexp_M[:count, None]
+        largest_M = None if self.largest_M is None else self.largest_M[:count]
+        return logprob_of(self.logits_MV[:count], self.logsumexp_M[:count], self.temperature, largest_M)
 
     def block(self, row_F: Tensor, token_F: Tensor) -> Block:
         """These distributions with the factors to be read from them, for reductions. `row_F` ascends."""
-        return Block(self.logits_MV, self.logsumexp_M, self.entropy_M, row_F, token_F)
+        return Block(
+            self.logits_MV, self.logsumexp_M, self.entropy_M, row_F, token_F, self.temperature, self.largest_M
+        )  # fmt: skip
+
+
+def _largest(logits_MV: Tensor) -> Tensor:
+    """The largest logit of each row, float64; 0 if all tokens are impossible."""
+    largest_M = logits_MV.amax(-1).double()
+    return largest_M.masked_fill(largest_M == -torch.inf, 0.0)
+
+
+def _moments_at(logits_MV: Tensor, largest_M: Tensor, temperature: float) -> tuple[Tensor, Tensor, Tensor]:
+    """`_moments` of (z − largest) / temperature. The quotients are rounded once, from float64."""
+    parts = []
+    for few_MV, few_M in zip(logits_MV.split(4 * ROW_MULTIPLE), largest_M.split(4 * ROW_MULTIPLE), strict=True):
+        parts.append(_moments(divided(few_MV.double() - few_M[:, None], temperature).to(logits_MV.dtype)))
+    top_M, sum_M, dot_M = zip(*parts, strict=True)
+    return torch.cat(top_M), torch.cat(sum_M), torch.cat(dot_M)
 
 
 def _moments(logits_MV: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -9,6 +9,7 @@ Shapes: M rows of a block, F factors, N factors of one row, V vocabulary, k alte
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -35,6 +36,8 @@ class Block:
     entropy_M: Tensor  # float64, in nats
     row_F: Tensor  # ascending
     token_F: Tensor
+    temperature: float = 1.0
+    largest_M: Tensor | None = None  # float64: the largest logit of each row, if the temperature is not 1
 
     @classmethod
     def empty(cls, head: Head, device: torch.device) -> Block:
@@ -47,6 +50,13 @@ class Block:
     def logit_F(self) -> Tensor:
         """The logit of each factor's token."""
         return self.logits_MV[self.row_F, self.token_F]
+
+    def logprob(self, logits: Tensor, row: Tensor | slice) -> Tensor:
+        """log Pr (float64) of tokens with these logits at these rows. Logits with more dimensions than rows share the rows."""
+        return logprob_of(logits, self.logsumexp_M[row], self.temperature, self._largest(row))
+
+    def _largest(self, row: Tensor | slice) -> Tensor | None:
+        return None if self.largest_M is None else self.largest_M[row]
 
 
 class Reduction(ABC):
@@ -62,7 +72,7 @@ class Target(Reduction):
     """log Pr of the factor's token, in nats (float64)."""
 
     def columns(self, block: Block) -> Columns:
-        return {"logprobs": block.logit_F.double() - block.logsumexp_M[block.row_F]}
+        return {"logprobs": block.logprob(block.logit_F, block.row_F)}
 
 
 @dataclass(frozen=True)
@@ -106,8 +116,26 @@ class TopK(Reduction):
             empty_F0 = row_F.new_empty(len(row_F), 0)
             return {"top_ids": empty_F0, "top_logprobs": empty_F0.double()}
         top = block.logits_MV.topk(self.count, -1)
-        logprob_Mk = top.values.double() - block.logsumexp_M[:, None]
+        logprob_Mk = block.logprob(top.values, slice(None))
         return {"top_ids": top.indices[row_F], "top_logprobs": logprob_Mk[row_F]}
+
+
+def logprob_of(logits: Tensor, logsumexp_M: Tensor, temperature: float, largest_M: Tensor | None) -> Tensor:
+    """log Pr (float64) of tokens with these logits, M or M × N, at M rows.
+
+    If the temperature T is not 1, the log-sum-exp is that of (z − m) / T, where m is the row's largest logit: the quotient is
+    exact for the most probable tokens, and no temperature is so low that all tokens become impossible.
+    """
+    columns = (slice(None), None) if logits.dim() > 1 else slice(None)
+    z = logits.double()
+    if largest_M is not None:
+        z = divided(z - largest_M[columns], temperature)
+    return z - logsumexp_M[columns]
+
+
+def divided(below: Tensor, temperature: float) -> Tensor:
+    """(z − m) / T. If T is so low that its reciprocal may overflow: 0 for the most probable tokens, −inf for the others."""
+    return below.masked_fill(below < 0, -torch.inf) if temperature < sys.float_info.min else below / temperature
 
 
 def factor_reductions(top: int) -> tuple[Reduction, ...]:

@@ -63,8 +63,9 @@ class AnyOrderPredictor(InOrder):
         return invariance_of(self.engine)
 
     def answer_in_order(
-        self, sequences: list[OrderedSequence], *, rows: int | None = None, top: int = 0, progress: Progress | None = None
-    ) -> Answer:
+        self, sequences: list[OrderedSequence], *, rows: int | None = None, top: int = 0, progress: Progress | None = None,
+        temperature: float = 1.0,
+    ) -> Answer:  # fmt: skip
         """Every factor of every sequence, in the order of prediction, one sequence after another.
 
         Raises InputError, with the item, if a sequence does not fit into the model's positions or context, or if its first
@@ -74,9 +75,9 @@ class AnyOrderPredictor(InOrder):
             self.check(sequence.fed_L, len(sequence.fed_L), sequence.start_id, len(sequence.given_G), item)
         triples = [_triples(s.ids_L, s.fed_L, s.start_id) for s in sequences]
         question, node_T = _question(triples, [len(s.order_T) for s in sequences])
-        return self.engine.answer(question, rows=rows, top=top, progress=progress).at(node_T)
+        return self.engine.answer(question, rows=rows, top=top, progress=progress, temperature=temperature).at(node_T)
 
-    def conditionals(self, clozes: list[Cloze], *, rows: int | None = None) -> Floats:
+    def conditionals(self, clozes: list[Cloze], *, rows: int | None = None, temperature: float = 1.0) -> Floats:
         """log Pr(v | seen) for every v of the vocabulary, B × V. Raises InputError as `answer_in_order` does."""
         triples = []
         for item, cloze in enumerate(clozes):
@@ -86,7 +87,7 @@ class AnyOrderPredictor(InOrder):
             self.check(fed, len(cloze.ids_L), cloze.start_id, len(cloze.seen), item)
             triples.append(_triples(np.append(cloze.ids_L, 0), fed, cloze.start_id))
         question, node_B = _question(triples, [1] * len(clozes))
-        return self.engine.distributions(question, question.forest.parent_N[node_B], rows=rows)
+        return self.engine.distributions(question, question.forest.parent_N[node_B], rows=rows, temperature=temperature)
 
     def ordered_tree(self, ordered: OrderedSequence) -> DecodingTree:
         """Continuations in an order. With the forest strategy, each token takes one row."""

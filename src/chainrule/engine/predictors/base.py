@@ -88,7 +88,7 @@ class Predictor(Protocol):
         """
         ...
 
-    def next_token(self, contexts: Sequence[Item], *, rows: int | None = None) -> Floats:
+    def next_token(self, contexts: Sequence[Item], *, rows: int | None = None, temperature: float = 1.0) -> Floats:
         """log Pr(v | all tokens of the context) for every v of the vocabulary, B × V. Raises InputError."""
         ...
 
@@ -111,7 +111,7 @@ class OrderedPredictor(Predictor, Protocol):
         """log Pr(token | seen) for each cloze and its token, with its statistics. Raises InputError; see `accepts.pseudo`."""
         ...
 
-    def conditionals(self, clozes: list[Cloze], *, rows: int | None = ...) -> Floats:
+    def conditionals(self, clozes: list[Cloze], *, rows: int | None = ..., temperature: float = ...) -> Floats:
         """log Pr(v | seen) for every v of the vocabulary, B × V; −inf for tokens outside the support."""
         ...
 

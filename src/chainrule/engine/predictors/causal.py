@@ -79,18 +79,24 @@ class CausalPredictor:
         """The factors from left to right, in windows if the context requires it."""
         job = plan(items, self.model.max_rows, settings.window, settings.stride)
         answer = self.engine.answer(
-            job.question, rows=settings.rows, top=settings.top, progress=settings.progress, cached_prefix=cached_prefix
+            job.question,
+            rows=settings.rows,
+            top=settings.top,
+            progress=settings.progress,
+            cached_prefix=cached_prefix,
+            temperature=settings.temperature,
         )
         count_S = np.array([len(i.ids) - max(i.given, i.start_id is None) for i in items], np.int64)
         ids = job.question.token_N[job.node_T]
         routes: list[Route | None] = [None] * len(items)
         return SequenceFactors(answer.at(job.node_T), ids, job.context_T, count_S, job.windows_S, routes, self.invariance)
 
-    def next_token(self, contexts: Sequence[Item], *, rows: int | None = None) -> Floats:
+    def next_token(self, contexts: Sequence[Item], *, rows: int | None = None, temperature: float = 1.0) -> Floats:
         # The last token of an item only marks the position to predict.
         items = [Item(np.append(c.ids, 0), len(c.ids), c.start_id, c.embeddings) for c in contexts]
         job = plan(items, self.model.max_rows, False, None)
-        return self.engine.distributions(job.question, job.question.forest.parent_N[job.node_T], rows=rows)
+        node_B = job.question.forest.parent_N[job.node_T]
+        return self.engine.distributions(job.question, node_B, rows=rows, temperature=temperature)
 
     def tree(self, ids: Sequence[int], rows: int = 1) -> DecodingTree:
         feed = token_feed(self.engine)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from chainrule._types import Floats, Ints
 from chainrule.engine.head.readout import Distributions, block_rows, read, workspace
-from chainrule.engine.question import Answer, Progress, refuse_nan
+from chainrule.engine.question import Answer, Settings, refuse_nan
 from chainrule.models.base import Head
 from chainrule.models.head import all_logits
 from chainrule.models.transformer import Network
@@ -115,32 +115,31 @@ class Reader:
     width: Callable[[int], int]  # the positions in the network for a text of so many tokens
 
     @sealed
-    def answer(self, plan: Plan, token_N: Ints, *, rows: int | None, top: int, progress: Progress | None) -> Answer:
+    def answer(self, plan: Plan, token_N: Ints, how: Settings) -> Answer:
         """The factor of every token, with its rank, the entropy and the alternatives. Raises ModelError for NaN."""
-        answer, computed = Answer.empty(len(token_N), top, len(plan.pass_C)), 0
+        answer, computed = Answer.empty(len(token_N), how.top, len(plan.pass_C)), 0
         by_context, space = np.argsort(plan.context_N, kind="stable"), workspace(self.head, self.network.device)
-        for span, batch in plan.batches(rows or usual_rows(self.network), self.width):
+        for span, batch in plan.batches(how.rows or usual_rows(self.network), self.width):
             a, b = np.searchsorted(plan.context_N[by_context], [span.start, span.stop]).tolist()
             factor_F = by_context[a:b]
             row_F = torch.from_numpy(plan.context_N[factor_F] - span.start)
             token_F = sent(token_N[factor_F], self.network.device)
-            answer.store(factor_F, read(self.head, self.run(batch), row_F, token_F, top, space))
+            answer.store(factor_F, read(self.head, self.run(batch), row_F, token_F, how.top, space, how.temperature))
             computed += len(batch.fed_BL) * self.width(batch.fed_BL.shape[1])
-            if progress is not None:
-                progress(span.stop, len(plan.pass_C))
+            if how.progress is not None:
+                how.progress(span.stop, len(plan.pass_C))
         refuse_nan(answer.logprobs, self.network.name)
         return replace(answer, rows=computed)
 
     @sealed
-    def conditionals(self, plan: Plan, *, rows: int | None) -> Floats:
+    def conditionals(self, plan: Plan, *, rows: int | None, temperature: float = 1.0) -> Floats:
         """log Pr(v | …) for every v of the vocabulary, N × V. Raises ModelError for NaN."""
         logprob_CV = np.empty((len(plan.pass_C), self.head.size))
         space, count = workspace(self.head, self.network.device), block_rows(self.head.size)
         for span, batch in plan.batches(rows or usual_rows(self.network), self.width):
             for first, hidden_MH in zip(range(span.start, span.stop, count), self.run(batch).split(count), strict=True):
-                read = Distributions.at(self.head, hidden_MH, space)
-                logprob_MV = read.logits_MV.double() - read.logsumexp_M[:, None]
-                logprob_CV[first : first + len(hidden_MH)] = logprob_MV[: len(hidden_MH)].cpu().numpy()
+                logprob_MV = Distributions.at(self.head, hidden_MH, space, temperature=temperature).logprobs(len(hidden_MH))
+                logprob_CV[first : first + len(hidden_MH)] = logprob_MV.cpu().numpy()
         refuse_nan(logprob_CV, self.network.name)
         return logprob_CV[plan.context_N]
 

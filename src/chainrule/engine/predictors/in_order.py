@@ -81,8 +81,9 @@ class InOrder(ABC):
 
     @abstractmethod
     def answer_in_order(
-        self, sequences: list[OrderedSequence], *, rows: int | None = None, top: int = 0, progress: Progress | None = None
-    ) -> Answer:
+        self, sequences: list[OrderedSequence], *, rows: int | None = None, top: int = 0, progress: Progress | None = None,
+        temperature: float = 1.0,
+    ) -> Answer:  # fmt: skip
         """Every factor of every sequence, in the order of prediction, one sequence after another.
 
         Each distinct factor is computed once. Raises InputError, with the item, for a sequence that cannot be scored (too
@@ -90,7 +91,7 @@ class InOrder(ABC):
         """
 
     @abstractmethod
-    def conditionals(self, clozes: list[Cloze], *, rows: int | None = None) -> Floats:
+    def conditionals(self, clozes: list[Cloze], *, rows: int | None = None, temperature: float = 1.0) -> Floats:
         """log Pr(v | seen) for every v of the vocabulary, B × V; −inf for tokens outside the support."""
 
     def answer(self, clozes: Sequence[Cloze], token_N: Ints, settings: Settings = DEFAULTS) -> Answer:
@@ -110,7 +111,9 @@ class InOrder(ABC):
         refuse_windows(settings)
         if wrong := [i for i, sequence in enumerate(sequences) if not len(sequence.order_T)]:
             raise InputError("a single token with a given start has no factor, so there is nothing to score", wrong[0])
-        answer = self.answer_in_order(sequences, rows=settings.rows, top=settings.top, progress=settings.progress)
+        answer = self.answer_in_order(
+            sequences, rows=settings.rows, top=settings.top, progress=settings.progress, temperature=settings.temperature
+        )
         step_S = [np.argsort(sequence.order_T, kind="stable") for sequence in sequences]  # step of each token of the text
         count_S = np.array([len(step) for step in step_S], np.int64)
         known_S = np.array([len(s.given_G) + (s.start_id is not None) for s in sequences], np.int64)
@@ -125,12 +128,12 @@ class InOrder(ABC):
             self.invariance,
         )
 
-    def next_token(self, contexts: Sequence[Item], *, rows: int | None = None) -> Floats:
+    def next_token(self, contexts: Sequence[Item], *, rows: int | None = None, temperature: float = 1.0) -> Floats:
         if not self.accepts.next_token:
             raise InputError(self.accepts.next_token.reason)
         return self.conditionals([
             Cloze(np.append(c.ids, 0), np.arange(len(c.ids)), len(c.ids), c.start_id) for c in contexts
-        ], rows=rows)  # fmt: skip
+        ], rows=rows, temperature=temperature)  # fmt: skip
 
     def tree(self, ids: Sequence[int], rows: int = 1) -> DecodingTree:
         raise InputError(f"{self.model.name} fills the positions of a text of given length: give an order")

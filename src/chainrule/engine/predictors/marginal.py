@@ -45,7 +45,7 @@ class MarginalPredictor(InOrder):
 
     def __init__(self, engine: Engine) -> None:
         self.engine, self.model = engine, engine.model
-        self._tables: dict[tuple[int, int | None], Floats] = {}
+        self._tables: dict[tuple[int, int | None, float], Floats] = {}
         self._computed = 0
 
     @property
@@ -53,23 +53,24 @@ class MarginalPredictor(InOrder):
         return invariance_of(self.engine)  # each sum is over the same table, in a fixed order
 
     def answer_in_order(
-        self, sequences: list[OrderedSequence], *, rows: int | None = None, top: int = 0, progress: Progress | None = None
-    ) -> Answer:
+        self, sequences: list[OrderedSequence], *, rows: int | None = None, top: int = 0, progress: Progress | None = None,
+        temperature: float = 1.0,
+    ) -> Answer:  # fmt: skip
         """Every factor of every sequence, in the order of prediction; see `InOrder`."""
         steps = Steps(sequences)
         for item, ordered in enumerate(sequences):
             self._check(Cloze(ordered.ids_L, ordered.given_G, 0, ordered.start_id), ordered.fed_L, item)
-        return self._answer(steps, steps.token_N, Settings(rows=rows, top=top, progress=progress))
+        return self._answer(steps, steps.token_N, Settings(rows=rows, top=top, progress=progress, temperature=temperature))
 
     def answer(self, clozes: Sequence[Cloze], token_N: Ints, settings: Settings = DEFAULTS) -> Answer:
         """The factors of single tokens at single positions; see `InOrder`."""
         self._check_all(clozes)
         return self._answer(clozes, token_N, settings)
 
-    def conditionals(self, clozes: list[Cloze], *, rows: int | None = None) -> Floats:
+    def conditionals(self, clozes: list[Cloze], *, rows: int | None = None, temperature: float = 1.0) -> Floats:
         """log Pr(v | seen) for every v of the vocabulary, B × V; all −inf if the seen tokens are impossible."""
         self._check_all(clozes)
-        return np.array([self._conditional(cloze, rows) for cloze in clozes]).reshape(-1, self.model.head.size)
+        return np.array([self._conditional(cloze, rows, temperature) for cloze in clozes]).reshape(-1, self.model.head.size)
 
     def _answer(self, clozes: Sequence[Cloze], token_N: Ints, how: Settings) -> Answer:
         conditionals: dict[tuple[object, ...], Floats] = {}
@@ -78,14 +79,14 @@ class MarginalPredictor(InOrder):
             seen = tuple(sorted((int(p), int(cloze.ids_L[p])) for p in cloze.seen))
             key = (len(cloze.ids_L), cloze.start_id, seen, cloze.target)
             if key not in conditionals:
-                conditionals[key] = self._conditional(cloze, how.rows)
+                conditionals[key] = self._conditional(cloze, how.rows, how.temperature)
             answer.store(np.array([n]), statistics_of(_block(conditionals[key], int(token_N[n])), how.top))
             if how.progress is not None:
                 how.progress(n + 1, len(clozes))
         return replace(answer, rows=self._computed - before, contexts=len(conditionals))
 
-    def _conditional(self, cloze: Cloze, rows: int | None) -> Floats:
-        table = self._table(len(cloze.ids_L), cloze.start_id, rows)
+    def _conditional(self, cloze: Cloze, rows: int | None, temperature: float) -> Floats:
+        table = self._table(len(cloze.ids_L), cloze.start_id, rows, temperature)
         index: list[int | slice] = [slice(None)] * table.ndim
         for p in np.asarray(cloze.seen).tolist():
             index[p] = int(cloze.ids_L[p])
@@ -95,15 +96,18 @@ class MarginalPredictor(InOrder):
         total = _logsumexp(joint_V[None])[0]
         return joint_V - total if total > -np.inf else joint_V
 
-    def _table(self, length: int, start_id: int | None, rows: int | None) -> Floats:
-        """log Pr of all texts of this length, V × V × …; without a start symbol, given their first token."""
-        key = length, start_id
+    def _table(self, length: int, start_id: int | None, rows: int | None, temperature: float) -> Floats:
+        """log Pr of all texts of this length, V × V × …; without a start symbol, given their first token.
+
+        temperature: of each factor from left to right. All other conditionals are those of this joint distribution.
+        """
+        key = length, start_id, float(temperature)
         if key not in self._tables:
             texts = list(product(range(self.model.head.size), repeat=length))
             table_L = np.zeros(len(texts))
             if length > 1 or start_id is not None:
                 job = plan([Item(np.array(text), 0, start_id) for text in texts], self.model.max_rows, False, None)
-                answer = self.engine.answer(job.question, rows=rows)
+                answer = self.engine.answer(job.question, rows=rows, temperature=temperature)
                 self._computed += answer.rows
                 table_L = answer.logprobs[job.node_T].reshape(len(texts), -1).sum(1)
             self._tables[key] = table_L.reshape((self.model.head.size,) * length)

@@ -81,13 +81,14 @@ class MaskedPredictor(InOrder):
         return masked_start(requested, self.template.before, self.template.token(self.template.before))
 
     def answer_in_order(
-        self, sequences: list[OrderedSequence], *, rows: int | None = None, top: int = 0, progress: Progress | None = None
-    ) -> Answer:
+        self, sequences: list[OrderedSequence], *, rows: int | None = None, top: int = 0, progress: Progress | None = None,
+        temperature: float = 1.0,
+    ) -> Answer:  # fmt: skip
         """Every factor of every sequence, in the order of prediction; see `InOrder`."""
         for item, ordered in enumerate(sequences):
             self._check(ordered.ids_L, ordered.fed_L, item)
         steps = Steps(sequences)
-        return self._answer(steps, steps.token_N, Settings(rows=rows, top=top, progress=progress))
+        return self._answer(steps, steps.token_N, Settings(rows=rows, top=top, progress=progress, temperature=temperature))
 
     def answer(self, clozes: Sequence[Cloze], token_N: Ints, settings: Settings = DEFAULTS) -> Answer:
         """The factors of single tokens at single positions; see `InOrder`."""
@@ -96,13 +97,13 @@ class MaskedPredictor(InOrder):
             self._check(np.array([token]), np.zeros(1, np.int64), item, cloze.target)
         return self._answer(clozes, token_N, settings)
 
-    def conditionals(self, clozes: list[Cloze], *, rows: int | None = None) -> Floats:
+    def conditionals(self, clozes: list[Cloze], *, rows: int | None = None, temperature: float = 1.0) -> Floats:
         """log Pr(v | seen) for every v of the vocabulary, B × V; −inf for tokens that cannot occur."""
         self._check_all(clozes)
-        return self._reader.conditionals(self._plan(clozes), rows=rows)
+        return self._reader.conditionals(self._plan(clozes), rows=rows, temperature=temperature)
 
     def _answer(self, clozes: Sequence[Cloze], token_N: Ints, how: Settings) -> Answer:
-        return self._reader.answer(self._plan(clozes), token_N, rows=how.rows, top=how.top, progress=how.progress)
+        return self._reader.answer(self._plan(clozes), token_N, how)
 
     def _plan(self, clozes: Sequence[Cloze]) -> Plan:
         return Plan.of(len(clozes), lambda n: self._request(clozes[n]))

@@ -20,7 +20,7 @@ from chainrule._types import Floats, Ints
 from chainrule.engine.predictors.base import Cloze, Steps, Support, check_clozes
 from chainrule.engine.predictors.forwards import NOT_INVARIANT, PassBatch, Plan, Reader, Request, head_logprobs, logprobs
 from chainrule.engine.predictors.in_order import InOrder, accepts_in_order, no_pseudo
-from chainrule.engine.question import Answer, Progress
+from chainrule.engine.question import Answer, Progress, Settings
 from chainrule.engine.selfcheck.probe import check_unchanged, settings
 from chainrule.engine.selfcheck.reference import MAX_SHARE, SAFE_SHARE, context_effect, distance, tolerance, unexplained_error
 from chainrule.errors import InputError, ModelError
@@ -59,8 +59,9 @@ class TwoStreamPredictor(InOrder):
         return given_start(requested, NEEDS_A_TOKEN)
 
     def answer_in_order(
-        self, sequences: list[OrderedSequence], *, rows: int | None = None, top: int = 0, progress: Progress | None = None
-    ) -> Answer:
+        self, sequences: list[OrderedSequence], *, rows: int | None = None, top: int = 0, progress: Progress | None = None,
+        temperature: float = 1.0,
+    ) -> Answer:  # fmt: skip
         """Every factor of every sequence, in the order of prediction; see `InOrder`. One pass for each sequence."""
         for item, ordered in enumerate(sequences):
             self._check(ordered.ids_L, ordered.fed_L, len(ordered.given_G), ordered.start_id, item)
@@ -71,15 +72,16 @@ class TwoStreamPredictor(InOrder):
             s, t = steps.at_N[n]
             return Request(*fed[s], int(sequences[s].order_T[t]))
 
-        return self._reader.answer(Plan.of(len(steps), request), steps.token_N, rows=rows, top=top, progress=progress)
+        how = Settings(rows=rows, top=top, progress=progress, temperature=temperature)
+        return self._reader.answer(Plan.of(len(steps), request), steps.token_N, how)
 
-    def conditionals(self, clozes: list[Cloze], *, rows: int | None = None) -> Floats:
+    def conditionals(self, clozes: list[Cloze], *, rows: int | None = None, temperature: float = 1.0) -> Floats:
         """log Pr(v | seen) for every v of the vocabulary, B × V. It depends on the order in which `seen` became known."""
         check_clozes(clozes)
         for item, cloze in enumerate(clozes):
             self._check(cloze.ids_L, cloze.seen, len(cloze.seen), cloze.start_id, item)
         request = lambda n: Request(*_known(clozes[n].ids_L, clozes[n].seen), clozes[n].target)  # noqa: E731
-        return self._reader.conditionals(Plan.of(len(clozes), request), rows=rows)
+        return self._reader.conditionals(Plan.of(len(clozes), request), rows=rows, temperature=temperature)
 
     def _run(self, batch: PassBatch, model: TwoStreamModel | None = None) -> Tensor:
         """The hidden states at the targets, C × H. Targets are padded to equal numbers with position 0, which is not read."""
