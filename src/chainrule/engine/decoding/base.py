@@ -42,7 +42,9 @@ class NextTokens:
         """The statistics of each token after the node of its row, with `top` alternatives. `rows` ascend."""
         pair_2F = torch.tensor([rows, tokens], dtype=torch.int64, device=self.logits_BV.device)
         answer = Answer.empty(len(tokens), top, 0)
-        answer.store(slice(None), statistics_of(Block(self.logits_BV, self.logsumexp_B, self.entropy_B, *pair_2F), top))
+        answer.store(
+            slice(None), statistics_of(Block(self.logits_BV, self.logsumexp_B, self.entropy_B, pair_2F[0], pair_2F[1]), top)
+        )
         return answer.statistics
 
 

@@ -153,6 +153,6 @@ def _block(logprob_V: Floats, token: int) -> Block:
     """One conditional distribution, for reductions."""
     possible = logprob_V[logprob_V > -np.inf]
     entropy = max(0.0, -float(np.dot(np.exp(possible), possible)))
-    zero, entropy_M = np.zeros(1), np.array([entropy])
-    arrays = logprob_V[None], zero, entropy_M, np.array([0]), np.array([token])
-    return Block(*map(torch.from_numpy, arrays))
+    arrays = logprob_V[None], np.zeros(1), np.array([entropy]), np.array([0]), np.array([token])
+    logits_MV, logsumexp_M, entropy_M, row_F, token_F = map(torch.from_numpy, arrays)
+    return Block(logits_MV, logsumexp_M, entropy_M, row_F, token_F)
