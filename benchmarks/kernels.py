@@ -80,7 +80,7 @@ def timed(lm: Any, texts: list) -> tuple[float, np.ndarray]:
 @contextmanager
 def without_kernels() -> Iterator[None]:
     """Within this context, PyTorch's own kernels run."""
-    from chainrule.ops.native import build
+    from chainrule.ops.library import build
 
     before = build.status
     build.status = lambda: build.Kernels(False, "disabled by the benchmark")

@@ -32,7 +32,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 MODEL = "smollm2-135m"
 CHAINRULE = [sys.executable, "-c", "from chainrule.cli.main import main; main()"]
-COMPILE = [sys.executable, "-c", "from chainrule.ops.native.build import status; assert status(), status().reason"]
+COMPILE = [sys.executable, "-c", "from chainrule.ops.library.build import status; assert status(), status().reason"]
 EARLIER = b"chainrule code 1\nand more of an earlier result\n"  # verify overwrites only files of its own format
 
 

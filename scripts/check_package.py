@@ -117,7 +117,7 @@ def use(python: Path, folder: Path) -> None:
     """Check the version, the help and a score in Python, from a folder without the source."""
     version = output(folder, str(python.with_name("chainrule")), "--version")
     source = output(folder, str(python), "-c", "import chainrule; print(chainrule.__version__)")
-    if version != source:
+    if version.splitlines()[0] != f"chainrule {source}":
         raise SystemExit(f"chainrule --version prints {version}, but the version of the package is {source}")
     if "Usage: chainrule" not in output(folder, str(python), "-m", "chainrule", "--help"):
         raise SystemExit("python -m chainrule --help prints no usage")

@@ -21,7 +21,7 @@ from chainrule import LanguageModel, TableModel
 from chainrule.cli.main import app
 from chainrule.models import conversion, fingerprint
 from chainrule.models.packaged import pulled
-from chainrule.ops.native import build
+from chainrule.ops.library import build
 
 DATA = Path(__file__).resolve().parent.parent / "benchmarks" / "data"
 

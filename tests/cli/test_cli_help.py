@@ -82,11 +82,13 @@ def folder(tiny_folder: Path, bert: Path, tmp_path: Path, monkeypatch: pytest.Mo
     """A working folder with the files and models that the examples name. A packaged model counts as pulled."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("CHAINRULE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("chainrule.models.packaged.pull", lambda name, say: tmp_path / name)
     Path("items.csv").write_text("item,sentence\n1,It is raining.\n2,It is dark.\n")
     Path("cities.txt").write_text(" Paris\n London\n")
     Path("texts.txt").write_text("It is raining.\nIt is dark.\n")
     Path("book.txt").write_text("It is raining.")
+    Path("mine.json").write_text("[-7.5, -1.3, -2.9, -1.6]")
     Path("shards").mkdir()
     Path("shards/a.jsonl").write_text('{"text": "a"}\n')
     Path("shards/b.jsonl").write_text('{"text": "b"}\n')
@@ -98,7 +100,7 @@ def folder(tiny_folder: Path, bert: Path, tmp_path: Path, monkeypatch: pytest.Mo
 def words_of(example: str) -> list[str]:
     """The arguments of an example; the tiny model in place of the default one."""
     words = shlex.split(example, comments=True)[1:]
-    named = "--model" in words or "my-model/" in words or words[0] in ("pull", "models", "completion")
+    named = "--model" in words or "my-model/" in words or words[0] in ("pull", "models", "doctor", "completion")
     return words if named else [*words, "--model", "my-model"]
 
 

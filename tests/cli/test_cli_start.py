@@ -23,7 +23,7 @@ def run(*arguments: str, **environment: str) -> str:
 
 
 def test_as_a_module():
-    assert run("--version") == f"{chainrule.__version__}\n"
+    assert run("--version").splitlines()[0] == f"chainrule {chainrule.__version__}"
     assert "Usage: chainrule COMMAND" in run("--help", COLUMNS="100", NO_COLOR="1")
 
 

@@ -8,7 +8,7 @@ from model_zoo import FOREST, V, tiny, wrap
 
 from chainrule.engine.predictors.causal import CausalPredictor
 from chainrule.generation import generate
-from chainrule.ops.native import build
+from chainrule.ops.library import build
 from chainrule.ops.native.arguments import WIDE
 
 FLOAT32, FLOAT64 = 2e-5, 1e-10  # nats, as in test_engine

@@ -24,7 +24,7 @@ from chainrule.engine.head.reductions import count_greater
 from chainrule.forest import chunks
 from chainrule.models.head import LinearHead
 from chainrule.ops import native
-from chainrule.ops.native import build as native_build
+from chainrule.ops.library import build as native_build
 
 pytestmark = pytest.mark.skipif(not native.status(), reason=f"no compiled kernels: {native.status().reason}")
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from chainrule.ops.native import build, compiler, kept
+from chainrule.ops.library import build, compiler, kept
 from chainrule.scratch import SUFFIX
 
 pytestmark = pytest.mark.skipif(not build.status(), reason=f"no compiled kernels: {build.status().reason}")
@@ -309,7 +309,7 @@ def test_leftovers_of_a_killed_process_are_removed(fresh: Fresh, monkeypatch: py
     temporary, kernels = tmp_path / "tmp", tmp_path / "cache" / "kernels"
     temporary.mkdir()
     code = (
-        "import os, signal, sys; from pathlib import Path; from chainrule.ops.native import build, compiler\n"
+        "import os, signal, sys; from pathlib import Path; from chainrule.ops.library import build, compiler\n"
         "def killed(*_, **__): os.kill(os.getpid(), signal.SIGKILL)\n"
         "build.SOURCE = Path(sys.argv[1])\n"
         f"{'compiler._run' if where == 'temporary' else 'os.replace'} = killed\n"
@@ -355,7 +355,7 @@ def test_without_a_temporary_folder_there_are_no_kernels(fresh: Fresh, monkeypat
 
 def test_two_processes_at_once(fresh: Fresh, tmp_path: Path):
     code = (
-        "import sys; from pathlib import Path; from chainrule.ops.native import build\n"
+        "import sys; from pathlib import Path; from chainrule.ops.library import build\n"
         "build.SOURCE = Path(sys.argv[1]); found = build.status(); print(found.lanes, found.reason)"
     )
     both = [subprocess.Popen([sys.executable, "-c", code, build.SOURCE], stdout=subprocess.PIPE, text=True) for _ in range(2)]

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from chainrule.ops import native
-from chainrule.ops.native import build, tables
+from chainrule.ops.library import build
+from chainrule.ops.native import tables
 
 pytestmark = pytest.mark.skipif(not native.status(), reason=f"no compiled kernels: {native.status().reason}")
 

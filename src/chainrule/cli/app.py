@@ -100,14 +100,12 @@ app = typer.Typer(
 
 
 @app.callback(invoke_without_command=True)
-def root(
-    ctx: typer.Context, version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False
-) -> None:
+def root(ctx: typer.Context, version: Annotated[bool, typer.Option("--version", help="Print the versions.")] = False) -> None:
     """The exact probability of token sequences under neural language models, factor by factor."""
     if version:
-        import chainrule
+        from chainrule.cli.versions import version_lines
 
-        typer.echo(chainrule.__version__)
+        typer.echo("\n".join(version_lines()))
         raise typer.Exit
     if ctx.invoked_subcommand is None:
         typer.echo(ctx.get_help())

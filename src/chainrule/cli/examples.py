@@ -6,6 +6,7 @@ START = (
     "chainrule pull                       # download the small model, once",
     'chainrule score "It is raining."',
     'chainrule explain "It is raining."   # every factor',
+    "chainrule doctor                     # check the installation",
 )
 
 EXAMPLES = {  # by command, in the order of the help
@@ -55,5 +56,6 @@ EXAMPLES = {  # by command, in the order of the help
     ),
     "pull": ("chainrule pull", "chainrule pull smollm2-135m --json"),
     "models": ("chainrule models", "chainrule models --json"),
+    "doctor": ("chainrule doctor", "chainrule doctor --json", "chainrule doctor --clear converted"),
     "completion": ("chainrule completion bash --install", "chainrule completion zsh"),
 }

@@ -31,9 +31,10 @@ def generate(
     model: ModelOptions,
 ) -> None:
     """Generate a text after a context, with its log probability."""
+    outputs.check()
+    model.check()
     from chainrule.cli.generation import run_generation
 
-    outputs.check()
     options = generation.arguments() | {"max_tokens": max_tokens, "stop": stop or ()}
     arguments = {"end": False if no_end else None, "among": among, "order": generation.ordering(), "special": texts.special}
     run_generation(model.load, lambda lm, **kwargs: lm.generate(context or None, **arguments, **kwargs), options, outputs)
@@ -52,11 +53,13 @@ def infill(
     model: ModelOptions,
 ) -> None:
     """Fill the blanks of a text, given the rest of it. The model must predict in any order: masked models do."""
-    from chainrule.cli.generation import run_generation
     from chainrule.cli.inputs import parse_numbers
 
     outputs.check()
     counts = None if lengths is None else parse_numbers(lengths, "--lengths")
+    model.check()
+    from chainrule.cli.generation import run_generation
+
     options = generation.arguments()
     arguments = {"order": generation.ordering(), "special": texts.special}
     run_generation(model.load, lambda lm, **kwargs: lm.infill(template, counts, **arguments, **kwargs), options, outputs)

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from chainrule.cli import comparison, completion, generation_commands, model_commands, text_commands  # noqa: F401 (commands)
+from chainrule.cli import (  # noqa: F401 (they register commands)
+    comparison,
+    completion,
+    doctor_command,
+    generation_commands,
+    model_commands,
+    text_commands,
+)
 from chainrule.cli.app import app
 from chainrule.cli.output import prepare
 from chainrule.cli.waiting import choose_waiting

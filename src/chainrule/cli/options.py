@@ -64,8 +64,8 @@ class ModelOptions:
         int | None, Option(min=1, metavar="N", help="The number of threads. Default: the cores that this process may use.")
     ] = None
 
-    def load(self) -> LanguageModel:
-        """Load the model. It is found and checked before torch is imported, which takes seconds. Raises ModelError."""
+    def check(self) -> None:
+        """Find and check the model, without torch, whose import takes seconds. Raises ModelError."""
         from chainrule.cli.log import show_log
         from chainrule.models.dtype import check_dtype
         from chainrule.models.locate import locate
@@ -73,6 +73,10 @@ class ModelOptions:
         show_log()
         check_dtype(self.dtype)
         locate(self.model)
+
+    def load(self) -> LanguageModel:
+        """Check and load the model. Raises ModelError."""
+        self.check()
         from chainrule.loading import load
 
         try:

@@ -13,7 +13,7 @@ from chainrule.errors import of_one_text, raise_unless
 from chainrule.models.base import Model
 from chainrule.models.dtype import name_of
 from chainrule.ops import native
-from chainrule.ops.native.build import Kernels
+from chainrule.ops.library.build import Kernels
 from chainrule.scoring.scorer import Scorer
 from chainrule.text.base import TokenizerLike
 from chainrule.text.reading import Reading, Special

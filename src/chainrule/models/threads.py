@@ -10,9 +10,6 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-import torch
-
-from chainrule._checks import is_whole
 from chainrule.errors import ModelError
 
 ROOT = Path("/")
@@ -29,6 +26,10 @@ def choose(requested: int | None = None, root: Path = ROOT) -> int:
     logical cores, the physical cores and OMP_NUM_THREADS. Otherwise the number is OMP_NUM_THREADS if it is set, else
     `available()`. Raises ModelError unless `requested` is a whole number, 1 or more.
     """
+    import torch
+
+    from chainrule._checks import is_whole
+
     global _chosen
     if requested is not None:
         if not is_whole(requested, 1):

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from chainrule.ops import native
+from chainrule.ops.library import build
 from chainrule.ops.matmul import CHANGED, SameBits, rowwise
 from chainrule.ops.modules import Forward
-from chainrule.ops.native import build
 from chainrule.ops.sealed import is_default, with_variable, within
 
 T = TypeVar("T")

@@ -23,7 +23,7 @@ from chainrule.models.causal import PretrainedModel
 from chainrule.models.dtype import name_of
 from chainrule.models.head import all_logits
 from chainrule.models.table import TableModel
-from chainrule.ops.native.build import Kernels
+from chainrule.ops.library.build import Kernels
 from chainrule.ops.sealed import sealed
 from chainrule.results.batch import Scores
 from chainrule.results.conditional import Conditional

@@ -1,20 +1,18 @@
 """Kernels in C for what a network computes besides most matrix products, compiled on the user's machine if it has a compiler.
 
     kernels.c           norms, gates, moments of logits, attention; products of few rows, and of bfloat16 factors
-    build.py            compile once, keep, load; or give the reason why not
-    compiler.py         run the compiler; load the library
-    kept.py             the cache folder of libraries
     arguments.py        checks of arguments, and their conversion for C
     calls.py            the kernels as functions of tensors
     attention_calls.py  the attention kernel as a function of tensors
     tables.py           bounds checks for the tables that the attention kernel reads
 
-Every caller also has a plain PyTorch implementation with the same results, which is used where a kernel is not supported.
+`ops/library/` compiles, keeps and loads them. Every caller also has a plain PyTorch implementation with the same results,
+which is used where a kernel is not supported.
 """
 
+from chainrule.ops.library.build import status
 from chainrule.ops.native.arguments import supports
 from chainrule.ops.native.attention_calls import attention, queries, supports_attention
-from chainrule.ops.native.build import status
 from chainrule.ops.native.calls import (
     count_greater,
     few_rows,

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from chainrule.ops.native import build
+from chainrule.ops.library import build
 
 SUFFIX = {torch.float32: "f", torch.bfloat16: "b"}  # of the names of kernels
 SMALL = 16_384  # numbers below which a second thread costs more than it saves

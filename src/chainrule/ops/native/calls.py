@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from chainrule.ops.native import build
+from chainrule.ops.library import build
 from chainrule.ops.native.arguments import (
     SUFFIX,
     demand,

@@ -23,11 +23,11 @@ from pathlib import Path
 
 from chainrule.cache_dir import cache_folder
 from chainrule.errors import ModelError
-from chainrule.ops.native.compiler import CompilerError, compiled, loaded
-from chainrule.ops.native.kept import Kept, kept
+from chainrule.ops.library.compiler import CompilerError, compiled, loaded
+from chainrule.ops.library.kept import Kept, kept
 from chainrule.verdict import Verdict
 
-SOURCE = Path(__file__).with_name("kernels.c")
+SOURCE = Path(__file__).parents[1] / "native" / "kernels.c"
 FLAGS = ("-O3", "-march=native", "-fopenmp", "-fPIC", "-shared", "-fno-math-errno", "-Wno-psabi")
 CHOICES = {"": (), "1": (), "avx2": ("-mno-avx512f",)}  # of CHAINRULE_NATIVE: extra flags
 LANES = 8  # fewest numbers at a time for which the kernels are faster than PyTorch's own

@@ -1,0 +1,1 @@
+"""The library of compiled kernels: compiled once for this machine, kept in the cache, and loaded. Nothing here needs torch."""
