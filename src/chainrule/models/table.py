@@ -39,7 +39,7 @@ class TableModel:
 
     dtype_reason = "tables are float64"
     by_ids = False
-    unfit = ()
+    unfit: tuple[int, ...] = ()
     invariance = Verdict(True, "each row of a table is looked up by itself")
 
     def __init__(
