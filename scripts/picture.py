@@ -15,7 +15,7 @@ TEXT = "The umbrella kept the rain off."
 
 def main() -> None:
     lm = chainrule.load()
-    console = Console(record=True, width=104, file=io.StringIO(), highlight=False, force_terminal=True)
+    console = Console(record=True, width=110, file=io.StringIO(), highlight=False, force_terminal=True)
     console.print(f"$ chainrule explain {TEXT!r}", style="bold")
     console.print(lm.explain(TEXT))
     console.print(f"\n$ chainrule score {TEXT!r}", style="bold")

@@ -122,7 +122,9 @@ def test_next(run, tiny):
     assert [a["id"] for a in alternatives] == [a.id for a in tiny.conditional("The quick").top(3)]
     code, out, _ = run("next")  # the distribution of the first token
     assert code == 0
-    assert len(out.splitlines()) == 10
+    lines = out.splitlines()
+    assert [line.split()[0] for line in lines[2:-1]] == [str(rank) for rank in range(1, 11)]
+    assert lines[-1].startswith("conditioned on 1 embedding, the start symbol")
 
 
 def test_explain_writes_every_factor(run):

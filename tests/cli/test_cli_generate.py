@@ -130,26 +130,35 @@ def test_as_json(run, tiny):
 def test_steps_as_they_happen(run, tiny):
     code, out, _ = run("generate", CONTEXT, "--max-tokens", "6", "--no-end", "--explain", "--top", "2")
     s = tiny.generate(CONTEXT, max_tokens=6, end=False, top=2, on_token=(steps := []).append)
-    *lines, last = out.splitlines()
-    assert (code, lines) == (0, [str(step) for step in steps])
-    running = 0.0
-    for i, line in enumerate(lines):
-        running += s.logprobs[i]
+    heads, units, *lines = out.splitlines()
+    assert code == 0
+    assert heads.split("  ")[:3] == ["step", "context", "token"]
+    assert units.split() == ["(emb.)", "(nats)", "(nats)"]
+    for i, (line, step) in enumerate(zip(lines, steps, strict=False)):
         number, context = line.split()[:2]
         assert (int(number), int(context)) == (i, s.contexts[i])
-        assert repr(tiny.tokenizer.token(int(s.ids[i]))) in line
-        printed = [float(line.split(name)[1].split()[0]) for name in (" log ", " so far ")]
-        assert printed == pytest.approx([s.logprobs[i], running], abs=2e-5)
-        assert line.endswith("of " + "  ".join(f"{token!r} {math.exp(logprob):.3g}" for token, logprob in s.top(i)))
-    assert last == f"{s.text!r}: log Pr = {s.logprob:.6f} nats, 6 tokens, {s.describe()}"
+        name, others = repr(tiny.tokenizer.token(int(s.ids[i]))), [f"{token!r} {math.exp(p):.3g}" for token, p in s.top(i)]
+        assert name in line
+        assert line.endswith("  1  " + "  ".join(others))
+        numbers = [f"{step.probability:.6g}", f"{step.logprob:.6f}", f"{step.running_logprob:.6f}"]
+        assert line.split(name, 1)[1].split()[:3] == numbers
+        assert step.logprob == pytest.approx(s.logprobs[i], abs=2e-5)
+    assert lines[6] == repr(s.text)
+    assert f"{s.logprob:.6f}" in lines[9]
+    assert s.describe() in lines
+    running = f"{math.fsum(s.running_logprobs.tolist()):.6f}"
+    assert f"{steps[-1].running_logprob:.6f}" == running
+    assert (f"The running sum ends at {running}" in out) == (running != f"{s.logprob:.6f}")
 
 
 def test_steps_of_several_texts_have_the_number_of_the_text(run):
     _, out, _ = run(
         "generate", CONTEXT, "--max-tokens", "3", "--no-end", "--explain", "--method", "sample", "-n", "2", "--seed", "1"
     )
-    assert [line.split("  ")[0] for line in out.splitlines()[:6]] == ["text 1", "text 2"] * 3
-    assert out.count("log Pr = ") == 2
+    lines = out.splitlines()
+    assert lines[0].split()[:2] == ["text", "step"]
+    assert [line.split()[:2] for line in lines[2:8]] == [[text, step] for step in "012" for text in "12"]
+    assert out.count("log Pr(text | context)") == 2
     assert out.count("seed 1") == 2
 
 

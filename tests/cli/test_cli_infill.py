@@ -32,7 +32,7 @@ def test_infill(command, tmp_path: Path):
     assert expected.ordering.order.tolist() == [2, 1]
     code, out, _ = command("infill", "The____ sat", "--explain", *model)
     assert code == 0
-    assert out.splitlines()[0].split()[:2] == ["0", str(1 + len(lm.tokenizer.encode("The")) + len(lm.tokenizer.encode(" sat")))]
+    assert out.splitlines()[2].split()[:2] == ["0", str(1 + len(lm.tokenizer.encode("The")) + len(lm.tokenizer.encode(" sat")))]
     code, out, _ = command("generate", "The", "--order", "right-to-left", "--max-tokens", "3", *model)
     assert (code, rows_of(out)[0]["text"]) == (0, lm.generate("The", order="right-to-left", max_tokens=3).text)
     for bad, message in (

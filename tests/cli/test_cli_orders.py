@@ -95,7 +95,7 @@ def test_several_orders_on_a_terminal(run, lm, monkeypatch: pytest.MonkeyPatch, 
     from chainrule.cli.sink import Sink
 
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
-    for texts, phrase in (([TEXT], "the mean over 2 orders"), ([TEXT, "a"], "spread")):
+    for texts, phrase in (([TEXT], "log of mean Pr"), ([TEXT, "a"], "spread")):
         with Sink(None) as sink:
             score_stream(lambda: lm, Source(texts), sink, None, {"order": "random:2", "top": 0})
         assert capsys.readouterr().out.count(phrase) == 1
@@ -103,9 +103,9 @@ def test_several_orders_on_a_terminal(run, lm, monkeypatch: pytest.MonkeyPatch, 
 
 def test_explain_in_an_order(run, lm):
     code, out, _ = run("explain", TEXT, "--order", order_of(lm))
-    assert (code, out.rstrip("\n")) == (0, str(lm.explain(TEXT, order="right-to-left")))
+    assert (code, out.rstrip("\n")) == (0, str(lm.explain(TEXT, order="right-to-left", top=3)))
     _, out, _ = run("explain", TEXT, "--order", "random", "--seed", "5", "--json")
-    assert json.loads(out) == json.loads(json.dumps(lm.explain(TEXT, order="random", seed=5).to_dict()))
+    assert json.loads(out) == json.loads(json.dumps(lm.explain(TEXT, order="random", seed=5, top=3).to_dict()))
 
 
 @pytest.mark.parametrize(

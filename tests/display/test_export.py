@@ -171,7 +171,7 @@ def test_html_is_accessible(sentence: Explanation):
     assert all(attributes["aria-hidden"] == "true" for attributes in bars)  # the numbers are beside them
     assert all(attributes == {"lang": "", "translate": "no"} for tag, attributes in page.tags if tag == "bdi")
     assert "context: 日本\\n語 <i>" in page.words
-    assert "joint: the first token is predicted from" in page.words
+    assert "conditional: the context is given; the first token of it is predicted from" in page.words
     assert "model: " in page.words
     assert "␣ is a space" in page.words
 

@@ -13,7 +13,9 @@ from text_zoo import wordpiece
 
 import chainrule
 from chainrule import LanguageModel, TableModel
-from chainrule.display import views
+from chainrule.display import notebook
+from chainrule.display.rankings import ranking_view
+from chainrule.display.spans import level
 from chainrule.results import shown as hook
 
 NASTY = "<script>alert(\"x\")</script> & [bold]'markup'[/bold]"
@@ -83,18 +85,38 @@ def test_tokens_that_are_markup_are_escaped():
 def test_colour_is_surprisal(letters: LanguageModel):
     html = letters.score("AB")._repr_html_()
     assert re.findall(r"rgba\(214,40,40,(.*?)\)", html) == ["0.00", "1.00"]
-    assert (views._colour(0.0), views._colour(float("-inf"))) == ("rgb(255,255,255)", "rgb(255,80,80)")
-    assert views._heat(-8 * 0.6931471805599453) == pytest.approx(0.5)
+    assert notebook._heat(-8 * 0.6931471805599453) == pytest.approx(0.5)
+    styles = [level(-bits * 0.6931471805599453) for bits in (0, 3.99, 4.01, 8.01, 12.01, float("inf"))]
+    assert styles[:2] == ["", ""]  # the colour of the terminal, whatever its background
+    assert len(set(styles)) == 4
+    assert all("underline" in style for style in styles[3:])  # a mark that is not a colour
 
 
 def test_a_score_in_a_terminal(tiny: LanguageModel):
     score = tiny.score(NASTY, context="[red]before[/red] ")
     output = shown(score)
     assert ("[red]before[/red] " + NASTY) in output
-    assert f"log Pr given its context = {score.logprob:.6f} nats · {len(score)} tokens" in output
-    assert f"{score.bits_per_byte:.4f} bits per byte" in output
-    assert score.start.describe() in output
-    assert "log Pr = " in shown(tiny.score("a"))
+    heads, units, numbers = output.splitlines()[-4:-1]
+    assert heads.split("  ")[:3] == ["log Pr(text | context)", "tokens", "perplexity"]
+    assert units.split() == ["(nats)", "per", "byte"]
+    assert numbers.split() == [f"{score.logprob:.6f}", str(len(score)), f"{score.perplexity:.4g}", f"{score.bits_per_byte:.4f}"]
+    assert output.splitlines()[-1] == score.condition
+    assert score.condition.startswith("conditional: the context is given; the first token of it is predicted from")
+    assert "log Pr(text)" in shown(tiny.score("a"))
+
+
+def test_the_most_surprising_tokens_are_named(tiny: LanguageModel):
+    score = tiny.score("The quick brown fox")
+    column = int(score.logprobs.argmin())
+    line = next(line for line in shown(score).splitlines() if line.startswith("most surprising (bits):"))
+    assert line.split(":  ")[1].startswith(f"{score.tokens[column]!r} {score.surprisals_bits[column]:.2f}")
+
+
+def test_a_text_cannot_control_the_terminal(tiny: LanguageModel):
+    for result in (tiny.score("a\x1b[31mb\rc"), tiny.score_batch(["a\x1b[31mb\rc"]), tiny.explain("a\x1b[31mb\rc")):
+        assert "\x1b" not in str(shown(result))
+        assert "\r" not in shown(result)
+        assert "\\x1b" in shown(result)
 
 
 def test_scores_in_a_terminal(tiny: LanguageModel):
@@ -122,8 +144,8 @@ def test_an_explanation_in_a_terminal():
     output = shown(lm.explain("AAB"))
     lines = [line for line in output.splitlines() if line.startswith("Pr(x_")]
     assert lines[0].split()[:5] == ["Pr(x_0", "|", "s)", "'A'", "1"]
-    assert lines[1].split()[4:7] == ["'A'", "0.5", "-0.693147"]
-    assert lines[2].split()[-3:] == ["0", "-inf", "-inf"]
+    assert lines[1].split()[4:9] == ["'A'", "0.5", "-0.693147", "-0.693147", "1"]
+    assert lines[2].split()[-4:] == ["0", "-inf", "-inf", "2"]
     bars = [line.count("█") for line in lines]
     assert bars[0] > 20
     assert abs(bars[1] - bars[0] / 2) <= 1  # lengths of bars are proportional to probabilities
@@ -133,23 +155,23 @@ def test_an_explanation_in_a_terminal():
 
 def test_a_ranking_in_a_terminal(tiny: LanguageModel):
     ranked = tiny.rank("The quick", [" [bold]fox[/bold]", " brown"])
-    lines = shown(views.rank_table(ranked)).splitlines()
-    assert [line.split()[0] for line in lines[1:]] == ["1", "2"]
-    assert all(f"{r.logprob:.6f}" in line and r.text in line for r, line in zip(ranked, lines[1:], strict=True))
+    lines = shown(ranking_view(ranked)).splitlines()
+    assert [line.split()[0] for line in lines[2:]] == ["1", "2"]
+    assert all(f"{r.logprob:.6f}" in line and r.text in line for r, line in zip(ranked, lines[2:], strict=True))
 
 
 def test_scores_without_a_text(tiny: LanguageModel):
     without_tokenizer = LanguageModel(tiny.model, engine=tiny.engine)
     assert "<5><6>" in shown(without_tokenizer.score([5, 6]))
     assert "&lt;5&gt;" in without_tokenizer.score([5, 6])._repr_html_()
-    assert "bits per byte" not in shown(without_tokenizer.score([5, 6]))
+    assert shown(without_tokenizer.score([5, 6])).splitlines()[-2].split()[1] == "2"
     lm = LanguageModel(tiny.model, wordpiece(), engine=tiny.engine)
     assert "[SEP]" in shown(lm.score(("a", "b")))
     assert "the symbol [CLS] (id 1)" in shown(lm.score(("a", "b")))
 
 
 def test_no_scores(tiny: LanguageModel):
-    assert "log Pr (nats)" in shown(tiny.score_batch([]))
+    assert "log Pr" in shown(tiny.score_batch([]))
     assert Page(tiny.score_batch([])._repr_html_()).open == []
 
 
@@ -163,16 +185,20 @@ def test_views_are_imported_when_the_first_is_shown():
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
-@pytest.mark.parametrize("name", ["Score", "Scores", "Mixture", "Mixtures", "PseudoScore", "Explanation", "Generated"])
+@pytest.mark.parametrize(
+    "name", ["Score", "Scores", "Mixture", "Mixtures", "PseudoScore", "Explanation", "Generated", "Conditional"]
+)
 def test_every_result_has_a_view(name: str):
     assert hook.rich.dispatch(getattr(chainrule, name)) is not hook.rich.dispatch(object)
-    assert (hook.html.dispatch(getattr(chainrule, name)) is hook.html.dispatch(object)) == (name == "PseudoScore")
+    assert (hook.html.dispatch(getattr(chainrule, name)) is hook.html.dispatch(object)) == (
+        name in ("PseudoScore", "Conditional")
+    )
 
 
 def test_a_generated_text_has_a_view_of_its_own(letters: LanguageModel):
     generated = letters.generate(max_tokens=2)
     assert generated.describe() in shown(generated)
-    assert generated._repr_html_() == views.score_html(generated)
+    assert generated._repr_html_() == notebook.score_html(generated)
 
 
 def test_a_result_without_a_view():

@@ -1,6 +1,7 @@
 """The chain rule written out."""
 
 import math
+import random
 import re
 from itertools import accumulate
 
@@ -8,6 +9,7 @@ import pytest
 from model_zoo import tiny_any_order
 
 from chainrule import InputError, LanguageModel, TableModel
+from chainrule.results.explanation import running_sums
 
 CONTEXT = 64  # of `tiny`
 
@@ -83,10 +85,27 @@ def test_the_end_symbol_is_the_last_factor():
 def test_lines_of_text(lm: LanguageModel):
     lines = str(lm.explain("AAB")).splitlines()
     assert lines[0] == "joint: the first token is predicted from the start symbol <start> (id 2)"
-    assert lines[1].split() == ["Pr(x_0", "|", "s)", "=", "0.1", "'A'", "log", "-2.302585", "so", "far", "-2.302585"]
-    assert lines[3].split()[-7:] == ["0.2", "'B'", "log", "-1.609438", "so", "far", "-4.605170"]
-    assert lines[4] == "Pr(x) = exp(-4.605170) = 0.01"
-    assert len({line.index(" = ") for line in lines[1:4]}) == 1  # aligned
+    assert [line.split() for line in lines[1:3]] == [
+        ["factor", "token", "Pr", "log", "Pr", "running", "rank"],
+        ["(nats)", "(nats)"],
+    ]
+    assert lines[3].split() == ["Pr(x_0", "|", "s)", "'A'", "0.1", "-2.302585", "-2.302585", "2"]
+    assert lines[5].split()[-5:] == ["'B'", "0.2", "-1.609438", "-4.605170", "2"]
+    assert lines[6] == "Pr(x) = exp(-4.605170) = 0.01"
+    assert len({line.index("-") for line in lines[3:6]}) == 1  # aligned
+
+
+def test_running_sums_are_exact():
+    for numbers in (
+        [0.1] * 10,
+        [1e16, 1.0, -1e16, 1e-16],
+        [-0.5, -math.inf, -0.25],
+        [],
+        [random.gauss(0, 10**i) for i in range(9)],
+    ):
+        expected = [math.fsum(numbers[: i + 1]) for i in range(len(numbers))]
+        assert list(running_sums(numbers)) == expected
+    assert list(accumulate([0.1] * 10))[-1] != math.fsum([0.1] * 10)
 
 
 def test_products_too_small_for_a_float(fair: LanguageModel):
@@ -104,10 +123,16 @@ def test_to_dict(lm: LanguageModel):
     contents = lm.explain("AAB").to_dict()
     assert contents["start"] == {"kind": "joint", "policy": "bos", "id": 2, "token": "<start>"}
     assert (contents["logprob"], contents["end_id"]) == (lm.score("AAB").logprob, None)
-    running = list(accumulate(f["logprob"] for f in contents["factors"]))
-    assert [f["running_logprob"] for f in contents["factors"]] == running
-    assert set(contents["factors"][0]) == {"place", "formula", "token", "logprob", "running_logprob", "context", "probability"}
+    logprobs = [f["logprob"] for f in contents["factors"]]
+    assert [f["running_logprob"] for f in contents["factors"]] == [math.fsum(logprobs[:i]) for i in (1, 2, 3)]
+    assert contents["factors"][-1]["running_logprob"] == contents["logprob"]
+    top = lm.explain("AAB", top=1).to_dict()["factors"][0]["top"]
+    assert top == [{"token": name, "logprob": logprob} for name, logprob in lm.score("AAB", top=1).top(0)]
+    names = {"place", "formula", "token", "logprob", "running_logprob", "context", "probability", "position", "rank"}
+    assert set(contents["factors"][0]) == names
     assert [f["place"] for f in contents["factors"]] == [0, 1, 2]
+    backwards = tiny_any_order("llama").lm.explain(IDS, order="right-to-left").to_dict()["factors"]
+    assert [f["place"] for f in backwards] == [4, 3, 2, 1, 0]
 
 
 # In an order

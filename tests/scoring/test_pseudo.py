@@ -153,7 +153,9 @@ def test_contents(lm: LanguageModel):
     assert isinstance(score, PseudoScore)
     assert (contents["pll_nats"], contents["tokens"], contents["kind"]) == (score.pll_nats, 8, "pseudo-log-likelihood")
     assert [term["term_logprob"] for term in contents["terms"]] == score.term_logprobs.tolist()
-    assert len(str(score).splitlines()) == 9
+    lines = str(score).splitlines()
+    assert [line.split()[-2] for line in lines[2:10]] == [f"{term:.6f}" for term in score.term_logprobs]
+    assert lines[12].split()[0] == f"{score.pll_nats:.6f}"
     from rich.console import Console
 
     console = Console(file=io.StringIO(), width=200)

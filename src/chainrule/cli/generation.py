@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from chainrule.cli.generation_options import StepOptions
-from chainrule.cli.output import OUT
-from chainrule.cli.progress import Update, progress
+from chainrule.cli.output import show
+from chainrule.cli.progress import Bar, progress
+from chainrule.display.steps import StepTable, finished_view
 from chainrule.errors import InputError
 from chainrule.generation import Generated, Options, Step
 from chainrule.results.columns import Row
-from chainrule.results.rows import table
+from chainrule.results.rows import table as rows
 
 if TYPE_CHECKING:
     from chainrule.language import LanguageModel
@@ -36,35 +36,35 @@ def run_generation(
     default_top = ALTERNATIVES if detailed else 0
     options = options | {"top": default_top if outputs.top is None else outputs.top}
     Options(**options)  # checks the options before the model is loaded
+    several = options["n"] is not None
     steps: list[Step] = []
     with outputs.sink() as sink:
         lm = load()
-        with nullcontext() if outputs.explain else progress("tokens") as update:
-            generated = generate(lm, **options, on_token=_step_handler(outputs, options, steps, update))
+        if outputs.json or not outputs.explain:
+            with progress("tokens") as bar:
+                generated = generate(lm, **options, on_token=_collect(steps, bar, options))
+        else:
+            table = StepTable(options["top"], several)
+            show(table.head())
+            generated = generate(lm, **options, on_token=lambda step: show(table.row(step)))
         texts = generated if isinstance(generated, list) else [generated]
         if outputs.json:
             sink.write(tuple, tuple, lambda: _objects(texts, steps if outputs.explain else None))
-        elif outputs.explain and outputs.output is None and not sink.terminal:
-            OUT.writelines(f"{s.text!r}: log Pr = {s.logprob:.6f} nats, {len(s)} tokens, {s.describe()}\n" for s in texts)
+        elif outputs.explain and outputs.output is None:
+            show(*(finished_view(text, steps=True, marks=sink.terminal) for text in texts))
         else:
-            sink.write(lambda: table(Row.GENERATED, texts, index=range(len(texts))), lambda: texts)
+            sink.write(lambda: rows(Row.GENERATED, texts, index=range(len(texts))), lambda: texts)
 
 
-def _step_handler(
-    outputs: StepOptions, options: dict[str, Any], steps: list[Step], update: Update | None
-) -> Callable[[Step], None]:
-    """A function that handles each step: it collects the step for JSON, prints it, or updates the progress bar."""
-    total = options.get("max_tokens") or 64
+def _collect(steps: list[Step], bar: Bar | None, options: dict[str, Any]) -> Callable[[Step], None]:
+    """A function that keeps each step, and updates the progress bar."""
+    count = options["n"] if options["method"] == "sample" and options["n"] else 1
+    total = (options.get("max_tokens") or 64) * count
 
     def handle(step: Step) -> None:
-        if outputs.json:
-            steps.append(step)
-        elif outputs.explain:
-            number = "" if options["n"] is None else f"text {step.sample + 1}  "
-            OUT.write(f"{number}{step}\n")
-            OUT.flush()
-        elif update is not None:
-            update("generating", step.step + 1, total)
+        steps.append(step)
+        if bar is not None:
+            bar("generating", min(len(steps), total), total)
 
     return handle
 

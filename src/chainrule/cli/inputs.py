@@ -17,6 +17,8 @@ from chainrule.files.opened import STDIN, check_encoding, name_of, reading
 from chainrule.files.reading import Layout, read_rows
 from chainrule.files.rows import Row, shown
 
+_COUNTED = 100_000_000  # bytes of files whose rows are counted before scoring
+
 
 @dataclass(frozen=True)
 class Columns:
@@ -108,6 +110,15 @@ class Source:
                 raise BadRow(problem)
         if self.begin is not None and index < self.begin:
             raise InputError(f"--from {self.begin} is past the last row: the input has {index + 1} rows, counted from 0")
+
+    def count(self) -> int | None:
+        """The number of rows, found by reading them; None for standard input, and for files that are large or damaged."""
+        if STDIN in self.files or sum(map(os.path.getsize, self.files)) > _COUNTED:
+            return None
+        try:
+            return sum(1 for _ in self._rows())
+        except InputError:
+            return None
 
     def skip(self, problem: str) -> None:
         """Count a bad row that is skipped. problem: its error message."""

@@ -27,14 +27,6 @@ class StandardOutput:
     def isatty(self) -> bool:
         return self.stream.isatty()
 
-    def can_encode(self, text: str) -> bool:
-        """Whether its encoding can represent the text."""
-        try:
-            text.encode(self.stream.encoding)
-        except UnicodeEncodeError:
-            return False
-        return True
-
     def write(self, text: str) -> None:
         try:
             self.stream.write(text)
@@ -83,8 +75,22 @@ def prepare() -> None:
             # Reserves the number, so that no file gets it and receives the messages of libraries
             os.open(os.devnull, os.O_RDWR)
     if sys.stdout is not None:
-        encoding = {} if sys.stdout.isatty() else {"encoding": "utf-8", "newline": ""}
+        encoding = {"encoding": "utf-8", "newline": ""}
+        if sys.stdout.isatty():
+            encoding = {"encoding": "ascii"} if _is_c_locale() else {}
         sys.stdout.reconfigure(errors="backslashreplace", **encoding)  # pyrefly: ignore[missing-attribute]
+    if sys.stderr is not None and sys.stderr.isatty() and _is_c_locale():
+        sys.stderr.reconfigure(encoding="ascii", errors="backslashreplace")  # pyrefly: ignore[missing-attribute]
+
+
+def _is_c_locale() -> bool:
+    """Whether the user asked for the locale C, in which terminals have only ASCII.
+
+    Python takes UTF-8 in this locale, and may have set LC_CTYPE accordingly.
+    """
+    kind = os.environ.get("LC_CTYPE", "")
+    names = [os.environ.get("LC_ALL", ""), "" if kind in ("C.UTF-8", "C.utf8", "UTF-8") else kind, os.environ.get("LANG", "")]
+    return next((name for name in names if name), "") in ("C", "POSIX")
 
 
 def note(message: str) -> None:
@@ -101,20 +107,22 @@ def print_json(value: Any) -> None:
     OUT.write(json_text(value, indent=2) + "\n")
 
 
-def show(*renderables: Any) -> None:
-    """Render for a terminal, in colour."""
-    from rich.console import Console
+def show(*views: Any) -> None:
+    """Write views: rendered on a terminal, else as plain text."""
+    if OUT.isatty():
+        from rich.console import Console
 
-    console = Console(file=OUT, highlight=False)  # pyrefly: ignore[bad-argument-type]
-    for renderable in renderables:
-        console.print(renderable)
+        console = Console(file=OUT, highlight=False)  # pyrefly: ignore[bad-argument-type]
+        for view in views:
+            console.print(view)
+    else:
+        OUT.writelines(f"{view}\n" for view in views)
+    OUT.flush()
 
 
 def print_result(result: Any, json: bool) -> None:
     """Write an explanation or a report: as JSON, rendered on a terminal, or as plain lines."""
     if json:
         print_json(result.to_dict())
-    elif OUT.isatty():
-        show(result)
     else:
-        OUT.write(f"{result}\n")
+        show(result)

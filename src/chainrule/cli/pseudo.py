@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from chainrule.cli.inputs import Record, Source
 from chainrule.cli.sink import Sink, with_files
 from chainrule.cli.stream import contexts_of, stream
+from chainrule.display.scores import pseudo_table
 from chainrule.results.columns import Row
 from chainrule.results.rows import table
 
@@ -27,7 +28,7 @@ def pseudo_stream(load: Callable[[], LanguageModel], source: Source, sink: Sink,
         pairs = list(zip(shard, scores, strict=True))
         sink.write(
             table=lambda: with_files(table(Row.PSEUDO, scores, index=[r.index for r in shard]), [r.file for r in shard]),
-            views=lambda: scores,
+            views=lambda: scores if source.single else [pseudo_table(scores)],
             objects=lambda: (r.origin | (s.to_dict() if source.single else s.summary()) for r, s in pairs),
             next_row=shard[-1].index + 1,
         )

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from chainrule.cli.inputs import Record, Source
-from chainrule.cli.output import OUT, note, print_json
+from chainrule.cli.output import note, print_json, show
 from chainrule.cli.sink import Sink, with_files
 from chainrule.cli.stream import contexts_of, score_records, stream
 from chainrule.errors import InputError
 from chainrule.results.batch import Scores
 from chainrule.results.columns import Row
+from chainrule.results.explanation import Explanation
 from chainrule.results.mixture import Mixtures
 from chainrule.results.rows import table
 
@@ -47,12 +47,17 @@ def score_stream(
         pairs = zip(shard, scores, strict=True)
         sink.write(
             table=lambda: renumbered(scores.to_arrow(per), shard),
-            views=lambda: scores if detailed else [scores],
+            views=lambda: _views(scores, per) if detailed else [scores],
             objects=lambda: (r.origin | (s.to_dict() if detailed else s.summary()) for r, s in pairs),
             next_row=shard[-1].index + 1,
         )
 
     stream(load, source, score, write, "contexts")
+
+
+def _views(scores: Scores | Mixtures, per: str | None) -> Iterable[Any]:
+    """The scores in detail; one line per token if that was asked for and they have one order."""
+    return map(Explanation, scores) if per == "token" and isinstance(scores, Scores) else scores
 
 
 def renumbered(table: pyarrow.Table, shard: list[Record]) -> pyarrow.Table:
@@ -82,9 +87,9 @@ def rank_all(load: Callable[[], LanguageModel], context: str, source: Source, si
     if sink.json:
         print_json({"context": context, **ranked[0].score.provenance(), "candidates": _ranking(ranked, records).to_pylist()})
     else:
-        from chainrule.display.views import rank_table
+        from chainrule.display.rankings import ranking_view
 
-        sink.write(lambda: _ranking(ranked, records), lambda: [rank_table(ranked)])
+        sink.write(lambda: _ranking(ranked, records), lambda: [ranking_view(ranked)])
     if any(r.score.boundary == "apart" for r in ranked):
         note(
             "chainrule: note: for some candidates, context and candidate tokenise differently together than separately; "
@@ -107,13 +112,9 @@ def _ranking(ranked: list[Ranked], records: list[Record]) -> pyarrow.Table:
 
 def show_conditional(conditional: Conditional, top: int, json: bool) -> None:
     """Write the most probable next tokens."""
+    from chainrule.display.rankings import conditional_view
+
     if json:
         print_json(conditional.to_dict(top))
-        return
-    bar = ("█" if OUT.can_encode("█") else "#") if OUT.isatty() else ""
-    for a in conditional.top(top):
-        p = math.exp(a.logprob)
-        OUT.write(f"{p:<12.6g} {a.logprob:>12.6f}  {a.token!r}" + (f"  {bar * round(40 * p)}" if bar else "") + "\n")
-    context = f"{conditional.context} embedding{'s' * (conditional.context != 1)}, entropy {conditional.entropy_bits:.6f} bits"
-    at = "" if conditional.temperature == 1 else f"temperature {conditional.temperature:g}; "
-    note(f"{at}conditioned on {context}; {conditional.start.describe()}")
+    else:
+        show(conditional_view(conditional, top))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from functools import partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from chainrule.cli.inputs import BadRow, Record, Source
-from chainrule.cli.progress import progress
+from chainrule.cli.output import OUT
+from chainrule.cli.progress import Bar, progress
 from chainrule.errors import InputError
 
 if TYPE_CHECKING:
@@ -33,13 +35,14 @@ def stream(
         if not first:
             raise first_error or source.empty_error("score")
         lm = load()
-        with progress(unit) as update:
+        with progress(unit) as bar:
+            total = _rows(source, first) if bar else None
             for shard, error in chain([(first, first_error)], shards):
-                label = f"scoring after {done} texts" if done else "scoring"
-                shard_progress = partial(update, label) if update else None
-                scores, scored, bad_row = score_records(source, shard, partial(score, lm, shard_progress))
+                update = partial(_update, bar, shard, source.begin or 0, total) if bar else None
+                scores, scored, bad_row = score_records(source, shard, partial(score, lm, update))
                 if scored:
-                    write(scores, scored)
+                    with bar.hidden() if bar and OUT.isatty() else nullcontext():
+                        write(scores, scored)
                 done += len(scored)
                 if failure := bad_row or error:
                     raise failure
@@ -47,6 +50,21 @@ def stream(
             raise source.empty_error("score")
     finally:
         source.report_skipped()
+
+
+def _rows(source: Source, first: list[Record]) -> int | None:
+    """The number of rows of the input, from --from on; None if it is not known. first: the first shard."""
+    if len(first) < SHARD:
+        return first[-1].index + 1 - (source.begin or 0)
+    count = source.count()
+    return None if count is None else count - (source.begin or 0)
+
+
+def _update(bar: Bar, shard: list[Record], begin: int, total: int | None, done: int, of: int) -> None:
+    """Show how many rows of the input are done, when `done` of the `of` contexts of this shard are."""
+    before, behind = shard[0].index - begin, shard[-1].index + 1 - begin
+    rows = before + (behind - before) * done / max(1, of)
+    bar.show("scoring", done, rows, total, f"{rows:.0f}{'' if total is None else f'/{total}'} texts")
 
 
 def score_records(

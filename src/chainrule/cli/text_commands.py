@@ -109,7 +109,7 @@ def next_(
 def explain(
     *,
     text: Annotated[str, Argument(metavar="TEXT", help="The text.")],
-    top: Annotated[int, Option(min=0, metavar="K", help="Show the K most probable tokens at each position.")] = 0,
+    top: Annotated[int, Option(min=0, metavar="K", help="Show the K most probable tokens at each position.")] = 3,
     order: OneOrderOptions,
     texts: TextOptions,
     softmax: TemperatureOptions,

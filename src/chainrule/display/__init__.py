@@ -1,36 +1,33 @@
-"""Views of results: Rich for terminals, HTML for notebooks, and documents. Importing this package registers all of them."""
+"""Views of results: tables for terminals, HTML for notebooks, and documents. Importing this package registers all of them."""
 
-from chainrule.display.comparisons import comparison_html, comparison_panel
+from chainrule.display.comparisons import comparison_html, comparison_view
+from chainrule.display.explanations import explanation_view
 from chainrule.display.export.html import html_document, html_table
 from chainrule.display.export.latex import latex
 from chainrule.display.export.svg import svg
-from chainrule.display.mixtures import mixture_html, mixture_panel, mixtures_html, mixtures_table
-from chainrule.display.views import (
-    explanation_table,
-    generated_panel,
-    pseudo_panel,
-    score_html,
-    score_panel,
-    scores_html,
-    scores_table,
-)
-from chainrule.generation.result import Generated
+from chainrule.display.mixtures import mixture_view, mixtures_view
+from chainrule.display.notebook import mixture_html, mixtures_html, score_html, scores_html
+from chainrule.display.rankings import conditional_view
+from chainrule.display.scores import pseudo_terms, pseudo_view, score_view, scores_view
 from chainrule.results.batch import Scores
 from chainrule.results.comparison import Comparison
+from chainrule.results.conditional import Conditional
 from chainrule.results.explanation import Explanation
 from chainrule.results.mixture import Mixture, Mixtures
 from chainrule.results.pseudo import PseudoScore
 from chainrule.results.score import Score
-from chainrule.results.shown import document, html, rich
+from chainrule.results.shown import document, html, rich, text
 
-rich.register(Score, score_panel)
-rich.register(Generated, generated_panel)
-rich.register(Scores, scores_table)
-rich.register(Mixture, mixture_panel)
-rich.register(Mixtures, mixtures_table)
-rich.register(Explanation, explanation_table)
-rich.register(PseudoScore, pseudo_panel)
-rich.register(Comparison, comparison_panel)
+rich.register(Score, score_view)
+rich.register(Scores, scores_view)
+rich.register(Mixture, mixture_view)
+rich.register(Mixtures, mixtures_view)
+rich.register(Explanation, explanation_view)
+rich.register(Conditional, conditional_view)
+rich.register(PseudoScore, pseudo_view)
+rich.register(Comparison, comparison_view)
+
+text.register(PseudoScore, pseudo_terms)
 
 html.register(Score, score_html)
 html.register(Scores, scores_html)

@@ -1,30 +1,28 @@
-"""Views of comparisons: Rich for terminals, HTML for notebooks."""
+"""Views of comparisons: tables for terminals, HTML for notebooks."""
 
 from __future__ import annotations
 
 import html
-from typing import TYPE_CHECKING
 
+from chainrule.display.grid import Grid, column
+from chainrule.display.spans import TOTAL, cell
+from chainrule.display.view import View, line
 from chainrule.results.comparison import Comparison
 
-if TYPE_CHECKING:
-    from rich.console import Group
 
-
-def comparison_panel(comparison: Comparison) -> Group:
+def comparison_view(comparison: Comparison) -> View:
     """A line for each number, and the conclusion below."""
-    from rich.console import Group
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("token", overflow="fold")
-    for name in comparison.heads()[1:]:
-        table.add_column(name, justify="right")
-    for cells in comparison.cells():
-        table.add_row(*map(Text, cells))
+    heads, cells = comparison.heads(), comparison.cells()
+    columns = {
+        "token": column("fold", heads[0], [cell(row[0], own=True) for row in cells]),
+        **{
+            head: column("number", head.replace(" (", "\n("), [cell(row[i]) for row in cells], head)
+            for i, head in enumerate(heads[1:], 1)
+        },
+    }
     first, *others = comparison.describe()
-    return Group(table, Text(first, style="bold"), *map(Text, others))
+    plan = [heads[2], heads[1], heads[4], "token", heads[3]]
+    return View(Grid(columns, plan, 3), line(first, TOTAL), *map(line, others))
 
 
 def comparison_html(comparison: Comparison) -> str:

@@ -2,77 +2,47 @@
 
 from __future__ import annotations
 
-import html
-from typing import TYPE_CHECKING
-
-from chainrule.display.views import (
-    LOGPROB,
-    NATS,
-    SHOWN,
-    batch_html,
-    batch_table,
-    label,
-    plain_table,
-    score_html,
-    text_in_colour,
-)
+from chainrule.display.grid import Column, Grid, column
+from chainrule.display.scores import SHOWN, in_part, label, logprob_column, marked
+from chainrule.display.spans import Span, cell
+from chainrule.display.view import View, note
 from chainrule.results.mixture import Mixture, Mixtures
 from chainrule.results.ordering import listed
 
-if TYPE_CHECKING:
-    from rich.console import Group
-    from rich.table import Table
 
-
-def mixture_panel(mixture: Mixture) -> Group:
-    """One line per order: its log probability and the text, coloured by surprisal."""
-    from rich.console import Group
-    from rich.text import Text
-
-    table = plain_table("order", right=(LOGPROB,))
-    table.add_column("text", no_wrap=True, overflow="ellipsis", ratio=1)
-    for score, order in list(zip(mixture, mixture.orders, strict=True))[:SHOWN]:
-        table.add_row(listed(order), f"{score.logprob:.6f}", text_in_colour(score))
-    if len(mixture) > SHOWN:
-        table.caption = f"{SHOWN} of {len(mixture)} orders"
-    return Group(table, Text(_numbers(mixture), style="bold"), Text(_head(mixture), style="dim"))
-
-
-_MIXTURES = (LOGPROB, "spread", "orders", "tokens")
-
-
-def mixtures_table(mixtures: Mixtures) -> Table:
-    """One line per text."""
-    return batch_table(_MIXTURES, _lines(mixtures), len(mixtures), "texts")
-
-
-def mixture_html(mixture: Mixture) -> str:
-    """The text in each order, coloured by surprisal, and the mean."""
-    parts = [f"<div>{html.escape(listed(order))}</div>{score_html(score)}"
-             for score, order in list(zip(mixture, mixture.orders, strict=True))[:SHOWN]]  # fmt: skip
-    more = f"<div>{SHOWN} of {len(mixture)} orders</div>" if len(mixture) > SHOWN else ""
-    return f"<div>{''.join(parts)}{more}<b>{html.escape(_numbers(mixture))}</b></div>"
-
-
-def mixtures_html(mixtures: Mixtures) -> str:
-    return batch_html(_MIXTURES, _lines(mixtures), repr(mixtures))
-
-
-def _lines(mixtures: Mixtures) -> list[tuple[list[str], str]]:
-    return [(_cells(mixture), label(mixture[0])) for mixture in mixtures[:SHOWN]]
-
-
-def _numbers(mixture: Mixture) -> str:
-    name = "log Pr" if mixture.kind == "joint" else "log Pr given its context"
-    spread = f"spread {mixture.logprob_spread:.3g} {NATS}"
-    return f"{name} = {mixture.logprob:.6f} {NATS}, the mean over {len(mixture)} orders · {spread}"
-
-
-def _head(mixture: Mixture) -> str:
+def mixture_view(mixture: Mixture) -> View:
+    """One line per order: its log probability and the text, with improbable tokens marked; then the mean."""
+    pairs = list(zip(mixture, mixture.orders, strict=True))[:SHOWN]
+    columns = {
+        "logprob": logprob_column([score.logprob for score, _ in pairs]),
+        "order": column("fold", "order", [cell(listed(order)) for _, order in pairs]),
+        "text": column("cut", "text", [_one_line(marked(score)) for score, _ in pairs], "the text"),
+    }
+    table = Grid(columns, ["order", "logprob", "logprob", "text"], 2, caption=in_part(len(pairs), len(mixture), "orders"))
     ordering = mixture[0].ordering
     length = f"; the length ({ordering.length} tokens) is given; {ordering.how}" if ordering is not None else ""
-    return mixture[0].start.describe() + length
+    return View(table, _means([mixture]), note(mixture[0].condition + length))
 
 
-def _cells(mixture: Mixture) -> list[str]:
-    return [f"{mixture.logprob:.6f}", f"{mixture.logprob_spread:.3g}", str(len(mixture)), str(len(mixture[0]))]
+def mixtures_view(mixtures: Mixtures) -> View:
+    """One line per text."""
+    shown = mixtures[:SHOWN]
+    return View(_means(shown, texts=True, caption=in_part(len(shown), len(mixtures), "texts")))
+
+
+def _means(mixtures: list[Mixture], texts: bool = False, caption: str = "") -> Grid:
+    means = [mixture.logprob for mixture in mixtures]
+    columns = {
+        "logprob": Column("number", logprob_column(means, "log Pr", "log of mean Pr").forms),
+        "spread": column("number", "spread\n(nats)", [cell(f"{mixture.logprob_spread:.3g}") for mixture in mixtures], "spread"),
+        "orders": column("number", "orders", [cell(str(len(mixture))) for mixture in mixtures], "orders"),
+        "tokens": column("number", "tokens", [cell(str(len(mixture[0]))) for mixture in mixtures], "tokens"),
+    }
+    text = ["text"] if texts else []
+    if texts:
+        columns["text"] = column("cut", "text", [label(mixture[0]) for mixture in mixtures])
+    return Grid(columns, ["logprob", *text, "logprob", "spread", "orders", "tokens", "logprob"], 1 + len(text), caption=caption)
+
+
+def _one_line(spans: tuple[Span, ...]) -> tuple[Span, ...]:
+    return tuple(span._replace(text=span.text.replace("\n", "\\n")) for span in spans)

@@ -15,7 +15,7 @@ from chainrule.results.columns import Row
 from chainrule.results.provenance import WithWindow
 from chainrule.results.rows import Source, arrays, records
 from chainrule.results.score import Score
-from chainrule.results.shown import Shown
+from chainrule.results.shown import Shown, as_text
 from chainrule.results.tabular import Tabular
 
 UNKNOWN = (
@@ -141,13 +141,7 @@ class Comparison(WithWindow, Shown, Tabular):
         return f"Comparison({self.describe()[0]})"
 
     def __str__(self) -> str:
-        lines = [self.heads(), *self.cells()]
-        wide = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        table = [
-            "  ".join([f"{line[0]:<{wide[0]}}", *(f"{cell:>{w}}" for cell, w in zip(line[1:], wide[1:], strict=True))]).rstrip()
-            for line in lines
-        ]
-        return "\n".join([*table, *self.describe()])
+        return as_text(self)
 
     def heads(self) -> tuple[str, ...]:
         """The heads of the columns of the table, with units."""

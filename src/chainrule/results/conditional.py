@@ -14,6 +14,7 @@ from chainrule.errors import InputError, short
 from chainrule.models.identity import Identity
 from chainrule.results import units
 from chainrule.results.provenance import WithProvenance
+from chainrule.results.shown import Shown, as_text
 from chainrule.text.base import TokenizerLike, token_formatter
 from chainrule.text.start_end import Start
 
@@ -27,7 +28,7 @@ class Alternative(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Conditional(WithProvenance):
+class Conditional(Shown, WithProvenance):
     """log Pr(v | context) for each of the V tokens v of the vocabulary, in nats. The probabilities sum to 1."""
 
     logprobs: Floats
@@ -73,6 +74,9 @@ class Conditional(WithProvenance):
             "top": [a._asdict() | {"probability": math.exp(a.logprob)} for a in self.top(top)],
             "context_special": self.context_special,
         } | self.provenance()
+
+    def __str__(self) -> str:
+        return as_text(self)
 
     def __repr__(self) -> str:
         best = ", ".join(f"{a.token!r} {math.exp(a.logprob):.3g}" for a in self.top(3))

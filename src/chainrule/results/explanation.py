@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from chainrule.models.identity import Identity
 from chainrule.results.document import Document
 from chainrule.results.provenance import WithWindow
 from chainrule.results.score import Score
+from chainrule.results.shown import as_text
 from chainrule.results.units import count
 
 _MOST_NAMED = 3  # embeddings named in a formula, left to right; the others become …
@@ -28,23 +29,31 @@ class Factor:
     token: str
     logprob: float
     running_logprob: float
-    context: int
+    context: int  # number of embeddings that it is conditioned on, start symbol included
+    position: int  # of the token in the whole sequence, context included
+    rank: int  # 1 for the most probable token at its position
+    top: tuple[tuple[str, float], ...]  # the most probable tokens there, with log probabilities; empty without top=
 
     @property
     def probability(self) -> float:
         return math.exp(self.logprob)
 
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        top = {"top": [{"token": token, "logprob": logprob} for token, logprob in self.top]} if self.top else {}
+        return {name: value for name, value in vars(self).items() if name != "top"} | {"probability": self.probability} | top
+
 
 class Explanation(WithWindow, Document):
-    """Every factor of a score with the running product. `str()` gives lines of text; Rich draws bars."""
+    """Every factor of a score with the running product. `str()` is the table as plain text; in a terminal it fits the width."""
 
     def __init__(self, score: Score) -> None:
         self.score = score
         columns = np.arange(len(score)) if score.ordering is None else np.argsort(score.ordering.steps)
-        running = accumulate(score.logprobs[columns].tolist())
+        logprobs = score.logprobs[columns].tolist()
         self.factors = [
-            Factor(formula(score, i), score.tokens[i], float(score.logprobs[i]), total, int(score.contexts[i]))
-            for i, total in zip(columns.tolist(), running, strict=True)
+            _factor(score, i, logprob, total)
+            for i, logprob, total in zip(columns.tolist(), logprobs, running_sums(logprobs), strict=True)
         ]
 
     def __repr__(self) -> str:
@@ -59,14 +68,7 @@ class Explanation(WithWindow, Document):
         return self.score.window
 
     def __str__(self) -> str:
-        wide = max(len(f.formula) for f in self.factors)
-        name = max(len(repr(f.token)) for f in self.factors)
-        lines = [
-            f"{f.formula:<{wide}} = {f.probability:<11.6g} {f.token!r:<{name}}"
-            f"  log {f.logprob:>11.6f}   so far {f.running_logprob:>12.6f}"
-            for f in self.factors
-        ]
-        return "\n".join([self.head(), *lines, *self.product(), self.total()])
+        return as_text(self)
 
     def head(self) -> str:
         """The condition of the first factor, the order if one was requested, and the remarks of the score."""
@@ -77,10 +79,10 @@ class Explanation(WithWindow, Document):
         if ordering is not None and self._is_filling:
             return f"conditional: the tokens at the other positions are given\n{ordering.describe()}"
         if ordering is None or ordering.left_to_right:
-            return start.describe() if ordering is None else f"{start.describe()}\n{ordering.describe()}"
+            return self.score.condition if ordering is None else f"{self.score.condition}\n{ordering.describe()}"
         if start.id is None and not self.score.request.context_ids.size:
             return f"conditional: the first token in the order is given, and has no factor\n{ordering.describe()}"
-        return f"{start.describe().replace('the first token', 'the first token in the order')}\n{ordering.describe()}"
+        return f"{self.score.condition.replace('the first token', 'the first token in the order')}\n{ordering.describe()}"
 
     def product(self) -> list[str]:
         """The whole formula, Pr(x) = Pr(x_0 | s) · … = 0.2 · …, as one line; no lines for a long text or left to right."""
@@ -115,8 +117,8 @@ class Explanation(WithWindow, Document):
         return "Pr(x) given the first token in the order" if in_order else "Pr(x) given its context"
 
     def to_dict(self) -> dict[str, Any]:
-        places = self.score.places.tolist()
-        factors = [{"place": i} | vars(f) | {"probability": f.probability} for i, f in zip(places, self.factors, strict=True)]
+        given = len(self.score.request.context_ids)
+        factors = [{"place": f.position - given} | f.to_dict() for f in self.factors]
         start = self.score.start.to_dict()
         ordering = {} if self.score.ordering is None else {"ordering": self.score.ordering.to_dict()}
         names = ("logprob", "temperature", "least_context", "cut", "special", "context_special")
@@ -124,10 +126,47 @@ class Explanation(WithWindow, Document):
         return {"start": start, "end_id": self.score.end, **ordering, "factors": factors, **summary, **self.provenance()}
 
 
+def running_sums(numbers: Iterable[float]) -> Iterator[float]:
+    """The exactly rounded sums of the first 1, 2, … numbers. The last is their `math.fsum`, as in `Score.logprob`.
+
+    The sum is kept as numbers that do not overlap (Shewchuk 1997).
+    """
+    parts: list[float] = []
+    for number in numbers:
+        if not math.isfinite(number) or (parts and not math.isfinite(parts[-1])):
+            parts = [math.fsum([*parts, number])]
+        else:
+            rest, total = [], number
+            for part in parts:
+                large, small = (total, part) if abs(total) >= abs(part) else (part, total)
+                total = large + small
+                if error := small - (total - large):
+                    rest.append(error)
+            parts = [*rest, total]
+        yield math.fsum(parts)
+
+
+def _factor(score: Score, column: int, logprob: float, running: float) -> Factor:
+    return Factor(
+        formula=formula(score, column),
+        token=score.tokens[column],
+        logprob=logprob,
+        running_logprob=running,
+        context=int(score.contexts[column]),
+        position=_position(score, column),
+        rank=int(score.ranks[column]),
+        top=tuple(score.top(column)),
+    )
+
+
+def _position(score: Score, column: int) -> int:
+    return len(score.request.context_ids) + int(score.places[column])
+
+
 def formula(score: Score, column: int) -> str:
     """Pr(x_4 | s, e_0, …) in the order of prediction. s is the start symbol; tokens, a context's first, count from 0."""
     context = score.context_positions(column).tolist()
-    token = len(score.request.context_ids) + int(score.places[column])
+    token = _position(score, column)
     ascending = context == list(range(token - len(context), token))
     names = [f"e_{i}" for i in context]
     if len(names) > (_MOST_NAMED if ascending else _MOST_IN_ORDER):

@@ -19,6 +19,7 @@ from chainrule._types import Floats
 from chainrule.results.columns import Row
 from chainrule.results.rows import record, records
 from chainrule.results.scored_text import ScoredText
+from chainrule.results.shown import as_text
 from chainrule.results.units import count
 
 NO_PROBABILITY = "a score, not a probability: its exp does not sum to 1 over all texts"
@@ -53,8 +54,4 @@ class PseudoScore(ScoredText):
         return f"PseudoScore({self.describe()}, {self.label})"
 
     def __str__(self) -> str:
-        wide = max(len(repr(token)) for token in self.tokens)
-        lines = [
-            f"{token!r:<{wide}}  {term:>12.6f}" for token, term in zip(self.tokens, self.term_logprobs.tolist(), strict=True)
-        ]
-        return "\n".join([*lines, self.describe()])
+        return as_text(self)

@@ -58,6 +58,15 @@ class Score(WithWindow, ScoredText, WithStatistics):
         return kind(self.request, self.start, self.ordering)
 
     @property
+    def condition(self) -> str:
+        """A line for readers: what the first token is conditioned on."""
+        if self.start.id is None or not len(self.request.context_ids):
+            return self.start.describe()
+        return self.start.describe().replace(
+            "joint: the first token", "conditional: the context is given; the first token of it", 1
+        )
+
+    @property
     def least_context(self) -> int:
         """The fewest embeddings that a factor was conditioned on, start symbol included."""
         return int(self.contexts.min())

@@ -18,6 +18,12 @@ def rich(result: Any) -> Any:
 
 
 @singledispatch
+def text(result: Any) -> Any:
+    """The view whose `str()` is plain text: that for a terminal, if no other is registered."""
+    return rich(result)
+
+
+@singledispatch
 def html(result: Any) -> str | None:
     """The view for a notebook; None for a result without one, which notebooks then show as text."""
     return None
@@ -33,6 +39,12 @@ def exported(result: Any, form: str) -> str:
     """`document`, with the views registered."""
     import_module(_VIEWS)
     return document(result, form)
+
+
+def as_text(result: Any) -> str:
+    """The view of a result as plain text, of its natural width."""
+    import_module(_VIEWS)
+    return str(text(result))
 
 
 class Shown:
