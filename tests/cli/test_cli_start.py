@@ -48,8 +48,22 @@ def test_an_unknown_shell(command: Command):
     assert "'cmd'" in err
 
 
-@pytest.mark.parametrize(("words", "completions"), [("chainrule ge", {"generate"}), ("chainrule score --mo", {"--model"})])
-def test_completions_of_bash(words: str, completions: set[str]):
+@pytest.mark.parametrize(
+    ("words", "completions"),
+    [
+        ("chainrule ge", {"generate"}),
+        ("chainrule score --mo", {"--model"}),
+        ("chainrule score --dtype bf", {"bfloat16"}),
+        ("chainrule next a --model smoll", {"smollm2-135m"}),
+        ("chainrule verify own", {"own-model/", "own.gguf"}),
+        ("chainrule score --file own", set()),  # the shell completes file names
+    ],
+)
+def test_completions_of_bash(words: str, completions: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own-model").mkdir()
+    for name in ("own.gguf", "own.txt"):
+        (tmp_path / name).touch()
     variables = {"COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1), "_CHAINRULE_COMPLETE": "complete_bash"}
     assert set(run(**variables).split()) == completions
 

@@ -30,6 +30,10 @@ MISTAKES = [
     ("score a --end=1", "--end takes no value"),
     ("score a --end --dtype auto --dtype auto", "--dtype is given 2 times, but takes one value"),
     ("explain a --order random --order random", "--order is given 2 times, but takes one value"),
+    (
+        "explain a --order random:8 --model nowhere",
+        "--order random:8 names several orders, but an explanation has one; use score for several",
+    ),
     ("score --file a.csv --pair-column x", "--pair-column is now called --second-segment-column"),
     ("rank", "rank needs CONTEXT: the text before the candidates; see chainrule rank --help"),
     ("explain", "explain needs TEXT: the text; see chainrule explain --help"),

@@ -11,6 +11,7 @@ from typer import Argument, Option
 
 from chainrule.cli.app import command
 from chainrule.cli.input_options import InputOptions
+from chainrule.cli.model_names import complete_model
 from chainrule.cli.options import ModelOptions, OutputOptions
 from chainrule.cli.reject import reject
 from chainrule.errors import InputError
@@ -19,7 +20,9 @@ from chainrule.errors import InputError
 @command("Models and checks", omit=["context_column", "second_segment_column", "skip_bad", "begin", "output"])
 def verify(
     *,
-    name: Annotated[str | None, Argument(metavar="MODEL", help="The model, as in --model.")] = None,
+    name: Annotated[
+        str | None, Argument(metavar="MODEL", autocompletion=complete_model, help="The model, as in --model.")
+    ] = None,
     code: Annotated[
         str | None,
         Option(metavar="FILE", help="Instead: encode the text of this file with the model, decode it, and compare."),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast
 
 from typer import Option
 
+from chainrule.cli.model_names import complete_model
 from chainrule.cli.output import note
 from chainrule.cli.reject import reject
 from chainrule.errors import InputError
@@ -48,6 +49,7 @@ class ModelOptions:
             "--model",
             "-m",
             metavar="MODEL",
+            autocompletion=complete_model,
             help="A packaged model, a model folder, a .gguf file or a hub id. Default: smollm2-135m.",
         ),
     ] = None
@@ -99,6 +101,7 @@ class MaskedModelOptions(ModelOptions):
             "--model",
             "-m",
             metavar="MODEL",
+            autocompletion=complete_model,
             help="Required: a masked model, such as google-bert/bert-base-uncased, or a folder of one.",
         ),
     ] = None
@@ -184,7 +187,15 @@ class OneOrderOptions:
 
     def arguments(self) -> dict[str, Any]:
         """Keyword arguments of the library. Raises InputError."""
-        return _order_arguments(None if self.order is None else [self.order], self.seed)
+        arguments = _order_arguments(None if self.order is None else [self.order], self.seed)
+        if self.order is not None:
+            from chainrule.forest.permutations import names_several_orders
+
+            if names_several_orders(arguments["order"]):
+                raise InputError(
+                    f"--order {self.order} names several orders, but an explanation has one; use score for several"
+                )
+        return arguments
 
 
 @dataclass(frozen=True)
