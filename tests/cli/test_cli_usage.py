@@ -32,7 +32,7 @@ MISTAKES = [
     ("explain a --order random --order random", "--order is given 2 times, but takes one value"),
     (
         "explain a --order random:8 --model nowhere",
-        "--order random:8 names several orders, but an explanation has one; use score for several",
+        "explain takes one order, but --order random:8 names several; score takes them",
     ),
     ("score --file a.csv --pair-column x", "--pair-column is now called --second-segment-column"),
     ("rank", "rank needs CONTEXT: the text before the candidates; see chainrule rank --help"),

@@ -192,9 +192,7 @@ class OneOrderOptions:
             from chainrule.forest.permutations import names_several_orders
 
             if names_several_orders(arguments["order"]):
-                raise InputError(
-                    f"--order {self.order} names several orders, but an explanation has one; use score for several"
-                )
+                raise InputError(f"explain takes one order, but --order {self.order} names several; score takes them")
         return arguments
 
 

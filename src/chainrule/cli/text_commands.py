@@ -117,10 +117,10 @@ def explain(
     model: ModelOptions,
 ) -> None:
     """Write out every factor of a text. A line is Pr(x_2 | e_0, e_1) = 0.083 …, with the running product."""
-    from chainrule.cli.explanation import write_explanation
-
     outputs.check()
     options: dict[str, Any] = {"top": top, "temperature": softmax.temperature} | order.arguments() | texts.arguments()
+    from chainrule.cli.explanation import write_explanation
+
     write_explanation(lambda: model.load().explain(text, context=texts.context, **options), outputs.output, outputs.json)
 
 
