@@ -32,17 +32,13 @@ class Bar:
         self._now = amount
         rate = (self._earlier + amount) / max(1e-9, time.monotonic() - self._began)
         speed = f"{rate:.0f}" if rate >= 10 else f"{rate:.1f}"
+        self._bars.start()
         fields = {"amount": words, "rate": f"{speed} {self._unit}/s"}
         self._bars.update(self._task, description=label, completed=done, total=total, **fields)
 
-    @contextmanager
-    def hidden(self) -> Iterator[None]:
-        """Within this context, the bar is off the screen."""
+    def hide(self) -> None:
+        """Take the bar off the screen until it is shown again."""
         self._bars.stop()
-        try:
-            yield
-        finally:
-            self._bars.start()
 
 
 @contextmanager

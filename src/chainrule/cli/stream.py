@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from functools import partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
@@ -41,8 +40,9 @@ def stream(
                 update = partial(_update, bar, shard, source.begin or 0, total) if bar else None
                 scores, scored, bad_row = score_records(source, shard, partial(score, lm, update))
                 if scored:
-                    with bar.hidden() if bar and OUT.isatty() else nullcontext():
-                        write(scores, scored)
+                    if bar and OUT.isatty():
+                        bar.hide()
+                    write(scores, scored)
                 done += len(scored)
                 if failure := bad_row or error:
                     raise failure
