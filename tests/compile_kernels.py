@@ -24,9 +24,13 @@ from chainrule.ops import attention_triton, head_triton
 TYPES = {2: "bf16", 4: "fp32"}
 PRODUCTS = ("wgmma.mma", "mma.sync", "fma.rn.f32")
 INTEGERS = ("M", "F", "V", "H", "S", "R", "K", "B")
-POINTERS = {"logit_F": "fp32", "logit_MT": "fp32", "logsumexp_M": "fp64", "entropy_M": "fp64"} | dict.fromkeys(
-    ("row_F", "row_M", "token_F", "token_MT"), "i64"
-)
+POINTERS = {
+    "logit_F": "fp32",
+    "logit_MT": "fp32",
+    "logsumexp_M": "fp64",
+    "entropy_M": "fp64",
+    "largest_M": "fp64",
+} | dict.fromkeys(("row_F", "row_M", "token_F", "token_MT"), "i64")
 TABLES = ("count_SMT", "best_id_SMK", "first_K", "end_K", "limit_K", "depth_R", "full_count_Q", "part_count_Q", "full_index_QB",
           "part_index_QB")  # fmt: skip
 OPERANDS = ("hidden", "weight", "bias", "query", "key", "value", "out", "sink_H")
@@ -36,7 +40,7 @@ def compiled(kernel: Any, itemsize: int, options: dict[str, Any], **constants: A
     """A kernel compiled for operands of this size, with strides and pointers that are multiples of 16."""
     types = {name: "*" + t for name, t in (POINTERS | dict.fromkeys(TABLES, "i32")).items()}
     types |= dict.fromkeys(OPERANDS, "*" + TYPES[itemsize]) | dict.fromkeys(INTEGERS, "i32")
-    types |= dict.fromkeys(("scale", "softcap"), "fp32") | dict.fromkeys(constants, "constexpr")
+    types |= dict.fromkeys(("scale", "softcap", "inverse"), "fp32") | dict.fromkeys(constants, "constexpr")
     signature = {name: types.get(name, "i32" if name.startswith("stride") else "*fp32") for name in kernel.arg_names}
     aligned = [i for i, (n, t) in enumerate(signature.items()) if t[0] == "*" or n == "H" or n.startswith("stride")]
     source = ASTSource(
@@ -48,7 +52,7 @@ def compiled(kernel: Any, itemsize: int, options: dict[str, Any], **constants: A
 
 def head() -> dict[str, Any]:
     """All three kernels, with every feature of a head."""
-    kernels = {"combine": compiled(head_triton.combine_kernel, 4, {}, TILE=fused.COMBINED)}
+    kernels = {"combine": compiled(head_triton.combine_kernel, 4, {}, HAS_TEMPERATURE=True, TILE=fused.COMBINED)}
     variants = {"moments": (1, 0, True), "best": (1, 5, True), "ranks": (fused.TARGETS, 0, False)}
     for itemsize, tile in fused.TILES.items():
         options = {"num_warps": tile.num_warps, "num_stages": tile.num_stages, "enable_fp_fusion": False}
@@ -56,7 +60,8 @@ def head() -> dict[str, Any]:
         kernels[f"target {TYPES[itemsize]}"] = compiled(head_triton.target_kernel, itemsize, options, **shape)
         for name, (targets, top, moments) in variants.items():
             kernels[f"{name} {TYPES[itemsize]}"] = compiled(
-                head_triton.sweep_kernel, itemsize, options, T=targets, TOP=top, WIDTH=8 if top else 1, MOMENTS=moments,
+                head_triton.sweep_kernel, itemsize, options, T=targets, TOP=top, WIDTH=8 if top else 1, HAS_TEMPERATURE=True,
+                MOMENTS=moments,
                 SPLIT=fused.SPLIT, **shape,
             )  # fmt: skip
     return {name: resources(kernel) for name, kernel in kernels.items()}

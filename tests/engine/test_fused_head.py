@@ -263,3 +263,27 @@ def test_a_real_vocabulary_on_cuda(dtype: torch.dtype):
     some = this.row_F == this.row_F[100]
     for name, alone in this.read(5, some).items():
         assert torch.equal(alone, result[name][some]), name
+
+
+@pytest.mark.parametrize("temperature", [1 / 16, 0.7, 3.0, 16.0])
+@pytest.mark.parametrize("impossible", [0, 0.5])
+def test_a_temperature(temperature: float, impossible: float):
+    """Ranks of the logits, and all else of the logits divided by the temperature, also with impossible tokens."""
+    this = case(20, 75, 33, 30, impossible=impossible, softcap=30.0, scale=0.3)
+    result = read_fused(this.head, this.hidden_RH, this.row_F, this.token_F, 3, temperature)
+    logits_RV, atol = this.logits(), 2e-6 / min(1, temperature)
+    for f, (row, token) in enumerate(zip(this.row_F.tolist(), this.token_F.tolist(), strict=True)):
+        want_V = log_softmax(logits_RV[row] / temperature)
+        np.testing.assert_allclose(result["logprobs"][f].item(), want_V[token], rtol=0, atol=atol)
+        np.testing.assert_allclose(result["entropies"][f].item(), entropy(want_V), rtol=0, atol=10 * atol)
+        np.testing.assert_allclose(result["top_logprobs"][f].cpu(), want_V[result["top_ids"][f].cpu()], rtol=0, atol=atol)
+        assert result["ranks"][f].item() == rank(logits_RV[row], token)
+    plain = read(this.head, this.hidden_RH, this.row_F.cpu(), this.token_F, 3, temperature=temperature)
+    for name in ("logprobs", "entropies", "top_logprobs"):
+        np.testing.assert_allclose(result[name].cpu(), plain[name].cpu(), rtol=0, atol=10 * atol)
+
+
+def test_temperatures_beyond_float32_are_left_to_the_plain_readout():
+    this = case(4, 20, 8, 5)
+    for temperature in (1e-3, 1e30, 5e-324):
+        assert "temperatures from 0.0625 to 16" in supports(this.head, factor_reductions(0), temperature).reason

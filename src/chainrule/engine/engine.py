@@ -56,8 +56,8 @@ class Engine:
         forest = question.forest
         contexts = int((forest.end_N > np.arange(len(forest)) + 1).sum())
         answer = Answer.empty(len(forest), top, contexts)
-        if temperature == 1 and supports(self.model.head, factor_reductions(top)):
-            reader = read_fused
+        if supports(self.model.head, factor_reductions(top), temperature):
+            reader = partial(read_fused, temperature=temperature)
         else:
             reader = partial(read, workspace_MV=workspace(self.model.head, self.model.device), temperature=temperature)
         done = computed = 0

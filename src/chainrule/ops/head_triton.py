@@ -90,12 +90,13 @@ def _keep_best(z_mn, column_n, real_n, best_mK, best_id_mK, TOP: tl.constexpr, W
 @triton.jit(do_not_specialize=["M"])
 def sweep_kernel(
     hidden, weight, bias, row_M, logit_MT, token_MT, max_SM, sum_SM, dot_SM, count_SMT, best_SMK, best_id_SMK,
-    M, V, H, stride_h, stride_w, scale, softcap, HAS_BIAS: tl.constexpr, HAS_SOFTCAP: tl.constexpr,
-    MOMENTS: tl.constexpr, T: tl.constexpr, TOP: tl.constexpr, WIDTH: tl.constexpr, SPLIT: tl.constexpr,
-    WIDEN: tl.constexpr, TILE: tl.constexpr, DEPTH: tl.constexpr,
+    M, V, H, stride_h, stride_w, scale, softcap, inverse, HAS_BIAS: tl.constexpr, HAS_SOFTCAP: tl.constexpr,
+    HAS_TEMPERATURE: tl.constexpr, MOMENTS: tl.constexpr, T: tl.constexpr, TOP: tl.constexpr, WIDTH: tl.constexpr,
+    SPLIT: tl.constexpr, WIDEN: tl.constexpr, TILE: tl.constexpr, DEPTH: tl.constexpr,
 ):  # fmt: skip
     """One split of the vocabulary for a tile of rows: the number of logits that exceed each target; with MOMENTS also the
-    maximum m, Σ exp(z − m), Σ exp(z − m) · z with 0 · −inf = 0, and the TOP best tokens."""
+    maximum m, Σ exp(z − m), Σ exp(z − m) · z with 0 · −inf = 0, and the TOP best tokens. With HAS_TEMPERATURE,
+    exp((z − m) · inverse) in place of exp(z − m)."""
     split, m = tl.program_id(1), tl.program_id(0) * TILE + tl.arange(0, TILE)
     real_m = m < M
     row_m = tl.load(row_M + m, mask=real_m, other=0)
@@ -120,7 +121,10 @@ def sweep_kernel(
         if MOMENTS:
             higher_m = tl.maximum(max_m, tl.max(z_mn, 1))
             base_m = tl.where(higher_m == float("-inf"), 0.0, higher_m)
-            weight_mn, decay_m = tl.exp(z_mn - base_m[:, None]), tl.exp(max_m - base_m)
+            below_mn, below_m = z_mn - base_m[:, None], max_m - base_m
+            if HAS_TEMPERATURE:
+                below_mn, below_m = below_mn * inverse, below_m * inverse
+            weight_mn, decay_m = tl.exp(below_mn), tl.exp(below_m)
             sum_m = sum_m * decay_m + tl.sum(weight_mn, 1)
             dot_m = dot_m * decay_m + tl.sum(weight_mn * tl.where(z_mn == float("-inf"), 0.0, z_mn), 1)
             max_m = higher_m
@@ -139,8 +143,13 @@ def sweep_kernel(
 
 
 @triton.jit(do_not_specialize=["M", "S"])
-def combine_kernel(max_SM, sum_SM, dot_SM, logsumexp_M, entropy_M, M, S, TILE: tl.constexpr):
-    """Log-sum-exp and entropy of each row from the moments of its splits, in float64, in the order of the splits."""
+def combine_kernel(
+    max_SM, sum_SM, dot_SM, logsumexp_M, entropy_M, largest_M, M, S, inverse, HAS_TEMPERATURE: tl.constexpr, TILE: tl.constexpr
+):
+    """Log-sum-exp and entropy of each row from the moments of its splits, in float64, in the order of the splits.
+
+    HAS_TEMPERATURE: the log-sum-exp of (z − largest) · inverse, and the largest logit.
+    """
     m = tl.program_id(0) * TILE + tl.arange(0, TILE)
     real_m, max_m = m < M, tl.full([TILE], float("-inf"), tl.float32)
     for split in range(0, S):
@@ -149,9 +158,17 @@ def combine_kernel(max_SM, sum_SM, dot_SM, logsumexp_M, entropy_M, M, S, TILE: t
     sum_m, dot_m = tl.zeros([TILE], tl.float64), tl.zeros([TILE], tl.float64)
     for split in range(0, S):
         at_m = split * M + m
-        weight_m = tl.exp(tl.load(max_SM + at_m, mask=real_m, other=0.0).to(tl.float64) - base_m)
+        below_m = tl.load(max_SM + at_m, mask=real_m, other=0.0).to(tl.float64) - base_m
+        if HAS_TEMPERATURE:
+            below_m = below_m * inverse
+        weight_m = tl.exp(below_m)
         sum_m += weight_m * tl.load(sum_SM + at_m, mask=real_m, other=1.0).to(tl.float64)
         dot_m += weight_m * tl.load(dot_SM + at_m, mask=real_m, other=0.0).to(tl.float64)
-    logsumexp_m = base_m + tl.log(sum_m)
+    if HAS_TEMPERATURE:
+        logsumexp_m = tl.log(sum_m)
+        tl.store(largest_M + m, base_m, mask=real_m)
+        tl.store(entropy_M + m, logsumexp_m - (dot_m / sum_m - base_m) * inverse, mask=real_m)
+    else:
+        logsumexp_m = base_m + tl.log(sum_m)
+        tl.store(entropy_M + m, logsumexp_m - dot_m / sum_m, mask=real_m)
     tl.store(logsumexp_M + m, logsumexp_m, mask=real_m)
-    tl.store(entropy_M + m, logsumexp_m - dot_m / sum_m, mask=real_m)

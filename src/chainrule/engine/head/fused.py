@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from chainrule.engine.head.other_factors import OtherFactors
 from chainrule.engine.head.reductions import (
     Block,
     Columns,
@@ -28,6 +29,7 @@ from chainrule.engine.head.reductions import (
     Target,
     TopK,
     factor_reductions,
+    logprob_of,
     merged,
 )
 from chainrule.models.head import LinearHead
@@ -52,6 +54,7 @@ TILES = {2: Tile(128, 64, num_warps=8, num_stages=3), 4: Tile(64, 16, num_warps=
 SPLIT = 1024  # columns per program: enough programs to fill a GPU even with few rows
 TARGETS = 16  # factors of a row, beyond its first, that one pass over its logits ranks
 MOST_TOP = 16  # alternatives
+WARMEST = 16.0  # the highest temperature that the kernels compute in float32, and the reciprocal of the lowest
 COMBINED = 32  # rows whose splits are combined at a time
 PARTIALS = 1 << 23  # numbers kept between the sweep and the sum over splits (32 MiB)
 
@@ -67,10 +70,17 @@ class _SweepResult:
     entropy_M: Tensor  # float64
     top_id_Mk: Tensor
     top_logit_Mk: Tensor
+    temperature: float
+    largest_M: Tensor | None  # float64; None at temperature 1
+
+    def logprob(self, logits: Tensor, index: Tensor | slice) -> Tensor:
+        """log Pr (float64) of tokens with these logits at these rows of the M."""
+        largest_M = None if self.largest_M is None else self.largest_M[index]
+        return logprob_of(logits, self.logsumexp_M[index], self.temperature, largest_M)
 
 
 def _target(reduction: Target, result: _SweepResult) -> Columns:
-    return {"logprobs": result.logit_F.double() - result.logsumexp_M[result.index_F]}
+    return {"logprobs": result.logprob(result.logit_F, result.index_F)}
 
 
 def _rank(reduction: Rank, result: _SweepResult) -> Columns:
@@ -83,7 +93,7 @@ def _entropy(reduction: Entropy, result: _SweepResult) -> Columns:
 
 def _top_k(reduction: TopK, result: _SweepResult) -> Columns:
     id_Mk, logit_Mk = (x[:, : reduction.count] for x in (result.top_id_Mk, result.top_logit_Mk))
-    logprob_Mk = logit_Mk.double() - result.logsumexp_M[:, None]
+    logprob_Mk = result.logprob(logit_Mk, slice(None))
     return {"top_ids": id_Mk[result.index_F], "top_logprobs": logprob_Mk[result.index_F]}
 
 
@@ -95,7 +105,7 @@ _COUNTERPARTS: dict[type[Reduction], Callable[[Any, _SweepResult], Columns]] = {
 }
 
 
-def supports(head: Any, reductions: Sequence[Reduction]) -> Verdict:
+def supports(head: Any, reductions: Sequence[Reduction], temperature: float = 1.0) -> Verdict:
     """Whether the fused head can compute these reductions of this head; otherwise the plain readout does."""
     for reduction in reductions:
         if type(reduction) not in _COUNTERPARTS:
@@ -104,6 +114,8 @@ def supports(head: Any, reductions: Sequence[Reduction]) -> Verdict:
         return Verdict(False, f"the fused head computes linear heads only, and this is {type(head).__name__}")
     if not 0 <= (top := _top(reductions)) <= (most := min(MOST_TOP, head.size)):
         return Verdict(False, f"the fused head keeps at most {most} alternatives, not {top}")
+    if not 1 / WARMEST <= temperature <= WARMEST:
+        return Verdict(False, f"the fused head computes temperatures from {1 / WARMEST:g} to {WARMEST:g}, not {temperature:g}")
     weight = head.linear.weight
     if weight.dtype not in (torch.bfloat16, torch.float16, torch.float32) or weight.stride(1) != 1:
         return Verdict(False, f"the fused head has no kernel for weights of {weight.dtype} with strides {weight.stride()}")
@@ -116,14 +128,19 @@ def _top(reductions: Sequence[Reduction]) -> int:
     return max((reduction.count for reduction in reductions if isinstance(reduction, TopK)), default=0)
 
 
-def read_fused(head: Any, hidden_RH: Tensor, row_F: Tensor, token_F: Tensor, top: int = 0) -> Columns:
+def read_fused(head: Any, hidden_RH: Tensor, row_F: Tensor, token_F: Tensor, top: int = 0, temperature: float = 1.0) -> Columns:
     """The statistics of the factors Pr(token_F | the context at row_F), as `readout.read` returns them; see `supports`."""
-    return merged(reduce_fused(head, hidden_RH, row_F, token_F, factor_reductions(top)))
+    return merged(reduce_fused(head, hidden_RH, row_F, token_F, factor_reductions(top), temperature))
 
 
 @sealed
 def reduce_fused(
-    head: Any, hidden_RH: Tensor, row_F: Tensor, token_F: Tensor, reductions: Sequence[Reduction]
+    head: Any,
+    hidden_RH: Tensor,
+    row_F: Tensor,
+    token_F: Tensor,
+    reductions: Sequence[Reduction],
+    temperature: float = 1.0,
 ) -> list[Columns]:
     """The columns of each reduction, as `readout.reduce` returns them; see `supports`.
 
@@ -132,55 +149,31 @@ def reduce_fused(
     if not len(row_F):
         return [reduction.columns(Block.empty(head, hidden_RH.device)) for reduction in reductions]
     with torch.cuda.device_of(head.linear.weight):  # Triton launches on the current device
-        result = _sweep(head, hidden_RH, row_F, token_F, _top(reductions))
+        result = _sweep(head, hidden_RH, row_F, token_F, _top(reductions), float(temperature))
         return [_COUNTERPARTS[type(reduction)](reduction, result) for reduction in reductions]
 
 
-def _sweep(head: LinearHead, hidden_RH: Tensor, row_F: Tensor, token_F: Tensor, top: int) -> _SweepResult:
-    launch, to_device = _Launch.of(head, hidden_RH), partial(on, device=hidden_RH.device)
+def _sweep(head: LinearHead, hidden_RH: Tensor, row_F: Tensor, token_F: Tensor, top: int, temperature: float) -> _SweepResult:
+    launch, to_device = _Launch.of(head, hidden_RH, temperature), partial(on, device=hidden_RH.device)
     row_M, index_F, count_M = torch.unique_consecutive(row_F, return_inverse=True, return_counts=True)
     first_M, others = count_M.cumsum(0) - count_M, None
     if len(row_M) < len(row_F):
-        others = _OtherFactors.of(row_F, first_M[index_F])
+        others = OtherFactors.of(row_F, first_M[index_F], TARGETS)
     row_M, index_F, first_M, row_F = to_device(row_M), to_device(index_F), to_device(first_M), to_device(row_F)
     logit_F = launch.targets(row_F, token_F)
     parts = [
         launch.sweep(row_M[part], logit_F[first_M[part], None], token_F[first_M[part], None], top)
         for part in launch.parts(len(row_M), 1, top)
     ]
-    logsumexp_M, entropy_M, greater_M1, top_id_Mk, top_logit_Mk = (torch.cat(p) for p in zip(*parts, strict=True))
+    logsumexp_M, entropy_M, largest_M, greater_M1, top_id_Mk, top_logit_Mk = (torch.cat(p) for p in zip(*parts, strict=True))
     greater_F = torch.empty_like(token_F)
     greater_F[first_M] = greater_M1[:, 0]
     if others is not None:
         others.rank(launch, token_F, logit_F, greater_F)
-    return _SweepResult(logit_F, greater_F, index_F, logsumexp_M, entropy_M, top_id_Mk, top_logit_Mk)
-
-
-@dataclass(frozen=True)
-class _OtherFactors:
-    """The N factors that are not the first of their row, in G groups of up to T factors of one row."""
-
-    factor_N: Tensor
-    group_N: Tensor
-    slot_N: Tensor
-    row_G: Tensor
-
-    @classmethod
-    def of(cls, row_F: Tensor, first_F: Tensor) -> _OtherFactors:
-        """first_F: the index of the first factor of the same row."""
-        offset_F = torch.arange(len(row_F), dtype=torch.int64, device=row_F.device) - first_F
-        factor_N = torch.nonzero(offset_F > 0).flatten()
-        slot_N = (offset_F[factor_N] - 1) % TARGETS
-        return cls(factor_N, (slot_N == 0).cumsum(0) - 1, slot_N, row_F[factor_N[slot_N == 0]])
-
-    def rank(self, launch: _Launch, token_F: Tensor, logit_F: Tensor, greater_F: Tensor) -> None:
-        """Write the number of logits that exceed each of these factors to `greater_F`."""
-        factor_N, group_N, slot_N, row_G = (on(x, token_F.device) for x in vars(self).values())
-        logit_GT = logit_F.new_full((len(row_G), TARGETS), torch.inf)
-        token_GT = token_F.new_full((len(row_G), TARGETS), -1)
-        logit_GT[group_N, slot_N], token_GT[group_N, slot_N] = logit_F[factor_N], token_F[factor_N]
-        greater_GT = torch.cat([launch.count(row_G[p], logit_GT[p], token_GT[p]) for p in launch.parts(len(row_G), TARGETS, 0)])
-        greater_F[factor_N] = greater_GT[group_N, slot_N]
+    largest_M = None if temperature == 1 else largest_M
+    return _SweepResult(
+        logit_F, greater_F, index_F, logsumexp_M, entropy_M, top_id_Mk, top_logit_Mk, temperature, largest_M
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -192,13 +185,15 @@ class _Launch:
     bias_V: Tensor | None
     scale: float
     softcap: float | None
+    temperature: float
     tile: Tile
 
     @classmethod
-    def of(cls, head: LinearHead, hidden_RH: Tensor) -> _Launch:
+    def of(cls, head: LinearHead, hidden_RH: Tensor, temperature: float) -> _Launch:
         weight_VH = head.linear.weight
         hidden_RH = hidden_RH.to(weight_VH.dtype).contiguous()
-        return cls(hidden_RH, weight_VH, head.linear.bias, head.scale, head.softcap, TILES[weight_VH.element_size()])
+        tile = TILES[weight_VH.element_size()]
+        return cls(hidden_RH, weight_VH, head.linear.bias, head.scale, head.softcap, temperature, tile)
 
     def parts(self, rows: int, targets: int, top: int) -> list[slice]:
         """The rows in slices whose partial results are at most `PARTIALS` numbers."""
@@ -217,24 +212,31 @@ class _Launch:
 
     def sweep(
         self, row_M: Tensor, logit_M1: Tensor, token_M1: Tensor, top: int
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Log-sum-exp and entropy of each row (float64), the number of logits above its target, its top k tokens and logits."""
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Log-sum-exp, entropy and largest logit of each row (float64), the number of logits above its target, its top k
+        tokens and logits."""
         moments_3SM, count_SMT, best_SMk, id_SMk = self._run(row_M, logit_M1, token_M1, top, moments=True)
-        logsumexp_M, entropy_M = self._combine(moments_3SM)
+        logsumexp_M, entropy_M, largest_M = self._combine(moments_3SM)
         best_Mk, index_Mk = best_SMk.transpose(0, 1).flatten(1).topk(top, -1)
         id_Mk = id_SMk.transpose(0, 1).flatten(1).gather(1, index_Mk).long()
         best_Mk = best_Mk.masked_fill(best_Mk <= torch.finfo(torch.float32).min, -torch.inf)
-        return logsumexp_M, entropy_M, count_SMT.sum(0), id_Mk, best_Mk
+        return logsumexp_M, entropy_M, largest_M, count_SMT.sum(0), id_Mk, best_Mk
 
-    def _combine(self, moments_3SM: Tensor) -> tuple[Tensor, Tensor]:
-        """Log-sum-exp and entropy over all splits, by a kernel: PyTorch's order of summation depends on the number of rows."""
+    def _combine(self, moments_3SM: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Log-sum-exp, entropy and largest logit over all splits, by a kernel.
+
+        PyTorch's order of summation depends on the number of rows.
+        """
         from chainrule.ops import head_triton
 
         kernel: Any = head_triton.combine_kernel
         _, splits, rows = moments_3SM.shape
-        out_2M = torch.empty(2, rows, dtype=torch.float64, device=moments_3SM.device)
-        kernel[(_ceil(rows, COMBINED),)](*moments_3SM, *out_2M, rows, splits, TILE=COMBINED)
-        return out_2M[0], out_2M[1]
+        out_3M = torch.zeros(3, rows, dtype=torch.float64, device=moments_3SM.device)
+        has_temperature = self.temperature != 1
+        kernel[(_ceil(rows, COMBINED),)](
+            *moments_3SM, *out_3M, rows, splits, 1 / self.temperature, HAS_TEMPERATURE=has_temperature, TILE=COMBINED
+        )
+        return out_3M[0], out_3M[1], out_3M[2]
 
     def count(self, row_M: Tensor, logit_MT: Tensor, token_MT: Tensor) -> Tensor:
         """The number of logits of each row that exceed each of its targets."""
@@ -255,7 +257,8 @@ class _Launch:
         grid = (_ceil(rows, self.tile.size), self._splits)  # programs that share weights are adjacent
         kernel[grid](
             *self._operands, row_M.contiguous(), logit_MT.contiguous(), token_MT.contiguous(), *moments_3SM, count_SMT,
-            best_SMk, id_SMk, rows, len(self.weight_VH), *self._numbers, MOMENTS=moments, T=targets, TOP=top,
+            best_SMk, id_SMk, rows, len(self.weight_VH), *self._numbers, 1 / self.temperature,
+            HAS_TEMPERATURE=self.temperature != 1, MOMENTS=moments, T=targets, TOP=top,
             WIDTH=1 << max(top - 1, 0).bit_length(), SPLIT=SPLIT, **self._options,
         )  # fmt: skip
         return moments_3SM, count_SMT, best_SMk, id_SMk
