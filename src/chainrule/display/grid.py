@@ -201,7 +201,9 @@ def _fitted(kind: str, spans: Cell, room: int, ascii: bool) -> list[Cell]:
         return folded(spans, room)
     if kind == "cut":
         return [shortened(spans, room, "..." if ascii else "…")]
-    return [_pieces(spans, room)] if kind == "pieces" else [spans]
+    if kind == "pieces" and spans:
+        return [_pieces(spans, room) or cell("..." if ascii else "…")]
+    return [spans]
 
 
 def _pieces(spans: Cell, room: int) -> Cell:
