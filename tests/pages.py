@@ -15,6 +15,7 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -78,6 +79,17 @@ def run_line(line: str, command: Command) -> tuple[int, str, str]:
         stdin, words = Path(words[at + 1]).read_bytes(), words[:at]
     assert words[0] == "chainrule", f"{line!r} is no command of chainrule: mark it as not run, with the reason"
     return command(*words[1:], stdin=stdin)
+
+
+def pictures(page: Path) -> list[str]:
+    """The names of the SVG pictures beside a page that it shows."""
+    return re.findall(r"!\[[^]]*\]\((\w+\.svg)\)", page.read_text(encoding="utf-8"))
+
+
+def texts_of(picture: Path) -> str:
+    """The texts in an SVG picture, one per line."""
+    root = ElementTree.parse(picture).getroot()
+    return "\n".join("".join(text.itertext()) for text in root.iter("{http://www.w3.org/2000/svg}text"))
 
 
 def assert_shown(shown: str, output: str, where: str) -> None:

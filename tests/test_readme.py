@@ -13,7 +13,7 @@ from pages import PAGES, ROOT
 import chainrule
 
 README = ROOT / "README.md"
-NOT_RUN = 9  # blocks that cannot run; adding one must be deliberate
+NOT_RUN = 10  # blocks that cannot run; adding one must be deliberate
 
 
 @pytest.fixture
@@ -35,6 +35,8 @@ def page_models(real, monkeypatch, tmp_path):
 @pytest.mark.parametrize("page", [p for p in PAGES if any(b.kind in pages.RUN for b in pages.blocks(p))], ids=lambda p: p.stem)
 def test_the_code_runs_and_has_the_output_shown(page, page_models, command):
     pages.run(page, command)
+    for picture in pages.pictures(page) if page.parent.name == "tutorials" else ():
+        pages.assert_shown(pages.texts_of(page.parent / picture), pages.texts_of(Path(picture)), picture)
 
 
 def test_every_block_is_run_or_marked():

@@ -255,6 +255,12 @@ def test_texts_of_svg_do_not_overlap(name: str, request: pytest.FixtureRequest):
     assert max(bottoms) <= height
 
 
+def test_wide_characters_of_svg_have_room():
+    """As wide as they are in any font: letters of monospace fonts 0.6 em, those of CJK 1 em, emoji up to 1.25 em."""
+    widths = [svg_form._width(text) / svg_form._SIZE for text in ("a", "語", "👩", "e\u0301")]
+    assert widths == pytest.approx([0.62, 1.24, 1.24, 0.62])
+
+
 def test_an_svg_is_as_wide_as_its_content(sentence: Explanation, strange: Explanation):
     narrow, wide = (float(ElementTree.fromstring(each.to_svg()).get("width")) for each in (sentence, strange))
     assert 500 < narrow < wide
