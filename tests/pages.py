@@ -87,9 +87,10 @@ def pictures(page: Path) -> list[str]:
 
 
 def texts_of(picture: Path) -> str:
-    """The texts in an SVG picture, one per line."""
+    """The texts in an SVG picture, one per line, without that on the model, which names versions."""
     root = ElementTree.parse(picture).getroot()
-    return "\n".join("".join(text.itertext()) for text in root.iter("{http://www.w3.org/2000/svg}text"))
+    texts = ("".join(text.itertext()) for text in root.iter("{http://www.w3.org/2000/svg}text"))
+    return "\n".join(text for text in texts if not text.startswith("model: "))
 
 
 def assert_shown(shown: str, output: str, where: str) -> None:

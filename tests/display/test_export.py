@@ -242,7 +242,8 @@ def test_texts_of_svg_do_not_overlap(name: str, request: pytest.FixtureRequest):
     width, height = float(root.get("width")), float(root.get("height"))
     lines: dict[float, list[tuple[float, float]]] = {}
     for text in root.iter(f"{SVG}text"):
-        x, length = float(text.get("x")), svg_form._width("".join(text.itertext()))
+        scale = float(text.get("font-size", svg_form._SIZE)) / svg_form._SIZE
+        x, length = float(text.get("x")), scale * svg_form._width("".join(text.itertext()))
         begin = x - length if text.get("text-anchor") == "end" else x
         lines.setdefault(float(text.get("y")), []).append((begin, begin + length))
     for spans in lines.values():

@@ -39,5 +39,6 @@ html.register(Comparison, comparison_html)
 
 @document.register
 def explanation_document(explanation: Explanation, form: str) -> str:
-    """An explanation as html, svg or latex."""
+    """An explanation as html, svg or latex, with the revision of its model."""
+    explanation.score.provenance()  # computes the revision, which lines of text show only if it is known
     return {"html": html_document, "svg": svg, "latex": latex}[form](explanation)

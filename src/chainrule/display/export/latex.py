@@ -27,7 +27,7 @@ _ESCAPES = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "_": r"\_", "%": r"\%",
     "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
     '"': r"{\char34}", "'": r"\textquotesingle{}", "`": r"\textasciigrave{}", SPACE: r"\textvisiblespace{}",
-    "…": r"\ldots{}",
+    "·": r"\textperiodcentered{}", "…": r"\ldots{}",
 }  # fmt: skip
 
 _BEGIN = r"""% The size. If the table is too wide, put \newcommand{\chainrulesize}{\scriptsize} before it, or \tiny.

@@ -26,6 +26,7 @@ from chainrule.display.export.signs import indexed, typeset
 from chainrule.results.explanation import Explanation
 
 _SIZE = 14  # of the font
+_SMALL = 12  # of the font of the notes
 _CELL = 0.62 * _SIZE  # the widest character of monospace fonts (0.55 to 0.61 em)
 _ROW = 24
 _HEAD = 17  # between the two lines of a head
@@ -53,13 +54,15 @@ def svg(explanation: Explanation) -> str:
     caption = exported.caption(typeset(exported.total.probability))
     columns = _columns(exported)
     table = sum(column.width + _GAP + (_BAR + _GAP if column.bars else 0) for column in columns) - _GAP
-    width = round(2 * _MARGIN + max(table, *map(_width, (title, caption, *exported.notes))))
+    width = round(
+        2 * _MARGIN + max(table, _width(title), _width(caption), *(_width(note) * _SMALL / _SIZE for note in exported.notes))
+    )
     parts = [_text(_MARGIN, _MARGIN + _SIZE, title, 'font-weight="bold"'), _text(_MARGIN, _MARGIN + _SIZE + _ROW, caption)]
     top = _MARGIN + _SIZE + 2 * _ROW  # the first line of the heads
     first = top + _HEAD + _ROW + 4  # the first factor
     total = first + len(exported.lines) * _ROW + 4
-    parts += [_rule(top - 17, width, 1.6), _rule(top + _HEAD + 8, width, 0.8), _rule(total - 17, width, 0.8)]
-    parts.append(_rule(total + 9, width, 1.6))
+    parts += [_rule(top - 17, table, 1.6), _rule(top + _HEAD + 8, table, 0.8), _rule(total - 17, table, 0.8)]
+    parts.append(_rule(total + 9, table, 1.6))
     x = float(_MARGIN)
     for column in columns:
         at, anchor = (x, "") if column.left else (x + column.width, 'text-anchor="end"')
@@ -76,7 +79,7 @@ def svg(explanation: Explanation) -> str:
     y = total + 12
     for note in exported.notes:
         y += _NOTE
-        parts.append(_text(_MARGIN, y, note, 'font-size="12"'))
+        parts.append(_text(_MARGIN, y, note, f'font-size="{_SMALL}"'))
     height = y + _MARGIN
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" width="{width}" height="{height}" '
@@ -128,8 +131,8 @@ def _text(x: float, y: float, text: str, attributes: str = "") -> str:
     return f"{start}{attributes and ' '}{attributes}>{escape(text)}</text>"
 
 
-def _rule(y: float, width: int, thickness: float) -> str:
-    return f'<rect x="{_MARGIN}" y="{y:.1f}" width="{width - 2 * _MARGIN}" height="{thickness}"/>'
+def _rule(y: float, width: float, thickness: float) -> str:
+    return f'<rect x="{_MARGIN}" y="{y:.1f}" width="{width:.1f}" height="{thickness}"/>'
 
 
 def _bar(x: float, y: float, share: float) -> str:
