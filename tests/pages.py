@@ -2,7 +2,8 @@
 
 A text block after a Python block shows its output. A console block contains commands ("$ chainrule …", optionally with
 "< FILE"), each followed by its standard output if that is shown. In shown output, numbers may differ by rounding, and …
-matches any text. A block that cannot run has a comment before it: <!-- not run: the reason -->.
+matches any text. A block that cannot run has a comment before it: <!-- not run: the reason -->. An output whose
+numbers vary has <!-- numbers within 0.5: the reason -->.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from xml.etree import ElementTree
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 RUN = ("python", "console")
-_FENCE = re.compile(r"^(?:<!-- not run: (?P<reason>.+?) -->\n)?```(?P<kind>\S*)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
+_MARK = r"(?:<!-- not run: (?P<reason>.+?) -->\n|<!-- numbers within (?P<within>[\d.]+): .+? -->\n)?"
+_FENCE = re.compile(_MARK + r"^```(?P<kind>\S*)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 _NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 _CLOSE = 1e-3  # relative difference of numbers between machines
 
@@ -35,12 +37,16 @@ class Block:
     code: str
     line: int
     reason: str | None
+    within: float | None = None  # the absolute difference of numbers that is allowed; None: that of rounding
 
 
 def blocks(page: Path) -> list[Block]:
     """The fenced blocks of a page, in order."""
     text = page.read_text(encoding="utf-8")
-    return [Block(m["kind"], m["code"], text.count("\n", 0, m.start("code")) + 1, m["reason"]) for m in _FENCE.finditer(text)]
+    return [
+        Block(m["kind"], m["code"], text.count("\n", 0, m.start("code")) + 1, m["reason"], _number(m["within"]))
+        for m in _FENCE.finditer(text)
+    ]
 
 
 def run(page: Path, command: Command) -> None:
@@ -55,7 +61,7 @@ def run(page: Path, command: Command) -> None:
             with redirect_stdout(io.StringIO()) as out:
                 exec(compile("\n" * (block.line - 1) + block.code, str(page), "exec"), names)
             if after is not None and after.kind == "text":
-                assert_shown(after.code, out.getvalue(), where)
+                assert_shown(after.code, out.getvalue(), where, after.within)
             continue
         for line, shown in commands(block.code):
             code, out, err = run_line(line, command)
@@ -93,7 +99,11 @@ def texts_of(picture: Path) -> str:
     return "\n".join(text for text in texts if not text.startswith("model: "))
 
 
-def assert_shown(shown: str, output: str, where: str) -> None:
+def _number(text: str | None) -> float | None:
+    return None if text is None else float(text)
+
+
+def assert_shown(shown: str, output: str, where: str, within: float | None = None) -> None:
     """Raises AssertionError if an output differs from the output shown."""
     spaced = re.sub(r"[ \t]+", " ", output.strip())
     wanted = re.sub(r"[ \t]+", " ", shown.strip())
@@ -105,6 +115,6 @@ def assert_shown(shown: str, output: str, where: str) -> None:
     assert match, f"{where} shows\n{shown}\nbut the output is:\n{output}"
     for number, other in zip(_NUMBER.findall(wanted), match.groups(), strict=True):
         difference = abs(float(number) - float(other))
-        assert difference <= _CLOSE * max(1.0, abs(float(number))), (
+        assert difference <= (_CLOSE * max(1.0, abs(float(number))) if within is None else within), (
             f"{where} shows {number}, but the output has {other}:\n{output}"
         )
