@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 RUN = ("python", "console")
 _MARK = r"(?:<!-- not run: (?P<reason>.+?) -->\n|<!-- numbers within (?P<within>[\d.]+): .+? -->\n)?"
-_FENCE = re.compile(_MARK + r"^```(?P<kind>\S*)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(r"^" + _MARK + r"```(?P<kind>\S*)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 _NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 _CLOSE = 1e-3  # relative difference of numbers between machines
 
