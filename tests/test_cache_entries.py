@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from chainrule import OutputError
-from chainrule.cache_entries import cache_entries, remove
+from chainrule.cache_entries import cache_entries, remove, shown_size
 
 
 @pytest.fixture
@@ -39,9 +39,9 @@ def test_each_entry_has_its_kind_name_size_and_last_use(cache: Path):
     os.utime(cache / "conversions/abc/made.json", (7, 7))
     about = len((cache / "conversions/abc/made.json").read_bytes())
     assert [(e.kind, e.name, e.bytes) for e in cache_entries()] == [
-        ("model", "small", 7),
-        ("conversion", "a.gguf (bfloat16)", 4 + about),
-        ("conversion", "damaged", 1),
+        ("models", "small", 7),
+        ("conversions", "a.gguf (bfloat16)", 4 + about),
+        ("conversions", "damaged", 1),
         ("kernels", "kernels", 4),
         ("fingerprints", "fingerprints", 1),
     ]
@@ -71,6 +71,14 @@ def test_an_entry_that_cannot_be_removed(cache: Path, monkeypatch: pytest.Monkey
 def test_an_absent_cache_is_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("CHAINRULE_CACHE", str(tmp_path / "nowhere"))
     assert cache_entries() == []
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"),
+    [(0, "0 bytes"), (999, "999 bytes"), (999_400, "999 kB"), (999_600, "1 MB"), (1_234_567_890, "1.23 GB"), (5e15, "5e+03 TB")],
+)
+def test_sizes_are_shown_with_their_unit(count, shown):
+    assert shown_size(count) == shown
 
 
 def test_it_imports_nothing_heavy():

@@ -15,19 +15,15 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from stat import S_ISREG
+from typing import Literal, get_args
 
 from chainrule.cache_dir import cache_folder
 from chainrule.errors import OutputError
 from chainrule.scratch import SUFFIX, scratch_folder
 
-CacheKind = Literal["model", "conversion", "kernels", "fingerprints"]
-_FOLDERS: dict[CacheKind, str] = {
-    "model": "models",
-    "conversion": "conversions",
-    "kernels": "kernels",
-    "fingerprints": "fingerprints",
-}
+CacheKind = Literal["models", "conversions", "kernels", "fingerprints"]  # also the name of its folder
+KINDS: tuple[CacheKind, ...] = get_args(CacheKind)
 _SCRATCH = ".clear-"
 
 
@@ -45,13 +41,13 @@ class CacheEntry:
 def cache_entries() -> list[CacheEntry]:
     """The entries of the cache, by kind and name. A model that is being made is left out. Raises ModelError without a cache."""
     home, entries = cache_folder(), []
-    for kind, folder in _FOLDERS.items():
-        paths = [home / folder] if kind in ("kernels", "fingerprints") else _children(home / folder)
+    for kind in KINDS:
+        paths = [home / kind] if kind in ("kernels", "fingerprints") else _children(home / kind)
         for path in paths:
             if path.is_dir() and not path.name.endswith(SUFFIX) and (files := list(_files(path))):
                 name, used = _about(kind, path, max(max(info.st_mtime, info.st_atime) for info in files))
                 entries.append(CacheEntry(kind, name, path, sum(info.st_size for info in files), used))
-    return sorted(entries, key=lambda entry: (list(_FOLDERS).index(entry.kind), entry.name))
+    return sorted(entries, key=lambda entry: (KINDS.index(entry.kind), entry.name))
 
 
 def remove(entry: CacheEntry) -> None:
@@ -66,9 +62,23 @@ def remove(entry: CacheEntry) -> None:
         raise OutputError(f"cannot remove {entry.path} from the cache: {error.strerror or error}") from error
 
 
+def folder_size(folder: Path) -> int:
+    """The bytes of all files in a folder and its subfolders, without those that links point to; 0 if there is none."""
+    return sum(info.st_size for info in _files(folder) if S_ISREG(info.st_mode))
+
+
+def shown_size(count: float) -> str:
+    """A number of bytes with its unit, such as 517 MB."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 999.5:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"
+
+
 def _about(kind: CacheKind, path: Path, used: float) -> tuple[str, float]:
     """The name of an entry and the time of its last use."""
-    if kind == "conversion":
+    if kind == "conversions":
         with suppress(OSError, ValueError, KeyError, TypeError):
             about, stat = json.loads((path / "made.json").read_text("utf-8")), (path / "made.json").stat()
             return f"{about['name']} ({about['dtype']})", stat.st_mtime  # set on every use

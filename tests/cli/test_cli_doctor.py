@@ -54,12 +54,12 @@ def test_the_report(command, cache, monkeypatch):
     assert len(out.splitlines()) <= 30
     flat = " ".join(out.split())
     assert f"torch {version('torch')}" in flat
-    assert f"cache {cache}: 4 kB (models 1 kB, converted 1 kB, kernels 1 kB, fingerprints 1 kB)" in flat
+    assert f"cache {cache}: 4 kB (models 1 kB, conversions 1 kB, kernels 1 kB, fingerprints 1 kB)" in flat
     assert "warning smollm2-135m has not been pulled yet: chainrule pull smollm2-135m" in flat
     facts = json.loads(command("doctor", "--json")[1])
     assert facts["versions"]["torch"] == version("torch")
     models = facts["cache"]["entries"][0]
-    assert (models["kind"], models["names"], models["bytes"]) == ("models", ["mine"], 1000)
+    assert (models["kind"], models["name"], models["bytes"]) == ("models", "mine", 1000)
     assert facts["kernels"]["reason"] == build.status().reason
     assert facts["threads"]["number"] >= 1
     assert {problem["remedy"] for problem in facts["problems"]} >= {"chainrule pull smollm2-135m"}
@@ -98,17 +98,21 @@ def test_what_is_broken_gives_exit_code_1(command, cache, monkeypatch):
     ("what", "gone"),
     [
         ("kernels", ["kernels"]),
-        ("converted", ["conversions"]),
-        ("models", ["models"]),
-        ("all", ["conversions", "fingerprints", "kernels", "models"]),
+        ("conversions", ["conversions/abc"]),
+        ("models", ["models/mine"]),
+        ("all", ["conversions/abc", "fingerprints", "kernels", "models/mine"]),
     ],
 )
 def test_clear(command, cache, what, gone):
-    before = {path.name for path in cache.iterdir()}
+    def entries() -> set[str]:
+        paths = [*cache.iterdir(), *cache.glob("models/*"), *cache.glob("conversions/*")]
+        return {str(path.relative_to(cache)) for path in paths}
+
+    before = entries()
     code, out, err = command("doctor", "--clear", what, "--yes")
     assert (code, err) == (0, "")
-    assert before - {path.name for path in cache.iterdir()} == set(gone)
-    assert out.count("removed ") == out.count(", 1 kB\n") == len(gone)
+    assert before - entries() == set(gone)
+    assert out.count("removed ") == out.count(": 1 kB in ") == len(gone)
     assert command("doctor", "--clear", what, "--yes", "--json")[1] == '{\n  "removed": [],\n  "bytes": 0\n}\n'
 
 
@@ -123,9 +127,9 @@ def test_models_are_not_removed_without_asking(command, cache, monkeypatch):
 
 
 def test_a_file_that_cannot_be_removed(command, cache, monkeypatch):
-    def fail(folder: Path) -> None:
-        raise PermissionError(13, "Permission denied", str(folder))
+    def fail(*paths: Path) -> None:
+        raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("chainrule.cli.caches.shutil.rmtree", fail)
+    monkeypatch.setattr("chainrule.cache_entries.os.rename", fail)
     code, _, err = command("doctor", "--clear", "kernels")
-    assert (code, err) == (2, f"chainrule: cannot remove {cache / 'kernels'}: Permission denied\n")
+    assert (code, err) == (2, f"chainrule: cannot remove {cache / 'kernels'} from the cache: Permission denied\n")

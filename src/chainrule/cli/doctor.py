@@ -14,7 +14,7 @@ from typing import Any
 
 import chainrule
 from chainrule.cache_dir import cache_folder
-from chainrule.cli.caches import Entries, entries, shown_size, size
+from chainrule.cache_entries import KINDS, CacheEntry, cache_entries, folder_size, shown_size
 from chainrule.cli.versions import OPTIONAL, REQUIRED, installed
 from chainrule.errors import ModelError
 from chainrule.models.hub import cached_ids
@@ -141,14 +141,15 @@ def _meminfo(file: Path = Path("/proc/meminfo")) -> dict[str, int]:
 
 def _cache(found: Diagnosis) -> None:
     try:
-        folder, kinds = cache_folder(), entries()
+        folder, entries = cache_folder(), cache_entries()
     except (ModelError, OSError) as error:
         found.add("cache", None, "none")
         found.problems.append(Problem(str(error), "set CHAINRULE_CACHE to a folder to write to", broken=True))
         return
-    facts = {"folder": str(folder), "writable": _is_writable(folder), "entries": [_facts(each) for each in kinds]}
-    total = shown_size(sum(each.bytes for each in kinds))
-    parts = ", ".join(f"{each.kind} {shown_size(each.bytes)}" for each in kinds if each.names)
+    facts = {"folder": str(folder), "writable": _is_writable(folder), "entries": [_facts(each) for each in entries]}
+    total = shown_size(sum(each.bytes for each in entries))
+    sizes = {kind: sum(each.bytes for each in entries if each.kind == kind) for kind in KINDS}
+    parts = ", ".join(f"{kind} {shown_size(size)}" for kind, size in sizes.items() if size)
     found.add("cache", facts, f"{folder}: {total}{f' ({parts})' if parts else ''}")
     if not facts["writable"]:
         remedy = "set CHAINRULE_CACHE to a folder to write to"
@@ -156,11 +157,12 @@ def _cache(found: Diagnosis) -> None:
     from huggingface_hub import constants
 
     hub = Path(constants.HF_HUB_CACHE)
-    found.add("hub cache", {"folder": str(hub), "bytes": size(hub)}, f"{hub}: {shown_size(size(hub))}")
+    size = folder_size(hub)
+    found.add("hub cache", {"folder": str(hub), "bytes": size}, f"{hub}: {shown_size(size)}")
 
 
-def _facts(each: Entries) -> dict[str, Any]:
-    return vars(each) | {"folder": str(each.folder)}
+def _facts(entry: CacheEntry) -> dict[str, Any]:
+    return vars(entry) | {"path": str(entry.path)}
 
 
 def _is_writable(folder: Path) -> bool:

@@ -20,7 +20,7 @@ class Clear(StrEnum):
     """The part of the cache that is removed."""
 
     kernels = "kernels"
-    converted = "converted"
+    conversions = "conversions"
     models = "models"
     all = "all"
 
@@ -32,7 +32,7 @@ def doctor(
         Clear | None,
         Option(
             metavar="WHAT",
-            help="Instead: remove kernels, models converted from .gguf files, packaged models, or all from the cache.",
+            help="Instead: remove from the cache the compiled kernels, the conversions of .gguf files, the packaged models, or all.",
         ),
     ] = None,
     yes: Annotated[bool, Option("--yes", "-y", help="With --clear: do not ask before models are removed.")] = False,
@@ -58,26 +58,27 @@ def doctor(
 
 
 def _clear(what: Clear, yes: bool, json: bool) -> None:
-    from chainrule.cli.caches import FOLDERS, clear, entries, shown_size
+    from chainrule.cache_entries import cache_entries, remove, shown_size
     from chainrule.cli.output import OUT, print_json
 
-    kinds = list(FOLDERS) if what is Clear.all else [what.value]
-    models = next(each for each in entries() if each.kind == "models")
-    if (
-        "models" in kinds
-        and models.names
-        and not yes
-        and not _confirmed(f"{', '.join(models.names)}, {shown_size(models.bytes)}")
-    ):
+    entries = [each for each in cache_entries() if what is Clear.all or each.kind == what.value]
+    models = [each for each in entries if each.kind == "models"]
+    names = f"{', '.join(each.name for each in models)}, {shown_size(sum(each.bytes for each in models))}"
+    if models and not yes and not _confirmed(names):
         raise InputError("nothing was removed")
-    removed = clear(kinds)
+    for entry in entries:
+        remove(entry)
     if json:
-        rows = [{"kind": each.kind, "folder": str(each.folder), "names": each.names, "bytes": each.bytes} for each in removed]
-        print_json({"removed": rows, "bytes": sum(each.bytes for each in removed)})
+        rows = [
+            {"index": i, "kind": each.kind, "name": each.name, "path": str(each.path), "bytes": each.bytes}
+            for i, each in enumerate(entries)
+        ]
+        print_json({"removed": rows, "bytes": sum(each.bytes for each in entries)})
         return
-    for each in removed:
-        OUT.write(f"removed {each.kind}: {len(each.names)} from {each.folder}, {shown_size(each.bytes)}\n")
-    if not removed:
+    for entry in entries:
+        name = "" if entry.name == entry.kind else f" {entry.name}"
+        OUT.write(f"removed {entry.kind}{name}: {shown_size(entry.bytes)} in {entry.path}\n")
+    if not entries:
         OUT.write(f"there is nothing to remove ({what.value})\n")
 
 

@@ -56,6 +56,6 @@ EXAMPLES = {  # by command, in the order of the help
     ),
     "pull": ("chainrule pull", "chainrule pull smollm2-135m --json"),
     "models": ("chainrule models", "chainrule models --json"),
-    "doctor": ("chainrule doctor", "chainrule doctor --json", "chainrule doctor --clear converted"),
+    "doctor": ("chainrule doctor", "chainrule doctor --json", "chainrule doctor --clear conversions"),
     "completion": ("chainrule completion bash --install", "chainrule completion zsh"),
 }
