@@ -75,7 +75,7 @@ def test_an_absent_cache_is_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize(
     ("count", "shown"),
-    [(0, "0 bytes"), (999, "999 bytes"), (999_400, "999 kB"), (999_600, "1 MB"), (1_234_567_890, "1.23 GB"), (5e15, "5e+03 TB")],
+    [(0, "0 bytes"), (999, "999 bytes"), (999_400, "999 kB"), (999_600, "1 MB"), (1_234_567_890, "1.23 GB"), (5e13, "50 TB")],
 )
 def test_sizes_are_shown_with_their_unit(count, shown):
     assert shown_size(count) == shown

@@ -32,7 +32,7 @@ def doctor(
         Clear | None,
         Option(
             metavar="WHAT",
-            help="Instead: remove from the cache the compiled kernels, the conversions of .gguf files, the packaged models, or all.",
+            help="Instead: remove kernels, conversions of .gguf files, packaged models, or all from the cache.",
         ),
     ] = None,
     yes: Annotated[bool, Option("--yes", "-y", help="With --clear: do not ask before models are removed.")] = False,
