@@ -193,8 +193,7 @@ def test_standard_error_closed_and_another_encoding(start, tmp_path):
 def test_rows_before_a_signal_are_kept(start, tmp_path, number):
     (tmp_path / "many.txt").write_text("".join(f"this is text number {i}\n" for i in range(500_000)))
     process = start("score --file many.txt -o o.parquet MODEL")
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and not any(p.stat().st_size > 1_000 for p in tmp_path.glob(".o.parquet*")):
+    while process.poll() is None and not any(p.stat().st_size > 1_000 for p in tmp_path.glob(".o.parquet*")):
         time.sleep(0.1)
     process.send_signal(number)
     err = process.communicate(timeout=60)[1].decode()
