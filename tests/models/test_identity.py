@@ -86,6 +86,7 @@ def test_a_folder_of_the_hub_has_its_commit(folder: Path, tmp_path: Path):
     folder.rename(place)
     known = identify("owner/name", place, torch.float32)
     assert (known.title, known.revision) == ("owner/name", commit)
+    assert known.short_revision == commit[:16]
     assert known.describe() == f"owner/name · 0123456789ab · float32 · chainrule {known.chainrule}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,12 @@ ORDERED: dict[str, tuple[Callable[[LanguageModel], Any], bool]] = {
 }
 
 
+def shortened(revision: str) -> str:
+    """As in rows: "sha256:" and the first 16 digits."""
+    assert re.fullmatch("sha256:[0-9a-f]{64}", revision)
+    return revision[: len("sha256:") + 16]
+
+
 def check(lm: LanguageModel, result: Any, has_window: bool, window: int | None) -> None:
     known = lm.model.identity
     expected = {"model": lm.model.name, **{name: getattr(known, name) for name in NAMES[1:]}}
@@ -58,10 +65,11 @@ def check(lm: LanguageModel, result: Any, has_window: bool, window: int | None) 
     assert (f"at most {window} embeddings" in result.source) == (has_window and window is not None)
     if hasattr(result, "to_dict"):
         assert result.provenance().items() <= result.to_dict().items()
+    in_rows = result.provenance() | {"revision": shortened(known.revision)}
     for per in getattr(result, "rows_per", ()):
         arrow = result.to_arrow(per)
         assert json.loads(arrow.schema.metadata[METADATA.encode()]) == result.provenance()
-        assert all(result.provenance().items() <= row.items() for row in arrow.to_pylist())
+        assert all(in_rows.items() <= row.items() for row in arrow.to_pylist())
 
 
 @pytest.mark.parametrize("name", RESULTS)
@@ -123,7 +131,7 @@ def test_every_row_of_a_file_says_where_it_comes_from(tiny: LanguageModel, tmp_p
             writer.write(rows)
         expected = model.model.identity.to_dict()
         for row in rows_of(path):
-            assert {name: row[name] for name in NAMES} == expected
+            assert {name: row[name] for name in NAMES} == expected | {"revision": shortened(expected["revision"])}
             assert str(row.get("window") or "") == ("64" if model is tiny else "")
         if form == "parquet":
             metadata = pyarrow.parquet.read_schema(path).metadata

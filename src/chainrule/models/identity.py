@@ -14,7 +14,7 @@ from typing import Any
 from chainrule.errors import ModelError
 from chainrule.models.fingerprint import fingerprint
 
-_SHOWN = 12  # characters of a revision in a line of text
+_IN_TEXT, _IN_ROWS = 12, 16  # digits of a revision in a line of text, and in a row of a table
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,11 @@ class Identity:
         return None
 
     @property
+    def short_revision(self) -> str | None:
+        """The revision as in rows of tables: the first 16 digits of the commit or digest."""
+        return _shortened(self.revision, _IN_ROWS)
+
+    @property
     def revision_is_lost(self) -> bool:
         """Whether the weights have no revision, because they are in memory."""
         return self.note is not None
@@ -89,7 +94,9 @@ class Identity:
     def describe(self) -> str:
         """One line for people, with a short revision. A digest is left out as long as it has not been computed."""
         revision = self.known_revision or vars(self).get("revision")
-        return " · ".join(filter(None, (self.weights, short_revision(revision), self.dtype, f"chainrule {self.chainrule}")))
+        return " · ".join(
+            filter(None, (self.weights, _shortened(revision, _IN_TEXT), self.dtype, f"chainrule {self.chainrule}"))
+        )
 
 
 def identity_of(model: Any) -> Identity:
@@ -116,12 +123,12 @@ def weight_files(paths: Iterable[Path]) -> tuple[WeightFile, ...]:
     return tuple(map(WeightFile.of, paths))
 
 
-def short_revision(revision: str | None) -> str | None:
-    """The beginning of a commit or digest."""
+def _shortened(revision: str | None, digits: int) -> str | None:
+    """The first digits of a commit or digest."""
     if revision is None:
         return None
     kind, colon, digest = revision.rpartition(":")
-    return f"{kind}{colon}{digest[:_SHOWN]}"
+    return f"{kind}{colon}{digest[:digits]}"
 
 
 def _state(path: Path) -> tuple[int, int]:

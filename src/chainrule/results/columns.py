@@ -48,6 +48,10 @@ PER_TOKEN = {
     Row.TERM,
     Row.COMPARED,
 }
+# Kinds of rows that have columns in common
+SCORE = (Row.SEQUENCE, Row.ANY_ORDER)
+EVERY_TEXT = (*SCORE, Row.GENERATED, Row.PSEUDO)
+EVERY_ROW = (*EVERY_TEXT, Row.SEQUENCE_OF_TOKEN, Row.CANDIDATE, Row.ORIGIN)
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,7 @@ class Mixture(WithWindow, Shown):
 
     def to_dict(self) -> dict[str, Any]:
         """The summary and the dictionary of every score, for JSON. Infinities are floats."""
-        return self.summary() | {"scores": [score.to_dict() for score in self.scores]}
+        return self.summary() | self.provenance() | {"scores": [score.to_dict() for score in self.scores]}
 
     def __len__(self) -> int:
         return len(self.scores)

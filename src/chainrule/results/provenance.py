@@ -26,7 +26,8 @@ class WithProvenance:
     def provenance(self) -> dict[str, Any]:
         """What every file and JSON of a result says: `model`, `weights`, `revision`, `dtype`, `chainrule`.
 
-        The revision is the commit of a hub model, or the SHA-256 of the weights. It is computed when it is first read.
+        The revision is the whole commit of a hub model, or the whole SHA-256 of the weights; rows of tables have its first 16
+        digits. It is computed when it is first read.
         """
         return self.identity.to_dict()
 
@@ -53,7 +54,7 @@ class WithWindow(WithProvenance):
     def provenance(self) -> dict[str, Any]:
         """What every file and JSON of a result says: `model`, `weights`, `revision`, `dtype`, `chainrule`, `window`.
 
-        The revision is the commit of a hub model, or the SHA-256 of the weights. It is computed when it is first read.
+        The revision is whole, as without a window.
         """
         return super().provenance() | {"window": self.window}
 

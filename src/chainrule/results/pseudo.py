@@ -39,7 +39,7 @@ class PseudoScore(ScoredText):
 
     def to_dict(self) -> dict[str, Any]:
         """The summary and every term, for JSON. Infinities are floats."""
-        return self.summary() | {"note": NO_PROBABILITY, "terms": records([Row.TERM], self)}
+        return self.summary() | self.provenance() | {"note": NO_PROBABILITY, "terms": records([Row.TERM], self)}
 
     def summary(self) -> dict[str, Any]:
         """The columns of a pseudo-log-likelihood, in plain Python."""

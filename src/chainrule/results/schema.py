@@ -1,8 +1,8 @@
 """The table of all columns. It defines Arrow tables, files, JSON objects and rows of the command line.
 
-To add a column, add one `Column` to `COLUMNS`. The columns of a row are in the order of that table. A name appears more than
-once if its meaning or position differs between kinds of row. This module uses only attributes of results; they import it, not
-the reverse.
+To add a column, add one `Column` to `COLUMNS`, or to its part for orders (`columns_of_orders`) or for the origin of a result
+(`columns_of_origin`). The columns of a row are in the order of that table. A name appears more than once if its meaning or
+position differs between kinds of row. These modules use only attributes of results; results import them, not the reverse.
 
 Shapes: S sequences, T tokens scored in all, k alternatives at each position.
 """
@@ -15,7 +15,9 @@ import numpy as np
 
 from chainrule.forest.forest import ranges
 from chainrule.results import column_values as values
-from chainrule.results.columns import Column, Row
+from chainrule.results.columns import EVERY_TEXT, SCORE, Column, Row
+from chainrule.results.columns_of_orders import OF_ORDERS
+from chainrule.results.columns_of_origin import OF_ORIGIN
 
 
 def columns(*rows: Row) -> list[Column]:
@@ -31,10 +33,6 @@ def unit(row: Row, name: str) -> str:
 _KIND = "`joint` if every token has a factor, `conditional` if a context or other tokens are given"
 _BOUNDARY = "`same` if context and text tokenise together as they do apart, else `apart`; null without a context"
 _METHOD = "`greedy`, `sample`, `beam` or `best`"
-_LENGTH_GIVEN = "whether factors may depend on the length of the text"
-_SCORE = (Row.SEQUENCE, Row.ANY_ORDER)
-_EVERY_TEXT = (*_SCORE, Row.GENERATED, Row.PSEUDO)
-_EVERY_ROW = (*_EVERY_TEXT, Row.SEQUENCE_OF_TOKEN, Row.CANDIDATE, Row.ORIGIN)
 
 COLUMNS: tuple[Column, ...] = (
     Column("rank", "int64", "1 for the best candidate", (Row.CANDIDATE,), given=True),
@@ -56,11 +54,11 @@ COLUMNS: tuple[Column, ...] = (
         of=lambda score: score.ids, batch=lambda scores: scores.ids,
     ),
     Column(
-        "text", "string", "the text; null for token ids and embeddings", _EVERY_TEXT,
+        "text", "string", "the text; null for token ids and embeddings", EVERY_TEXT,
         batch=lambda scores: [request.text for request in scores.requests],
     ),
     Column(
-        "context_text", "string", "the context, if it was a text", _EVERY_TEXT,
+        "context_text", "string", "the context, if it was a text", EVERY_TEXT,
         of=lambda score: score.context, batch=lambda scores: [request.context for request in scores.requests],
     ),
     Column("pll_nats", "double", "pseudo-log-likelihood: the sum of the terms", (Row.PSEUDO,), "nats"),
@@ -125,7 +123,7 @@ COLUMNS: tuple[Column, ...] = (
         of=lambda score: values.span_bounds(score, 1), batch=lambda scores: values.null_if_negative(scores.char_spans[1]),
     ),
     Column(
-        "tokens", "int32", "number of factors: tokens scored, the end symbol included", (*_EVERY_TEXT, Row.CANDIDATE),
+        "tokens", "int32", "number of factors: tokens scored, the end symbol included", (*EVERY_TEXT, Row.CANDIDATE),
         of=len, batch=lambda scores: scores.tokens,
     ),
     Column(
@@ -160,30 +158,30 @@ COLUMNS: tuple[Column, ...] = (
         "logprob_bound", "double", "method `best`: log probability that no other continuation exceeds", (Row.GENERATED,),
         "nats", of=values.certificate_field("logprob_bound"),
     ),
-    Column("bytes", "int64", "UTF-8 bytes of the text that was scored", _SCORE, "bytes", batch=lambda scores: scores.bytes),
+    Column("bytes", "int64", "UTF-8 bytes of the text that was scored", SCORE, "bytes", batch=lambda scores: scores.bytes),
     Column("bits_per_byte", "double", "bits / bytes", (Row.SEQUENCE,), "bits/byte", batch=values.bits_per_byte),
-    Column("kind", "string", _KIND, _SCORE, batch=lambda scores: scores.kinds),
+    Column("kind", "string", _KIND, SCORE, batch=lambda scores: scores.kinds),
     Column("boundary", "string", _BOUNDARY, (Row.CANDIDATE,)),
     Column(
         "start", "string", "start policy: `bos`, `eos`, `cls`, `id` or `given`",
-        (*_SCORE, Row.SEQUENCE_OF_TOKEN, Row.CANDIDATE, Row.GENERATED),
+        (*SCORE, Row.SEQUENCE_OF_TOKEN, Row.CANDIDATE, Row.GENERATED),
         of=lambda score: score.start.policy, batch=lambda scores: [start.policy for start in scores.starts],
     ),
     Column(
         "start_id", "int64", "id of the start symbol; null with start `given`",
-        (*_SCORE, Row.SEQUENCE_OF_TOKEN, Row.CANDIDATE, Row.GENERATED),
+        (*SCORE, Row.SEQUENCE_OF_TOKEN, Row.CANDIDATE, Row.GENERATED),
         of=lambda score: score.start.id, batch=lambda scores: [start.id for start in scores.starts],
     ),
     Column(
         "end_id", "int64", "id of the end symbol whose factor is the last one; null without",
-        (*_SCORE, Row.SEQUENCE_OF_TOKEN, Row.CANDIDATE, Row.GENERATED),
+        (*SCORE, Row.SEQUENCE_OF_TOKEN, Row.CANDIDATE, Row.GENERATED),
         of=lambda score: score.end, batch=lambda scores: [scores.end] * len(scores),
     ),
     Column("kind", "string", _KIND, (Row.SEQUENCE_OF_TOKEN, Row.GENERATED), batch=lambda scores: scores.kinds),
-    Column("boundary", "string", _BOUNDARY, _SCORE, batch=lambda scores: [request.boundary for request in scores.requests]),
+    Column("boundary", "string", _BOUNDARY, SCORE, batch=lambda scores: [request.boundary for request in scores.requests]),
     Column(
         "temperature", "double", "each factor is one of softmax(logits / temperature)",
-        (*_SCORE, Row.SEQUENCE_OF_TOKEN, Row.CANDIDATE), batch=lambda scores: [scores.temperature] * len(scores),
+        (*SCORE, Row.SEQUENCE_OF_TOKEN, Row.CANDIDATE), batch=lambda scores: [scores.temperature] * len(scores),
     ),
     Column("windows", "int32", "number of windows", (Row.SEQUENCE,), batch=lambda scores: scores.windows),
     Column(
@@ -196,63 +194,23 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column(
         "special", "string", "how names of control symbols in the text were read: `text` or `parse`; null if there are none",
-        (*_EVERY_TEXT, Row.CANDIDATE),
+        (*EVERY_TEXT, Row.CANDIDATE),
         batch=lambda scores: [request.special for request in scores.requests],
     ),
     Column(
-        "context_special", "string", "the same for the context", (*_EVERY_TEXT, Row.CANDIDATE),
+        "context_special", "string", "the same for the context", (*EVERY_TEXT, Row.CANDIDATE),
         batch=lambda scores: [request.context_special for request in scores.requests],
     ),
     Column("kind", "string", "`pseudo-log-likelihood`: not a probability", (Row.PSEUDO,), of=lambda _: "pseudo-log-likelihood"),
     Column(
-        "invariant", "bool", "whether the number has the same bits in any batch and order (`lm.invariant`)", _SCORE,
+        "invariant", "bool", "whether the number has the same bits in any batch and order (`lm.invariant`)", SCORE,
         of=lambda score: bool(score.invariant), batch=lambda scores: [bool(scores.invariant)] * len(scores),
     ),
-    Column(
-        "logprob", "double", "log of the mean of the probabilities in each order", (Row.TEXT,), "nats",
-        batch=lambda mixtures: mixtures.logprob,
-    ),
-    Column("bits", "double", "−log2 of that mean", (Row.TEXT,), "bits", batch=values.bits),
-    Column(
-        "logprob_spread", "double", "largest log probability minus the smallest, over the orders", (Row.TEXT,), "nats",
-        batch=lambda mixtures: mixtures.logprob_spread,
-    ),
-    Column(
-        "logprobs", "list<double>", "log probability in each order", (Row.TEXT,), "nats",
-        batch=lambda mixtures: mixtures.logprobs.tolist(),
-    ),
-    Column(
-        "orders", "list<list<int32>>", "each order: positions, first predicted first", (Row.TEXT,),
-        of=lambda mixture: [order.tolist() for order in mixture.orders],
-    ),
-    Column("order", "list<int32>", "positions in the order of prediction", (Row.ORDERED,)),
-    Column("given", "list<int32>", "positions that are given", (Row.ORDERED,)),
-    Column("length", "int32", "tokens of the whole sequence, context included", (Row.ORDERED,), "tokens"),
-    Column("length_given", "bool", _LENGTH_GIVEN, (Row.ORDERED,)),
-    Column("how", "string", "how positions that are not predicted yet are hidden", (Row.ORDERED,)),
-    Column("support", "string", "which tokens cannot occur, if some cannot", (Row.ORDERED,)),
     Column(
         "span", "list<int64>", "first character that the token spells, and one past the last", (Row.SPAN,),
         of=lambda score: [list(span) for span in score.spans.char_spans],
     ),
-    Column(
-        "position", "int64", "position of the token in the whole sequence, context included",
-        (Row.ORDERED_TOKEN, Row.ORDERED_FACTOR),
-        of=lambda score: score.ordering.places, batch=lambda scores: np.concatenate([o.places for o in scores.orderings]),
-    ),
-    Column(
-        "step", "int64", "at which step the token was predicted, from 0", (Row.ORDERED_TOKEN,),
-        of=lambda score: score.ordering.steps, batch=lambda scores: np.concatenate([o.steps for o in scores.orderings]),
-    ),
-    Column(
-        "context_positions", "list<int32>",
-        "positions that the factor was conditioned on, in the order in which they became known",
-        (Row.ORDERED_TOKEN, Row.ORDERED_FACTOR), of=values.context_positions,
-    ),
-    Column(
-        "length_given", "bool", _LENGTH_GIVEN, (Row.ORDERED_TOKEN,),
-        of=lambda score: [score.ordering.length_given] * len(score),
-    ),
+    *OF_ORDERS,
     Column(
         "top", "list<string>", "the most probable tokens at this position (`top=`)", (Row.TOP,),
         of=lambda score: [[token for token, _ in score.top(i)] for i in range(len(score))],
@@ -267,29 +225,5 @@ COLUMNS: tuple[Column, ...] = (
         (Row.TOP_FACTOR,), of=values.alternatives,
     ),
     Column("candidate", "string", "the candidate", (Row.CANDIDATE,), given=True),
-    Column(
-        "model", "string", "name of the model, as it was loaded", _EVERY_ROW,
-        batch=lambda scores: [scores.model] * len(scores),
-    ),
-    Column(
-        "weights", "string", "title of the model, and the quantisation of its weights in their file", _EVERY_ROW,
-        of=lambda result: result.identity.weights, batch=lambda scores: [scores.identity.weights] * len(scores),
-    ),
-    Column(
-        "revision", "string", "commit of a hub model, or SHA-256 of the weights; null for weights in memory", _EVERY_ROW,
-        of=lambda result: result.identity.revision, batch=lambda scores: [scores.identity.revision] * len(scores),
-    ),
-    Column(
-        "dtype", "string", "dtype that the network computed in", _EVERY_ROW,
-        of=lambda result: result.identity.dtype, batch=lambda scores: [scores.identity.dtype] * len(scores),
-    ),
-    Column(
-        "window", "int64", "most embeddings that a factor could be conditioned on; null without a limit",
-        (*_SCORE, Row.SEQUENCE_OF_TOKEN, Row.CANDIDATE, Row.GENERATED, Row.ORIGIN), "embeddings",
-        batch=lambda scores: [scores.window] * len(scores),
-    ),
-    Column(
-        "chainrule", "string", "version of chainrule", _EVERY_ROW,
-        of=lambda result: result.identity.chainrule, batch=lambda scores: [scores.identity.chainrule] * len(scores),
-    ),
+    *OF_ORIGIN,
 )  # fmt: skip

@@ -185,7 +185,9 @@ class Score(WithWindow, ScoredText, WithStatistics):
             Row.ORDERED_FACTOR: self.ordering is not None,
             Row.TOP_FACTOR: self.top_ids.shape[1] > 0,
         }
-        return self.summary() | {"factors": records([row for row, present in rows.items() if present], self)}
+        return (
+            self.summary() | self.provenance() | {"factors": records([row for row, present in rows.items() if present], self)}
+        )
 
     def __repr__(self) -> str:
         name = ("Pr" if self.kind == "joint" else "Pr given its context") + self.at_temperature
