@@ -20,7 +20,7 @@ from chainrule.display.export import svg as svg_form
 from chainrule.display.export.html import html_document
 from chainrule.display.export.signs import typeset
 from chainrule.display.export.visible import line, visible
-from chainrule.display.numbers import decimal, probability
+from chainrule.results.numbers import decimal, probability
 
 STRANGE = [
     "<script>alert('x')</script>", "&amp;", "]]>", "-->", '"', "'", "`", "--", "---", ",,", "<<", "?`", "!`", "fi",

@@ -96,11 +96,12 @@ def test_a_score_in_a_terminal(tiny: LanguageModel):
     score = tiny.score(NASTY, context="[red]before[/red] ")
     output = shown(score)
     assert ("[red]before[/red] " + NASTY) in output
-    heads, units, numbers = output.splitlines()[-4:-1]
+    heads, units, numbers, condition, source = output.splitlines()[-5:]
     assert heads.split("  ")[:3] == ["log Pr(text | context)", "tokens", "perplexity"]
     assert units.split() == ["(nats)", "per", "byte"]
     assert numbers.split() == [f"{score.logprob:.6f}", str(len(score)), f"{score.perplexity:.4g}", f"{score.bits_per_byte:.4f}"]
-    assert output.splitlines()[-1] == score.condition
+    assert condition == score.condition
+    assert source == "model:  " + score.source.replace(" · ", "  ")
     assert score.condition.startswith("conditional: the context is given; the first token of it is predicted from")
     assert "log Pr(text)" in shown(tiny.score("a"))
 
@@ -156,15 +157,15 @@ def test_an_explanation_in_a_terminal():
 def test_a_ranking_in_a_terminal(tiny: LanguageModel):
     ranked = tiny.rank("The quick", [" [bold]fox[/bold]", " brown"])
     lines = shown(ranking_view(ranked)).splitlines()
-    assert [line.split()[0] for line in lines[2:]] == ["1", "2"]
-    assert all(f"{r.logprob:.6f}" in line and r.text in line for r, line in zip(ranked, lines[2:], strict=True))
+    assert [line.split()[0] for line in lines[2:4]] == ["1", "2"]
+    assert all(f"{r.logprob:.6f}" in line and r.text in line for r, line in zip(ranked, lines[2:4], strict=True))
 
 
 def test_scores_without_a_text(tiny: LanguageModel):
     without_tokenizer = LanguageModel(tiny.model, engine=tiny.engine)
     assert "<5><6>" in shown(without_tokenizer.score([5, 6]))
     assert "&lt;5&gt;" in without_tokenizer.score([5, 6])._repr_html_()
-    assert shown(without_tokenizer.score([5, 6])).splitlines()[-2].split()[1] == "2"
+    assert shown(without_tokenizer.score([5, 6])).splitlines()[-3].split()[1] == "2"
     lm = LanguageModel(tiny.model, wordpiece(), engine=tiny.engine)
     assert "[SEP]" in shown(lm.score(("a", "b")))
     assert "the symbol [CLS] (id 1)" in shown(lm.score(("a", "b")))

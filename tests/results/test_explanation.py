@@ -109,7 +109,7 @@ def test_running_sums_are_exact():
 
 
 def test_products_too_small_for_a_float(fair: LanguageModel):
-    assert fair.explain("H" * 10_000).total() == "Pr(x) = exp(-6931.471806) = 10^-3010.30"
+    assert fair.explain("H" * 10_000).total() == "Pr(x) = exp(-6931.471806) = 5.01237e-3011"
 
 
 def test_an_impossible_text():
@@ -157,7 +157,7 @@ def test_factors_are_in_the_order_of_prediction():
     assert lines[1].startswith("order 0, 4, 2, 1, 3; the length (5 tokens) is given; ")
     names = " · ".join(f.formula for f in explanation.factors)
     numbers = " · ".join(f"{f.probability:.6g}" for f in explanation.factors)
-    assert lines[-2:] == [f"Pr(x) = {names} = {numbers}", explanation.total()]
+    assert lines[-3:-1] == [f"Pr(x) = {names} = {numbers}", explanation.total()]
     assert explanation.to_dict()["ordering"]["order"] == [0, 4, 2, 1, 3]
 
 

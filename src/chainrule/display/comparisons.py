@@ -6,7 +6,7 @@ import html
 
 from chainrule.display.grid import Grid, column
 from chainrule.display.spans import TOTAL, cell
-from chainrule.display.view import View, line
+from chainrule.display.view import View, line, origin
 from chainrule.results.comparison import Comparison
 
 
@@ -22,7 +22,7 @@ def comparison_view(comparison: Comparison) -> View:
     }
     first, *others = comparison.describe()
     plan = [heads[2], heads[1], heads[4], "token", heads[3]]
-    return View(Grid(columns, plan, 3), line(first, TOTAL), *map(line, others))
+    return View(Grid(columns, plan, 3), line(first, TOTAL), *map(line, others), origin(comparison))
 
 
 def comparison_html(comparison: Comparison) -> str:

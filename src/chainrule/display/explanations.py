@@ -5,7 +5,7 @@ from __future__ import annotations
 from chainrule.display.grid import Column, Form, Grid, column, numbers
 from chainrule.display.scores import logprob_column
 from chainrule.display.spans import TOTAL, alternatives, cell, forms_of_probability, token
-from chainrule.display.view import View, line, note
+from chainrule.display.view import View, line, note, origin
 from chainrule.results.explanation import Explanation
 
 _IN_A_COLUMN = 3  # alternatives; more of them are in lines of their own
@@ -15,7 +15,8 @@ PROBABILITY_NOTES = ["Pr to 3 digits", "Pr to 4 digits"]
 def explanation_view(explanation: Explanation) -> View:
     """The condition of the first factor, the table of factors, and the product."""
     below = [*explanation.product(), explanation.total()]
-    return View(*map(note, explanation.head().split("\n")), _table(explanation), *(line(one, TOTAL) for one in below))
+    head = map(note, explanation.head().split("\n"))
+    return View(*head, _table(explanation), *(line(one, TOTAL) for one in below), origin(explanation))
 
 
 def _table(explanation: Explanation) -> Grid:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from chainrule.display.grid import Column, Grid, column
-from chainrule.display.scores import SHOWN, in_part, label, logprob_column, marked
+from chainrule.display.scores import SHOWN, in_part, label, logprob_column, marked, temperature_note
 from chainrule.display.spans import Span, cell
-from chainrule.display.view import View, note
+from chainrule.display.view import View, note, origin
 from chainrule.results.mixture import Mixture, Mixtures
 from chainrule.results.ordering import listed
 
@@ -21,13 +21,14 @@ def mixture_view(mixture: Mixture) -> View:
     table = Grid(columns, ["order", "logprob", "logprob", "text"], 2, caption=in_part(len(pairs), len(mixture), "orders"))
     ordering = mixture[0].ordering
     length = f"; the length ({ordering.length} tokens) is given; {ordering.how}" if ordering is not None else ""
-    return View(table, _means([mixture]), note(mixture[0].condition + length))
+    return View(table, _means([mixture]), *map(note, [mixture[0].condition + length, *mixture[0].remarks]), origin(mixture))
 
 
 def mixtures_view(mixtures: Mixtures) -> View:
     """One line per text."""
     shown = mixtures[:SHOWN]
-    return View(_means(shown, texts=True, caption=in_part(len(shown), len(mixtures), "texts")))
+    table = _means(shown, texts=True, caption=in_part(len(shown), len(mixtures), "texts"))
+    return View(table, *temperature_note(mixtures.scores.temperature), origin(mixtures))
 
 
 def _means(mixtures: list[Mixture], texts: bool = False, caption: str = "") -> Grid:

@@ -8,9 +8,9 @@ from itertools import accumulate
 
 from chainrule.display.explanations import PROBABILITY_NOTES
 from chainrule.display.grid import Grid, column, numbers
-from chainrule.display.scores import logprob_column
+from chainrule.display.scores import logprob_column, temperature_note
 from chainrule.display.spans import cell, forms_of_probability, token
-from chainrule.display.view import View, note
+from chainrule.display.view import View, note, origin
 from chainrule.results import units
 from chainrule.results.batch import Ranked
 from chainrule.results.conditional import Conditional
@@ -36,7 +36,7 @@ def conditional_view(conditional: Conditional, top: int = 10) -> View:
     start = "" if conditional.start.id is None else f", the start symbol {conditional.start.token} included"
     at = "" if conditional.temperature == 1 else f"temperature {conditional.temperature:g}; "
     below = f"{at}conditioned on {embeddings}{start}; {entropy} over {len(conditional.logprobs)} tokens"
-    return View(Grid(columns, plan, 3), note(below))
+    return View(Grid(columns, plan, 3), note(below), origin(conditional))
 
 
 def ranking_view(ranked: Sequence[Ranked]) -> View:
@@ -55,4 +55,5 @@ def ranking_view(ranked: Sequence[Ranked]) -> View:
         "bar": column("bar", "", [cell(str(share)) for share in shares]),
     }
     plan = ["rank", "logprob", "candidate", "share", "logprob", "tokens", "perplexity", "first", "bar"]
-    return View(Grid(columns, plan, 3))
+    below = [part for r in ranked[:1] for part in (*temperature_note(r.score.temperature), origin(r.score))]
+    return View(Grid(columns, plan, 3), *below)

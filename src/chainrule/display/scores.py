@@ -16,7 +16,7 @@ from chainrule.display.spans import (
     level,
     token,
 )
-from chainrule.display.view import Items, Paragraph, View, note
+from chainrule.display.view import Items, Paragraph, View, note, origin
 from chainrule.generation.result import Generated
 from chainrule.results import units
 from chainrule.results.batch import Scores
@@ -36,20 +36,21 @@ def numbers_view(score: Score) -> View:
     """The numbers of a score, and what they are conditioned on."""
     remarks = [score.condition, *([score.ordering.describe()] if score.ordering is not None else []), *score.remarks]
     how = [score.describe()] if isinstance(score, Generated) else []
-    return View(_numbers([score]), *map(note, [*remarks, *how]))
+    return View(_numbers([score]), *map(note, [*remarks, *how]), origin(score))
 
 
 def scores_view(scores: Scores) -> View:
     """One line per sequence."""
     shown = scores[:SHOWN]
-    return View(_numbers(shown, texts=True, caption=in_part(len(shown), len(scores), "sequences")))
+    table = _numbers(shown, texts=True, caption=in_part(len(shown), len(scores), "sequences"))
+    return View(table, *temperature_note(scores.temperature), origin(scores))
 
 
 def pseudo_view(score: PseudoScore) -> View:
     """The text with improbable tokens marked, its terms and their sum, and a note that it is not a probability."""
     terms = score.term_logprobs.tolist()
     body = (Span(score.context or "", NOTE, own=True), *_tokens(score.tokens, terms))
-    return View(*_marked_text(body, score.tokens, terms), _sums([score]), note(_pseudo_note(score)))
+    return View(*_marked_text(body, score.tokens, terms), _sums([score]), note(_pseudo_note(score)), origin(score))
 
 
 def pseudo_terms(score: PseudoScore) -> View:
@@ -61,12 +62,12 @@ def pseudo_terms(score: PseudoScore) -> View:
         "probability": numbers("Pr", forms_of_probability(terms), [*[""] * 3]),
     }
     table = Grid(columns, ["token", "term", "term", "probability", "probability", "probability"], 2)
-    return View(table, _sums([score]), note(_pseudo_note(score)))
+    return View(table, _sums([score]), note(_pseudo_note(score)), origin(score))
 
 
 def pseudo_table(scores: Sequence[PseudoScore]) -> View:
     """One line per text."""
-    return View(_sums(scores, texts=True), note(_pseudo_note(scores[0])))
+    return View(_sums(scores, texts=True), note(_pseudo_note(scores[0])), origin(scores[0]))
 
 
 def logprob_column(logprobs: list[float], name: str = "log Pr", head: str = "") -> Column:
@@ -76,6 +77,11 @@ def logprob_column(logprobs: list[float], name: str = "log Pr", head: str = "") 
         for cells, mark in zip(forms_of_logprob(logprobs), [*_notes(name), ""], strict=True)
     ]
     return Column("number", [*forms, *([Form(f"{head}\n(nats)", forms[-1].cells)] if head else [])])
+
+
+def temperature_note(temperature: float) -> list[Paragraph]:
+    """A remark below a table of several scores, if their temperature is not 1."""
+    return [] if temperature == 1 else [note(f"log Pr at temperature {temperature:g}")]
 
 
 def label(score: Score | PseudoScore) -> Cell:

@@ -21,7 +21,7 @@ LEVELS = (  # of surprisal: from so many bits, the style of a token
     (12.0, "bold underline black on color(210)", "12 or more"),
 )
 _ASCII = str.maketrans(
-    {"…": "...", "·": ",", "≤": "<=", "×": "x", "−": "-", "–": "-", "→": "->", "Σ": "sum ", "∞": "inf", "█": "#"}
+    {"…": "...", "·": "*", "≤": "<=", "×": "x", "−": "-", "–": "-", "→": "->", "Σ": "sum ", "∞": "inf", "█": "#"}
 )  # fmt: skip
 
 

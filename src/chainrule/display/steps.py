@@ -57,7 +57,8 @@ class StepTable:
 def finished_view(generated: Generated, steps: bool, marks: bool) -> View:
     """A text after its last step. steps: whether steps with running sums were shown; marks: with the marked text."""
     whole = score_view(generated) if marks else View(line(repr(generated.text)), *numbers_view(generated).parts)
-    return View(*whole.parts, *([note(_rounding(generated))] if steps and _rounding(generated) else []))
+    *parts, source = whole.parts
+    return View(*parts, *([note(_rounding(generated))] if steps and _rounding(generated) else []), source)
 
 
 def _rounding(generated: Generated) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from chainrule.display.grid import Grid, wrapped
 from chainrule.display.spans import NOTE, Cell, Span, rich_text
+from chainrule.results.provenance import WithProvenance
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -63,6 +64,11 @@ class View:
 def note(text: str) -> Paragraph:
     """A remark."""
     return Paragraph((Span(text, NOTE),))
+
+
+def origin(result: WithProvenance) -> Items:
+    """The model that a result comes from, as the last line of its view."""
+    return Items("model:", tuple(Span(part, NOTE, own=True) for part in result.source.split(" · ")))
 
 
 def line(text: str, style: str = "") -> Paragraph:

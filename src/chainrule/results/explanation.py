@@ -11,6 +11,7 @@ import numpy as np
 
 from chainrule.models.identity import Identity
 from chainrule.results.document import Document
+from chainrule.results.numbers import probability
 from chainrule.results.provenance import WithWindow
 from chainrule.results.score import Score
 from chainrule.results.shown import as_text
@@ -93,12 +94,9 @@ class Explanation(WithWindow, Document):
         return [f"{self.whole()} = {names} = {' · '.join(f'{f.probability:.6g}' for f in self.factors)}"]
 
     def total(self) -> str:
-        """The sum of the log factors and their product, as a power of ten if it is too small for a float."""
+        """The sum of the log factors and their product."""
         logprob = self.score.logprob
-        product = (
-            f" = {math.exp(logprob):.6g}" if logprob > -700 or logprob == -math.inf else f" = 10^{logprob / math.log(10):.2f}"
-        )
-        return f"{self.whole()} = exp({logprob:.6f}){product}"
+        return f"{self.whole()} = exp({logprob:.6f}) = {probability(logprob)}"
 
     @property
     def _is_filling(self) -> bool:

@@ -9,10 +9,10 @@ from functools import cached_property
 import numpy as np
 
 from chainrule.display.export.visible import SPACE, line, visible
-from chainrule.display.numbers import decimal, probability
 from chainrule.results import units
 from chainrule.results.columns import Row
 from chainrule.results.explanation import Explanation
+from chainrule.results.numbers import decimal, probability
 from chainrule.results.schema import unit
 from chainrule.text.base import token_formatter
 

@@ -9,7 +9,7 @@ _SUB = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 
 def typeset(number: str) -> str:
-    """A number of `display.numbers`, such as -4.36382e-07, 1 - 2.3e-09 or -inf."""
+    """A number of `results.numbers`, such as -4.36382e-07, 1 - 2.3e-09 or -inf."""
     number = re.sub(r"e([+-]\d+)", lambda m: " × 10" + str(int(m[1])).translate(_SUPER), number)
     return number.replace("-", "−").replace("inf", "∞")
 
