@@ -14,7 +14,8 @@ from texts import fortunes
 
 import chainrule
 from chainrule.files.writing import json_text
-from chainrule.verify import Report, prove
+from chainrule.verify.code import prove
+from chainrule.verify.report import Report
 
 HERE = Path(__file__).resolve().parent
 

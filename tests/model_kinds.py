@@ -16,7 +16,7 @@ import torch
 import transformers as tf
 
 from chainrule import Conditional, LanguageModel, Mixture, PseudoScore, Score, Scores, TableModel
-from chainrule.verify import Report
+from chainrule.verify.report import Report
 
 Call = Callable[[LanguageModel], Any]
 Numbers = list[np.ndarray]

@@ -11,7 +11,7 @@ import torch
 
 import chainrule
 from chainrule._warnings import quiet
-from chainrule.verify import prove
+from chainrule.verify.code import prove
 
 pytestmark = pytest.mark.real
 TOLERANCE = 1e-4  # nats, for every single factor

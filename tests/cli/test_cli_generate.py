@@ -222,22 +222,22 @@ def test_on_a_terminal(run, tiny, monkeypatch: pytest.MonkeyPatch, capsys):
 
 BAD = [
     (("--method", "nucleus"), "--method takes one of greedy, sample, beam, best, not 'nucleus'"),
-    (("--temperature", "0.5"), "is for method='sample'"),
-    (("--method", "sample", "--temperature", "0"), "temperature must be a number above 0"),
-    (("--method", "sample", "--top-p", "2"), "top_p must be"),
+    (("--temperature", "0.5"), "--temperature 0.5 is for --method sample, and this is --method greedy"),
+    (("--method", "sample", "--temperature", "0"), "--temperature must be a number above 0"),
+    (("--method", "sample", "--top-p", "2"), "--top-p must be"),
     (("--method", "sample", "--top-k", "0"), "--top-k takes a whole number, 1 or more"),
-    (("--seed", "1"), "seed=1 is for method='sample'"),
-    (("--num-beams", "3"), "is for method='beam' or 'best'"),
-    (("--budget", "3"), "is for method='best'"),
+    (("--seed", "1"), "--seed 1 is for --method sample"),
+    (("--num-beams", "3"), "--num-beams 3 is for --method beam or best"),
+    (("--budget", "3"), "--budget 3 is for --method best"),
     (("--max-tokens", "0"), "--max-tokens takes a whole number, 1 or more"),
     (("--max-tokens", "64"), "does not fit: after this context"),
-    (("-n", "2"), "method='greedy' gives one text, not 2"),
-    (("--stop", ""), "stop must be one or more texts, none empty"),
-    (("--top", "999999", "--json"), "top must be a whole number from 0 to"),
+    (("-n", "2"), "--method greedy gives one text, not --n 2"),
+    (("--stop", ""), "--stop must be one or more texts, none empty"),
+    (("--top", "999999", "--json"), "--top must be a whole number from 0 to"),
     (("--top", "3"), "--top shows alternatives with --explain or --json"),
     (("--json", "-o", "x.csv"), "give --json or --output, not both"),
-    (("--among", "a", "--max-tokens", "3"), "max_tokens= has no effect on a choice among texts"),
-    (("--among", "a", "--stop", "b"), "stop= has no effect"),
+    (("--among", "a", "--max-tokens", "3"), "--max-tokens has no effect on a choice among texts"),
+    (("--among", "a", "--stop", "b"), "--stop has no effect"),
     (("--among", ""), "empty"),
     (("--start", "999999"), "out of range"),
     (("-o", "texts.xlsx"), "cannot infer the format of 'texts.xlsx'"),
@@ -286,4 +286,4 @@ def test_a_model_that_predicts_in_any_order(command, tmp_path):
     check_rows(rows_of(out), [chainrule.load(tmp_path).generate(CONTEXT, max_tokens=4)])
     code, out, error = command("generate", CONTEXT, "--model", str(tmp_path))
     assert (code, out, error.count("\n")) == (2, "", 1)
-    assert "pass max_tokens=" in error
+    assert "pass --max-tokens" in error

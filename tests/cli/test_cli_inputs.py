@@ -133,9 +133,9 @@ BAD = [
     (("score", "hi", "--top", "3"), "use --per token, or with --json for a single text"),
     (("score", "--file", "a.txt", "--json", "--top", "3"), "use --per token"),
     (("score", "hi", "--seed", "3"), "--seed is for random orders"),
-    (("score", "hi", "--start", "9" * 5000), "start="),
-    (("score", "hi", "--start", "²"), "start='²'"),
-    (("score", "hi", "--order", "9" * 5000), "--order takes whole numbers"),
+    (("score", "hi", "--start", "9" * 5000), "--start takes auto, bos, eos, given or a token id, not '999"),
+    (("score", "hi", "--start", "²"), "--start takes auto, bos, eos, given or a token id, not '²'"),
+    (("score", "hi", "--order", "9" * 5000), "or positions such as 0,4,2,1,3, not '999"),
     (("score", "--file", "a.txt", "--from", "3"), "--from 3 is past the last row: the input has 3 rows, counted from 0"),
     *((("verify", option, *value), f"{option} is for the texts of --file") for option, value in (
         ("--column", ["x"]), ("--format", ["csv"]), ("--encoding", ["utf-8"]), ("--quotes", ["csv"]), ("--skip-empty", []))),

@@ -111,9 +111,9 @@ def test_explain_in_an_order(run, lm):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("score", TEXT, "--order", "0,1"), r"order (0, 1) is not a permutation of the"),
-        (("score", TEXT, "--order", "0;1"), "order='0;1' is not an order"),
-        (("score", TEXT, "--order", "backwards"), "order='backwards' is not an order"),
+        (("score", TEXT, "--order", "0,1"), "order (0, 1) is not a permutation of the"),
+        (("score", TEXT, "--order", "0;1"), "or positions such as 0,4,2,1,3, not '0;1'"),
+        (("score", TEXT, "--order", "backwards"), "or positions such as 0,4,2,1,3, not 'backwards'"),
         (("score", TEXT, "--order", "random", "--end"), "no end symbol is predicted"),
         (("score", TEXT, "--order", "random", "--window", "4"), "windows are for causal models"),
         (("score", TEXT, "--order", "random", "--per", "order"), "--per order needs several orders: use --per sequence"),

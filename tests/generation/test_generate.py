@@ -119,7 +119,7 @@ BAD = [
     ({"method": "beam", "seed": 3}, "seed=3 is for method='sample'"),
     ({"max_tokens": 0}, "max_tokens must be a whole number, 1 or more, not 0"),
     ({"max_tokens": 2.5}, "max_tokens must be"),
-    ({"n": 2}, "method='greedy' gives one text, not 2"),
+    ({"n": 2}, "method='greedy' gives one text, not n=2"),
     ({"n": True, "method": "sample"}, "n must be"),
     ({"stop": ["a", ""]}, "stop must be one or more texts, none empty"),
     ({"stop": [3]}, "stop must be one or more texts"),

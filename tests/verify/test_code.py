@@ -20,8 +20,8 @@ from model_zoo import tiny
 import chainrule
 from chainrule import InputError, LanguageModel, TableModel
 from chainrule.engine.decoding.stepper import Stepper
-from chainrule.verify import Code, decode, encode, prove
-from chainrule.verify.code import LONGEST, MAGIC, _checksum, bound
+from chainrule.verify.code import bound, decode, encode, prove
+from chainrule.verify.code_file import LONGEST, MAGIC, Code, _checksum
 from chainrule.verify.coder import TOTAL, ArithmeticDecoder, ArithmeticEncoder, shares
 
 TEXT = "Hello world, hello there! How are you today? naïve café, 日本語 🎉\n\ttwo  spaces "

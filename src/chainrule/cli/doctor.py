@@ -55,7 +55,7 @@ class Diagnosis:
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return self.facts | {"problems": [vars(problem) for problem in self.problems]}
+        return self.facts | {"problems": [{"index": i} | vars(problem) for i, problem in enumerate(self.problems)]}
 
     def __str__(self) -> str:
         width = max(40, min(100, shutil.get_terminal_size().columns))
@@ -146,7 +146,11 @@ def _cache(found: Diagnosis) -> None:
         found.add("cache", None, "none")
         found.problems.append(Problem(str(error), "set CHAINRULE_CACHE to a folder to write to", broken=True))
         return
-    facts = {"folder": str(folder), "writable": _is_writable(folder), "entries": [_facts(each) for each in entries]}
+    facts = {
+        "folder": str(folder),
+        "writable": _is_writable(folder),
+        "entries": [_facts(i, each) for i, each in enumerate(entries)],
+    }
     total = shown_size(sum(each.bytes for each in entries))
     sizes = {kind: sum(each.bytes for each in entries if each.kind == kind) for kind in KINDS}
     parts = ", ".join(f"{kind} {shown_size(size)}" for kind, size in sizes.items() if size)
@@ -161,8 +165,8 @@ def _cache(found: Diagnosis) -> None:
     found.add("hub cache", {"folder": str(hub), "bytes": size}, f"{hub}: {shown_size(size)}")
 
 
-def _facts(entry: CacheEntry) -> dict[str, Any]:
-    return vars(entry) | {"path": str(entry.path)}
+def _facts(index: int, entry: CacheEntry) -> dict[str, Any]:
+    return {"index": index} | vars(entry) | {"path": str(entry.path)}
 
 
 def _is_writable(folder: Path) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chainrule.cli.output import note
+from chainrule.cli.parameters import did_you_mean, shortened
 from chainrule.cli.reject import reject
 from chainrule.errors import InputError
 from chainrule.files.found import find
@@ -17,6 +18,7 @@ from chainrule.files.opened import STDIN, check_encoding, name_of, reading
 from chainrule.files.reading import Layout, read_rows
 from chainrule.files.rows import Row, shown
 
+_NAMED_ORDERS = ("left-to-right", "right-to-left", "random")
 _COUNTED = 100_000_000  # bytes of files whose rows are counted before scoring
 
 
@@ -211,8 +213,20 @@ def parse_numbers(value: str, option: str) -> list[int]:
 
 def parse_orders(values: list[str] | None) -> Any:
     """The values of --order as the library takes them: "0,4,2,1,3" as a tuple, several values as a list. Raises InputError."""
-    orders = [
-        tuple(parse_numbers(value, "--order")) if re.fullmatch(r"\s*-?\d+(\s*,\s*-?\d+)*\s*", value) else value
-        for value in values or []
-    ]
+    orders = [_parse_order(value) for value in values or []]
     return orders[0] if len(orders) == 1 else orders or None
+
+
+def _parse_order(value: str) -> str | tuple[int, ...]:
+    if value in _NAMED_ORDERS or re.fullmatch("random:0*[1-9][0-9]{0,17}", value):
+        return value
+    if re.fullmatch(r"\s*\d{1,18}(\s*,\s*\d{1,18})*\s*", value):
+        positions = tuple(map(int, value.split(",")))
+        if sorted(positions) == list(range(len(positions))):
+            return positions
+        raise InputError(
+            f"--order {value[:60]} is no order of {len(positions)} tokens: it must have each position from 0 to "
+            f"{len(positions) - 1} once"
+        )
+    near = did_you_mean(value, _NAMED_ORDERS)
+    raise InputError(f"--order takes {', '.join(_NAMED_ORDERS)}, or positions such as 0,4,2,1,3, not {shortened(value)}{near}")

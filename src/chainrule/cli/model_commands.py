@@ -98,13 +98,14 @@ def models(outputs: OutputOptions) -> None:
 
     rows = [
         {
+            "index": i,
             "name": name,
             "title": f"{p.title}, {p.quantisation} dequantised",
             "licence": p.licence,
             "pulled": pulled(name),
             "folder": str(folder(name)),
         }
-        for name, p in PACKAGED.items()
+        for i, (name, p) in enumerate(PACKAGED.items())
     ]
     if outputs.json:
         OUT.writelines(json_text(row) + "\n" for row in rows)

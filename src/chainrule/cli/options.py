@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,12 +15,16 @@ from typer import Option
 
 from chainrule.cli.model_names import complete_model
 from chainrule.cli.output import note
+from chainrule.cli.parameters import did_you_mean, shortened
 from chainrule.cli.reject import reject
 from chainrule.errors import InputError
 
 if TYPE_CHECKING:
     from chainrule.cli.sink import Sink
     from chainrule.language import LanguageModel
+
+_STARTS = ("auto", "bos", "eos", "given", "cls")  # cls: of masked models
+_DEVICES = ("cpu", "cuda", "mps", "xpu", "hpu", "npu")
 
 
 class Dtype(StrEnum):
@@ -66,6 +72,15 @@ class ModelOptions:
         int | None, Option(min=1, metavar="N", help="The number of threads. Default: the cores that this process may use.")
     ] = None
 
+    def __post_init__(self) -> None:
+        if not re.fullmatch("[0-9]{1,18}", self.start) and self.start not in _STARTS:
+            near = did_you_mean(self.start, _STARTS)
+            raise InputError(f"--start takes auto, bos, eos, given or a token id, not {shortened(self.start)}{near}")
+        kind, colon, number = self.device.partition(":")
+        if kind not in _DEVICES or (colon and not re.fullmatch("[0-9]{1,4}", number)):
+            near = "; did you mean cuda?" if kind == "gpu" else did_you_mean(self.device, _DEVICES)
+            raise InputError(f"--device takes cpu, cuda or cuda:N, not {shortened(self.device)}{near}")
+
     def check(self) -> None:
         """Find and check the model, without torch, whose import takes seconds. Raises ModelError."""
         from chainrule.cli.log import show_log
@@ -107,6 +122,7 @@ class MaskedModelOptions(ModelOptions):
     ] = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.model is None:
             raise InputError(
                 "pseudo needs --model with a masked model, such as google-bert/bert-base-uncased, or a folder of one; "
@@ -148,6 +164,10 @@ class TemperatureOptions:
     temperature: Annotated[
         float, Option("--temperature", metavar="T", help="Take every factor from softmax(logits / T); 1 is the model itself.")
     ] = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.temperature < math.inf:
+            raise InputError(f"--temperature must be a number above 0, not {self.temperature}")
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from chainrule.files.writing import Target, write_bytes
 
 if TYPE_CHECKING:
     from chainrule.language import LanguageModel
-    from chainrule.verify import Report
+    from chainrule.verify.report import Report
 
 Load = Callable[[], "LanguageModel"]
 
@@ -43,7 +43,7 @@ def verify_code(load: Load, file: str, output: str | None, json: bool) -> None:
     target = Path(output or f"{file}.code")
     _check_target(target, file)
     lm = load()
-    from chainrule.verify import prove
+    from chainrule.verify.code import prove
 
     with progress("tokens") as update:
         code, report = prove(lm, text, update)
@@ -59,10 +59,12 @@ def decode_file(load: Load, file: str, output: str | None) -> None:
         OUT.check()
     else:
         Target(output, inputs=[file]).discard()  # raises if it cannot be written
-    from chainrule.verify import Code, decode
+    from chainrule.verify.code_file import Code
 
     code = Code.from_bytes(content)
     lm = load()
+    from chainrule.verify.code import decode
+
     with progress("tokens") as update:
         raw = decode(lm, code, partial(update, "decoding") if update else None).encode()
     if output is None:
@@ -89,7 +91,7 @@ def _check_target(target: Path, file: str) -> None:
     Target(target, inputs=[file]).discard()  # raises if it cannot be written
     if not target.is_file():
         return
-    from chainrule.verify.code import MAGIC
+    from chainrule.verify.code_file import MAGIC
 
     if not read_all(str(target)).startswith(MAGIC):
         raise OutputError(f"{target} exists and is not a chainrule code: name another file with --output")

@@ -124,7 +124,7 @@ class _Table(NamedTuple):
         context = int(self.length_S[item]) - (self.start_S[item] == _NO_START)
         raise InputError(
             f"it needs a context of {context} embeddings, and the model takes {rows}; shorten it"
-            + (", or score it in windows (leave window=False, or --no-window, out)" if rows != 1 else ""),
+            + (", or score it in windows (leave window=False out)" if rows != 1 else ""),
             item,
         )
 

@@ -62,14 +62,14 @@ class Options:
         if not isinstance(self.method, str) or self.method not in METHODS:
             raise InputError(f"method={short(self.method)} is not a method: choose {', '.join(map(repr, METHODS))}")
         for name, methods in _METHODS_OF.items():
-            if getattr(self, name) is not None and self.method not in methods:
-                raise InputError(
-                    f"{name}={short(getattr(self, name))} is for method={' or '.join(map(repr, methods))}, not {self.method!r}"
-                )
+            value = getattr(self, name)
+            if value is not None and self.method not in methods:
+                named = " or ".join(map(repr, methods))
+                raise InputError(f"{name}={short(value)} is for method={named}, and this is method={self.method!r}")
         for name, (low, high) in _RANGES.items():
             _check_whole(name, getattr(self, name), low, high)
         if self.method == "greedy" and (self.n or 1) > 1:
-            raise InputError(f"method='greedy' gives one text, not {self.n}: choose 'sample', 'beam' or 'best'")
+            raise InputError(f"method='greedy' gives one text, not n={self.n}: choose method='sample', 'beam' or 'best'")
         stops = (self.stop,) if isinstance(self.stop, str) else tuple(as_list(self.stop, "texts to stop at"))
         if any(not isinstance(text, str) or not text for text in stops):
             raise InputError(f"stop must be one or more texts, none empty, not {short(stops)}")

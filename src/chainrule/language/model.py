@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from chainrule.results import Comparison
-    from chainrule.verify import Report
+    from chainrule.verify.report import Report
 
 
 class LanguageModel(Scoring, Generating):
@@ -29,7 +29,7 @@ class LanguageModel(Scoring, Generating):
         The references are the model's own forward passes: unpadded, one sequence at a time, in its own dtype, in float32
         and, if memory allows, in float64. Raises InputError for texts that are empty.
         """
-        from chainrule.verify import verify
+        from chainrule.verify.checks import verify
 
         raise_unless(self.predictor.accepts.left_to_right)
         return verify(self, texts if texts is None or isinstance(texts, str) else as_list(texts), progress)

@@ -122,14 +122,14 @@ class Comparison(WithWindow, Shown, Tabular):
         return {
             "agrees": self.agrees,
             "cause": self.cause,
-            "causes": [vars(cause) for cause in self.causes],
+            "causes": [{"index": i} | vars(cause) for i, cause in enumerate(self.causes)],
             "remedy": self.remedy,
             "unit": self.unit,
             "tolerance": self.tolerance,
             "largest_difference": None if largest is None else float(self.differences[largest]),
             "start": self.score.start.to_dict(),
             "text": self.score.text,
-            "numbers": records([Row.COMPARED], self),
+            "numbers": [{"index": i} | row for i, row in enumerate(records([Row.COMPARED], self))],
             **self.provenance(),
         }
 

@@ -71,7 +71,10 @@ class Conditional(Shown, WithProvenance):
             "start_id": self.start.id,
             "temperature": self.temperature,
             "entropy_bits": self.entropy_bits,
-            "top": [a._asdict() | {"probability": math.exp(a.logprob)} for a in self.top(top)],
+            "top": [
+                {"index": i, "rank": i + 1} | a._asdict() | {"probability": math.exp(a.logprob)}
+                for i, a in enumerate(self.top(top))
+            ],
             "context_special": self.context_special,
         } | self.provenance()
 

@@ -168,7 +168,7 @@ def _mark_symbols(batch: list[Request], tokenizer: TokenizerLike, reading: Readi
     if names and not reading.explicit:
         warnings.warn(
             f"a text contains the name of the control symbol {names[0]}, which is read as plain text; special='parse' reads "
-            "such names as symbols, and special='text' reads them as text without this warning (--special on the command line)",
+            "such names as symbols, and special='text' reads them as text without this warning",
             stacklevel=outside(),
         )
     return marked

@@ -229,7 +229,7 @@ class Tokenizer:
         for i in holding(batch, self._controls):
             raise InputError(
                 f"this tokenizer has no tokens for {self.symbols(texts)[i]} except the control symbol itself, so the text "
-                f"{texts[i]!r:.60} cannot be read as plain text; special='parse' reads it as the symbol (--special parse)"
+                f"{texts[i]!r:.60} cannot be read as plain text; special='parse' reads it as the symbol"
             )
         return batch
 

@@ -11,14 +11,11 @@ of every factor, and so on the model, the versions, the machine and the number o
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import platform
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -34,89 +31,14 @@ from chainrule.models.dtype import name_of
 from chainrule.models.identity import identity_of
 from chainrule.text.base import TokenizerLike
 from chainrule.text.spans import spells
+from chainrule.verify.code_file import Code, sha256
 from chainrule.verify.coder import TOTAL, ArithmeticDecoder, ArithmeticEncoder, shares
 from chainrule.verify.references import Language, check_causal
 from chainrule.verify.report import Finding, Property, Report, versions
 
-MAGIC = b"chainrule code 1\n"
 ENDS, A_TOKEN = 2.0, 2e-5  # bits that a code may exceed −log2 Pr by: in total, and per token
-LONGEST = 1 << 16  # bytes of the header
 
 Progress = Callable[[int, int], None]  # tokens done, tokens in total
-
-
-@dataclass(frozen=True)
-class Code:
-    """The code of a text: the first `bits` of `payload`, and the data that decoding needs besides the model."""
-
-    payload: bytes
-    bits: int
-    tokens: int
-    given: list[int]  # the first token, if it is given and so has no factor
-    text_sha256: str
-    fingerprint: dict[str, str]  # of the model, machine and versions it was made with
-
-    def to_bytes(self) -> bytes:
-        """The content of a code file."""
-        header = {name: value for name, value in vars(self).items() if name != "payload"} | {"bytes": len(self.payload)}
-        header |= {"sha256": _checksum(header, self.payload)}
-        return MAGIC + json.dumps(header, sort_keys=True).encode() + b"\n" + self.payload
-
-    @classmethod
-    def from_bytes(cls, raw: bytes) -> Code:
-        """The inverse. Raises InputError for anything but a complete and undamaged code."""
-        if not raw.startswith(MAGIC):
-            raise InputError(f"this is no code of chainrule: it begins with {raw[:16]!r}, not with {MAGIC[:-1].decode()!r}")
-        line, newline, payload = raw[len(MAGIC) :].partition(b"\n")
-        header = _header(line if newline else b"")
-        digest, size = header.pop("sha256"), header["bytes"]
-        if len(payload) < size:
-            raise InputError(f"the code is cut short: it has {len(payload)} of {size} bytes")
-        if len(payload) > size or _checksum(header, payload) != digest:
-            raise InputError("the code is damaged: its checksum does not match its bytes")
-        if size != -(-header["bits"] // 8):
-            raise InputError(f"the code is damaged: it has {size} bytes, which do not hold {header['bits']} bits")
-        del header["bytes"]
-        return cls(payload, **header)
-
-
-def _header(line: bytes) -> dict[str, Any]:
-    """The header, exactly as `to_bytes` writes it: each name once, with a valid value. Raises InputError for anything else."""
-    try:
-        header = json.loads(line) if len(line) <= LONGEST else None
-        wrong = [] if json.dumps(header, sort_keys=True).encode() == line else ["all of it"]
-    except (ValueError, RecursionError):
-        header, wrong = None, ["all of it"]
-    if not wrong and isinstance(header, dict) and header.keys() == _KINDS.keys():
-        wrong = [name for name, is_valid in _KINDS.items() if not is_valid(header[name])]
-        if not wrong:
-            return header
-    raise InputError(
-        "the code is damaged, or cut short: its second line is not a valid header" + (f" ({', '.join(wrong)})" if wrong else "")
-    )
-
-
-def _is_count(value: Any) -> bool:
-    return type(value) is int and 0 <= value < 1 << 53
-
-
-def _is_digest(value: Any) -> bool:
-    return type(value) is str and re.fullmatch("[0-9a-f]{64}", value) is not None
-
-
-_KINDS: dict[str, Callable[[Any], bool]] = {
-    "bits": _is_count,
-    "bytes": _is_count,
-    "fingerprint": lambda value: type(value) is dict and all(type(each) is str for each in value.values()),
-    "given": lambda value: type(value) is list and len(value) <= 1 and all(map(_is_count, value)),
-    "sha256": _is_digest,
-    "text_sha256": _is_digest,
-    "tokens": _is_count,
-}
-
-
-def _checksum(header: dict[str, Any], payload: bytes) -> str:
-    return _digest(json.dumps(header, sort_keys=True).encode() + payload)
 
 
 def encode(lm: Language, text: str, progress: Progress | None = None) -> Code:
@@ -133,7 +55,7 @@ def encode(lm: Language, text: str, progress: Progress | None = None) -> Code:
     for i, logprob_V in enumerate(steps, first):
         encoder.encode(ids[i], shares(logprob_V))
     payload, bits = encoder.finish()
-    return Code(payload, bits, len(ids), ids[:first], _digest(text.encode()), fingerprint(lm))
+    return Code(payload, bits, len(ids), ids[:first], sha256(text.encode()), fingerprint(lm))
 
 
 def decode(lm: Language, code: Code, progress: Progress | None = None) -> str:
@@ -151,7 +73,7 @@ def decode(lm: Language, code: Code, progress: Progress | None = None) -> str:
             )
     raw = _bytes(tokenizer, ids)
     for text in (raw, raw.removeprefix(b" "), raw.removesuffix(b" ")):  # as in `spells`: a tokenizer may add a space
-        if _digest(text) == code.text_sha256:
+        if sha256(text) == code.text_sha256:
             with suppress(UnicodeDecodeError):
                 return text.decode()
     raise InputError("the code does not decode to its text: this machine computes other bits than the one that made it")
@@ -222,7 +144,7 @@ def fingerprint(lm: Language) -> dict[str, str]:
     model = lm.model
     return {
         "weights": _weights(model),
-        "tokenizer": _digest(
+        "tokenizer": sha256(
             repr([lm.tokenizer.token_bytes(i) for i in range(model.head.size)]).encode() if lm.tokenizer else b""
         ),
         "start": str(lm.start.id),
@@ -279,16 +201,12 @@ def _bytes(tokenizer: TokenizerLike, ids: Sequence[int]) -> bytes:
 
 def _weights(model: Any) -> str:
     if not isinstance(model, PretrainedModel):
-        return _digest(repr(sorted((key, row.tolist()) for key, row in model.rows.items())).encode())
+        return sha256(repr(sorted((key, row.tolist()) for key, row in model.rows.items())).encode())
     digest = hashlib.sha256(repr(model.lm.config.to_dict()).encode())
     for name, tensor in sorted(model.lm.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     return digest.hexdigest()
-
-
-def _digest(raw: bytes) -> str:
-    return hashlib.sha256(raw).hexdigest()
 
 
 def _short(value: str) -> str:

@@ -102,7 +102,7 @@ class Report(WithProvenance):
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, as a dict for JSON."""
-        properties = [p.to_dict() for p in self.properties]
+        properties = [{"index": i} | p.to_dict() for i, p in enumerate(self.properties)]
         own = {"passed": self.passed, "properties": properties, **self.about, "seconds": self.seconds}
         return self.provenance() | own
 
