@@ -68,7 +68,7 @@ def test_the_report(command, cache, monkeypatch):
 def test_problems_have_remedies(command, cache, monkeypatch):
     monkeypatch.setattr(doctor, "status", lambda: build.Kernels(False, "there is no C compiler"))
     monkeypatch.setattr(doctor.shutil, "which", lambda name: None)
-    monkeypatch.setattr(doctor, "_meminfo", lambda: {"MemTotal": 4 << 30, "MemAvailable": 1 << 30})
+    monkeypatch.setattr(doctor, "available_memory", lambda: (4 << 30, 1 << 30, True))
     monkeypatch.setenv("OMP_NUM_THREADS", "1000")
     code, out, _ = command("doctor")
     flat = " ".join(out.split())

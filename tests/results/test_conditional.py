@@ -97,6 +97,6 @@ def test_to_dict_and_repr(lm: LanguageModel):
     contents = conditional.to_dict(top=2)
     assert (contents["context"], contents["start"], contents["start_id"], contents["model"]) == (1, "bos", 5, "table")
     assert contents["entropy_bits"] == conditional.entropy_bits == conditional.entropy / math.log(2)
-    assert [(a["token"], a["id"]) for a in contents["top"]] == [("A", 0), ("C", 2)]
+    assert [(a["index"], a["rank"], a["token"], a["id"]) for a in contents["top"]] == [(0, 1, "A", 0), (1, 2, "C", 2)]
     assert contents["top"][0]["probability"] == pytest.approx(0.5, abs=1e-15)
     assert "entropy 1.761 bits: 'A' 0.5, 'C' 0.2, 'D' 0.2" in repr(conditional)

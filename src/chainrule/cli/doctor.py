@@ -17,6 +17,7 @@ from chainrule.cache_dir import cache_folder
 from chainrule.cache_entries import KINDS, CacheEntry, cache_entries, folder_size, shown_size
 from chainrule.cli.versions import OPTIONAL, REQUIRED, installed
 from chainrule.errors import ModelError
+from chainrule.models.control_groups import available_memory
 from chainrule.models.hub import cached_ids
 from chainrule.models.packaged import PACKAGED, fault
 from chainrule.models.threads import available
@@ -121,22 +122,13 @@ def _threads(found: Diagnosis) -> None:
 
 
 def _memory(found: Diagnosis) -> None:
-    amounts = _meminfo()
-    total, free = amounts.get("MemTotal"), amounts.get("MemAvailable")
-    text = f"{shown_size(total)}, of which {shown_size(free)} are available" if total and free else "unknown"
-    found.add("memory", {"total_bytes": total, "available_bytes": free}, text)
+    total, free, limited = available_memory()
+    text = f"{shown_size(total)}, of which {shown_size(free)} are available" if total and free is not None else "unknown"
+    text += "; limited by a control group" if limited else ""
+    found.add("memory", {"total_bytes": total, "available_bytes": free, "limited_by_control_group": limited}, text)
     if free is not None and free < _SMALL:
         remedy = "close other programs, or use a smaller model; smollm2-135m needs about 1 GB"
         found.problems.append(Problem(f"only {shown_size(free)} of memory are available", remedy))
-
-
-def _meminfo(file: Path = Path("/proc/meminfo")) -> dict[str, int]:
-    """The amounts in bytes, by name; none on a system without this file."""
-    try:
-        rows = [line.split() for line in file.read_text(encoding="utf-8").splitlines()]
-    except OSError:
-        return {}
-    return {row[0].rstrip(":"): int(row[1]) * 1024 for row in rows if len(row) > 1 and row[1].isdecimal()}
 
 
 def _cache(found: Diagnosis) -> None:
@@ -146,11 +138,8 @@ def _cache(found: Diagnosis) -> None:
         found.add("cache", None, "none")
         found.problems.append(Problem(str(error), "set CHAINRULE_CACHE to a folder to write to", broken=True))
         return
-    facts = {
-        "folder": str(folder),
-        "writable": _is_writable(folder),
-        "entries": [_facts(i, each) for i, each in enumerate(entries)],
-    }
+    rows = [_facts(i, each) for i, each in enumerate(entries)]
+    facts = {"folder": str(folder), "writable": _is_writable(folder), "entries": rows}
     total = shown_size(sum(each.bytes for each in entries))
     sizes = {kind: sum(each.bytes for each in entries if each.kind == kind) for kind in KINDS}
     parts = ", ".join(f"{kind} {shown_size(size)}" for kind, size in sizes.items() if size)

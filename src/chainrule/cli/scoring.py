@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from chainrule.cli.inputs import Record, Source
 from chainrule.cli.output import note, print_json, show
+from chainrule.cli.progress import progress
 from chainrule.cli.sink import Sink, with_files
 from chainrule.cli.stream import contexts_of, score_records, stream
 from chainrule.errors import InputError
@@ -77,9 +79,11 @@ def rank_all(load: Callable[[], LanguageModel], context: str, source: Source, si
         if not records:
             raise source.empty_error("rank", "candidates")
         lm = load()
-        ranked, records, bad = score_records(
-            source, records, lambda batch: lm.rank(context, [r.item for r in batch], **options)
-        )
+        with progress("contexts") as bar:
+            update = None if bar is None else partial(bar, "ranking")
+            ranked, records, bad = score_records(
+                source, records, lambda batch: lm.rank(context, [r.item for r in batch], progress=update, **options)
+            )
         if bad or not records:
             raise bad or source.empty_error("rank", "candidates")
     finally:

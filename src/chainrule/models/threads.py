@@ -11,9 +11,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from chainrule.errors import ModelError
-
-ROOT = Path("/")
-
+from chainrule.models.control_groups import ROOT, cpu_grants, read
 
 _chosen = False  # whether `choose` was called before in this process
 
@@ -50,7 +48,7 @@ def available(root: Path = ROOT) -> int:
     that its control groups grant. Logical cores are counted if the system does not report physical ones. `root` is the
     folder of /sys and /proc.
     """
-    return min([_physical(_cpus(), root), *_grants(root)])
+    return min([_physical(_cpus(), root), *cpu_grants(root)])
 
 
 def _defaults(root: Path) -> set[int | None]:
@@ -75,45 +73,5 @@ def _physical(cpus: list[int], root: Path) -> int:
     """The number of physical cores of these logical ones. Hyper-threads of one core list the same siblings."""
     topology = root / "sys/devices/system/cpu"
     names = ("thread_siblings_list", "core_cpus_list")
-    cores = (next(filter(None, (_read(topology / f"cpu{cpu}/topology/{name}") for name in names)), str(cpu)) for cpu in cpus)
+    cores = (next(filter(None, (read(topology / f"cpu{cpu}/topology/{name}") for name in names)), str(cpu)) for cpu in cpus)
     return len(set(cores))
-
-
-def _grants(root: Path) -> list[int]:
-    """The CPU quotas, in whole cores, of the process's control groups and their ancestors."""
-    quotas = []
-    for line in _read(root / "proc/self/cgroup").splitlines():
-        _, controllers, path = line.split(":", 2)
-        if not controllers:
-            quotas += [_quota_v2(folder) for folder in _upwards(root / "sys/fs/cgroup", path)]
-        elif "cpu" in controllers.split(","):
-            for mount in ("cpu", controllers):
-                quotas += [_quota_v1(folder) for folder in _upwards(root / "sys/fs/cgroup" / mount, path)]
-    return [max(1, int(quota)) for quota in quotas if quota is not None]
-
-
-def _upwards(mount: Path, path: str) -> list[Path]:
-    """The folders of a control group and its ancestors, up to the mount, which may be the group itself in a container."""
-    parts = [part for part in path.split("/") if part not in ("", "..")]
-    return [mount.joinpath(*parts[:depth]) for depth in range(len(parts), -1, -1)]
-
-
-def _quota_v2(folder: Path) -> float | None:
-    quota, _, period = _read(folder / "cpu.max").partition(" ")
-    return _cores(quota, period)
-
-
-def _quota_v1(folder: Path) -> float | None:
-    return _cores(*(_read(folder / name) for name in ("cpu.cfs_quota_us", "cpu.cfs_period_us")))
-
-
-def _cores(quota: str, period: str) -> float | None:
-    """The quota in cores, from microseconds of CPU time per period; None for "max" and −1, which mean no limit."""
-    return int(quota) / int(period) if quota.isdecimal() and period.isdecimal() and int(period) else None
-
-
-def _read(file: Path) -> str:
-    try:
-        return file.read_text().strip()
-    except OSError:
-        return ""
