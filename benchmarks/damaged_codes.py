@@ -24,8 +24,8 @@ from tally import report_outcomes
 
 import chainrule
 from chainrule import ChainruleError, LanguageModel, TableModel
-from chainrule.verify.code import MAGIC, _checksum, decode, encode
-from chainrule.verify.code_file import Code
+from chainrule.verify.code import decode, encode
+from chainrule.verify.code_file import MAGIC, Code, _checksum
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 

@@ -39,7 +39,7 @@ class Command(TyperCommand):
     @property
     def summary(self) -> str:
         """What it does, in one paragraph."""
-        return inspect.getdoc(self.callback) or ""
+        return " ".join((inspect.getdoc(self.callback) or "").split())
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Check the arguments before Typer converts them. Raises InputError, and Typer's own errors."""
