@@ -21,6 +21,7 @@ from chainrule import Comparison, InputError, LanguageModel, TableModel
 from chainrule.comparison import compare
 from chainrule.comparison.numbers import numbers_of
 from chainrule.comparison.request import Request
+from chainrule.comparison.units import TOKEN_UNITS
 from chainrule.models.causal import PretrainedModel
 
 TEXT = "Hello world, how are you today?"
@@ -40,11 +41,11 @@ class Family:
         hf: Any = self.lm.tokenizer
         return hf.hf(text, add_special_tokens=special, truncation=False, padding=False)["input_ids"]
 
-    def logprobs(self, ids: list[int], dtype: torch.dtype | None = None) -> torch.Tensor:
+    def logprobs(self, ids: list[int], dtype: torch.dtype | None = None, temperature: float = 1.0) -> torch.Tensor:
         """log Pr(ids[i] | ids[:i]) for i = 1 …"""
         with torch.inference_mode():
             own = self.own if dtype is None else copy.deepcopy(self.own).to(dtype)
-            logprobs = own(torch.tensor([ids])).logits[0].log_softmax(-1)
+            logprobs = (own(torch.tensor([ids])).logits[0] / temperature).log_softmax(-1)
         return logprobs[range(len(ids) - 1), ids[1:]]
 
     def joint(self, text: str = TEXT) -> torch.Tensor:
@@ -175,6 +176,57 @@ def test_a_narrow_dtype(name: str, dtype: torch.dtype) -> None:
     assert comparison.cause in ("bfloat16", "float16")
     assert comparison.cause == str(dtype).removeprefix("torch.") or dtype == torch.bfloat16  # its rounding can be small
     assert "float32" in comparison.remedy
+
+
+AT_TEMPERATURE: dict[str, tuple[Callable[[torch.Tensor], Any], str]] = {
+    "factors": (lambda x: x, ""),
+    "bits": (lambda x: -x / LN2, " + surprisals in bits"),
+    "probabilities": (lambda x: x.exp(), " + probabilities"),
+    "rounded": (lambda x: [round(value, 3) for value in x.tolist()], ""),
+}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("unit", AT_TEMPERATURE)
+@pytest.mark.parametrize("temperature", [0.5, 0.7, 1.3, 2.0, 0.15, 8.5])
+def test_a_temperature(name: str, unit: str, temperature: float) -> None:
+    f, (change, named) = family(name), AT_TEMPERATURE[unit]
+    ids = [f.lm.start.id, *f.ids()]
+    logprobs = f.logprobs(ids, temperature=temperature)
+    comparison = f.compare(change(logprobs))
+    assert set(comparison.cause.split(" + ")) == {f"temperature {temperature:g}", *named.split(" + ")[1:]}
+    assert f"temperature={temperature:g}" in comparison.remedy
+    assert np.allclose(f.lm.score(TEXT, temperature=temperature).logprobs, logprobs, atol=5e-4)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_temperature_with_another_cause(name: str) -> None:
+    f = family(name)
+    given = f.compare([None, *f.logprobs(f.ids(), temperature=0.7).tolist()])
+    assert set(given.cause.split(" + ")) == {"temperature 0.7", "no start symbol"}
+    numbers = f.logprobs([f.lm.start.id, *f.ids()], temperature=0.7)
+    assert f.compare(numbers + torch.tensor([0.0, 0.05] + [0.0] * (len(numbers) - 2))).cause is None
+    assert f.compare(numbers[:2], f.ids()[:2]).cause is None  # of two numbers, one is used up
+
+
+def test_a_temperature_is_found_without_computing_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bounds of the tokens refuse other numbers before anything is computed at another temperature."""
+    f, asked = family("llama"), []
+    score = LanguageModel.score
+    monkeypatch.setattr(LanguageModel, "score", lambda lm, text, **how: (asked.append(how), score(lm, text, **how))[1])
+    assert f.compare(np.random.default_rng(0).normal(-4, 2, len(f.ids()))).cause is None
+    assert sum("temperature" in how for how in asked) <= 3
+    asked.clear()
+    assert f.compare(f.logprobs([f.lm.start.id, *f.ids()], temperature=0.7)).cause == "temperature 0.7"
+    assert 2 <= sum("temperature" in how for how in asked) <= 9
+
+
+def test_the_inverses_of_units() -> None:
+    logprobs = np.array([-0.5, -3.0, -20.0])
+    inverted = [unit for unit in TOKEN_UNITS if unit.nats is not None]
+    assert len(inverted) == len(TOKEN_UNITS) - 1  # a running sum depends on several tokens
+    for unit in inverted:
+        assert np.allclose(unit.nats(unit.of(logprobs)), logprobs, rtol=1e-12)
 
 
 def test_a_context() -> None:

@@ -25,6 +25,7 @@ from chainrule.comparison.habits import Habit, applied, habits
 from chainrule.comparison.numbers import Numbers, numbers_of
 from chainrule.comparison.precision import agreement, rounding
 from chainrule.comparison.request import Language, Request, Result, computed
+from chainrule.comparison.temperature import cause_of, is_evidence, results_at
 from chainrule.comparison.units import NATS, TEXT_UNITS, TOKEN_UNITS, Unit, per_size_units
 from chainrule.errors import ChainruleError
 from chainrule.models.dtype import name_of
@@ -60,12 +61,12 @@ def compare(lm: Language, numbers: Any, request: Request) -> Comparison:
     """A user's numbers beside those of `request`. Raises InputError for numbers that cannot be read, and as `score` does."""
     yours = numbers_of(numbers)
     score: Score = lm.score(request.text, **request.options())
-    ours = Result(score.ids, score.logprobs, score.bytes, len(score.text or ""))
+    ours = Result(score.ids, score.logprobs, score.bytes, len(score.text or ""), score.entropies)
     start = [] if score.start.id is None else [score.start.id]
     fed = np.concatenate([np.array(start, np.int64), score.request.context_ids, score.request.ids])
     limit = agreement(lm.model, fed)
     search = _Search(lm, yours, request, score, ours)
-    match = search.agreeing(limit) or search.best(limit) or search.by_precision(fed)
+    match = search.agreeing(limit) or search.best(limit) or search.by_temperature(limit) or search.by_precision(fed)
     return search.comparison(match, limit)
 
 
@@ -98,6 +99,19 @@ class _Search:
                 if (found is None or match.cost < found.cost) and self._fits(match):
                     found = match
         return found
+
+    def by_temperature(self, limit: float) -> _Match | None:
+        """A computation at another temperature than 1, with at most one other cause of the request."""
+        for chosen, result in () if self.yours.total else self._results(most_habits=1):
+            request = applied(self.request, chosen)
+            causes = tuple(habit.cause for habit in chosen)
+            for match in () if request is None else self._matches(result, causes, limit):
+                aligned = (match.alignment, match.unit)
+                for value, found in results_at(self.lm, request, result, *aligned, self.yours, limit):
+                    tried = self._match(found, *aligned, (*causes, cause_of(value)), limit)
+                    if self._fits(tried) and is_evidence(tried.expected_M, tried.tolerance_M):
+                        return tried
+        return None
 
     def by_precision(self, fed: Ints) -> _Match | None:
         """Computations with at most one other cause, with the rounding of float16 and bfloat16."""

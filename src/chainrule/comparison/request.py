@@ -50,22 +50,24 @@ class Request:
     context_special: str | None = None
     window: int | bool | None = None
     stride: int | None = None
+    temperature: float | None = None
     unshifted: bool = False  # the probability of each token after itself: logits[i] read at token i
     pseudo: bool = False  # each token given all others
 
     def options(self) -> dict[str, Any]:
-        names = ("context", "start", "end", "special", "context_special", "window", "stride")
+        names = ("context", "start", "end", "special", "context_special", "window", "stride", "temperature")
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """The tokens and log probabilities of a request. `bytes` and `characters`: of the text."""
+    """The tokens and log probabilities of a request. `bytes` and `characters`: of the text. Entropies in nats, if computed."""
 
     ids_N: Ints
     logprob_N: Floats
     bytes: int = 0
     characters: int = 0
+    entropy_N: Floats | None = None
 
 
 def computed(lm: Language, request: Request) -> Result:
@@ -78,7 +80,7 @@ def computed(lm: Language, request: Request) -> Result:
         score = lm.score(request.text, **request.options())
         text = score.text or ""
         if not request.unshifted:
-            return Result(score.ids, score.logprobs, score.bytes, len(text))
+            return Result(score.ids, score.logprobs, score.bytes, len(text), score.entropies)
         return Result(*_unshifted(lm, score))
 
 

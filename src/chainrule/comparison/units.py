@@ -23,6 +23,7 @@ class Unit:
     of: Callable[[Floats], Floats]
     cause: Cause | None = None  # None: log probabilities in nats, as ours
     whole: bool = False
+    nats: Callable[[Floats], Floats] | None = None  # the inverse of `of`, if each number depends on one token
 
 
 def _scaled(factor: float, logprobs: Floats) -> Floats:
@@ -46,20 +47,33 @@ def _cause(name: str, description: str, remedy: str) -> Cause:
     return Cause(name, f"the numbers are {description}", remedy)
 
 
-NATS = Unit("nats", partial(_scaled, 1.0))
+def _log(factor: float, values: Floats) -> Floats:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.log(values) * factor
+
+
+def _linear(name: str, factor: float, cause: Cause | None = None) -> Unit:
+    return Unit(name, partial(_scaled, factor), cause, nats=partial(_scaled, 1 / factor))
+
+
+def _exponential(name: str, factor: float, cause: Cause) -> Unit:
+    return Unit(name, partial(_exp, factor), cause, nats=partial(_log, 1 / factor))
+
+
+NATS = _linear("nats", 1.0)
 TOKEN_UNITS = (
     NATS,
-    Unit("nats", partial(_scaled, -1.0), _cause("opposite sign", "−log Pr (surprisals, losses), in nats", "negate them")),
-    Unit(
+    _linear("nats", -1.0, _cause("opposite sign", "−log Pr (surprisals, losses), in nats", "negate them")),
+    _linear(
         "bits",
-        partial(_scaled, -1 / LN2),
+        -1 / LN2,
         _cause("surprisals in bits", "−log2 Pr", "multiply by −ln 2 = −0.6931, or compare with score.surprisals_bits"),
     ),
-    Unit("bits", partial(_scaled, 1 / LN2), _cause("base 2", "log2 Pr", "multiply by ln 2 = 0.6931")),
-    Unit("bans", partial(_scaled, 1 / LN10), _cause("base 10", "log10 Pr", "multiply by ln 10 = 2.3026")),
-    Unit("bans", partial(_scaled, -1 / LN10), _cause("surprisals in base 10", "−log10 Pr", "multiply by −ln 10 = −2.3026")),
-    Unit("probability", partial(_exp, 1.0), _cause("probabilities", "probabilities, not their logarithms", "take their log")),
-    Unit("1/probability", partial(_exp, -1.0), _cause("perplexities", "1 / Pr", "take −log of them")),
+    _linear("bits", 1 / LN2, _cause("base 2", "log2 Pr", "multiply by ln 2 = 0.6931")),
+    _linear("bans", 1 / LN10, _cause("base 10", "log10 Pr", "multiply by ln 10 = 2.3026")),
+    _linear("bans", -1 / LN10, _cause("surprisals in base 10", "−log10 Pr", "multiply by −ln 10 = −2.3026")),
+    _exponential("probability", 1.0, _cause("probabilities", "probabilities, not their logarithms", "take their log")),
+    _exponential("1/probability", -1.0, _cause("perplexities", "1 / Pr", "take −log of them")),
     Unit(
         "nats",
         np.cumsum,
