@@ -103,9 +103,10 @@ class _Search:
     def by_temperature(self, limit: float) -> _Match | None:
         """A computation at another temperature than 1, with at most one other cause of the request."""
         for chosen, result in () if self.yours.total else self._results(most_habits=1):
-            request = applied(self.request, chosen)
             causes = tuple(habit.cause for habit in chosen)
-            for match in () if request is None else self._matches(result, causes, limit):
+            if (request := applied(self.request, chosen)) is None:
+                continue
+            for match in self._matches(result, causes, limit):
                 aligned = (match.alignment, match.unit)
                 for value, found in results_at(self.lm, request, result, *aligned, self.yours, limit):
                     tried = self._match(found, *aligned, (*causes, cause_of(value)), limit)
