@@ -14,6 +14,7 @@ _VERSIONS = (2, 3)
 _DIMENSIONS = 4  # at most, as in llama.cpp
 _STRING, _ARRAY = 8, 9
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "B", 10: "Q", 11: "q", 12: "d"}
+_LENGTH = struct.Struct("<Q")
 _CUT = f"it is damaged or truncated; {AGAIN}"
 
 
@@ -111,11 +112,22 @@ class _Cursor:
     def _skip_array(self, key: str) -> None:
         kind = self.number("I")
         if kind == _STRING:
-            for _ in range(self.count(least=8)):
-                self._skip(self.number("Q"))
+            self._skip_strings(self.count(least=8))
         else:
             size = struct.calcsize("<" + self._scalar(kind, key))
             self._skip(self.count(least=size) * size)
+
+    def _skip_strings(self, count: int) -> None:
+        """Skip `count` strings, such as a vocabulary, each of which follows its length."""
+        at, last, length = self.at, len(self.data) - 8, _LENGTH.unpack_from
+        for _ in range(count):
+            if at > last:
+                break
+            at += 8 + length(self.data, at)[0]
+        else:
+            self._skip(at - self.at)
+            return
+        self._skip(at + 8 - self.at)  # raises: the next length would be past the end
 
     def _scalar(self, kind: int, key: str) -> str:
         if kind not in _SCALARS:
