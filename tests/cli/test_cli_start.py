@@ -70,7 +70,8 @@ def test_completions_of_bash(words: str, completions: set[str], tmp_path: Path, 
 
 def test_completions_of_zsh_and_fish():
     variables = {"_TYPER_COMPLETE_ARGS": "chainrule ge"}
-    assert "generate" in run(**variables, _CHAINRULE_COMPLETE="complete_zsh")
+    zsh = run(**variables, _CHAINRULE_COMPLETE="complete_zsh")
+    assert '"generate":"Generate a text after a context, with its log probability."' in zsh
     fish = run(**variables, _CHAINRULE_COMPLETE="complete_fish", _TYPER_COMPLETE_FISH_ACTION="get-args")
     assert fish.startswith("generate")
 
@@ -83,6 +84,19 @@ def test_completion_is_installed(command: Command, tmp_path: Path, monkeypatch: 
     assert out == f"completion for bash is installed in {file}; open a new terminal to use it\n"
     assert str(file) in (tmp_path / ".bashrc").read_text()
     assert f"{file.read_text()}\n" == command("completion", "bash")[1]
+
+
+def test_zsh_completes_at_the_first_tab(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Zsh runs the installed file as the function _chainrule at the first Tab. It must complete then, not only register."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert command("completion", "zsh", "--install")[0] == 0
+    script = (tmp_path / ".zfunc" / "_chainrule").read_text()
+    assert script == command("completion", "zsh")[1]
+    assert script.splitlines()[0] == "#compdef chainrule"
+    registers = "  compdef _chainrule_completion chainrule"
+    assert script.splitlines()[-5:] == [
+        "if [[ $funcstack[1] == _chainrule ]]; then", "  _chainrule_completion", "else", registers, "fi"
+    ]  # fmt: skip
 
 
 def test_completion_that_cannot_be_installed(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -62,7 +62,7 @@ class Root(TyperGroup):
         panels: dict[str, list[tuple[str, str]]] = {panel: [] for panel in PANELS}
         for name, command in sorted(self.commands.items(), key=lambda item: list(EXAMPLES).index(item[0])):
             if isinstance(command, Command):
-                panels[str(command.rich_help_panel)].append((name, command.summary.split(". ")[0].rstrip(".") + "."))
+                panels[str(command.rich_help_panel)].append((name, str(command.short_help)))
         return root_page(SUMMARY, panels, START)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
@@ -120,4 +120,10 @@ def command(
     """
     if panel not in PANELS:
         raise ValueError(f"there is no panel {panel!r}")
-    return lambda function: app.command(name, cls=Command, rich_help_panel=panel)(guarded(expand_groups(function, omit)))
+    return lambda function: app.command(name, cls=Command, rich_help_panel=panel, short_help=_first_sentence(function))(
+        guarded(expand_groups(function, omit))
+    )
+
+
+def _first_sentence(function: Callable[..., None]) -> str:
+    return " ".join((inspect.getdoc(function) or "").split()).split(". ")[0].rstrip(".") + "."
