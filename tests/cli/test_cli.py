@@ -123,8 +123,8 @@ def test_next(run, tiny):
     code, out, _ = run("next")  # the distribution of the first token
     assert code == 0
     lines = out.splitlines()
-    assert [line.split()[0] for line in lines[2:-1]] == [str(rank) for rank in range(1, 11)]
-    assert lines[-1].startswith("conditioned on 1 embedding, the start symbol")
+    assert [line.split()[0] for line in lines[2:-2]] == [str(rank) for rank in range(1, 11)]
+    assert lines[-2].startswith("conditioned on 1 embedding, the start symbol")
 
 
 def test_explain_writes_every_factor(run):

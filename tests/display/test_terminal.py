@@ -9,15 +9,25 @@ import subprocess
 import sys
 
 import pytest
+from masked_zoo import masked
 from model_zoo import tiny_any_order
 from rich.cells import cell_len
 from rich.console import Console
 
 from chainrule import LanguageModel
+from chainrule.display.grid import Grid, column
 from chainrule.display.rankings import conditional_view, ranking_view
+from chainrule.display.scores import pseudo_table, pseudo_terms
+from chainrule.display.spans import Span, cell
 from chainrule.display.steps import StepTable, finished_view
+from chainrule.verify.report import Finding, Property, Report
 
 TEXT = "The quick brown fox jumps over the lazy dog…"
+FINDINGS = {
+    "batch and order": Finding("6 sequences of equal length, alone, together and in reverse", 1.2e-05, 1e-4),
+    "sum": Finding("one text", 2.0, 1e-4, cause="probabilities are multiplied in place of a sum of their logarithms"),
+    "head": Finding("no fused head for this model"),
+}
 NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:e[-+]\d+)?")
 
 
@@ -26,6 +36,8 @@ def views(lm: LanguageModel) -> dict[str, object]:
     generated = lm.generate("The quick", max_tokens=4, end=False, top=3, on_token=steps.append)
     table = StepTable(3, several=False)
     orders = tiny_any_order("llama").lm
+    pseudo = masked("bert").lm.pseudo_log_likelihood([4, 5, 6, 7])
+    report = Report(lm.model.identity, [Property.judged(name, finding) for name, finding in FINDINGS.items()], {}, 1.0)
     return {
         "score": lm.score(TEXT, context="Before. "),
         "scores": lm.score_batch([TEXT] * 3),
@@ -36,6 +48,12 @@ def views(lm: LanguageModel) -> dict[str, object]:
         "steps": [table.head(), *map(table.row, steps), finished_view(generated, steps=True, marks=True)],
         "mixture": orders.score([3, 4, 5, 6], order="random:3"),
         "mixtures": orders.score_batch([[3, 4, 5, 6]] * 2, order="random:3"),
+        "pseudo": pseudo,
+        "pseudo terms": pseudo_terms(pseudo),
+        "pseudo table": pseudo_table([pseudo] * 3),
+        "compare": lm.compare_with(-lm.score(TEXT).logprobs, TEXT),
+        "compare a total": lm.compare_with(1.5, TEXT),
+        "verify": report,
     }
 
 
@@ -59,8 +77,9 @@ def test_every_view_fits(tiny: LanguageModel, width: int):
         ascii_only = rendered(view, width, "ascii")
         assert ascii_only.isascii()
         assert [line for line in ascii_only.splitlines() if len(line) > width] == [], name
-        assert re.search("log (of mean )?Pr", plain), name
-        assert "(nats)" in plain, name
+        assert re.search("log (of mean )?Pr|PLL|pseudo-log-likelihood|ours|property", plain), name
+        assert "nats" in plain or (name == "verify" and width < 80), name
+        assert re.search(r"^model:  ", plain, re.MULTILINE), name
         coloured = rendered(view, width, force_terminal=True, color_system="truecolor", no_color=False)
         assert re.sub(r"\x1b\[[\d;]*m", "", coloured) == plain, name  # colours add nothing
         without = rendered(view, width, force_terminal=True, color_system="truecolor", no_color=True)
@@ -77,6 +96,25 @@ def test_numbers_are_whole(tiny: LanguageModel, width: int):
         assert f"{f.logprob:.6f}" in line or f"{f.logprob:.3f}" in line
         forms = {f"{f.probability:.{digits}g}" for digits in (3, 4, 6)}
         assert forms & set(line.split())
+
+
+def test_what_is_left_out_of_a_cell_is_marked():
+    pieces = [tuple(Span(f"{name!r} 0.{name}", own=True) for name in (1, 2, 3))]
+    grid = Grid({"top": column("pieces", "top", pieces)}, ["top"], 1)
+    texts = {room: "".join(span.text for span in list(grid.lines(room))[1]) for room in range(9, 20)}
+    assert texts[19] == "1 0.1  2 0.2  3 0.3"
+    assert texts[18] == texts[14] == "1 0.1  2 0.2 …"
+    assert texts[13] == texts[9] == "1 0.1 …"
+    assert "".join(span.text for span in list(grid.lines(18, ascii=True))[1]) == "1 0.1  2 0.2 ..."
+
+
+def test_words_are_whole():
+    words = "unbreakable_by_its_width and short ones"
+    grid = Grid({"a": column("words", "a", [cell(words)]), "b": column("label", "b", [cell("last")])}, ["a", "b"], 2)
+    for room in range(30, 60):
+        lines = ["".join(span.text for span in line) for line in grid.lines(room)]
+        assert max(map(len, lines)) <= room
+        assert " ".join(" ".join(line.removesuffix("last").strip() for line in lines[1:]).split()) == words
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")

@@ -89,7 +89,7 @@ def test_a_report_says_where_it_comes_from(tiny: LanguageModel):
     finding = Property.judged("sum", Finding("no numbers"))
     report = Report(tiny.model.identity, [finding], {"dtype": "float32"}, 1.0)
     check(tiny, report, False, None)
-    assert str(report).splitlines()[-2] == report.source
+    assert str(report).splitlines()[-2] == "model:  " + report.source.replace(" · ", "  ")
 
 
 @pytest.mark.parametrize(("window", "expected"), [(None, 64), (False, 64), (8, 8)])

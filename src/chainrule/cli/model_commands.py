@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
@@ -15,6 +15,10 @@ from chainrule.cli.model_names import complete_model
 from chainrule.cli.options import ModelOptions, OutputOptions
 from chainrule.cli.reject import reject
 from chainrule.errors import InputError
+
+if TYPE_CHECKING:
+    from chainrule.display.spans import Cell
+    from chainrule.display.view import View
 
 
 @command("Models and checks", omit=["context_column", "second_segment_column", "skip_bad", "begin", "output"])
@@ -91,8 +95,8 @@ def pull(
 
 @command("Models and checks", omit=["output"])
 def models(outputs: OutputOptions) -> None:
-    """List the packaged models and their folders."""
-    from chainrule.cli.output import OUT, note
+    """List the packaged models and their folders. In a pipe, tab-separated and without heads."""
+    from chainrule.cli.output import OUT, note, show
     from chainrule.files.writing import json_text
     from chainrule.models.packaged import PACKAGED, folder, pulled
 
@@ -110,7 +114,29 @@ def models(outputs: OutputOptions) -> None:
     if outputs.json:
         OUT.writelines(json_text(row) + "\n" for row in rows)
         return
-    for row in rows:
-        state = row["folder"] if row["pulled"] else f"not downloaded: chainrule pull {row['name']}"
-        OUT.write(f"{row['name']}\t{row['title']}\t{row['licence']}\t{state}\n")
+    if OUT.isatty():
+        show(_table(rows))
+    else:  # without heads, for programs
+        OUT.writelines(f"{row['name']}\t{row['title']}\t{row['licence']}\t{_place(row)}\n" for row in rows)
     note("Also accepted: any model folder of transformers, a .gguf file, or a hub id.")
+
+
+def _place(row: dict[str, Any]) -> str:
+    return row["folder"] if row["pulled"] else f"not downloaded: chainrule pull {row['name']}"
+
+
+def _table(rows: list[dict[str, Any]]) -> View:
+    from chainrule.display.grid import Grid, column
+    from chainrule.display.spans import cell
+    from chainrule.display.view import View
+
+    def cells(name: str) -> list[Cell]:
+        return [cell(row[name], own=True) for row in rows]
+
+    columns = {
+        "name": column("label", "model", cells("name")),
+        "title": column("words", "weights", cells("title"), "the weights"),
+        "licence": column("label", "licence", cells("licence"), "the licence"),
+        "folder": column("fold", "folder", [cell(_place(row), own=True) for row in rows]),
+    }
+    return View(Grid(columns, ["name", "folder", "title", "licence"], 2))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 GAP = 2  # spaces between columns
 _BAR = 40  # the length of the longest bar
-_LEAST = {"fold": 16, "cut": 12, "bar": 10}  # columns that a text or a bar gets at least, if it has as many
+_LEAST = {"fold": 16, "words": 16, "cut": 12, "bar": 10}  # columns that a text or a bar gets at least, if it has as many
 
 
 class Form(NamedTuple):
@@ -32,8 +32,8 @@ class Form(NamedTuple):
 class Column:
     """A column of a table.
 
-    kind: "number" (right-aligned, whole), "label" (whole), "fold" (text in several lines if necessary), "cut" (text,
-    shortened), "pieces" (as many spans as fit) or "bar" (a number from 0 to 1)."""
+    kind: "number" (right-aligned, whole), "label" (whole), "fold" (text in several lines if necessary), "words" (the
+    same, broken at spaces), "cut" (text, shortened), "pieces" (as many spans as fit) or "bar" (a number from 0 to 1)."""
 
     kind: str
     forms: Sequence[Form]
@@ -41,7 +41,7 @@ class Column:
 
     @property
     def flexible(self) -> bool:
-        return self.kind in ("fold", "cut", "pieces", "bar")
+        return self.kind in ("fold", "words", "cut", "pieces", "bar")
 
 
 def column(kind: str, head: str, cells: Sequence[Cell], name: str = "") -> Column:
@@ -129,7 +129,11 @@ class Grid:
         kind = self.columns[name].kind
         natural = _natural(kind, form)
         if kind == "pieces" and not whole:
-            return max([_head_width(form), *(width(spans[:1]) for spans in form.cells)])
+            mark = 1 + len("...")  # after the first, if there are more
+            return max([_head_width(form), *(width(spans[:1]) + mark * (len(spans) > 1) for spans in form.cells)])
+        if kind == "words" and not whole:
+            longest = max((len(word) for spans in form.cells for span in spans for word in span.text.split()), default=0)
+            return max(_head_width(form), longest, min(_LEAST[kind], natural))
         cut = kind == "bar" or (kind in _LEAST and not whole)
         return max(_head_width(form), min(_LEAST[kind], natural)) if cut else natural
 
@@ -199,10 +203,12 @@ def _fitted(kind: str, spans: Cell, room: int, ascii: bool) -> list[Cell]:
         return [cell(("#" if ascii else "█") * round(float(spans[0].text) * room), "cyan")]
     if kind == "fold" and width(spans) > room:
         return folded(spans, room)
+    if kind == "words" and width(spans) > room:
+        return _words(spans[0], room)
     if kind == "cut":
         return [shortened(spans, room, "..." if ascii else "…")]
     if kind == "pieces" and spans:
-        return [_pieces(spans, room) or cell("..." if ascii else "…")]
+        return [_marked_pieces(spans, room, "..." if ascii else "…")]
     return [spans]
 
 
@@ -215,6 +221,15 @@ def _pieces(spans: Cell, room: int) -> Cell:
             break
         line += [*gap, span]
     return tuple(line)
+
+
+def _marked_pieces(spans: Cell, room: int, more: str) -> Cell:
+    """As many spans as fit, and a mark if that is not all of them."""
+    line = _pieces(spans, room)
+    if len(line) == 2 * len(spans) - 1:
+        return line
+    line = _pieces(spans, room - 1 - width(cell(more)))
+    return (*line, Span(f" {more}" if line else more))
 
 
 def wrapped(spans: Cell, room: int | None, indent: str = "    ") -> Iterator[Cell]:

@@ -7,11 +7,15 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
 
+from chainrule.display.grid import Grid, column
+from chainrule.display.spans import NOTE, TOTAL, cell
+from chainrule.display.view import View, line, origin
 from chainrule.files.writing import json_text
 from chainrule.models.identity import Identity
 from chainrule.results.provenance import WithProvenance
 
 MARKS = {"pass": "pass", "fail": "FAIL", "follows": "follows", "warn": "warn", "skip": "-"}
+_STYLES = {"fail": "bold red", "follows": "red", "warn": "bold", "skip": NOTE}
 
 
 @dataclass(frozen=True)
@@ -120,35 +124,36 @@ class Report(WithProvenance):
         return f"{self.model}: {'; '.join(parts)} ({self.seconds:.0f} s)"
 
     def __str__(self) -> str:
-        rows = [(p.name, MARKS[p.status], _error(p), _bound(p), p.finding.checked, p.says) for p in self.properties]
-        widths = [max(len(row[i]) for row in rows) for i in range(4)]
-        lines = []
-        for name, mark, error, bound, checked, says in rows:
-            lines.append(f"{name:<{widths[0]}}  {mark:<{widths[1]}}  {error:>{widths[2]}}  {bound:<{widths[3]}}  {checked}")
-            lines += [f"{'':<{widths[0]}}  {'':<{widths[1]}}  {says}"] if says else []
-        return "\n".join([*lines, self.source, self.total()])
+        return str(_view(self))
 
     def __repr__(self) -> str:
         return f"Report({self.total()})"
 
-    def __rich__(self) -> Any:
-        from rich.console import Group
-        from rich.table import Table
-        from rich.text import Text
+    def __rich__(self) -> View:
+        return _view(self)
 
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-        for column in ("property", "", "largest error", "tolerance", "what was checked"):
-            no_wrap = column in ("", "largest error")  # on a narrow terminal only the others wrap
-            table.add_column(column, no_wrap=no_wrap, overflow="fold", justify="right" if "error" in column else "left")
-        for p in self.properties:
-            style = {"fail": "bold red", "follows": "red", "warn": "yellow", "skip": "dim"}.get(p.status, "green")
-            checked = Text(p.finding.checked, style="dim" if p.status == "skip" else "")
-            table.add_row(p.name, Text(MARKS[p.status], style=style), _error(p), _bound(p), checked)
-            if p.says:
-                table.add_row("", "", "", "", Text(p.says, style=style))
-        return Group(
-            table, Text(self.source, style="dim"), Text(self.total(), style="bold green" if self.passed else "bold red")
-        )
+
+def _view(report: Report) -> View:
+    """One line per property, the explanations of those that failed or have a warning, and the total."""
+    properties = report.properties
+    styles = [_STYLES.get(p.status, "") for p in properties]
+    columns = {
+        "property": column("label", "property", [cell(p.name) for p in properties]),
+        "status": column(
+            "label", "status", [cell(MARKS[p.status], style) for p, style in zip(properties, styles, strict=True)]
+        ),
+        "error": column("number", "largest\nerror", [cell(_error(p)) for p in properties], "the largest error"),
+        "bound": column("label", "tolerance", [cell(_bound(p)) for p in properties], "the tolerance"),
+        "checked": column(
+            "words",
+            "what was checked",
+            [cell(p.finding.checked, NOTE if p.status == "skip" else "") for p in properties],
+            "what was checked",
+        ),
+    }
+    says = [line(f"{p.name}: {p.says}", style) for p, style in zip(properties, styles, strict=True) if p.says]
+    table = Grid(columns, ["property", "status", "error", "checked", "bound"], 2)
+    return View(table, *says, origin(report), line(report.total(), TOTAL))
 
 
 def _error(p: Property) -> str:
