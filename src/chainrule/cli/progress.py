@@ -17,7 +17,7 @@ class Bar:
 
     def __init__(self, bars: Progress, unit: str) -> None:
         self._bars, self._unit = bars, unit
-        self._task = bars.add_task("", total=None, amount="", rate="")
+        self._task = bars.add_task("starting", total=None, amount="", rate="")
         self._began = time.monotonic()
         self._earlier = self._now = 0  # amounts of earlier parts of the work, and of this one
 
