@@ -20,7 +20,7 @@ from tiny_llama import tiny_llama
 from chainrule import Comparison, InputError, LanguageModel, TableModel
 from chainrule.comparison import compare
 from chainrule.comparison.numbers import numbers_of
-from chainrule.comparison.request import Request
+from chainrule.comparison.score_call import ScoreCall
 from chainrule.comparison.units import TOKEN_UNITS
 from chainrule.models.causal import PretrainedModel
 
@@ -57,7 +57,7 @@ class Family:
         return self.logprobs(self.ids(text))
 
     def compare(self, numbers: Any, text: Any = TEXT, **options: Any) -> Comparison:
-        return compare(self.lm, numbers, Request(text, **options))
+        return compare(self.lm, numbers, ScoreCall(text, **options))
 
 
 def _strong(own: Any, seed: int = 1) -> Any:
@@ -276,8 +276,8 @@ def test_pseudo_log_likelihoods_are_no_factors() -> None:
     lm = masked("bert").lm
     ids = [5, 6, 7, 4]
     terms = lm.pseudo_log_likelihood(ids).term_logprobs
-    assert compare(lm, terms, Request(ids)).cause == "pseudo-log-likelihood"
-    assert compare(lm, lm.score(ids).logprobs, Request(ids)).agrees
+    assert compare(lm, terms, ScoreCall(ids)).cause == "pseudo-log-likelihood"
+    assert compare(lm, lm.score(ids).logprobs, ScoreCall(ids)).agrees
 
 
 def test_other_numbers_have_no_known_cause() -> None:
@@ -320,9 +320,9 @@ def test_impossible_tokens() -> None:
     table = LanguageModel(TableModel(["A", "B", "C"], rows, probabilities=True, back_off=True))
     logprobs = table.score("ABC").logprobs
     assert logprobs.min() == -math.inf
-    assert compare(table, logprobs, Request("ABC")).agrees
-    assert compare(table, -logprobs / LN2, Request("ABC")).cause == "surprisals in bits"
-    assert compare(table, [-0.7, -3.0, -0.9], Request("ABC")).cause is None
+    assert compare(table, logprobs, ScoreCall("ABC")).agrees
+    assert compare(table, -logprobs / LN2, ScoreCall("ABC")).cause == "surprisals in bits"
+    assert compare(table, [-0.7, -3.0, -0.9], ScoreCall("ABC")).cause is None
 
 
 @pytest.mark.parametrize(
@@ -355,4 +355,4 @@ def test_the_real_model(real: LanguageModel) -> None:
     with torch.inference_mode():
         logits = own(torch.tensor([ids])).logits[0]
     surprisals = -logits[:-1].log_softmax(-1)[range(len(ids) - 1), ids[1:]] / LN2
-    assert compare(real, surprisals, Request(TEXT)).cause == "no start symbol + surprisals in bits"
+    assert compare(real, surprisals, ScoreCall(TEXT)).cause == "no start symbol + surprisals in bits"

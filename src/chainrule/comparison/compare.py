@@ -1,6 +1,6 @@
 """The search for the simplest causes that turn our numbers into a user's, and the result.
 
-Each habit (of the request, of the alignment, of the unit) that ours lacks counts as one cause. Requests with fewer habits
+Each habit (of the call, of the alignment, of the unit) that ours lacks counts as one cause. Calls with fewer habits
 are tried first; among all computations that give the user's numbers up to rounding, one with the fewest causes is chosen.
 
 Shapes: N tokens of a computation, M numbers of the user.
@@ -24,7 +24,7 @@ from chainrule.comparison.alignment import Alignment, alignments, identity
 from chainrule.comparison.habits import Habit, applied, habits
 from chainrule.comparison.numbers import Numbers, numbers_of
 from chainrule.comparison.precision import agreement, rounding
-from chainrule.comparison.request import Language, Request, Result, computed
+from chainrule.comparison.score_call import Language, Result, ScoreCall, computed
 from chainrule.comparison.temperature import cause_of, is_evidence, results_at
 from chainrule.comparison.units import NATS, TEXT_UNITS, TOKEN_UNITS, Unit, per_size_units
 from chainrule.errors import ChainruleError
@@ -57,15 +57,15 @@ class _Match:
         return len(self.causes) + 0.5 * (self.alignment.cause is not None)
 
 
-def compare(lm: Language, numbers: Any, request: Request) -> Comparison:
-    """A user's numbers beside those of `request`. Raises InputError for numbers that cannot be read, and as `score` does."""
+def compare(lm: Language, numbers: Any, call: ScoreCall) -> Comparison:
+    """A user's numbers beside those of `call`. Raises InputError for numbers that cannot be read, and as `score` does."""
     yours = numbers_of(numbers)
-    score: Score = lm.score(request.text, **request.options())
+    score: Score = lm.score(call.text, **call.options())
     ours = Result(score.ids, score.logprobs, score.bytes, len(score.text or ""), score.entropies)
     start = [] if score.start.id is None else [score.start.id]
     fed = np.concatenate([np.array(start, np.int64), score.request.context_ids, score.request.ids])
     limit = agreement(lm.model, fed)
-    search = _Search(lm, yours, request, score, ours)
+    search = _Search(lm, yours, call, score, ours)
     match = search.agreeing(limit) or search.best(limit) or search.by_temperature(limit) or search.by_precision(fed)
     return search.comparison(match, limit)
 
@@ -74,7 +74,7 @@ def compare(lm: Language, numbers: Any, request: Request) -> Comparison:
 class _Search:
     lm: Language
     yours: Numbers
-    request: Request
+    call: ScoreCall
     score: Score
     ours: Result
     _known: dict[tuple[int, ...], Result | None] = field(default_factory=dict)  # by the identities of the habits
@@ -101,14 +101,14 @@ class _Search:
         return found
 
     def by_temperature(self, limit: float) -> _Match | None:
-        """A computation at another temperature than 1, with at most one other cause of the request."""
+        """A computation at another temperature than 1, with at most one other cause of the call."""
         for chosen, result in () if self.yours.total else self._results(most_habits=1):
             causes = tuple(habit.cause for habit in chosen)
-            if (request := applied(self.request, chosen)) is None:
+            if (call := applied(self.call, chosen)) is None:
                 continue
             for match in self._matches(result, causes, limit):
                 aligned = (match.alignment, match.unit)
-                for value, found in results_at(self.lm, request, result, *aligned, self.yours, limit):
+                for value, found in results_at(self.lm, call, result, *aligned, self.yours, limit):
                     tried = self._match(found, *aligned, (*causes, cause_of(value)), limit)
                     if self._fits(tried) and is_evidence(tried.expected_M, tried.tolerance_M):
                         return tried
@@ -153,7 +153,7 @@ class _Search:
     @cached_property
     def _habits(self) -> list[Habit]:
         extra = 0 if self.yours.total else len(self.yours.values) - len(self.ours.ids_N)
-        return list(habits(self.lm, self.request, self.score, extra))
+        return list(habits(self.lm, self.call, self.score, extra))
 
     def _results(self, most_habits: int = 2) -> Iterator[tuple[tuple[Habit, ...], Result]]:
         """The computations with no habit, with one, and with two. Those that the model refuses are left out."""
@@ -175,9 +175,9 @@ class _Search:
 
     def _result_of(self, chosen: tuple[Habit, ...]) -> Result | None:
         """The computation with these habits; None if the model has no such numbers."""
-        request = applied(self.request, chosen)
+        call = applied(self.call, chosen)
         try:
-            return None if request is None else computed(self.lm, request)
+            return None if call is None else computed(self.lm, call)
         except ChainruleError:
             return None
 

@@ -1,4 +1,4 @@
-"""Habits of computing log probabilities that give other numbers than ours: each changes a request."""
+"""Habits of computing log probabilities that give other numbers than ours: each changes a call."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.comparison.request import Language, Request
+from chainrule.comparison.score_call import Language, ScoreCall
 from chainrule.errors import ChainruleError
 from chainrule.results.comparison import Cause
 from chainrule.results.score import Score
@@ -20,19 +20,19 @@ _WINDOWS = (128, 256, 512, 1024, 2048, 4096)
 
 @dataclass(frozen=True)
 class Habit:
-    """A change of a request and its cause. Of two habits of one group, a request has at most one."""
+    """A change of a call and its cause. Of two habits of one group, a call has at most one."""
 
     group: str
     cause: Cause
-    change: Callable[[Request], Request]
+    change: Callable[[ScoreCall], ScoreCall]
 
 
-def habits(lm: Language, request: Request, score: Score, extra: int) -> Iterator[Habit]:
+def habits(lm: Language, call: ScoreCall, score: Score, extra: int) -> Iterator[Habit]:
     """The habits that may apply. score: ours. extra: how many more numbers the user has than we."""
     yield from _starts(lm, score)
-    yield from _ends(lm, request, score)
-    yield from _contexts(request, score)
-    yield from _tokenisations(lm, request, score)
+    yield from _ends(lm, call, score)
+    yield from _contexts(call, score)
+    yield from _tokenisations(lm, call, score)
     yield from _shifts()
     yield from _paddings(lm, score, extra)
     yield from _windows(lm, score)
@@ -96,7 +96,7 @@ def _pad(lm: Language) -> int | None:
     return next((id for id in (*candidates, getattr(lm.tokenizer, "eos_id", None)) if isinstance(id, int)), None)
 
 
-def _ends(lm: Language, request: Request, score: Score) -> Iterator[Habit]:
+def _ends(lm: Language, call: ScoreCall, score: Score) -> Iterator[Habit]:
     if score.end is not None:
         cause = Cause("no end symbol", "the factor of the end symbol is left out", "add it, or compare without end=")
         yield Habit("end", cause, lambda r: replace(r, end=None))
@@ -107,7 +107,7 @@ def _ends(lm: Language, request: Request, score: Score) -> Iterator[Habit]:
         yield Habit("end", cause, lambda r: replace(r, end=True))
 
 
-def _contexts(request: Request, score: Score) -> Iterator[Habit]:
+def _contexts(call: ScoreCall, score: Score) -> Iterator[Habit]:
     if not len(score.request.context_ids):
         return
     ignored = Cause("no context", "the text is not conditioned on the context", "put the context before the text")
@@ -119,7 +119,7 @@ def _contexts(request: Request, score: Score) -> Iterator[Habit]:
     )
     before = score.request.context_ids.tolist()
     yield Habit("context", included, lambda r: _after(r, score, lambda ids: [*before, *ids]))
-    if isinstance(request.text, str) and isinstance(request.context, str):
+    if isinstance(call.text, str) and isinstance(call.context, str):
         joined = Cause(
             "a space between context and text",
             "a space was put between the context and the text",
@@ -128,20 +128,20 @@ def _contexts(request: Request, score: Score) -> Iterator[Habit]:
         yield Habit("context", joined, lambda r: replace(r, text=f" {r.text}"))
 
 
-def _after(request: Request, score: Score, change: Callable[[list[int]], list[int]]) -> Request:
-    """The request for the tokens of ours, changed, without a context."""
+def _after(call: ScoreCall, score: Score, change: Callable[[list[int]], list[int]]) -> ScoreCall:
+    """The call for the tokens of ours, changed, without a context."""
     ids = score.request.ids.tolist()
     if score.end is not None:
         ids = ids[:-1]
-    return replace(request, text=change(ids), context=None, special=None, context_special=None)
+    return replace(call, text=change(ids), context=None, special=None, context_special=None)
 
 
-def _tokenisations(lm: Language, request: Request, score: Score) -> Iterator[Habit]:
-    text = request.text
+def _tokenisations(lm: Language, call: ScoreCall, score: Score) -> Iterator[Habit]:
+    text = call.text
     if not isinstance(text, str) or lm.tokenizer is None:
         return
     changed = {
-        "a space before the text": " " + text if request.context is None else text,
+        "a space before the text": " " + text if call.context is None else text,
         "no space before the text": text.removeprefix(" "),
         "white space removed": text.strip(),
         "a line break after the text": text + "\n",
@@ -165,7 +165,7 @@ def _tokenisations(lm: Language, request: Request, score: Score) -> Iterator[Hab
         )
         yield Habit("text", cause, lambda r: replace(r, special=other))
     hf: Any = getattr(lm.tokenizer, "hf", None)
-    if hf is not None and request.context is None:
+    if hf is not None and call.context is None:
         try:
             ids = [int(i) for i in hf(text, truncation=False, padding=False)["input_ids"]]
         except Exception:  # a tokenizer that transformers cannot call on its own
@@ -225,28 +225,28 @@ def _windows(lm: Language, score: Score) -> Iterator[Habit]:
 
 def _by_ids(
     lm: Language,
-    request: Request,
+    call: ScoreCall,
     change: Callable[[list[int], list[int]], tuple[list[int], list[int]]],
     start: str | None = None,
-) -> Request:
-    """The request with the tokens of its context and text, changed."""
-    contexts = None if request.context is None else [request.context]
-    reading = Reading.of(request.special or "text", request.context_special)
-    made = requests([request.text], contexts, lm.tokenizer, lm.model.head.size, reading)[0]
+) -> ScoreCall:
+    """The call with the tokens of its context and text, changed."""
+    contexts = None if call.context is None else [call.context]
+    reading = Reading.of(call.special or "text", call.context_special)
+    made = requests([call.text], contexts, lm.tokenizer, lm.model.head.size, reading)[0]
     before, ids = change(made.context_ids.tolist(), made.ids.tolist())
-    start_of = request.start if start is None else start
+    start_of = call.start if start is None else start
     context = np.array(before, np.int64) if before else None
-    return replace(request, text=ids, context=context, start=start_of, special=None, context_special=None)
+    return replace(call, text=ids, context=context, start=start_of, special=None, context_special=None)
 
 
 _ORDER = ("pseudo", "text", "context", "end", "start", "window", "shift")  # changes of texts come before those of ids
 
 
-def applied(request: Request, chosen: tuple[Habit, ...]) -> Request | None:
-    """The request with several habits; None if they do not go together."""
+def applied(call: ScoreCall, chosen: tuple[Habit, ...]) -> ScoreCall | None:
+    """The call with several habits; None if they do not go together."""
     try:
         for habit in sorted(chosen, key=lambda habit: _ORDER.index(habit.group)):
-            request = habit.change(request)
+            call = habit.change(call)
     except ChainruleError:
         return None
-    return request
+    return call

@@ -18,7 +18,7 @@ import numpy as np
 from chainrule._types import Floats
 from chainrule.comparison.alignment import Alignment
 from chainrule.comparison.numbers import Numbers
-from chainrule.comparison.request import Language, Request, Result, computed
+from chainrule.comparison.score_call import Language, Result, ScoreCall, computed
 from chainrule.comparison.units import Unit
 from chainrule.results.comparison import Cause
 
@@ -34,9 +34,9 @@ At = Callable[[float], tuple[Floats, Floats]]  # the factors and entropies of th
 
 
 def results_at(
-    lm: Language, request: Request, base: Result, alignment: Alignment, unit: Unit, yours: Numbers, limit: float
+    lm: Language, call: ScoreCall, base: Result, alignment: Alignment, unit: Unit, yours: Numbers, limit: float
 ) -> Iterator[tuple[float, Result]]:
-    """The request at the temperatures that may give a user's numbers. base: the request at temperature 1.
+    """The call at the temperatures that may give a user's numbers. base: the call at temperature 1.
 
     limit: difference of a factor that rounding explains, in nats.
     """
@@ -53,7 +53,7 @@ def results_at(
 
     def result_at(value: float) -> Result:
         if value not in known:
-            known[value] = computed(lm, replace(request, temperature=value))
+            known[value] = computed(lm, replace(call, temperature=value))
         return known[value]
 
     def at(value: float) -> tuple[Floats, Floats]:

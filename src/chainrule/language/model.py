@@ -55,6 +55,6 @@ class LanguageModel(Scoring, Generating):
         without a known cause take the longest, about a minute for a sentence. Raises InputError for numbers that cannot be
         read, and as `score`.
         """
-        from chainrule.comparison import Request, compare
+        from chainrule.comparison import ScoreCall, compare
 
-        return compare(self, numbers, Request(text, context, start, end, special, context_special))
+        return compare(self, numbers, ScoreCall(text, context, start, end, special, context_special))

@@ -1,6 +1,6 @@
 """One way to compute the log probabilities of a text, as the arguments of `score`, and the numbers that it gives.
 
-Shapes: N numbers of the request.
+Shapes: N numbers of the call.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Language(Protocol):
 
 
 @dataclass(frozen=True)
-class Request:
+class ScoreCall:
     """The arguments of `score`, and what is read instead of the factors, if anything is."""
 
     text: Any
@@ -61,7 +61,7 @@ class Request:
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """The tokens and log probabilities of a request. `bytes` and `characters`: of the text. Entropies in nats, if computed."""
+    """The tokens and log probabilities of a call. `bytes` and `characters`: of the text. Entropies in nats, if computed."""
 
     ids_N: Ints
     logprob_N: Floats
@@ -70,16 +70,16 @@ class Result:
     entropy_N: Floats | None = None
 
 
-def computed(lm: Language, request: Request) -> Result:
-    """The numbers of a request. Raises ChainruleError if the model cannot compute them."""
+def computed(lm: Language, call: ScoreCall) -> Result:
+    """The numbers of a call. Raises ChainruleError if the model cannot compute them."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about control symbols and repeated start symbols, which are tried on purpose
-        if request.pseudo:
-            terms = lm.pseudo_log_likelihood(request.text, context=request.context, special=request.special)
+        if call.pseudo:
+            terms = lm.pseudo_log_likelihood(call.text, context=call.context, special=call.special)
             return Result(terms.ids, terms.term_logprobs)
-        score = lm.score(request.text, **request.options())
+        score = lm.score(call.text, **call.options())
         text = score.text or ""
-        if not request.unshifted:
+        if not call.unshifted:
             return Result(score.ids, score.logprobs, score.bytes, len(text), score.entropies)
         return Result(*_unshifted(lm, score))
 
