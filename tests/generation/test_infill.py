@@ -256,7 +256,7 @@ def test_displays_of_an_infilled_text():
     lines = str(lm.explain(s)).splitlines()
     assert lines[0] == "conditional: the tokens at the other positions are given"
     assert [line.split("  ")[0] for line in lines[4:6]] == ["Pr(x_3 | s, e_1, e_2)", "Pr(x_0 | s, e_1, e_2, e_3)"]
-    assert lines[-1].startswith(f"Pr(x) given the other positions = exp({s.logprob:.6f})")
+    assert lines[-2].startswith(f"Pr(x) given the other positions = exp({s.logprob:.6f})")
     spans = marked(s)
     assert "".join(span.text for span in spans) == s.text
     assert [span.text for span in spans if span.style == "dim" and span.text] == ["AB"]

@@ -246,4 +246,4 @@ def test_on_the_command_line(tiny: LanguageModel, tiny_folder: Any, command: Any
     ranked = json.loads(command("rank", "Hello", " world", " there", "--json", *model)[1])
     assert {row["temperature"] for row in ranked["candidates"]} == {0.5}
     code, _, err = command("score", "Hello", "-m", str(tiny_folder), "--temperature", "0")
-    assert (code, err) == (2, "chainrule: temperature must be a number above 0, not 0.0\n")
+    assert (code, err) == (2, "chainrule: --temperature must be a number above 0, not 0.0\n")
