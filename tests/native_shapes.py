@@ -21,7 +21,8 @@ import torch
 from torch import Tensor
 
 from chainrule.ops import native
-from chainrule.ops.native import arguments, attention_calls, build, calls
+from chainrule.ops.library import build
+from chainrule.ops.native import arguments, attention_calls, calls
 
 ROUNDING = {torch.float32: 2e-6, torch.bfloat16: 2.0**-8}
 Array = TypeVar("Array", Tensor, np.ndarray)

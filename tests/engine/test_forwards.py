@@ -13,6 +13,7 @@ from oracle import entropy, log_softmax, rank
 
 from chainrule import ModelError
 from chainrule.engine.predictors.forwards import PassBatch, Plan, Reader, Request, head_logprobs
+from chainrule.engine.question import Settings
 from chainrule.models.head import IdentityHead
 
 V = 6
@@ -60,7 +61,7 @@ def plan(requests: list[Request]) -> Plan:
 @given(QUESTIONS, st.sampled_from([1, 5, 24, 1000]))
 def test_every_factor_is_read_from_its_own_pass(drawn: list, rows: int):
     requests, token_N, echo, seen = requests_of(drawn), np.array([token for *_, token in drawn], np.int64), Echo(), []
-    answer = reader(echo).answer(plan(requests), token_N, rows=rows, top=2, progress=lambda *p: seen.append(p))
+    answer = reader(echo).answer(plan(requests), token_N, Settings(top=2, rows=rows, progress=lambda *p: seen.append(p)))
     want = [log_softmax(logits_of(*each)) for each in requests]
     for n, (logprob_V, token) in enumerate(zip(want, token_N.tolist(), strict=True)):
         assert answer.logprobs[n] == pytest.approx(logprob_V[token], abs=1e-12)
@@ -103,7 +104,7 @@ def test_passes_of_equal_length_run_together():
 def test_nan_is_an_error():
     requests = requests_of([([1, 2], 0, 0, 3)])
     with pytest.raises(ModelError, match="echo gave NaN for 1 of 1 factors"):
-        reader(Echo(spoilt=True)).answer(plan(requests), np.array([3]), rows=None, top=0, progress=None)
+        reader(Echo(spoilt=True)).answer(plan(requests), np.array([3]), Settings())
     with pytest.raises(ModelError, match="echo gave NaN for 6 of 6 factors"):
         reader(Echo(spoilt=True)).conditionals(plan(requests), rows=None)
 

@@ -158,8 +158,8 @@ bug("raw logits added", "normalisation")(factors(lambda logprob_F, block: logpro
 def _(lm: LanguageModel, monkeypatch: Patch) -> None:
     own = Distributions.at
 
-    def shortlisted(*args: Any) -> Distributions:
-        at = own(*args)
+    def shortlisted(*args: Any, **options: Any) -> Distributions:
+        at = own(*args, **options)
         return replace(at, logsumexp_M=at.logits_MV[:, : at.logits_MV.shape[1] // 2].double().logsumexp(-1))
 
     monkeypatch.setattr(Distributions, "at", shortlisted)

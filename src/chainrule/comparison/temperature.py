@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 
@@ -58,8 +59,7 @@ def results_at(
 
     def at(value: float) -> tuple[Floats, Floats]:
         result = result_at(value)
-        assert result.entropy_N is not None
-        return result.logprob_N[token], result.entropy_N[token]
+        return result.logprob_N[token], cast("Floats", result.entropy_N)[token]  # every score has entropies
 
     found = _solved(at, target, tolerance)
     for value in dict.fromkeys(round(found, digits) for digits in _DIGITS) if found else ():
