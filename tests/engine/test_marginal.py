@@ -15,6 +15,7 @@ from model_zoo import untouched, wrap
 from chainrule import InputError, LanguageModel, TableModel
 from chainrule.engine.predictors.base import Cloze
 from chainrule.engine.predictors.marginal import MOST, MarginalPredictor
+from chainrule.engine.question import Settings
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +52,7 @@ def test_conditionals_are_ratios_of_sums(noisy: LanguageModel):
 
 
 def test_the_statistics_of_a_factor(noisy: LanguageModel):
-    answer = noisy.predictor.any_order.answer_in_order([ordered([1, 2, 0], [2, 0, 1], start_id=3)], top=2)
+    answer = noisy.predictor.any_order.answer_in_order([ordered([1, 2, 0], [2, 0, 1], start_id=3)], Settings(top=2))
     expected = noisy.predictor.any_order.conditionals(
         [Cloze(np.array([1, 2, 0]), np.array(seen, np.int64), t, 3) for seen, t in (([], 2), ([2], 0), ([2, 0], 1))]
     )

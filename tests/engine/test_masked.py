@@ -35,6 +35,7 @@ from chainrule import InputError, LanguageModel, ModelError, TableModel
 from chainrule.engine.predictors.base import Cloze
 from chainrule.engine.predictors.causal import CausalPredictor
 from chainrule.engine.predictors.masked import MaskedPredictor
+from chainrule.engine.question import Settings
 from chainrule.models.masked import MaskedModel
 from chainrule.text.mask_template import resolve_mask_template
 
@@ -76,7 +77,7 @@ def test_in_every_order_all_texts_of_one_length_sum_to_one(name: str, dtype: str
 @pytest.mark.parametrize("name", MASKED)
 def test_factors_are_those_of_one_masked_text_at_a_time(name: str, dtype: str):
     tiny = masked(name, dtype)
-    answer, expected = tiny.lm.predictor.answer_in_order(MIXED, top=2), want(tiny, MIXED)
+    answer, expected = tiny.lm.predictor.answer_in_order(MIXED, Settings(top=2)), want(tiny, MIXED)
     tokens = np.concatenate([o.ids_L[o.order_T] for o in MIXED])
     assert np.abs(answer.logprobs - expected[np.arange(len(tokens)), tokens]).max() < CLOSE[dtype]
     assert answer.ranks.tolist() == [oracle.rank(row, token) for row, token in zip(expected, tokens, strict=True)]
@@ -118,14 +119,14 @@ def test_each_masked_text_runs_once_without_padding(monkeypatch: pytest.MonkeyPa
         ordered([4, 7, 7], [0, 2, 1]),
         ordered([5, 5], [1, 0]),
     ]
-    answer = tiny.lm.predictor.answer_in_order(texts, rows=10)
+    answer = tiny.lm.predictor.answer_in_order(texts, Settings(rows=10))
     shapes = [tuple(ids.shape) for ids in seen]
     rows = [tuple(row) for ids in seen for row in ids.tolist()]
     assert shapes == [(2, 4), (2, 5), (2, 5)]  # two texts of 2 tokens; ???, 4??, 45?, 4?7 of 3
     assert len(set(rows)) == len(rows) == 6
     assert answer.rows == 2 * 4 + 4 * 5
     assert answer.contexts == 2 + 5  # 4?? is read at two positions
-    assert np.array_equal(answer.logprobs, tiny.lm.predictor.answer_in_order(texts, rows=10).logprobs)
+    assert np.array_equal(answer.logprobs, tiny.lm.predictor.answer_in_order(texts, Settings(rows=10)).logprobs)
 
 
 def test_no_sequences_and_no_conditionals():
@@ -146,7 +147,9 @@ def test_the_given_network_is_unchanged():
 
 def test_progress_counts_conditionals():
     calls: list[tuple[int, int]] = []
-    masked("bert").lm.predictor.answer_in_order(MIXED, rows=1, progress=lambda done, total: calls.append((done, total)))
+    masked("bert").lm.predictor.answer_in_order(
+        MIXED, Settings(rows=1, progress=lambda done, total: calls.append((done, total)))
+    )
     assert calls[-1] == (9, 9)
     assert [done for done, _ in calls] == sorted(done for done, _ in calls)
 

@@ -16,6 +16,7 @@ import chainrule
 from chainrule import InputError, LanguageModel, ModelError
 from chainrule.engine.predictors.base import Cloze
 from chainrule.engine.predictors.two_stream import TwoStreamPredictor
+from chainrule.engine.question import Settings
 from chainrule.models.two_stream import TwoStreamModel
 
 SUMS = {"float32": 1e-6, "float64": 1e-12}
@@ -39,7 +40,7 @@ def test_in_every_order_all_texts_after_a_given_first_token_sum_to_one(dtype: st
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_factors_are_those_of_one_query_at_a_time(dtype: str):
     tiny = two_stream(dtype)
-    answer = tiny.lm.predictor.answer_in_order(MIXED, top=2)
+    answer = tiny.lm.predictor.answer_in_order(MIXED, Settings(top=2))
     expected = np.stack([
         oracle.two_stream_conditional(tiny.own, o.ids_L, o.seen(t), int(o.order_T[t]))
         for o in MIXED for t in range(len(o.order_T))
@@ -86,7 +87,7 @@ def test_each_pass_runs_once(monkeypatch: pytest.MonkeyPatch):
         TwoStreamModel, "queries", lambda self, ids, *m: (shapes.append(tuple(ids.shape)), run(self, ids, *m))[1]
     )
     texts = [ordered([4, 1, last], [1, 2], [0]) for last in range(V)]  # they differ only in the last token of the order
-    answer = two_stream().lm.predictor.answer_in_order([*texts, ordered([4, 1, 2], [2, 1], [0])], rows=6)
+    answer = two_stream().lm.predictor.answer_in_order([*texts, ordered([4, 1, 2], [2, 1], [0])], Settings(rows=6))
     assert shapes == [(1, 3), (1, 3)]
     assert (answer.rows, answer.contexts) == (2 * 6, 4)
 

@@ -62,8 +62,8 @@ def _rows(source: Source, first: list[Record]) -> int | None:
 
 def _update(bar: Bar, shard: list[Record], begin: int, total: int | None, done: int, of: int) -> None:
     """Show how many rows of the input are done, when `done` of the `of` contexts of this shard are."""
-    before, behind = shard[0].index - begin, shard[-1].index + 1 - begin
-    rows = before + (behind - before) * done / max(1, of)
+    first, stop = shard[0].index - begin, shard[-1].index + 1 - begin
+    rows = first + (stop - first) * done / max(1, of)
     bar.show("scoring", done, rows, total, f"{rows:.0f}{'' if total is None else f'/{total}'} texts")
 
 

@@ -17,7 +17,7 @@ LONGEST = 1 << 16  # bytes of the header
 
 @dataclass(frozen=True)
 class Code:
-    """The code of a text: the first `bits` of `payload`, and the data that decoding needs besides the model."""
+    """The code of a text: the first `bits` of `payload`, and the data that decoding needs beside the model."""
 
     payload: bytes
     bits: int

@@ -20,9 +20,9 @@ from chainrule.engine.decoding.rerun import RerunTree
 from chainrule.engine.decoding.tree import ForestTree
 from chainrule.engine.engine import Engine
 from chainrule.engine.node_inputs import PositionedTokens
-from chainrule.engine.predictors.base import Accepts, Cloze, Support
+from chainrule.engine.predictors.base import DEFAULTS, Accepts, Cloze, Support
 from chainrule.engine.predictors.in_order import EMBEDDINGS, InOrder, no_pseudo
-from chainrule.engine.question import Answer, Progress, Question
+from chainrule.engine.question import Answer, Question, Settings
 from chainrule.engine.selfcheck.invariance import invariance_of
 from chainrule.errors import InputError, ModelError
 from chainrule.forest.forest import Forest, offsets, ranges
@@ -62,10 +62,7 @@ class AnyOrderPredictor(InOrder):
         """Whether a factor has the same bits in any batch."""
         return invariance_of(self.engine)
 
-    def answer_in_order(
-        self, sequences: list[OrderedSequence], *, rows: int | None = None, top: int = 0, progress: Progress | None = None,
-        temperature: float = 1.0,
-    ) -> Answer:  # fmt: skip
+    def answer_in_order(self, sequences: list[OrderedSequence], settings: Settings = DEFAULTS) -> Answer:
         """Every factor of every sequence, in the order of prediction, one sequence after another.
 
         Raises InputError, with the item, if a sequence does not fit into the model's positions or context, or if its first
@@ -75,7 +72,10 @@ class AnyOrderPredictor(InOrder):
             self.check(sequence.fed_L, len(sequence.fed_L), sequence.start_id, len(sequence.given_G), item)
         triples = [_triples(s.ids_L, s.fed_L, s.start_id) for s in sequences]
         question, node_T = _question(triples, [len(s.order_T) for s in sequences])
-        return self.engine.answer(question, rows=rows, top=top, progress=progress, temperature=temperature).at(node_T)
+        answer = self.engine.answer(
+            question, rows=settings.rows, top=settings.top, progress=settings.progress, temperature=settings.temperature
+        )
+        return answer.at(node_T)
 
     def conditionals(self, clozes: list[Cloze], *, rows: int | None = None, temperature: float = 1.0) -> Floats:
         """log Pr(v | seen) for every v of the vocabulary, B × V. Raises InputError as `answer_in_order` does."""

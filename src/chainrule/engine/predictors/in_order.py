@@ -16,7 +16,7 @@ from chainrule.engine.decoding.base import DecodingTree
 from chainrule.engine.decoding.ordered_tree import ConditionalTree
 from chainrule.engine.execution import CachedPrefix
 from chainrule.engine.predictors.base import DEFAULTS, Accepts, Cloze, Support, own_start
-from chainrule.engine.question import Answer, Item, Progress, Route, SequenceFactors, Settings
+from chainrule.engine.question import Answer, Item, Route, SequenceFactors, Settings
 from chainrule.errors import InputError
 from chainrule.forest.forest import offsets
 from chainrule.forest.permutations import OrderedSequence
@@ -80,10 +80,7 @@ class InOrder(ABC):
         return own_start(requested, self.model, tokenizer)
 
     @abstractmethod
-    def answer_in_order(
-        self, sequences: list[OrderedSequence], *, rows: int | None = None, top: int = 0, progress: Progress | None = None,
-        temperature: float = 1.0,
-    ) -> Answer:  # fmt: skip
+    def answer_in_order(self, sequences: list[OrderedSequence], settings: Settings = DEFAULTS) -> Answer:
         """Every factor of every sequence, in the order of prediction, one sequence after another.
 
         Each distinct factor is computed once. Raises InputError, with the item, for a sequence that cannot be scored (too
@@ -111,9 +108,7 @@ class InOrder(ABC):
         refuse_windows(settings)
         if wrong := [i for i, sequence in enumerate(sequences) if not len(sequence.order_T)]:
             raise InputError("a single token with a given start has no factor, so there is nothing to score", wrong[0])
-        answer = self.answer_in_order(
-            sequences, rows=settings.rows, top=settings.top, progress=settings.progress, temperature=settings.temperature
-        )
+        answer = self.answer_in_order(sequences, settings)
         step_S = [np.argsort(sequence.order_T, kind="stable") for sequence in sequences]  # step of each token of the text
         count_S = np.array([len(step) for step in step_S], np.int64)
         known_S = np.array([len(s.given_G) + (s.start_id is not None) for s in sequences], np.int64)

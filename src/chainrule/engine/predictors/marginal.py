@@ -24,7 +24,7 @@ from chainrule.engine.head.reductions import Block, statistics_of
 from chainrule.engine.plan import plan
 from chainrule.engine.predictors.base import DEFAULTS, Accepts, Cloze, Steps, Support, check_clozes
 from chainrule.engine.predictors.in_order import InOrder
-from chainrule.engine.question import Answer, Item, Progress, Settings
+from chainrule.engine.question import Answer, Item, Settings
 from chainrule.engine.selfcheck.invariance import invariance_of
 from chainrule.errors import InputError
 from chainrule.forest.permutations import OrderedSequence
@@ -52,15 +52,12 @@ class MarginalPredictor(InOrder):
     def invariance(self) -> Verdict:
         return invariance_of(self.engine)  # each sum is over the same table, in a fixed order
 
-    def answer_in_order(
-        self, sequences: list[OrderedSequence], *, rows: int | None = None, top: int = 0, progress: Progress | None = None,
-        temperature: float = 1.0,
-    ) -> Answer:  # fmt: skip
+    def answer_in_order(self, sequences: list[OrderedSequence], settings: Settings = DEFAULTS) -> Answer:
         """Every factor of every sequence, in the order of prediction; see `InOrder`."""
         steps = Steps(sequences)
         for item, ordered in enumerate(sequences):
             self._check(Cloze(ordered.ids_L, ordered.given_G, 0, ordered.start_id), ordered.fed_L, item)
-        return self._answer(steps, steps.token_N, Settings(rows=rows, top=top, progress=progress, temperature=temperature))
+        return self._answer(steps, steps.token_N, settings)
 
     def answer(self, clozes: Sequence[Cloze], token_N: Ints, settings: Settings = DEFAULTS) -> Answer:
         """The factors of single tokens at single positions; see `InOrder`."""

@@ -20,7 +20,7 @@ from chainrule._types import Floats, Ints
 from chainrule.engine.predictors.base import DEFAULTS, YES, Cloze, Steps, Support, check_clozes
 from chainrule.engine.predictors.forwards import NOT_INVARIANT, PassBatch, Plan, Reader, Request, head_logprobs, logprobs
 from chainrule.engine.predictors.in_order import InOrder, accepts_in_order
-from chainrule.engine.question import Answer, Progress, Settings
+from chainrule.engine.question import Answer, Settings
 from chainrule.engine.selfcheck.probe import check_unchanged, settings
 from chainrule.engine.selfcheck.reference import (
     LONG,
@@ -80,15 +80,12 @@ class MaskedPredictor(InOrder):
     def start(self, requested: str | int, tokenizer: TokenizerLike | None) -> Start:
         return masked_start(requested, self.template.before, self.template.token(self.template.before))
 
-    def answer_in_order(
-        self, sequences: list[OrderedSequence], *, rows: int | None = None, top: int = 0, progress: Progress | None = None,
-        temperature: float = 1.0,
-    ) -> Answer:  # fmt: skip
+    def answer_in_order(self, sequences: list[OrderedSequence], settings: Settings = DEFAULTS) -> Answer:
         """Every factor of every sequence, in the order of prediction; see `InOrder`."""
         for item, ordered in enumerate(sequences):
             self._check(ordered.ids_L, ordered.fed_L, item)
         steps = Steps(sequences)
-        return self._answer(steps, steps.token_N, Settings(rows=rows, top=top, progress=progress, temperature=temperature))
+        return self._answer(steps, steps.token_N, settings)
 
     def answer(self, clozes: Sequence[Cloze], token_N: Ints, settings: Settings = DEFAULTS) -> Answer:
         """The factors of single tokens at single positions; see `InOrder`."""

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from chainrule._types import Floats, Ints
-from chainrule.engine.predictors.base import Cloze, Steps, Support, check_clozes
+from chainrule.engine.predictors.base import DEFAULTS, Cloze, Steps, Support, check_clozes
 from chainrule.engine.predictors.forwards import NOT_INVARIANT, PassBatch, Plan, Reader, Request, head_logprobs, logprobs
 from chainrule.engine.predictors.in_order import InOrder, accepts_in_order, no_pseudo
-from chainrule.engine.question import Answer, Progress, Settings
+from chainrule.engine.question import Answer, Settings
 from chainrule.engine.selfcheck.probe import check_unchanged, settings
 from chainrule.engine.selfcheck.reference import MAX_SHARE, SAFE_SHARE, context_effect, distance, tolerance, unexplained_error
 from chainrule.errors import InputError, ModelError
@@ -58,10 +58,7 @@ class TwoStreamPredictor(InOrder):
     def start(self, requested: str | int, tokenizer: TokenizerLike | None) -> Start:
         return given_start(requested, NEEDS_A_TOKEN)
 
-    def answer_in_order(
-        self, sequences: list[OrderedSequence], *, rows: int | None = None, top: int = 0, progress: Progress | None = None,
-        temperature: float = 1.0,
-    ) -> Answer:  # fmt: skip
+    def answer_in_order(self, sequences: list[OrderedSequence], settings: Settings = DEFAULTS) -> Answer:
         """Every factor of every sequence, in the order of prediction; see `InOrder`. One pass for each sequence."""
         for item, ordered in enumerate(sequences):
             self._check(ordered.ids_L, ordered.fed_L, len(ordered.given_G), ordered.start_id, item)
@@ -72,8 +69,7 @@ class TwoStreamPredictor(InOrder):
             s, t = steps.at_N[n]
             return Request(*fed[s], int(sequences[s].order_T[t]))
 
-        how = Settings(rows=rows, top=top, progress=progress, temperature=temperature)
-        return self._reader.answer(Plan.of(len(steps), request), steps.token_N, how)
+        return self._reader.answer(Plan.of(len(steps), request), steps.token_N, settings)
 
     def conditionals(self, clozes: list[Cloze], *, rows: int | None = None, temperature: float = 1.0) -> Floats:
         """log Pr(v | seen) for every v of the vocabulary, B × V. It depends on the order in which `seen` became known."""
