@@ -16,7 +16,7 @@ import torch
 import transformers as tf
 from model_kinds import KINDS, largest_difference, numbers
 from model_zoo import BATCH, untouched, wrap
-from oracle import factors
+from oracle import conditionals, entropy, factors, log_softmax
 
 from chainrule import LanguageModel, ModelError
 from chainrule.engine import engine as engine_module
@@ -132,6 +132,22 @@ def test_without_triton(name: str, monkeypatch: pytest.MonkeyPatch):
     assert largest_error(on_gpu(own).score_batch(texts(), start=0, rows=200), exact(own)) <= ROUNDING
 
 
+@pytest.mark.parametrize("name", ["llama, heads 64 wide", "gemma2, heads 256 wide, softcaps and windows"])
+@pytest.mark.parametrize("temperature", [1e-3, 1 / 16, 0.7, 3.0, 300.0])
+def test_a_temperature(name: str, temperature: float):
+    """Inside and outside the range of the fused head, against the definition in float64."""
+    own = strong(WIDE[name]())
+    lm, double = on_gpu(own), in_double(copy.deepcopy(own).double())
+    for text, score in zip(texts(), lm.score_batch(texts(), start=0, temperature=temperature, top=2), strict=True):
+        base_TV = conditionals(double, [0, *text])[:-1]
+        want_TV = np.array([log_softmax(base_V / temperature) for base_V in base_TV])
+        atol = ROUNDING / min(1, temperature)
+        np.testing.assert_allclose(score.logprobs, want_TV[range(len(text)), text], rtol=0, atol=atol)
+        np.testing.assert_allclose(score.entropies, [entropy(want_V) for want_V in want_TV], rtol=0, atol=10 * atol)
+        np.testing.assert_allclose(score.top_logprobs[:, 0], want_TV.max(-1), rtol=0, atol=atol)
+    assert np.array_equal(score.ranks, lm.score(texts()[-1], start=0).ranks)
+
+
 @pytest.mark.parametrize("name", BATCH)
 def test_models_that_run_by_their_own_forward(name: str):
     own = untouched(BATCH[name]())
@@ -143,7 +159,7 @@ def test_models_that_run_by_their_own_forward(name: str):
 def test_the_fused_head_is_used(monkeypatch: pytest.MonkeyPatch):
     own, calls = strong(WIDE["llama, heads 64 wide"]()), []
     lm = on_gpu(own)
-    monkeypatch.setattr(engine_module, "read_fused", lambda *a: calls.append(1) or fused.read_fused(*a))
+    monkeypatch.setattr(engine_module, "read_fused", lambda *a, **k: calls.append(1) or fused.read_fused(*a, **k))
     lm.score([5, 6, 7], start=0)
     assert calls
 

@@ -60,9 +60,14 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 _OPENED: dict[int, list[str]] = {}
-sys.addaudithook(
-    lambda event, details: _OPENED.get(threading.get_ident(), []).append(str(details[0])) if event == "open" else None
-)
+
+
+def _note(event: str, details: tuple[Any, ...]) -> None:
+    if event == "open" and not isinstance(details[0], int):  # a number is a file that is open already
+        _OPENED.get(threading.get_ident(), []).append(os.fsdecode(details[0]))
+
+
+sys.addaudithook(_note)
 
 
 def refused(name: Path | str, match: str, **options: Any) -> str:
