@@ -11,8 +11,9 @@ READY := .venv/.ready
 demo: model
 	$(BIN)/python scripts/demo.py
 
+# One process for each of two to four cores, each with one thread.
 test: model
-	$(BIN)/pytest
+	$(BIN)/pytest -n logical --maxprocesses 4 --dist worksteal
 
 check: static test
 

@@ -22,6 +22,7 @@ import tempfile
 from collections import Counter
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 from tally import report_outcomes
 

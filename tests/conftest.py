@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports the hub's client
+# One thread, here and in processes of the tests: tiny models finish before a second thread starts, and threads that wait for
+# each other make two tests that run at once ten times slower.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import pytest
 import torch
@@ -30,13 +33,10 @@ settings.load_profile("quick")
 
 
 @pytest.fixture(autouse=True)
-def one_thread(request: pytest.FixtureRequest) -> Iterator[None]:
-    """One thread. Tiny models finish before a second one starts, and on a busy machine waiting makes them 8 times slower."""
-    threads = torch.get_num_threads()
-    if "real" not in request.fixturenames:
-        torch.set_num_threads(1)
+def one_thread() -> Iterator[None]:
+    """One thread, also after a test that has set another number."""
     yield
-    torch.set_num_threads(threads)
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)

@@ -26,8 +26,14 @@ def own_factors(lm: chainrule.LanguageModel, ids: np.ndarray) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def reference(real, fortunes) -> list[np.ndarray]:
-    return [own_factors(real, ids) for ids in real.tokenizer.encode_batch(fortunes)]
+def texts(fortunes) -> list[str]:
+    """Every third text of the 500, the two of `check` among them. `make exactness` compares all."""
+    return fortunes[1::3]
+
+
+@pytest.fixture(scope="module")
+def reference(real, texts) -> list[np.ndarray]:
+    return [own_factors(real, ids) for ids in real.tokenizer.encode_batch(texts)]
 
 
 @pytest.fixture(scope="module")
@@ -59,43 +65,42 @@ def check(scores: chainrule.Scores, reference: list[np.ndarray], exact: chainrul
     assert undetermined <= {("It mu", 2), ("Econo", 1)}
 
 
-def test_every_factor_of_500_texts(real, fortunes, reference, exact):
-    check(real.score_batch(fortunes), reference, exact)
+def test_every_factor_of_real_texts(real, texts, reference, exact):
+    check(real.score_batch(texts), reference, exact)
 
 
-def test_as_close_to_float64_as_the_models_own_forward(real, fortunes, reference, exact):
+def test_as_close_to_float64_as_the_models_own_forward(real, texts, reference, exact):
     """On average, the kernels round no worse than PyTorch's."""
-    some = range(0, 500, 12)
-    truth = np.concatenate([own_factors(exact, real.tokenizer.encode(fortunes[i])) for i in some])
+    some = range(0, len(texts), 8)
+    truth = np.concatenate([own_factors(exact, real.tokenizer.encode(texts[i])) for i in some])
     own = np.concatenate([reference[i] for i in some])
-    ours = real.score_batch([fortunes[i] for i in some]).logprobs
+    ours = real.score_batch([texts[i] for i in some]).logprobs
     assert np.abs(ours - truth).mean() < 1.05 * np.abs(own - truth).mean() < 1e-5
 
 
-def test_texts_in_another_order(real, fortunes, reference, exact):
-    order = random.Random(1).sample(range(500), 120)
-    check(real.score_batch([fortunes[i] for i in order]), [reference[i] for i in order], exact)
+def test_texts_in_another_order(real, texts, reference, exact):
+    order = random.Random(1).sample(range(len(texts)), 60)
+    check(real.score_batch([texts[i] for i in order]), [reference[i] for i in order], exact)
 
 
 @pytest.mark.parametrize("rows", [16, 61, 256, 2048])
-def test_every_chunk_size(real, fortunes, reference, exact, rows):
-    check(real.score_batch(fortunes[190:220], rows=rows), reference[190:220], exact)
+def test_every_chunk_size(real, texts, reference, exact, rows):
+    check(real.score_batch(texts[55:80], rows=rows), reference[55:80], exact)
 
 
-def test_embeddings_instead_of_ids(real, fortunes, reference):
-    for text, own in zip(fortunes[:30], reference, strict=False):
+def test_embeddings_instead_of_ids(real, texts, reference):
+    for text, own in zip(texts[12:30], reference[12:30], strict=True):
         ids = real.tokenizer.encode(text)
         score = real.score(ids, embeddings=real.embed(ids))
         assert np.abs(score.logprobs - own).max() < TOLERANCE
     assert real.score(embeddings=real.embed(ids)).ids.tolist() == ids.tolist()
 
 
-def test_bfloat16_is_as_close_as_the_models_own_forward(fortunes, reference):
-    lm = chainrule.load("smollm2-135m", dtype="bfloat16")
-    texts = fortunes[:80]
-    ours = np.concatenate([score.logprobs for score in lm.score_batch(texts)])
-    own = np.concatenate([own_factors(lm, ids) for ids in lm.tokenizer.encode_batch(texts)])
-    truth = np.concatenate(reference[:80])
+def test_bfloat16_is_as_close_as_the_models_own_forward(texts, reference):
+    lm, some = chainrule.load("smollm2-135m", dtype="bfloat16"), texts[:50]
+    ours = np.concatenate([score.logprobs for score in lm.score_batch(some)])
+    own = np.concatenate([own_factors(lm, ids) for ids in lm.tokenizer.encode_batch(some)])
+    truth = np.concatenate(reference[:50])
     assert np.abs(ours - truth).mean() <= np.abs(own - truth).mean()
 
 

@@ -71,7 +71,11 @@ def test_sequences_are_read_by_position(lm: LanguageModel, kind: str):
     among = lm.generate("A", among=make(TEXTS))
     assert among.text == lm.rank("A", TEXTS)[0].text
     assert lm.generate(stop=make(["BA", "AA", "X"]), max_tokens=3, method="sample", seed=1).text
-    lm.verify(make(["ABBA", "BA", "AB"]))
+
+
+@pytest.mark.parametrize("kind", ["pandas", "Arrow", "values of a dict"])
+def test_verify_reads_sequences_by_position(lm: LanguageModel, kind: str):
+    lm.verify(SEQUENCES[kind](["ABBA", "BA", "AB"]))
 
 
 IDS = {

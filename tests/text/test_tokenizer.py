@@ -75,7 +75,7 @@ def test_special_tokens_in_the_text_are_parsed_on_request():
     assert (tokenizer.token_bytes(0), tokenizer.token(1)) == (b"<s>", "</s>")
 
 
-@pytest.mark.parametrize("name", text_zoo.LOSSLESS.keys() - {"byt5"})
+@pytest.mark.parametrize("name", [name for name in text_zoo.LOSSLESS if name != "byt5"])
 @pytest.mark.parametrize("continuation", [False, True])
 def test_the_name_of_a_control_symbol_is_plain_text(name: str, continuation: bool):
     tokenizer = ALL[name]()
