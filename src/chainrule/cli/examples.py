@@ -51,7 +51,7 @@ EXAMPLES = {  # by command, in the order of the help
         "chainrule verify --decode book.code -o copy.txt",
     ),
     "compare": (
-        'chainrule compare "It is raining." --numbers -7.5,-1.3,-2.9,-1.6',
+        'chainrule compare "It is raining." --numbers -5.4357,-9.1829,-0.7836,-1.4374',
         'chainrule compare "It is raining." --numbers mine.json --json',
     ),
     "pull": ("chainrule pull", "chainrule pull smollm2-135m --json"),

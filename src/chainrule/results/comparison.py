@@ -108,7 +108,7 @@ class Comparison(WithWindow, Shown, Tabular):
             return lines
         count, ours = int((~np.isnan(self.yours)).sum()), int((~np.isnan(self.expected)).sum())
         where = (
-            f"there are {count} of your numbers and {ours} of ours"
+            f"you gave {count} number{'s' * (count != 1)}, and there {'is 1' if ours == 1 else f'are {ours}'} to compare"
             if count != ours
             else "no row has both numbers"
             if largest is None
@@ -145,7 +145,7 @@ class Comparison(WithWindow, Shown, Tabular):
 
     def heads(self) -> tuple[str, ...]:
         """The heads of the columns of the table, with units."""
-        return "token", "ours (nats)", f"yours ({self.unit})", "expected", "difference"
+        return "token", "ours (nats)", *(f"{name} ({self.unit})" for name in ("yours", "expected", "difference"))
 
     def cells(self) -> list[tuple[str, ...]]:
         """The rows of the table as text."""
