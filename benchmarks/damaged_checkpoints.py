@@ -22,7 +22,6 @@ import tempfile
 from collections import Counter
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
 from tally import report_outcomes
 
@@ -81,19 +80,15 @@ class Worker:
 def work(requests: Connection, root: Path) -> None:
     """Load and score the requested checkpoints until the connection is closed."""
     import torch
+    from opened import record_opened
 
     torch.set_num_threads(1)  # a second thread costs more than tiny models take
     os.chdir(root / "outside")  # a file opened by its name alone would be found here
     allowed, opened = [*SYSTEM, *own_folders()], []
-
-    def note(event: str, details: tuple[Any, ...]) -> None:
-        if event == "open" and not isinstance(details[0], int):  # a number is a file that is open already
-            opened.append(os.fsdecode(details[0]))
-
     for sound in (root / "whole", root / "shards", root / "gguf" / "tiny.gguf"):
         if attempt(sound, opened, [*allowed, str(root)])[0] != "scored":
             raise SystemExit(f"{sound} is undamaged but does not load")
-    sys.addaudithook(note)
+    record_opened(opened.append)
     (root / "marker").open().close()
     requests.send(os.getpid())
     while True:

@@ -24,7 +24,7 @@ from chainrule.models.head import OwnHead
 
 TOLERANCE = 1e-4  # nats; where the factors themselves are spread over less than a nat, of that spread
 LEAST = 1e-6  # nats, a few roundings of a factor in float32
-SLACK = 1.5  # allowed error where float32 does not determine a factor, as a multiple of that of the model's own forward
+SLACK = 1.5  # how far from float64 float32 factors may be, on average, as a multiple of those of the model's own forward
 BEYOND = 5  # rows of the embedding table without a token of the tokenizer
 FAMILIES = {"byte-level BPE": byte_level, "SentencePiece BPE": llama, "unigram": unigram, "WordPiece": wordpiece}
 SCORED = ("forest", "batch", "single")

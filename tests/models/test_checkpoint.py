@@ -17,6 +17,7 @@ import pytest
 import torch
 import transformers as tf
 from damaged import GGUF, INDEX, POINTER, sound
+from opened import record_opened
 from torch import nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 from transformers.models.llama import modeling_llama
@@ -60,14 +61,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 _OPENED: dict[int, list[str]] = {}
-
-
-def _note(event: str, details: tuple[Any, ...]) -> None:
-    if event == "open" and not isinstance(details[0], int):  # a number is a file that is open already
-        _OPENED.get(threading.get_ident(), []).append(os.fsdecode(details[0]))
-
-
-sys.addaudithook(_note)
+record_opened(lambda path: _OPENED.get(threading.get_ident(), []).append(path))
 
 
 def refused(name: Path | str, match: str, **options: Any) -> str:

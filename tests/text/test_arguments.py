@@ -23,6 +23,7 @@ import arguments
 
 from chainrule import LanguageModel, TableModel
 from chainrule.errors import InputError
+from chainrule.verify import checks
 
 TEXTS = ["AB", "B", "BBA"]
 
@@ -56,7 +57,7 @@ SEQUENCES = {
 
 
 @pytest.mark.parametrize("kind", SEQUENCES)
-def test_sequences_are_read_by_position(lm: LanguageModel, kind: str):
+def test_sequences_are_read_by_position(lm: LanguageModel, kind: str, monkeypatch: pytest.MonkeyPatch):
     wanted = lm.score_batch(TEXTS)
     make = SEQUENCES[kind]
     scores = lm.score_batch(make(TEXTS))
@@ -71,10 +72,14 @@ def test_sequences_are_read_by_position(lm: LanguageModel, kind: str):
     among = lm.generate("A", among=make(TEXTS))
     assert among.text == lm.rank("A", TEXTS)[0].text
     assert lm.generate(stop=make(["BA", "AA", "X"]), max_tokens=3, method="sample", seed=1).text
+    checked: list[list[str]] = []
+    monkeypatch.setattr(checks, "verify", lambda lm, texts, progress: checked.append(list(texts)))
+    lm.verify(make(["ABBA", "BA", "AB"]))
+    assert checked == [["ABBA", "BA", "AB"]]
 
 
 @pytest.mark.parametrize("kind", ["pandas", "Arrow", "values of a dict"])
-def test_verify_reads_sequences_by_position(lm: LanguageModel, kind: str):
+def test_verify_on_other_sequences_than_lists(lm: LanguageModel, kind: str):
     lm.verify(SEQUENCES[kind](["ABBA", "BA", "AB"]))
 
 

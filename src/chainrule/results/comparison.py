@@ -17,6 +17,7 @@ from chainrule.results.rows import Source, arrays, records
 from chainrule.results.score import Score
 from chainrule.results.shown import Shown, as_text
 from chainrule.results.tabular import Tabular
+from chainrule.results.units import count
 
 UNKNOWN = (
     "no known cause explains the difference. Check that both used the same weights (revision, quantisation), that the model "
@@ -106,10 +107,10 @@ class Comparison(WithWindow, Shown, Tabular):
             for cause in self.causes:
                 lines += [f"  {cause.description}", f"  to get ours: {cause.remedy}"]
             return lines
-        count, ours = int((~np.isnan(self.yours)).sum()), int((~np.isnan(self.expected)).sum())
+        given, ours = int((~np.isnan(self.yours)).sum()), int((~np.isnan(self.expected)).sum())
         where = (
-            f"you gave {count} number{'s' * (count != 1)}, and there {'is 1' if ours == 1 else f'are {ours}'} to compare"
-            if count != ours
+            f"you gave {count(given, 'number')}, to be compared with {count(ours, 'number')} of ours"
+            if given != ours
             else "no row has both numbers"
             if largest is None
             else f"the largest difference is {self.differences[largest]:.6g}, at {self.tokens[largest]!r} (row {largest})"
