@@ -16,16 +16,19 @@ from chainrule import LanguageModel
 SCORING = ("score", "score_batch", "explain", "rank")
 PSEUDO = ("pseudo_log_likelihood", "pseudo_log_likelihoods")
 GENERATION = ("generate", "infill")
-STARTING = (*SCORING, "conditional", "compare_with", *GENERATION)
+MANY = ("score_batch", PSEUDO[1])
+MEASURING = ("pairs", "suite", "acceptability")
+STARTING = (*SCORING, "conditional", "compare_with", *GENERATION, *MEASURING)
 OF_TEXT = ("score", "explain", "compare_with")
-ENDING = (*SCORING, "compare_with")
-READING_CONTEXTS = (*SCORING, *PSEUDO, "compare_with")
-READING = (*SCORING, *PSEUDO, "compare_with", "conditional", "embed", *GENERATION)
+ENDING = (*SCORING, "compare_with", "pairs", "acceptability")
+READING_CONTEXTS = (*SCORING, *PSEUDO, "compare_with", "pairs", "acceptability")
+READING = (*SCORING, *PSEUDO, "compare_with", "conditional", "embed", *GENERATION, *MEASURING)
 
 # Name, methods, annotation, default, and the beginning of its description.
 OPTIONS: list[tuple[str, tuple[str, ...], str, Any, str]] = [
     ("context", OF_TEXT, "Context | None", None, "a text or token ids before the text, for Pr(text | context)."),
-    ("context", ("score_batch", PSEUDO[1]), "Contexts | None", None, "one context for all texts, or one for each; a missing"),
+    ("context", ("pairs",), "Contexts | None", None, "one context for all pairs, or one for each; a missing"),
+    ("context", (*MANY, "acceptability"), "Contexts | None", None, "one context for all texts, or one for each; a missing"),
     ("embeddings", ("score", "explain"), "Embeddings | None", None, "T × D, used in place of the embeddings of the token ids."),
     ("order", ("score", "score_batch"), "Order | None", None, "the order in which the tokens are predicted: a permutation of"),
     ("order", ("explain", "rank"), "OneOrder | str | None", None, "the order in which the tokens are predicted: a permutation"),
@@ -35,13 +38,13 @@ OPTIONS: list[tuple[str, tuple[str, ...], str, Any, str]] = [
     ("end", ENDING, "bool | int | None", None, "True, or the id of an end symbol: add the factor of the end symbol."),
     ("end", ("generate",), "bool | int | None", None, "stop at the end symbol, whose factor is then the last"),
     ("top", (*SCORING, *GENERATION), "int", 0, "the number of alternatives to keep at each position."),
-    ("temperature", (*SCORING, "conditional"), "float", 1.0, "T in softmax(logits / T), which every factor is taken from; 1"),
-    ("window", SCORING, "int | bool | None", None, "the largest number of embeddings to condition on (default: the"),
-    ("stride", SCORING, "int | None", None, "the number of tokens from one window to the next (default: half"),
-    ("rows", (*SCORING, *PSEUDO), "int | None", None, "the number of contexts to compute at a time."),
+    ("temperature", (*SCORING, "conditional", *MEASURING), "float", 1.0, "T in softmax(logits / T), which every factor"),
+    ("window", (*SCORING, *MEASURING), "int | bool | None", None, "the largest number of embeddings to condition on"),
+    ("stride", (*SCORING, *MEASURING), "int | None", None, "the number of tokens from one window to the next (default: half"),
+    ("rows", (*SCORING, *PSEUDO, *MEASURING), "int | None", None, "the number of contexts to compute at a time."),
     ("special", READING, "Special | None", None, "how names of control symbols, such as <|endoftext|>, are read: "),
     ("context_special", READING_CONTEXTS, "Special | None", None, "the same for contexts (default: as `special`)."),
-    ("progress", (*SCORING, *PSEUDO), "Progress | None", None, "called with (done, total), in contexts."),
+    ("progress", (*SCORING, *PSEUDO, *MEASURING), "Progress | None", None, "called with (done, total), in contexts."),
     ("within_words", PSEUDO, "bool", False, "also hide the tokens to the right within the same word."),
     ("method", GENERATION, "Method", "greedy", '"greedy" (default), "sample", "beam" or "best"'),
     ("n", GENERATION, "int | None", None, 'the number of texts; a list is returned. For "best" and "beam": the most'),
@@ -59,6 +62,9 @@ OWN = {
     "pseudo_log_likelihood": {"context"},
     "generate": {"max_tokens", "among", "stop"},
     "verify": {"progress"},
+    "pairs": {"phenomenon", "marked", "good_region", "bad_region"},
+    "suite": {"no_space_before"},
+    "acceptability": {"unigram"},
 }
 
 

@@ -22,20 +22,28 @@ if TYPE_CHECKING:
     from chainrule.models.packaged import pull
     from chainrule.models.table import TableModel
     from chainrule.results import (
+        Acceptability,
+        Accuracy,
         Comparison,
         Conditional,
         Explanation,
         Mixture,
         Mixtures,
         Ordering,
+        Pair,
+        Pairs,
+        Prediction,
         PseudoScore,
         Ranked,
         Score,
         Scores,
+        Suite,
     )
 
 # Names are imported when they are first used: torch and transformers take seconds, and `chainrule --help` needs neither.
 _HOMES = {
+    "Acceptability": "results",
+    "Accuracy": "results",
     "AnyOrderConfig": "models.any_order",
     "AnyOrderForCausalLM": "models.any_order",
     "ChainruleError": "errors",
@@ -50,17 +58,23 @@ _HOMES = {
     "Mixtures": "results",
     "Ordering": "results",
     "OutputError": "errors",
+    "Pair": "results",
+    "Pairs": "results",
+    "Prediction": "results",
     "PseudoScore": "results",
     "Ranked": "results",
     "Score": "results",
     "Scores": "results",
     "Step": "generation",
+    "Suite": "results",
     "TableModel": "models.table",
     "load": "loading",
     "pull": "models.packaged",
 }
 
 __all__ = [
+    "Acceptability",
+    "Accuracy",
     "AnyOrderConfig",
     "AnyOrderForCausalLM",
     "ChainruleError",
@@ -75,11 +89,15 @@ __all__ = [
     "ModelError",
     "Ordering",
     "OutputError",
+    "Pair",
+    "Pairs",
+    "Prediction",
     "PseudoScore",
     "Ranked",
     "Score",
     "Scores",
     "Step",
+    "Suite",
     "TableModel",
     "load",
     "pull",

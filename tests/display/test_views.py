@@ -206,3 +206,40 @@ def test_a_result_without_a_view():
     with pytest.raises(TypeError, match="int has no view for a terminal"):
         hook.rich(5)
     assert hook.html(5) is None
+
+
+SENTENCE = {"condition_name": "a", "regions": [{"region_number": 1, "content": NASTY}]}
+SUITE = {
+    "meta": {"name": NASTY},
+    "predictions": [{"type": "formula", "formula": "(1;%a%) > 1"}],
+    "items": [{"item_number": 1, "conditions": [SENTENCE]}],
+}
+
+
+def measured(lm: LanguageModel) -> dict[str, object]:
+    return {
+        "pairs": lm.pairs([NASTY, "a"], ["b", "a"], phenomenon=[NASTY, "x"]),
+        "suite": lm.suite(SUITE),
+        "acceptability": lm.acceptability([NASTY, "a"], context=["a", None], unigram=["a b c"]),
+    }
+
+
+@pytest.mark.parametrize("name", ["pairs", "suite", "acceptability"])
+def test_views_of_pairs_suites_and_acceptability(tiny: LanguageModel, name: str):
+    result = measured(tiny)[name]
+    page = Page(result._repr_html_())
+    assert page.open == []
+    assert page.tags <= {"table", "tr", "th", "td", "small", "br"}
+    assert NASTY in page.words
+    for width in (40, 80, 200):
+        text = shown(result, width)
+        assert max(map(len, text.splitlines())) <= width
+        assert NASTY[:8] in text
+
+
+def test_accuracies_in_a_terminal(letters: LanguageModel):
+    text = shown(letters.pairs(["A", "AA", "B"], ["B", "A", "B"], phenomenon=["x", "x", "y"]), 120)
+    assert re.search(r"all +0\.333 \(0\.061 to 0\.792\) .* 3 +2\n", text)
+    assert re.search(r"x +0\.500 \(0\.095 to 0\.905\) .* 2 +1\n", text)
+    assert "A tie is no success" in text
+    assert "no intervals" in shown(letters.pairs(["A"], ["B"]), 50)

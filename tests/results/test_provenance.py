@@ -21,6 +21,11 @@ from chainrule.results.rows import table
 from chainrule.verify.report import Finding, Property, Report
 
 TEXT = "The quick brown fox"
+SUITE = {
+    "predictions": [{"type": "formula", "formula": "(1;%a%) > (2;%a%)"}],
+    "items": [{"item_number": 1, "conditions": [{"condition_name": "a", "regions": [
+        {"region_number": 1, "content": "The"}, {"region_number": 2, "content": "fox"}]}]}],
+}  # fmt: skip
 NAMES = ("model", "weights", "revision", "dtype", "chainrule")
 
 # Each result, and whether it has a window
@@ -34,6 +39,10 @@ RESULTS: dict[str, tuple[Callable[[LanguageModel], Any], bool]] = {
     "generated": (lambda lm: lm.generate("a", max_tokens=2), True),
     "comparison": (lambda lm: lm.compare_with([-1.0, -2.0], [5, 6]), True),
     "conditional": (lambda lm: lm.conditional("a"), False),
+    "pairs": (lambda lm: lm.pairs([TEXT], ["a"], phenomenon=["x"]), True),
+    "pair": (lambda lm: lm.pairs([TEXT], ["a"])[0].bad, True),
+    "suite": (lambda lm: lm.suite(SUITE), True),
+    "acceptability": (lambda lm: lm.acceptability([TEXT, "a"], context=["a", None], unigram=["a b"]), True),
 }
 
 

@@ -1,5 +1,6 @@
 """Views of results: tables for terminals, HTML for notebooks, and documents. Importing this package registers all of them."""
 
+from chainrule.display.acceptability import acceptability_html, acceptability_view
 from chainrule.display.comparisons import comparison_html, comparison_view
 from chainrule.display.explanations import explanation_view
 from chainrule.display.export.html import html_document, html_table
@@ -7,16 +8,21 @@ from chainrule.display.export.latex import latex
 from chainrule.display.export.svg import svg
 from chainrule.display.mixtures import mixture_view, mixtures_view
 from chainrule.display.notebook import mixture_html, mixtures_html, score_html, scores_html
+from chainrule.display.pairs import pairs_html, pairs_view
 from chainrule.display.rankings import conditional_view
 from chainrule.display.scores import pseudo_terms, pseudo_view, score_view, scores_view
+from chainrule.display.suites import suite_html, suite_view
+from chainrule.results.acceptability import Acceptability
 from chainrule.results.batch import Scores
 from chainrule.results.comparison import Comparison
 from chainrule.results.conditional import Conditional
 from chainrule.results.explanation import Explanation
 from chainrule.results.mixture import Mixture, Mixtures
+from chainrule.results.pairs import Pairs
 from chainrule.results.pseudo import PseudoScore
 from chainrule.results.score import Score
 from chainrule.results.shown import document, html, rich, text
+from chainrule.results.suite import Suite
 
 rich.register(Score, score_view)
 rich.register(Scores, scores_view)
@@ -26,6 +32,9 @@ rich.register(Explanation, explanation_view)
 rich.register(Conditional, conditional_view)
 rich.register(PseudoScore, pseudo_view)
 rich.register(Comparison, comparison_view)
+rich.register(Pairs, pairs_view)
+rich.register(Suite, suite_view)
+rich.register(Acceptability, acceptability_view)
 
 text.register(PseudoScore, pseudo_terms)
 
@@ -35,6 +44,9 @@ html.register(Mixture, mixture_html)
 html.register(Mixtures, mixtures_html)
 html.register(Explanation, html_table)
 html.register(Comparison, comparison_html)
+html.register(Pairs, pairs_html)
+html.register(Suite, suite_html)
+html.register(Acceptability, acceptability_html)
 
 
 @document.register

@@ -1,15 +1,21 @@
 """Results: sums of log probabilities in float64, units, tables, and the hook to their views."""
 
+from chainrule.results.acceptability import Acceptability
+from chainrule.results.accuracy import Accuracy
 from chainrule.results.batch import Ranked, Scores
 from chainrule.results.comparison import Cause, Comparison
 from chainrule.results.conditional import Conditional
 from chainrule.results.explanation import Explanation
 from chainrule.results.mixture import Mixture, Mixtures
 from chainrule.results.ordering import Ordering
+from chainrule.results.pairs import Pair, Pairs
 from chainrule.results.pseudo import PseudoScore
 from chainrule.results.score import Score
+from chainrule.results.suite import Prediction, Suite
 
 __all__ = [
+    "Acceptability",
+    "Accuracy",
     "Cause",
     "Comparison",
     "Conditional",
@@ -17,8 +23,12 @@ __all__ = [
     "Mixture",
     "Mixtures",
     "Ordering",
+    "Pair",
+    "Pairs",
+    "Prediction",
     "PseudoScore",
     "Ranked",
     "Score",
     "Scores",
+    "Suite",
 ]

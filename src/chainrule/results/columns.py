@@ -35,6 +35,14 @@ class Row(Enum):
     TERM = auto()  # a term of a pseudo-log-likelihood, in JSON
     COMPARED = auto()  # a number of a user beside ours
     ORIGIN = auto()  # … and where ours comes from
+    PAIR = auto()  # a minimal pair
+    ACCURACY = auto()  # how often the good text of a pair is more probable
+    REGION = auto()  # a region of a sentence of a suite
+    OUTCOME = auto()  # a prediction of a suite for one item
+    PREDICTION = auto()  # … and for all items
+    ACCEPTABILITY = auto()  # measures of acceptability of a sequence
+    UNIGRAM = auto()  # … with a unigram distribution
+    PMI = auto()  # … with and without its context
 
 
 PER_TOKEN = {

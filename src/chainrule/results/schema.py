@@ -1,8 +1,8 @@
 """The table of all columns. It defines Arrow tables, files, JSON objects and rows of the command line.
 
-To add a column, add one `Column` to `COLUMNS`, or to its part for orders (`columns_of_orders`) or for the origin of a result
-(`columns_of_origin`). The columns of a row are in the order of that table. A name appears more than once if its meaning or
-position differs between kinds of row. These modules use only attributes of results; results import them, not the reverse.
+To add a column, add one `Column` to `COLUMNS`, or to one of its parts (`columns_of_orders`, `columns_of_pairs` …). The columns
+of a row are in the order of that table. A name appears more than once if its meaning or position differs between kinds of row.
+These modules use only attributes of results; results import them, not the reverse.
 
 Shapes: S sequences, T tokens scored in all, k alternatives at each position.
 """
@@ -16,8 +16,11 @@ import numpy as np
 from chainrule.forest.forest import ranges
 from chainrule.results import column_values as values
 from chainrule.results.columns import EVERY_TEXT, SCORE, Column, Row
+from chainrule.results.columns_of_acceptability import OF_ACCEPTABILITY
 from chainrule.results.columns_of_orders import OF_ORDERS
 from chainrule.results.columns_of_origin import OF_ORIGIN
+from chainrule.results.columns_of_pairs import OF_PAIRS
+from chainrule.results.columns_of_suites import OF_SUITES
 
 
 def columns(*rows: Row) -> list[Column]:
@@ -40,6 +43,8 @@ COLUMNS: tuple[Column, ...] = (
         "index", "int64", "number of the sequence in the input, from 0",
         (Row.SEQUENCE, Row.TOKEN, Row.TEXT, Row.CANDIDATE, Row.GENERATED, Row.PSEUDO), given=True,
     ),
+    *OF_PAIRS,
+    *OF_SUITES,
     Column("nth_order", "int64", "which of the orders of the text, from 0", (Row.ONE_ORDER,), given=True),
     Column(
         "place", "int64", "number of the token among those scored, from 0", (Row.TOKEN,),
@@ -133,6 +138,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("within_words", "bool", "whether tokens to the right in the same word were hidden", (Row.PSEUDO,)),
     Column("bits", "double", "−log2 of the probability of the sequence", (Row.SEQUENCE,), "bits", batch=values.bits),
     Column("perplexity", "double", "exp(−logprob / tokens)", (Row.SEQUENCE,), batch=values.perplexities),
+    *OF_ACCEPTABILITY,
     Column("method", "string", _METHOD, (Row.GENERATION,)),
     Column(
         "finish", "string", "what ended the text: `end` symbol, `stop` text, `length`, or `among` a closed set",

@@ -1,0 +1,135 @@
+"""Measures of the acceptability of sentences, from their log probabilities.
+
+    MeanLP = LP / |s|        PenLP = LP / ((5 + |s|) / 6)^0.8        NormLP = −LP / LPu        SLOR = (LP − LPu) / |s|
+    PMI = LP(s | c) − LP(s)
+
+LP is log Pr of the sentence, given its context if it has one, LPu its log probability under a distribution of single tokens,
+and |s| the number of its tokens. MeanLP, NormLP and SLOR are those of Lau, Clark and Lappin (2017), "Grammaticality,
+acceptability, and probability"; SLOR is by Pauls and Klein (2012), "Large-scale syntactic language modeling with treelets".
+PenLP divides by the length penalty of neural machine translation (Wu et al. 2016).
+
+Shapes: S sequences, T tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from chainrule._types import Floats
+from chainrule.files.writing import json_text
+from chainrule.models.identity import Identity
+from chainrule.results.batch import Scores
+from chainrule.results.columns import Row
+from chainrule.results.provenance import WithWindow
+from chainrule.results.rows import Source, arrays
+from chainrule.results.score import Score
+from chainrule.results.shown import Shown
+from chainrule.results.tabular import Tabular
+from chainrule.results.units import count
+
+
+def mean_lp(lp: Any, tokens: Any) -> Any:
+    """MeanLP: the log probability per token."""
+    return lp / tokens
+
+
+def pen_lp(lp: Any, tokens: Any) -> Any:
+    """PenLP: the log probability divided by a length penalty that grows more slowly than the length."""
+    return lp / ((5 + tokens) / 6) ** 0.8
+
+
+def norm_lp(lp: Any, unigram_lp: Any) -> Any:
+    """NormLP: the negative ratio of the log probability to that of the single tokens; higher is more acceptable."""
+    return -lp / unigram_lp
+
+
+def slor(lp: Any, unigram_lp: Any, tokens: Any) -> Any:
+    """SLOR, the syntactic log-odds ratio: the log probability per token beyond that of the single tokens."""
+    return (lp - unigram_lp) / tokens
+
+
+def _rows(result: Acceptability) -> dict[str, Any]:
+    """One row per sequence: the columns of its score, and the measures."""
+    sources = [Source(Row.SEQUENCE, result.scores), Source(Row.ACCEPTABILITY, result)]
+    if result.unigram_logprob is not None:
+        sources.append(Source(Row.UNIGRAM, result))
+    if result.logprob_alone is not None:
+        sources.append(Source(Row.PMI, result))
+    return arrays(sources, index=np.arange(len(result)))
+
+
+@dataclass(frozen=True, eq=False)
+class Acceptability(WithWindow, Shown, Tabular):
+    """Measures of the acceptability of S sequences, as arrays in nats. Item i is the `Score` of sequence i.
+
+    See `LanguageModel.acceptability`.
+    """
+
+    scores: Scores
+    unigram_logprob: Floats | None  # S: log probability of the tokens one by one; None without unigram=
+    logprob_alone: (
+        Floats | None
+    )  # S: log probability of the same tokens without their context, NaN without one; None: no contexts
+
+    rows_per = {"sequence": _rows}  # noqa: RUF012 (never written to)
+
+    @property
+    def identity(self) -> Identity:
+        return self.scores.identity
+
+    @property
+    def window(self) -> int | None:
+        return self.scores.window
+
+    @property
+    def mean_lp_nats(self) -> Floats:
+        """MeanLP = LP / |s|."""
+        return mean_lp(self.scores.logprob, self.scores.tokens)
+
+    @property
+    def pen_lp_nats(self) -> Floats:
+        """PenLP = LP / ((5 + |s|) / 6)^0.8."""
+        return pen_lp(self.scores.logprob, self.scores.tokens)
+
+    @property
+    def norm_lp(self) -> Floats | None:
+        """NormLP = −LP / LPu, a ratio; None without unigram=."""
+        return None if self.unigram_logprob is None else norm_lp(self.scores.logprob, self.unigram_logprob)
+
+    @property
+    def slor_nats(self) -> Floats | None:
+        """SLOR = (LP − LPu) / |s|; None without unigram=."""
+        return None if self.unigram_logprob is None else slor(self.scores.logprob, self.unigram_logprob, self.scores.tokens)
+
+    @property
+    def pmi_nats(self) -> Floats | None:
+        """PMI = LP(s | c) − LP(s), NaN without a context; None if no sequence has one."""
+        return None if self.logprob_alone is None else self.scores.logprob - self.logprob_alone
+
+    @staticmethod
+    def null_if_nan(values: Floats) -> Any:
+        """The values as an Arrow array with null for NaN."""
+        import pyarrow
+
+        return pyarrow.array(values, mask=np.isnan(values))
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def __iter__(self) -> Iterator[Score]:
+        return iter(self.scores)
+
+    def __getitem__(self, item: int) -> Score:
+        return self.scores[item]
+
+    def to_json(self) -> str:
+        """A JSON array of the rows of the table. Infinities are the strings "Infinity" and "-Infinity"."""
+        return json_text(self.to_dicts())
+
+    def __repr__(self) -> str:
+        others = ["NormLP and SLOR"] * (self.unigram_logprob is not None) + ["PMI"] * (self.logprob_alone is not None)
+        return f"Acceptability({count(len(self), 'sequence')}: {', '.join(['MeanLP and PenLP', *others])})"

@@ -1,0 +1,63 @@
+"""Measures of acceptability: the scores, the unigram distribution, and the same tokens without their contexts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from chainrule._types import Floats
+from chainrule.engine.question import Settings
+from chainrule.errors import InputError
+from chainrule.results.acceptability import Acceptability
+from chainrule.results.batch import Scores
+from chainrule.scoring.scorer import Scorer
+from chainrule.scoring.unigram import logprob_of_tokens
+from chainrule.text.base import token_formatter
+from chainrule.text.reading import Reading
+
+_NONE = np.zeros(0, np.int64)
+
+
+def score_acceptability(
+    scorer: Scorer,
+    texts: list[Any],
+    contexts: list[Any],
+    unigram_V: Floats | None,
+    settings: Settings,
+    reading: Reading,
+    *,
+    start: str | int | None,
+    end: bool | int | None,
+) -> Acceptability:
+    """Score texts, and once more those with a context without it. unigram_V: log Pr of every id; None: no unigram measures.
+
+    Raises InputError, with the number of the text, for a text that cannot be scored.
+    """
+    requests = scorer.requests(texts, contexts, reading)
+    with_context = [s for s, request in enumerate(requests) if len(request.context_ids)]
+    if with_context and scorer.start(start).id is None:
+        raise InputError(
+            "PMI compares a text with and without its context, and without a start symbol its first token has no factor alone: "
+            "choose a start symbol with start=, or leave the contexts out"
+        )
+    alone = [replace(requests[s], context_ids=_NONE, context=None, boundary=None, context_special=None) for s in with_context]
+    scores = scorer.score(requests, settings, start=start, end=end)
+    logprob_alone = None
+    if with_context:
+        logprob_alone = np.full(len(requests), np.nan)
+        logprob_alone[with_context] = scorer.score(alone, settings, start=start, end=end).logprob
+    return Acceptability(scores, None if unigram_V is None else _unigram(scores, unigram_V), logprob_alone)
+
+
+def _unigram(scores: Scores, unigram_V: Floats) -> Floats:
+    """log Pr of the tokens of each sequence, one by one: S."""
+    name, bounds = token_formatter(scores.tokenizer), zip(scores.offsets[:-1], scores.offsets[1:], strict=True)
+    sums = []
+    for s, (first, stop) in enumerate(bounds):
+        try:
+            sums.append(logprob_of_tokens(unigram_V, scores.ids[first:stop], name))
+        except InputError as error:
+            raise InputError(error.reason, s) from None
+    return np.array(sums, np.float64)
