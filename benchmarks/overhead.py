@@ -30,7 +30,7 @@ from chainrule import LanguageModel
 from chainrule.engine.attention.native import NativeLayout
 from chainrule.engine.engine import Engine
 from chainrule.engine.plan import plan
-from chainrule.engine.question import Answer, Item, Question
+from chainrule.engine.question import DEFAULTS, Answer, Item, Question, Settings
 from chainrule.files.writing import write_csv
 from chainrule.forest import chunks
 from chainrule.ops.matmul import ROWS
@@ -46,10 +46,11 @@ SHARD = 1000  # texts per table, as on the command line
 class Instant(Engine):
     """Answers at once: every factor is −3 nats."""
 
-    def answer(self, question: Question, **options: Any) -> Answer:
-        nodes, top = len(question.forest), options.get("top", 0)
-        statistics = Statistics.empty(nodes, top)
-        statistics.write(slice(None), {"logprobs": -3.0, "ranks": 1, "entropies": 2.0, "top_ids": 0, "top_logprobs": -3.0})
+    def answer(self, question: Question, how: Settings = DEFAULTS, **_: Any) -> Answer:
+        nodes = len(question.forest)
+        statistics = Statistics.empty(nodes, how.top, len(how.sets))
+        values = {"logprobs": -3.0, "ranks": 1, "entropies": 2.0, "top_ids": 0, "top_logprobs": -3.0, "set_logprobs": -3.0}
+        statistics.write(slice(None), values)
         return Answer(statistics, rows=nodes, contexts=nodes)
 
 

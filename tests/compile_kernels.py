@@ -18,7 +18,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from chainrule.engine.attention.triton import TILES
-from chainrule.engine.head import fused
+from chainrule.engine.head import fused, launch
 from chainrule.ops import attention_triton, head_triton
 
 TYPES = {2: "bf16", 4: "fp32"}
@@ -40,6 +40,7 @@ def compiled(kernel: Any, itemsize: int, options: dict[str, Any], **constants: A
     """A kernel compiled for operands of this size, with strides and pointers that are multiples of 16."""
     types = {name: "*" + t for name, t in (POINTERS | dict.fromkeys(TABLES, "i32")).items()}
     types |= dict.fromkeys(OPERANDS, "*" + TYPES[itemsize]) | dict.fromkeys(INTEGERS, "i32")
+    types["member_V"] = "*u8"
     types |= dict.fromkeys(("scale", "softcap", "inverse"), "fp32") | dict.fromkeys(constants, "constexpr")
     signature = {name: types.get(name, "i32" if name.startswith("stride") else "*fp32") for name in kernel.arg_names}
     aligned = [i for i, (n, t) in enumerate(signature.items()) if t[0] == "*" or n == "H" or n.startswith("stride")]
@@ -52,17 +53,17 @@ def compiled(kernel: Any, itemsize: int, options: dict[str, Any], **constants: A
 
 def head() -> dict[str, Any]:
     """All three kernels, with every feature of a head."""
-    kernels = {"combine": compiled(head_triton.combine_kernel, 4, {}, HAS_TEMPERATURE=True, TILE=fused.COMBINED)}
-    variants = {"moments": (1, 0, True), "best": (1, 5, True), "ranks": (fused.TARGETS, 0, False)}
-    for itemsize, tile in fused.TILES.items():
+    kernels = {"combine": compiled(head_triton.combine_kernel, 4, {}, HAS_TEMPERATURE=True, TILE=launch.COMBINED)}
+    variants = {"moments": (1, 0, True), "best": (1, 5, True), "ranks": (fused.TARGETS, 0, False), "sets": (1, 0, True)}
+    for itemsize, tile in launch.TILES.items():
         options = {"num_warps": tile.num_warps, "num_stages": tile.num_stages, "enable_fp_fusion": False}
         shape = {"HAS_BIAS": True, "HAS_SOFTCAP": True, "WIDEN": False, "TILE": tile.size, "DEPTH": tile.depth}
         kernels[f"target {TYPES[itemsize]}"] = compiled(head_triton.target_kernel, itemsize, options, **shape)
         for name, (targets, top, moments) in variants.items():
             kernels[f"{name} {TYPES[itemsize]}"] = compiled(
                 head_triton.sweep_kernel, itemsize, options, T=targets, TOP=top, WIDTH=8 if top else 1, HAS_TEMPERATURE=True,
-                MOMENTS=moments,
-                SPLIT=fused.SPLIT, **shape,
+                MOMENTS=moments, SETS=3 if name == "sets" else 0, SET_WIDTH=4 if name == "sets" else 1,
+                SPLIT=launch.SPLIT, **shape,
             )  # fmt: skip
     return {name: resources(kernel) for name, kernel in kernels.items()}
 

@@ -118,6 +118,15 @@ class Shapes:
         compare("moments", total, weight.sum(-1))
         assert ((dot - (weight * z).sum(-1)).abs() <= 3e-6 * (weight * z.abs()).sum(-1) + 1e-6).all(), "moments: dot"
 
+    def set_sums(self) -> None:
+        z = self.logits()
+        member_V = self.place(torch.tensor([self.random.randrange(256) for _ in range(z.shape[1])], dtype=torch.uint8))
+        top_MK, sum_MK = native.set_sums(z, member_V, 8)
+        for k in range(8):
+            of_set = z.double().masked_fill((member_V >> k & 1) == 0, -torch.inf)
+            assert torch.equal(top_MK[:, k].double(), of_set.amax(-1)), "set_sums: maximum"
+            compare("set_sums", sum_MK[:, k], (of_set - of_set.amax(-1).clamp_min(-1e30)[:, None]).exp().sum(-1))
+
     def count_greater(self) -> None:
         z = self.logits()
         than = self.place(z[:, self.random.randrange(z.shape[1])].clone())
@@ -177,7 +186,7 @@ class Shapes:
 
 
 KERNELS = (
-    *(Shapes.rms_norm, Shapes.gate, Shapes.moments, Shapes.count_greater),
+    *(Shapes.rms_norm, Shapes.gate, Shapes.moments, Shapes.set_sums, Shapes.count_greater),
     *(Shapes.few_rows, Shapes.product, Shapes.attention),
 )
 

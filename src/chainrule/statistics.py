@@ -3,7 +3,7 @@
 To add a statistic of each factor, add a field and a property here, a reduction to `engine.head.reductions`, and a column to
 `results.schema`.
 
-Shapes: N factors, k alternatives.
+Shapes: N factors, k alternatives, K sets of tokens.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from chainrule._types import Bools, Floats, Ints
 
 _LN2 = math.log(2)
 
-# Of a field: its dtype, the value of a factor that was not computed, and whether there is a value for each alternative (N × k)
-_FLOAT = {"dtype": np.float64, "missing": np.nan, "per_alternative": False}
-_INTEGER = {"dtype": np.int32, "missing": 0, "per_alternative": False}
+# Of a field: its dtype, the value of a factor that was not computed, and what a factor has several values for: its
+# alternatives (N × k) or the sets of tokens (N × K)
+_FLOAT = {"dtype": np.float64, "missing": np.nan, "each": None}
+_INTEGER = {"dtype": np.int32, "missing": 0, "each": None}
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,18 +33,16 @@ class Statistics:
     logprobs: Floats = field(metadata=_FLOAT)
     ranks: NDArray[np.int32] = field(metadata=_INTEGER)
     entropies: Floats = field(metadata=_FLOAT)
-    top_ids: NDArray[np.int32] = field(metadata=_INTEGER | {"per_alternative": True})
-    top_logprobs: Floats = field(metadata=_FLOAT | {"per_alternative": True})
+    top_ids: NDArray[np.int32] = field(metadata=_INTEGER | {"each": "top"})
+    top_logprobs: Floats = field(metadata=_FLOAT | {"each": "top"})
+    set_logprobs: Floats = field(metadata=_FLOAT | {"each": "sets"})
 
     @classmethod
-    def empty(cls, count: int, top: int) -> Statistics:
-        """Statistics of `count` factors with `top` alternatives, to be written."""
-        return cls(
-            *(
-                np.full((count, top) if kind["per_alternative"] else count, kind["missing"], kind["dtype"])
-                for kind in (each.metadata for each in fields(cls))
-            )
-        )
+    def empty(cls, count: int, top: int, sets: int = 0) -> Statistics:
+        """Statistics of `count` factors with `top` alternatives and the masses of `sets` sets of tokens, to be written."""
+        shapes = {None: count, "top": (count, top), "sets": (count, sets)}
+        kinds = (each.metadata for each in fields(cls))
+        return cls(*(np.full(shapes[kind["each"]], kind["missing"], kind["dtype"]) for kind in kinds))
 
     @classmethod
     def concatenate(cls, parts: Sequence[Statistics]) -> Statistics:
@@ -105,3 +104,8 @@ class WithStatistics:
     def top_logprobs(self) -> Floats:
         """Their log probabilities, in nats: N × k."""
         return self.statistics.top_logprobs
+
+    @property
+    def set_logprobs(self) -> Floats:
+        """log of the probability that the token at each position is in each of K sets of tokens, in nats: N × K."""
+        return self.statistics.set_logprobs

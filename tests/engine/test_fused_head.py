@@ -14,12 +14,14 @@ from interpreter import compiled, interpreted
 from oracle import entropy, log_softmax, rank
 from torch import Tensor, nn
 
-from chainrule.engine.head import fused
-from chainrule.engine.head.fused import Tile, read_fused, reduce_fused, supports
+from chainrule.engine.head import fused, launch
+from chainrule.engine.head.fused import read_fused, reduce_fused, supports
+from chainrule.engine.head.launch import Tile
 from chainrule.engine.head.readout import read
-from chainrule.engine.head.reductions import Columns, Rank, Target, TopK, factor_reductions
+from chainrule.engine.head.reductions import Columns, Rank, SetMass, Target, TopK, factor_reductions, merged
 from chainrule.models.head import IdentityHead, LinearHead
 from chainrule.ops import gpu
+from chainrule.text.token_sets import TokenSets
 from chainrule.verdict import Verdict
 
 pytest.importorskip("triton", reason="the fused head needs Triton")
@@ -50,8 +52,8 @@ def tiny_tiles():
         if not CUDA:
             interpreted(patch)
             patch.setattr("triton.runtime.interpreter.np", OneOrder())
-            patch.setattr(fused, "TILES", dict.fromkeys((2, 4), Tile(16, 16, 1, 1)))
-            patch.setattr(fused, "SPLIT", 32)
+            patch.setattr(launch, "TILES", dict.fromkeys((2, 4), Tile(16, 16, 1, 1)))
+            patch.setattr(launch, "SPLIT", 32)
             patch.setattr(fused, "TARGETS", 2)
         yield
 
@@ -166,7 +168,7 @@ def test_the_bits_of_a_row_do_not_depend_on_other_rows(dtype: torch.dtype):
 def test_the_bits_do_not_depend_on_how_the_rows_are_sliced(monkeypatch: pytest.MonkeyPatch):
     this = case(40, 75, 33, 60)
     result = this.read(2)
-    monkeypatch.setattr(fused, "PARTIALS", 1)
+    monkeypatch.setattr(launch, "PARTIALS", 1)
     for name, again in this.read(2).items():
         assert torch.equal(again, result[name]), name
 
@@ -244,10 +246,33 @@ def test_cpu_tensors_need_the_interpreter(monkeypatch: pytest.MonkeyPatch):
 def test_the_kernels_compile_for_an_h100(tmp_path: Path):
     """Without a GPU: within its shared memory, with the same product instruction in all kernels of a type."""
     sizes = compiled("head", tmp_path)
-    assert len(sizes) == 9
+    assert len(sizes) == 11
     assert all(size["shared"] <= 227 * 1024 for size in sizes.values())
     for dtype, products in {"bf16": "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16", "fp32": "fma.rn.f32"}.items():
-        assert [size["products"] for name, size in sizes.items() if name.endswith(dtype)] == [[products]] * 4
+        assert [size["products"] for name, size in sizes.items() if name.endswith(dtype)] == [[products]] * 5
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.7, 3.0])
+@pytest.mark.parametrize("impossible", [0, 0.9])
+def test_masses_of_sets(temperature: float, impossible: float):
+    """Overlapping sets, an empty one, one of a single token; far below the most probable token, and impossible."""
+    this = case(20, 75, 33, 30, impossible=impossible, scale=9.0)
+    ids = [np.arange(0, 75, 2), np.arange(30), np.zeros(0, np.int64), np.array([7]), np.arange(75)]
+    sets = TokenSets.of(ids, 75)
+    arguments = this.head, this.hidden_RH, this.row_F, this.token_F
+    [mass] = reduce_fused(*arguments, [SetMass(sets)], temperature)
+    logits_RV = this.logits()
+    atol = 2e-6 * np.abs(np.nan_to_num(logits_RV, neginf=0)).max() / min(1, temperature)  # logits are rounded to float32
+    for f, row in enumerate(this.row_F.tolist()):
+        logprob_V = log_softmax(logits_RV[row] / temperature)
+        want_J = [np.logaddexp.reduce(logprob_V[own], initial=-np.inf) for own in ids]
+        np.testing.assert_allclose(mass["set_logprobs"][f].cpu(), want_J, rtol=0, atol=atol)
+    some = this.row_F == this.row_F[4]
+    [alone] = reduce_fused(this.head, this.hidden_RH, this.row_F[some], this.token_F[some], [SetMass(sets)], temperature)
+    assert torch.equal(alone["set_logprobs"], mass["set_logprobs"][some])
+    [_, *together] = reduce_fused(*arguments, [SetMass(sets), *factor_reductions(3)], temperature)
+    want = merged(reduce_fused(*arguments, factor_reductions(3), temperature))
+    assert all(column.equal(want[name]) for part in together for name, column in part.items() if name != "set_logprobs")
 
 
 @needs_cuda

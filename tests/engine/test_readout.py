@@ -13,8 +13,9 @@ from oracle import entropy, log_softmax, rank
 from chainrule.engine.head import readout
 from chainrule.engine.head.fused import supports
 from chainrule.engine.head.readout import read, reduce
-from chainrule.engine.head.reductions import Block, Columns, Reduction, Target, TopK, factor_reductions, merged
+from chainrule.engine.head.reductions import Block, Columns, Reduction, SetMass, Target, TopK, factor_reductions, merged
 from chainrule.models.head import IdentityHead
+from chainrule.text.token_sets import TokenSets
 
 LOGITS = hnp.arrays(
     np.float64,
@@ -101,9 +102,45 @@ def test_no_factors():
     assert result["top_ids"].shape == (0, 2)
 
 
+@given(LOGITS, st.data())
+def test_the_mass_of_each_set(logits_RV: np.ndarray, data: st.DataObject):
+    """In float64, and by the kernel in float32; at any temperature; of empty, overlapping and impossible sets."""
+    rows, size = logits_RV.shape
+    ids = data.draw(st.lists(st.sets(st.integers(0, size - 1)).map(sorted), max_size=8))
+    sets, temperature = (
+        TokenSets.of([np.array(own, np.int64) for own in ids], size),
+        data.draw(st.sampled_from([1.0, 0.3, 2.5])),
+    )
+    row_F = torch.arange(rows)
+    for dtype, atol in ((torch.float64, 1e-10), (torch.float32, 2e-5 / min(1, temperature))):
+        hidden = IdentityHead(size, dtype), torch.from_numpy(logits_RV).to(dtype), row_F, row_F * 0
+        [mass] = reduce(*hidden, [SetMass(sets)], temperature=temperature)
+        assert mass["set_logprobs"].shape == (rows, len(ids))
+        for row, z in enumerate(logits_RV):
+            logprob_V = log_softmax(z / temperature)
+            want = [np.logaddexp.reduce(logprob_V[own], initial=-np.inf) for own in ids]
+            np.testing.assert_allclose(mass["set_logprobs"][row], want, rtol=0, atol=atol)
+
+
+def test_the_bits_of_a_mass_do_not_depend_on_other_rows():
+    logits = torch.randn(70, 5000, generator=torch.Generator().manual_seed(0)) * 5
+    sets = TokenSets.of([np.arange(0, 5000, 3), np.arange(900)], 5000)
+    for dtype in (torch.float32, torch.float64):
+        head, row_F = IdentityHead(5000, dtype), torch.arange(70)
+        [together] = reduce(head, logits.to(dtype), row_F, row_F, [SetMass(sets)])
+        for row in (0, 33, 69):
+            [alone] = reduce(head, logits[row : row + 1].to(dtype), row_F[:1], row_F[:1], [SetMass(sets)])
+            assert torch.equal(alone["set_logprobs"][0], together["set_logprobs"][row])
+
+
+def test_at_most_eight_sets():
+    with pytest.raises(ValueError, match="at most 8 sets at a time, not 9"):
+        TokenSets.of([np.arange(2)] * 9, 4)
+
+
 @dataclass(frozen=True)
 class Mass(Reduction):
-    """A statistic that the library does not have: log Pr of a set of tokens."""
+    """A statistic that the library does not have: log Pr of a list of tokens."""
 
     ids: tuple[int, ...]
 

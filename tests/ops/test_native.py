@@ -111,6 +111,22 @@ def test_moments_and_counts(shape: tuple[int, int, float], impossible: bool, see
     assert count_greater(logits, than).tolist() == (logits > than[:, None]).sum(-1).tolist()
 
 
+@given(LOGITS, st.booleans(), st.integers(1, 8), st.integers(0, 9))
+def test_sums_over_sets(shape: tuple[int, int, float], impossible: bool, sets: int, seed: int):
+    rows, columns, scale = shape
+    logits = draw(rows, columns + 7, scale=scale, seed=seed)[:, :columns]  # with gaps between rows
+    if impossible:
+        logits[draw(rows, columns, seed=seed + 1) > 0.5] = -torch.inf
+    member_V = torch.randint(0, 1 << sets, (columns,), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
+    top_MK, sum_MK = native.set_sums(logits, member_V, sets)
+    for k in range(sets):
+        want_MV = logits.double().masked_fill((member_V >> k & 1) == 0, -torch.inf)
+        top_M = want_MV.amax(-1)
+        assert torch.equal(top_MK[:, k].double(), top_M)
+        want_M = (want_MV - top_M.clamp_min(-1e30)[:, None]).exp().sum(-1)
+        torch.testing.assert_close(sum_MK[:, k].double(), want_M, rtol=1e-6, atol=1e-30)
+
+
 def test_moments_of_rows_that_are_impossible_or_nan():
     logits = torch.stack([torch.full((20,), -torch.inf), torch.full((20,), torch.nan), torch.zeros(20)])
     top, total, dot = native.moments(logits)

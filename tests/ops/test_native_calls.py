@@ -253,6 +253,10 @@ def test_counts_need_a_bound_for_each_row():
     refused("than_M must be", native.count_greater, logits, draw(3).double())
     refused("with contiguous rows", native.count_greater, draw(8, 3).T, draw(3))
     refused("with contiguous rows", native.moments, draw(8, 3).T)
+    refused("with contiguous rows", native.set_sums, draw(8, 3).T, torch.zeros(8, dtype=torch.uint8), 1)
+    refused("uint8 and 3 numbers", native.set_sums, draw(8, 3), torch.zeros(4, dtype=torch.uint8), 1)
+    refused("uint8 and 3 numbers", native.set_sums, draw(8, 3), torch.zeros(3, dtype=torch.int64), 1)
+    refused("1 to 8 sets, not 9", native.set_sums, draw(8, 3), torch.zeros(3, dtype=torch.uint8), 9)
 
 
 def test_products_need_an_output_of_the_right_shape():

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from chainrule._types import Floats, Ints
 from chainrule.engine.execution import CachedPrefix, HiddenStates, run_batches, run_forest
-from chainrule.engine.head.fused import read_fused, supports
-from chainrule.engine.head.readout import Distributions, read, workspace
-from chainrule.engine.head.reductions import Columns, factor_reductions
-from chainrule.engine.question import Answer, Progress, Question, refuse_nan
+from chainrule.engine.head.fused import reduce_fused, supports
+from chainrule.engine.head.readout import Distributions, reduce, workspace
+from chainrule.engine.head.reductions import Columns, factor_reductions, merged
+from chainrule.engine.question import DEFAULTS, Answer, Question, Settings, refuse_nan
 from chainrule.errors import ModelError
 from chainrule.models.base import Model
 from chainrule.ops.matmul import usual_rows
@@ -41,45 +41,40 @@ class Engine:
     def answer(
         self,
         question: Question,
+        how: Settings = DEFAULTS,
         *,
-        rows: int | None = None,
-        top: int = 0,
-        progress: Progress | None = None,
         cached_prefix: CachedPrefix | None = None,
-        temperature: float = 1.0,
     ) -> Answer:
         """Every wanted factor of the forest, each computed once. Raises ModelError if the model gives NaN.
 
-        rows: contexts computed at a time (None: the number that suits the device).
-        cached_prefix: rows computed earlier; with it, the forest strategy is used. temperature: of softmax(z / temperature).
+        how: `rows`, `top`, `progress`, `temperature` and `sets`. cached_prefix: rows computed earlier; with it, the forest
+        strategy is used.
         """
         forest = question.forest
         contexts = int((forest.end_N > np.arange(len(forest)) + 1).sum())
-        answer = Answer.empty(len(forest), top, contexts)
-        if supports(self.model.head, factor_reductions(top), temperature):
-            reader = partial(read_fused, temperature=temperature)
-        else:
-            reader = partial(read, workspace_MV=workspace(self.model.head, self.model.device), temperature=temperature)
+        answer = Answer.empty(len(forest), how, contexts)
+        reductions, reader = factor_reductions(how.top, how.sets), reduce_fused
+        if not supports(self.model.head, reductions, how.temperature):
+            reader = partial(reduce, workspace_MV=workspace(self.model.head, self.model.device))
+        reader = partial(reader, self.model.head, reductions=reductions, temperature=how.temperature)
         done = computed = 0
-        parts = self._factors(
-            self._hidden(question, rows, cached_prefix), partial(reader, self.model.head), question.token_N, top
-        )
+        parts = self._factors(self._hidden(question, how.rows, cached_prefix), reader, question.token_N)
         # A GPU works on one chunk while the next is prepared. Storing factors waits for the GPU, so it is done one chunk later.
         for node_F, factors, new, total in _delayed(parts, 0 if self.model.device.type == "cpu" else 1):
             answer.store(node_F, factors)
             done, computed = done + new, computed + total
-            if progress is not None:
-                progress(done, contexts)
+            if how.progress is not None:
+                how.progress(done, contexts)
         refuse_nan(answer.logprobs[question.wanted_N], self.model.name)
         return replace(answer, rows=computed)
 
     def _factors(
-        self, parts: Iterator[HiddenStates], reader: Callable[..., Columns], token_N: Ints, top: int
+        self, parts: Iterator[HiddenStates], reader: Callable[..., list[Columns]], token_N: Ints
     ) -> Iterator[tuple[Ints, Columns, int, int]]:
         """For each part: nodes, their factors, the number of contexts computed for the first time, and of all rows computed."""
         for part in parts:
             token_F = sent(token_N[part.node_F], self.model.device)
-            factors = reader(part.hidden_RH, torch.from_numpy(part.row_F), token_F, top)
+            factors = merged(reader(part.hidden_RH, torch.from_numpy(part.row_F), token_F))
             yield part.node_F, factors, part.new, part.rows
 
     @sealed

@@ -19,6 +19,7 @@ from chainrule.errors import InputError, ModelError, short
 from chainrule.forest.forest import Forest, offsets, ranges
 from chainrule.forest.permutations import OrderedSequence
 from chainrule.statistics import Statistics, WithStatistics
+from chainrule.text.token_sets import NO_SETS, TokenSets
 from chainrule.verdict import Verdict
 
 Progress = Callable[[int, int], None]  # contexts done, contexts in all
@@ -34,6 +35,7 @@ class Settings:
     rows: int | None = None
     progress: Progress | None = None
     temperature: float = 1.0  # of softmax(z / temperature)
+    sets: TokenSets = NO_SETS  # of tokens whose probability is computed at every position
 
     def check(self, vocab_size: int) -> None:
         """Raises InputError if a number is out of range."""
@@ -44,6 +46,9 @@ class Settings:
         temperature = self.temperature.item() if isinstance(self.temperature, np.generic) else self.temperature
         if not is_number(temperature) or not 0 < temperature <= sys.float_info.max:
             raise InputError(f"temperature must be a number above 0, not {short(self.temperature)}")
+
+
+DEFAULTS = Settings()
 
 
 @dataclass(slots=True)
@@ -86,9 +91,9 @@ class Answer(WithStatistics):
     contexts: int  # distinct contexts
 
     @classmethod
-    def empty(cls, nodes: int, top: int, contexts: int) -> Answer:
+    def empty(cls, nodes: int, how: Settings, contexts: int) -> Answer:
         """An answer for this number of nodes, to be filled in."""
-        return cls(Statistics.empty(nodes, top), 0, contexts)
+        return cls(Statistics.empty(nodes, how.top, len(how.sets)), 0, contexts)
 
     def at(self, node_T: Ints) -> Answer:
         """The answer for these nodes alone, in this order."""

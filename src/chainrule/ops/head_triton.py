@@ -4,7 +4,7 @@ Every logit is computed by `_logits`, one loop over the hidden width with tiles 
 any position of a tile, in every kernel, and with any other rows.
 
 Shapes: m rows and n columns of a tile, k of the hidden width; M rows, F factors, S splits of the vocabulary V, T targets of
-a row, K top tokens of a row and split; H hidden width.
+a row, K top tokens of a row and split, J sets of tokens; H hidden width.
 """
 
 from __future__ import annotations
@@ -90,13 +90,14 @@ def _keep_best(z_mn, column_n, real_n, best_mK, best_id_mK, TOP: tl.constexpr, W
 @triton.jit(do_not_specialize=["M"])
 def sweep_kernel(
     hidden, weight, bias, row_M, logit_MT, token_MT, max_SM, sum_SM, dot_SM, count_SMT, best_SMK, best_id_SMK,
-    M, V, H, stride_h, stride_w, scale, softcap, inverse, HAS_BIAS: tl.constexpr, HAS_SOFTCAP: tl.constexpr,
-    HAS_TEMPERATURE: tl.constexpr, MOMENTS: tl.constexpr, T: tl.constexpr, TOP: tl.constexpr, WIDTH: tl.constexpr,
-    SPLIT: tl.constexpr, WIDEN: tl.constexpr, TILE: tl.constexpr, DEPTH: tl.constexpr,
+    member_V, max_SMJ, sum_SMJ, M, V, H, stride_h, stride_w, scale, softcap, inverse, HAS_BIAS: tl.constexpr,
+    HAS_SOFTCAP: tl.constexpr, HAS_TEMPERATURE: tl.constexpr, MOMENTS: tl.constexpr, T: tl.constexpr, TOP: tl.constexpr,
+    WIDTH: tl.constexpr, SETS: tl.constexpr, SET_WIDTH: tl.constexpr, SPLIT: tl.constexpr, WIDEN: tl.constexpr,
+    TILE: tl.constexpr, DEPTH: tl.constexpr,
 ):  # fmt: skip
     """One split of the vocabulary for a tile of rows: the number of logits that exceed each target; with MOMENTS also the
-    maximum m, Σ exp(z − m), Σ exp(z − m) · z with 0 · −inf = 0, and the TOP best tokens. With HAS_TEMPERATURE,
-    exp((z − m) · inverse) in place of exp(z − m)."""
+    maximum m, Σ exp(z − m), Σ exp(z − m) · z with 0 · −inf = 0, the TOP best tokens, and m and Σ exp(z − m) over each of
+    SETS sets of tokens. With HAS_TEMPERATURE, exp((z − m) · inverse) in place of exp(z − m)."""
     split, m = tl.program_id(1), tl.program_id(0) * TILE + tl.arange(0, TILE)
     real_m = m < M
     row_m = tl.load(row_M + m, mask=real_m, other=0)
@@ -105,6 +106,8 @@ def sweep_kernel(
     count_mT = tl.zeros([TILE, T], tl.int32)
     best_mK = tl.zeros([TILE, WIDTH], tl.float32) + tl.where(slot_K < TOP, float("-inf"), float("inf"))[None, :]
     best_id_mK = tl.full([TILE, WIDTH], -1, tl.int32)
+    set_J = tl.arange(0, SET_WIDTH)
+    max_mJ, sum_mJ = tl.full([TILE, SET_WIDTH], float("-inf"), tl.float32), tl.zeros([TILE, SET_WIDTH], tl.float32)
     for first in range(split * SPLIT, tl.minimum(split * SPLIT + SPLIT, V), TILE):
         column_n = first + tl.arange(0, TILE)
         real_n = column_n < V
@@ -130,6 +133,21 @@ def sweep_kernel(
             max_m = higher_m
             if TOP > 0:
                 best_mK, best_id_mK = _keep_best(z_mn, column_n, real_n, best_mK, best_id_mK, TOP, WIDTH)
+            if SETS > 0:
+                member_n = tl.load(member_V + column_n, mask=real_n, other=0)
+                for j in range(SETS):
+                    in_set_n, is_set_J = ((member_n >> j) & 1) == 1, set_J == j
+                    of_set_mn = tl.where(in_set_n[None, :], z_mn, float("-inf"))
+                    before_m = tl.max(tl.where(is_set_J[None, :], max_mJ, float("-inf")), 1)
+                    higher_m = tl.maximum(before_m, tl.max(of_set_mn, 1))
+                    base_m = tl.where(higher_m == float("-inf"), 0.0, higher_m)
+                    below_mn, below_m = of_set_mn - base_m[:, None], before_m - base_m
+                    if HAS_TEMPERATURE:
+                        below_mn, below_m = below_mn * inverse, below_m * inverse
+                    sum_mJ = tl.where(
+                        is_set_J[None, :], sum_mJ * tl.exp(below_m)[:, None] + tl.sum(tl.exp(below_mn), 1)[:, None], sum_mJ
+                    )
+                    max_mJ = tl.where(is_set_J[None, :], higher_m[:, None], max_mJ)
     index_m = split.to(tl.int64) * M + m
     tl.store(count_SMT + index_m[:, None] * T + slot_T[None, :], count_mT, mask=real_m[:, None])
     if MOMENTS:
@@ -140,6 +158,10 @@ def sweep_kernel(
             index_mK, kept_mK = index_m[:, None] * TOP + slot_K[None, :], real_m[:, None] & (slot_K < TOP)[None, :]
             tl.store(best_SMK + index_mK, best_mK, mask=kept_mK)
             tl.store(best_id_SMK + index_mK, best_id_mK, mask=kept_mK)
+        if SETS > 0:
+            index_mJ, kept_mJ = index_m[:, None] * SETS + set_J[None, :], real_m[:, None] & (set_J < SETS)[None, :]
+            tl.store(max_SMJ + index_mJ, max_mJ, mask=kept_mJ)
+            tl.store(sum_SMJ + index_mJ, sum_mJ, mask=kept_mJ)
 
 
 @triton.jit(do_not_specialize=["M", "S"])

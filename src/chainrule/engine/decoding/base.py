@@ -16,7 +16,7 @@ from chainrule._types import Ints
 from chainrule.engine.execution import CachedPrefix
 from chainrule.engine.head.readout import ROW_MULTIPLE, Distributions
 from chainrule.engine.head.reductions import Block, statistics_of
-from chainrule.engine.question import Answer, refuse_nan
+from chainrule.engine.question import Answer, Settings, refuse_nan
 from chainrule.models.base import Model
 from chainrule.statistics import Statistics
 
@@ -41,7 +41,7 @@ class NextTokens:
     def statistics(self, rows: Sequence[int], tokens: Sequence[int], top: int) -> Statistics:
         """The statistics of each token after the node of its row, with `top` alternatives. `rows` ascend."""
         pair_2F = torch.tensor([rows, tokens], dtype=torch.int64, device=self.logits_BV.device)
-        answer = Answer.empty(len(tokens), top, 0)
+        answer = Answer.empty(len(tokens), Settings(top), 0)
         answer.store(
             slice(None), statistics_of(Block(self.logits_BV, self.logsumexp_B, self.entropy_B, pair_2F[0], pair_2F[1]), top)
         )

@@ -1,17 +1,18 @@
-"""Reductions of conditional distributions to one value, or a few, per factor: logprob, rank, entropy and the top k tokens.
+"""Reductions of conditional distributions to values per factor: logprob, rank, entropy, the top k tokens, masses of sets.
 
 The readout computes the logits of a block of rows and their log-sum-exp once, and passes them to each reduction.
 A new statistic is a subclass of `Reduction`. One of every factor is also listed in `factor_reductions` and has a field of that
 name in `statistics.Statistics`.
 
-Shapes: M rows of a block, F factors, N factors of one row, V vocabulary, k alternatives.
+Shapes: M rows of a block, F factors, N factors of one row, V vocabulary, k alternatives, K sets
+of tokens.
 """
 
 from __future__ import annotations
 
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -21,7 +22,9 @@ from torch import Tensor
 from chainrule.models.base import Head
 from chainrule.models.head import TILE
 from chainrule.ops import native
+from chainrule.text.token_sets import NO_SETS, TokenSets
 
+FEW_ROWS = 64  # rows at a time, so that they fit in the cache
 SORT = 64  # factors of one row from which sorting the row is cheaper than counting for each factor
 
 Columns = dict[str, Tensor]  # values by name; those of factors have the names of the fields of `statistics.Statistics`
@@ -120,6 +123,36 @@ class TopK(Reduction):
         return {"top_ids": top.indices[row_F], "top_logprobs": logprob_Mk[row_F]}
 
 
+@dataclass(frozen=True)
+class SetMass(Reduction):
+    """log of the probability that the token is in each of K sets, in nats (float64), F × K; −inf if all are impossible."""
+
+    sets: TokenSets
+
+    def columns(self, block: Block) -> Columns:
+        return {"set_logprobs": self._logprobs(block)[block.row_F]}
+
+    def _logprobs(self, block: Block) -> Tensor:
+        logits_MV, sets = block.logits_MV, self.sets
+        if not sets:
+            return block.logsumexp_M.new_empty(len(logits_MV), 0)
+        if block.largest_M is None and native.supports_rows(logits_MV):
+            top_MK, sum_MK = native.set_sums(logits_MV, torch.from_numpy(sets.member_V), len(sets))
+            return (top_MK.double() + sum_MK.double().log()) - block.logsumexp_M[:, None]
+        ids = [torch.from_numpy(sets.ids(k)).to(logits_MV.device) for k in range(len(sets))]
+        few_rows = range(0, len(logits_MV), FEW_ROWS)
+        return torch.cat([_set_logprobs(block, ids, slice(first, first + FEW_ROWS)) for first in few_rows])
+
+
+def _set_logprobs(block: Block, ids: Sequence[Tensor], rows: slice) -> Tensor:
+    """`SetMass` of some rows, M × K, from their log probabilities in float64."""
+    mass_MK = block.logsumexp_M.new_full((len(block.logits_MV[rows]), len(ids)), -torch.inf)
+    for k, own in enumerate(ids):
+        if len(own):
+            mass_MK[:, k] = block.logprob(block.logits_MV[rows, own], rows).logsumexp(-1)
+    return mass_MK
+
+
 def logprob_of(logits: Tensor, logsumexp_M: Tensor, temperature: float, largest_M: Tensor | None) -> Tensor:
     """log Pr (float64) of tokens with these logits, M or M × N, at M rows.
 
@@ -138,14 +171,14 @@ def divided(below: Tensor, temperature: float) -> Tensor:
     return below.masked_fill(below < 0, -torch.inf) if temperature < sys.float_info.min else below / temperature
 
 
-def factor_reductions(top: int) -> tuple[Reduction, ...]:
-    """The reductions that give the statistics of every factor, with `top` alternatives."""
-    return Target(), Rank(), Entropy(), TopK(top)
+def factor_reductions(top: int, sets: TokenSets = NO_SETS) -> tuple[Reduction, ...]:
+    """The reductions that give the statistics of every factor, with `top` alternatives and the masses of `sets`."""
+    return Target(), Rank(), Entropy(), TopK(top), SetMass(sets)
 
 
-def statistics_of(block: Block, top: int) -> Columns:
-    """The statistics of every factor of a block, with `top` alternatives."""
-    return merged(reduction.columns(block) for reduction in factor_reductions(top))
+def statistics_of(block: Block, top: int, sets: TokenSets = NO_SETS) -> Columns:
+    """The statistics of every factor of a block, with `top` alternatives and the masses of `sets`."""
+    return merged(reduction.columns(block) for reduction in factor_reductions(top, sets))
 
 
 def merged(columns: Iterable[Columns]) -> Columns:

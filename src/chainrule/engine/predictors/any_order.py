@@ -20,9 +20,9 @@ from chainrule.engine.decoding.rerun import RerunTree
 from chainrule.engine.decoding.tree import ForestTree
 from chainrule.engine.engine import Engine
 from chainrule.engine.node_inputs import PositionedTokens
-from chainrule.engine.predictors.base import DEFAULTS, Accepts, Cloze, Support
+from chainrule.engine.predictors.base import Accepts, Cloze, Support
 from chainrule.engine.predictors.in_order import EMBEDDINGS, InOrder, no_pseudo
-from chainrule.engine.question import Answer, Question, Settings
+from chainrule.engine.question import DEFAULTS, Answer, Question, Settings
 from chainrule.engine.selfcheck.invariance import invariance_of
 from chainrule.errors import InputError, ModelError
 from chainrule.forest.forest import Forest, offsets, ranges
@@ -72,10 +72,7 @@ class AnyOrderPredictor(InOrder):
             self.check(sequence.fed_L, len(sequence.fed_L), sequence.start_id, len(sequence.given_G), item)
         triples = [_triples(s.ids_L, s.fed_L, s.start_id) for s in sequences]
         question, node_T = _question(triples, [len(s.order_T) for s in sequences])
-        answer = self.engine.answer(
-            question, rows=settings.rows, top=settings.top, progress=settings.progress, temperature=settings.temperature
-        )
-        return answer.at(node_T)
+        return self.engine.answer(question, settings).at(node_T)
 
     def conditionals(self, clozes: list[Cloze], *, rows: int | None = None, temperature: float = 1.0) -> Floats:
         """log Pr(v | seen) for every v of the vocabulary, B × V. Raises InputError as `answer_in_order` does."""

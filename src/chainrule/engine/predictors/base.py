@@ -22,7 +22,6 @@ from chainrule.text.start_end import Start, resolve_start
 from chainrule.verdict import Verdict
 
 YES = Verdict(True, "")
-DEFAULTS = Settings()
 
 
 @dataclass(frozen=True)

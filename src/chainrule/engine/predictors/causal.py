@@ -78,14 +78,7 @@ class CausalPredictor:
     def _left_to_right(self, items: Sequence[Item], settings: Settings, cached_prefix: CachedPrefix | None) -> SequenceFactors:
         """The factors from left to right, in windows if the context requires it."""
         job = plan(items, self.model.max_rows, settings.window, settings.stride)
-        answer = self.engine.answer(
-            job.question,
-            rows=settings.rows,
-            top=settings.top,
-            progress=settings.progress,
-            cached_prefix=cached_prefix,
-            temperature=settings.temperature,
-        )
+        answer = self.engine.answer(job.question, settings, cached_prefix=cached_prefix)
         count_S = np.array([len(i.ids) - max(i.given, i.start_id is None) for i in items], np.int64)
         ids = job.question.token_N[job.node_T]
         routes: list[Route | None] = [None] * len(items)

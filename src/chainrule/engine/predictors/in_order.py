@@ -15,8 +15,8 @@ from chainrule._types import Floats, Ints
 from chainrule.engine.decoding.base import DecodingTree
 from chainrule.engine.decoding.ordered_tree import ConditionalTree
 from chainrule.engine.execution import CachedPrefix
-from chainrule.engine.predictors.base import DEFAULTS, Accepts, Cloze, Support, own_start
-from chainrule.engine.question import Answer, Item, Route, SequenceFactors, Settings
+from chainrule.engine.predictors.base import Accepts, Cloze, Support, own_start
+from chainrule.engine.question import DEFAULTS, Answer, Item, Route, SequenceFactors, Settings
 from chainrule.errors import InputError
 from chainrule.forest.forest import offsets
 from chainrule.forest.permutations import OrderedSequence

@@ -22,9 +22,9 @@ from chainrule._types import Floats, Ints
 from chainrule.engine.engine import Engine
 from chainrule.engine.head.reductions import Block, statistics_of
 from chainrule.engine.plan import plan
-from chainrule.engine.predictors.base import DEFAULTS, Accepts, Cloze, Steps, Support, check_clozes
+from chainrule.engine.predictors.base import Accepts, Cloze, Steps, Support, check_clozes
 from chainrule.engine.predictors.in_order import InOrder
-from chainrule.engine.question import Answer, Item, Settings
+from chainrule.engine.question import DEFAULTS, Answer, Item, Settings
 from chainrule.engine.selfcheck.invariance import invariance_of
 from chainrule.errors import InputError
 from chainrule.forest.permutations import OrderedSequence
@@ -71,13 +71,13 @@ class MarginalPredictor(InOrder):
 
     def _answer(self, clozes: Sequence[Cloze], token_N: Ints, how: Settings) -> Answer:
         conditionals: dict[tuple[object, ...], Floats] = {}
-        answer, before = Answer.empty(len(clozes), how.top, 0), self._computed
+        answer, before = Answer.empty(len(clozes), how, 0), self._computed
         for n, cloze in enumerate(clozes):
             seen = tuple(sorted((int(p), int(cloze.ids_L[p])) for p in cloze.seen))
             key = (len(cloze.ids_L), cloze.start_id, seen, cloze.target)
             if key not in conditionals:
                 conditionals[key] = self._conditional(cloze, how.rows, how.temperature)
-            answer.store(np.array([n]), statistics_of(_block(conditionals[key], int(token_N[n])), how.top))
+            answer.store(np.array([n]), statistics_of(_block(conditionals[key], int(token_N[n])), how.top, how.sets))
             if how.progress is not None:
                 how.progress(n + 1, len(clozes))
         return replace(answer, rows=self._computed - before, contexts=len(conditionals))
@@ -104,7 +104,7 @@ class MarginalPredictor(InOrder):
             table_L = np.zeros(len(texts))
             if length > 1 or start_id is not None:
                 job = plan([Item(np.array(text), 0, start_id) for text in texts], self.model.max_rows, False, None)
-                answer = self.engine.answer(job.question, rows=rows, temperature=temperature)
+                answer = self.engine.answer(job.question, Settings(rows=rows, temperature=temperature))
                 self._computed += answer.rows
                 table_L = answer.logprobs[job.node_T].reshape(len(texts), -1).sum(1)
             self._tables[key] = table_L.reshape((self.model.head.size,) * length)

@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 from chainrule._types import Floats, Ints
-from chainrule.engine.predictors.base import DEFAULTS, YES, Cloze, Steps, Support, check_clozes
+from chainrule.engine.predictors.base import YES, Cloze, Steps, Support, check_clozes
 from chainrule.engine.predictors.forwards import NOT_INVARIANT, PassBatch, Plan, Reader, Request, head_logprobs, logprobs
 from chainrule.engine.predictors.in_order import InOrder, accepts_in_order
-from chainrule.engine.question import Answer, Settings
+from chainrule.engine.question import DEFAULTS, Answer, Settings
 from chainrule.engine.selfcheck.probe import check_unchanged, settings
 from chainrule.engine.selfcheck.reference import (
     LONG,

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from chainrule._types import Floats, Ints
-from chainrule.engine.predictors.base import DEFAULTS, Cloze, Steps, Support, check_clozes
+from chainrule.engine.predictors.base import Cloze, Steps, Support, check_clozes
 from chainrule.engine.predictors.forwards import NOT_INVARIANT, PassBatch, Plan, Reader, Request, head_logprobs, logprobs
 from chainrule.engine.predictors.in_order import InOrder, accepts_in_order, no_pseudo
-from chainrule.engine.question import Answer, Settings
+from chainrule.engine.question import DEFAULTS, Answer, Settings
 from chainrule.engine.selfcheck.probe import check_unchanged, settings
 from chainrule.engine.selfcheck.reference import MAX_SHARE, SAFE_SHARE, context_effect, distance, tolerance, unexplained_error
 from chainrule.errors import InputError, ModelError

@@ -16,7 +16,7 @@ from chainrule.engine.attention.layout import Layout
 from chainrule.engine.attention.sdpa import Kind, row_invariant
 from chainrule.engine.engine import Engine
 from chainrule.engine.execution import run_chunk
-from chainrule.engine.question import Question
+from chainrule.engine.question import Question, Settings
 from chainrule.forest import Forest, chunks
 from chainrule.models.base import Model
 from chainrule.models.causal import PretrainedModel
@@ -88,7 +88,7 @@ def _differing(engine: Engine) -> int:
 
 def _logprobs(engine: Engine, sequences: list[np.ndarray], rows: int) -> np.ndarray:
     forest = Forest.build(sequences)
-    answer = engine.answer(Question(forest, forest.depth_N > 0), rows=rows)
+    answer = engine.answer(Question(forest, forest.depth_N > 0), Settings(rows=rows))
     return answer.logprobs[forest.path(len(sequences) - 1)[1:]]
 
 

@@ -13,7 +13,7 @@ import torch
 from chainrule._types import Floats, Ints
 from chainrule.engine.attention.layout import NAME
 from chainrule.engine.engine import Engine
-from chainrule.engine.question import Question
+from chainrule.engine.question import Question, Settings
 from chainrule.errors import ModelError
 from chainrule.forest import Forest
 from chainrule.models.causal import PretrainedModel
@@ -277,7 +277,7 @@ def largest_error(
     try:
         if not candidate.set_attention(NAME if strategy == "forest" else candidate.own_attention):
             return np.inf, "its attention cannot be replaced"
-        answer = Engine(candidate, strategy).answer(question, rows=larger * ROWS[strategy])
+        answer = Engine(candidate, strategy).answer(question, Settings(rows=larger * ROWS[strategy]))
     except Exception as error:  # an architecture may fail in any way on arguments that it does not know
         unless_memory(error)
         cause = error.__cause__ or error

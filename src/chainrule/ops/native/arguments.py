@@ -50,7 +50,7 @@ def demand(dtype: torch.dtype, **tensors: Tensor) -> None:
         raise ValueError(f"there are kernels of float32 and bfloat16, not of {dtype}")
     for name, x in tensors.items():
         if x.dtype != dtype or not is_plain(x) or not x.is_contiguous():
-            raise ValueError(f"{name} must be a plain, contiguous {dtype} tensor on the CPU, {_WITHOUT}, not {_described(x)}")
+            raise ValueError(f"{name} must be a plain, contiguous {dtype} tensor on the CPU, {_WITHOUT}, not {described(x)}")
 
 
 def demand_rows(**tensors: Tensor) -> None:
@@ -58,14 +58,15 @@ def demand_rows(**tensors: Tensor) -> None:
     for name, x in tensors.items():
         if not is_plain_rows(x):
             raise ValueError(
-                f"{name} must be a plain float32 matrix on the CPU, {_WITHOUT}, with contiguous rows, not {_described(x)}"
+                f"{name} must be a plain float32 matrix on the CPU, {_WITHOUT}, with contiguous rows, not {described(x)}"
             )
 
 
 _WITHOUT = "without gradients"
 
 
-def _described(x: Tensor) -> str:
+def described(x: Tensor) -> str:
+    """The properties of a tensor, for a message."""
     return f"{type(x).__name__} {tuple(x.shape)} of {x.dtype}, {x.layout} on {x.device}"
 
 

@@ -18,6 +18,7 @@ from chainrule.ops.native.arguments import (
     SUFFIX,
     demand,
     demand_rows,
+    described,
     empty,
     function,
     is_plain_rows,
@@ -26,12 +27,13 @@ from chainrule.ops.native.arguments import (
     threads,
 )
 
+SETS = 8  # the most sets of columns: bits of a byte
 FEWEST = 6  # rows of a product (ROWS in kernels.c)
 FEW, MANY = 4, 8  # the fewest columns (FEW in kernels.c) and the most rows of a product of few rows
 
 
 def supports_rows(logits_MV: Tensor) -> bool:
-    """Whether `moments` and `count_greater` take these: float32 on the CPU, with contiguous rows."""
+    """Whether `moments`, `set_sums` and `count_greater` take these: float32 on the CPU, with contiguous rows."""
     return bool(build.status()) and is_plain_rows(logits_MV)
 
 
@@ -76,6 +78,24 @@ def moments(logits_MV: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     top_M, sum_M, dot_M = (empty(logits_MV.shape[:1], torch.float32) for _ in range(3))
     _call_rows("moments", logits_MV, top_M, sum_M, dot_M)
     return top_M, sum_M, dot_M
+
+
+def set_sums(logits_MV: Tensor, member_V: Tensor, sets: int) -> tuple[Tensor, Tensor]:
+    """The maximum m of each row over each set of columns, and Σ exp(z − m) over the set, both M × sets.
+
+    member_V: uint8; bit k of a number says whether its column is in set k. A set of impossible columns has −inf and 0.
+    """
+    demand_rows(logits_MV=logits_MV)
+    if member_V.dtype != torch.uint8 or not member_V.is_contiguous() or member_V.shape != logits_MV.shape[1:]:
+        raise ValueError(f"member_V must be contiguous, of uint8 and {logits_MV.shape[1]} numbers, not {described(member_V)}")
+    if not member_V.is_cpu or not 1 <= sets <= SETS:
+        raise ValueError(f"set_sums takes member_V on the CPU and 1 to {SETS} sets, not {sets} on {member_V.device}")
+    (rows, columns), total = logits_MV.shape, logits_MV.numel()
+    top_MK, sum_MK = empty((rows, sets), torch.float32), empty((rows, sets), torch.float32)
+    sizes = c_long(logits_MV.stride(0)), c_long(rows), c_long(columns)
+    kernel, results = function("set_sums"), (pointer(top_MK), pointer(sum_MK))
+    kernel(pointer(logits_MV), *sizes, pointer(member_V), c_long(sets), *results, threads(total))
+    return top_MK, sum_MK
 
 
 def count_greater(logits_MV: Tensor, than_M: Tensor) -> Tensor:

@@ -29,6 +29,7 @@ typedef float floats __attribute__((vector_size(4 * LANES)));
 typedef int32_t ints __attribute__((vector_size(4 * LANES)));
 typedef uint32_t bits __attribute__((vector_size(4 * LANES)));
 typedef uint16_t halves __attribute__((vector_size(2 * LANES)));
+typedef uint8_t bytes __attribute__((vector_size(LANES)));
 
 #define INLINE static inline __attribute__((always_inline))
 #define SHARE_OUT(schedule_) _Pragma(TEXT(omp parallel for schedule(schedule_) num_threads(threads) if (threads > 1)))
@@ -221,6 +222,42 @@ void moments(const float *z, long stride, long rows, long columns, float *top, f
             }
         total[row] = sum((totals[0] + totals[1]) + (totals[2] + totals[3]));
         dot[row] = sum((dots[0] + dots[1]) + (dots[2] + dots[3]));
+    }
+}
+
+/* The values of z from i on that are in the set of this bit; −inf for the others. */
+INLINE floats in_set(const float *z, const uint8_t *member, long i, long columns, int set) {
+    long left = columns - i < LANES ? columns - i : LANES;
+    bytes of_set = {};
+    memcpy(&of_set, member + i, left);
+    ints in = ((__builtin_convertvector(of_set, ints) >> set) & 1) == 1;
+    return (floats)((in & (ints)load_f(z + i, left)) | (~in & (ints)all(-INFINITY)));
+}
+
+/* The maximum m of each row over each set of columns, and Σ exp(z − m) over the set: rows × sets. Bit k of member[v] is
+   set if column v is in set k. The sum of a set whose columns are all impossible is 0. */
+void set_sums(const float *z, long stride, long rows, long columns, const uint8_t *member, long sets, float *top, float *total,
+              int threads) {
+    SHARE_OUT(static)
+    for (long row = 0; row < rows; row++) {
+        const float *from = z + row * stride;
+        for (int set = 0; set < sets; set++) {
+            floats most = all(-INFINITY);
+            for (long i = 0; i < columns; i += LANES) most = greater(most, in_set(from, member, i, columns, set));
+            float lane[LANES], m = -INFINITY;
+            memcpy(lane, &most, sizeof lane);
+            for (int i = 0; i < LANES; i++) m = lane[i] > m ? lane[i] : m;
+            top[row * sets + set] = m, total[row * sets + set] = 0;
+            if (m == -INFINITY) continue;
+            floats totals[4] = {}; /* four partial sums, for a quarter of the rounding errors */
+            for (long i = 0; i < columns; i += 4 * LANES)
+                for (int part = 0; part < 4 && i + LANES * part < columns; part++) {
+                    floats v = in_set(from, member, i + LANES * part, columns, set);
+                    ints counts = v >= m - 87.f;
+                    totals[part] += (floats)(counts & (ints)exp_f(at_least(-87.f, v - m)));
+                }
+            total[row * sets + set] = sum((totals[0] + totals[1]) + (totals[2] + totals[3]));
+        }
     }
 }
 
