@@ -31,7 +31,7 @@ from chainrule.engine.attention.native import NativeLayout
 from chainrule.engine.engine import Engine
 from chainrule.engine.plan import plan
 from chainrule.engine.question import DEFAULTS, Answer, Item, Question, Settings
-from chainrule.files.writing import write_csv
+from chainrule.files.row_text import write_csv
 from chainrule.forest import chunks
 from chainrule.ops.matmul import ROWS
 from chainrule.statistics import Statistics

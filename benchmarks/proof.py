@@ -13,7 +13,7 @@ import machine
 from texts import fortunes
 
 import chainrule
-from chainrule.files.writing import json_text
+from chainrule.files.row_text import json_text
 from chainrule.verify.code import prove
 from chainrule.verify.report import Report
 

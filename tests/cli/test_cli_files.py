@@ -76,8 +76,8 @@ def test_the_file_of_each_row_in_all_forms(run):
     assert run("score", *files, "-o", "o.parquet")[0] == 0
     assert pyarrow.parquet.read_table("o.parquet")["file"].to_pylist() == names
     ranked = json.loads(run("rank", "The", *files, "--json")[1])["candidates"]
-    assert {(row["index"], row["file"], row["candidate"]) for row in ranked} == {(int(i), f, t) for i, f, t in BOTH}
-    assert rows_of(run("rank", "The", *files)[1].replace("candidate", "text", 1)) != []
+    assert {(row["index"], row["file"], row["text"]) for row in ranked} == {(int(i), f, t) for i, f, t in BOTH}
+    assert rows_of(run("rank", "The", *files)[1]) != []
     both = run("score", "--file", "data/a.txt", "-", stdin="x\n")
     assert both[:1] == (2,)  # "-" is no further file
     assert [row[1] for row in rows_of(run("score", "-f", "data/a.txt", "-f", "-", stdin="x\n")[1])] == [

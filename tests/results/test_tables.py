@@ -17,7 +17,7 @@ import pytest
 from text_zoo import wordpiece
 
 from chainrule import InputError, LanguageModel, Scores, TableModel
-from chainrule.files import writing
+from chainrule.files import row_text, writing
 
 TEXTS = ["The quick brown fox", 'commas, "quotes"', "line\nfeed", "car\rriage", "both\r\n", "naïve café 🎉", "a", "=1+1"]
 
@@ -144,8 +144,8 @@ def test_csv_and_back(scores: Scores, tmp_path: Path, per: str):
 
 def test_none_is_empty_in_csv(scores: Scores):
     stream = io.StringIO()
-    writing.write_csv(scores.to_arrow(), stream, header=True)
-    writing.write_csv(scores.to_arrow(), stream, header=False)
+    row_text.write_csv(scores.to_arrow(), stream, header=True)
+    row_text.write_csv(scores.to_arrow(), stream, header=False)
     rows = list(csv.DictReader(io.StringIO(stream.getvalue(), newline="")))
     assert len(rows) == 2 * len(scores)
     assert rows[0]["context_text"] == rows[0]["boundary"] == ""
@@ -184,7 +184,7 @@ def test_infinities(impossible: Scores, tmp_path: Path):
 
 
 def test_strict_json():
-    text = writing.json_text({"a": [math.inf, -math.inf, math.nan, 1.5, (None, "é")]})
+    text = row_text.json_text({"a": [math.inf, -math.inf, math.nan, 1.5, (None, "é")]})
     assert text == '{"a": ["Infinity", "-Infinity", "NaN", 1.5, [null, "é"]]}'
 
 

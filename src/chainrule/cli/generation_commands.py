@@ -53,7 +53,7 @@ def infill(
     model: ModelOptions,
 ) -> None:
     """Fill the blanks of a text, given the rest of it. The model must predict in any order: masked models do."""
-    from chainrule.cli.inputs import parse_numbers
+    from chainrule.cli.option_values import parse_numbers
 
     outputs.check()
     counts = None if lengths is None else parse_numbers(lengths, "--lengths")

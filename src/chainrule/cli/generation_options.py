@@ -54,7 +54,7 @@ class GenerationOptions:
 
     def ordering(self) -> Any:
         """The order as the library takes it. Raises InputError."""
-        from chainrule.cli.inputs import parse_orders
+        from chainrule.cli.option_values import parse_orders
 
         return parse_orders(None if self.order is None else [self.order])
 

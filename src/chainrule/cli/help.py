@@ -61,7 +61,7 @@ def _row(name: str, meaning: str, names: int, width: int, style: Callable[[str],
 
 def _aligned(parameter: Parameter) -> str:
     """The spelling, with space for a short name in front."""
-    return parameter.spelled if len(parameter.names) > 1 else f"    {parameter.spelled}"
+    return f"    {parameter.spelled}" if parameter.spelled.startswith("--") else parameter.spelled
 
 
 def _wrapped(text: str, width: int) -> str:

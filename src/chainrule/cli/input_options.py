@@ -48,7 +48,15 @@ class InputOptions:
             'patterns in quotes, such as "data/*.csv". - is standard input.',
         ),
     ] = None
-    column: Annotated[str | None, Option(metavar="NAME", help="The column that holds the texts. Default: text.")] = None
+    text_column: Annotated[
+        str | None,
+        Option(
+            "--text-column",
+            "--column",
+            metavar="NAME",
+            help="The column of the texts; a.b is the field b of the column a. Default: text, or the only column of texts.",
+        ),
+    ] = None
     context_column: Annotated[str | None, Option(metavar="NAME", help="A column with the context of each text.")] = None
     second_segment_column: Annotated[
         str | None,
@@ -56,6 +64,14 @@ class InputOptions:
             metavar="NAME",
             help="A column with a second segment for each text, which is scored as [CLS] text [SEP] segment [SEP]. "
             "The two texts of a minimal pair are two rows instead.",
+        ),
+    ] = None
+    id: Annotated[
+        str | None,
+        Option(
+            "--id",
+            metavar="NAME",
+            help="The column that identifies a row. Every row must have one; rows of tokens have it in place of all columns.",
         ),
     ] = None
     form: Annotated[
@@ -66,6 +82,10 @@ class InputOptions:
     quotes: Annotated[
         Quotes | None,
         Option(metavar="csv|text", help="CSV and TSV: whether quotes enclose cells (csv) or are part of the text (text)."),
+    ] = None
+    separator: Annotated[
+        str | None,
+        Option(metavar="CHAR", help="CSV: what separates cells, such as ; or tab. Default: by the first line."),
     ] = None
     skip_empty: Annotated[bool, Option("--skip-empty", help="Skip empty lines and cells, which are otherwise an error.")] = (
         False
@@ -86,9 +106,10 @@ class InputOptions:
     def source(self, texts: list[str] | None = None, context: str | None = None) -> Source:
         """These texts, else those of the files, else those of standard input. Raises InputError."""
         from chainrule.cli.inputs import Columns, Layout, Source
+        from chainrule.cli.option_values import parse_separator
 
-        columns = Columns(self.column, self.context_column, self.second_segment_column)
-        layout = Layout(self.form, self.encoding, self.quotes)
+        columns = Columns(self.text_column, self.context_column, self.second_segment_column, self.id)
+        layout = Layout(self.form, self.encoding, self.quotes, parse_separator(self.separator))
         return Source(texts or [], self.file or [], columns, layout, context, self.skip_empty, self.skip_bad, self.begin)
 
     def table_options(self) -> dict[str, Any]:

@@ -3,49 +3,29 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from chainrule.cli.columns import Agreement, Columns
 from chainrule.cli.output import note
-from chainrule.cli.parameters import did_you_mean, shortened
 from chainrule.cli.reject import reject
 from chainrule.errors import InputError
 from chainrule.files.found import find
 from chainrule.files.opened import STDIN, check_encoding, name_of, reading
-from chainrule.files.reading import Layout, read_rows
-from chainrule.files.rows import Row, shown
+from chainrule.files.reading import Layout, read_blocks
+from chainrule.files.rows import Block, Row, shown
 
-_NAMED_ORDERS = ("left-to-right", "right-to-left", "random")
+_KEYS = 1_000_000  # rows whose keys are compared
 _COUNTED = 100_000_000  # bytes of files whose rows are counted before scoring
 
 
-@dataclass(frozen=True)
-class Columns:
-    """The columns of a table that hold the texts (None: "text"), their contexts and their second segments (None: no column)."""
-
-    text: str | None = None
-    context: str | None = None
-    pair: str | None = None
-
-    @property
-    def options(self) -> dict[str, str | None]:
-        """The names of the columns, by command-line option."""
-        return {"column": self.text, "context_column": self.context, "second_segment_column": self.pair}
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The columns to read."""
-        return tuple(name for name in (self.text or "text", self.context, self.pair) if name is not None)
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Record:
     """One text to score, or a pair of them: its context, its location, and its row number in the whole input.
 
-    `file` is the file that it is from, if there are several.
+    `file` is the file that it is from, if there are several. `block` and `number` are its row with all columns.
     """
 
     item: str | tuple[str, str]
@@ -53,6 +33,8 @@ class Record:
     where: str
     index: int
     file: str | None = None
+    block: Block | None = None  # None: the text is an argument
+    number: int = 0
 
     @property
     def origin(self) -> dict[str, Any]:
@@ -78,6 +60,9 @@ class Source:
     begin: int | None = None  # the first row to read, from 0
     skipped: int = 0  # the number of bad rows so far
     first_bad: str = ""  # the error message of the first bad row
+    _line_column: str | None = None
+    _noted: set[str] = field(default_factory=set)
+    _agreement: Agreement = field(default_factory=Agreement)
 
     def __post_init__(self) -> None:
         if self.context is not None and self.columns.context is not None:
@@ -97,19 +82,23 @@ class Source:
         return len(self.texts) == 1
 
     def __iter__(self) -> Iterator[Record]:
-        index = -1
-        for index, (file, row) in enumerate(self._rows()):
-            if index < (self.begin or 0):
-                continue
-            problem = row.problem or self._problem(row)
-            if problem is None:
-                continue
-            if not problem:
-                yield self._record(row, index, file)
-            elif self.skip_bad:
-                self.skip(problem)
-            else:
-                raise BadRow(problem)
+        index, keys = -1, _Keys(self.columns.id)
+        for file, block, rows in self._rows():
+            key_of = keys.of(block)
+            for number, row in enumerate(rows):
+                index += 1
+                if index < (self.begin or 0):
+                    continue
+                problem = row.problem or self._problem(row)
+                if problem is None:
+                    continue
+                problem = problem or keys.problem(row, key_of, number)
+                if not problem:
+                    yield self._record(row, index, file, block, number)
+                elif self.skip_bad:
+                    self.skip(problem)
+                else:
+                    raise BadRow(problem)
         if self.begin is not None and index < self.begin:
             raise InputError(f"--from {self.begin} is past the last row: the input has {index + 1} rows, counted from 0")
 
@@ -118,7 +107,7 @@ class Source:
         if STDIN in self.files or sum(map(os.path.getsize, self.files)) > _COUNTED:
             return None
         try:
-            return sum(1 for _ in self._rows())
+            return sum(len(block) for file in self.files for block in read_blocks(file, self.layout, self.columns.names))
         except InputError:
             return None
 
@@ -139,14 +128,46 @@ class Source:
             return InputError(f"there is nothing to {action}: every row was skipped")
         return InputError(f"there is nothing to {action}: the input has no {kind}")
 
-    def _rows(self) -> Iterator[tuple[str | None, Row]]:
-        """Every row, with its file if there are several."""
-        for number, text in enumerate(self.texts, 1):
-            yield None, Row(f"text {number}", (text,))
+    def blocks(self, file: str) -> Iterator[Block]:
+        """The rows of one of the files, with all of their columns."""
+        return read_blocks(file, self.layout, line_column=self._line_column)
+
+    def _rows(self) -> Iterator[tuple[str | None, Block | None, Iterator[Row]]]:
+        """Every row, with its block, and with its file if there are several."""
+        if self.texts:
+            yield None, None, (Row(f"text {number}", (text,)) for number, text in enumerate(self.texts, 1))
+            return
+        self._check_tables()
         for file in self.files:
             origin = name_of(file) if len(self.files) > 1 else None
-            for row in read_rows(file, self.columns.names, self.layout):
-                yield origin, row
+            for number, block in enumerate(self.blocks(file)):
+                if not number:
+                    self._check_table(file, block)
+                yield origin, block, block.rows(self.columns.names, whole=True)
+
+    def _check_tables(self) -> None:
+        """Find the column of texts, and check that all files have the same columns; standard input, when it is read."""
+        forms = [self.layout.form_of(file) for file in self.files]
+        for file, form in zip(self.files, forms, strict=True):
+            if form != "text" and file != STDIN:
+                self._check_table(file, next(self.blocks(file)))
+        if len(set(forms)) > 1 and "text" in forms:
+            self._line_column = self.columns.text or "text"  # lines are a table too, if they are read with tables
+        for file, form in zip(self.files, forms, strict=True):
+            if form == "text" and file != STDIN:
+                self._check_table(file, next(self.blocks(file)))
+
+    def _check_table(self, file: str, block: Block) -> None:
+        if block.note and file not in self._noted:
+            note(f"chainrule: {block.note}")
+        self._noted.add(file)
+        if block.names:
+            columns, guess = self.columns.found(block, name_of(file))
+            if guess:
+                note(f"chainrule: {guess}")
+            self.columns = columns
+        if len(self.files) > 1:
+            self._agreement.check(file, block)
 
     def _problem(self, row: Row) -> str | None:
         """The error message for a row with an empty cell; "" for a good row; None for an empty one that --skip-empty skips."""
@@ -158,16 +179,18 @@ class Source:
             return None
         return f"{row.where}{empty} is empty, so there is no token to score; --skip-empty skips such rows"
 
-    def _record(self, row: Row, index: int, file: str | None) -> Record:
+    def _record(self, row: Row, index: int, file: str | None, block: Block | None, number: int) -> Record:
         text, context = row.cells[0] or "", self.context
         if self.columns.context is not None:
             context = row.cells[1]
-        return Record((text, row.cells[-1] or "") if self.columns.pair else text, context, row.where, index, file)
+        item = (text, row.cells[-1] or "") if self.columns.pair else text
+        return Record(item, context, row.where, index, file, block, number)
 
     def _check_texts(self) -> None:
         if self.files:
             raise InputError(f"give texts or --file, not both: {shown(self.texts[0])} is read as a text")
         layout = {"format": self.layout.form, "encoding": self.layout.encoding, "quotes": self.layout.quotes}
+        layout["separator"] = self.layout.separator
         reason = "is for --file and standard input, but the texts are given as arguments"
         reject(reason, **self.columns.options, **layout, from_=self.begin)
         for text in self.texts:
@@ -197,36 +220,35 @@ class Source:
         if form == "text":
             formats = "give --format csv, tsv, jsonl, json, parquet or arrow"
             reject(f"is for tables, but {name} is read as plain lines: {formats}", **self.columns.options)
-        if self.layout.quotes is not None and form not in ("csv", "tsv"):
-            raise InputError(f"--quotes is for CSV and TSV, but {name} is read as {form}")
+        if form not in ("csv", "tsv"):
+            reason = f"is for CSV and TSV, but {name} is read as {form}"
+            reject(reason, quotes=self.layout.quotes, separator=self.layout.separator)
         if self.layout.encoding is not None and form in ("parquet", "arrow"):
             raise InputError(f"--encoding is for text, but {name} is read as {form}, which is UTF-8")
 
 
-def parse_numbers(value: str, option: str) -> list[int]:
-    """Whole numbers separated by commas. option: the name of the option, for the error. Raises InputError."""
-    try:
-        return [int(number) for number in value.split(",")]
-    except ValueError:
-        raise InputError(f"{option} takes whole numbers separated by commas, such as 1,2, not {value[:60]!r}") from None
+class _Keys:
+    """The values of the column that --id names. Each row must have one; the first that two rows share is told."""
 
+    def __init__(self, column: str | None) -> None:
+        self._column = column
+        self._seen: dict[str, str] | None = {}  # the location of each key; None: no longer compared
 
-def parse_orders(values: list[str] | None) -> Any:
-    """The values of --order as the library takes them: "0,4,2,1,3" as a tuple, several values as a list. Raises InputError."""
-    orders = [_parse_order(value) for value in values or []]
-    return orders[0] if len(orders) == 1 else orders or None
+    def of(self, block: Block | None) -> list[str | None]:
+        """The keys of all rows. Raises InputError if there is no such column."""
+        return [] if self._column is None or block is None else block.keys(self._column)
 
-
-def _parse_order(value: str) -> str | tuple[int, ...]:
-    if value in _NAMED_ORDERS or re.fullmatch("random:0*[1-9][0-9]{0,17}", value):
-        return value
-    if re.fullmatch(r"\s*\d{1,18}(\s*,\s*\d{1,18})*\s*", value):
-        positions = tuple(map(int, value.split(",")))
-        if sorted(positions) == list(range(len(positions))):
-            return positions
-        raise InputError(
-            f"--order {value[:60]} is no order of {len(positions)} tokens: it must have each position from 0 to "
-            f"{len(positions) - 1} once"
-        )
-    near = did_you_mean(value, _NAMED_ORDERS)
-    raise InputError(f"--order takes {', '.join(_NAMED_ORDERS)}, or positions such as 0,4,2,1,3, not {shortened(value)}{near}")
+    def problem(self, row: Row, keys: list[str | None], number: int) -> str:
+        """The error message for a row without a key; "" if it has one."""
+        if not keys:
+            return ""
+        key = keys[number]
+        if key is None:
+            return f"{row.where} has nothing in the column {self._column!r} (--id), so the row has no key"
+        if self._seen is not None:
+            before = self._seen.setdefault(key, row.where)
+            if before is not row.where:
+                note(f"chainrule: note: {row.where} has the same {self._column!r} (--id) as {before}: {shown(key)}")
+            if before is not row.where or len(self._seen) > _KEYS:
+                self._seen = None
+        return ""

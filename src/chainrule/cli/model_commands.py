@@ -97,7 +97,7 @@ def pull(
 def models(outputs: OutputOptions) -> None:
     """List the packaged models and their folders. In a pipe, tab-separated and without heads."""
     from chainrule.cli.output import OUT, note, show
-    from chainrule.files.writing import json_text
+    from chainrule.files.row_text import json_text
     from chainrule.models.packaged import PACKAGED, folder, pulled
 
     rows = [

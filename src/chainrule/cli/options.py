@@ -243,7 +243,7 @@ class OrderOptions:
 
 
 def _order_arguments(orders: list[str] | None, seed: int | None) -> dict[str, Any]:
-    from chainrule.cli.inputs import parse_orders
+    from chainrule.cli.option_values import parse_orders
 
     order = parse_orders(orders)
     if seed is not None and not any(order.startswith("random") for order in orders or []):

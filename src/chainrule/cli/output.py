@@ -102,7 +102,7 @@ def note(message: str) -> None:
 
 def print_json(value: Any) -> None:
     """Write one JSON value to standard output."""
-    from chainrule.files.writing import json_text
+    from chainrule.files.row_text import json_text
 
     OUT.write(json_text(value, indent=2) + "\n")
 

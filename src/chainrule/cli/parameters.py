@@ -53,7 +53,13 @@ class Parameter:
         value = self.metavar + (" …" if self.several else "")
         if not self.names:
             return value if self.required else f"[{value}]"
-        return " ".join(filter(None, [", ".join(sorted(self.names, key=len)), value]))
+        names = [name for name in self.names if name == self.long or not name.startswith("--")]  # no further long names
+        return " ".join(filter(None, [", ".join(sorted(names, key=len)), value]))
+
+    @property
+    def long(self) -> str:
+        """The first long name."""
+        return next((name for name in self.names if name.startswith("--")), "")
 
     @property
     def title(self) -> str:

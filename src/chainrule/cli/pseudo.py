@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from chainrule.cli.inputs import Record, Source
-from chainrule.cli.sink import Sink, with_files
+from chainrule.cli.kept import Kept
+from chainrule.cli.sink import Sink
 from chainrule.cli.stream import contexts_of, stream
 from chainrule.display.scores import pseudo_table
 from chainrule.results.columns import Row
@@ -20,16 +21,16 @@ if TYPE_CHECKING:
 
 def pseudo_stream(load: Callable[[], LanguageModel], source: Source, sink: Sink, options: dict[str, Any]) -> None:
     """Score all texts and write the scores to the sink."""
+    kept = Kept(source, sink.form)
 
     def score(lm: LanguageModel, progress: Progress | None, shard: list[Record]) -> list[PseudoScore]:
         return lm.pseudo_log_likelihoods([r.item for r in shard], context=contexts_of(shard), progress=progress, **options)
 
     def write(scores: list[PseudoScore], shard: list[Record]) -> None:
-        pairs = list(zip(shard, scores, strict=True))
         sink.write(
-            table=lambda: with_files(table(Row.PSEUDO, scores, index=[r.index for r in shard]), [r.file for r in shard]),
+            table=lambda: kept.table(table(Row.PSEUDO, scores, index=range(len(shard))), shard),
             views=lambda: scores if source.single else [pseudo_table(scores)],
-            objects=lambda: (r.origin | (s.to_dict() if source.single else s.summary()) for r, s in pairs),
+            objects=lambda: kept.lines((s.to_dict() if source.single else s.summary() for s in scores), shard),
             next_row=shard[-1].index + 1,
         )
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from chainrule.cli.inputs import Record, Source
+from chainrule.cli.kept import Kept
 from chainrule.cli.output import note, print_json, show
 from chainrule.cli.progress import progress
-from chainrule.cli.sink import Sink, with_files
+from chainrule.cli.sink import Sink
 from chainrule.cli.stream import contexts_of, score_records, stream
 from chainrule.errors import InputError
+from chainrule.files.row_text import json_members
 from chainrule.results.batch import Scores
 from chainrule.results.columns import Row
 from chainrule.results.explanation import Explanation
@@ -37,6 +40,7 @@ def score_stream(
     load: Callable[[], LanguageModel], source: Source, sink: Sink, per: str | None, options: dict[str, Any]
 ) -> None:
     """Score all texts and write the scores to the sink. per: the kind of row; None: a sequence, in detail for a single text."""
+    kept = Kept(source, sink.form)
     detailed = per == "token" or (per is None and source.single)
     if options["top"] and not (detailed and sink.json) and not (per == "token" and not sink.terminal):
         remedy = "--output, a pipe or --json" if per == "token" else "--per token, or with --json for a single text"
@@ -46,11 +50,10 @@ def score_stream(
         return lm.score_batch([r.item for r in shard], context=contexts_of(shard), progress=progress, **options)
 
     def write(scores: Scores | Mixtures, shard: list[Record]) -> None:
-        pairs = zip(shard, scores, strict=True)
         sink.write(
-            table=lambda: renumbered(scores.to_arrow(per), shard),
+            table=lambda: kept.table(scores.to_arrow(per), shard, by_key=per == "token"),
             views=lambda: _views(scores, per) if detailed else [scores],
-            objects=lambda: (r.origin | (s.to_dict() if detailed else s.summary()) for r, s in pairs),
+            objects=lambda: kept.lines((s.to_dict() if detailed else s.summary() for s in scores), shard),
             next_row=shard[-1].index + 1,
         )
 
@@ -60,16 +63,6 @@ def score_stream(
 def _views(scores: Scores | Mixtures, per: str | None) -> Iterable[Any]:
     """The scores in detail; one line per token if that was asked for and they have one order."""
     return map(Explanation, scores) if per == "token" and isinstance(scores, Scores) else scores
-
-
-def renumbered(table: pyarrow.Table, shard: list[Record]) -> pyarrow.Table:
-    """The table with row numbers of the whole input in column "index" instead of those of the shard, and with files."""
-    import pyarrow
-
-    numbers = pyarrow.array([record.index for record in shard], pyarrow.int64())
-    column, rows = table.schema.get_field_index("index"), table["index"].combine_chunks()
-    with_numbers = table.set_column(column, "index", numbers.take(rows))
-    return with_files(with_numbers, [record.file for record in shard], rows)
 
 
 def rank_all(load: Callable[[], LanguageModel], context: str, source: Source, sink: Sink, options: dict[str, Any]) -> None:
@@ -88,12 +81,14 @@ def rank_all(load: Callable[[], LanguageModel], context: str, source: Source, si
             raise bad or source.empty_error("rank", "candidates")
     finally:
         source.report_skipped()
+    kept, ranking = Kept(source, sink.form), _ranking(ranked)
     if sink.json:
-        print_json({"context": context, **ranked[0].score.provenance(), "candidates": _ranking(ranked, records).to_pylist()})
+        rows = [json.loads(f"{{{row}}}") for part in json_members(kept.table(ranking, records)) for row in part]
+        print_json({"context": context, **ranked[0].score.provenance(), "candidates": rows})
     else:
         from chainrule.display.rankings import ranking_view
 
-        sink.write(lambda: _ranking(ranked, records), lambda: [ranking_view(ranked)])
+        sink.write(lambda: kept.table(ranking, records), lambda: [ranking_view(ranked)])
     if any(r.score.boundary == "apart" for r in ranked):
         note(
             "chainrule: note: for some candidates, context and candidate tokenise differently together than separately; "
@@ -101,17 +96,16 @@ def rank_all(load: Callable[[], LanguageModel], context: str, source: Source, si
         )
 
 
-def _ranking(ranked: list[Ranked], records: list[Record]) -> pyarrow.Table:
-    """One row per candidate, most probable first. records: the candidates in input order."""
-    ranking = table(
+def _ranking(ranked: list[Ranked]) -> pyarrow.Table:
+    """One row per candidate, most probable first."""
+    return table(
         Row.CANDIDATE,
         [r.score for r in ranked],
         rank=range(1, len(ranked) + 1),
-        index=[records[r.index].index for r in ranked],
+        index=[r.index for r in ranked],
         logprob_within_set=[r.logprob_within_set for r in ranked],
         candidate=[r.text for r in ranked],
     )
-    return with_files(ranking, [records[r.index].file for r in ranked])
 
 
 def show_conditional(conditional: Conditional, top: int, json: bool) -> None:

@@ -11,7 +11,8 @@ from chainrule.cli.inputs import BadRow
 from chainrule.cli.output import OUT, show
 from chainrule.cli.signals import check, uninterrupted
 from chainrule.errors import OutputError
-from chainrule.files.writing import Writer, json_text, write_csv
+from chainrule.files.row_text import json_text, write_csv
+from chainrule.files.writing import Writer
 
 if TYPE_CHECKING:
     import pyarrow
@@ -31,6 +32,11 @@ class Sink:
         """Whether rows are rendered for a terminal."""
         return self._writer is None and not self.json and OUT.isatty()
 
+    @property
+    def form(self) -> str:
+        """The form of the rows: "csv", "jsonl" or "parquet"."""
+        return self._writer.kind if self._writer is not None else "jsonl" if self.json else "csv"
+
     def __enter__(self) -> Sink:
         return self
 
@@ -41,7 +47,10 @@ class Sink:
         objects: Callable[[], Iterable[Any]] = tuple,
         next_row: int = 0,
     ) -> None:
-        """Write one shard. Only the form that this output needs is computed. next_row: the number of the input row after it."""
+        """Write one shard. Only the form that this output needs is computed. next_row: the number of the input row after it.
+
+        objects: dictionaries, or JSON objects as texts.
+        """
         check()
         with nullcontext() if self._writer is None else uninterrupted():
             if self.json:
@@ -53,7 +62,7 @@ class Sink:
             self.next_row = next_row
 
     def _write_lines(self, objects: Iterable[Any]) -> None:
-        lines = [json_text(item) + "\n" for item in objects]
+        lines = [(item if isinstance(item, str) else json_text(item)) + "\n" for item in objects]
         OUT.writelines(lines)
         self.rows += len(lines)
 
@@ -82,13 +91,3 @@ class Sink:
                 return "the rows so far could not be kept"
         bad = " (and --skip-bad to skip such rows)" if isinstance(error, BadRow) else ""
         return f"{self.rows} row{'s are' if self.rows != 1 else ' is'} {state}: continue with --from {self.next_row}{bad}"
-
-
-def with_files(table: pyarrow.Table, files: Sequence[str | None], rows: Any = None) -> pyarrow.Table:
-    """The table with the column "file" after "index". files: of the rows; all None: no column. rows: the file of each row."""
-    if all(file is None for file in files):
-        return table
-    import pyarrow
-
-    column = pyarrow.array(files, pyarrow.string())
-    return table.add_column(table.schema.get_field_index("index") + 1, "file", column if rows is None else column.take(rows))

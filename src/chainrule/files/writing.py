@@ -1,32 +1,22 @@
-"""Arrow tables as CSV, JSON lines and Parquet files, which are written whole, or not at all, or marked incomplete."""
+"""Result files: CSV, JSON lines and Parquet, which are written whole, or not at all, or marked incomplete."""
 
 from __future__ import annotations
 
-import json
-import math
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from chainrule.errors import OutputError
 from chainrule.files.opened import same_file
+from chainrule.files.row_text import csv_text, json_lines
 from chainrule.scratch import ScratchFile
 
 if TYPE_CHECKING:
     import pyarrow
 
-_ENCODE = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
-_PART = 8192  # rows converted to Python objects at a time
-
 FORMATS = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
-
-
-def json_text(value: Any, indent: int | None = None) -> str:
-    """Strict JSON. Infinities and NaN, which JSON cannot represent as numbers, become strings such as "-Infinity"."""
-    value = _strict(value)
-    return _ENCODE(value) if indent is None else json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
 
 
 class Target:
@@ -108,6 +98,8 @@ class Writer:
             self._file.write(rows)
         except OSError as error:
             raise self._target.failed(error) from error
+        except NotImplementedError as error:  # a type that Parquet does not have
+            raise OutputError(f"cannot write {self._target.path}: {error}; write a .csv or .jsonl file") from error
 
     def keep(self) -> str:
         """Close the file as it is, marked incomplete, and return its path. Later calls do not change it."""
@@ -168,73 +160,8 @@ class _Parquet:
         self.write, self.close = writer.write_table, writer.close
 
 
-def write_csv(rows: pyarrow.Table, stream: TextIO, header: bool) -> None:
-    """Comma-separated, to an open text stream: nothing for null, JSON for a list."""
-    stream.writelines(_csv(rows, header))
-
-
-def _csv(rows: pyarrow.Table, header: bool) -> Iterator[str]:
-    import csv
-
-    lines: list[str] = []
-    writer = csv.writer(_Lines(lines))
-    if header:
-        writer.writerow(rows.column_names)
-    for columns in _parts(rows):
-        writer.writerows(zip(*(_convert(column, (list,), json_text) for column in columns), strict=True))
-        yield "".join(lines)
-        lines.clear()
-    yield "".join(lines)  # the header of no rows
-
-
-class _Lines:
-    """Ends lines by "\\n". The csv module ends them by "\\r\\n", and quotes a lone "\\r" only then."""
-
-    def __init__(self, lines: list[str]) -> None:
-        self._lines = lines
-
-    def write(self, line: str) -> None:
-        self._lines.append(line.removesuffix("\r\n") + "\n")
-
-
-def _jsonl(rows: pyarrow.Table, header: bool) -> Iterator[str]:
-    for columns in _parts(rows):  # of all that a table holds, only floats and lists of them can be infinite
-        values = zip(*(_convert(column, (float, list), _strict) for column in columns), strict=True)
-        yield "".join(_ENCODE(dict(zip(rows.column_names, row, strict=True))) + "\n" for row in values)
-
-
 _OPEN: dict[str, Callable[[str, Any], _Text | _Parquet]] = {
-    "csv": lambda path, schema: _Text(path, _csv),
-    "jsonl": lambda path, schema: _Text(path, _jsonl),
+    "csv": lambda path, schema: _Text(path, csv_text),
+    "jsonl": lambda path, schema: _Text(path, lambda rows, header: json_lines(rows)),
     "parquet": _Parquet,
 }
-
-
-def _parts(rows: pyarrow.Table) -> Iterator[list[list[Any]]]:
-    """The columns as Python objects, some rows at a time."""
-    for batch in rows.to_batches(max_chunksize=_PART):
-        yield [_plain(column) for column in batch.columns]
-
-
-def _plain(column: Any) -> list[Any]:
-    """`to_pylist`, but many times faster for numbers."""
-    import pyarrow
-
-    number = pyarrow.types.is_integer(column.type) or pyarrow.types.is_floating(column.type)
-    return column.to_numpy().tolist() if number and not column.null_count else column.to_pylist()
-
-
-def _convert(column: list[Any], types: tuple[type, ...], convert: Callable[[Any], Any]) -> list[Any]:
-    """The column with `convert` applied to its values, if they are of one of these types."""
-    first = next((value for value in column if value is not None), None)
-    return [None if value is None else convert(value) for value in column] if isinstance(first, types) else column
-
-
-def _strict(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _strict(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_strict(v) for v in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    return value

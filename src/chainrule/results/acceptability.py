@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from chainrule._types import Floats
-from chainrule.files.writing import json_text
+from chainrule.files.row_text import json_text
 from chainrule.models.identity import Identity
 from chainrule.results.batch import Scores
 from chainrule.results.columns import Row

@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 
 from chainrule.errors import OutputError
-from chainrule.files.writing import json_text, write_bytes
+from chainrule.files.row_text import json_text
+from chainrule.files.writing import write_bytes
 from chainrule.results.shown import Shown, exported
 
 _FORMS = {".html": "html", ".htm": "html", ".svg": "svg", ".tex": "latex", ".json": "json"}

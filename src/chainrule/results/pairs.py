@@ -14,7 +14,7 @@ from typing import Any, overload
 import numpy as np
 
 from chainrule._types import Floats, Ints
-from chainrule.files.writing import json_text
+from chainrule.files.row_text import json_text
 from chainrule.models.identity import Identity
 from chainrule.results.accuracy import Accuracy
 from chainrule.results.batch import Scores

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from chainrule.files.writing import json_text
+from chainrule.files.row_text import json_text
 from chainrule.models.identity import Identity
 
 METADATA = "chainrule"  # the key of the provenance in the metadata of Arrow tables and Parquet files

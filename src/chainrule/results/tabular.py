@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from chainrule.errors import InputError, OutputError, require
-from chainrule.files.writing import Writer, json_text
+from chainrule.files.row_text import json_text
+from chainrule.files.writing import Writer
 from chainrule.results.provenance import WithProvenance, metadata
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import Any
 from chainrule.display.grid import Grid, column
 from chainrule.display.spans import NOTE, TOTAL, cell
 from chainrule.display.view import View, line, origin
-from chainrule.files.writing import json_text
+from chainrule.files.row_text import json_text
 from chainrule.models.identity import Identity
 from chainrule.results.provenance import WithProvenance
 
