@@ -13,7 +13,7 @@ EXAMPLES = {  # by command, in the order of the help
     "score": (
         'chainrule score "It is raining. I need an umbrella."',
         'chainrule score " I need an umbrella." --context "It is raining."',
-        "chainrule score --file items.csv --column sentence -o scores.csv",
+        "chainrule score --file items.csv --text-column sentence -o scores.csv",
         'chainrule score --file "shards/*.jsonl" --per token -o tokens.parquet',
     ),
     "rank": (
