@@ -89,6 +89,10 @@ def folder(tiny_folder: Path, bert: Path, tmp_path: Path, monkeypatch: pytest.Mo
     Path("texts.txt").write_text("It is raining.\nIt is dark.\n")
     Path("book.txt").write_text("It is raining.")
     Path("mine.json").write_text("[-7.5, -1.3, -2.9, -1.6]")
+    region = {"region_number": 1, "content": "It is dark."}
+    item = {"item_number": 1, "conditions": [{"condition_name": "a", "regions": [region]}]}
+    formula = {"type": "formula", "formula": "(1;%a%) > 0"}
+    Path("agreement.json").write_text(json.dumps({"predictions": [formula], "items": [item]}))
     Path("shards").mkdir()
     Path("shards/a.jsonl").write_text('{"text": "a"}\n')
     Path("shards/b.jsonl").write_text('{"text": "b"}\n')

@@ -47,6 +47,10 @@ def test_measures_by_hand(lm: LanguageModel):
     assert [row["slor_nats"] for row in rows] == pytest.approx([(lp[0] - lpu[0]) / 2, lp[1] - lpu[1]])
     assert not {"pmi_nats", "logprob_alone"} & rows[0].keys()
     assert json.loads(result.to_json()) == rows
+    for item, row in zip(result, rows, strict=True):
+        assert item.summary().items() <= row.items()
+        assert (item.slor_nats, item.pmi_nats) == (row["slor_nats"], None)
+        assert item.to_dict()["norm_lp"] == row["norm_lp"]
 
 
 def test_columns_that_need_more_are_left_out(lm: LanguageModel):

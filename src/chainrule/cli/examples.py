@@ -34,6 +34,10 @@ EXAMPLES = {  # by command, in the order of the help
         'chainrule pseudo "It is raining." --model google-bert/bert-base-uncased',
         "chainrule pseudo --file texts.txt --model my-bert/ -o pseudo.csv",
     ),
+    "suite": (
+        "chainrule suite agreement.json",
+        "chainrule suite agreement.json --per region -o regions.csv",
+    ),
     "generate": (
         'chainrule generate "Once upon a time" --max-tokens 20',
         'chainrule generate "Once upon a time" --method sample -n 3 --seed 1',

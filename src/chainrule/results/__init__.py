@@ -1,6 +1,6 @@
 """Results: sums of log probabilities in float64, units, tables, and the hook to their views."""
 
-from chainrule.results.acceptability import Acceptability
+from chainrule.results.acceptability import Acceptability, Measures
 from chainrule.results.accuracy import Accuracy
 from chainrule.results.batch import Ranked, Scores
 from chainrule.results.comparison import Cause, Comparison
@@ -20,6 +20,7 @@ __all__ = [
     "Comparison",
     "Conditional",
     "Explanation",
+    "Measures",
     "Mixture",
     "Mixtures",
     "Ordering",

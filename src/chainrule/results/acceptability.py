@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from chainrule.models.identity import Identity
 from chainrule.results.batch import Scores
 from chainrule.results.columns import Row
 from chainrule.results.provenance import WithWindow
-from chainrule.results.rows import Source, arrays
+from chainrule.results.rows import Source, arrays, record
 from chainrule.results.score import Score
 from chainrule.results.shown import Shown
 from chainrule.results.tabular import Tabular
@@ -54,26 +55,46 @@ def slor(lp: Any, unigram_lp: Any, tokens: Any) -> Any:
 
 def _rows(result: Acceptability) -> dict[str, Any]:
     """One row per sequence: the columns of its score, and the measures."""
-    sources = [Source(Row.SEQUENCE, result.scores), Source(Row.ACCEPTABILITY, result)]
-    if result.unigram_logprob is not None:
-        sources.append(Source(Row.UNIGRAM, result))
-    if result.logprob_alone is not None:
-        sources.append(Source(Row.PMI, result))
-    return arrays(sources, index=np.arange(len(result)))
+    measures = [Source(row, result) for row in result.rows]
+    return arrays([Source(Row.SEQUENCE, result.scores), *measures], index=np.arange(len(result)))
+
+
+@dataclass(frozen=True)
+class Measures:
+    """The measures of one sequence, in nats; None for a measure that needs more: see `LanguageModel.acceptability`."""
+
+    score: Score
+    rows: tuple[Row, ...]  # the kinds of measures that there are
+    mean_lp_nats: float
+    pen_lp_nats: float
+    unigram_logprob: float | None
+    norm_lp: float | None
+    slor_nats: float | None
+    logprob_alone: float | None
+    pmi_nats: float | None
+
+    def summary(self) -> dict[str, Any]:
+        """The columns of the sequence and of its measures, in plain Python."""
+        return self.score.summary() | self._measures()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The summary and every factor, for JSON. Infinities are floats."""
+        return self.score.to_dict() | self._measures()
+
+    def _measures(self) -> dict[str, Any]:
+        return {name: value for row in self.rows for name, value in record(row, self).items()}
 
 
 @dataclass(frozen=True, eq=False)
 class Acceptability(WithWindow, Shown, Tabular):
-    """Measures of the acceptability of S sequences, as arrays in nats. Item i is the `Score` of sequence i.
+    """Measures of the acceptability of S sequences, as arrays in nats. Item i has the `Measures` of sequence i.
 
     See `LanguageModel.acceptability`.
     """
 
     scores: Scores
     unigram_logprob: Floats | None  # S: log probability of the tokens one by one; None without unigram=
-    logprob_alone: (
-        Floats | None
-    )  # S: log probability of the same tokens without their context, NaN without one; None: no contexts
+    logprob_alone: Floats | None  # S: of the same tokens without their context; NaN without one. None: no contexts
 
     rows_per = {"sequence": _rows}  # noqa: RUF012 (never written to)
 
@@ -85,46 +106,48 @@ class Acceptability(WithWindow, Shown, Tabular):
     def window(self) -> int | None:
         return self.scores.window
 
-    @property
+    @cached_property
     def mean_lp_nats(self) -> Floats:
         """MeanLP = LP / |s|."""
         return mean_lp(self.scores.logprob, self.scores.tokens)
 
-    @property
+    @cached_property
     def pen_lp_nats(self) -> Floats:
         """PenLP = LP / ((5 + |s|) / 6)^0.8."""
         return pen_lp(self.scores.logprob, self.scores.tokens)
 
-    @property
+    @cached_property
     def norm_lp(self) -> Floats | None:
         """NormLP = −LP / LPu, a ratio; None without unigram=."""
         return None if self.unigram_logprob is None else norm_lp(self.scores.logprob, self.unigram_logprob)
 
-    @property
+    @cached_property
     def slor_nats(self) -> Floats | None:
         """SLOR = (LP − LPu) / |s|; None without unigram=."""
         return None if self.unigram_logprob is None else slor(self.scores.logprob, self.unigram_logprob, self.scores.tokens)
 
-    @property
+    @cached_property
     def pmi_nats(self) -> Floats | None:
         """PMI = LP(s | c) − LP(s), NaN without a context; None if no sequence has one."""
         return None if self.logprob_alone is None else self.scores.logprob - self.logprob_alone
 
-    @staticmethod
-    def null_if_nan(values: Floats) -> Any:
-        """The values as an Arrow array with null for NaN."""
-        import pyarrow
-
-        return pyarrow.array(values, mask=np.isnan(values))
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """The kinds of measures that there are."""
+        unigram = (Row.UNIGRAM,) if self.unigram_logprob is not None else ()
+        return (Row.ACCEPTABILITY, *unigram, *((Row.PMI,) if self.logprob_alone is not None else ()))
 
     def __len__(self) -> int:
         return len(self.scores)
 
-    def __iter__(self) -> Iterator[Score]:
-        return iter(self.scores)
+    def __iter__(self) -> Iterator[Measures]:
+        return (self[i] for i in range(len(self)))
 
-    def __getitem__(self, item: int) -> Score:
-        return self.scores[item]
+    def __getitem__(self, item: int) -> Measures:
+        i = range(len(self))[item]
+        more = (self.unigram_logprob, self.norm_lp, self.slor_nats, self.logprob_alone, self.pmi_nats)
+        others = (None if values is None or np.isnan(values[i]) else float(values[i]) for values in more)
+        return Measures(self.scores[i], self.rows, float(self.mean_lp_nats[i]), float(self.pen_lp_nats[i]), *others)
 
     def to_json(self) -> str:
         """A JSON array of the rows of the table. Infinities are the strings "Infinity" and "-Infinity"."""

@@ -51,6 +51,13 @@ def null_if_negative(value_T: Ints) -> pyarrow.Array:
     return pyarrow.array(value_T, mask=value_T < 0)
 
 
+def null_if_nan(values: Floats) -> pyarrow.Array:
+    """The values, with null for NaN."""
+    import pyarrow
+
+    return pyarrow.array(values, mask=np.isnan(values))
+
+
 def lists(scores: Batch, values: Any) -> pyarrow.Array:
     """T lists of k values each, from T × k values."""
     import pyarrow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from chainrule.results import column_values as values
 from chainrule.results.columns import Column, Row
 
 OF_ACCEPTABILITY: tuple[Column, ...] = (
@@ -24,10 +25,10 @@ OF_ACCEPTABILITY: tuple[Column, ...] = (
     ),
     Column(
         "logprob_alone", "double", "log probability of the same tokens without the context; null if there is none",
-        (Row.PMI,), "nats", batch=lambda result: result.null_if_nan(result.logprob_alone),
+        (Row.PMI,), "nats", batch=lambda result: values.null_if_nan(result.logprob_alone),
     ),
     Column(
         "pmi_nats", "double", "pointwise mutual information with the context: logprob − logprob_alone", (Row.PMI,), "nats",
-        batch=lambda result: result.null_if_nan(result.pmi_nats),
+        batch=lambda result: values.null_if_nan(result.pmi_nats),
     ),
 )  # fmt: skip

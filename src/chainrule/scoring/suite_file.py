@@ -46,7 +46,7 @@ def read_suite(source: str | os.PathLike[str] | Mapping[str, Any], no_space_befo
     The regions of a sentence are joined by spaces. Empty ones are left out, and there is no space before a region that begins
     with one of the characters `no_space_before`. Raises InputError, which names the item, condition, region or formula.
     """
-    suite = source if isinstance(source, Mapping) else _loaded(os.fspath(source))
+    suite = source if isinstance(source, Mapping) else load_suite(os.fspath(source))
     if not isinstance(suite, Mapping):
         raise InputError(f"a suite is a JSON object with meta, predictions and items, not {short(suite)}")
     meta = suite.get("meta", {})
@@ -74,7 +74,8 @@ def read_suite(source: str | os.PathLike[str] | Mapping[str, Any], no_space_befo
     return SuiteFile(str(meta.get("name", "")), region_names, predictions, sentences)
 
 
-def _loaded(file: str) -> Any:
+def load_suite(file: str) -> Any:
+    """The JSON of a file, not checked. Raises InputError."""
     raw = read_all(file)
     try:
         return json.loads(raw.decode("utf-8-sig"))
