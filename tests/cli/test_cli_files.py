@@ -10,14 +10,14 @@ from pathlib import Path
 import pyarrow.parquet
 import pytest
 
-from chainrule.cli import stream
+from chainrule.cli import sections
 
 
 @pytest.fixture
 def run(command, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Run a command on the tiny model in a folder with some files, with two texts per shard."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(stream, "SHARD", 2)
+    monkeypatch.setattr(sections, "ROWS", 2)
     Path("data/more").mkdir(parents=True)
     Path("data/b.csv").write_text("text\nc\nd\n")
     Path("data/a.txt").write_text("a\nb\n")

@@ -11,14 +11,14 @@ from pathlib import Path
 import pyarrow.parquet
 import pytest
 
-from chainrule.cli import stream
+from chainrule.cli import sections
 
 
 @pytest.fixture
 def run(command, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Run a command on the tiny model in a folder with some files, with three texts per shard."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(stream, "SHARD", 3)
+    monkeypatch.setattr(sections, "ROWS", 3)
     Path("a.txt").write_text("a\n\nb\n")
     Path("c.csv").write_bytes(b'text\n"c\r\nd"\ne\n')
     Path("j.jsonl").write_text('{"text": "f"}\n{"text": 5}\n{"text": "' + "long " * 99 + '"}\n{"text": null}\n{"text": "g"}\n')
@@ -66,7 +66,7 @@ def test_several_orders_have_the_index_too(command, tmp_path, monkeypatch):
     from model_zoo import untouched_any_order
     from text_zoo import byte_level
 
-    monkeypatch.setattr(stream, "SHARD", 1)
+    monkeypatch.setattr(sections, "ROWS", 1)
     tokenizer = byte_level()
     untouched_any_order("llama", 12, vocab_size=tokenizer.size, bos_token_id=tokenizer.bos_id).save_pretrained(tmp_path)
     tokenizer.hf.save_pretrained(tmp_path)

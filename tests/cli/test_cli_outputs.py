@@ -18,14 +18,14 @@ import pyarrow.parquet
 import pytest
 
 from chainrule import LanguageModel, OutputError
-from chainrule.cli import signals, stream
+from chainrule.cli import sections, signals
 from chainrule.files import writing
 
 
 @pytest.fixture
 def run(command, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(stream, "SHARD", 3)
+    monkeypatch.setattr(sections, "ROWS", 3)
     Path("a.txt").write_text("".join(f"text {i}\n" for i in range(5)) + "\nafter\n")
     return lambda *arguments, **stdin: command(*arguments, "--model", str(tiny_folder), **stdin)
 

@@ -16,7 +16,7 @@ import pyarrow.feather
 import pyarrow.parquet
 import pytest
 
-from chainrule.cli import stream
+from chainrule.cli import sections
 
 CSV = 'item,"long, name",sentence,rt\n1,"x ""y""\nz",The dog sleeps,"0,5"\n2,,A cat sat,7\n2,é,The dog ran,08\n'
 ROWS = [["1", 'x "y"\nz', "The dog sleeps", "0,5"], ["2", "", "A cat sat", "7"], ["2", "é", "The dog ran", "08"]]
@@ -27,7 +27,7 @@ NAMES = ["item", "long, name", "sentence", "rt"]
 def run(command, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Run a command on the tiny model in a folder, with two texts per shard."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(stream, "SHARD", 2)
+    monkeypatch.setattr(sections, "ROWS", 2)
     Path("items.csv").write_bytes(CSV.encode())
     return lambda *arguments, **stdin: command(*arguments, "--model", str(tiny_folder), **stdin)
 

@@ -196,13 +196,13 @@ def test_the_columns_of_a_file_have_one_type(folder: Path, command, tmp_path: Pa
     """Contexts begin in a later shard."""
     import pyarrow.parquet
 
-    from chainrule.cli import stream
+    from chainrule.cli import sections
 
-    monkeypatch.setattr(stream, "SHARD", 2)
+    monkeypatch.setattr(sections, "ROWS", 2)
     rows = tmp_path / "rows.jsonl"
     rows.write_text("".join(json.dumps({"text": "hello dog", "before": c}) + "\n" for c in (None, None, None, "quick fox")))
     arguments = ["--file", str(rows), "--context-column", "before", "-o", str(tmp_path / "out.parquet")]
     assert command("pseudo", *arguments, "--model", str(folder))[0] == 0
     table = pyarrow.parquet.read_table(tmp_path / "out.parquet")
-    assert table["context_text"].to_pylist() == [None, None, None, "quick fox"]
+    assert table["before"].to_pylist() == [None, None, None, "quick fox"]
     assert table["index"].to_pylist() == [0, 1, 2, 3]

@@ -11,6 +11,7 @@ from chainrule.cli.inputs import Record, Source
 from chainrule.cli.kept import Kept
 from chainrule.cli.output import note, print_json, show
 from chainrule.cli.progress import progress
+from chainrule.cli.sections import CHARACTERS
 from chainrule.cli.sink import Sink
 from chainrule.cli.stream import contexts_of, score_records, stream
 from chainrule.errors import InputError
@@ -57,7 +58,7 @@ def score_stream(
             next_row=shard[-1].index + 1,
         )
 
-    stream(load, source, score, write, "contexts")
+    stream(load, source, score, write, "contexts", CHARACTERS // (1 + options["top"]))
 
 
 def _views(scores: Scores | Mixtures, per: str | None) -> Iterable[Any]:

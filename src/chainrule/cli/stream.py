@@ -1,60 +1,89 @@
-"""Scoring of a stream of texts in shards, in input order. Bad rows end the stream or are skipped."""
+"""Scoring of a stream of texts, in input order. Bad rows end the stream or are skipped."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable
 from functools import partial
-from itertools import chain, islice
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from chainrule.cli.inputs import BadRow, Record, Source
 from chainrule.cli.output import OUT
 from chainrule.cli.progress import Bar, progress
+from chainrule.cli.sections import CHARACTERS, SHARD, cut, sections, shards
 from chainrule.errors import InputError
 
 if TYPE_CHECKING:
     from chainrule.engine.question import Progress
     from chainrule.language import LanguageModel
 
-SHARD = 1000  # texts scored and written at a time; bounds the memory for long inputs
-
 Score = Callable[["LanguageModel", "Progress | None", list[Record]], Any]  # the scores of the records
+Write = Callable[[Any, list[Record]], None]
 
 
 def stream(
-    load: Callable[[], LanguageModel], source: Source, score: Score, write: Callable[[Any, list[Record]], None], unit: str
+    load: Callable[[], LanguageModel], source: Source, score: Score, write: Write, unit: str, characters: int = CHARACTERS
 ) -> None:
-    """Read, score and write one shard at a time. unit: of the progress bar.
+    """Read, score and write one section at a time. unit: of the progress bar. characters: in a section.
 
-    The first shard is read before the model is loaded, so that bad input fails early. Raises InputError and OutputError.
+    The first section is read before the model is loaded, so that bad input fails early. Raises InputError and OutputError.
     """
-    shards, done = _shards(iter(source)), 0
+    all_sections, done = sections(iter(source), characters), 0
     try:
-        first, first_error = next(shards, ([], None))
-        if not first:
-            raise first_error or source.empty_error("score")
+        first = next(all_sections)
+        if not first[0]:
+            raise first[1] or source.empty_error("score")
         lm = load()
         with progress(unit) as bar:
-            total = _rows(source, first) if bar else None
-            for shard, error in chain([(first, first_error)], shards):
-                update = partial(_update, bar, shard, source.begin or 0, total) if bar else None
-                scores, scored, bad_row = score_records(source, shard, partial(score, lm, update))
-                if scored:
-                    if bar and OUT.isatty():
+            total = _rows(source, *first) if bar else None
+            for section, error, _ in chain([first], all_sections):
+                parts = deque(shards(section))
+                while parts:
+                    shard = parts.popleft()
+                    update = partial(_update, bar, shard, source.begin or 0, total) if bar else None
+                    try:
+                        scores, scored, bad_row = _scored(source, shard, partial(score, lm, update))
+                    except TooMany:
+                        parts.extend(cut(shard))
+                        continue
+                    if bar and scored and OUT.isatty():
                         bar.hide()
-                    write(scores, scored)
-                done += len(scored)
-                if failure := bad_row or error:
-                    raise failure
+                    for begin in range(0, len(scored), SHARD):
+                        part = slice(begin, begin + SHARD)
+                        write(scores[part] if isinstance(scores, list) else scores.part(part), scored[part])
+                    done += len(scored)
+                    if bad_row:
+                        raise bad_row
+                if error:
+                    raise error
         if not done:
             raise source.empty_error("score")
     finally:
         source.report_skipped()
 
 
-def _rows(source: Source, first: list[Record]) -> int | None:
-    """The number of rows of the input, from --from on; None if it is not known. first: the first shard."""
-    if len(first) < SHARD:
+class TooMany(Exception):
+    """One of many records cannot be scored: they are scored in smaller shards, so that few are read again."""
+
+
+def _scored(
+    source: Source, shard: list[Record], score: Callable[[list[Record]], Any]
+) -> tuple[Any, list[Record], BadRow | None]:
+    """As `score_records`. Raises TooMany for a bad record among more than a shard."""
+    if len(shard) <= SHARD:
+        return score_records(source, shard, score)
+    try:
+        return score(shard), shard, None
+    except InputError as error:
+        if error.item is None:
+            raise
+        raise TooMany from None
+
+
+def _rows(source: Source, first: list[Record], error: InputError | None, last: bool) -> int | None:
+    """The number of rows of the input, from --from on; None if it is not known. first: the first section."""
+    if last:
         return first[-1].index + 1 - (source.begin or 0)
     count = source.count()
     return None if count is None else count - (source.begin or 0)
@@ -94,18 +123,3 @@ def contexts_of(shard: list[Record]) -> list[str | None] | None:
     """The contexts of the records; None if no record has one."""
     contexts = [record.context for record in shard]
     return None if all(context is None for context in contexts) else contexts
-
-
-def _shards(records: Iterator[Record]) -> Iterator[tuple[list[Record], InputError | None]]:
-    """Shards of records. The last one comes with the error that ended reading, if any."""
-    error = None
-    while error is None:
-        shard: list[Record] = []
-        try:
-            for record in islice(records, SHARD):
-                shard.append(record)  # noqa: PERF402 (records before an error are kept)
-        except InputError as raised:
-            error = raised
-        if not shard and error is None:
-            return
-        yield shard, error

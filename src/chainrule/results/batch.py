@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import Any, NamedTuple, overload
@@ -84,6 +84,22 @@ class Scores(WithWindow, Shown, Tabular, WithStatistics):
             invariant=self.invariant,
             ordering=self.orderings[i],
             temperature=self.temperature,
+        )
+
+    def part(self, which: slice) -> Scores:
+        """Some consecutive sequences. `rows` and `distinct_contexts` are still those of all."""
+        first, stop, _ = which.indices(len(self))
+        tokens = slice(self.offsets[first], self.offsets[max(first, stop)])
+        return replace(
+            self,
+            requests=self.requests[first:stop],
+            starts=self.starts[first:stop],
+            offsets=self.offsets[first : max(first, stop) + 1] - self.offsets[first],
+            ids=self.ids[tokens],
+            statistics=self.statistics[tokens],
+            contexts=self.contexts[tokens],
+            windows=self.windows[first:stop],
+            orderings=self.orderings[first:stop],
         )
 
     @cached_property

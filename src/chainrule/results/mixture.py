@@ -137,6 +137,11 @@ class Mixtures(WithWindow, Shown, Tabular):
         """The mixtures of scores of this many texts, all in the same number of orders."""
         return cls(scores, len(scores) // max(1, texts))
 
+    def part(self, which: slice) -> Mixtures:
+        """Some consecutive texts."""
+        first, stop, _ = which.indices(len(self))
+        return Mixtures(self.scores.part(slice(first * self.count, stop * self.count)), self.count)
+
     @property
     def identity(self) -> Identity:
         return self.scores.identity
