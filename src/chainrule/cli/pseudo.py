@@ -34,4 +34,4 @@ def pseudo_stream(load: Callable[[], LanguageModel], source: Source, sink: Sink,
             next_row=shard[-1].index + 1,
         )
 
-    stream(load, source, score, write, "terms", characters=0)  # terms share nothing
+    stream(load, source, score, write, "terms")

@@ -58,7 +58,8 @@ def score_stream(
             next_row=shard[-1].index + 1,
         )
 
-    stream(load, source, score, write, "contexts", CHARACTERS // (1 + options["top"]))
+    ordered = options.get("order") is not None  # several orders have several times as many tokens
+    stream(load, source, score, write, "contexts", 0 if ordered else CHARACTERS // (1 + options["top"]))
 
 
 def _views(scores: Scores | Mixtures, per: str | None) -> Iterable[Any]:

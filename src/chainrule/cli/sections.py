@@ -9,7 +9,7 @@ from chainrule.errors import InputError
 
 SHARD = 1000  # texts scored at a time if nothing is gained by more, and rows written at a time
 ROWS = 32_768  # texts of a section
-CHARACTERS = 2**21  # … and their characters, contexts included
+CHARACTERS = 2**20  # … and their characters, contexts included
 BYTES = 2**26  # … and their rows with all columns, about
 GAIN = 0.02  # the share of characters that must be saved for a section to be scored at once
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import chain
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from chainrule.cli.inputs import BadRow, Record, Source
 from chainrule.cli.output import OUT
 from chainrule.cli.progress import Bar, progress
-from chainrule.cli.sections import CHARACTERS, SHARD, cut, sections, shards
+from chainrule.cli.sections import SHARD, cut, sections, shards
 from chainrule.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,21 +23,25 @@ Write = Callable[[Any, list[Record]], None]
 
 
 def stream(
-    load: Callable[[], LanguageModel], source: Source, score: Score, write: Write, unit: str, characters: int = CHARACTERS
+    load: Callable[[], LanguageModel], source: Source, score: Score, write: Write, unit: str, characters: int = 0
 ) -> None:
-    """Read, score and write one section at a time. unit: of the progress bar. characters: in a section.
+    """Read, score and write one section at a time. unit: of the progress bar.
 
-    The first section is read before the model is loaded, so that bad input fails early. Raises InputError and OutputError.
+    characters: in a section, if the model computes a shared beginning once; 0: sections are shards. The first shard is read
+    before the model is loaded, so that bad input fails early. Raises InputError and OutputError.
     """
-    all_sections, done = sections(iter(source), characters), 0
+    records, done, total = iter(source), 0, None
     try:
-        first = next(all_sections)
-        if not first[0]:
-            raise first[1] or source.empty_error("score")
+        head, early = _head(records)
+        if not head:
+            raise early or source.empty_error("score")
         lm = load()
+        if lm.predictor.strategy != "forest":
+            characters = 0
         with progress(unit) as bar:
-            total = _rows(source, *first) if bar else None
-            for section, error, _ in chain([first], all_sections):
+            for section, error, last in sections(_continued(head, early, records), characters):
+                if bar and not done:
+                    total = _rows(source, section, last)
                 parts = deque(shards(section))
                 while parts:
                     shard = parts.popleft()
@@ -63,6 +67,25 @@ def stream(
         source.report_skipped()
 
 
+def _head(records: Iterator[Record]) -> tuple[list[Record], InputError | None]:
+    """The first shard, and the error that ended reading, if any."""
+    head: list[Record] = []
+    try:
+        for record in islice(records, SHARD):
+            head.append(record)  # noqa: PERF402 (records before an error are kept)
+    except InputError as error:
+        return head, error
+    return head, None
+
+
+def _continued(head: list[Record], error: InputError | None, records: Iterator[Record]) -> Iterator[Record]:
+    """All records."""
+    yield from head
+    if error is not None:
+        raise error
+    yield from records
+
+
 class TooMany(Exception):
     """One of many records cannot be scored: they are scored in smaller shards, so that few are read again."""
 
@@ -81,9 +104,9 @@ def _scored(
         raise TooMany from None
 
 
-def _rows(source: Source, first: list[Record], error: InputError | None, last: bool) -> int | None:
+def _rows(source: Source, first: list[Record], last: bool) -> int | None:
     """The number of rows of the input, from --from on; None if it is not known. first: the first section."""
-    if last:
+    if last and first:
         return first[-1].index + 1 - (source.begin or 0)
     count = source.count()
     return None if count is None else count - (source.begin or 0)
