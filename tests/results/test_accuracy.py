@@ -7,7 +7,7 @@ import math
 import pytest
 
 from chainrule import Accuracy
-from chainrule.results.accuracy import wilson
+from chainrule.results.accuracy import merged, wilson
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,14 @@ def test_no_trials():
 def test_a_tie_is_no_success_and_counts_in_n():
     accuracy = Accuracy("logprob", "x", 3, 1, 5)
     assert (accuracy.accuracy, accuracy.describe()) == (0.6, "0.600 (95 % interval 0.231 to 0.882), 3 of 5, 1 tie")
+
+
+def test_parts_are_merged_by_group_and_measure():
+    first = [Accuracy("logprob", None, 2, 1, 3), Accuracy("per_byte", None, 1, 0, 3), Accuracy("logprob", "x", 2, 1, 3)]
+    second = [Accuracy("logprob", None, 1, 0, 1), Accuracy("per_byte", None, 1, 0, 1), Accuracy("logprob", "y", 1, 0, 1)]
+    assert merged([first, second]) == [
+        Accuracy("logprob", None, 3, 1, 4),
+        Accuracy("per_byte", None, 2, 0, 4),
+        Accuracy("logprob", "x", 2, 1, 3),
+        Accuracy("logprob", "y", 1, 0, 1),
+    ]

@@ -19,11 +19,18 @@ _TIES = "A tie is no success, and it counts in n."
 
 def pairs_view(pairs: Pairs) -> View:
     """One line per pair, then the accuracies."""
-    shown = pairs[:SHOWN]
-    table = _pairs_grid(pairs, shown)
-    remarks = [note(text) for text in _remarks(pairs)]
-    at = temperature_note(pairs.scores.temperature)
-    return View(table, accuracy_grid(pairs.accuracy), *remarks, *at, origin(pairs))
+    return View(*each_view(pairs).parts, *accuracy_view(pairs.accuracy, pairs).parts)
+
+
+def each_view(pairs: Pairs) -> View:
+    """One line per pair."""
+    return View(_pairs_grid(pairs, pairs[:SHOWN]), *map(note, _remarks(pairs)))
+
+
+def accuracy_view(accuracy: Sequence[Accuracy], pairs: Pairs) -> View:
+    """One line per phenomenon, and the model. pairs: the pairs, or some of them."""
+    ties = [note(_TIES)] if any(each.ties for each in accuracy) else []
+    return View(accuracy_grid(accuracy), *ties, *temperature_note(pairs.scores.temperature), origin(pairs))
 
 
 def accuracy_grid(accuracy: Sequence[Accuracy]) -> Grid:
@@ -64,7 +71,7 @@ def pairs_html(pairs: Pairs) -> str:
         for pair in shown
     ]
     each = table_html(["log Pr good − bad (nats)", "more probable", "good", "bad"], lines)
-    below = [in_part(len(shown), len(pairs), "pairs"), *_remarks(pairs)]
+    below = [in_part(len(shown), len(pairs), "pairs"), *_remarks(pairs), _TIES if any(a.ties for a in pairs.accuracy) else ""]
     return f"{accuracy}{each}<small>{'<br>'.join(html.escape(line) for line in below if line)}</small>"
 
 
@@ -106,10 +113,8 @@ def _text(pairs: Pairs, i: int, side: int) -> Cell:
 
 
 def _remarks(pairs: Pairs) -> list[str]:
-    """Lines below the tables: how ties count, and the tokens that cross the boundary of a region."""
+    """Lines below the pairs: what is compared, and the tokens that cross the boundary of a region."""
     lines = []
-    if any(accuracy.ties for accuracy in pairs.accuracy):
-        lines.append(_TIES)
     if pairs.regions is not None:
         lines.append("Only the factors of the critical regions are compared.")
         tokens = [token for own in pairs.regions.crossing for token in own]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -50,3 +51,15 @@ class Accuracy:
         ties = "" if not self.ties else f", {self.ties} tie{'s' * (self.ties != 1)}"
         interval = f"95 % interval {self.accuracy_low:.3f} to {self.accuracy_high:.3f}"
         return f"{self.accuracy:.3f} ({interval}), {self.successes} of {self.n}{ties}"
+
+
+def merged(parts: Iterable[Sequence[Accuracy]]) -> list[Accuracy]:
+    """The accuracies of all parts together, the groups in order of appearance and all trials first."""
+    counts: dict[str | None, dict[str, Accuracy]] = {}
+    for part in parts:
+        for own in part:
+            group = counts.setdefault(own.group, {})
+            old = group.get(own.measure, Accuracy(own.measure, own.group, 0, 0, 0))
+            successes, ties, n = old.successes + own.successes, old.ties + own.ties, old.n + own.n
+            group[own.measure] = Accuracy(own.measure, own.group, successes, ties, n)
+    return [accuracy for group in counts.values() for accuracy in group.values()]

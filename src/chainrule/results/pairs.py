@@ -6,7 +6,7 @@ Shapes: N pairs, S = 2 N sequences, the good and the bad text of a pair being ad
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, overload
@@ -20,7 +20,7 @@ from chainrule.results.accuracy import Accuracy
 from chainrule.results.batch import Scores
 from chainrule.results.columns import Row
 from chainrule.results.provenance import WithWindow
-from chainrule.results.rows import Source, arrays
+from chainrule.results.rows import Source, arrays, record
 from chainrule.results.score import Score
 from chainrule.results.shown import Shown
 from chainrule.results.tabular import Tabular
@@ -64,11 +64,10 @@ def _pair_rows(pairs: Pairs) -> dict[str, Any]:
     )
 
 
-def _accuracy_rows(pairs: Pairs) -> dict[str, Any]:
-    """One row per phenomenon and measure, those of all pairs first."""
-    accuracy = pairs.accuracy
-    origin = Source(Row.ORIGIN, [pairs], batch=False, take=np.zeros(len(accuracy), np.int64))
-    return arrays([Source(Row.ACCURACY, accuracy, batch=False), origin])
+def accuracy_rows(accuracy: Sequence[Accuracy], origin: WithWindow) -> dict[str, Any]:
+    """One row per accuracy, with the model that they come from."""
+    source = Source(Row.ORIGIN, [origin], batch=False, take=np.zeros(len(accuracy), np.int64))
+    return arrays([Source(Row.ACCURACY, accuracy, batch=False), source])
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +82,10 @@ class Pairs(WithWindow, Shown, Tabular):
     phenomena: list[str] | None  # of each pair
     regions: RegionFactors | None  # None: whole texts are compared
 
-    rows_per = {"pair": _pair_rows, "accuracy": _accuracy_rows}  # noqa: RUF012 (never written to)
+    rows_per = {  # noqa: RUF012 (never written to)
+        "pair": _pair_rows,
+        "accuracy": lambda pairs: accuracy_rows(pairs.accuracy, pairs),
+    }
 
     @property
     def identity(self) -> Identity:
@@ -174,8 +176,7 @@ class Pairs(WithWindow, Shown, Tabular):
 
     def to_dict(self) -> dict[str, Any]:
         """The accuracies and the rows of all pairs, for JSON. Infinities are floats."""
-        own = [column for column in self.to_arrow("accuracy").column_names if column not in self.provenance()]
-        accuracy = self.to_arrow("accuracy").select(own).to_pylist()
+        accuracy = [record(Row.ACCURACY, each) for each in self.accuracy]
         return {"accuracy": accuracy, "pairs": self.to_dicts(), **self.provenance()}
 
     def to_json(self) -> str:
