@@ -36,6 +36,7 @@ OPTIONS: list[tuple[str, tuple[str, ...], str, Any, str]] = [
     ("seed", SCORING, "int", 0, "of random orders."),
     ("start", STARTING, "StartPolicy | int | None", None, "the start symbol for this call, in place of the model's default: "),
     ("end", ENDING, "bool | int | None", None, "True, or the id of an end symbol: add the factor of the end symbol."),
+    ("end", ("unigram",), "bool | int | None", None, "True, or the id of an end symbol: count it once after every text of a"),
     ("end", ("generate",), "bool | int | None", None, "stop at the end symbol, whose factor is then the last"),
     ("top", (*SCORING, *GENERATION), "int", 0, "the number of alternatives to keep at each position."),
     ("temperature", (*SCORING, "conditional", *MEASURING), "float", 1.0, "T in softmax(logits / T), which every factor"),

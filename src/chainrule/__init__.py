@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         Scores,
         Suite,
     )
+    from chainrule.scoring.unigram import Unigram
 
 # Names are imported when they are first used: torch and transformers take seconds, and `chainrule --help` needs neither.
 _HOMES = {
@@ -70,6 +71,7 @@ _HOMES = {
     "Step": "generation",
     "Suite": "results",
     "TableModel": "models.table",
+    "Unigram": "scoring.unigram",
     "load": "loading",
     "pull": "models.packaged",
 }
@@ -102,6 +104,7 @@ __all__ = [
     "Step",
     "Suite",
     "TableModel",
+    "Unigram",
     "load",
     "pull",
 ]

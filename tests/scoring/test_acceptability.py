@@ -14,7 +14,7 @@ import text_zoo
 
 from chainrule import InputError, LanguageModel, TableModel
 from chainrule.results.acceptability import mean_lp, norm_lp, pen_lp, slor
-from chainrule.scoring.unigram import unigram_logprobs
+from chainrule.scoring.unigram import unigram_of
 
 ROWS = {"": [0.5, 0.3, 0.2], "A": [0.2, 0.5, 0.3], "B": [0.25, 0.25, 0.5]}
 
@@ -25,7 +25,7 @@ def lm() -> LanguageModel:
 
 
 def unigram(lm: LanguageModel, source: Any, end: int | None = None) -> list[float]:
-    return np.exp(unigram_logprobs(source, lm.tokenizer, 3, end)).tolist()
+    return np.exp(unigram_of(source, lm.tokenizer, 3, end).logprobs).tolist()
 
 
 def test_the_published_formulas():
@@ -147,5 +147,15 @@ def test_of_two_tokens_with_one_name_the_one_of_texts_is_meant():
     """With byte fallback, "!" names a token and the byte 0x21."""
     tokenizer = text_zoo.LOSSLESS["llama"]()
     byte, token = [id for id in tokenizer.known_ids.tolist() if tokenizer.token(id) == "!"]
-    logprob_V = unigram_logprobs({"!": 7}, tokenizer, tokenizer.size, None)
+    logprob_V = unigram_of({"!": 7}, tokenizer, tokenizer.size, None).logprobs
     assert logprob_V[token] > logprob_V[byte] == logprob_V.min()
+
+
+def test_a_distribution_is_computed_once(lm: LanguageModel, tiny: LanguageModel):
+    once = lm.unigram(["AAB"], end=True)
+    assert once is lm.unigram(once)
+    assert np.exp(once.logprobs) == pytest.approx([3 / 7, 2 / 7, 2 / 7])
+    result = lm.acceptability(["AB"], unigram=once)
+    assert result.unigram_logprob[0] == pytest.approx(math.log(6 / 49))
+    with pytest.raises(InputError, match="over 3 token ids, but the model has"):
+        tiny.acceptability(["a"], unigram=once)

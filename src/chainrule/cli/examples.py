@@ -34,6 +34,11 @@ EXAMPLES = {  # by command, in the order of the help
         'chainrule pseudo "It is raining." --model google-bert/bert-base-uncased',
         "chainrule pseudo --file texts.txt --model my-bert/ -o pseudo.csv",
     ),
+    "pairs": (
+        "chainrule pairs pairs.csv",
+        "chainrule pairs pairs.csv --phenomenon type --per accuracy -o accuracy.csv",
+        "chainrule pairs items.csv --item item --condition number --good plural",
+    ),
     "suite": (
         "chainrule suite agreement.json",
         "chainrule suite agreement.json --per region -o regions.csv",

@@ -105,12 +105,23 @@ class InputOptions:
 
     def source(self, texts: list[str] | None = None, context: str | None = None) -> Source:
         """These texts, else those of the files, else those of standard input. Raises InputError."""
-        from chainrule.cli.inputs import Columns, Layout, Source
-        from chainrule.cli.option_values import parse_separator
+        from chainrule.cli.inputs import Source
 
-        columns = Columns(self.text_column, self.context_column, self.second_segment_column, self.id)
-        layout = Layout(self.form, self.encoding, self.quotes, parse_separator(self.separator))
-        return Source(texts or [], self.file or [], columns, layout, context, self.skip_empty, self.skip_bad, self.begin)
+        return Source(texts or [], self.file or [], context=context, **self.rows())
+
+    def rows(self) -> dict[str, Any]:
+        """The arguments of a `Source` except its texts, files and context. Raises InputError."""
+        from chainrule.cli.columns import Columns
+        from chainrule.cli.option_values import parse_separator
+        from chainrule.files.reading import Layout
+
+        return {
+            "columns": Columns(self.text_column, self.context_column, self.second_segment_column, self.id),
+            "layout": Layout(self.form, self.encoding, self.quotes, parse_separator(self.separator)),
+            "skip_empty": self.skip_empty,
+            "skip_bad": self.skip_bad,
+            "begin": self.begin,
+        }
 
     def table_options(self) -> dict[str, Any]:
         """All options except --file, by their names on the command line, with "_" for "-"."""

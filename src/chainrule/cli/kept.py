@@ -48,9 +48,9 @@ class Kept:
         self._tell(names, theirs.column_names, records)
         return both
 
-    def lines(self, ours: Iterable[dict[str, Any]], records: Sequence[Record]) -> Iterator[str]:
-        """JSON objects as texts: the user's columns, then ours. ours: an object for each record."""
-        theirs = self.kept(records)
+    def lines(self, ours: Iterable[dict[str, Any]], records: Sequence[Record], by_key: bool = False) -> Iterator[str]:
+        """JSON objects as texts: the user's columns, then ours. ours: an object for each record. by_key: as in `table`."""
+        theirs = self.kept(records, by_key=by_key)
         repeats = self._repeats(theirs.column_names)
         members = (each for part in json_members(theirs) for each in part)
         for record, result in zip(records, ours, strict=True):

@@ -8,6 +8,7 @@ from chainrule.cli import (  # noqa: F401 (they register commands)
     doctor_command,
     generation_commands,
     model_commands,
+    pairs_command,
     suite_command,
     text_commands,
 )

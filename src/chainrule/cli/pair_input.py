@@ -31,7 +31,9 @@ class PairColumns(Columns):
             own = replace(self, text=self.text or good, pair=self.pair or bad)
             if own.text in block.names and own.pair in block.names:
                 return own, ""
-        raise InputError(f"{name}: there are no columns 'good' and 'bad': name them with --good and --bad; {listed(block.names)}")
+        raise InputError(
+            f"{name}: there are no columns 'good' and 'bad': name them with --good and --bad; {listed(block.names)}"
+        )
 
 
 class PairSource(Source):
@@ -76,7 +78,7 @@ class LongSource(PairSource):
         for record, item, condition in zip(records, items, conditions, strict=True):
             if item is None:
                 raise InputError(f"{record.where} has nothing in the column {self.item!r} (--item)")
-            if condition not in (good, bad):
+            if condition is None or condition not in (good, bad):
                 continue
             own = by_item.setdefault(item, {})
             if condition in own:

@@ -51,9 +51,9 @@ class PairOptions:
     good_region: Annotated[
         str | None, Option(metavar="NAME", help="In place of marks, a column with the part of each good text to compare.")
     ] = None
-    bad_region: Annotated[
-        str | None, Option(metavar="NAME", help="The same of each bad text. Default: as --good-region.")
-    ] = None
+    bad_region: Annotated[str | None, Option(metavar="NAME", help="The same of each bad text. Default: as --good-region.")] = (
+        None
+    )
     item: Annotated[
         str | None,
         Option(metavar="NAME", help="One text in a row: the column of the item, which the two texts of a pair share."),
@@ -74,22 +74,16 @@ class PairOptions:
 
     def source(self, files: list[str] | None, inputs: InputOptions, context: str | None) -> PairSource:
         """The pairs of the files, else of standard input. Raises InputError."""
-        from chainrule.cli.option_values import parse_separator
         from chainrule.cli.pair_input import LongSource, PairColumns, PairSource
-        from chainrule.files.reading import Layout
 
-        layout = Layout(inputs.form, inputs.encoding, inputs.quotes, parse_separator(inputs.separator))
-        rows: dict[str, Any] = {
-            "texts": [], "files": files or [], "layout": layout, "context": context, "skip_empty": inputs.skip_empty,
-            "skip_bad": inputs.skip_bad, "begin": inputs.begin,
-        }  # fmt: skip
+        rows: dict[str, Any] = {"texts": [], "files": files or [], "context": context} | inputs.rows()
         if self.item is None or self.condition is None:
             reject("is for tables with one text in a row, with --item and --condition", text_column=inputs.text_column)
-            return PairSource(columns=PairColumns(self.good, inputs.context_column, self.bad, inputs.id), **rows)
+            rows["columns"] = PairColumns(self.good, inputs.context_column, self.bad, inputs.id)
+            return PairSource(**rows)
         reject("counts rows, but with --item a pair is two rows", from_=inputs.begin)
-        reject("keys a row, but with --item a pair is two rows, whose key is the item", id=inputs.id)
-        columns = inputs.columns()
-        return LongSource(columns=columns, item=self.item, condition=self.condition, good=self.good, bad=self.bad, **rows)
+        reject("names the key of a row, but with --item a pair is two rows, and the item is its key", id=inputs.id)
+        return LongSource(item=self.item, condition=self.condition, good=self.good, bad=self.bad, **rows)
 
 
 @command("Score texts", omit=["file", "second_segment_column"])
@@ -114,7 +108,7 @@ def pairs(
     outputs: OutputOptions,
     model: ModelOptions,
 ) -> None:
-    """Compare minimal pairs: which text of each is more probable, and the share of pairs whose good text is."""
+    """Compare minimal pairs: which text of each is more probable. The accuracy is the share of pairs whose good text is."""
     from chainrule.cli.pairs import pairs_stream
 
     outputs.check()

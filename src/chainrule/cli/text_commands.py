@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from typer import Argument, Option
 
+from chainrule.cli.acceptability import AcceptabilityOptions, acceptability_stream
 from chainrule.cli.app import command
 from chainrule.cli.input_options import InputOptions
 from chainrule.cli.options import (
@@ -48,6 +49,7 @@ def score(
     windows: WindowOptions,
     texts: TextOptions,
     softmax: TemperatureOptions,
+    measures: AcceptabilityOptions,
     inputs: InputOptions,
     outputs: OutputOptions,
     model: ModelOptions,
@@ -60,9 +62,13 @@ def score(
     options: dict[str, Any] = {"top": top, "temperature": softmax.temperature}
     options |= order.arguments() | windows.arguments() | texts.arguments()
     check_per(per, names_several_orders(options["order"]))
+    measures.check(per, top, options["order"])
     source = inputs.source(text, texts.context)
     with outputs.sink(source.files) as sink:
-        score_stream(model.load, source, sink, per, options)
+        if measures.acceptability:
+            acceptability_stream(model.load, source, sink, measures.unigram, options)
+        else:
+            score_stream(model.load, source, sink, per, options)
 
 
 @command("Score texts", omit=["context", "context_column", "second_segment_column", "begin"])

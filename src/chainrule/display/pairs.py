@@ -54,8 +54,22 @@ def accuracy_grid(accuracy: Sequence[Accuracy]) -> Grid:
 
 
 def accuracy_lines(accuracy: Sequence[Accuracy]) -> list[str]:
-    """The accuracies as lines of text, one for each phenomenon and measure."""
-    return [f"{'all pairs' if a.group is None else a.group}, {_NAMES[a.measure]}: {a.describe()}" for a in accuracy]
+    """The accuracies as lines of text: of all pairs by each measure, then of the first phenomena by log Pr."""
+    every = [f"all pairs, {_NAMES[a.measure]}: {a.describe()}" for a in accuracy if a.group is None]
+    groups = [
+        f"{a.group}, {_NAMES[a.measure]}: {a.describe()}" for a in accuracy if a.group is not None and a.measure == "logprob"
+    ]
+    more = [f"{len(groups) - SHOWN} more phenomena: see --per accuracy"] if len(groups) > SHOWN else []
+    return [*every, *groups[:SHOWN], *more]
+
+
+def crossing_note(pairs: Pairs) -> str:
+    """A line about the tokens that cross the boundary of a region; "" if there are none."""
+    tokens = [] if pairs.regions is None else [token for own in pairs.regions.crossing for token in own]
+    if not tokens:
+        return ""
+    named = ", ".join(map(repr, dict.fromkeys(tokens[:3])))
+    return f"{count(len(tokens), 'token')} of the regions also hold characters outside of them: {named}"
 
 
 def pairs_html(pairs: Pairs) -> str:
@@ -117,10 +131,8 @@ def _remarks(pairs: Pairs) -> list[str]:
     lines = []
     if pairs.regions is not None:
         lines.append("Only the factors of the critical regions are compared.")
-        tokens = [token for own in pairs.regions.crossing for token in own]
-        if tokens:
-            named = ", ".join(map(repr, dict.fromkeys(tokens[:3])))
-            lines.append(f"{count(len(tokens), 'token')} of the regions also hold characters outside of them: {named}")
+        if told := crossing_note(pairs):
+            lines.append(told)
     return lines
 
 

@@ -14,13 +14,13 @@ from chainrule.scoring.acceptability import score_acceptability
 from chainrule.scoring.pairs import score_pairs
 from chainrule.scoring.suite import score_suite
 from chainrule.scoring.suite_file import read_suite
-from chainrule.scoring.unigram import unigram_logprobs
+from chainrule.scoring.unigram import Unigram, unigram_of
 from chainrule.text.arguments import as_list, contexts_for
 from chainrule.text.reading import Reading, Special
 from chainrule.text.types import Column, Contexts, StartPolicy, Texts
 
 SuiteSource: TypeAlias = str | os.PathLike[str] | Mapping[str, Any]
-Unigram: TypeAlias = str | os.PathLike[str] | Mapping[Any, float] | Column[str] | Column[float]
+UnigramSource: TypeAlias = Unigram | str | os.PathLike[str] | Mapping[Any, float] | Column[str] | Column[float]
 
 
 class Measuring(Foundation):
@@ -108,7 +108,7 @@ class Measuring(Foundation):
 
     # fmt: off
     def acceptability(
-        self, texts: Texts, *, context: Contexts | None = None, unigram: Unigram | None = None,
+        self, texts: Texts, *, context: Contexts | None = None, unigram: UnigramSource | None = None,
         start: StartPolicy | int | None = None, end: bool | int | None = None, temperature: float = 1.0,
         window: int | bool | None = None, stride: int | None = None, rows: int | None = None,
         special: Special | None = None, context_special: Special | None = None, progress: Progress | None = None,
@@ -123,10 +123,7 @@ class Measuring(Foundation):
         texts: as in `score_batch`.
         context: one context for all texts, or one for each; a missing value means no context. For PMI, the same tokens are
             scored without it too.
-        unigram: a distribution of single tokens. A corpus: a .txt file with one text per line, or a list of texts. Counts or
-            probabilities: a mapping from tokens (as results name them) or ids, one number per id, a .json object, or a .csv
-            or .tsv with columns `token` or `id`, and `count` or `probability`. Counts are smoothed by adding 1 to each id;
-            probabilities, which sum to 1, are used as they are.
+        unigram: a distribution of single tokens: a corpus, counts or probabilities, as in `unigram`, or its result.
         start: the start symbol for this call, in place of the model's default: "bos", "eos", "given" or a token id.
         end: True, or the id of an end symbol: add the factor of the end symbol.
         temperature: T in softmax(logits / T), which every factor is taken from; 1 is the model itself.
@@ -141,11 +138,23 @@ class Measuring(Foundation):
         if isinstance(texts, str):
             raise InputError("acceptability takes a list of texts: put the text into a list")
         items, scorer = as_list(texts), self._scorer
-        unigram_V = None
-        if unigram is not None:
-            unigram_V = unigram_logprobs(unigram, self.tokenizer, scorer.vocab_size, scorer.end(end))
+        distribution = None if unigram is None else self.unigram(unigram, end=end)
         return score_acceptability(
-            scorer, items, contexts_for(context, len(items)), unigram_V,
+            scorer, items, contexts_for(context, len(items)), distribution,
             Settings(0, window, stride, rows, progress, temperature), Reading.of(special, context_special),
             start=start, end=end,
         )  # fmt: skip
+
+    def unigram(self, source: UnigramSource, *, end: bool | int | None = None) -> Unigram:
+        """A distribution of single tokens of this model, for `acceptability`.
+
+        source: a corpus: a .txt file with one text per line, or a list of texts, whose tokens are counted. Or counts or
+            probabilities: a mapping from tokens (as results name them) or ids, one number per id, a .json object, or a .csv
+            or .tsv file with columns `token` or `id`, and `count` or `probability`.
+        end: True, or the id of an end symbol: count it once after every text of a corpus.
+        Counts, which are whole numbers, are smoothed by adding 1 to each id of the model, so that no token has probability 0:
+        (count + 1) / (total + number of ids). Probabilities, which sum to 1, are used as they are. Raises InputError for a
+        source that cannot be read.
+        """
+        scorer = self._scorer
+        return unigram_of(source, self.tokenizer, scorer.vocab_size, scorer.end(end))

@@ -149,6 +149,11 @@ class Acceptability(WithWindow, Shown, Tabular):
         others = (None if values is None or np.isnan(values[i]) else float(values[i]) for values in more)
         return Measures(self.scores[i], self.rows, float(self.mean_lp_nats[i]), float(self.pen_lp_nats[i]), *others)
 
+    def part(self, which: slice) -> Acceptability:
+        """Some consecutive sequences."""
+        unigram, alone = (None if a is None else a[which] for a in (self.unigram_logprob, self.logprob_alone))
+        return Acceptability(self.scores.part(which), unigram, alone)
+
     def to_json(self) -> str:
         """A JSON array of the rows of the table. Infinities are the strings "Infinity" and "-Infinity"."""
         return json_text(self.to_dicts())

@@ -174,6 +174,17 @@ class Pairs(WithWindow, Shown, Tabular):
         phenomenon = None if self.phenomena is None else self.phenomena[i]
         return Pair(good, bad, phenomenon, float(self.difference_nats[i]), _WINNERS[int(self._signs("logprob")[i])])
 
+    def part(self, which: slice) -> Pairs:
+        """Some consecutive pairs."""
+        first, stop, _ = which.indices(len(self))
+        both, regions = slice(2 * first, 2 * stop), self.regions
+        scores = self.scores.part(both)
+        if regions is not None:
+            moved = self.scores.offsets[both.start]
+            bounds = regions.first_S[both] - moved, regions.stop_S[both] - moved
+            regions = RegionFactors(regions.texts[both], *bounds, regions.crossing[both])
+        return Pairs(scores, None if self.phenomena is None else self.phenomena[first:stop], regions)
+
     def to_dict(self) -> dict[str, Any]:
         """The accuracies and the rows of all pairs, for JSON. Infinities are floats."""
         accuracy = [record(Row.ACCURACY, each) for each in self.accuracy]

@@ -13,8 +13,7 @@ from chainrule.errors import InputError
 from chainrule.results.acceptability import Acceptability
 from chainrule.results.batch import Scores
 from chainrule.scoring.scorer import Scorer
-from chainrule.scoring.unigram import logprob_of_tokens
-from chainrule.text.base import token_formatter
+from chainrule.scoring.unigram import Unigram
 from chainrule.text.reading import Reading
 
 _NONE = np.zeros(0, np.int64)
@@ -24,14 +23,14 @@ def score_acceptability(
     scorer: Scorer,
     texts: list[Any],
     contexts: list[Any],
-    unigram_V: Floats | None,
+    unigram: Unigram | None,
     settings: Settings,
     reading: Reading,
     *,
     start: str | int | None,
     end: bool | int | None,
 ) -> Acceptability:
-    """Score texts, and once more those with a context without it. unigram_V: log Pr of every id; None: no unigram measures.
+    """Score texts, and once more those with a context without it. unigram: None: no measures of that kind.
 
     Raises InputError, with the number of the text, for a text that cannot be scored.
     """
@@ -48,16 +47,15 @@ def score_acceptability(
     if with_context:
         logprob_alone = np.full(len(requests), np.nan)
         logprob_alone[with_context] = scorer.score(alone, settings, start=start, end=end).logprob
-    return Acceptability(scores, None if unigram_V is None else _unigram(scores, unigram_V), logprob_alone)
+    return Acceptability(scores, None if unigram is None else _unigram(scores, unigram), logprob_alone)
 
 
-def _unigram(scores: Scores, unigram_V: Floats) -> Floats:
+def _unigram(scores: Scores, unigram: Unigram) -> Floats:
     """log Pr of the tokens of each sequence, one by one: S."""
-    name, bounds = token_formatter(scores.tokenizer), zip(scores.offsets[:-1], scores.offsets[1:], strict=True)
     sums = []
-    for s, (first, stop) in enumerate(bounds):
+    for s, (first, stop) in enumerate(zip(scores.offsets[:-1], scores.offsets[1:], strict=True)):
         try:
-            sums.append(logprob_of_tokens(unigram_V, scores.ids[first:stop], name))
+            sums.append(unigram.logprob(scores.ids[first:stop]))
         except InputError as error:
             raise InputError(error.reason, s) from None
     return np.array(sums, np.float64)

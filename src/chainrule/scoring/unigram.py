@@ -11,6 +11,7 @@ import json
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,26 +19,52 @@ from typing import Any
 import numpy as np
 
 from chainrule._checks import is_number, is_whole
-from chainrule._types import Floats
+from chainrule._types import Floats, Ints
 from chainrule.errors import InputError, short
 from chainrule.files.opened import lines_of, name_of, read_all
 from chainrule.files.rows import problem_of
 from chainrule.text.arguments import as_list
-from chainrule.text.base import TokenizerLike
+from chainrule.text.base import TokenizerLike, token_formatter
 
 _CHUNK = 4096  # texts of a corpus tokenised at a time
 _VALUES = ("count", "probability")
 
 
-def unigram_logprobs(source: Any, tokenizer: TokenizerLike | None, size: int, end: int | None) -> Floats:
-    """log Pr of every id, in nats: V; −inf for an id without a probability in a table of probabilities.
+@dataclass(frozen=True, eq=False)
+class Unigram:
+    """A distribution of single tokens: see `LanguageModel.unigram`."""
 
-    source: a file, a mapping, a sequence of texts or of one number per id; see `LanguageModel.acceptability`. end: the end
-    symbol, which is counted once after every text of a corpus; None: not counted. Raises InputError.
+    logprobs: Floats  # V: log Pr of each token id, in nats; −inf for an id without a probability
+    tokenizer: TokenizerLike | None
+
+    def logprob(self, ids: Ints) -> float:
+        """The sum over these tokens, in nats. Raises InputError for a token without a probability."""
+        values = self.logprobs[ids]
+        if np.isneginf(values).any():
+            id = int(ids[int(np.argmin(values))])
+            raise InputError(
+                f"the unigram distribution has no probability for the token {token_formatter(self.tokenizer)(id)!r} (id {id}): "
+                "add it, or give counts, which are smoothed"
+            )
+        return math.fsum(values.tolist())
+
+
+def unigram_of(source: Any, tokenizer: TokenizerLike | None, size: int, end: int | None) -> Unigram:
+    """The distribution over the `size` ids of a model.
+
+    source: a file, a mapping, a sequence of texts or of one number per id; see `LanguageModel.unigram`. end: the end symbol,
+    which is counted once after every text of a corpus; None: not counted. Raises InputError.
     """
+    if isinstance(source, Unigram):
+        if len(source.logprobs) != size:
+            raise InputError(f"the unigram distribution is over {len(source.logprobs)} token ids, but the model has {size}")
+        return source
+    return Unigram(_logprobs(source, tokenizer, size, end), tokenizer)
+
+
+def _logprobs(source: Any, tokenizer: TokenizerLike | None, size: int, end: int | None) -> Floats:
     if isinstance(source, str | os.PathLike):
-        file = os.fspath(source)
-        return _of_file(file, tokenizer, size, end)
+        return _of_file(os.fspath(source), tokenizer, size, end)
     if isinstance(source, Mapping):
         return _of_table(source, tokenizer, size)
     items = as_list(source, "unigram")
@@ -49,18 +76,6 @@ def unigram_logprobs(source: Any, tokenizer: TokenizerLike | None, size: int, en
             f"{size} ids, not {len(items)} items such as {short(items[0]) if items else 'none'}"
         )
     return _of_table(dict(enumerate(items)), tokenizer, size)
-
-
-def logprob_of_tokens(logprob_V: Floats, ids: Any, token: Any) -> float:
-    """The sum over tokens, in nats. Raises InputError for a token without a probability. token: a function that names an id."""
-    values = logprob_V[ids]
-    if np.isneginf(values).any():
-        id = int(ids[int(np.argmin(values))])
-        raise InputError(
-            f"the unigram distribution has no probability for the token {token(id)!r} (id {id}): add it, or give counts, which "
-            "are smoothed"
-        )
-    return math.fsum(values.tolist())
 
 
 def _of_file(file: str, tokenizer: TokenizerLike | None, size: int, end: int | None) -> Floats:
