@@ -13,7 +13,7 @@ import pytest
 import chainrule
 from chainrule import LanguageModel
 
-SCORING = ("score", "score_batch", "explain", "rank")
+SCORING = ("score", "score_batch", "score_table", "explain", "rank")
 PSEUDO = ("pseudo_log_likelihood", "pseudo_log_likelihoods")
 GENERATION = ("generate", "infill")
 MANY = ("score_batch", PSEUDO[1])
@@ -30,7 +30,7 @@ OPTIONS: list[tuple[str, tuple[str, ...], str, Any, str]] = [
     ("context", ("pairs",), "Contexts | None", None, "one context for all pairs, or one for each; a missing"),
     ("context", (*MANY, "acceptability"), "Contexts | None", None, "one context for all texts, or one for each; a missing"),
     ("embeddings", ("score", "explain"), "Embeddings | None", None, "T × D, used in place of the embeddings of the token ids."),
-    ("order", ("score", "score_batch"), "Order | None", None, "the order in which the tokens are predicted: a permutation of"),
+    ("order", SCORING[:3], "Order | None", None, "the order in which the tokens are predicted: a permutation of their"),
     ("order", ("explain", "rank"), "OneOrder | str | None", None, "the order in which the tokens are predicted: a permutation"),
     ("order", GENERATION, "OneOrder | str | None", None, ""),
     ("seed", SCORING, "int", 0, "of random orders."),
@@ -60,6 +60,7 @@ OPTIONS: list[tuple[str, tuple[str, ...], str, Any, str]] = [
 ]  # fmt: skip
 # Parameters of one method alone.
 OWN = {
+    "score_table": {"context", "id", "per"},
     "pseudo_log_likelihood": {"context"},
     "generate": {"max_tokens", "among", "stop"},
     "verify": {"progress"},

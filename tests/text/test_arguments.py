@@ -42,6 +42,8 @@ SEQUENCES = {
     "values of a dict": lambda items: dict(zip("zyx", items, strict=True)).values(),
     "NumPy strings": np.array,
     "NumPy objects": lambda items: np.array(items, object),
+    "NumPy's own strings": lambda items: np.array(items, np.dtypes.StringDType()),
+    "a list of NumPy strings": lambda items: [np.str_(item) for item in items],
     "pandas": lambda items: pandas.Series(items, index=[2, 0, 1]),
     "pandas, reversed index": lambda items: pandas.Series(items[::-1])[::-1],
     "pandas objects": lambda items: pandas.Series(items, index=[9, 9, 9], dtype=object),
@@ -52,6 +54,9 @@ SEQUENCES = {
     "Polars": polars.Series,
     "Arrow": pyarrow.array,
     "Arrow dictionary": lambda items: pyarrow.array(items).dictionary_encode(),
+    "large Arrow": lambda items: pyarrow.array(items, pyarrow.large_string()),
+    "Arrow views": lambda items: pyarrow.array(items, pyarrow.string_view()),
+    "Polars categories": lambda items: polars.Series(items, dtype=polars.Categorical),
     "Arrow chunks": lambda items: pyarrow.chunked_array([items[:1], items[1:]]),
 }
 
@@ -62,7 +67,7 @@ def test_sequences_are_read_by_position(lm: LanguageModel, kind: str, monkeypatc
     make = SEQUENCES[kind]
     scores = lm.score_batch(make(TEXTS))
     assert scores.logprob.tolist() == wanted.logprob.tolist()
-    assert [score.text for score in scores] == TEXTS
+    assert [(type(score.text), score.text) for score in scores] == [(str, text) for text in TEXTS]
     after = lm.score_batch(TEXTS, context=make(["A", "B", "A"]))
     assert after.logprob.tolist() == lm.score_batch(TEXTS, context=["A", "B", "A"]).logprob.tolist()
     assert [(r.index, r.text, r.logprob) for r in lm.rank("A", make(TEXTS))] == [
@@ -115,7 +120,7 @@ def test_rows_of_an_array_are_sequences_of_ids(lm: LanguageModel):
     assert lm.score_batch(pyarrow.array(rows)).logprob.tolist() == lm.score_batch(rows).logprob.tolist()
 
 
-@pytest.mark.parametrize("missing", [None, math.nan, pandas.NA, pandas.NaT])
+@pytest.mark.parametrize("missing", [None, math.nan, np.float32("nan"), pandas.NA, pandas.NaT, np.datetime64("NaT")])
 def test_a_missing_text_is_an_error_and_a_missing_context_is_no_context(lm: LanguageModel, missing: Any):
     with pytest.raises(InputError, match="item 1: the text is missing") as error:
         lm.score_batch(["A", missing])

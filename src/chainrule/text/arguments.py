@@ -108,8 +108,10 @@ def _remedy(item: Any) -> str:
 
 
 def is_missing(value: Any) -> bool:
-    """Whether this is a missing value: None, NaN, pandas' NA or NaT."""
-    return value is None or (isinstance(value, float) and value != value) or type(value).__name__ in ("NAType", "NaTType")
+    """Whether this is a missing value: None, NaN or NaT, also of NumPy, or pandas' NA or NaT."""
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    return isinstance(value, float | np.floating | np.datetime64 | np.timedelta64) and bool(value != value)
 
 
 def _is_per_item(context: Any) -> bool:

@@ -93,7 +93,7 @@ def _texts(
     items: list[str], contexts: list[Any], tokenizer: TokenizerLike | None, reading: Reading, where: list[int]
 ) -> list[Request]:
     tokenizer = _require_tokenizer(tokenizer)
-    both = list(zip(items, contexts, strict=True))
+    both = [(_plain(text), _plain(context)) for text, context in zip(items, contexts, strict=True)]
     for i, (text, context) in zip(where, both, strict=True):
         if not text:
             raise InputError("an empty text has no token to score", i)
@@ -117,6 +117,11 @@ def _texts(
         if not len(request.ids):
             raise InputError(f"the text {request.text!r} has no tokens of its own, so there is nothing to score", i)
     return batch
+
+
+def _plain(text: Any) -> Any:
+    """A text of a subclass of str, such as NumPy's, as a str."""
+    return str.__str__(text) if isinstance(text, str) and type(text) is not str else text
 
 
 def _continuation_request(text: str, context: str, continuation: Continuation) -> Request:
