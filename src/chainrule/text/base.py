@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
 from chainrule.text.align import Span
 from chainrule.text.reading import Special
 from chainrule.text.stable_prefix import StablePrefix
+
+# How tokens show the spaces of a text that are dropped: tokens that join the one before are marked ("before": '##'), the ends
+# of words are ("after": '</w>'), or every token is a word ("whole"). None: spaces are characters of tokens.
+SpaceMark = Literal["before", "after", "whole"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,8 @@ class TokenizerLike(Protocol):
 
     @property
     def known_ids(self) -> np.ndarray: ...
+    @property
+    def space_mark(self) -> SpaceMark | None: ...
     def encode(self, text: str, special: Special = ...) -> np.ndarray: ...
     def encode_batch(self, texts: Sequence[str], special: Special = ...) -> list[np.ndarray]: ...
     def encode_continuations(self, texts: Sequence[str], special: Special = ...) -> list[np.ndarray]: ...

@@ -17,7 +17,7 @@ from chainrule._warnings import quiet
 from chainrule.errors import InputError, ModelError
 from chainrule.text.align import Span
 from chainrule.text.backends import answering, encoded, literal, whole, without_first_space
-from chainrule.text.base import Spans
+from chainrule.text.base import SpaceMark, Spans
 from chainrule.text.reading import Special, holding, names_of
 from chainrule.text.spans import align, spells, words_by_space
 from chainrule.text.stable_prefix import EMPTY_PREFIX, StablePrefix, encodes_words_separately, find_stable_prefix
@@ -151,6 +151,13 @@ class Tokenizer:
             if encoding is not None and np.array_equal(encoding.ids, ids) and None not in encoding.word_ids:
                 return np.unique(encoding.word_ids, return_inverse=True)[1].astype(np.int64)
         return words_by_space(text, self.spans(text, ids))
+
+    @property
+    def space_mark(self) -> SpaceMark | None:
+        """How tokens show the spaces of a text that the tokenizer drops; None: spaces are characters of tokens."""
+        if self._spelling.words:
+            return "before"
+        return "after" if self._spelling.word_end or self._spelling.joined_right else None
 
     @cached_property
     def _spelling(self) -> Spelling:
