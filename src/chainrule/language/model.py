@@ -8,6 +8,7 @@ from chainrule.errors import raise_unless
 from chainrule.language.generating import Generating
 from chainrule.language.measuring import Measuring
 from chainrule.language.tables import Tables
+from chainrule.language.words import Wording
 from chainrule.text.arguments import as_list
 from chainrule.text.reading import Special
 from chainrule.text.types import Context, StartPolicy, Text, Texts, Values
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from chainrule.verify.report import Report
 
 
-class LanguageModel(Tables, Measuring, Generating):
+class LanguageModel(Tables, Wording, Measuring, Generating):
     """A model with its tokenizer and start symbol. Log probabilities are in nats unless a name gives another unit."""
 
     def verify(self, texts: str | Texts | None = None, *, progress: Callable[[str, int, int], None] | None = None) -> Report:

@@ -12,6 +12,7 @@ from chainrule.results.pairs import Pair, Pairs
 from chainrule.results.pseudo import PseudoScore
 from chainrule.results.score import Score
 from chainrule.results.suite import Prediction, Suite
+from chainrule.results.words import Word, Words
 
 __all__ = [
     "Acceptability",
@@ -32,4 +33,6 @@ __all__ = [
     "Score",
     "Scores",
     "Suite",
+    "Word",
+    "Words",
 ]

@@ -17,6 +17,7 @@ _SECTIONS = {  # of the reference
     "Generated texts (generate, infill)": (Row.GENERATED,),
     "Pseudo-log-likelihoods (pseudo)": (Row.PSEUDO,),
     "Numbers beside ours (compare)": (Row.COMPARED, Row.ORIGIN),
+    "Words (words): before the columns of tokens from `start` on": (Row.WORD,),
     "Minimal pairs (pairs): before the columns of tokens from `start` on": (Row.PAIR,),
     "Minimal pairs, by measure and phenomenon": (Row.ACCURACY,),
     "Suites, by region": (Row.REGION,),

@@ -43,6 +43,7 @@ class Row(Enum):
     ACCEPTABILITY = auto()  # measures of acceptability of a sequence
     UNIGRAM = auto()  # … with a unigram distribution
     PMI = auto()  # … with and without its context
+    WORD = auto()  # a word of a text
 
 
 PER_TOKEN = {

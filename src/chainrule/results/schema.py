@@ -21,6 +21,7 @@ from chainrule.results.columns_of_orders import OF_ORDERS
 from chainrule.results.columns_of_origin import OF_ORIGIN
 from chainrule.results.columns_of_pairs import OF_PAIRS
 from chainrule.results.columns_of_suites import OF_SUITES
+from chainrule.results.columns_of_words import OF_WORDS
 
 
 def columns(*rows: Row) -> list[Column]:
@@ -44,6 +45,7 @@ COLUMNS: tuple[Column, ...] = (
         (Row.SEQUENCE, Row.TOKEN, Row.TEXT, Row.CANDIDATE, Row.GENERATED, Row.PSEUDO), given=True,
     ),
     *OF_PAIRS,
+    *OF_WORDS,
     *OF_SUITES,
     Column("nth_order", "int64", "which of the orders of the text, from 0", (Row.ONE_ORDER,), given=True),
     Column(

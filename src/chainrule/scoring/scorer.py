@@ -39,6 +39,13 @@ class Scorer:
         """The number of token ids."""
         return self.predictor.model.head.size
 
+    @property
+    def end_ids(self) -> tuple[int, ...]:
+        """The ids of all end symbols of the tokenizer and the model, that of `end(True)` first."""
+        of_model = self.predictor.model.eos_id
+        ids = [self.tokenizer.eos_id if self.tokenizer else None, *(of_model if isinstance(of_model, list) else [of_model])]
+        return tuple(dict.fromkeys(id for id in ids if id is not None and 0 <= id < self.vocab_size))
+
     def start(self, requested: str | int | None) -> Start:
         """The start symbol requested; None: the default."""
         return self.default_start if requested is None else self.predictor.start(requested, self.tokenizer)

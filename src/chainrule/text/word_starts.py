@@ -7,7 +7,7 @@ a space, or the text ends. The sets come from the bytes of the tokens, so they h
     white space    after a character: tokens that begin with white space. After white space: any token.
     UAX 29         after a letter, digit …: tokens before which Unicode Standard Annex 29 has a word boundary, as far as the
                    token's own characters show it. After other characters: any token.
-    first word     of a text that does not begin with white space: tokens that do not begin with it.
+    first word     tokens that begin with white space, or tokens that do not: as the first token of the text does.
 
 Control symbols, the end symbol among them, are in every set: no word goes on after them. Ids without a token are in none.
 Some tokenizers drop the spaces of a text and mark where tokens join ('##', '</w>'). "boats." and "boats ." are then the same
@@ -27,7 +27,7 @@ from chainrule._types import Ints
 from chainrule.text.base import TokenizerLike
 from chainrule.text.words import UNICODE
 
-FIRST, SPACE, COMPLETE = "first", "space", "complete"  # names of sets
+FIRST, MARKED, SPACE, COMPLETE = "first", "marked", "space", "complete"  # names of sets
 _OPENING = regex.compile(r"[\p{Ps}\p{Pi}]+")
 _PUNCTUATION = regex.compile(r"\p{P}+")
 _BREAK = regex.compile(r"(?V1w).\b", regex.DOTALL)  # the first character, if there is a word boundary after it
@@ -98,7 +98,7 @@ class WordStarts:
         """The set of the tokens that may begin a text like this one, by its first token; None: any token does."""
         if self.tokenizer.space_mark == "whole":
             return None
-        return SPACE if first_token[:1].isspace() else FIRST
+        return MARKED if _whole_characters(first_token)[:1].isspace() else FIRST
 
     def after(self, before: str, token_before: bytes) -> str | None:
         """The set of the tokens that may begin a word here; None: any token does.
@@ -106,10 +106,10 @@ class WordStarts:
         before: the text before, of one character at least. token_before: the token that ends there.
         """
         mark = self.tokenizer.space_mark
-        if mark == "whole" or before[-1].isspace():
-            return None
         if mark == "after" and token_before[-1:].isspace():
             return None if self.units == UNICODE else COMPLETE
+        if mark == "whole" or before[-1].isspace():
+            return None
         return _exemplar(before) if self.units == UNICODE and mark is None else SPACE
 
     def ids(self, name: str) -> Ints:
@@ -125,6 +125,8 @@ class WordStarts:
         match name:
             case "first":
                 return not text[:1].isspace()
+            case "marked":
+                return text[:1].isspace()
             case "space":
                 return text[:1].isspace() and not continues
             case "complete":

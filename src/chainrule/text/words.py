@@ -34,7 +34,7 @@ def spans_of_texts(texts: Sequence[str], units: Units) -> tuple[list[list[Span]]
             raise InputError(
                 f'units must be "whitespace", "unicode", a function, or the words or spans of each text, not {short(units)}'
             )
-        return [_split(text, units) for text in texts], units
+        return [_split(text, units, item) for item, text in enumerate(texts)], units
     if callable(units):
         name = getattr(units, "__name__", type(units).__name__)
         return [spans_of(text, units(text), item) for item, text in enumerate(texts)], name
@@ -51,8 +51,11 @@ def spans_of(text: str, units: Any, item: int | None = None) -> list[Span]:
     return _spans_of_words(text, own, item) if isinstance(own[0], str) else _checked(text, own, item)
 
 
-def _split(text: str, units: str) -> list[Span]:
-    return [match.span() for match in _SPLIT[units](text) if not match.group().isspace()]
+def _split(text: str, units: str, item: int) -> list[Span]:
+    spans = [match.span() for match in _SPLIT[units](text) if not match.group().isspace()]
+    if not spans:
+        raise InputError(f"the text {short(text)} has no words", item)
+    return spans
 
 
 def _spans_of_words(text: str, words: list[Any], item: int | None) -> list[Span]:

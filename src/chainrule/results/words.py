@@ -1,0 +1,181 @@
+"""Words of texts, with the log probability of each.
+
+Shapes: S texts, W words of all texts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Any, NamedTuple, overload
+
+import numpy as np
+
+from chainrule._types import Floats, Ints
+from chainrule.files.writing import json_text
+from chainrule.forest.forest import offsets, ranges
+from chainrule.models.identity import Identity
+from chainrule.results.batch import Scores
+from chainrule.results.column_values import none_if_nan
+from chainrule.results.columns import Row
+from chainrule.results.provenance import WithWindow
+from chainrule.results.rows import Source, arrays
+from chainrule.results.shown import Shown
+from chainrule.results.tabular import Tabular
+from chainrule.results.units import count
+
+_LN2 = math.log(2)
+
+
+class Word(NamedTuple):
+    """One word, or another unit of a text."""
+
+    text_index: int  # the number of its text
+    word_index: int  # its number in the text, from 0
+    word: str
+    begin: int  # its first character
+    stop: int  # one past its last character
+    tokens: int
+    logprob: float | None  # nats, with the correction; None without a start symbol for the first word, and without tokens
+    surprisal_bits: float | None
+    boundary: str
+
+
+@dataclass(frozen=True, eq=False)
+class Words(WithWindow, Shown, Tabular):
+    """The W words of S texts, text after text. Log probabilities are in nats; NaN for a word without one.
+
+    A word has no log probability if its first token is given (start "given"), or if no token begins in it.
+    """
+
+    scores: Scores  # of the S texts
+    count_S: Ints  # words of each text
+    begin: Ints  # the first character of each word, and one past the last
+    stop: Ints
+    first: Ints  # the factor of its first token in the arrays of `scores`; −1 without one
+    tokens: Ints  # its number of factors
+    logprob: Floats  # log Pr of the word, corrected for the probability that it begins and ends where it does
+    logprob_uncorrected: Floats  # the sum of its factors
+    entropy: Floats  # of the distribution at the place of its first token, nats
+    crossing: dict[int, list[str]]  # for each word with a token that is also part of another word: these tokens
+    unmarked: frozenset[int]  # words that begin or end where the rule does not allow it
+    unit: str  # "whitespace", "unicode", the name of a function, or "given"
+    rule: str | None  # by which tokens begin a word; None: without correction
+    previous: int = 0  # the number of columns with the surprisals of the words before
+
+    rows_per = {"word": lambda words: word_rows(words)}  # noqa: RUF012 (never written to)
+
+    @property
+    def identity(self) -> Identity:
+        return self.scores.identity
+
+    @property
+    def window(self) -> int | None:
+        return self.scores.window
+
+    @property
+    def correction(self) -> str:
+        """ "full" or "none"."""
+        return "none" if self.rule is None else "full"
+
+    @cached_property
+    def offsets(self) -> Ints:
+        """Text s has the words offsets[s] … offsets[s + 1] − 1."""
+        return offsets(self.count_S)
+
+    @cached_property
+    def text_index(self) -> Ints:
+        """The number of the text of each word."""
+        return np.repeat(np.arange(len(self.count_S)), self.count_S)
+
+    @property
+    def word_index(self) -> Ints:
+        """The number of each word in its text, from 0."""
+        return ranges(np.zeros_like(self.count_S), self.count_S)
+
+    @cached_property
+    def words(self) -> list[str]:
+        texts = [request.text or "" for request in self.scores.requests]
+        places = zip(self.text_index.tolist(), self.begin.tolist(), self.stop.tolist(), strict=True)
+        return [texts[s][begin:stop] for s, begin, stop in places]
+
+    @property
+    def surprisal_bits(self) -> Floats:
+        """−log2 of the probability of each word."""
+        return -self.logprob / _LN2
+
+    @property
+    def entropy_bits(self) -> Floats:
+        """The entropy of the distribution at the place of the first token of each word, in bits."""
+        return self.entropy / _LN2
+
+    @property
+    def boundary(self) -> list[str]:
+        """Of each word: "clean"; "token crosses" if a token is part of it and of another word, whose factor counts for the
+        word in which the token begins; or "unmarked" if it begins or ends where the rule of the correction does not allow it,
+        so that the correction is left out there.
+        """
+        return [
+            "token crosses" if w in self.crossing else "unmarked" if w in self.unmarked else "clean" for w in range(len(self))
+        ]
+
+    @cached_property
+    def logprob_outside(self) -> Floats:
+        """The sum of the factors of each text that belong to no word: white space at its end, and tokens between spans. S."""
+        inside = np.zeros(len(self.scores.ids), bool)
+        known = self.first >= 0
+        inside[ranges(self.first[known], self.tokens[known])] = True
+        outside = np.where(inside, 0.0, self.scores.logprobs)
+        return np.array([math.fsum(outside[a:b].tolist()) for a, b in pairwise(self.scores.offsets.tolist())], np.float64)
+
+    def previous_bits(self, distance: int) -> list[float | None]:
+        """The surprisal of the word so many words before, in bits; None at the beginning of a text."""
+        bits = none_if_nan(self.surprisal_bits)
+        places = zip(range(len(bits)), self.word_index.tolist(), strict=True)
+        return [bits[w - distance] if at >= distance else None for w, at in places]
+
+    def __len__(self) -> int:
+        return len(self.begin)
+
+    def __iter__(self) -> Iterator[Word]:
+        return (self[w] for w in range(len(self)))
+
+    @overload
+    def __getitem__(self, item: int) -> Word: ...
+    @overload
+    def __getitem__(self, item: slice) -> list[Word]: ...
+    def __getitem__(self, item: int | slice) -> Word | list[Word]:
+        if isinstance(item, slice):
+            return [self[w] for w in range(*item.indices(len(self)))]
+        w = range(len(self))[item]
+        logprob = None if np.isnan(self.logprob[w]) else float(self.logprob[w])
+        bits = None if logprob is None else -logprob / _LN2
+        numbers = (int(each[w]) for each in (self.begin, self.stop, self.tokens))
+        s = int(self.text_index[w])
+        return Word(s, w - int(self.offsets[s]), self.words[w], *numbers, logprob, bits, self.boundary[w])
+
+    def to_json(self) -> str:
+        """A JSON array of the rows. Infinities are the strings "Infinity" and "-Infinity"."""
+        return json_text(self.to_dicts())
+
+    def __repr__(self) -> str:
+        texts = count(len(self.count_S), "text")
+        return f"Words({count(len(self), 'word')} of {texts}, {self.unit}, correction {self.correction})"
+
+
+def word_rows(words: Words) -> dict[str, Any]:
+    """One row per word, with the surprisals of the words before after its own."""
+    import pyarrow
+
+    of_text = Source(Row.SEQUENCE_OF_TOKEN, words.scores, take=words.text_index)
+    columns = arrays([Source(Row.WORD, words), of_text], index=words.text_index)
+    rows = {}
+    for name, values in columns.items():
+        rows[name] = values
+        if name == "surprisal_bits":
+            for distance in range(1, words.previous + 1):
+                rows[f"{name}_prev{distance}"] = pyarrow.array(words.previous_bits(distance), pyarrow.float64())
+    return rows
