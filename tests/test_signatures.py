@@ -17,18 +17,18 @@ SCORING = ("score", "score_batch", "score_table", "explain", "rank")
 PSEUDO = ("pseudo_log_likelihood", "pseudo_log_likelihoods")
 GENERATION = ("generate", "infill")
 MANY = ("score_batch", PSEUDO[1])
-MEASURING = ("pairs", "suite", "acceptability")
+MEASURING = ("pairs", "suite", "acceptability", "words")
 STARTING = (*SCORING, "conditional", "compare_with", *GENERATION, *MEASURING)
 OF_TEXT = ("score", "explain", "compare_with")
 ENDING = (*SCORING, "compare_with", "pairs", "acceptability")
-READING_CONTEXTS = (*SCORING, *PSEUDO, "compare_with", "pairs", "acceptability")
+READING_CONTEXTS = (*SCORING, *PSEUDO, "compare_with", "pairs", "acceptability", "words")
 READING = (*SCORING, *PSEUDO, "compare_with", "conditional", "embed", *GENERATION, *MEASURING)
 
 # Name, methods, annotation, default, and the beginning of its description.
 OPTIONS: list[tuple[str, tuple[str, ...], str, Any, str]] = [
     ("context", OF_TEXT, "Context | None", None, "a text or token ids before the text, for Pr(text | context)."),
     ("context", ("pairs",), "Contexts | None", None, "one context for all pairs, or one for each; a missing"),
-    ("context", (*MANY, "acceptability"), "Contexts | None", None, "one context for all texts, or one for each; a missing"),
+    ("context", (*MANY, "acceptability", "words"), "Contexts | None", None, "one context for all texts, or one for each; a"),
     ("embeddings", ("score", "explain"), "Embeddings | None", None, "T × D, used in place of the embeddings of the token ids."),
     ("order", SCORING[:3], "Order | None", None, "the order in which the tokens are predicted: a permutation of their"),
     ("order", ("explain", "rank"), "OneOrder | str | None", None, "the order in which the tokens are predicted: a permutation"),
@@ -67,6 +67,7 @@ OWN = {
     "pairs": {"phenomenon", "marked", "good_region", "bad_region"},
     "suite": {"no_space_before"},
     "acceptability": {"unigram"},
+    "words": {"correction", "previous"},
 }
 
 

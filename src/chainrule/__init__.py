@@ -39,6 +39,8 @@ if TYPE_CHECKING:
         Score,
         Scores,
         Suite,
+        Word,
+        Words,
     )
     from chainrule.scoring.unigram import Unigram
 
@@ -70,6 +72,8 @@ _HOMES = {
     "Scores": "results",
     "Step": "generation",
     "Suite": "results",
+    "Word": "results",
+    "Words": "results",
     "TableModel": "models.table",
     "Unigram": "scoring.unigram",
     "load": "loading",
@@ -105,6 +109,8 @@ __all__ = [
     "Suite",
     "TableModel",
     "Unigram",
+    "Word",
+    "Words",
     "load",
     "pull",
 ]

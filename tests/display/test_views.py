@@ -85,7 +85,7 @@ def test_tokens_that_are_markup_are_escaped():
 def test_colour_is_surprisal(letters: LanguageModel):
     html = letters.score("AB")._repr_html_()
     assert re.findall(r"rgba\(214,40,40,(.*?)\)", html) == ["0.00", "1.00"]
-    assert notebook._heat(-8 * 0.6931471805599453) == pytest.approx(0.5)
+    assert notebook.heat(-8 * 0.6931471805599453) == pytest.approx(0.5)
     styles = [level(-bits * 0.6931471805599453) for bits in (0, 3.99, 4.01, 8.01, 12.01, float("inf"))]
     assert styles[:2] == ["", ""]  # the colour of the terminal, whatever its background
     assert len(set(styles)) == 4

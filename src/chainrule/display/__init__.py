@@ -12,6 +12,7 @@ from chainrule.display.pairs import pairs_html, pairs_view
 from chainrule.display.rankings import conditional_view
 from chainrule.display.scores import pseudo_terms, pseudo_view, score_view, scores_view
 from chainrule.display.suites import suite_html, suite_view
+from chainrule.display.words import words_html, words_view
 from chainrule.results.acceptability import Acceptability
 from chainrule.results.batch import Scores
 from chainrule.results.comparison import Comparison
@@ -23,6 +24,7 @@ from chainrule.results.pseudo import PseudoScore
 from chainrule.results.score import Score
 from chainrule.results.shown import document, html, rich, text
 from chainrule.results.suite import Suite
+from chainrule.results.words import Words
 
 rich.register(Score, score_view)
 rich.register(Scores, scores_view)
@@ -34,6 +36,7 @@ rich.register(PseudoScore, pseudo_view)
 rich.register(Comparison, comparison_view)
 rich.register(Pairs, pairs_view)
 rich.register(Suite, suite_view)
+rich.register(Words, words_view)
 rich.register(Acceptability, acceptability_view)
 
 text.register(PseudoScore, pseudo_terms)
@@ -46,6 +49,7 @@ html.register(Explanation, html_table)
 html.register(Comparison, comparison_html)
 html.register(Pairs, pairs_html)
 html.register(Suite, suite_html)
+html.register(Words, words_html)
 html.register(Acceptability, acceptability_html)
 
 

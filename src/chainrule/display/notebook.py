@@ -26,7 +26,7 @@ _MIXTURES = (_LOGPROB, "spread", "orders", "tokens")
 def score_html(score: Score) -> str:
     """The text coloured by surprisal. Hovering over a token shows its numbers."""
     pieces = [
-        f'<span style="background:rgba(214,40,40,{_heat(logprob):.2f})" title="{html.escape(_hover(score, i))}">'
+        f'<span style="background:rgba(214,40,40,{heat(logprob):.2f})" title="{html.escape(_hover(score, i))}">'
         f"{html.escape(token)}</span>"
         for i, (token, logprob) in enumerate(zip(score.tokens, score.logprobs, strict=True))
     ]
@@ -58,7 +58,8 @@ def _table(names: tuple[str, ...], lines: list[tuple[list[str], str]], below: st
     return f"<table><tr>{head}</tr>{rows}</table><small>{html.escape(below)}</small>"
 
 
-def _heat(logprob: float) -> float:
+def heat(logprob: float) -> float:
+    """How much of the full colour a token of this log probability gets: from 0 to 1."""
     return min(1.0, units.bits(float(logprob)) / _FULL) if math.isfinite(logprob) else 1.0
 
 

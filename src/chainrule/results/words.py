@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, overload
 import numpy as np
 
 from chainrule._types import Floats, Ints
-from chainrule.files.writing import json_text
+from chainrule.files.row_text import json_text
 from chainrule.forest.forest import offsets, ranges
 from chainrule.models.identity import Identity
 from chainrule.results.batch import Scores

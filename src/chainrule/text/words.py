@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import regex
 
 from chainrule.errors import InputError, short
 from chainrule.text.align import Span
 
-Split: TypeAlias = "Callable[[str], Iterable[str] | Iterable[tuple[int, int]]]"
-UnitsOfText: TypeAlias = "Sequence[str] | Sequence[tuple[int, int]]"
-Units: TypeAlias = "str | Split | UnitsOfText | Sequence[UnitsOfText]"
+Split: TypeAlias = Callable[[str], Iterable[str] | Iterable[tuple[int, int]]]
+UnitsOfText: TypeAlias = Sequence[str] | Sequence[tuple[int, int]]
+Units: TypeAlias = Literal["whitespace", "unicode"] | Split | UnitsOfText | Sequence[UnitsOfText]
 
 WHITESPACE, UNICODE, GIVEN = "whitespace", "unicode", "given"
 _SPLIT = {
