@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from chainrule.engine.question import Progress, Settings
 from chainrule.errors import InputError, of_one_text
@@ -49,10 +49,10 @@ class Wording(Foundation):
         Raises InputError, with the index of the item, for input that has no words or cannot be scored.
         """
         settings = Settings(0, window, stride, rows, progress, temperature)
-        options = {"start": start, "correction": correction, "previous": previous}
+        options: dict[str, Any] = {"start": start, "correction": correction, "previous": previous}
         reading = Reading.of(special, context_special)
         if isinstance(texts, str):
-            own = units if isinstance(units, str) or callable(units) else [units]
+            own: Any = units if isinstance(units, str) or callable(units) else [units]
             with of_one_text():
                 return word_scores(self._scorer, [texts], contexts_for(context, 1), own, settings, reading, **options)
         items = as_list(texts)

@@ -118,9 +118,7 @@ class Words(WithWindow, Shown, Tabular):
         word in which the token begins; or "unmarked" if it begins or ends where the rule of the correction does not allow it,
         so that the correction is left out there.
         """
-        return [
-            "token crosses" if w in self.crossing else "unmarked" if w in self.unmarked else "clean" for w in range(len(self))
-        ]
+        return [self._boundary(w) for w in range(len(self))]
 
     @cached_property
     def logprob_outside(self) -> Floats:
@@ -152,10 +150,21 @@ class Words(WithWindow, Shown, Tabular):
             return [self[w] for w in range(*item.indices(len(self)))]
         w = range(len(self))[item]
         logprob = None if np.isnan(self.logprob[w]) else float(self.logprob[w])
-        bits = None if logprob is None else -logprob / _LN2
-        numbers = (int(each[w]) for each in (self.begin, self.stop, self.tokens))
         s = int(self.text_index[w])
-        return Word(s, w - int(self.offsets[s]), self.words[w], *numbers, logprob, bits, self.boundary[w])
+        return Word(
+            text_index=s,
+            word_index=w - int(self.offsets[s]),
+            word=self.words[w],
+            begin=int(self.begin[w]),
+            stop=int(self.stop[w]),
+            tokens=int(self.tokens[w]),
+            logprob=logprob,
+            surprisal_bits=None if logprob is None else -logprob / _LN2,
+            boundary=self._boundary(w),
+        )
+
+    def _boundary(self, w: int) -> str:
+        return "token crosses" if w in self.crossing else "unmarked" if w in self.unmarked else "clean"
 
     def to_json(self) -> str:
         """A JSON array of the rows. Infinities are the strings "Infinity" and "-Infinity"."""

@@ -36,6 +36,7 @@ from chainrule.text.align import Span
 from chainrule.text.arguments import describe, is_missing
 from chainrule.text.base import token_formatter
 from chainrule.text.reading import Reading
+from chainrule.text.requests import require_tokenizer
 from chainrule.text.word_places import WordPlaces, word_places
 from chainrule.text.word_starts import WordStarts
 from chainrule.text.word_tokens import WordTokens, word_tokens
@@ -54,7 +55,7 @@ def word_scores(
     if not is_whole(previous, 0):
         raise InputError(f"previous must be a whole number of words, 0 or more, not {short(previous)}")
     _check_texts(texts, contexts)
-    requests, tokenizer = scorer.requests(texts, contexts, reading), scorer.tokenizer
+    requests, tokenizer = scorer.requests(texts, contexts, reading), require_tokenizer(scorer.tokenizer)
     spans, unit = spans_of_texts(texts, units)
     tokens = word_tokens(tokenizer, texts, [request.ids for request in requests], spans)
     if correction == "none":

@@ -92,7 +92,7 @@ def _context(context: Any, item: int) -> Any:
 def _texts(
     items: list[str], contexts: list[Any], tokenizer: TokenizerLike | None, reading: Reading, where: list[int]
 ) -> list[Request]:
-    tokenizer = _require_tokenizer(tokenizer)
+    tokenizer = require_tokenizer(tokenizer)
     both = [(_plain(text), _plain(context)) for text, context in zip(items, contexts, strict=True)]
     for i, (text, context) in zip(where, both, strict=True):
         if not text:
@@ -136,7 +136,7 @@ def _pairs(
             raise InputError("context= cannot be used with a pair of texts", i)
         for text in item:
             check_text(text, i)
-    encoded = [encode_pair(_require_tokenizer(tokenizer), *item, reading) for item in items]
+    encoded = [encode_pair(require_tokenizer(tokenizer), *item, reading) for item in items]
     texts = [f"{a} {b}" for a, b in items]
     return [Request(p.ids, text=text, segments=p.segments, start_id=p.start_id) for p, text in zip(encoded, texts, strict=True)]
 
@@ -152,7 +152,7 @@ def _given_ids(
         text = context if isinstance(context, str) else None
         if text is not None:
             check_text(text, i)
-            context = _require_tokenizer(tokenizer).encode_batch([text], reading.context)[0]
+            context = require_tokenizer(tokenizer).encode_batch([text], reading.context)[0]
         batch.append(Request(ids, as_ids([] if context is None else context, i), context=text))
     return batch
 
@@ -179,7 +179,8 @@ def _mark_symbols(batch: list[Request], tokenizer: TokenizerLike, reading: Readi
     return marked
 
 
-def _require_tokenizer(tokenizer: TokenizerLike | None) -> TokenizerLike:
+def require_tokenizer(tokenizer: TokenizerLike | None) -> TokenizerLike:
+    """The tokenizer. Raises InputError if there is none."""
     if tokenizer is None:
         raise InputError("this model has no tokenizer, so it scores token ids and embeddings, not text")
     return tokenizer
