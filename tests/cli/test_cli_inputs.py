@@ -139,7 +139,7 @@ BAD = [
     (("score", "hi", "--order", "9" * 5000), "or positions such as 0,4,2,1,3, not '999"),
     (("score", "--file", "a.txt", "--from", "3"), "--from 3 is past the last row: the input has 3 rows, counted from 0"),
     *((("verify", option, *value), f"{option} is for the texts of --file") for option, value in (
-        ("--text-column", ["x"]), ("--id", ["x"]), ("--separator", [";"]),
+        ("--text-column", ["x"]), ("--separator", [";"]),
         ("--format", ["csv"]), ("--encoding", ["utf-8"]), ("--quotes", ["csv"]), ("--skip-empty", []))),
     (("verify", "--decode", "x", "--json"), "--json is for reports"),
     (("verify", "--code", "-"), "give --output for the code"),

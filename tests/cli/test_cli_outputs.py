@@ -189,6 +189,22 @@ def test_standard_error_closed_and_another_encoding(start, tmp_path):
     assert [row["text"] for row in csv.DictReader(io.StringIO(out.decode("utf-8")))] == ["naïve 🎉", "a"]
 
 
+def test_two_processes_that_write_one_file_at_once(start, tmp_path):
+    """Each writes under a name of its own; the file is one of the two results, whole, and nothing else is left."""
+    for name in "ab":
+        (tmp_path / f"{name}.txt").write_text("".join(f"{name} {i}\n" for i in range(300)))
+    both = [start(f"score --file {name}.txt -o o.csv MODEL") for name in "ab"]
+    temporary: set[str] = set()
+    while any(process.poll() is None for process in both):
+        temporary |= {path.name for path in tmp_path.glob(".o.csv*")}
+        time.sleep(0.02)
+    assert [(process.returncode, process.stderr.read()) for process in both] == [(0, b""), (0, b"")]
+    assert len(temporary) == 2
+    texts = [row["text"] for row in csv.DictReader(io.StringIO((tmp_path / "o.csv").read_text()))]
+    assert texts == [f"{texts[0][0]} {i}" for i in range(300)]
+    assert sorted(os.listdir(tmp_path)) == ["a.txt", "b.txt", "o.csv"]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_rows_before_a_signal_are_kept(start, tmp_path, number):
     (tmp_path / "many.txt").write_text("".join(f"this is text number {i}\n" for i in range(500_000)))

@@ -45,7 +45,7 @@ class Kept:
         theirs = self.kept(records, rows, by_key)
         ours = ours.drop_columns([name for name in self._repeats(theirs.column_names) if name in ours.column_names])
         both, names = beside(theirs, _numbered(ours, records, rows))
-        self._tell(names, theirs.column_names, records)
+        self._tell(names)
         return both
 
     def lines(self, ours: Iterable[dict[str, Any]], records: Sequence[Record], by_key: bool = False) -> Iterator[str]:
@@ -59,7 +59,7 @@ class Kept:
                 yield json_text(result)
                 continue
             names = renamed(theirs.column_names, result)
-            self._tell(names, theirs.column_names, records)
+            self._tell(names)
             own, rest = next(members), json_text({names.get(name, name): value for name, value in result.items()})
             yield f"{{{own}, {rest[1:]}" if own else rest
 
@@ -135,7 +135,7 @@ class Kept:
         texts = {"text", "candidate"} if columns.text in theirs else set()
         return texts | ({"context_text"} if columns.context in theirs else set())
 
-    def _tell(self, names: dict[str, str], theirs: Sequence[str], records: Sequence[Record]) -> None:
+    def _tell(self, names: dict[str, str]) -> None:
         new = {name: suffixed for name, suffixed in names.items() if name not in self._told}
         if new:
             note(f"chainrule: note: {told(new)}")

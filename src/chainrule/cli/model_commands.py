@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from chainrule.display.view import View
 
 
-@command("Models and checks", omit=["context_column", "second_segment_column", "skip_bad", "begin", "output"])
+@command("Models and checks", omit=["context_column", "second_segment_column", "id", "skip_bad", "begin", "output"])
 def verify(
     *,
     name: Annotated[

@@ -57,7 +57,8 @@ class JsonBlock:
 
     @property
     def size(self) -> int:
-        return sum(map(len, {id(raw): raw for raw in self._raw}.values())) * 4 + 500 * len(self)
+        lines = {id(raw): len(raw) for raw in self._raw}
+        return 500 * len(self) + (4 * sum(lines.values()) if len(lines) == len(self) else 0)  # else: parts of one text
 
     @cached_property
     def objects(self) -> list[dict[str, Any]]:
@@ -199,6 +200,8 @@ def _twice(value: _Object, name: str) -> str:
 def _problem_within(value: Any, column: str, encoding: str | None, raw: str, depth: int = 0) -> str:
     """Why a value cannot be kept: bytes that are no text, half a character, two fields of one name; "" if it can."""
     if isinstance(value, str):
+        if value.isascii():
+            return ""
         problem = problem_of(str.__str__(value), encoding, raw)
         return problem and f"column {column!r} {problem}"
     if not isinstance(value, list | _Object):
