@@ -34,6 +34,12 @@ EXAMPLES = {  # by command, in the order of the help
         'chainrule pseudo "It is raining." --model google-bert/bert-base-uncased',
         "chainrule pseudo --file texts.txt --model my-bert/ -o pseudo.csv",
     ),
+    "words": (
+        'chainrule words "The old man the boats."',
+        "chainrule words --file sentences.csv --text-column sentence --previous 2 -o words.csv",
+        "chainrule words --file regions.csv --regions sentence -o regions.parquet",
+        "chainrule words --file rows.csv --by item,condition --word word -o words.csv",
+    ),
     "pairs": (
         "chainrule pairs pairs.csv",
         "chainrule pairs pairs.csv --phenomenon type --per accuracy -o accuracy.csv",

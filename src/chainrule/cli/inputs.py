@@ -132,6 +132,13 @@ class Source:
         """The rows of one of the files, with all of their columns."""
         return read_blocks(file, self.layout, line_column=self._line_column)
 
+    def values(self, records: list[Record], column: str | None) -> list[str | None] | None:
+        """The cells of a column in the rows of the records; None without a column. Raises InputError."""
+        if column is None:
+            return None
+        cells = Cells(column)
+        return [cells.of(record) for record in records]
+
     def _rows(self) -> Iterator[tuple[str | None, Block | None, Iterator[Row]]]:
         """Every row, with its block, and with its file if there are several."""
         if self.texts:
@@ -225,6 +232,24 @@ class Source:
             reject(reason, quotes=self.layout.quotes, separator=self.layout.separator)
         if self.layout.encoding is not None and form in ("parquet", "arrow"):
             raise InputError(f"--encoding is for text, but {name} is read as {form}, which is UTF-8")
+
+
+class Cells:
+    """The cells of one column as texts; those of each block are read once."""
+
+    def __init__(self, column: str) -> None:
+        self._column = column
+        self._blocks: dict[int, tuple[Block, list[str | None]]] = {}
+
+    def of(self, record: Record) -> str | None:
+        """The cell in the row of a record; None for a missing or empty one. Raises InputError if there is no such column."""
+        if record.block is None or not record.block.names:
+            raise InputError(f"{record.where}: plain lines have no column {self._column!r}: give a table")
+        known = self._blocks.get(id(record.block))
+        if known is None:
+            self._blocks.clear()  # rows come block by block
+            known = self._blocks[id(record.block)] = record.block, record.block.keys(self._column)
+        return known[1][record.number]
 
 
 class _Keys:

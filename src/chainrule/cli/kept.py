@@ -54,7 +54,7 @@ class Kept:
         repeats = self._repeats(theirs.column_names)
         members = (each for part in json_members(theirs) for each in part)
         for record, result in zip(records, ours, strict=True):
-            result = record.origin | {name: value for name, value in result.items() if name not in repeats}
+            result = record.origin | {n: value for n, value in result.items() if n not in repeats and n not in record.origin}
             if not theirs.num_columns:
                 yield json_text(result)
                 continue

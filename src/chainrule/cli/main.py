@@ -11,6 +11,7 @@ from chainrule.cli import (  # noqa: F401 (they register commands)
     pairs_command,
     suite_command,
     text_commands,
+    words_command,
 )
 from chainrule.cli.app import app
 from chainrule.cli.output import prepare

@@ -41,21 +41,6 @@ class PairSource(Source):
 
     keyed = False  # whether rows have the user's column of items alone, in place of all columns
 
-    def values(self, records: list[Record], column: str | None) -> list[str | None] | None:
-        """The cells of a column in the rows of the records; None without a column. Raises InputError."""
-        if column is None:
-            return None
-        blocks: dict[int, list[str | None]] = {}
-        cells = []
-        for record in records:
-            if record.block is None or not record.block.names:
-                raise InputError(f"{record.where}: plain lines have no column {column!r}: give a table")
-            key = id(record.block)
-            if key not in blocks:
-                blocks[key] = record.block.keys(column)
-            cells.append(blocks[key][record.number])
-        return cells
-
 
 @dataclass
 class LongSource(PairSource):

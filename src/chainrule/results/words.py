@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import Any, NamedTuple, overload
@@ -67,6 +67,26 @@ class Words(WithWindow, Shown, Tabular):
     previous: int = 0  # the number of columns with the surprisals of the words before
 
     rows_per = {"word": lambda words: word_rows(words)}  # noqa: RUF012 (never written to)
+
+    def part(self, texts: slice) -> Words:
+        """The words of some consecutive texts."""
+        first, stop, _ = texts.indices(len(self.count_S))
+        w = slice(int(self.offsets[first]), int(self.offsets[max(first, stop)]))
+        factors = int(self.scores.offsets[first])
+        return replace(
+            self,
+            scores=self.scores.part(texts),
+            count_S=self.count_S[texts],
+            begin=self.begin[w],
+            stop=self.stop[w],
+            first=np.where(self.first[w] < 0, -1, self.first[w] - factors),
+            tokens=self.tokens[w],
+            logprob=self.logprob[w],
+            logprob_uncorrected=self.logprob_uncorrected[w],
+            entropy=self.entropy[w],
+            crossing={at - w.start: tokens for at, tokens in self.crossing.items() if w.start <= at < w.stop},
+            unmarked=frozenset(at - w.start for at in self.unmarked if w.start <= at < w.stop),
+        )
 
     @property
     def identity(self) -> Identity:

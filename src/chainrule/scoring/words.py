@@ -15,15 +15,18 @@ Shapes: S texts, B tokens of all texts, T factors, W words of all texts, K sets 
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+import regex
 
 from chainrule._checks import is_whole
 from chainrule._types import Floats, Ints
+from chainrule._warnings import outside
 from chainrule.engine.question import Settings
 from chainrule.errors import InputError, short
 from chainrule.forest.forest import offsets
@@ -36,13 +39,16 @@ from chainrule.text.align import Span
 from chainrule.text.arguments import describe, is_missing
 from chainrule.text.base import token_formatter
 from chainrule.text.reading import Reading
-from chainrule.text.requests import require_tokenizer
+from chainrule.text.requests import Request, require_tokenizer
 from chainrule.text.word_places import WordPlaces, word_places
 from chainrule.text.word_starts import WordStarts
 from chainrule.text.word_tokens import WordTokens, word_tokens
 from chainrule.text.words import UNICODE, WHITESPACE, Units, spans_of_texts
 
 CORRECTIONS = ("full", "none")
+# Letters of scripts without spaces between words
+_UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}。、，！？"
+_SPACED = regex.compile(rf"[[\p{{L}}\p{{N}}\p{{P}}]--[{_UNSPACED}]]", regex.V1)
 
 
 def word_scores(
@@ -57,6 +63,7 @@ def word_scores(
     _check_texts(texts, contexts)
     requests, tokenizer = scorer.requests(texts, contexts, reading), require_tokenizer(scorer.tokenizer)
     spans, unit = spans_of_texts(texts, units)
+    _warn_of_contexts(requests)
     tokens = word_tokens(tokenizer, texts, [request.ids for request in requests], spans)
     if correction == "none":
         scores = scorer.score(requests, settings, start=start, end=None)
@@ -81,6 +88,19 @@ def _check_texts(texts: Sequence[Any], contexts: Sequence[Any]) -> None:
             raise InputError(missing if is_missing(text) else f"words are parts of texts, not of {describe(text)}", item)
         if not (is_missing(context) or isinstance(context, str)):
             raise InputError(f"the context of words must be a text, not {describe(context)}", item)
+
+
+def _warn_of_contexts(requests: Sequence[Request]) -> None:
+    """Warn of a text that goes on with the last word of its context."""
+    for request in requests:
+        before, text = request.context or "", request.text or ""
+        if _SPACED.fullmatch(before[-1:]) and _SPACED.fullmatch(text[:1]):
+            warnings.warn(
+                f"the text {short(text)} begins directly after its context, {short(before[-20:])}, without white space: if its "
+                "first word is not the end of that word, begin the text with a space",
+                stacklevel=outside(),
+            )
+            return
 
 
 @dataclass(frozen=True)
