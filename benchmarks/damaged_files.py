@@ -22,7 +22,10 @@ import pyarrow.parquet
 from tally import report_outcomes
 
 from chainrule.errors import ChainruleError
-from chainrule.files.reading import Layout, read_rows
+from chainrule.files.json_cells import Kinds
+from chainrule.files.json_rows import JsonBlock
+from chainrule.files.reading import Layout, read_blocks, read_rows
+from chainrule.files.row_text import csv_text, json_lines
 
 SECONDS = 10  # the most that a file may take
 COLUMNS = ("text", "kind")
@@ -115,6 +118,23 @@ def damaged(whole: bytes, draw: random.Random) -> bytes:
     return bytes(raw)
 
 
+def write_again(path: Path) -> None:
+    """Read all columns and write those of the good rows in every form."""
+    kinds, tables = Kinds(), []
+    for block in read_blocks(str(path), Layout()):
+        numbers = [number for number, row in enumerate(block.rows(COLUMNS[:1], whole=True)) if not row.problem and row.cells]
+        if isinstance(block, JsonBlock):
+            for number in numbers:
+                kinds.add(block.objects[number])
+        tables.append((block, numbers))
+    for block, numbers in tables:
+        table = block.table(numbers)
+        for part in (*csv_text(table, True), *json_lines(table)):
+            part.encode()
+        typed = block.table(numbers, kinds) if isinstance(block, JsonBlock) else table
+        pyarrow.parquet.write_table(typed, pyarrow.BufferOutputStream())
+
+
 def read(path: Path) -> str | None:
     """The failure; None if the file was read or refused."""
     problem: list[str] = []
@@ -123,6 +143,7 @@ def read(path: Path) -> str | None:
         try:
             for row in read_rows(str(path), COLUMNS, Layout()):
                 assert row.problem or all(cell is None or isinstance(cell, str) for cell in row.cells)
+            write_again(path)
         except ChainruleError as error:
             if "\n" in str(error) or len(str(error)) > 600:
                 problem.append(f"not one clear line: {str(error)[:200]!r}")

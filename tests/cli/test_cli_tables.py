@@ -306,9 +306,12 @@ def write_bad() -> None:
     Path("cells.csv").write_text("id;text\n1;a\n2;a;b\n")
     Path("twice.csv").write_text("id,text,id\n1,a,2\n")
     Path("other_columns.csv").write_text("id,text,more\n1,a,2\n")
+    Path("german.csv").write_bytes("item;satz\n1;Größe zählt\n".encode("cp1252"))
+    Path("header.csv").write_bytes("id;text;größe\n1;a;2\n".encode("cp1252"))
     Path("key.csv").write_text("id,text\n1,a\n,b\n")
     Path("a.jsonl").write_text('{"a": 5, "text": "x"}\n')
     Path("twice.jsonl").write_text('{"text": "x", "a": {"b": 1, "b": 2}}\n')
+    Path("name.jsonl").write_bytes(b'{"text": "x", "\xe9": 1}\n')
     Path("bytes.jsonl").write_bytes(b'{"text": "x"}\n{"text": "\xe9"}\n')
     Path("lines.txt").write_bytes(b"x\ny\nz\xe9\n")
     pyarrow.parquet.write_table(typed(), "t.parquet")
@@ -325,11 +328,14 @@ def write_bad() -> None:
         (["empty.csv"], "row 2 of empty.csv is empty, so there is no token to score; --skip-empty skips such rows"),
         (["bytes.csv"], "row 2 of bytes.csv: column 'text' is not UTF-8: byte 0xe9 at offset 3; set the encoding with --enc"),
         (["other.csv"], "row 1 of other.csv: column 'id' is not UTF-8: byte 0xff at offset 0; set the encoding with --encod"),
+        (["german.csv"], "row 1 of german.csv: column 'satz' is not UTF-8: byte 0xf6 at offset 2; set the encoding with"),
+        (["header.csv"], "line 1 of header.csv, which names the columns, is not UTF-8: byte 0xf6 at offset 2; set"),
         (["bytes.csv", "--encoding", "ascii"], "row 2 of bytes.csv: column 'text' is not ASCII: byte 0xe9 at offset 3"),
         (["bytes.jsonl"], "line 2 of bytes.jsonl: column 'text' is not UTF-8: byte 0xe9 at offset 0"),
         (["lines.txt"], "line 3 of lines.txt is not UTF-8: byte 0xe9 at offset 1; set the encoding with --encoding"),
         (["cells.csv"], 'row 2 of cells.csv (line 3) has 3 cells, but the header has 2; quote cells that contain sem'),
         (["twice.csv"], "twice.csv: there are 2 columns 'id': rename them"),
+        (["name.jsonl"], "line 1 of name.jsonl: column '\\udce9' is not UTF-8: byte 0xe9 at offset 0"),
         (["twice.jsonl"], "line 1 of twice.jsonl: there are two fields 'b' in column 'a'"),
         (["key.csv", "--id", "item"], "key.csv: there is no column 'item'; the columns are: id, text"),
         (["key.csv", "--id", "id"], "row 2 of key.csv has nothing in the column 'id' (--id), so the row has no key"),

@@ -57,7 +57,10 @@ class Columns:
 
 
 def _of_texts(block: Block, names: Sequence[str]) -> list[str]:
-    numbers = [number for number, row in enumerate(block.rows(())) if not row.problem][:_SAMPLE]
+    rows = list(block.rows((), whole=True))
+    numbers = [number for number, row in enumerate(rows) if not row.problem][:_SAMPLE]
+    if rows and not numbers:  # such as in another encoding
+        raise InputError(rows[0].problem)
     table = block.table(numbers)
     columns = {name: list(filter(None, _cells(table, name))) for name in names if table.column_names.count(name) == 1}
     return [name for name, cells in columns.items() if cells and 2 * sum(map(_is_text, cells)) >= len(cells)]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from chainrule.errors import InputError
 from chainrule.files.opened import lines_of, name_of
-from chainrule.files.rows import BLOCK, Row, check_names, row_of, shown
+from chainrule.files.rows import BLOCK, Row, check_names, problem_of, row_of, shown
 
 if TYPE_CHECKING:
     import pyarrow
@@ -96,6 +96,8 @@ def csv_blocks(file: str, encoding: str | None, separator: str | None, quotes: s
         _, header = next(rows, (1, []))
         if not header:
             raise InputError(f"line {1 + skipped} of {name} is blank or missing: the first line of a {kind} names its columns")
+        if problem := next(filter(None, (problem_of(column, encoding) for column in header)), ""):
+            raise InputError(f"line {1 + skipped} of {name}, which names the columns, {problem}")
         remedy = "a tab within a cell splits it"
         if separator != "\t":
             remedy = f'quote cells that contain {_SEPARATORS.get(separator, separator)} ("a{separator} b")'

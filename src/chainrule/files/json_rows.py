@@ -91,7 +91,8 @@ class JsonBlock:
         row = row_of(where, columns, cells, self._encoding, raw)
         if whole and not row.problem:
             for name, each in value.items():
-                problem = _twice(value, name) or _problem_within(each, name, self._encoding, raw)
+                problem = _twice(value, name) or _problem_within(name, name, self._encoding, raw)
+                problem = problem or _problem_within(each, name, self._encoding, raw)
                 if problem:
                     return Row(where, problem=f"{where}: {problem}")
         return row

@@ -6,8 +6,7 @@ import base64
 import json
 import math
 from collections.abc import Callable, Iterator
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
+from datetime import date, datetime, time
 from typing import TYPE_CHECKING, Any, TextIO
 
 from chainrule.files.json_cells import for_csv, is_marked
@@ -124,15 +123,14 @@ def _strict(value: Any) -> Any:
 
 
 def _as_text(value: Any) -> str:
-    """A value that JSON does not have as text: times in ISO 8601, bytes in base64."""
+    """A value that JSON does not have, such as a decimal number, as text: times in ISO 8601, bytes in base64."""
     match value:
         case datetime() | date() | time():
             return value.isoformat()
         case bytes():
             return base64.b64encode(value).decode()
-        case Decimal() | timedelta():
+        case _:
             return str(value)
-    raise TypeError(f"there is no JSON for a {type(value).__name__}")
 
 
 _ENCODE = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=_as_text).encode
