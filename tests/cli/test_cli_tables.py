@@ -297,6 +297,31 @@ def test_several_files(run):
     assert [json.loads(line)["id"] for line in lines] == ["1", "2", 5]
 
 
+@pytest.mark.parametrize("name", ["t.parquet", "t.feather", "t.arrow", "t.csv", "t.jsonl", "t.json"])
+def test_a_table_without_rows(run, name):
+    nothing = typed().slice(0, 0)
+    if name == "t.parquet":
+        pyarrow.parquet.write_table(nothing, name)
+    elif name == "t.feather":
+        pyarrow.feather.write_feather(nothing, name)
+    elif name == "t.arrow":
+        with pyarrow.ipc.new_stream(name, nothing.schema) as writer:
+            writer.write_table(nothing)
+    else:
+        Path(name).write_text({"t.csv": "text,n\n", "t.json": "[]"}.get(name, ""))
+    code, _, err = run("score", "--file", name, "-o", "o.parquet")
+    assert (code, err) == (2, "chainrule: there is nothing to score: the input has no text\n")
+    assert not Path("o.parquet").exists()
+
+
+def test_types_that_parquet_lacks(run):
+    pyarrow.feather.write_feather(pyarrow.table({"text": ["a"], "x": [pyarrow.MonthDayNano([1, 2, 3])]}), "t.feather")
+    assert "MonthDayNano" in run("score", "--file", "t.feather")[1]
+    code, _, err = run("score", "--file", "t.feather", "-o", "o.parquet")
+    assert (code, err.startswith("chainrule: cannot write o.parquet: Unhandled type")) == (2, True)
+    assert err.endswith("; write a .csv or .jsonl file\n")
+
+
 def write_bad() -> None:
     Path("missing.csv").write_text("id,sentence,gloss\n1,a b,c d\n")
     Path("none.csv").write_text("id,label\n1,x\n")

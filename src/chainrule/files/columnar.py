@@ -103,7 +103,7 @@ def _blocks(batches: Any, schema: pyarrow.Schema, names: Columns, file: str, kin
             first += min(BLOCK, batch.num_rows - begin)
     if first == 1:
         fields = [field for field in schema if names is None or field.name in names]
-        yield ArrowBlock(file, kind, pyarrow.schema(fields).empty_table().combine_chunks().to_batches()[0], first)
+        yield ArrowBlock(file, kind, pyarrow.RecordBatch.from_pylist([], schema=pyarrow.schema(fields)), first)
 
 
 def _read(schema: pyarrow.Schema, columns: Columns, file: str) -> list[str] | None:
