@@ -3,7 +3,7 @@
 python benchmarks/tables.py                 # every input and output, each in a process of its own
 python benchmarks/tables.py 10000           # another number of rows than 10^4 and 10^5
 
-The input has five columns and a text of about six words. Printed: seconds, and the highest memory above that before reading, in
+The input has five columns and a text of about six words. Printed: processor seconds, and the highest memory above that before reading, in
 MiB. The rows of the output are compared with those of the input.
 """
 
@@ -55,11 +55,11 @@ def measure(folder: Path, source: str, target: str, per: str, count: str) -> dic
     given, output = folder / f"in.{source}", folder / f"out.{target}"
     write(given, source, int(count))
     list(lm.score_batch(["ab"]))
-    before, begin = _peak(), time.perf_counter()
+    before, begin = _peak(), time.process_time()
     columns = Columns(text="sentence", id="item" if per == "token" else None)
     with Sink(str(output)) as sink:
         score_stream(lambda: lm, Source([], [str(given)], columns), sink, per, {"top": 0})
-    seconds, mib = time.perf_counter() - begin, _peak() - before
+    seconds, mib = time.process_time() - begin, _peak() - before
     if per == "sequence":
         check(given, output, source, target)
     return {"seconds": seconds, "mib": mib}

@@ -8,6 +8,7 @@ import decimal
 import gzip
 import io
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,10 @@ import pyarrow
 import pyarrow.feather
 import pyarrow.parquet
 import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
+
+import tables
 
 from chainrule.cli import sections
 
@@ -320,6 +325,12 @@ def test_types_that_parquet_lacks(run):
     code, _, err = run("score", "--file", "t.feather", "-o", "o.parquet")
     assert (code, err.startswith("chainrule: cannot write o.parquet: Unhandled type")) == (2, True)
     assert err.endswith("; write a .csv or .jsonl file\n")
+
+
+@pytest.mark.parametrize(("source", "target"), [("csv", "csv"), ("jsonl", "parquet"), ("parquet", "jsonl")])
+def test_thousands_of_rows_on_a_table_model(tmp_path, source, target):
+    """A short form of benchmarks/tables.py: every row and column, in order."""
+    tables.measure(tmp_path, source, target, "sequence", "2000")
 
 
 def write_bad() -> None:
