@@ -3,8 +3,8 @@
 python benchmarks/tables.py                 # every input and output, each in a process of its own
 python benchmarks/tables.py 10000           # another number of rows than 10^4 and 10^5
 
-The input has five columns and a text of about six words. Printed: processor seconds, and the highest memory above that before reading, in
-MiB. The rows of the output are compared with those of the input.
+The input has five columns and a text of about six words. Printed: processor seconds, and the highest memory above that before
+reading, in MiB. The rows of the output are compared with those of the input. Numbers of rows are multiples of 1,000.
 """
 
 from __future__ import annotations
