@@ -6,6 +6,8 @@ import csv
 import gzip
 import io
 import json
+import os
+import threading
 from pathlib import Path
 
 import pyarrow.parquet
@@ -154,6 +156,20 @@ def test_contradictions_are_one_line_before_a_model_is_loaded(run, command, monk
     assert (code, out, err.count("\n")) == (2, "", 1), err
     assert message in err
     assert err.startswith("chainrule: ")
+
+
+@pytest.mark.parametrize("form", ["text", "csv", "jsonl"])
+def test_a_pipe_is_read_once(run, form):
+    """As in --file <(…) of a shell."""
+    lines = {"text": "{}", "csv": "{}", "jsonl": '{{"text": "{}"}}'}[form]
+    head = "text\n" if form == "csv" else ""
+    os.mkfifo("pipe")
+    text = head + "".join(lines.format(f"a {i}") + "\n" for i in range(1500))
+    writer = threading.Thread(target=lambda: Path("pipe").write_text(text))
+    writer.start()
+    code, out, err = run("score", "--file", "pipe", "--format", form)
+    writer.join()
+    assert (code, indexed(out), err) == (0, [(i, f"a {i}") for i in range(1500)], "")
 
 
 def test_verify_on_the_texts_of_files(run):

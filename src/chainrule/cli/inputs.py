@@ -13,7 +13,7 @@ from chainrule.cli.output import note
 from chainrule.cli.reject import reject
 from chainrule.errors import InputError
 from chainrule.files.found import find
-from chainrule.files.opened import STDIN, check_encoding, name_of, reading
+from chainrule.files.opened import STDIN, check_encoding, is_stream, name_of, reading
 from chainrule.files.reading import Layout, read_blocks
 from chainrule.files.rows import Block, Row, shown
 
@@ -104,7 +104,7 @@ class Source:
 
     def count(self) -> int | None:
         """The number of rows, found by reading them; None for standard input, and for files that are large or damaged."""
-        if STDIN in self.files or sum(map(os.path.getsize, self.files)) > _COUNTED:
+        if any(map(is_stream, self.files)) or sum(map(os.path.getsize, self.files)) > _COUNTED:
             return None
         try:
             return sum(len(block) for file in self.files for block in read_blocks(file, self.layout, self.columns.names))
@@ -153,15 +153,15 @@ class Source:
                 yield origin, block, block.rows(self.columns.names, whole=True)
 
     def _check_tables(self) -> None:
-        """Find the column of texts, and check that all files have the same columns; standard input, when it is read."""
+        """Find the column of texts, and check that all files have the same columns; pipes, when they are read."""
         forms = [self.layout.form_of(file) for file in self.files]
         for file, form in zip(self.files, forms, strict=True):
-            if form != "text" and file != STDIN:
+            if form != "text" and not is_stream(file):
                 self._check_table(file, next(self.blocks(file)))
         if len(set(forms)) > 1 and "text" in forms:
             self._line_column = self.columns.text or "text"  # lines are a table too, if they are read with tables
         for file, form in zip(self.files, forms, strict=True):
-            if form == "text" and file != STDIN:
+            if form == "text" and len(forms) > 1 and not is_stream(file):
                 self._check_table(file, next(self.blocks(file)))
 
     def _check_table(self, file: str, block: Block) -> None:

@@ -12,7 +12,7 @@ from chainrule.cli.output import note
 from chainrule.errors import InputError
 from chainrule.files.json_cells import MARK, Kinds
 from chainrule.files.json_rows import JsonBlock
-from chainrule.files.opened import STDIN
+from chainrule.files.opened import is_stream
 from chainrule.files.row_text import json_members, json_text
 from chainrule.files.rows import Block
 from chainrule.results.beside import beside, renamed, told
@@ -95,7 +95,7 @@ class Kept:
 
     @property
     def _streams(self) -> bool:
-        return STDIN in self._source.files
+        return any(map(is_stream, self._source.files))
 
     def _found(self, runs: list[tuple[Block, list[Record]]]) -> Kinds:
         """The columns of all rows; of the first ones, if standard input is read."""

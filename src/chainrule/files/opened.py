@@ -27,6 +27,11 @@ def name_of(file: str) -> str:
     return "standard input" if file == STDIN else file
 
 
+def is_stream(file: str) -> bool:
+    """Whether it can be read only once: standard input, or a pipe, such as <(…) of a shell."""
+    return file == STDIN or not os.path.isfile(file)
+
+
 def check_encoding(encoding: str) -> None:
     """Raises InputError if the name is not a text encoding."""
     try:
