@@ -51,6 +51,12 @@ def main(folder: Path) -> None:
     print(lm.explain(score), lm.explain("The cat sat.", order=(2, 0, 1)))
     best = lm.rank("The capital of France is", [" Paris", " Rome"])[0]
     print(best.text, best.index, best.score.tokens, lm.compare_with([-3.0, None], "The cat").causes)
+    pairs = lm.pairs(texts[:2], texts[2:4], context=[None, "It rained."], phenomenon=["a", "b"], good_region=("cat", "dog"))
+    assert_type(pairs[0].winner, str)
+    print([(each.group, each.accuracy, each.interval) for each in pairs.accuracy], pairs.to_pandas("accuracy"))
+    assert_type(lm.suite(folder / "suite.json").predictions, list[chainrule.Prediction])
+    measures = lm.acceptability(texts, unigram=lm.unigram({"cat": 3, 5: 1}, end=True))
+    assert_type(measures[0].slor_nats, float | None)
     following = lm.conditional("The capital of")
     print([(each.token, each.logprob) for each in following.top(5)], following.rank(" France"))
 

@@ -63,7 +63,7 @@ class InputOptions:
         Option(
             metavar="NAME",
             help="A column with a second segment for each text, which is scored as [CLS] text [SEP] segment [SEP]. "
-            "The two texts of a minimal pair are two rows instead.",
+            "For minimal pairs, use chainrule pairs.",
         ),
     ] = None
     id: Annotated[

@@ -35,7 +35,8 @@ def pairs_stream(
     """Score all pairs and write them, or their accuracy, to the sink. named: the columns of arguments of `lm.pairs`."""
     kept = Kept(source, sink.form)
     accuracy: list[Accuracy] = []
-    last: list[Pairs] = []
+    crossing: list[str] = []
+    first: list[Pairs] = []
 
     def score(lm: LanguageModel, progress: Progress | None, shard: list[Record]) -> Pairs:
         texts = _texts(shard, 0), _texts(shard, 1)
@@ -43,35 +44,37 @@ def pairs_stream(
         return lm.pairs(*texts, context=contexts_of(shard), progress=progress, **columns, **options)
 
     def write(pairs: Pairs, shard: list[Record]) -> None:
-        first = not last
         accuracy[:] = merged([accuracy, pairs.accuracy])
-        last[:] = [pairs]
+        crossing.extend(pairs.crossing)
+        if not first:
+            first.append(pairs)
         if per == "accuracy":
             return
         repeats = _repeats(source, named)
         sink.write(
             table=lambda: kept.table(_without(pairs.to_arrow(), repeats), shard, by_key=source.keyed),
-            views=lambda: [each_view(pairs)] if first else [],
+            views=tuple,  # at the end
             objects=lambda: kept.lines(_without(pairs.to_arrow(), repeats).to_pylist(), shard, by_key=source.keyed),
             next_row=shard[-1].index + 1,
         )
-        if not sink.terminal and (told := crossing_note(pairs)):
-            note(f"chainrule: note: {told}")
 
     stream(load, source, score, write, "contexts")
-    _finish(sink, per, accuracy, last[0])
+    _finish(sink, per, accuracy, first[0])
+    if crossing and not sink.terminal:
+        note(f"chainrule: note: {crossing_note(crossing)}")
 
 
 def _finish(sink: Sink, per: str, accuracy: list[Accuracy], pairs: Pairs) -> None:
-    """Write the accuracy of all pairs: to the sink, or on standard error beside the rows of pairs."""
+    """Write the accuracy of all pairs: to the sink, or on standard error beside the rows of pairs. pairs: the first ones."""
     if per == "accuracy" or sink.terminal:
         import pyarrow
 
         from chainrule.results.provenance import metadata
 
+        count = next(each.n for each in accuracy)
         sink.write(
             table=lambda: pyarrow.table(accuracy_rows(accuracy, pairs), metadata=metadata(pairs)),
-            views=lambda: [accuracy_view(accuracy, pairs)],
+            views=lambda: [*([each_view(pairs, count)] if per == "pair" else []), accuracy_view(accuracy, pairs)],
             objects=lambda: (row_of(Row.ACCURACY, each) | pairs.provenance() for each in accuracy),
         )
     else:

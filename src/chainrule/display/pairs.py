@@ -22,9 +22,9 @@ def pairs_view(pairs: Pairs) -> View:
     return View(*each_view(pairs).parts, *accuracy_view(pairs.accuracy, pairs).parts)
 
 
-def each_view(pairs: Pairs) -> View:
-    """One line per pair."""
-    return View(_pairs_grid(pairs, pairs[:SHOWN]), *map(note, _remarks(pairs)))
+def each_view(pairs: Pairs, total: int | None = None) -> View:
+    """One line per pair. total: the number of pairs, if these are the first of more."""
+    return View(_pairs_grid(pairs, pairs[:SHOWN], total or len(pairs)), *map(note, _remarks(pairs)))
 
 
 def accuracy_view(accuracy: Sequence[Accuracy], pairs: Pairs) -> View:
@@ -63,11 +63,8 @@ def accuracy_lines(accuracy: Sequence[Accuracy]) -> list[str]:
     return [*every, *groups[:SHOWN], *more]
 
 
-def crossing_note(pairs: Pairs) -> str:
-    """A line about the tokens that cross the boundary of a region; "" if there are none."""
-    tokens = [] if pairs.regions is None else [token for own in pairs.regions.crossing for token in own]
-    if not tokens:
-        return ""
+def crossing_note(tokens: Sequence[str]) -> str:
+    """A line about the tokens that cross the boundary of a region."""
     named = ", ".join(map(repr, dict.fromkeys(tokens[:3])))
     return f"{count(len(tokens), 'token')} of the regions also hold characters outside of them: {named}"
 
@@ -96,7 +93,7 @@ def table_html(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return f"<table><tr>{head}</tr>{body}</table>"
 
 
-def _pairs_grid(pairs: Pairs, shown: Sequence[Pair]) -> Grid:
+def _pairs_grid(pairs: Pairs, shown: Sequence[Pair], total: int) -> Grid:
     regions = pairs.regions
     crossing = (
         [] if regions is None else [bool(a or b) for a, b in zip(regions.crossing[::2], regions.crossing[1::2], strict=True)]
@@ -116,7 +113,7 @@ def _pairs_grid(pairs: Pairs, shown: Sequence[Pair]) -> Grid:
     plan = ["difference", "winner", "good", "bad", *(["boundary"] if any(crossing) else []), "difference"]
     if not any(crossing):
         del columns["boundary"]
-    return Grid(columns, plan, 3, caption=in_part(len(shown), len(pairs), "pairs"))
+    return Grid(columns, plan, 3, caption=in_part(len(shown), total, "pairs"))
 
 
 def _text(pairs: Pairs, i: int, side: int) -> Cell:
@@ -131,8 +128,8 @@ def _remarks(pairs: Pairs) -> list[str]:
     lines = []
     if pairs.regions is not None:
         lines.append("Only the factors of the critical regions are compared.")
-        if told := crossing_note(pairs):
-            lines.append(told)
+        if pairs.crossing:
+            lines.append(crossing_note(pairs.crossing))
     return lines
 
 

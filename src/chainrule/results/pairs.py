@@ -156,6 +156,11 @@ class Pairs(WithWindow, Shown, Tabular):
         crossing = self.regions.crossing
         return ["token crosses" if crossing[s] or crossing[s + 1] else "clean" for s in range(0, len(crossing), 2)]
 
+    @property
+    def crossing(self) -> list[str]:
+        """The tokens of regions that also hold characters outside of them."""
+        return [] if self.regions is None else [token for own in self.regions.crossing for token in own]
+
     def __len__(self) -> int:
         return len(self.scores) // 2
 

@@ -4,7 +4,7 @@
     both        = comparison ("&" comparison)*
     comparison  = sum (("<" | ">" | "=") sum)?
     sum         = term (("+" | "-") term)*
-    term        = region | number | "(" either ")"
+    term        = region | number | "-" term | "(" either ")" | "[" either "]"
     region      = "(" (number | "*") ";%" condition "%" ")"
 
 A region stands for its surprisal in bits, and * for the sum of all regions of a condition. "=" is equality up to 0.001 bits and
@@ -24,7 +24,7 @@ from chainrule.errors import InputError, short
 _ABSOLUTE, _RELATIVE = 1e-3, 1e-5  # of "="
 _DEEPEST = 50  # parentheses
 _TOKEN = re.compile(
-    r"\(\s*(?P<region>\d{1,9}|\*)\s*;\s*%(?P<condition>[^%]+)%\s*\)|(?P<number>\d+(\.\d*)?([eE][+-]?\d+)?|\.\d+)|(?P<sign>[()<>=&|+-])"
+    r"\(\s*(?P<region>\d{1,9}|\*)\s*;\s*%(?P<condition>[^%]+)%\s*\)|(?P<number>\d+(\.\d*)?([eE][+-]?\d+)?|\.\d+)|(?P<sign>[()\[\]<>=&|+-])"
 )
 
 Surprisal = Callable[["Region"], float]  # the surprisal of a region, in bits
@@ -158,12 +158,13 @@ class _Parser:
             return Number(float(match["number"]))
         if self._take("-"):
             return Operation("-", Number(0.0), self._number(self.term(depth), "-", character))
-        if self._take("("):
+        if opening := self._take("(["):
+            closing = ")" if opening == "(" else "]"
             if depth == _DEEPEST:
                 raise InputError(f"character {character}: more than {_DEEPEST} parentheses are open")
             inner = self.either(depth + 1)
-            if not self._take(")"):
-                raise self.error(f"expected ), which closes the parenthesis at character {character}")
+            if not self._take(closing):
+                raise self.error(f"expected {closing}, which closes the {opening} at character {character}")
             return inner
         raise self.error("expected a region, such as (6;%condition%), a number or a parenthesis")
 

@@ -43,8 +43,9 @@ class SuiteFile:
 def read_suite(source: str | os.PathLike[str] | Mapping[str, Any], no_space_before: str) -> SuiteFile:
     """A suite from a JSON file, or from a dictionary of the same form.
 
-    The regions of a sentence are joined by spaces. Empty ones are left out, and there is no space before a region that begins
-    with one of the characters `no_space_before`. Raises InputError, which names the item, condition, region or formula.
+    The regions of a sentence, without white space at their ends, are joined by spaces. Empty ones are left out, and there is no
+    space before a region that begins with one of the characters `no_space_before`. Raises InputError, which names the item,
+    condition, region or formula.
     """
     suite = source if isinstance(source, Mapping) else load_suite(os.fspath(source))
     if not isinstance(suite, Mapping):
@@ -122,8 +123,7 @@ def _sentence(item: int, name: str, condition: Any, no_space_before: str) -> Sen
             raise InputError(f"{place}, region {i}: region_number must be a whole number, not {short(number)}")
         if not isinstance(content, str):
             raise InputError(f"{place}, region {number}: the content must be a text, not {short(content)}")
-        if content != content.strip():
-            raise InputError(f"{place}, region {number}: the content begins or ends with a space: {short(content)}; remove it")
+        content = content.strip()  # spaces between regions are ours: see `read_suite`
         if number in numbers:
             raise InputError(f"{place}: the region {number} occurs twice")
         begin = len(text)
