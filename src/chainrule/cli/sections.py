@@ -11,7 +11,7 @@ SHARD = 1000  # texts scored at a time if nothing is gained by more, and rows wr
 ROWS = 32_768  # texts of a section
 CHARACTERS = 2**20  # … and their characters, contexts included
 BYTES = 2**26  # … and their rows with all columns, about
-GAIN = 0.02  # the share of characters that must be saved for a section to be scored at once
+GAIN = 0.05  # the share of characters that must be saved for a section to be scored at once
 
 
 def sections(records: Iterator[Record], characters: int) -> Iterator[tuple[list[Record], InputError | None, bool]]:
