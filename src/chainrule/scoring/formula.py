@@ -1,15 +1,14 @@
 """The formulas of predictions in suites, such as (6;%match%) < (6;%mismatch%) & (4;%a%) - (4;%b%) > 0.
 
-    either      = both ("|" both)*
-    both        = comparison ("&" comparison)*
+    either      = comparison (("&" | "|") comparison)*
     comparison  = sum (("<" | ">" | "=") sum)?
     sum         = term (("+" | "-") term)*
     term        = region | number | "-" term | "(" either ")" | "[" either "]"
     region      = "(" (number | "*") ";%" condition "%" ")"
 
 A region stands for its surprisal in bits, and * for the sum of all regions of a condition. "=" is equality up to 0.001 bits and
-a relative difference of 1e-5, as in SyntaxGym. A formula is true or false: comparisons are joined by "&" and "|", numbers by
-"+", "-" and comparisons.
+a relative difference of 1e-5. "&" and "|" apply from left to right, and so do "+" and "-". All this is as in SyntaxGym. A
+formula is true or false: comparisons are joined by "&" and "|", numbers by "+", "-" and comparisons.
 """
 
 from __future__ import annotations
@@ -127,10 +126,7 @@ class _Parser:
             end = match.end()
 
     def either(self, depth: int) -> Node:
-        return self._joined("|", self.both, depth, truth=True)
-
-    def both(self, depth: int) -> Node:
-        return self._joined("&", self.comparison, depth, truth=True)
+        return self._joined("&|", self.comparison, depth, truth=True)
 
     def comparison(self, depth: int) -> Node:
         left = self.sum(depth)
