@@ -144,7 +144,7 @@ class Pairs(WithWindow, Shown, Tabular):
         with np.errstate(invalid="ignore", divide="ignore"):
             good_N, bad_N = (self.logprob / size).T
             near = np.abs(good_N - bad_N) <= _SAME * np.minimum(np.abs(good_N), np.abs(bad_N))
-            same = (good_N == bad_N) | (near & np.isfinite(good_N - bad_N))
+            same = (good_N == bad_N) | near
             sign_N = np.where(same, 0.0, np.where(good_N > bad_N, 1.0, -1.0))
         return np.where((size == 0).any(1), np.nan, sign_N)
 
