@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from chainrule.display.plots.saving import save_plot
     from chainrule.errors import ChainruleError, InputError, ModelError, OutputError
     from chainrule.generation import Generated, Step
     from chainrule.language import LanguageModel
@@ -78,6 +79,7 @@ _HOMES = {
     "Unigram": "scoring.unigram",
     "load": "loading",
     "pull": "models.packaged",
+    "save_plot": "display.plots.saving",
 }
 
 __all__ = [
@@ -113,6 +115,7 @@ __all__ = [
     "Words",
     "load",
     "pull",
+    "save_plot",
 ]
 
 

@@ -16,7 +16,12 @@ from importlib.util import find_spec
 
 from chainrule.verdict import Verdict
 
-EXTRAS = {"gguf": ("gguf", "accelerate"), "pandas": ("pandas",), "polars": ("polars",)}  # as in pyproject.toml
+EXTRAS = {  # the modules of the extras in pyproject.toml
+    "gguf": ("gguf", "accelerate"),
+    "pandas": ("pandas",),
+    "polars": ("polars",),
+    "plot": ("altair", "vl_convert"),
+}
 
 
 class ChainruleError(Exception):

@@ -9,6 +9,9 @@ from chainrule.display.export.svg import svg
 from chainrule.display.mixtures import mixture_view, mixtures_view
 from chainrule.display.notebook import mixture_html, mixtures_html, score_html, scores_html
 from chainrule.display.pairs import pairs_html, pairs_view
+from chainrule.display.plots.pairs import pairs_chart
+from chainrule.display.plots.scores import score_chart, scores_chart
+from chainrule.display.plots.words import words_chart
 from chainrule.display.rankings import conditional_view
 from chainrule.display.scores import pseudo_terms, pseudo_view, score_view, scores_view
 from chainrule.display.suites import suite_html, suite_view
@@ -22,7 +25,7 @@ from chainrule.results.mixture import Mixture, Mixtures
 from chainrule.results.pairs import Pairs
 from chainrule.results.pseudo import PseudoScore
 from chainrule.results.score import Score
-from chainrule.results.shown import document, html, rich, text
+from chainrule.results.shown import chart, document, html, rich, text
 from chainrule.results.suite import Suite
 from chainrule.results.words import Words
 
@@ -51,6 +54,11 @@ html.register(Pairs, pairs_html)
 html.register(Suite, suite_html)
 html.register(Words, words_html)
 html.register(Acceptability, acceptability_html)
+
+chart.register(Score, score_chart)
+chart.register(Scores, scores_chart)
+chart.register(Pairs, pairs_chart)
+chart.register(Words, words_chart)
 
 
 @document.register

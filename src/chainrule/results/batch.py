@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from chainrule.results.ordering import Ordering
 from chainrule.results.provenance import WithWindow
 from chainrule.results.rows import Source, arrays
 from chainrule.results.score import Score, kind
-from chainrule.results.shown import Shown
+from chainrule.results.shown import Shown, plotted
 from chainrule.results.tabular import Tabular
 from chainrule.results.units import count
 from chainrule.statistics import WithStatistics
@@ -28,6 +28,9 @@ from chainrule.text.requests import Request
 from chainrule.text.spans import char_spans
 from chainrule.text.start_end import Start
 from chainrule.verdict import Verdict
+
+if TYPE_CHECKING:
+    import altair
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,6 +186,13 @@ class Scores(WithWindow, Shown, Tabular, WithStatistics):
         """exp of the mean negative log factor over all tokens of the batch."""
         with np.errstate(over="ignore"):
             return float(np.exp(-self.logprob.sum() / max(1, self.tokens.sum())))
+
+    def plot(self) -> altair.TopLevelMixin:
+        """An Altair chart of the surprisal of each token in bits: one line for each of the first 8 texts.
+
+        Raises OutputError without the extra `plot`. `save_plot` writes a chart to a file.
+        """
+        return plotted(self)
 
     def __repr__(self) -> str:
         sequences, tokens = count(len(self), "sequence"), count(int(self.tokens.sum()), "token")

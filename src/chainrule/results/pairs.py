@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -22,9 +22,12 @@ from chainrule.results.columns import Row
 from chainrule.results.provenance import WithWindow
 from chainrule.results.rows import Source, arrays, record
 from chainrule.results.score import Score
-from chainrule.results.shown import Shown
+from chainrule.results.shown import Shown, plotted
 from chainrule.results.tabular import Tabular
 from chainrule.results.units import count
+
+if TYPE_CHECKING:
+    import altair
 
 MEASURES = ("logprob", "per_token", "per_byte")
 _SAME = 1e-12  # relative difference of two numbers that are the same up to the rounding of float64
@@ -198,6 +201,14 @@ class Pairs(WithWindow, Shown, Tabular):
     def to_json(self) -> str:
         """`to_dict` as text. Infinities are the strings "Infinity" and "-Infinity"."""
         return json_text(self.to_dict())
+
+    def plot(self) -> altair.TopLevelMixin:
+        """An Altair chart with one line per pair: log Pr of the good and of the bad text, joined and sorted by the difference.
+
+        Each phenomenon has a part of its own. The first 50 pairs are shown, or as many of each phenomenon. Raises OutputError
+        without the extra `plot`. `save_plot` writes a chart to a file.
+        """
+        return plotted(self)
 
     def __repr__(self) -> str:
         return f"Pairs({count(len(self), 'pair')}, accuracy by log Pr {self.accuracy[0].describe()})"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,12 +16,16 @@ from chainrule.results.ordering import Ordering
 from chainrule.results.provenance import WithWindow
 from chainrule.results.rows import record, records
 from chainrule.results.scored_text import ScoredText
+from chainrule.results.shown import plotted
 from chainrule.statistics import WithStatistics
 from chainrule.text.base import Spans, token_formatter
 from chainrule.text.continuation import Segment
 from chainrule.text.requests import Request
 from chainrule.text.start_end import Start
 from chainrule.verdict import Verdict
+
+if TYPE_CHECKING:
+    import altair
 
 
 def kind(request: Request, start: Start, ordering: Ordering | None) -> str:
@@ -188,6 +192,13 @@ class Score(WithWindow, ScoredText, WithStatistics):
         return (
             self.summary() | self.provenance() | {"factors": records([row for row, present in rows.items() if present], self)}
         )
+
+    def plot(self) -> altair.TopLevelMixin:
+        """An Altair chart of the surprisal of each token, with the entropy of its distribution as a thin line, in bits.
+
+        Raises OutputError without the extra `plot`. `save_plot` writes a chart to a file.
+        """
+        return plotted(self)
 
     def __repr__(self) -> str:
         name = ("Pr" if self.kind == "joint" else "Pr given its context") + self.at_temperature

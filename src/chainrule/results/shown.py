@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from functools import singledispatch
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from chainrule.errors import OutputError, require
+
+if TYPE_CHECKING:
+    import altair
 
 # The package that registers the views. It imports the results, so it is imported here by name and only for the first view:
 # an import statement, also one in a function, would make the two packages depend on each other.
@@ -35,6 +40,12 @@ def document(result: Any, form: str) -> str:
     raise TypeError(f"{type(result).__name__} has no document")
 
 
+@singledispatch
+def chart(result: Any, **options: Any) -> altair.TopLevelMixin:
+    """The chart, as Altair draws it. Raises TypeError for a result without one."""
+    raise TypeError(f"{type(result).__name__} has no chart")
+
+
 def exported(result: Any, form: str) -> str:
     """`document`, with the views registered."""
     import_module(_VIEWS)
@@ -45,6 +56,13 @@ def as_text(result: Any) -> str:
     """The view of a result as plain text, of its natural width."""
     import_module(_VIEWS)
     return str(text(result))
+
+
+def plotted(result: Any, **options: Any) -> altair.TopLevelMixin:
+    """`chart`, with the views registered. Raises OutputError without the extra `plot`."""
+    require("plot", "plot", OutputError)
+    import_module(_VIEWS)
+    return chart(result, **options)
 
 
 class Shown:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import numpy as np
 
@@ -23,9 +23,12 @@ from chainrule.results.column_values import none_if_nan
 from chainrule.results.columns import Row
 from chainrule.results.provenance import WithWindow
 from chainrule.results.rows import Source, arrays
-from chainrule.results.shown import Shown
+from chainrule.results.shown import Shown, plotted
 from chainrule.results.tabular import Tabular
 from chainrule.results.units import count
+
+if TYPE_CHECKING:
+    import altair
 
 _LN2 = math.log(2)
 
@@ -189,6 +192,19 @@ class Words(WithWindow, Shown, Tabular):
     def to_json(self) -> str:
         """A JSON array of the rows. Infinities are the strings "Infinity" and "-Infinity"."""
         return json_text(self.to_dicts())
+
+    def plot(self, conditions: Any = None, items: Any = None) -> altair.TopLevelMixin:
+        """An Altair chart of the surprisal of each word in bits: one line for each of the first 8 texts, or of the conditions.
+
+        conditions: one label for each text. A line is then the mean over the texts of a condition, word by word, with the 95 %
+            interval of the mean (t interval, for each word by itself) as a band. A condition with one text has no interval.
+        items: one label for each text. With conditions, the texts of one item in one condition are averaged first, and the mean
+            and its interval are over items. Without conditions, they name the lines.
+
+        Words without a number are gaps. Raises InputError for labels that are missing or too few, and OutputError without the
+        extra `plot`. `save_plot` writes a chart to a file.
+        """
+        return plotted(self, conditions=conditions, items=items)
 
     def __repr__(self) -> str:
         texts = count(len(self.count_S), "text")
