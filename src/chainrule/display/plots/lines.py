@@ -65,55 +65,12 @@ def line_chart(
     impossible = sum(row["impossible"] for row in rows)
     if impossible:
         notes = [*notes, f"triangles at the top: infinite, because the probability is 0 ({impossible} of {len(rows)} points)"]
-    step = max(_STEP, 12 + max(map(width_of, map(one_line, labels)), default=0))
-    level = step == _STEP or step * len(labels) <= _LEVEL
-    width = round(max(320, min(len(labels) * (step if level else _STEP), _WIDEST)))
-    axis: dict[str, Any] = {
-        "title": None if list(labels) != [str(i) for i in range(len(labels))] else f"{unit} (number in its text, from 0)",
-        "labelExpr": labelled(labels),
-        "labelAngle": 0 if level else -45,
-        "labelAlign": "center" if level else "right",
-        "labelLimit": 140,
-        "labelOverlap": len(labels) > _APART,
-        "ticks": False,
-        "grid": len(labels) <= _APART,
-        "domainColor": "#888",
-    }
-    x = {"field": "index", "type": "ordinal", "scale": {"type": "point", "padding": 0.5}, "axis": axis}
+    axis, width = _axis(labels, unit)
     names = [line.name for line in lines]
-    scale, legend = {"domain": names}, _legend(names, width)
-    thin = any(line.thin for line in lines)
-    color = _series(scale | {"range": COLOURS[: len(names)]}, None)
-    dash = _series(scale | {"range": DASHES[: len(names)]}, None)
-    shape = _series(scale | {"range": SHAPES[: len(names)]}, None)
-    with_legend = {"legend": legend}
-    flat = {} if any(row["bits"] for row in rows) else {"scale": {"domain": [0, 1]}}
-    y = flat | {
-        "field": "bits",
-        "type": "quantitative",
-        "title": "bits",
-        "axis": {"domain": False, "ticks": False, "tickCount": 5},
-    }
     named = {"line": "line"} if len(names) > 1 else {}
     tooltip = [_tooltip(name, text) for name, text in ({"unit": unit} | named | tooltips).items()]
-    layers: list[dict[str, Any]] = []
-    if any("low" in row for row in rows):
-        interval = {"y": y | {"field": "low"}, "y2": {"field": "high"}, "color": color}
-        layers.append({"mark": {"type": "area", "opacity": 0.14, "tooltip": None}, "encoding": interval})
-        layers.append({"mark": {"type": "rule", "opacity": 0.35}, "encoding": interval})
-    if thin:  # the legend shows lines, as the second one has no points
-        drawn = {"y": y, "color": color | with_legend, "strokeDash": dash | with_legend}
-        layers.append(layer({"type": "line", "strokeWidth": 1}, drawn, "datum.thin"))
-    else:  # it shows the shapes of the points
-        drawn = {"y": y, "color": color, "strokeDash": dash}
-    layers.append(layer({"type": "line", "strokeWidth": 2}, drawn, _BOLD))
-    points = {"y": y, "color": color | ({} if thin else with_legend), "shape": shape | ({} if thin else with_legend)}
-    points["tooltip"] = tooltip
-    size = 45 if len(labels) <= _APART else 8
-    layers.append(layer({"type": "point", "filled": True, "size": size, "opacity": 1}, points, _BOLD))
-    if impossible:
-        top = {"y": {"value": 0}, "color": color, "tooltip": tooltip}
-        layers.append(layer({"type": "point", "shape": "triangle-up", "size": 90}, top, "datum.impossible"))
+    layers = _layers(rows, names, _legend(names, width), tooltip, small=len(labels) > _APART)
+    x = {"field": "index", "type": "ordinal", "scale": {"type": "point", "padding": 0.5}, "axis": axis}
     return altair_chart(
         {
             "title": title(heading, notes, width),
@@ -132,10 +89,66 @@ def unique_names(names: Sequence[str]) -> list[str]:
     return [f"{i}: {name}" if short.count(name) > 1 else name for i, name in enumerate(short)]
 
 
+def _axis(labels: Sequence[str], unit: str) -> tuple[dict[str, Any], int]:
+    """The axis of the positions, and the width of the chart in pixels."""
+    step = max(_STEP, 12 + max(map(width_of, map(one_line, labels)), default=0))
+    level = step == _STEP or step * len(labels) <= _LEVEL
+    numbers = list(labels) == [str(i) for i in range(len(labels))]
+    axis = {
+        "title": f"{unit} (number in its text, from 0)" if numbers else None,
+        "labelExpr": labelled(labels),
+        "labelAngle": 0 if level else -45,
+        "labelAlign": "center" if level else "right",
+        "labelLimit": 140,
+        "labelOverlap": len(labels) > _APART,
+        "ticks": False,
+        "grid": len(labels) <= _APART,
+        "domainColor": "#888",
+    }
+    return axis, round(max(320, min(len(labels) * (step if level else _STEP), _WIDEST)))
+
+
+def _layers(
+    rows: list[dict[str, Any]], names: Sequence[str], legend: dict[str, Any] | None, tooltip: list[Any], *, small: bool
+) -> list[dict[str, Any]]:
+    """Intervals, lines, points, and triangles at the top for infinite numbers."""
+    thin = any(row["thin"] for row in rows)
+    if thin and legend is not None:
+        legend["symbolType"] = "stroke"  # the second line has no points
+
+    def series(field: str, values: list[Any], legend: dict[str, Any] | None) -> dict[str, Any]:
+        scale = {"domain": names, "range": values[: len(names)]}
+        return {"field": field, "type": "nominal", "scale": scale, "legend": legend}
+
+    y: dict[str, Any] = {"field": "bits", "type": "quantitative", "title": "bits"}
+    y |= {"axis": {"domain": False, "ticks": False, "tickCount": 5}}
+    if not any(row["bits"] for row in rows):
+        y["scale"] = {"domain": [0, 1]}
+    color = series("line", COLOURS, legend)
+    dash = series("line", DASHES, legend) if thin else series("dash", DASHES, None)  # one field has one legend
+    points = {"y": y, "color": color} | ({} if thin else {"shape": series("line", SHAPES, legend)})
+    point = {"type": "point", "filled": True, "size": 8 if small else 45, "opacity": 1}
+    # The first layer determines the symbols of the legend.
+    layers = [] if thin else [layer(point, points, _BOLD)]
+    if any("low" in row for row in rows):
+        interval = {"y": y | {"field": "low"}, "y2": {"field": "high"}, "color": color}
+        layers.append({"mark": {"type": "area", "opacity": 0.14, "tooltip": None}, "encoding": interval})
+        layers.append({"mark": {"type": "rule", "opacity": 0.35}, "encoding": interval})
+    drawn = {"y": y, "color": color, "strokeDash": dash}
+    layers += [layer({"type": "line", "strokeWidth": 1}, drawn, "datum.thin")] * thin
+    layers.append(layer({"type": "line", "strokeWidth": 2}, drawn, _BOLD))
+    layers.append(layer(point, points | {"tooltip": tooltip}, _BOLD))
+    if any(row["impossible"] for row in rows):
+        top = {"y": {"value": 0}, "color": color, "tooltip": tooltip}
+        layers.append(layer({"type": "point", "shape": "triangle-up", "size": 90, "opacity": 1}, top, "datum.impossible"))
+    return layers
+
+
 def _rows(line: Line) -> list[dict[str, Any]]:
     return [
         {
             "line": line.name,
+            "dash": line.name,
             "index": i,
             "unit": line.labels[i],
             "bits": value if math.isfinite(value) else None,
@@ -152,10 +165,6 @@ def _legend(names: Sequence[str], width: float) -> dict[str, Any] | None:
         return None
     each = max(map(width_of, names)) + 40
     return {"title": None, "orient": "top", "columns": max(1, int(width / each)), "labelLimit": 320, "symbolSize": 80}
-
-
-def _series(scale: dict[str, Any], legend: dict[str, Any] | None) -> dict[str, Any]:
-    return {"field": "line", "type": "nominal", "scale": scale, "legend": legend}
 
 
 def _tooltip(name: str, text: str) -> dict[str, Any]:

@@ -65,12 +65,13 @@ def _page(spec: dict[str, Any]) -> str:
     data = json.dumps(spec).replace("<", "\\u003c")
     heading = spec.get("title", "chart")
     name = html.escape(heading["text"] if isinstance(heading, dict) else str(heading))
-    actions = '{"export": true, "source": false, "compiled": false, "editor": false}'  # the editor is on the network
+    actions = {"export": True, "source": False, "compiled": False, "editor": False}  # the editor is on the network
+    options = json.dumps({"mode": "vega-lite", "renderer": "svg", "actions": actions})
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{name}</title>\n<style>body {{ margin: 16px; background: white; }}</style>\n"
         f"<script>{vl_convert.javascript_bundle(vl_version=version)}</script>\n</head>\n<body>\n"
-        f'<div id="chart"></div>\n<script>vegaEmbed("#chart", {data}, {{"mode": "vega-lite", "renderer": "svg", "actions": {actions}}})'
-        ".catch(console.error)</script>\n</body>\n</html>\n"
+        f'<div id="chart"></div>\n<script>vegaEmbed("#chart", {data}, {options}).catch(console.error)</script>\n'
+        "</body>\n</html>\n"
     )
