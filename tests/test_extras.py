@@ -30,7 +30,9 @@ def without(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 
 def test_the_extras_are_those_of_the_project():
     declared: dict[str, list[str]] = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]["optional-dependencies"]
-    assert {extra: tuple(re.split(r"[>=]", package)[0] for package in declared[extra]) for extra in EXTRAS} == EXTRAS
+    modules = {"vl-convert-python": "vl_convert"}  # those with another name than their package
+    names = {extra: [re.split(r"[>=]", package)[0] for package in declared[extra]] for extra in EXTRAS}
+    assert {extra: tuple(modules.get(name, name) for name in own) for extra, own in names.items()} == EXTRAS
     assert declared["all"] == [f"chainrule[{','.join(EXTRAS)}]"]
 
 
@@ -69,3 +71,22 @@ def test_a_data_frame_without_its_package(abc: chainrule.LanguageModel, without:
     without(package)
     with pytest.raises(OutputError, match=rf"^to_{package} needs {package}.*pip install 'chainrule\[{package}\]'$"):
         getattr(scores, f"to_{package}")()
+
+
+@pytest.mark.parametrize("package", ["altair", "vl_convert"])
+def test_a_plot_without_its_packages(
+    abc: chainrule.LanguageModel, without: Callable[[str], None], command: Callable[..., Any], tmp_path: Path, package: str
+):
+    results = abc.score("AB"), abc.score_batch(["AB", "B"]), abc.pairs(["AB"], ["BA"])
+    chart = results[0].plot()
+    without(package)
+    message = "needs " + package + r", which is not installed; run: pip install 'chainrule\[plot\]'$"
+    for result in results:
+        with pytest.raises(OutputError, match=f"^plot {message}"):
+            result.plot()
+    with pytest.raises(OutputError, match=f"^saving a plot {message}"):
+        chainrule.save_plot(chart, tmp_path / "x.html")
+    code, out, err = command("score", "AB", "--model", "missing", "--plot", str(tmp_path / "x.html"))
+    assert (code, out) == (2, "")  # before the model is loaded
+    assert re.fullmatch(f"chainrule: saving a plot {message[:-1]}\n", err)
+    assert list(tmp_path.iterdir()) == []

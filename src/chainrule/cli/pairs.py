@@ -19,6 +19,7 @@ from chainrule.results.pairs import accuracy_rows
 from chainrule.results.rows import record as row_of
 
 if TYPE_CHECKING:
+    from chainrule.cli.plot_options import Plot
     from chainrule.engine.question import Progress
     from chainrule.language import LanguageModel
     from chainrule.results import Pairs
@@ -31,8 +32,12 @@ def pairs_stream(
     per: str,
     options: dict[str, Any],
     named: dict[str, str | None],
+    plot: Plot | None = None,
 ) -> None:
-    """Score all pairs and write them, or their accuracy, to the sink. named: the columns of arguments of `lm.pairs`."""
+    """Score all pairs and write them, or their accuracy, to the sink, and add them to the plot.
+
+    named: the columns of arguments of `lm.pairs`.
+    """
     kept = Kept(source, sink.form)
     accuracy: list[Accuracy] = []
     crossing: list[str] = []
@@ -48,6 +53,8 @@ def pairs_stream(
         crossing.extend(pairs.crossing)
         if not first:
             first.append(pairs)
+        if plot is not None:
+            plot.add(pairs)
         if per == "accuracy":
             return
         repeats = _repeats(source, named)

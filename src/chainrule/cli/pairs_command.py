@@ -13,6 +13,7 @@ from typer import Argument, Option
 from chainrule.cli.app import command
 from chainrule.cli.input_options import InputOptions
 from chainrule.cli.options import ModelOptions, OutputOptions, TemperatureOptions, TextOptions, WindowOptions
+from chainrule.cli.plot_options import PlotOptions, pair_plot
 from chainrule.cli.reject import reject
 from chainrule.errors import InputError
 
@@ -106,6 +107,7 @@ def pairs(
     softmax: TemperatureOptions,
     inputs: InputOptions,
     outputs: OutputOptions,
+    plots: PlotOptions,
     model: ModelOptions,
 ) -> None:
     """Compare minimal pairs: which text of each is more probable. The accuracy is the share of pairs whose good text is."""
@@ -116,5 +118,5 @@ def pairs(
     options: dict[str, Any] = windows.arguments() | texts.arguments()
     options |= {"temperature": softmax.temperature, "marked": columns.marked}
     named = {"phenomenon": columns.phenomenon, "good_region": columns.good_region, "bad_region": columns.bad_region}
-    with outputs.sink(source.files) as sink:
-        pairs_stream(model.load, source, sink, per, options, named)
+    with plots.file(pair_plot, source.files) as plot, outputs.sink(source.files) as sink:
+        pairs_stream(model.load, source, sink, per, options, named, plot)

@@ -25,6 +25,7 @@ from chainrule.results.rows import table
 if TYPE_CHECKING:
     import pyarrow
 
+    from chainrule.cli.plot_options import Plot
     from chainrule.engine.question import Progress
     from chainrule.language import LanguageModel
     from chainrule.results import Conditional, Ranked
@@ -38,9 +39,17 @@ def check_per(per: str | None, several: bool) -> None:
 
 
 def score_stream(
-    load: Callable[[], LanguageModel], source: Source, sink: Sink, per: str | None, options: dict[str, Any]
+    load: Callable[[], LanguageModel],
+    source: Source,
+    sink: Sink,
+    per: str | None,
+    options: dict[str, Any],
+    plot: Plot | None = None,
 ) -> None:
-    """Score all texts and write the scores to the sink. per: the kind of row; None: a sequence, in detail for a single text."""
+    """Score all texts and write the scores to the sink, and add them to the plot.
+
+    per: the kind of row; None: a sequence, in detail for a single text.
+    """
     kept = Kept(source, sink.form)
     detailed = per == "token" or (per is None and source.single)
     if options["top"] and not (detailed and sink.json) and not (per == "token" and not sink.terminal):
@@ -57,6 +66,8 @@ def score_stream(
             objects=lambda: kept.lines((s.to_dict() if detailed else s.summary() for s in scores), shard),
             next_row=shard[-1].index + 1,
         )
+        if plot is not None:
+            plot.add(scores)
 
     ordered = options.get("order") is not None  # several orders have several times as many tokens
     stream(load, source, score, write, "contexts", 0 if ordered else CHARACTERS // (1 + options["top"]))

@@ -23,6 +23,8 @@ from chainrule.cli.options import (
     TextOptions,
     WindowOptions,
 )
+from chainrule.cli.plot_options import PlotOptions, score_plot
+from chainrule.cli.reject import reject
 
 Texts = Annotated[list[str] | None, Argument(metavar="TEXT", help="The texts. Default: standard input, one per line.")]
 
@@ -52,6 +54,7 @@ def score(
     measures: AcceptabilityOptions,
     inputs: InputOptions,
     outputs: OutputOptions,
+    plots: PlotOptions,
     model: ModelOptions,
 ) -> None:
     """Score texts: log Pr of each, the sum of its factors."""
@@ -61,14 +64,18 @@ def score(
     outputs.check()
     options: dict[str, Any] = {"top": top, "temperature": softmax.temperature}
     options |= order.arguments() | windows.arguments() | texts.arguments()
-    check_per(per, names_several_orders(options["order"]))
+    several = names_several_orders(options["order"])
+    check_per(per, several)
     measures.check(per, top, options["order"])
+    if several or measures.acceptability:
+        kind = "--acceptability" if measures.acceptability else "several orders"
+        reject(f"draws the factors of texts in one order: leave {kind} out", plot=plots.plot)
     source = inputs.source(text, texts.context)
-    with outputs.sink(source.files) as sink:
+    with plots.file(score_plot, source.files) as plot, outputs.sink(source.files) as sink:
         if measures.acceptability:
             acceptability_stream(model.load, source, sink, measures.unigram, options)
         else:
-            score_stream(model.load, source, sink, per, options)
+            score_stream(model.load, source, sink, per, options, plot)
 
 
 @command("Score texts", omit=["context", "context_column", "second_segment_column", "begin"])

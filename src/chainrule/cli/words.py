@@ -5,27 +5,43 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from chainrule.cli.inputs import Record, Source
+from chainrule.cli.inputs import Cells, Record, Source
 from chainrule.cli.kept import Kept
 from chainrule.cli.output import note
 from chainrule.cli.sections import CHARACTERS
 from chainrule.cli.sink import Sink
 from chainrule.cli.stream import contexts_of, stream
 from chainrule.cli.word_input import Sentence
+from chainrule.errors import InputError
 
 if TYPE_CHECKING:
     import pyarrow
 
+    from chainrule.cli.plot_options import Plot
     from chainrule.engine.question import Progress
     from chainrule.language import LanguageModel
     from chainrule.results import Words
 
 
-def words_stream(load: Callable[[], LanguageModel], source: Source, sink: Sink, unit: str, options: dict[str, Any]) -> None:
-    """Measure the words of all texts and write them to the sink. unit: of texts without units of their own."""
+def words_stream(
+    load: Callable[[], LanguageModel],
+    source: Source,
+    sink: Sink,
+    unit: str,
+    options: dict[str, Any],
+    plot: Plot | None = None,
+    plot_by: str | None = None,
+) -> None:
+    """Measure the words of all texts and write them to the sink, and add them to the plot.
+
+    unit: of texts without units of their own. plot_by: the column of the condition of each text.
+    """
     kept, told = Kept(source, sink.form), set[str]()
+    conditions = None if plot_by is None else Conditions(plot_by)
 
     def score(lm: LanguageModel, progress: Progress | None, shard: list[Record]) -> Words:
+        if conditions is not None:
+            conditions.of(shard)  # a missing one ends the run before it is computed
         own = [record.spans for record in shard if isinstance(record, Sentence)]
         units: Any = own or unit
         return lm.words([r.item for r in shard], units, context=contexts_of(shard), progress=progress, **options)
@@ -42,8 +58,30 @@ def words_stream(load: Callable[[], LanguageModel], source: Source, sink: Sink, 
             if remark not in told:
                 note(f"chainrule: note: {remark}")
                 told.add(remark)
+        if plot is not None:
+            plot.add(words, None if conditions is None else conditions.of(shard))
 
     stream(load, source, score, write, "contexts", CHARACTERS)
+
+
+class Conditions:
+    """The condition of each text, in a column."""
+
+    def __init__(self, column: str) -> None:
+        self._column, self._cells = column, Cells(column)
+
+    def of(self, shard: list[Record]) -> list[str]:
+        """Raises InputError for a text without a condition, or whose rows have several."""
+        return [self._one(record, i) for i, record in enumerate(shard)]
+
+    def _one(self, record: Record, i: int) -> str:
+        rows = (record.rows if isinstance(record, Sentence) else ()) or (record,)
+        own = dict.fromkeys(self._cells.of(row) for row in rows)
+        if None in own:
+            raise InputError(f"the column {self._column!r} is empty, but --plot-by needs a condition of each text", i)
+        if len(own) > 1:
+            raise InputError(f"the column {self._column!r} (--plot-by) has {len(own)} values in the rows of one text", i)
+        return str(next(iter(own)))
 
 
 def _records(shard: list[Record]) -> tuple[list[Record], bool]:

@@ -13,6 +13,7 @@ from typer import Argument, Option
 from chainrule.cli.app import command
 from chainrule.cli.input_options import InputOptions
 from chainrule.cli.options import ModelOptions, OutputOptions, TemperatureOptions, TextOptions, WindowOptions
+from chainrule.cli.plot_options import WordPlotOptions
 from chainrule.cli.reject import reject
 from chainrule.errors import InputError
 
@@ -125,6 +126,7 @@ def words(
     softmax: TemperatureOptions,
     inputs: InputOptions,
     outputs: OutputOptions,
+    plots: WordPlotOptions,
     model: ModelOptions,
 ) -> None:
     """Measure words: the surprisal of each, corrected for where it begins and ends. One row for each word."""
@@ -135,5 +137,5 @@ def words(
     options: dict[str, Any] = windows.arguments() | texts.arguments()
     options |= {"temperature": softmax.temperature, "correction": str(units.correction), "previous": units.previous}
     options.pop("end", None)
-    with outputs.sink(source.files) as sink:
-        words_stream(model.load, source, sink, str(units.unit or Unit.whitespace), options)
+    with plots.file(plots.of_words, source.files) as plot, outputs.sink(source.files) as sink:
+        words_stream(model.load, source, sink, str(units.unit or Unit.whitespace), options, plot, plots.plot_by)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -116,20 +117,21 @@ def _layers(
     if thin and legend is not None:
         legend["symbolType"] = "stroke"  # the second line has no points
 
-    def series(field: str, values: list[Any], legend: dict[str, Any] | None) -> dict[str, Any]:
+    def series(values: list[Any]) -> dict[str, Any]:
         scale = {"domain": names, "range": values[: len(names)]}
-        return {"field": field, "type": "nominal", "scale": scale, "legend": legend}
+        return {"field": "line", "type": "nominal", "scale": scale, "legend": legend}
 
     y: dict[str, Any] = {"field": "bits", "type": "quantitative", "title": "bits"}
     y |= {"axis": {"domain": False, "ticks": False, "tickCount": 5}}
     if not any(row["bits"] for row in rows):
         y["scale"] = {"domain": [0, 1]}
-    color = series("line", COLOURS, legend)
-    dash = series("line", DASHES, legend) if thin else series("dash", DASHES, None)  # one field has one legend
-    points = {"y": y, "color": color} | ({} if thin else {"shape": series("line", SHAPES, legend)})
+    color = series(COLOURS)
+    # A scale of dashes would also dash the outlines of the points in the legend.
+    tests = [{"test": f"datum.line === {json.dumps(name)}", "value": dash} for name, dash in zip(names, DASHES, strict=False)]
+    dash = series(DASHES) if thin else {"condition": tests, "value": DASHES[0]}
+    points = {"y": y, "color": color} | ({} if thin else {"shape": series(SHAPES)})
     point = {"type": "point", "filled": True, "size": 8 if small else 45, "opacity": 1}
-    # The first layer determines the symbols of the legend.
-    layers = [] if thin else [layer(point, points, _BOLD)]
+    layers: list[dict[str, Any]] = []
     if any("low" in row for row in rows):
         interval = {"y": y | {"field": "low"}, "y2": {"field": "high"}, "color": color}
         layers.append({"mark": {"type": "area", "opacity": 0.14, "tooltip": None}, "encoding": interval})
@@ -148,7 +150,6 @@ def _rows(line: Line) -> list[dict[str, Any]]:
     return [
         {
             "line": line.name,
-            "dash": line.name,
             "index": i,
             "unit": line.labels[i],
             "bits": value if math.isfinite(value) else None,
@@ -164,7 +165,8 @@ def _legend(names: Sequence[str], width: float) -> dict[str, Any] | None:
     if len(names) < 2:
         return None
     each = max(map(width_of, names)) + 40
-    return {"title": None, "orient": "top", "columns": max(1, int(width / each)), "labelLimit": 320, "symbolSize": 80}
+    columns = max(1, int(width / each))
+    return {"title": None, "orient": "top", "columns": columns, "labelLimit": 320, "symbolSize": 80, "symbolOpacity": 1}
 
 
 def _tooltip(name: str, text: str) -> dict[str, Any]:

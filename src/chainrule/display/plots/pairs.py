@@ -80,6 +80,8 @@ class PairPlot:
         groups = self._shown()
         shown = [point for points in groups.values() for point in points]
         notes = [*self._notes, "circles: the good texts; diamonds: the bad texts", *self.left_out()]
+        if len(groups) == 1 and None not in groups:
+            notes.append(f"phenomenon: {next(iter(groups))}")
         if any(map(math.isinf, (value for point in shown for value in point.logprob))):
             notes.append("triangles at the left: log Pr = −∞, because the probability is 0")
         winners = [name for name in _COLOURS if any(point.winner == name for point in shown)]
@@ -89,7 +91,7 @@ class PairPlot:
             chart["encoding"]["x"]["axis"] |= {"labels": False, "ticks": False, "title": None}
         head = title("Minimal pairs, sorted by the difference of log Pr (nats)", notes, _WIDTH + 200)
         if len(charts) == 1:
-            return altair_chart({"title": head, **charts[0]})
+            return altair_chart(charts[0] | {"title": head})
         return altair_chart({"title": head, "vconcat": charts, "resolve": {"scale": {"x": "shared"}}, "spacing": 12})
 
 
