@@ -62,6 +62,7 @@ def _page(spec: dict[str, Any]) -> str:
     import vl_convert
 
     version = ".".join(altair.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
+    scripts = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=version)
     data = json.dumps(spec).replace("<", "\\u003c")
     heading = spec.get("title", "chart")
     name = html.escape(heading["text"] if isinstance(heading, dict) else str(heading))
@@ -71,7 +72,7 @@ def _page(spec: dict[str, Any]) -> str:
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{name}</title>\n<style>body {{ margin: 16px; background: white; }}</style>\n"
-        f"<script>{vl_convert.javascript_bundle('window.vegaEmbed = vegaEmbed;', vl_version=version)}</script>\n</head>\n<body>\n"
+        f"<script>{scripts}</script>\n</head>\n<body>\n"
         f'<div id="chart"></div>\n<script>vegaEmbed("#chart", {data}, {options}).catch(console.error)</script>\n'
         "</body>\n</html>\n"
     )
