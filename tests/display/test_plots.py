@@ -14,7 +14,7 @@ import pytest
 
 from chainrule import InputError, LanguageModel, OutputError, TableModel, save_plot
 from chainrule.display.plots import lines, pairs
-from chainrule.display.plots.lines import shared_labels
+from chainrule.display.plots.lines import shared_labels, unique_names
 from chainrule.results.mean import mean, student_quantile
 
 
@@ -129,6 +129,12 @@ def test_labels_are_words_where_the_texts_of_a_line_share_them():
     assert shared_labels([["the", "key", "is"], ["the", "key", "are", "here"]]) == ["the", "key", "is / are", "here"]
     assert shared_labels([["the", None], ["the", "key"]]) == ["0", "1"]
     assert shared_labels([[word] for word in "abcd"]) == ["0"]
+
+
+def test_lines_with_the_same_name_stay_apart():
+    assert unique_names(["a", "b\n"]) == ["a", "b "]
+    assert unique_names(["a", "a", "0: a"]) == ["0: a", "1: a", "2: 0: a"]
+    assert len(set(unique_names(["x" * 50 + "a", "x" * 50 + "b"]))) == 2
 
 
 def test_more_texts_and_conditions_than_colours_are_told(tiny: LanguageModel, monkeypatch: pytest.MonkeyPatch):

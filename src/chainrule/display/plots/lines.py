@@ -85,9 +85,9 @@ def line_chart(
 
 
 def unique_names(names: Sequence[str]) -> list[str]:
-    """The names, shortened, with their numbers where two are the same."""
+    """The names, shortened, with their numbers if two are the same."""
     short = [begun(one_line(name)) for name in names]
-    return [f"{i}: {name}" if short.count(name) > 1 else name for i, name in enumerate(short)]
+    return short if len({*short}) == len(short) else [f"{i}: {name}" for i, name in enumerate(short)]
 
 
 def _axis(labels: Sequence[str], unit: str) -> tuple[dict[str, Any], int]:

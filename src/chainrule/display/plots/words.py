@@ -38,13 +38,16 @@ class WordPlot:
         names = _labels(items, words, "items") or [request.text or "" for request in words.scores.requests]
         self._notes = _notes(words)
         self._texts += len(names)
+        if len(self._lines) == MOST:
+            return
+        surprisals, boundaries = words.surprisal_bits, words.boundary
         for s, (a, b) in enumerate(pairwise(words.offsets.tolist())):
             if len(self._lines) == MOST:
                 break
             self._cut |= b - a > LONGEST
             b = min(b, a + LONGEST)
-            details = [{"boundary": boundary} for boundary in words.boundary[a:b]]
-            self._lines.append(Line(names[s], words.words[a:b], words.surprisal_bits[a:b].tolist(), details))
+            details = [{"boundary": boundary} for boundary in boundaries[a:b]]
+            self._lines.append(Line(names[s], words.words[a:b], surprisals[a:b].tolist(), details))
 
     def left_out(self) -> list[str]:
         """What the chart shows of the texts, if not all."""
