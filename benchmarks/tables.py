@@ -3,8 +3,9 @@
 python benchmarks/tables.py                 # every input and output, each in a process of its own
 python benchmarks/tables.py 10000           # another number of rows than 10^4 and 10^5
 
-The input has five columns and a text of about six words. Printed: processor seconds, and the highest memory above that before
-reading, in MiB. The rows of the output are compared with those of the input. Numbers of rows are multiples of 1,000.
+The input has five columns and a text of about six words; for "row", a word, and five rows are a text. Printed: processor
+seconds, and the highest memory above that before reading, in MiB. The rows of the output are compared with those of the input.
+Numbers of rows are multiples of 1,000.
 """
 
 from __future__ import annotations
@@ -25,11 +26,13 @@ from chainrule.cli.columns import Columns
 from chainrule.cli.inputs import Source
 from chainrule.cli.scoring import score_stream
 from chainrule.cli.sink import Sink
+from chainrule.cli.word_input import WordRowsSource
+from chainrule.cli.words import words_stream
 from chainrule.files.row_text import csv_text, json_lines
 
 LETTERS = "abcdefgh "
 FORMS = [("csv", "csv", None), ("csv", "parquet", None), ("jsonl", "jsonl", None), ("jsonl", "parquet", None),
-         ("parquet", "parquet", None), ("csv", "csv", "token")]  # fmt: skip
+         ("parquet", "parquet", None), ("csv", "csv", "token"), ("csv", "csv", "word"), ("csv", "csv", "row")]  # fmt: skip
 NAMES = ["item", "condition", "rt", "note", "sentence"]
 
 
@@ -53,14 +56,20 @@ def measure(folder: Path, source: str, target: str, per: str, count: str) -> dic
     """Score one file in this process. Raises AssertionError if a row is missing, changed or out of order."""
     lm = model()
     given, output = folder / f"in.{source}", folder / f"out.{target}"
-    write(given, source, int(count))
+    write(given, source, int(count), words=per == "row")
     list(lm.score_batch(["ab"]))
     before, begin = _peak(), time.process_time()
-    columns = Columns(text="sentence", id="item" if per == "token" else None)
+    columns = Columns(text="sentence", id="item" if per in ("token", "word") else None)
     with Sink(str(output)) as sink:
-        score_stream(lambda: lm, Source([], [str(given)], columns), sink, per, {"top": 0})
+        if per in ("word", "row"):
+            words = (
+                WordRowsSource([], [str(given)], columns, by=["item"]) if per == "row" else Source([], [str(given)], columns)
+            )
+            words_stream(lambda: lm, words, sink, "whitespace", {"previous": 1})
+        else:
+            score_stream(lambda: lm, Source([], [str(given)], columns), sink, per, {"top": 0})
     seconds, mib = time.process_time() - begin, _peak() - before
-    if per == "sequence":
+    if per in ("sequence", "row"):
         check(given, output, source, target)
     return {"seconds": seconds, "mib": mib}
 
@@ -72,18 +81,19 @@ def model() -> LanguageModel:
     return LanguageModel(TableModel(list(LETTERS), rows, probabilities=False, back_off=True))
 
 
-def write(path: Path, form: str, count: int) -> None:
-    """A file with this many rows."""
+def write(path: Path, form: str, count: int, words: bool = False) -> None:
+    """A file with this many rows. words: each row has a word, and five rows have the same item."""
     draw = random.Random(2)
     with path.open("w", encoding="utf-8", newline="") as stream:
         writer = None
         for first in range(0, count, 1000):
             rows = pyarrow.table({
-                "item": list(range(first, first + 1000)),
+                "item": [row // 5 if words else row for row in range(first, first + 1000)],
                 "condition": [draw.choice(["low", "high"]) for _ in range(1000)],
                 "rt": [f"{draw.random() * 900:.1f}".replace(".", ",") for _ in range(1000)],
                 "note": [None if draw.random() < 0.5 else 'a, "b"' for _ in range(1000)],
-                "sentence": ["".join(draw.choices(LETTERS, k=30)).strip() or "a" for _ in range(1000)],
+                "sentence": ["".join(draw.choices(LETTERS[:-1] if words else LETTERS, k=5 if words else 30)).strip() or "a"
+                             for _ in range(1000)],
             })  # fmt: skip
             if form == "parquet":
                 writer = writer or pyarrow.parquet.ParquetWriter(path, rows.schema)

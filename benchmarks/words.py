@@ -63,7 +63,7 @@ def report_peers(lm: chainrule.LanguageModel, texts: list[str], python: Path) ->
     """The largest difference of each peer to its convention, in bits, over all words that both split in the same way."""
     from chainrule.models.packaged import folder
 
-    command = [python, HERE / "workers" / "words.py", folder("smollm2-135m")]
+    command = [python, HERE / "workers" / "word_programs.py", folder("smollm2-135m")]
     answer = subprocess.run(command, input=json.dumps(texts), capture_output=True, text=True, check=False)
     if answer.returncode:
         sys.exit(f"the peers failed: {answer.stderr[-2000:]}")

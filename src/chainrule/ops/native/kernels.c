@@ -225,25 +225,40 @@ void moments(const float *z, long stride, long rows, long columns, float *top, f
     }
 }
 
-/* The values of z from i on that are in the set of this bit; −inf for the others. */
-INLINE floats in_set(const float *z, const uint8_t *member, long i, long columns, int set) {
-    long left = columns - i < LANES ? columns - i : LANES;
-    bytes of_set = {};
-    memcpy(&of_set, member + i, left);
-    ints in = ((__builtin_convertvector(of_set, ints) >> set) & 1) == 1;
-    return (floats)((in & (ints)load_f(z + i, left)) | (~in & (ints)all(-INFINITY)));
+INLINE bytes load_bytes(const uint8_t *p) {
+    bytes x;
+    memcpy(&x, p, sizeof x);
+    return x;
+}
+
+/* The values whose members have this bit; −inf for the others. */
+INLINE floats in_set(floats z, bytes member, ints bit) {
+#ifdef __AVX512F__
+    __mmask16 in = _mm512_test_epi32_mask(_mm512_cvtepu8_epi32((__m128i)member), (__m512i)bit);
+    return (floats)_mm512_mask_mov_ps((__m512)all(-INFINITY), in, (__m512)z);
+#else
+    ints in = (__builtin_convertvector(member, ints) & bit) != 0;
+    return (floats)((in & (ints)z) | (~in & (ints)all(-INFINITY)));
+#endif
 }
 
 /* The maximum m of each row over each set of columns, and Σ exp(z − m) over the set: rows × sets. Bit k of member[v] is
    set if column v is in set k. The sum of a set whose columns are all impossible is 0. */
 void set_sums(const float *z, long stride, long rows, long columns, const uint8_t *member, long sets, float *top, float *total,
               int threads) {
+    long whole = columns / LANES * LANES;
+    bytes last_member = {};
+    memcpy(&last_member, member + whole, columns - whole);
     SHARE_OUT(static)
     for (long row = 0; row < rows; row++) {
         const float *from = z + row * stride;
+        floats last = all(-INFINITY);
+        memcpy(&last, from + whole, 4 * (columns - whole));
         for (int set = 0; set < sets; set++) {
-            floats most = all(-INFINITY);
-            for (long i = 0; i < columns; i += LANES) most = greater(most, in_set(from, member, i, columns, set));
+            ints bit = (ints){} + (1 << set);
+            floats most = in_set(last, last_member, bit);
+            for (long i = 0; i < whole; i += LANES)
+                most = greater(most, in_set(load_f(from + i, LANES), load_bytes(member + i), bit));
             float lane[LANES], m = -INFINITY;
             memcpy(lane, &most, sizeof lane);
             for (int i = 0; i < LANES; i++) m = lane[i] > m ? lane[i] : m;
@@ -251,8 +266,11 @@ void set_sums(const float *z, long stride, long rows, long columns, const uint8_
             if (m == -INFINITY) continue;
             floats totals[4] = {}; /* four partial sums, for a quarter of the rounding errors */
             for (long i = 0; i < columns; i += 4 * LANES)
-                for (int part = 0; part < 4 && i + LANES * part < columns; part++) {
-                    floats v = in_set(from, member, i + LANES * part, columns, set);
+                for (int part = 0; part < 4; part++) {
+                    long at = i + LANES * part;
+                    if (at >= columns) break;
+                    floats v = at < whole ? in_set(load_f(from + at, LANES), load_bytes(member + at), bit)
+                                          : in_set(last, last_member, bit);
                     ints counts = v >= m - 87.f;
                     totals[part] += (floats)(counts & (ints)exp_f(at_least(-87.f, v - m)));
                 }

@@ -1,6 +1,6 @@
 """The words of texts by minicons and wordsprobability, in bits. Texts come as JSON on standard input.
 
-    python words.py FOLDER < texts.json
+    python word_programs.py FOLDER < texts.json
 
 It writes {program: [convention, surprisals of the words of each text]}.
 """
