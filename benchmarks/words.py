@@ -13,6 +13,8 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
@@ -22,9 +24,9 @@ import numpy as np
 from texts import fortunes
 
 import chainrule
+from chainrule.text.word_starts import WordStarts
 
 HERE = Path(__file__).resolve().parent
-LN2 = np.log(2)
 
 
 def main() -> None:
@@ -60,42 +62,54 @@ def report_times(lm: chainrule.LanguageModel, texts: list[str], rounds: int) -> 
 
 
 def report_peers(lm: chainrule.LanguageModel, texts: list[str], python: Path) -> None:
-    """The largest difference of each peer to its convention, in bits, over all words that both split in the same way."""
+    """The largest difference between the numbers of each program and ours, by our rule and by its own, in bits."""
     from chainrule.models.packaged import folder
 
-    command = [python, HERE / "workers" / "word_programs.py", folder("smollm2-135m")]
+    command = [python, "-P", HERE / "workers" / "word_programs.py", folder("smollm2-135m")]
     answer = subprocess.run(command, input=json.dumps(texts), capture_output=True, text=True, check=False)
     if answer.returncode:
-        sys.exit(f"the peers failed: {answer.stderr[-2000:]}")
-    peers = json.loads(answer.stdout)
-    ours = {
-        "uncorrected": lm.words(texts, correction="none"),
-        "corrected": lm.words(texts),
-        "without a start symbol": lm.words(texts, correction="none", start="given"),
-    }
-    for name, (convention, surprisals) in peers.items():
-        words = ours[convention]
-        compare(name, convention, words, surprisals)
+        sys.exit(f"the programs failed: {answer.stderr[-2000:]}")
+    print(f"\n{'program':<38} {'ours':<32} {'first words':>12} {'other words':>12}   largest differences in bits")
+    for name, (convention, surprisals) in json.loads(answer.stdout).items():
+        if convention == "corrected":
+            compare(name, "corrected", lm.words(texts), surprisals)
+            with rule_of(name, lm):
+                compare(name, "corrected, by the program's rule", lm.words(texts), surprisals)
+        else:
+            start = "given" if convention == "without a start symbol" else None
+            compare(name, convention, lm.words(texts, correction="none", start=start), surprisals)
 
 
-def compare(name: str, convention: str, words: chainrule.Words, surprisals: list[list[float]]) -> None:
-    differences, unequal, compared = [], 0, 0
-    first, last = [], []
+@contextmanager
+def rule_of(name: str, lm: chainrule.LanguageModel) -> Iterator[None]:
+    """The sets of another program in place of ours: tokens that begin with Ġ, and for wordsprobability the end symbol.
+
+    minicons does not correct the first word at its beginning, as if any token began one. wordsprobability counts the end
+    symbol twice there, which a set cannot.
+    """
+    vocabulary = lm.tokenizer.hf.get_vocab()
+    marked = {id for token, id in vocabulary.items() if token[0] == "Ġ"}
+    space = marked if "minicons" in name else marked | {lm.tokenizer.eos_id}
+    first = set(vocabulary.values()) if "minicons" in name else set(vocabulary.values()) - marked
+    own, WordStarts.ids = WordStarts.ids, lambda self, which: np.array(sorted(first if which == "first" else space))
+    try:
+        yield
+    finally:
+        WordStarts.ids = own
+
+
+def compare(name: str, ours: str, words: chainrule.Words, surprisals: list[list[float]]) -> None:
+    """Print the largest differences, over the texts whose first token is scored by both and that both split alike."""
+    first, others = [0.0], [0.0]
     for s, theirs in enumerate(surprisals):
-        own = slice(words.offsets[s], words.offsets[s + 1])
-        if len(theirs) != own.stop - own.start:
-            unequal += 1
-            continue
-        difference = np.abs(words.surprisal_bits[own] - np.array(theirs))
+        own = words.surprisal_bits[words.offsets[s] : words.offsets[s + 1]]
+        if len(theirs) != len(own):
+            raise ValueError(f"{name} splits {words.scores.requests[s].text!r} in another way")
+        difference = np.abs(own - np.array(theirs))
         first.append(difference[0])
-        last.append(difference[-1])
-        differences += difference[1:-1].tolist()
-        compared += len(difference)
-    print(
-        f"{name:<40} beside {convention:<24} {compared} words of {len(surprisals) - unequal} texts: largest difference "
-        f"{np.nanmax(differences):.2g} bits; first words {np.nanmedian(first):.2g} (median), {np.nanmax(first):.2g}; "
-        f"last words {np.nanmax(last):.2g}; {unequal} texts split in another way"
-    )
+        others += difference[1:].tolist()
+    at_first = "no number" if np.isnan(first).any() else f"{max(first):.2g}"
+    print(f"{name:<38} {ours:<32} {at_first:>12} {max(others):12.2g}   {len(words)} words")
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def main() -> None:
     scorer = IncrementalLMScorer(folder, "cpu")
     options = {"surprisal": True, "base_two": True}
     for name, convention, more in (
-        ("minicons word_score_tokenized", "without a start symbol", {}),
+        ("minicons", "without a start symbol", {}),
         ("minicons, bos_token", "uncorrected", {"bos_token": True}),
         ("minicons, bos_token, bow_correction", "corrected", {"bos_token": True, "bow_correction": True}),
     ):
