@@ -129,7 +129,7 @@ def words(
     plots: WordPlotOptions,
     model: ModelOptions,
 ) -> None:
-    """Measure words: the surprisal of each, corrected for where it begins and ends. One row for each word."""
+    """Measure words: the surprisal of each, in bits. It is corrected for where the word begins and ends."""
     from chainrule.cli.words import words_stream
 
     outputs.check()
