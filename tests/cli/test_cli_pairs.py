@@ -125,7 +125,7 @@ def long_table() -> str:
 
 
 def test_one_text_in_a_row(run, tiny: LanguageModel):
-    options = ["pairs", "long.csv", "--item", "item", "--condition", "number", "--good", "p"]
+    options = ["pairs", "long.csv", "--by", "item", "--condition", "number", "--good", "p"]
     Path("long.csv").write_text(long_table(), encoding="utf-8")
     code, out, err = run(*options, "--bad", "s")
     assert code == 0, err
@@ -155,20 +155,20 @@ ERRORS: dict[str, tuple[list[str], str, str]] = {
     "no marks": (["--marked"], table(("good", "bad"), ["x"], ["y"]), "row 1 .*the good text: a marked text has two"),
     "both": (["--marked", "--good-region", "t"], "", "--good-region names a column of parts, but --marked"),
     "half a region": (["--bad-region", "t"], "", "--bad-region needs --good-region"),
-    "half a long form": (["--item", "t"], "", "--item and --condition belong together"),
-    "no good condition": (["--item", "item", "--condition", "number"], "", "--good names the condition"),
+    "half a long form": (["--by", "t"], "", "--by and --condition belong together"),
+    "no good condition": (["--by", "item", "--condition", "number"], "", "--good names the condition"),
     "another condition": (
-        ["--item", "item", "--condition", "number", "--good", "q"], long_table(), "no row has the condition 'q'.*'p', 's', 'x'"
+        ["--by", "item", "--condition", "number", "--good", "q"], long_table(), "no row has the condition 'q'.*'p', 's', 'x'"
     ),
     "three conditions": (
-        ["--item", "item", "--condition", "number", "--good", "p"], long_table(), "the condition of the bad texts with --bad"
+        ["--by", "item", "--condition", "number", "--good", "p"], long_table(), "the condition of the bad texts with --bad"
     ),
     "an item without a text": (
-        ["--item", "item", "--condition", "number", "--good", "p", "--bad", "x"], long_table(),
+        ["--by", "item", "--condition", "number", "--good", "p", "--bad", "x"], long_table(),
         "item '1' has no text in the condition 'x'",
     ),
     "two texts of an item": (
-        ["--item", "item", "--condition", "number", "--good", "p", "--bad", "s"], long_table() + "1,p,They were\r\n",
+        ["--by", "item", "--condition", "number", "--good", "p", "--bad", "s"], long_table() + "1,p,They were\r\n",
         "item '1' has two texts in the condition 'p': row 1 of .* and row 6 of",
     ),
     "a text column": (["--text-column", "x"], "", "--text-column is for tables with one text in a row"),

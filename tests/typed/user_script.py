@@ -51,6 +51,11 @@ def main(folder: Path) -> None:
     print(lm.explain(score), lm.explain("The cat sat.", order=(2, 0, 1)))
     best = lm.rank("The capital of France is", [" Paris", " Rome"])[0]
     print(best.text, best.index, best.score.tokens, lm.compare_with([-3.0, None], "The cat").causes)
+    words = lm.words(texts, "unicode", correction="none", previous=2, context=[None, *texts[1:]])
+    assert_type(words[0], chainrule.Word)
+    assert_type(words[0].surprisal_bits, float | None)
+    print(words.surprisal_bits.mean(), words.to_pandas(), lm.words("The cat sat.", ["The cat", "sat."]))
+    print(lm.words(texts, str.split), lm.words("The cat", [(0, 3)]), lm.words(texts[:1], [[(0, 3)]]))
     pairs = lm.pairs(texts[:2], texts[2:4], context=[None, "It rained."], phenomenon=["a", "b"], good_region=("cat", "dog"))
     assert_type(pairs[0].winner, str)
     print([(each.group, each.accuracy, each.interval) for each in pairs.accuracy], pairs.to_pandas("accuracy"))

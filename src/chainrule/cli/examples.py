@@ -43,7 +43,7 @@ EXAMPLES = {  # by command, in the order of the help
     "pairs": (
         "chainrule pairs pairs.csv",
         "chainrule pairs pairs.csv --phenomenon type --per accuracy -o accuracy.csv",
-        "chainrule pairs items.csv --item item --condition number --good plural",
+        "chainrule pairs items.csv --by item --condition number --good plural",
     ),
     "suite": (
         "chainrule suite agreement.json",

@@ -62,7 +62,7 @@ class LongSource(PairSource):
         by_item: dict[str, dict[str, Record]] = {}
         for record, item, condition in zip(records, items, conditions, strict=True):
             if item is None:
-                raise InputError(f"{record.where} has nothing in the column {self.item!r} (--item)")
+                raise InputError(f"{record.where} has nothing in the column {self.item!r} (--by)")
             if condition is None or condition not in (good, bad):
                 continue
             own = by_item.setdefault(item, {})

@@ -55,7 +55,7 @@ class PairOptions:
     bad_region: Annotated[str | None, Option(metavar="NAME", help="The same of each bad text. Default: as --good-region.")] = (
         None
     )
-    item: Annotated[
+    by: Annotated[
         str | None,
         Option(metavar="NAME", help="One text in a row: the column of the item, which the two texts of a pair share."),
     ] = None
@@ -64,10 +64,10 @@ class PairOptions:
     ] = None
 
     def __post_init__(self) -> None:
-        if (self.item is None) != (self.condition is None):
-            raise InputError("--item and --condition belong together: the items and the conditions of a table of single texts")
-        if self.item is not None and self.good is None:
-            raise InputError("with --item and --condition, --good names the condition of the good texts")
+        if (self.by is None) != (self.condition is None):
+            raise InputError("--by and --condition belong together: the items and the conditions of a table of single texts")
+        if self.by is not None and self.good is None:
+            raise InputError("with --by and --condition, --good names the condition of the good texts")
         if self.bad_region is not None and self.good_region is None:
             raise InputError("--bad-region needs --good-region, the column of the parts of the good texts")
         if self.marked:
@@ -78,13 +78,13 @@ class PairOptions:
         from chainrule.cli.pair_input import LongSource, PairColumns, PairSource
 
         rows: dict[str, Any] = {"texts": [], "files": files or [], "context": context} | inputs.rows()
-        if self.item is None or self.condition is None:
-            reject("is for tables with one text in a row, with --item and --condition", text_column=inputs.text_column)
+        if self.by is None or self.condition is None:
+            reject("is for tables with one text in a row, with --by and --condition", text_column=inputs.text_column)
             rows["columns"] = PairColumns(self.good, inputs.context_column, self.bad, inputs.id)
             return PairSource(**rows)
-        reject("counts rows, but with --item a pair is two rows", from_=inputs.begin)
-        reject("names the key of a row, but with --item a pair is two rows, and the item is its key", id=inputs.id)
-        return LongSource(item=self.item, condition=self.condition, good=self.good, bad=self.bad, **rows)
+        reject("counts rows, but with --by a pair is two rows", from_=inputs.begin)
+        reject("names the key of a row, but with --by a pair is two rows, and the item is its key", id=inputs.id)
+        return LongSource(item=self.by, condition=self.condition, good=self.good, bad=self.bad, **rows)
 
 
 @command("Score texts", omit=["file", "second_segment_column"])

@@ -68,7 +68,7 @@ class WordOptions:
     ] = None
     by: Annotated[
         str | None,
-        Option(metavar="NAMES", help="One word in a row: the columns that make a text, such as item,condition."),
+        Option(metavar="NAME", help="One word in a row: the columns that make a text, such as item,condition."),
     ] = None
     word: Annotated[str | None, Option(metavar="NAME", help="One word in a row: its column. Default: word.")] = None
     sep: Annotated[
