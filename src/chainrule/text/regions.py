@@ -13,6 +13,7 @@ import numpy as np
 
 from chainrule._types import Ints
 from chainrule.errors import InputError, short
+from chainrule.text.spans import trimmed
 
 MARK = "|"
 
@@ -86,11 +87,7 @@ def tokens_of_regions(text: str, begin_T: Ints, stop_T: Ints, regions: Sequence[
 def _cores(text: str, begin_T: Ints, stop_T: Ints) -> tuple[Ints, Ints]:
     """The characters of each token without white space at its ends. White space alone stands for the next character."""
     length = len(text)
-    space_C = np.fromiter((character.isspace() for character in text), bool, length)
-    at_C = np.arange(length)
-    # At each character, the next one that is no space, and one past the last one that is none
-    next_C1 = np.append(np.minimum.accumulate(np.where(space_C, length, at_C)[::-1])[::-1], length)
-    end_C1 = np.append(0, np.maximum.accumulate(np.where(space_C, 0, at_C + 1)))
-    first_T, end_T = next_C1[begin_T], end_C1[stop_T]
+    first_T, end_T = trimmed([text], begin_T, stop_T)
+    first_T = np.minimum(first_T, length)
     alone = (end_T <= first_T) & (stop_T > begin_T)
     return first_T, np.where(alone, np.minimum(first_T + 1, length), np.where(stop_T > begin_T, end_T, first_T))

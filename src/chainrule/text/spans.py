@@ -86,6 +86,17 @@ def words_by_space(text: str, spans: Spans) -> Ints:
     return np.cumsum(begins, dtype=np.int64) - 1
 
 
+def trimmed(texts: Sequence[str], begin_B: Ints, stop_B: Ints) -> tuple[Ints, Ints]:
+    """The spans without white space at either end, in texts that are joined by one line break; empty for blank ones."""
+    codes = np.frombuffer("\n".join([*texts, ""]).encode("utf-32-le"), "<u4")
+    kinds, kind = np.unique(codes, return_inverse=True)
+    space = np.array([chr(code).isspace() for code in kinds.tolist()], bool)[kind]
+    size, at = len(codes), np.arange(len(codes))
+    next_character = np.append(np.minimum.accumulate(np.where(space, size, at)[::-1])[::-1], size)
+    after_last = np.append(0, np.maximum.accumulate(np.where(space, 0, at + 1)))
+    return next_character[begin_B], after_last[stop_B]
+
+
 def spells(text: str, pieces: Sequence[bytes]) -> bool:
     """Whether the joined pieces equal the text. One space that the tokenizer adds at either end is allowed."""
     return _shift(text.encode(), pieces) is not None

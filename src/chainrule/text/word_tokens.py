@@ -16,7 +16,7 @@ import numpy as np
 from chainrule._types import Bools, Ints
 from chainrule.text.align import Span
 from chainrule.text.base import TokenizerLike
-from chainrule.text.spans import char_spans
+from chainrule.text.spans import char_spans, trimmed
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def word_tokens(
     base_B = np.repeat(base_S, [len(own) for own in ids])
     span_W2 = np.array([span for own in spans for span in own], np.int64).reshape(-1, 2)
     begin_W, stop_W = (span_W2 + np.repeat(base_S, [len(own) for own in spans])[:, None]).T
-    first_B, last_B = _trimmed(texts, begin_B + base_B, stop_B + base_B)
+    first_B, last_B = trimmed(texts, begin_B + base_B, stop_B + base_B)
     blank_B = first_B >= last_B
     word_B = np.searchsorted(begin_W, first_B, "right") - 1
     word_B[(word_B < 0) | (first_B >= stop_W[word_B])] = -1
@@ -68,14 +68,3 @@ def _next_word(word_B: Ints, blank_B: Bools, base_B: Ints) -> Ints:
     word = np.append(word_B, -1)[next_B]
     same_text = np.append(base_B, -1)[next_B] == base_B
     return np.where(same_text, word, -1)
-
-
-def _trimmed(texts: Sequence[str], begin_B: Ints, stop_B: Ints) -> tuple[Ints, Ints]:
-    """The spans without white space at either end, in the joined texts; empty for blank tokens."""
-    codes = np.frombuffer("\n".join([*texts, ""]).encode("utf-32-le"), "<u4")
-    kinds, kind = np.unique(codes, return_inverse=True)
-    space = np.array([chr(code).isspace() for code in kinds.tolist()], bool)[kind]
-    size, at = len(codes), np.arange(len(codes))
-    next_character = np.append(np.minimum.accumulate(np.where(space, size, at)[::-1])[::-1], size)
-    after_last = np.append(0, np.maximum.accumulate(np.where(space, 0, at + 1)))
-    return next_character[begin_B], after_last[stop_B]
