@@ -119,7 +119,7 @@ def check(this: Case, result: Columns, top: int, atol: float) -> None:
 DTYPES = st.sampled_from([torch.float32, torch.bfloat16, torch.float16])
 
 
-@settings(max_examples=80)
+@settings(max_examples=50)
 @given(st.data())
 def test_any_head(data: st.DataObject):
     """With equal logits, impossible tokens and whole splits of them, and several factors per row."""

@@ -173,7 +173,9 @@ def _(lm: LanguageModel, monkeypatch: Patch) -> None:
             return super().token_N[np.maximum(self.forest.parent_N, 0)]
 
     own = Engine.answer
-    monkeypatch.setattr(Engine, "answer", lambda self, question, **options: own(self, Shifted(**vars(question)), **options))
+    monkeypatch.setattr(
+        Engine, "answer", lambda self, question, *how, **more: own(self, Shifted(**vars(question)), *how, **more)
+    )
 
 
 @bug("rows read one position early", "shift", "batch")
