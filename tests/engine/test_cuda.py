@@ -159,7 +159,7 @@ def test_models_that_run_by_their_own_forward(name: str):
 def test_the_fused_head_is_used(monkeypatch: pytest.MonkeyPatch):
     own, calls = strong(WIDE["llama, heads 64 wide"]()), []
     lm = on_gpu(own)
-    monkeypatch.setattr(engine_module, "reduce_fused", lambda *a, **k: calls.append(1) or fused.reduce_fused(*a, **k))
+    monkeypatch.setattr(engine_module, "read_fused", lambda *a, **k: calls.append(1) or fused.read_fused(*a, **k))
     lm.score([5, 6, 7], start=0)
     assert calls
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from chainrule.cli.inputs import BadRow, Cells, Record, Source
 from chainrule.errors import InputError, short
 from chainrule.text.align import Span
+from chainrule.text.regions import MARK
 from chainrule.text.words import WHITESPACE, spans_of, spans_of_texts
 
-MARK = "|"
 _PAIRS = re.compile(r"[\s,;()\[\]]*(\d+)\s*[:,-]\s*(\d+)[\s,;()\[\]]*")
 _POSITIONS = re.compile(r"[\s,;\[\]]*(\d+)(?:\s*[-:]\s*(\d+))?[\s,;\[\]]*")
 

@@ -95,9 +95,8 @@ def table_html(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _pairs_grid(pairs: Pairs, shown: Sequence[Pair], total: int) -> Grid:
     regions = pairs.regions
-    crossing = (
-        [] if regions is None else [bool(a or b) for a, b in zip(regions.crossing[::2], regions.crossing[1::2], strict=True)]
-    )
+    boundary = pairs.boundary
+    crosses = "token crosses" in boundary
     part = "" if regions is None else "\nregion"
     columns = {
         "difference": numbers(
@@ -106,12 +105,10 @@ def _pairs_grid(pairs: Pairs, shown: Sequence[Pair], total: int) -> Grid:
         "winner": column("label", "more\nprobable", [cell(pair.winner) for pair in shown]),
         "good": column("cut", f"good{part}", [_text(pairs, i, 0) for i in range(len(shown))], "the good text"),
         "bad": column("cut", f"bad{part}", [_text(pairs, i, 1) for i in range(len(shown))], "the bad text"),
-        "boundary": column(
-            "label", "region", [cell("token crosses" if c else "clean") for c in crossing[: len(shown)]], "region"
-        ),
+        "boundary": column("label", "region", [cell(each or "") for each in boundary[: len(shown)]], "region"),
     }
-    plan = ["difference", "winner", "good", "bad", *(["boundary"] if any(crossing) else []), "difference"]
-    if not any(crossing):
+    plan = ["difference", "winner", "good", "bad", *(["boundary"] if crosses else []), "difference"]
+    if not crosses:
         del columns["boundary"]
     return Grid(columns, plan, 3, caption=in_part(len(shown), total, "pairs"))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+from collections.abc import Iterator
 
 from chainrule.display.grid import Grid, column, numbers
 from chainrule.display.notebook import heat
@@ -28,33 +29,37 @@ def words_view(words: Words) -> View:
 
 def marked_words(words: Words) -> Cell:
     """The first text with each word in the style of its surprisal. Context and characters outside of words are dim."""
-    request, at = words.scores.requests[0], 0
-    text = request.text or ""
-    spans = [Span(request.context or "", NOTE, own=True)]
+    pieces = [Span(text, NOTE if w is None else level(float(words.logprob[w])), own=True) for text, w in _pieces(words)]
+    return (Span(words.scores.requests[0].context or "", NOTE, own=True), *pieces)
+
+
+def _pieces(words: Words) -> Iterator[tuple[str, int | None]]:
+    """The first text in pieces, each with the number of the word that it is; None between words."""
+    text, at = words.scores.requests[0].text or "", 0
     for w in range(int(words.count_S[0])):
         begin, stop = int(words.begin[w]), int(words.stop[w])
-        spans += [Span(text[at:begin], NOTE, own=True), Span(text[begin:stop], level(float(words.logprob[w])), own=True)]
+        yield text[at:begin], None
+        yield text[begin:stop], w
         at = stop
-    return (*spans, Span(text[at:], NOTE, own=True))
+    yield text[at:], None
 
 
 def words_html(words: Words) -> str:
     """The first text coloured by surprisal, and a table of the words."""
-    request, at, pieces = words.scores.requests[0], 0, []
-    text = request.text or ""
-    for w in range(int(words.count_S[0])):
-        begin, stop = int(words.begin[w]), int(words.stop[w])
-        bits = html.escape(f"{_bits(words, w, 4) or 'no'} bits")
-        style = f"background:rgba(214,40,40,{heat(float(words.logprob[w])):.2f})"
-        pieces.append(html.escape(text[at:begin]))
-        pieces.append(f'<span style="{style}" title="{bits}">{html.escape(text[begin:stop])}</span>')
-        at = stop
+    request, pieces = words.scores.requests[0], []
+    for text, w in _pieces(words):
+        piece = html.escape(text)
+        if w is not None:
+            bits = html.escape(f"{_bits(words, w, 4) or 'no'} bits")
+            style = f"background:rgba(214,40,40,{heat(float(words.logprob[w])):.2f})"
+            piece = f'<span style="{style}" title="{bits}">{piece}</span>'
+        pieces.append(piece)
     context = f'<span style="opacity:.5">{html.escape(request.context)}</span>' if request.context else ""
     shown = min(len(words), SHOWN)
     rows = [[html.escape(words.words[w]), _bits(words, w, 4), words.boundary[w]] for w in range(shown)]
     table = table_html(["word", "surprisal (bits)", "boundary"], rows)
     below = [in_part(shown, len(words), "words"), *remarks_on(words)]
-    body = f'<div style="white-space:pre-wrap">{context}{"".join(pieces)}{html.escape(text[at:])}</div>'
+    body = f'<div style="white-space:pre-wrap">{context}{"".join(pieces)}</div>'
     return f"{body}{table}<small>{'<br>'.join(html.escape(line) for line in below if line)}</small>"
 
 

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from chainrule._types import Floats, Ints
 from chainrule.engine.execution import CachedPrefix, HiddenStates, run_batches, run_forest
-from chainrule.engine.head.fused import reduce_fused, supports
-from chainrule.engine.head.readout import Distributions, reduce, workspace
-from chainrule.engine.head.reductions import Columns, factor_reductions, merged
+from chainrule.engine.head.fused import read_fused, supports
+from chainrule.engine.head.readout import Distributions, read, workspace
+from chainrule.engine.head.reductions import Columns, factor_reductions
 from chainrule.engine.question import DEFAULTS, Answer, Question, Settings, refuse_nan
 from chainrule.errors import ModelError
 from chainrule.models.base import Model
@@ -53,10 +53,10 @@ class Engine:
         forest = question.forest
         contexts = int((forest.end_N > np.arange(len(forest)) + 1).sum())
         answer = Answer.empty(len(forest), how, contexts)
-        reductions, reader = factor_reductions(how.top, how.sets), reduce_fused
-        if not supports(self.model.head, reductions, how.temperature):
-            reader = partial(reduce, workspace_MV=workspace(self.model.head, self.model.device))
-        reader = partial(reader, self.model.head, reductions=reductions, temperature=how.temperature)
+        reader: Callable[..., Columns] = read_fused
+        if not supports(self.model.head, factor_reductions(how.top, how.sets), how.temperature):
+            reader = partial(read, workspace_MV=workspace(self.model.head, self.model.device))
+        reader = partial(reader, self.model.head, top=how.top, temperature=how.temperature, sets=how.sets)
         done = computed = 0
         parts = self._factors(self._hidden(question, how.rows, cached_prefix), reader, question.token_N)
         # A GPU works on one chunk while the next is prepared. Storing factors waits for the GPU, so it is done one chunk later.
@@ -69,12 +69,12 @@ class Engine:
         return replace(answer, rows=computed)
 
     def _factors(
-        self, parts: Iterator[HiddenStates], reader: Callable[..., list[Columns]], token_N: Ints
+        self, parts: Iterator[HiddenStates], reader: Callable[..., Columns], token_N: Ints
     ) -> Iterator[tuple[Ints, Columns, int, int]]:
         """For each part: nodes, their factors, the number of contexts computed for the first time, and of all rows computed."""
         for part in parts:
             token_F = sent(token_N[part.node_F], self.model.device)
-            factors = merged(reader(part.hidden_RH, torch.from_numpy(part.row_F), token_F))
+            factors = reader(part.hidden_RH, torch.from_numpy(part.row_F), token_F)
             yield part.node_F, factors, part.new, part.rows
 
     @sealed

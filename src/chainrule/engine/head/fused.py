@@ -125,9 +125,12 @@ def _sets(reductions: Sequence[Reduction]) -> TokenSets:
     return next((reduction.sets for reduction in reductions if isinstance(reduction, SetMass)), NO_SETS)
 
 
-def read_fused(head: Any, hidden_RH: Tensor, row_F: Tensor, token_F: Tensor, top: int = 0, temperature: float = 1.0) -> Columns:
+def read_fused(
+    head: Any, hidden_RH: Tensor, row_F: Tensor, token_F: Tensor, top: int = 0, temperature: float = 1.0,
+    sets: TokenSets = NO_SETS,
+) -> Columns:  # fmt: skip
     """The statistics of the factors Pr(token_F | the context at row_F), as `readout.read` returns them; see `supports`."""
-    return merged(reduce_fused(head, hidden_RH, row_F, token_F, factor_reductions(top), temperature))
+    return merged(reduce_fused(head, hidden_RH, row_F, token_F, factor_reductions(top, sets), temperature))
 
 
 @sealed

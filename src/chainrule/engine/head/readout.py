@@ -19,6 +19,7 @@ from chainrule.models.base import Head
 from chainrule.ops import native
 from chainrule.ops.sealed import sealed
 from chainrule.ops.transfer import on
+from chainrule.text.token_sets import NO_SETS, TokenSets
 
 BLOCK = 20 << 20  # most logits in memory at a time (80 MiB in float32)
 ROW_MULTIPLE = 16  # rows are padded to a multiple of this, so that the same code path computes every row
@@ -26,10 +27,10 @@ ROW_MULTIPLE = 16  # rows are padded to a multiple of this, so that the same cod
 
 def read(
     head: Head, hidden_RH: Tensor, row_F: Tensor, token_F: Tensor, top: int = 0, workspace_MV: Tensor | None = None,
-    temperature: float = 1.0,
+    temperature: float = 1.0, sets: TokenSets = NO_SETS,
 ) -> Columns:  # fmt: skip
     """The statistics of the factors Pr(token_F | the context at row_F); see `reduce`."""
-    return merged(reduce(head, hidden_RH, row_F, token_F, factor_reductions(top), workspace_MV, temperature))
+    return merged(reduce(head, hidden_RH, row_F, token_F, factor_reductions(top, sets), workspace_MV, temperature))
 
 
 @sealed

@@ -22,6 +22,7 @@ from torch import Tensor
 from chainrule.models.base import Head
 from chainrule.models.head import TILE
 from chainrule.ops import native
+from chainrule.ops.transfer import sent
 from chainrule.text.token_sets import NO_SETS, TokenSets
 
 FEW_ROWS = 64  # rows at a time, so that they fit in the cache
@@ -139,7 +140,7 @@ class SetMass(Reduction):
         if block.largest_M is None and native.supports_rows(logits_MV):
             top_MK, sum_MK = native.set_sums(logits_MV, torch.from_numpy(sets.member_V), len(sets))
             return (top_MK.double() + sum_MK.double().log()) - block.logsumexp_M[:, None]
-        ids = [torch.from_numpy(sets.ids(k)).to(logits_MV.device) for k in range(len(sets))]
+        ids = [sent(sets.ids(k), logits_MV.device) for k in range(len(sets))]
         few_rows = range(0, len(logits_MV), FEW_ROWS)
         return torch.cat([_set_logprobs(block, ids, slice(first, first + FEW_ROWS)) for first in few_rows])
 

@@ -18,8 +18,7 @@ import torch
 from torch import Tensor
 
 from chainrule._types import Floats, Ints
-from chainrule.engine.head.readout import Distributions, block_rows, reduce, workspace
-from chainrule.engine.head.reductions import factor_reductions, merged
+from chainrule.engine.head.readout import Distributions, block_rows, read, workspace
 from chainrule.engine.question import Answer, Settings, refuse_nan
 from chainrule.models.base import Head
 from chainrule.models.head import all_logits
@@ -119,7 +118,6 @@ class Reader:
     def answer(self, plan: Plan, token_N: Ints, how: Settings) -> Answer:
         """The factor of every token, with its rank, the entropy and the alternatives. Raises ModelError for NaN."""
         answer, computed = Answer.empty(len(token_N), how, len(plan.pass_C)), 0
-        reductions = factor_reductions(how.top, how.sets)
         by_context, space = np.argsort(plan.context_N, kind="stable"), workspace(self.head, self.network.device)
         for span, batch in plan.batches(how.rows or usual_rows(self.network), self.width):
             a, b = np.searchsorted(plan.context_N[by_context], [span.start, span.stop]).tolist()
@@ -127,7 +125,8 @@ class Reader:
             row_F = torch.from_numpy(plan.context_N[factor_F] - span.start)
             token_F = sent(token_N[factor_F], self.network.device)
             hidden_CH = self.run(batch)
-            answer.store(factor_F, merged(reduce(self.head, hidden_CH, row_F, token_F, reductions, space, how.temperature)))
+            factors = read(self.head, hidden_CH, row_F, token_F, how.top, space, how.temperature, how.sets)
+            answer.store(factor_F, factors)
             computed += len(batch.fed_BL) * self.width(batch.fed_BL.shape[1])
             if how.progress is not None:
                 how.progress(span.stop, len(plan.pass_C))
