@@ -49,7 +49,8 @@ class Instant(Engine):
     def answer(self, question: Question, how: Settings = DEFAULTS, **_: Any) -> Answer:
         nodes = len(question.forest)
         statistics = Statistics.empty(nodes, how.top, len(how.sets))
-        values = {"logprobs": -3.0, "ranks": 1, "entropies": 2.0, "top_ids": 0, "top_logprobs": -3.0, "set_logprobs": -3.0}
+        values = {"logprobs": -3.0, "ranks": 1, "entropies": 2.0, "logprob_variances": 1.0}
+        values |= {"top_ids": 0, "top_logprobs": -3.0, "set_logprobs": -3.0}
         statistics.write(slice(None), values)
         return Answer(statistics, rows=nodes, contexts=nodes)
 

@@ -145,10 +145,11 @@ def gate(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return torch.nn.functional.silu(a) * b
 
 
-def moments(z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def moments(z: torch.Tensor) -> tuple[torch.Tensor, ...]:
     top = z.amax(-1)
     weight = (z - top[:, None]).exp()
-    return top, weight.sum(-1), (weight * z).sum(-1)
+    below = z - top[:, None]
+    return top, weight.sum(-1), (weight * below).sum(-1), (weight * below * below).sum(-1)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ POINTERS = {
     "logit_MT": "fp32",
     "logsumexp_M": "fp64",
     "entropy_M": "fp64",
+    "variance_M": "fp64",
     "largest_M": "fp64",
 } | dict.fromkeys(("row_F", "row_M", "token_F", "token_MT"), "i64")
 TABLES = ("count_SMT", "best_id_SMK", "first_K", "end_K", "limit_K", "depth_R", "full_count_Q", "part_count_Q", "full_index_QB",

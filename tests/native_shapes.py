@@ -112,11 +112,14 @@ class Shapes:
 
     def moments(self) -> None:
         z = self.logits()
-        top, total, dot = native.moments(z)
-        weight = (z.double() - z.double().amax(-1, keepdim=True)).exp()
+        top, total, *powers = native.moments(z)
+        below = z.double() - z.double().amax(-1, keepdim=True)
+        weight = below.exp()
         assert torch.equal(top, z.amax(-1))
         compare("moments", total, weight.sum(-1))
-        assert ((dot - (weight * z).sum(-1)).abs() <= 3e-6 * (weight * z.abs()).sum(-1) + 1e-6).all(), "moments: dot"
+        for power, found in enumerate(powers, 1):
+            want = weight * below**power
+            assert ((found - want.sum(-1)).abs() <= 6e-6 * want.abs().sum(-1) + 1e-30).all(), f"moments: power {power}"
 
     def set_sums(self) -> None:
         z = self.logits()

@@ -115,6 +115,12 @@ def entropy(logprobs: np.ndarray) -> float:
     return -sum(np.exp(p) * p for p in logprobs if p > -np.inf)
 
 
+def variance(logprobs: np.ndarray) -> float:
+    """Of log Pr under the distribution itself, in nats², with 0 · log 0 = 0."""
+    mean = -entropy(logprobs)
+    return sum(np.exp(p) * (p - mean) ** 2 for p in logprobs if p > -np.inf)
+
+
 @torch.inference_mode()
 def masked_conditional(own: Any, ids: Sequence[int], seen: Iterable[int], target: int, frame: Any, possible: Any) -> np.ndarray:
     """log Pr(· at `target` | the positions `seen`), V: the own forward of one masked text, with a softmax over `possible`.

@@ -33,6 +33,7 @@ class Statistics:
     logprobs: Floats = field(metadata=_FLOAT)
     ranks: NDArray[np.int32] = field(metadata=_INTEGER)
     entropies: Floats = field(metadata=_FLOAT)
+    logprob_variances: Floats = field(metadata=_FLOAT)
     top_ids: NDArray[np.int32] = field(metadata=_INTEGER | {"each": "top"})
     top_logprobs: Floats = field(metadata=_FLOAT | {"each": "top"})
     set_logprobs: Floats = field(metadata=_FLOAT | {"each": "sets"})
@@ -94,6 +95,11 @@ class WithStatistics:
     def entropies_bits(self) -> Floats:
         """The entropy of each conditional distribution, in bits."""
         return self.statistics.entropies / _LN2
+
+    @property
+    def logprob_variances(self) -> Floats:
+        """The variance of log Pr under each conditional distribution, Σ_v Pr(v) (log Pr(v) + entropy)², in nats²."""
+        return self.statistics.logprob_variances
 
     @property
     def top_ids(self) -> NDArray[np.int32]:

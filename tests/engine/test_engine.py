@@ -12,7 +12,7 @@ from forests import CHUNKS, branching
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from model_zoo import CONFIGS, DTYPES, FOREST, START, Tiny, V, tiny, untouched, wrap
-from oracle import conditionals, distinct_contexts, entropy, factors, factors_in_windows, rank
+from oracle import conditionals, distinct_contexts, entropy, factors, factors_in_windows, rank, variance
 
 from chainrule import InputError, LanguageModel, ModelError
 
@@ -111,6 +111,7 @@ def test_rank_entropy_and_top_of_a_branching_row(name: str):
     assert np.abs(scores.logprobs - want_V).max() < FLOAT32
     assert scores.ranks.tolist() == [rank(want_V, v) for v in range(V)]
     assert scores.entropies == pytest.approx(entropy(want_V), abs=FLOAT32)
+    assert scores.logprob_variances == pytest.approx(variance(want_V), abs=FLOAT32)
     best = np.argsort(-want_V)[:5]
     assert (scores.top_ids == best).all()
     assert scores.top_logprobs == pytest.approx(np.tile(want_V[best], (V, 1)), abs=FLOAT32)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from oracle import entropy, log_softmax, rank
+from oracle import entropy, log_softmax, rank, variance
 
 from chainrule import ModelError
 from chainrule.engine.predictors.forwards import PassBatch, Plan, Reader, Request, head_logprobs
@@ -67,6 +67,7 @@ def test_every_factor_is_read_from_its_own_pass(drawn: list, rows: int):
         assert answer.logprobs[n] == pytest.approx(logprob_V[token], abs=1e-12)
         assert answer.ranks[n] == rank(logprob_V, token)
         assert answer.entropies[n] == pytest.approx(entropy(logprob_V), abs=1e-12)
+        assert answer.statistics.logprob_variances[n] == pytest.approx(variance(logprob_V), abs=1e-12)
         assert answer.top_ids[n].tolist() == np.argsort(-logprob_V)[:2].tolist()
     passes = {(tuple(a.fed_L.tolist()), tuple(a.rank_L.tolist())) for a in requests}
     conditionals = {(*key, a.target) for a, key in zip(requests, map(key_of, requests), strict=True)}

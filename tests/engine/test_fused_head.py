@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from interpreter import compiled, interpreted
-from oracle import entropy, log_softmax, rank
+from oracle import entropy, log_softmax, rank, variance
 from torch import Tensor, nn
 
 from chainrule.engine.head import fused, launch
@@ -109,11 +109,36 @@ def check(this: Case, result: Columns, top: int, atol: float) -> None:
         want_V = log_softmax(logits_RV[row])
         np.testing.assert_allclose(result["logprobs"][f].item(), want_V[token], rtol=0, atol=atol)
         np.testing.assert_allclose(result["entropies"][f].item(), entropy(want_V), rtol=0, atol=10 * atol)
+        check_variance(result["logprob_variances"][f].item(), want_V, atol)
         assert result["ranks"][f].item() == rank(logits_RV[row], token)
         ids = result["top_ids"][f].tolist()
         assert len(set(ids)) == len(ids) == top
         np.testing.assert_allclose(result["top_logprobs"][f].cpu(), want_V[ids], rtol=0, atol=atol)
         np.testing.assert_array_equal(logits_RV[row][ids], np.sort(logits_RV[row])[::-1][:top])
+
+
+def check_variance(found: float, want_V: np.ndarray, atol: float) -> None:
+    """An error a of each logit moves the variance by at most a · Σ p |(log p − mean)² − variance + 2 (log p − mean)|."""
+    want, from_mean_V = variance(want_V), np.where(np.isinf(want_V), 0, want_V + entropy(want_V))
+    reach = np.exp(want_V) @ (from_mean_V**2 + want + 2 * np.abs(from_mean_V))
+    # The sums are around the largest logit: their terms have errors of a few units in the last place of p · (log p − largest)²
+    around = np.exp(want_V) @ np.where(np.isinf(want_V), 0, want_V - want_V.max()) ** 2
+    np.testing.assert_allclose(found, want, rtol=0, atol=atol * reach + 1e-6 * around)
+
+
+def test_equal_and_certain_probabilities_have_no_variance():
+    this = case(3, 75, 4, 3, impossible=1)
+    bias_V = this.head.linear.bias.data
+    for level in (0.0, 1e4, -1e4):
+        this.head.linear.weight.data[:], bias_V[:] = 0, level
+        result = this.read()
+        assert result["logprob_variances"].tolist() == [0, 0, 0]
+        np.testing.assert_allclose(result["entropies"].cpu(), np.log(75), rtol=1e-7)
+        bias_V[:70] = -torch.inf if level else -1e5
+        bias_V[72:] = -torch.inf
+        result = this.read()
+        assert result["logprob_variances"].tolist() == [0, 0, 0]
+        np.testing.assert_allclose(result["entropies"].cpu(), np.log(2), rtol=1e-7)
 
 
 DTYPES = st.sampled_from([torch.float32, torch.bfloat16, torch.float16])
@@ -282,6 +307,7 @@ def test_a_real_vocabulary_on_cuda(dtype: torch.dtype):
     result, plain = this.read(5), read(this.head, this.hidden_RH, this.row_F, this.token_F, 5)
     np.testing.assert_allclose(result["logprobs"].cpu(), plain["logprobs"].cpu(), rtol=0, atol=1e-4)
     np.testing.assert_allclose(result["entropies"].cpu(), plain["entropies"].cpu(), rtol=0, atol=1e-3)
+    np.testing.assert_allclose(result["logprob_variances"].cpu(), plain["logprob_variances"].cpu(), rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(result["top_logprobs"].cpu(), plain["top_logprobs"].cpu(), rtol=0, atol=1e-4)
     # Logits differ in their last bits, so a few neighbours swap ranks.
     assert (result["ranks"] - plain["ranks"]).abs().max() <= 20
@@ -301,10 +327,11 @@ def test_a_temperature(temperature: float, impossible: float):
         want_V = log_softmax(logits_RV[row] / temperature)
         np.testing.assert_allclose(result["logprobs"][f].item(), want_V[token], rtol=0, atol=atol)
         np.testing.assert_allclose(result["entropies"][f].item(), entropy(want_V), rtol=0, atol=10 * atol)
+        check_variance(result["logprob_variances"][f].item(), want_V, atol)
         np.testing.assert_allclose(result["top_logprobs"][f].cpu(), want_V[result["top_ids"][f].cpu()], rtol=0, atol=atol)
         assert result["ranks"][f].item() == rank(logits_RV[row], token)
     plain = read(this.head, this.hidden_RH, this.row_F.cpu(), this.token_F, 3, temperature=temperature)
-    for name in ("logprobs", "entropies", "top_logprobs"):
+    for name in ("logprobs", "entropies", "logprob_variances", "top_logprobs"):
         np.testing.assert_allclose(result[name].cpu(), plain[name].cpu(), rtol=0, atol=10 * atol)
 
 

@@ -78,7 +78,7 @@ def test_no_bit_depends_on_the_rest_of_the_batch(name: str, dtype: torch.dtype, 
     others = related(draw, count=int(draw.integers(0, 9)), longest=60)
     batch = lm.score_batch([*(sequences[i] for i in order), *others], rows=rows, top=3)
     for n, i in enumerate(order):
-        for column in ("logprobs", "entropies", "ranks"):
+        for column in ("logprobs", "entropies", "logprob_variances", "ranks"):
             assert getattr(batch[n], column).tobytes() == getattr(alone[i], column).tobytes(), column
 
 

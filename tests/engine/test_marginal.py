@@ -59,6 +59,7 @@ def test_the_statistics_of_a_factor(noisy: LanguageModel):
     assert answer.logprobs.tolist() == expected[[0, 1, 2], [0, 1, 2]].tolist()
     assert answer.ranks.tolist() == [oracle.rank(row, token) for row, token in zip(expected, [0, 1, 2], strict=True)]
     assert answer.entropies == pytest.approx([oracle.entropy(row) for row in expected], abs=1e-12)
+    assert answer.statistics.logprob_variances == pytest.approx([oracle.variance(row) for row in expected], abs=1e-12)
     assert answer.top_ids.tolist() == np.argsort(-expected)[:, :2].tolist()
     assert answer.top_logprobs.tolist() == (-np.sort(-expected)[:, :2]).tolist()
 
@@ -103,6 +104,7 @@ def test_after_an_impossible_context_no_token_is_possible():
     answer = lm.predictor.any_order.answer_in_order([ordered([1, 0], [0, 1], start_id=2), ordered([1, 0], [1, 0], start_id=2)])
     assert answer.logprobs.tolist() == [-math.inf, -math.inf, math.log(0.25), -math.inf]
     assert answer.entropies.tolist() == [0, 0, pytest.approx(oracle.entropy(np.log([0.25, 0.75]))), 0]
+    assert answer.statistics.logprob_variances.tolist() == [0, 0, pytest.approx(0.25 * 0.75 * np.log(3) ** 2), 0]
     assert answer.ranks[1] == 1
     assert lm.predictor.any_order.conditionals([Cloze(np.array([1, 0]), np.array([0]), 1, 2)]).tolist() == [[-math.inf] * 2]
 

@@ -54,6 +54,7 @@ def test_a_masked_model_computes_each_conditional_separately(order: list[int]):
             assert np.abs(logprob_V[list(TOKENS)] - want[list(TOKENS)]).max() < 1e-5
             assert (logprob_V[[0, 1, 2, 3]] == -np.inf).all()
             assert float(added.entropy_B[row]) == pytest.approx(oracle.entropy(want), abs=1e-5)
+            assert float(added.variance_B[row]) == pytest.approx(oracle.variance(want), abs=1e-4)
             assert added.statistics([row], [6], 0).ranks.tolist() == [oracle.rank(want, 6)]
 
 

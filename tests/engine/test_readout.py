@@ -8,13 +8,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from oracle import entropy, log_softmax, rank
+from oracle import entropy, log_softmax, rank, variance
 
 from chainrule.engine.head import readout
 from chainrule.engine.head.fused import supports
 from chainrule.engine.head.readout import read, reduce
 from chainrule.engine.head.reductions import Block, Columns, Reduction, SetMass, Target, TopK, factor_reductions, merged
-from chainrule.models.head import IdentityHead
+from chainrule.models.head import TILE, IdentityHead
+from chainrule.ops import native
 from chainrule.text.token_sets import TokenSets
 
 LOGITS = hnp.arrays(
@@ -25,11 +26,11 @@ LOGITS = hnp.arrays(
 
 
 class Tiled(IdentityHead):
-    """An identity head that writes three columns at a time."""
+    """An identity head that writes three columns at a time, or as many as `tile`."""
 
-    def __init__(self, size: int) -> None:
-        super().__init__(size, torch.float64)
-        self.tile = 3
+    def __init__(self, size: int, dtype: torch.dtype = torch.float64, tile: int = 3) -> None:
+        super().__init__(size, dtype)
+        self.tile = tile
 
 
 def read_all(logits_RV: np.ndarray, top: int = 0, tiled: bool = True):
@@ -48,6 +49,9 @@ def test_every_factor_of_every_row(logits_RV: np.ndarray, tiled: bool):
     np.testing.assert_allclose(result["logprobs"], logprobs, rtol=0, atol=1e-12)
     np.testing.assert_allclose(
         result["entropies"], np.repeat([entropy(log_softmax(z)) for z in logits_RV], size), rtol=0, atol=1e-10
+    )
+    np.testing.assert_allclose(
+        result["logprob_variances"], np.repeat([variance(log_softmax(z)) for z in logits_RV], size), rtol=1e-11, atol=1e-11
     )
     assert result["ranks"].tolist() == [rank(z, v) for z in logits_RV for v in range(size)]
 
@@ -94,6 +98,63 @@ def test_float32_logits_are_normalised_in_float64():
     result = read(IdentityHead(50_000, torch.float32), logits, torch.tensor([0]), torch.tensor([3]))
     assert result["logprobs"].dtype == torch.float64
     assert result["logprobs"].item() == pytest.approx(log_softmax(logits[0].double().numpy())[3], abs=1e-6)
+
+
+def spread(logits_MV: torch.Tensor, temperature: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """The entropies and the variances of log Pr of all rows."""
+    row_F, head = torch.arange(len(logits_MV)), Tiled(logits_MV.shape[1], logits_MV.dtype, TILE)
+    columns = read(head, logits_MV, row_F, row_F * 0, temperature=temperature)
+    return columns["entropies"].numpy(), columns["logprob_variances"].numpy()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("temperature", [1.0, 0.3, 2.5])
+def test_equal_and_certain_probabilities_have_no_variance(dtype: torch.dtype, temperature: float):
+    """Exactly 0, in one tile and in several, far from 0, among impossible tokens, and above tokens that round to 0."""
+    size = 2 * TILE + 5
+    for level in (0.0, 1e4, -1e4, 0.1, -3.7):
+        equal, some, certain, peaked = (torch.full((size,), x, dtype=dtype) for x in (level, -torch.inf, -torch.inf, -1e5))
+        some[::7] = certain[size - 2] = peaked[3] = level
+        entropies, variances = spread(torch.stack([equal, some, certain, peaked]), temperature)
+        assert variances.tolist() == [0, 0, 0, 0]
+        np.testing.assert_allclose(entropies[:2], np.log([size, len(some[::7])]), rtol=1e-15)
+        assert entropies[2:].tolist() == [0, 0]
+        assert not np.signbit(entropies).any()
+
+
+@pytest.mark.parametrize("kernels", [True, False])
+@pytest.mark.parametrize("temperature", [1.0, 0.3, 2.5])
+@pytest.mark.parametrize("scale", [1e-3, 0.1, 3.0, 30.0])
+@pytest.mark.parametrize("offset", [0.0, -1000.0])
+def test_entropy_and_variance_of_float32_logits(
+    kernels: bool, temperature: float, scale: float, offset: float, monkeypatch: pytest.MonkeyPatch
+):
+    """Against float64: sums around the largest logit of a tile, with relative errors of a few units in the last place."""
+    if not kernels:
+        monkeypatch.setattr(native, "supports_rows", lambda _: False)
+    logits_MV = torch.randn(5, 2 * TILE + 5, generator=torch.Generator().manual_seed(0)) * scale + offset
+    logits_MV[1, ::3], logits_MV[2, 5] = -torch.inf, offset + 8 * scale
+    logits_MV[3, :TILE] = -torch.inf
+    for z, *found in zip(logits_MV, *spread(logits_MV, temperature), strict=True):
+        z = z.double().numpy() / temperature
+        logprob_V, possible = log_softmax(z), z > -np.inf
+        tops = np.concatenate([np.full(len(part), part.max()) for part in np.split(z, [TILE, 2 * TILE])])[possible]
+        z, logprob_V = z[possible], logprob_V[possible]
+        # A term of a tile has the errors that test_native.py lists, and one more of d at other temperatures
+        error_V = 2.0**-24 * (2 * (tops - z) + 10 + TILE / 64) * np.exp(logprob_V)
+        reach_V = np.abs(tops - np.exp(logprob_V) @ z) + (tops - z)
+        assert abs(found[0] - entropy(logprob_V)) <= error_V @ (1 + reach_V) + 1e-30
+        assert abs(found[1] - variance(logprob_V)) <= error_V @ reach_V**2 + 1e-30
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("temperature", [1.0, 0.3])
+def test_the_bits_of_a_variance_do_not_depend_on_other_rows(dtype: torch.dtype, temperature: float):
+    logits_MV = torch.randn(70, 5000, generator=torch.Generator().manual_seed(0)).to(dtype) * 5
+    together = spread(logits_MV, temperature)
+    for row in (0, 33, 69):
+        alone = spread(logits_MV[row : row + 1], temperature)
+        assert [x[0] for x in alone] == [x[row] for x in together]
 
 
 def test_no_factors():

@@ -49,6 +49,9 @@ def test_factors_are_those_of_one_query_at_a_time(dtype: str):
     assert np.abs(answer.logprobs - expected[np.arange(len(tokens)), tokens]).max() < CLOSE[dtype]
     assert answer.ranks.tolist() == [oracle.rank(row, token) for row, token in zip(expected, tokens, strict=True)]
     assert answer.entropies == pytest.approx([oracle.entropy(row) for row in expected], abs=CLOSE[dtype])
+    assert answer.statistics.logprob_variances == pytest.approx(
+        [oracle.variance(row) for row in expected], abs=10 * CLOSE[dtype]
+    )
     assert answer.top_ids.tolist() == np.argsort(-expected)[:, :2].tolist()
 
 

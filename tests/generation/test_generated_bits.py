@@ -15,7 +15,7 @@ FLOAT32, FLOAT64 = 2e-5, 1e-10  # nats, as in test_engine
 NAMES = ["llama", "gemma2", "qwen3", "gpt2", "mistral"]
 FEW = [{"method": "greedy"}, {"method": "sample", "n": 3, "seed": 5}, {"method": "beam", "n": 4},
        {"method": "best", "max_tokens": 2, "budget": 40}]  # fmt: skip
-COLUMNS = ("logprobs", "ranks", "entropies", "contexts", "top_ids", "top_logprobs")
+COLUMNS = ("logprobs", "ranks", "entropies", "logprob_variances", "contexts", "top_ids", "top_logprobs")
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from chainrule import LanguageModel
 from chainrule.engine.attention.kv_cache import KVCache
 from chainrule.engine.attention.layout import Layout, forest_attention
-from chainrule.engine.head.readout import _moments, _moments_in_passes
+from chainrule.engine.head.moments import in_passes, moments
 from chainrule.engine.head.reductions import count_greater
 from chainrule.forest import chunks
 from chainrule.models.head import LinearHead
@@ -101,12 +101,15 @@ def test_moments_and_counts(shape: tuple[int, int, float], impossible: bool, see
     logits = draw(rows, columns + 7, scale=scale, seed=seed)[:, :columns]  # with gaps between rows
     if impossible:
         logits[draw(rows, columns, seed=seed + 1) > 0.5] = -torch.inf
-    found, want = _moments(logits), _moments_in_passes(logits.double())
+    found, want = moments(logits), in_passes(logits.double())
     assert torch.equal(found[0].double(), want[0])
-    alive = want[0] > -torch.inf
     torch.testing.assert_close(found[1].double(), want[1], rtol=1e-6, atol=1e-30)
-    scale_M = (logits.double().clamp_min(-1e9).abs().amax(-1) + 1) * want[1]
-    assert ((found[2].double() - want[2]).abs() <= 1e-6 * scale_M)[alive].all()
+    # A term exp(d) · dⁿ has the rounding errors of d, which exp multiplies by d, of exp, of n products, and of its partial sum
+    below = (logits.double() - want[0].clamp_min(-1e30)[:, None]).clamp_min(-100)
+    for power in (1, 2):
+        term = below.exp() * below.abs() ** power
+        error = (found[1 + power].double() - want[1 + power]).abs()
+        assert (error <= 2**-24 * (term * (below.abs() + 10 + columns / 64)).sum(-1) + 1e-30).all(), power
     than = logits[:, columns // 2]
     assert count_greater(logits, than).tolist() == (logits > than[:, None]).sum(-1).tolist()
 
@@ -129,12 +132,21 @@ def test_sums_over_sets(shape: tuple[int, int, float], impossible: bool, sets: i
 
 def test_moments_of_rows_that_are_impossible_or_nan():
     logits = torch.stack([torch.full((20,), -torch.inf), torch.full((20,), torch.nan), torch.zeros(20)])
-    top, total, dot = native.moments(logits)
-    assert (top[0], total[0], dot[0]) == (-torch.inf, 0, 0)
+    top, total, dot, square = native.moments(logits)
+    assert (top[0], total[0], dot[0], square[0]) == (-torch.inf, 0, 0, 0)
     assert total[1].isnan()
-    assert total[2] == 20
+    assert (total[2], dot[2], square[2]) == (20, 0, 0)
     logits[2, 3] = torch.nan
     assert native.moments(logits)[1][2].isnan()
+
+
+def test_a_certain_token_is_exactly_certain():
+    """The weight of impossible tokens is exactly 0, and so is that of tokens below the range of float32."""
+    for other in (-torch.inf, -1e4, -89.0):
+        logits = torch.full((2, 37), other)
+        logits[0, 3] = logits[1, 36] = 0
+        for found in (moments(logits), in_passes(logits)) if other < -100 else (moments(logits),):
+            assert [x.tolist() for x in found] == [[0, 0], [1, 1], [0, 0], [0, 0]]
 
 
 @pytest.mark.skipif(not native.status().product, reason="no product of bfloat16 factors here")

@@ -80,6 +80,7 @@ def test_ranks_and_entropies(lm: LanguageModel):
     assert score.ranks.tolist() == [4, 5, 2, 3, 1]
     p = np.array([1e-12, 0.3, 1e-3, 1 - 0.3 - 1e-3 - 1e-12])
     assert score.entropies == pytest.approx(np.full(5, -(p * np.log(p)).sum()), abs=1e-12)
+    assert score.logprob_variances == pytest.approx(np.full(5, p @ (np.log(p) - p @ np.log(p)) ** 2), abs=1e-12)
 
 
 # Bytes

@@ -62,7 +62,7 @@ class Sums(InOrder):
         best = np.array([np.argsort(-row)[:top] for row in rows], np.int32).reshape(len(rows), top)
         top_logprob = np.array([row[b] for row, b in zip(rows, best, strict=True)]).reshape(len(rows), top)
         entropy = np.array([-(np.exp(row) * row).sum() for row in rows])
-        return Answer(Statistics(logprob, rank, entropy, best, top_logprob, np.zeros((len(rows), 0))), 0, 0)
+        return Answer(Statistics(logprob, rank, entropy, entropy * 0, best, top_logprob, np.zeros((len(rows), 0))), 0, 0)
 
 
 @pytest.fixture

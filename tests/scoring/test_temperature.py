@@ -11,7 +11,7 @@ import model_zoo
 import numpy as np
 import pytest
 import torch
-from oracle import entropy, log_softmax, rank
+from oracle import entropy, log_softmax, rank, variance
 
 from chainrule import InputError, LanguageModel, TableModel
 from chainrule.engine.engine import Engine
@@ -28,6 +28,7 @@ def check(score: Any, logits_TV: np.ndarray, ids: list[int], temperature: float,
         want_V = log_softmax(logits_TV[t] / temperature)
         np.testing.assert_allclose(score.logprobs[t], want_V[token], rtol=0, atol=atol / min(1, temperature))
         np.testing.assert_allclose(score.entropies[t], entropy(want_V), rtol=0, atol=10 * atol / min(1, temperature))
+        np.testing.assert_allclose(score.logprob_variances[t], variance(want_V), rtol=0, atol=10 * atol / min(1, temperature))
         assert score.ranks[t] == rank(logits_TV[t], token)
         count = score.top_ids.shape[1]
         np.testing.assert_allclose(score.top_logprobs[t], want_V[score.top_ids[t]], rtol=0, atol=atol / min(1, temperature))

@@ -13,6 +13,7 @@ import triton
 import triton.language as tl
 
 LOWEST = tl.constexpr(-3.4028234663852886e38)  # value of an impossible token among the top K: above empty slots, which are −inf
+LEAST = tl.constexpr(-800.0)  # least difference of logits in moments, so that 0 · −inf = 0: exp of this is 0
 
 
 @triton.jit
@@ -89,20 +90,21 @@ def _keep_best(z_mn, column_n, real_n, best_mK, best_id_mK, TOP: tl.constexpr, W
 
 @triton.jit(do_not_specialize=["M"])
 def sweep_kernel(
-    hidden, weight, bias, row_M, logit_MT, token_MT, max_SM, sum_SM, dot_SM, count_SMT, best_SMK, best_id_SMK,
-    member_V, max_SMJ, sum_SMJ, M, V, H, stride_h, stride_w, scale, softcap, inverse, HAS_BIAS: tl.constexpr,
+    hidden, weight, bias, row_M, logit_MT, token_MT, max_SM, sum_SM, dot_SM, square_SM, count_SMT, best_SMK,
+    best_id_SMK, member_V, max_SMJ, sum_SMJ, M, V, H, stride_h, stride_w, scale, softcap, inverse, HAS_BIAS: tl.constexpr,
     HAS_SOFTCAP: tl.constexpr, HAS_TEMPERATURE: tl.constexpr, MOMENTS: tl.constexpr, T: tl.constexpr, TOP: tl.constexpr,
     WIDTH: tl.constexpr, SETS: tl.constexpr, SET_WIDTH: tl.constexpr, SPLIT: tl.constexpr, WIDEN: tl.constexpr,
     TILE: tl.constexpr, DEPTH: tl.constexpr,
 ):  # fmt: skip
     """One split of the vocabulary for a tile of rows: the number of logits that exceed each target; with MOMENTS also the
-    maximum m, Σ exp(z − m), Σ exp(z − m) · z with 0 · −inf = 0, the TOP best tokens, and m and Σ exp(z − m) over each of
-    SETS sets of tokens. With HAS_TEMPERATURE, exp((z − m) · inverse) in place of exp(z − m)."""
+    maximum m, Σ e, Σ e · d and Σ e · d² for d = z − m and e = exp(d) with 0 · −inf = 0, the TOP best tokens, and m and Σ e
+    over each of SETS sets of tokens. With HAS_TEMPERATURE, d = (z − m) · inverse."""
     split, m = tl.program_id(1), tl.program_id(0) * TILE + tl.arange(0, TILE)
     real_m = m < M
     row_m = tl.load(row_M + m, mask=real_m, other=0)
     target_m, slot_T, slot_K = m.to(tl.int64) * T, tl.arange(0, T), tl.arange(0, WIDTH)
-    max_m, sum_m, dot_m = tl.full([TILE], float("-inf"), tl.float32), tl.zeros([TILE], tl.float32), tl.zeros([TILE], tl.float32)
+    max_m, sum_m = tl.full([TILE], float("-inf"), tl.float32), tl.zeros([TILE], tl.float32)
+    dot_m, square_m = tl.zeros([TILE], tl.float32), tl.zeros([TILE], tl.float32)
     count_mT = tl.zeros([TILE, T], tl.int32)
     best_mK = tl.zeros([TILE, WIDTH], tl.float32) + tl.where(slot_K < TOP, float("-inf"), float("inf"))[None, :]
     best_id_mK = tl.full([TILE, WIDTH], -1, tl.int32)
@@ -128,8 +130,11 @@ def sweep_kernel(
             if HAS_TEMPERATURE:
                 below_mn, below_m = below_mn * inverse, below_m * inverse
             weight_mn, decay_m = tl.exp(below_mn), tl.exp(below_m)
+            below_mn, below_m = tl.maximum(below_mn, LEAST), tl.maximum(below_m, LEAST)
+            dot_mn = weight_mn * below_mn
+            square_m = (square_m + below_m * (2.0 * dot_m + below_m * sum_m)) * decay_m + tl.sum(dot_mn * below_mn, 1)
+            dot_m = (dot_m + below_m * sum_m) * decay_m + tl.sum(dot_mn, 1)
             sum_m = sum_m * decay_m + tl.sum(weight_mn, 1)
-            dot_m = dot_m * decay_m + tl.sum(weight_mn * tl.where(z_mn == float("-inf"), 0.0, z_mn), 1)
             max_m = higher_m
             if TOP > 0:
                 best_mK, best_id_mK = _keep_best(z_mn, column_n, real_n, best_mK, best_id_mK, TOP, WIDTH)
@@ -154,6 +159,7 @@ def sweep_kernel(
         tl.store(max_SM + index_m, max_m, mask=real_m)
         tl.store(sum_SM + index_m, sum_m, mask=real_m)
         tl.store(dot_SM + index_m, dot_m, mask=real_m)
+        tl.store(square_SM + index_m, square_m, mask=real_m)
         if TOP > 0:
             index_mK, kept_mK = index_m[:, None] * TOP + slot_K[None, :], real_m[:, None] & (slot_K < TOP)[None, :]
             tl.store(best_SMK + index_mK, best_mK, mask=kept_mK)
@@ -166,9 +172,11 @@ def sweep_kernel(
 
 @triton.jit(do_not_specialize=["M", "S"])
 def combine_kernel(
-    max_SM, sum_SM, dot_SM, logsumexp_M, entropy_M, largest_M, M, S, inverse, HAS_TEMPERATURE: tl.constexpr, TILE: tl.constexpr
-):
-    """Log-sum-exp and entropy of each row from the moments of its splits, in float64, in the order of the splits.
+    max_SM, sum_SM, dot_SM, square_SM, logsumexp_M, entropy_M, variance_M, largest_M, M, S, inverse,
+    HAS_TEMPERATURE: tl.constexpr, TILE: tl.constexpr,
+):  # fmt: skip
+    """Log-sum-exp, entropy and the variance of log Pr of each row from the moments of its splits, in float64, in the order
+    of the splits.
 
     HAS_TEMPERATURE: the log-sum-exp of (z − largest) · inverse, and the largest logit.
     """
@@ -177,20 +185,24 @@ def combine_kernel(
     for split in range(0, S):
         max_m = tl.maximum(max_m, tl.load(max_SM + split * M + m, mask=real_m, other=float("-inf")))
     base_m = tl.where(max_m == float("-inf"), 0.0, max_m).to(tl.float64)
-    sum_m, dot_m = tl.zeros([TILE], tl.float64), tl.zeros([TILE], tl.float64)
+    sum_m, dot_m, square_m = tl.zeros([TILE], tl.float64), tl.zeros([TILE], tl.float64), tl.zeros([TILE], tl.float64)
     for split in range(0, S):
         at_m = split * M + m
         below_m = tl.load(max_SM + at_m, mask=real_m, other=0.0).to(tl.float64) - base_m
         if HAS_TEMPERATURE:
             below_m = below_m * inverse
-        weight_m = tl.exp(below_m)
-        sum_m += weight_m * tl.load(sum_SM + at_m, mask=real_m, other=1.0).to(tl.float64)
-        dot_m += weight_m * tl.load(dot_SM + at_m, mask=real_m, other=0.0).to(tl.float64)
+        weight_m, below_m = tl.exp(below_m), tl.maximum(below_m, LEAST)
+        total_m = tl.load(sum_SM + at_m, mask=real_m, other=1.0).to(tl.float64)
+        moment_m = tl.load(dot_SM + at_m, mask=real_m, other=0.0).to(tl.float64)
+        second_m = tl.load(square_SM + at_m, mask=real_m, other=0.0).to(tl.float64)
+        sum_m += weight_m * total_m
+        dot_m += weight_m * (moment_m + below_m * total_m)
+        square_m += weight_m * (second_m + below_m * (2.0 * moment_m + below_m * total_m))
+    mean_m, log_m = dot_m / sum_m, tl.log(sum_m)  # the expected logit, less the largest one
+    tl.store(entropy_M + m, log_m - mean_m, mask=real_m)
+    tl.store(variance_M + m, tl.maximum(square_m / sum_m - mean_m * mean_m, 0.0), mask=real_m)
     if HAS_TEMPERATURE:
-        logsumexp_m = tl.log(sum_m)
         tl.store(largest_M + m, base_m, mask=real_m)
-        tl.store(entropy_M + m, logsumexp_m - (dot_m / sum_m - base_m) * inverse, mask=real_m)
+        tl.store(logsumexp_M + m, log_m, mask=real_m)
     else:
-        logsumexp_m = base_m + tl.log(sum_m)
-        tl.store(entropy_M + m, logsumexp_m - dot_m / sum_m, mask=real_m)
-    tl.store(logsumexp_M + m, logsumexp_m, mask=real_m)
+        tl.store(logsumexp_M + m, base_m + log_m, mask=real_m)

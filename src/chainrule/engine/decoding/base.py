@@ -33,6 +33,7 @@ class NextTokens:
     logits_BV: Tensor
     logsumexp_B: Tensor  # float64
     entropy_B: Tensor
+    variance_B: Tensor
 
     def logprobs(self, row: int) -> Tensor:
         """log Pr(v | the path of node `row`), V in float64."""
@@ -42,9 +43,8 @@ class NextTokens:
         """The statistics of each token after the node of its row, with `top` alternatives. `rows` ascend."""
         pair_2F = torch.tensor([rows, tokens], dtype=torch.int64, device=self.logits_BV.device)
         answer = Answer.empty(len(tokens), Settings(top), 0)
-        answer.store(
-            slice(None), statistics_of(Block(self.logits_BV, self.logsumexp_B, self.entropy_B, pair_2F[0], pair_2F[1]), top)
-        )
+        block = Block(self.logits_BV, self.logsumexp_B, self.entropy_B, self.variance_B, pair_2F[0], pair_2F[1])
+        answer.store(slice(None), statistics_of(block, top))
         return answer.statistics
 
 
@@ -73,4 +73,4 @@ def read_next(model: Model, hidden_BH: Tensor, nodes: list[int], *, same_bits: b
     workspace_MV = torch.empty(rows + ROW_MULTIPLE, head.size, dtype=head.dtype, device=hidden_BH.device)
     at = Distributions.at(head, hidden_BH, workspace_MV, same_bits=same_bits)
     refuse_nan(at.logsumexp_M[:rows].numpy(force=True), model.name)
-    return NextTokens(nodes, at.logits_MV[:rows], at.logsumexp_M[:rows], at.entropy_M[:rows])
+    return NextTokens(nodes, at.logits_MV[:rows], at.logsumexp_M[:rows], at.entropy_M[:rows], at.variance_M[:rows])

@@ -13,6 +13,7 @@ import torch
 from chainrule._types import Floats
 from chainrule.engine.decoding.base import NextTokens
 from chainrule.engine.decoding.rerun import PathTree
+from chainrule.engine.head.moments import of_logprobs
 from chainrule.errors import InputError
 from chainrule.forest.permutations import OrderedSequence
 
@@ -32,7 +33,5 @@ class ConditionalTree(PathTree):
             logprob_BV = self.conditionals(self.ordered, [self._ids_N[node] for node in nodes])
         except InputError as error:
             raise InputError(error.reason) from None  # node numbers are internal
-        possible_BV = np.where(logprob_BV > -np.inf, logprob_BV, 0.0)
-        entropy_B = -(np.exp(logprob_BV) * possible_BV).sum(1)
-        logsumexp_B = torch.from_numpy(np.zeros(len(nodes)))
-        return NextTokens(nodes, torch.from_numpy(logprob_BV), logsumexp_B, torch.from_numpy(entropy_B))
+        logits_BV = torch.from_numpy(logprob_BV)
+        return NextTokens(nodes, logits_BV, torch.from_numpy(np.zeros(len(nodes))), *of_logprobs(logits_BV))

@@ -1,4 +1,4 @@
-"""The readout of a linear head on a GPU: log-sum-exp, entropy, ranks and the top k tokens, without logits in memory.
+"""The readout of a linear head on a GPU: log-sum-exp, entropy, variance, ranks and the top k tokens, without logits in memory.
 
 One pass over the weights. How the vocabulary is split depends on its size alone, all tiles have one shape, and nothing is
 summed in an order that could vary (no atomics, no autotuning at run time): the values of a row depend on that row alone.
@@ -30,6 +30,7 @@ from chainrule.engine.head.reductions import (
     SetMass,
     Target,
     TopK,
+    Variance,
     factor_reductions,
     logprob_of,
     merged,
@@ -55,6 +56,7 @@ class _SweepResult:
     index_F: Tensor  # the row of each factor among the M
     logsumexp_M: Tensor  # float64
     entropy_M: Tensor  # float64
+    variance_M: Tensor  # float64
     top_id_Mk: Tensor
     top_logit_Mk: Tensor
     set_logprob_MJ: Tensor  # float64
@@ -79,6 +81,10 @@ def _entropy(reduction: Entropy, result: _SweepResult) -> Columns:
     return {"entropies": result.entropy_M[result.index_F]}
 
 
+def _variance(reduction: Variance, result: _SweepResult) -> Columns:
+    return {"logprob_variances": result.variance_M[result.index_F]}
+
+
 def _top_k(reduction: TopK, result: _SweepResult) -> Columns:
     id_Mk, logit_Mk = (x[:, : reduction.count] for x in (result.top_id_Mk, result.top_logit_Mk))
     logprob_Mk = result.logprob(logit_Mk, slice(None))
@@ -93,6 +99,7 @@ _COUNTERPARTS: dict[type[Reduction], Callable[[Any, _SweepResult], Columns]] = {
     Target: _target,
     Rank: _rank,
     Entropy: _entropy,
+    Variance: _variance,
     TopK: _top_k,
     SetMass: _set_mass,
 }
@@ -168,7 +175,7 @@ def _sweep(
         launch.sweep(row_M[part], logit_F[first_M[part], None], token_F[first_M[part], None], top, member_V, len(sets))
         for part in launch.parts(len(row_M), 1, top + len(sets))
     ]
-    logsumexp_M, entropy_M, largest_M, greater_M1, top_id_Mk, top_logit_Mk, set_logprob_MJ = (
+    logsumexp_M, entropy_M, variance_M, largest_M, greater_M1, top_id_Mk, top_logit_Mk, set_logprob_MJ = (
         torch.cat(p) for p in zip(*parts, strict=True)
     )
     greater_F = torch.empty_like(token_F)
@@ -177,5 +184,6 @@ def _sweep(
         others.rank(launch, token_F, logit_F, greater_F)
     largest_M = None if temperature == 1 else largest_M
     return _SweepResult(
-        logit_F, greater_F, index_F, logsumexp_M, entropy_M, top_id_Mk, top_logit_Mk, set_logprob_MJ, temperature, largest_M
+        logit_F, greater_F, index_F, logsumexp_M, entropy_M, variance_M, top_id_Mk, top_logit_Mk, set_logprob_MJ,
+        temperature, largest_M,
     )  # fmt: skip

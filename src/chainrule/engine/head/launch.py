@@ -53,7 +53,7 @@ class Launch:
 
     def parts(self, rows: int, targets: int, top: int) -> list[slice]:
         """The rows in slices whose partial results are at most `PARTIALS` numbers."""
-        count = max(self.tile.size, PARTIALS // (self._splits * (3 + targets + 2 * top)))
+        count = max(self.tile.size, PARTIALS // (self._splits * (4 + targets + 2 * top)))
         return [slice(first, min(first + count, rows)) for first in range(0, rows, count)]
 
     def targets(self, row_F: Tensor, token_F: Tensor) -> Tensor:
@@ -69,15 +69,15 @@ class Launch:
     def sweep(
         self, row_M: Tensor, logit_M1: Tensor, token_M1: Tensor, top: int, member_V: Tensor, sets: int
     ) -> tuple[Tensor, ...]:
-        """Log-sum-exp, entropy and largest logit of each row (float64), the number of logits above its target, its top k
-        tokens and logits, and log Pr of each set."""
-        moments_3SM, count_SMT, best_SMk, id_SMk, sums_2SMJ = self._run(row_M, logit_M1, token_M1, top, member_V, sets)
-        logsumexp_M, entropy_M, largest_M = self._combine(moments_3SM)
+        """Log-sum-exp, entropy, variance and largest logit of each row (float64), the number of logits above its target, its
+        top k tokens and logits, and log Pr of each set."""
+        moments_4SM, count_SMT, best_SMk, id_SMk, sums_2SMJ = self._run(row_M, logit_M1, token_M1, top, member_V, sets)
+        logsumexp_M, entropy_M, variance_M, largest_M = self._combine(moments_4SM)
         best_Mk, index_Mk = best_SMk.transpose(0, 1).flatten(1).topk(top, -1)
         id_Mk = id_SMk.transpose(0, 1).flatten(1).gather(1, index_Mk).long()
         best_Mk = best_Mk.masked_fill(best_Mk <= torch.finfo(torch.float32).min, -torch.inf)
         set_MJ = self._set_logprobs(sums_2SMJ, logsumexp_M, largest_M)
-        return logsumexp_M, entropy_M, largest_M, count_SMT.sum(0), id_Mk, best_Mk, set_MJ
+        return logsumexp_M, entropy_M, variance_M, largest_M, count_SMT.sum(0), id_Mk, best_Mk, set_MJ
 
     def _set_logprobs(self, sums_2SMJ: Tensor, logsumexp_M: Tensor, largest_M: Tensor) -> Tensor:
         """log Pr of each set of tokens, M × J in float64, from the maxima and sums of all splits."""
@@ -85,26 +85,27 @@ class Launch:
         if not sets:
             return logsumexp_M.new_empty(rows, 0)
         max_SN, sum_SN = sums_2SMJ.flatten(2)
-        sum_MJ, _, top_MJ = (x.view(rows, sets) for x in self._combine(torch.stack([max_SN, sum_SN, torch.zeros_like(sum_SN)])))
+        zero_SN = torch.zeros_like(sum_SN)
+        sum_MJ, _, _, top_MJ = (x.view(rows, sets) for x in self._combine(torch.stack([max_SN, sum_SN, zero_SN, zero_SN])))
         if self.temperature != 1:
             sum_MJ = sum_MJ + (top_MJ - largest_M[:, None]) / self.temperature
         return sum_MJ - logsumexp_M[:, None]
 
-    def _combine(self, moments_3SM: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Log-sum-exp, entropy and largest logit over all splits, by a kernel.
+    def _combine(self, moments_4SM: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Log-sum-exp, entropy, variance and largest logit over all splits, by a kernel.
 
         PyTorch's order of summation depends on the number of rows.
         """
         from chainrule.ops import head_triton
 
         kernel: Any = head_triton.combine_kernel
-        _, splits, rows = moments_3SM.shape
-        out_3M = torch.zeros(3, rows, dtype=torch.float64, device=moments_3SM.device)
+        _, splits, rows = moments_4SM.shape
+        out_4M = torch.zeros(4, rows, dtype=torch.float64, device=moments_4SM.device)
         has_temperature = self.temperature != 1
         kernel[(_ceil(rows, COMBINED),)](
-            *moments_3SM, *out_3M, rows, splits, 1 / self.temperature, HAS_TEMPERATURE=has_temperature, TILE=COMBINED
+            *moments_4SM, *out_4M, rows, splits, 1 / self.temperature, HAS_TEMPERATURE=has_temperature, TILE=COMBINED
         )
-        return out_3M[0], out_3M[1], out_3M[2]
+        return out_4M[0], out_4M[1], out_4M[2], out_4M[3]
 
     def count(self, row_M: Tensor, logit_MT: Tensor, token_MT: Tensor) -> Tensor:
         """The number of logits of each row that exceed each of its targets."""
@@ -119,19 +120,19 @@ class Launch:
 
         kernel: Any = head_triton.sweep_kernel
         rows, targets, device, moments = *logit_MT.shape, row_M.device, member_V is not None
-        moments_3SM = torch.empty(3, self._splits, rows if moments else 0, dtype=torch.float32, device=device)
+        moments_4SM = torch.empty(4, self._splits, rows if moments else 0, dtype=torch.float32, device=device)
         count_SMT = torch.empty(self._splits, rows, targets, dtype=torch.int32, device=device)
         best_SMk = torch.empty(self._splits, rows, top, dtype=torch.float32, device=device)
         id_SMk = torch.empty(self._splits, rows, top, dtype=torch.int32, device=device)
         sums_2SMJ = torch.empty(2, self._splits, rows, sets, dtype=torch.float32, device=device)
         grid = (_ceil(rows, self.tile.size), self._splits)  # programs that share weights are adjacent
         kernel[grid](
-            *self._operands, row_M.contiguous(), logit_MT.contiguous(), token_MT.contiguous(), *moments_3SM, count_SMT,
+            *self._operands, row_M.contiguous(), logit_MT.contiguous(), token_MT.contiguous(), *moments_4SM, count_SMT,
             best_SMk, id_SMk, self.weight_VH if member_V is None else member_V, *sums_2SMJ, rows, len(self.weight_VH),
             *self._numbers, 1 / self.temperature, HAS_TEMPERATURE=self.temperature != 1, MOMENTS=moments, T=targets,
             TOP=top, WIDTH=_power(top), SETS=sets, SET_WIDTH=_power(sets), SPLIT=SPLIT, **self._options,
         )  # fmt: skip
-        return moments_3SM, count_SMT, best_SMk, id_SMk, sums_2SMJ
+        return moments_4SM, count_SMT, best_SMk, id_SMk, sums_2SMJ
 
     @property
     def _splits(self) -> int:

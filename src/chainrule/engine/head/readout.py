@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from chainrule.engine.head.reductions import Block, Columns, Reduction, divided, factor_reductions, logprob_of, merged
+from chainrule.engine.head.moments import combined, largest, moments, moments_at
+from chainrule.engine.head.reductions import Block, Columns, Reduction, factor_reductions, logprob_of, merged
 from chainrule.models.base import Head
-from chainrule.ops import native
 from chainrule.ops.sealed import sealed
 from chainrule.ops.transfer import on
 from chainrule.text.token_sets import NO_SETS, TokenSets
@@ -77,7 +77,7 @@ def workspace(head: Head, device: torch.device) -> Tensor:
 
 @dataclass
 class Distributions:
-    """The conditional distributions at M rows: logits, log-sum-exp and entropy (float64).
+    """The conditional distributions at M rows: logits, log-sum-exp, entropy, and the variance of log Pr (float64).
 
     If the temperature is not 1, the log-sum-exp is that of (z − largest) / temperature.
     """
@@ -85,6 +85,7 @@ class Distributions:
     logits_MV: Tensor
     logsumexp_M: Tensor
     entropy_M: Tensor
+    variance_M: Tensor
     temperature: float = 1.0
     largest_M: Tensor | None = None
 
@@ -105,15 +106,12 @@ class Distributions:
             tile = logits_MV[:, first : first + head.tile]
             head.write(hidden_MH, first, tile, rows)
             if temperature == 1:
-                tiles.append(_moments(tile))
+                tiles.append(moments(tile))
         largest_M = None
         if temperature != 1:
-            temperature, largest_M = float(temperature), _largest(logits_MV)
-            tiles = [_moments_at(tile, largest_M, temperature) for tile in logits_MV.split(head.tile, -1)]
-        top_TM, sum_TM, dot_TM = (torch.stack(t).double() for t in zip(*tiles, strict=True))
-        logsumexp_M = torch.logsumexp(top_TM + sum_TM.log(), 0)
-        mean_M = (torch.exp(top_TM - logsumexp_M) * dot_TM).sum(0)  # the expected logit
-        return cls(logits_MV, logsumexp_M, logsumexp_M - mean_M, temperature, largest_M)
+            temperature, largest_M = float(temperature), largest(logits_MV)
+            tiles = [moments_at(tile, largest_M, temperature) for tile in logits_MV.split(head.tile, -1)]
+        return cls(logits_MV, *combined(tiles), temperature, largest_M)
 
     def logprobs(self, count: int) -> Tensor:
         """log Pr(v | …) for every v of the vocabulary at the first `count` rows (the others are padding), in float64."""
@@ -123,38 +121,5 @@ class Distributions:
     def block(self, row_F: Tensor, token_F: Tensor) -> Block:
         """These distributions with the factors to be read from them, for reductions. `row_F` ascends."""
         return Block(
-            self.logits_MV, self.logsumexp_M, self.entropy_M, row_F, token_F, self.temperature, self.largest_M
+            self.logits_MV, self.logsumexp_M, self.entropy_M, self.variance_M, row_F, token_F, self.temperature, self.largest_M
         )  # fmt: skip
-
-
-def _largest(logits_MV: Tensor) -> Tensor:
-    """The largest logit of each row, float64; 0 if all tokens are impossible."""
-    largest_M = logits_MV.amax(-1).double()
-    return largest_M.masked_fill(largest_M == -torch.inf, 0.0)
-
-
-def _moments_at(logits_MV: Tensor, largest_M: Tensor, temperature: float) -> tuple[Tensor, Tensor, Tensor]:
-    """`_moments` of (z − largest) / temperature. The quotients are rounded once, from float64."""
-    parts = []
-    for few_MV, few_M in zip(logits_MV.split(4 * ROW_MULTIPLE), largest_M.split(4 * ROW_MULTIPLE), strict=True):
-        parts.append(_moments(divided(few_MV.double() - few_M[:, None], temperature).to(logits_MV.dtype)))
-    top_M, sum_M, dot_M = zip(*parts, strict=True)
-    return torch.cat(top_M), torch.cat(sum_M), torch.cat(dot_M)
-
-
-def _moments(logits_MV: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The maximum m of each row of a tile, Σ exp(z − m) and Σ exp(z − m) · z, with 0 · −inf = 0 (an impossible event)."""
-    if native.supports_rows(logits_MV):
-        return native.moments(logits_MV)
-    few_rows = logits_MV.split(4 * ROW_MULTIPLE)  # these fit in the cache between passes
-    top_M, sum_M, dot_M = zip(*map(_moments_in_passes, few_rows), strict=True)
-    return torch.cat(top_M), torch.cat(sum_M), torch.cat(dot_M)
-
-
-def _moments_in_passes(logits_MV: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    top_M = logits_MV.amax(-1)
-    weight_MV = logits_MV.sub(top_M.clamp_min(torch.finfo(top_M.dtype).min)[:, None]).exp_()
-    dot_M = torch.linalg.vecdot(weight_MV, logits_MV)
-    if dot_M.isnan().any():
-        dot_M = torch.linalg.vecdot(weight_MV, logits_MV.clamp_min(torch.finfo(top_M.dtype).min))
-    return top_M, weight_MV.sum(-1), dot_M

@@ -1,4 +1,4 @@
-"""Reductions of conditional distributions to values per factor: logprob, rank, entropy, the top k tokens, masses of sets.
+"""Reductions of conditional distributions to values per factor: logprob, rank, entropy, variance, top tokens, set masses.
 
 The readout computes the logits of a block of rows and their log-sum-exp once, and passes them to each reduction.
 A new statistic is a subclass of `Reduction`. One of every factor is also listed in `factor_reductions` and has a field of that
@@ -38,6 +38,7 @@ class Block:
     logits_MV: Tensor
     logsumexp_M: Tensor  # float64
     entropy_M: Tensor  # float64, in nats
+    variance_M: Tensor  # float64: of log Pr, in nats²
     row_F: Tensor  # ascending
     token_F: Tensor
     temperature: float = 1.0
@@ -48,7 +49,7 @@ class Block:
         """No rows and no factors; reductions return columns of the right type and width for it."""
         no_rows = torch.empty(0, dtype=torch.float64, device=device)
         logits_MV = torch.empty(0, head.size, dtype=head.dtype, device=device)
-        return cls(logits_MV, no_rows, no_rows, no_rows.long(), no_rows.long())
+        return cls(logits_MV, no_rows, no_rows, no_rows, no_rows.long(), no_rows.long())
 
     @cached_property
     def logit_F(self) -> Tensor:
@@ -106,6 +107,14 @@ class Entropy(Reduction):
 
     def columns(self, block: Block) -> Columns:
         return {"entropies": block.entropy_M[block.row_F]}
+
+
+@dataclass(frozen=True)
+class Variance(Reduction):
+    """The variance of log Pr under the whole conditional distribution, in nats² (float64)."""
+
+    def columns(self, block: Block) -> Columns:
+        return {"logprob_variances": block.variance_M[block.row_F]}
 
 
 @dataclass(frozen=True)
@@ -174,7 +183,7 @@ def divided(below: Tensor, temperature: float) -> Tensor:
 
 def factor_reductions(top: int, sets: TokenSets = NO_SETS) -> tuple[Reduction, ...]:
     """The reductions that give the statistics of every factor, with `top` alternatives and the masses of `sets`."""
-    return Target(), Rank(), Entropy(), TopK(top), SetMass(sets)
+    return Target(), Rank(), Entropy(), Variance(), TopK(top), SetMass(sets)
 
 
 def statistics_of(block: Block, top: int, sets: TokenSets = NO_SETS) -> Columns:

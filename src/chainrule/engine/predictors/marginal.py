@@ -20,6 +20,7 @@ import torch
 
 from chainrule._types import Floats, Ints
 from chainrule.engine.engine import Engine
+from chainrule.engine.head.moments import of_logprobs
 from chainrule.engine.head.reductions import Block, statistics_of
 from chainrule.engine.plan import plan
 from chainrule.engine.predictors.base import Accepts, Cloze, Steps, Support, check_clozes
@@ -148,8 +149,5 @@ def _logsumexp(logs_VK: Floats) -> Floats:
 
 def _block(logprob_V: Floats, token: int) -> Block:
     """One conditional distribution, for reductions."""
-    possible = logprob_V[logprob_V > -np.inf]
-    entropy = max(0.0, -float(np.dot(np.exp(possible), possible)))
-    arrays = logprob_V[None], np.zeros(1), np.array([entropy]), np.array([0]), np.array([token])
-    logits_MV, logsumexp_M, entropy_M, row_F, token_F = map(torch.from_numpy, arrays)
-    return Block(logits_MV, logsumexp_M, entropy_M, row_F, token_F)
+    logits_MV, zero_M, row_F, token_F = map(torch.from_numpy, (logprob_V[None], np.zeros(1), np.array([0]), np.array([token])))
+    return Block(logits_MV, zero_M, *of_logprobs(logits_MV), row_F, token_F)

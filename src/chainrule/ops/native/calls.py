@@ -72,12 +72,15 @@ def gate(x: Tensor, by: Tensor | None, linear: float, cubic: float, out: Tensor 
     return out
 
 
-def moments(logits_MV: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The maximum m of each row, Σ exp(z − m) and Σ exp(z − m) · z, with 0 · −inf = 0. There may be gaps between rows."""
+def moments(logits_MV: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The maximum m of each row, Σ e, Σ e · d and Σ e · d² for d = z − m and e = exp(d), with 0 · −inf = 0.
+
+    There may be gaps between rows.
+    """
     demand_rows(logits_MV=logits_MV)
-    top_M, sum_M, dot_M = (empty(logits_MV.shape[:1], torch.float32) for _ in range(3))
-    _call_rows("moments", logits_MV, top_M, sum_M, dot_M)
-    return top_M, sum_M, dot_M
+    top_M, sum_M, dot_M, square_M = (empty(logits_MV.shape[:1], torch.float32) for _ in range(4))
+    _call_rows("moments", logits_MV, top_M, sum_M, dot_M, square_M)
+    return top_M, sum_M, dot_M, square_M
 
 
 def set_sums(logits_MV: Tensor, member_V: Tensor, sets: int) -> tuple[Tensor, Tensor]:

@@ -192,8 +192,10 @@ INLINE floats exp_f(floats x) {
 KERNELS(f, float)
 KERNELS(b, bf16)
 
-/* The maximum m of each row, Σ exp(z − m) and Σ exp(z − m) · z, with 0 · −inf = 0 (an impossible event). */
-void moments(const float *z, long stride, long rows, long columns, float *top, float *total, float *dot, int threads) {
+/* The maximum m of each row, Σ e, Σ e · d and Σ e · d² for d = z − m and e = exp(d), with 0 · −inf = 0 (an impossible event).
+   exp_f gives exactly 0 from −88 to −87.7, so an event that is impossible, or less probable than float32 can say, adds nothing. */
+void moments(const float *z, long stride, long rows, long columns, float *top, float *total, float *dot, float *square,
+             int threads) {
     SHARE_OUT(static)
     for (long row = 0; row < rows; row++) {
         const float *from = z + row * stride;
@@ -206,22 +208,22 @@ void moments(const float *z, long stride, long rows, long columns, float *top, f
         float lane[LANES], m = -INFINITY;
         memcpy(lane, &most, sizeof lane);
         for (i = 0; i < LANES; i++) m = lane[i] > m ? lane[i] : m;
-        top[row] = m, total[row] = 0, dot[row] = 0;
+        top[row] = m, total[row] = 0, dot[row] = 0, square[row] = 0;
         if (m == -INFINITY) { /* all events are impossible, or NaN */
             for (i = 0; i < columns; i++) total[row] += from[i] == from[i] ? 0 : NAN;
             continue;
         }
-        floats totals[4] = {}, dots[4] = {}; /* four partial sums each, for a quarter of the rounding errors */
+        floats totals[4] = {}, dots[4] = {}, squares[4] = {}; /* four partial sums each, for a quarter of the rounding errors */
         for (i = 0; i < columns; i += 4 * LANES)
             for (int part = 0; part < 4; part++) {
                 if (i + LANES * part >= columns) break;
                 floats v = i + LANES * part < whole ? load_f(from + i + LANES * part, LANES) : last;
-                v = at_least(m - 87.f, v);
-                floats e = exp_f(v - m);
-                totals[part] += e, dots[part] += e * v;
+                floats d = at_least(-88.f, v - m), e = exp_f(d), ed = e * d;
+                totals[part] += e, dots[part] += ed, squares[part] += ed * d;
             }
         total[row] = sum((totals[0] + totals[1]) + (totals[2] + totals[3]));
         dot[row] = sum((dots[0] + dots[1]) + (dots[2] + dots[3]));
+        square[row] = sum((squares[0] + squares[1]) + (squares[2] + squares[3]));
     }
 }
 
