@@ -89,7 +89,20 @@ def test_every_command_is_shown():
 
     text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
     names = [command.name or command.callback.__name__ for command in app.registered_commands]
-    others = {"explain", "pseudo", "words", "pairs", "suite", "verify", "compare", "pull", "models", "doctor", "completion"}
+    others = {
+        "explain",
+        "pseudo",
+        "words",
+        "pairs",
+        "choose",
+        "suite",
+        "verify",
+        "compare",
+        "pull",
+        "models",
+        "doctor",
+        "completion",
+    }
     assert {"score", "rank", "next", "generate", "infill"} | others == set(names)
     assert [name for name in names if f"chainrule {name}" not in text] == []
 

@@ -17,11 +17,11 @@ SCORING = ("score", "score_batch", "score_table", "explain", "rank")
 PSEUDO = ("pseudo_log_likelihood", "pseudo_log_likelihoods")
 GENERATION = ("generate", "infill")
 MANY = ("score_batch", PSEUDO[1])
-MEASURING = ("pairs", "suite", "acceptability", "words")
+MEASURING = ("pairs", "suite", "acceptability", "words", "choices")
 STARTING = (*SCORING, "conditional", "compare_with", *GENERATION, *MEASURING)
 OF_TEXT = ("score", "explain", "compare_with")
-ENDING = (*SCORING, "compare_with", "pairs", "acceptability")
-READING_CONTEXTS = (*SCORING, *PSEUDO, "compare_with", "pairs", "acceptability", "words")
+ENDING = (*SCORING, "compare_with", "pairs", "acceptability", "choices")
+READING_CONTEXTS = (*SCORING, *PSEUDO, "compare_with", "pairs", "acceptability", "words", "choices")
 READING = (*SCORING, *PSEUDO, "compare_with", "conditional", "embed", *GENERATION, *MEASURING)
 
 # Name, methods, annotation, default, and the beginning of its description.
@@ -66,6 +66,10 @@ OWN = {
     "verify": {"progress"},
     "pairs": {"phenomenon", "marked", "good_region", "bad_region"},
     "suite": {"no_space_before"},
+    "choices": {
+        *("question", "choices", "answer", "template", "sep", "among", "answer_as", "answer_from"),
+        *("shots", "shots_from", "between_shots", "premise"),
+    },
     "acceptability": {"unigram"},
     "words": {"correction", "previous"},
 }

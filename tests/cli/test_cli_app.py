@@ -17,8 +17,8 @@ from chainrule.cli.main import app
 from chainrule.cli.option_groups import expand_groups
 
 COMMANDS = [
-    "score", "rank", "next", "explain", "pseudo", "words", "pairs", "suite", "generate", "infill", "verify", "compare", "pull",
-    "models", "doctor", "completion",
+    "score", "rank", "next", "explain", "pseudo", "words", "pairs", "choose", "suite", "generate", "infill", "verify",
+    "compare", "pull", "models", "doctor", "completion",
 ]  # fmt: skip
 HEAVY = ("torch", "transformers", "numpy", "pyarrow", "rich")
 

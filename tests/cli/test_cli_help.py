@@ -86,6 +86,9 @@ def folder(tiny_folder: Path, bert: Path, tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr("chainrule.models.packaged.pull", lambda name, say: tmp_path / name)
     Path("items.csv").write_text("item,number,sentence\n1,plural,They are here.\n1,singular,They is here.\n")
     Path("pairs.csv").write_text("good,bad,type\nIt is dark.,It are dark.,agreement\n")
+    rows = [{"question": "It is", "choices": ["dark", "light"], "answer": i} for i in (0, 1)]
+    Path("questions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    Path("goals.csv").write_text("goal,sol1,sol2,label\nTo boil water,heat it.,cool it.,0\n")
     Path("sentences.csv").write_text("item,sentence\n1,It is raining.\n")
     Path("regions.csv").write_text("item,sentence\n1,It is|raining.\n")
     Path("rows.csv").write_text("item,condition,word\n1,a,It\n1,a,rains.\n")

@@ -234,6 +234,29 @@ def test_each_phenomenon_has_a_part(tiny: LanguageModel, monkeypatch: pytest.Mon
     assert "1 of 2 pairs: the first 1" in subtitle(tiny.pairs(["a", "b"], ["c", "d"]).plot())
 
 
+# --- choices
+
+
+def test_a_reliability_diagram(tiny: LanguageModel):
+    rows = [{"question": q, "choices": ["a", "b", "c"], "answer": i % 3} for i, q in enumerate("QRSTUVW")]
+    own = tiny.choices([*rows, {"question": "X", "choices": ["a", "b"], "answer": None}])
+    for bins, by in ((10, "width"), (3, "count"), (1, "count")):
+        want = own.calibration(bins, by)
+        upper, lower = own.plot(bins, by).to_dict()["vconcat"]
+        shown = [row for row in upper["data"]["values"] if row.get("n")]
+        assert [(row["confidence"], row["accuracy"], row["n"]) for row in shown] == [
+            (each.confidence, each.accuracy, each.n) for each in want.bins if each.n
+        ]
+        assert [row["n"] for row in lower["data"]["values"]] == [each.n for each in want.bins if each.n]
+        assert all(row["left"] < row["right"] for row in shown)
+        assert [row for row in upper["data"]["values"] if row["diagonal"]] == [{"diagonal": True, "from": 0, "to": 1}]
+    words = subtitle(own.plot())
+    assert own.calibration().describe() in words
+    assert "7 of 8 questions: those with an answer" in words
+    with pytest.raises(InputError, match="no question has an answer"):
+        tiny.choices([{"question": "X", "choices": ["a", "b"]}]).plot()
+
+
 def test_impossible_pairs_are_at_the_left(letters: LanguageModel):
     chart = letters.pairs(["A", "B"], ["B", "BB"]).plot()
     rows = data(chart)
@@ -284,6 +307,7 @@ def test_the_forms_of_files(tiny: LanguageModel, tmp_path: Path, suffix: str, be
         tiny.words(["the dog", "a cat"]),
         tiny.score("a"),
         tiny.pairs(["a", "b"], ["c", "d"], phenomenon=["x", "y"]),
+        tiny.choices([{"question": "Q", "choices": ["a", "b"], "answer": 0}]),
     ):
         file = tmp_path / f"chart{suffix}"
         save_plot(result.plot(), file)

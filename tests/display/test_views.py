@@ -45,7 +45,7 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list) -> None:
         self.tags.add(tag)
-        self.open.append(tag)
+        self.open += [tag] if tag != "br" else []  # it has no end tag
         self.titles += [value for name, value in attrs if name == "title"]
 
     def handle_endtag(self, tag: str) -> None:
@@ -219,13 +219,14 @@ SUITE = {
 def measured(lm: LanguageModel) -> dict[str, object]:
     return {
         "pairs": lm.pairs([NASTY, "a"], ["b", "a"], phenomenon=[NASTY, "x"]),
+        "choices": lm.choices([{"question": NASTY, "choices": [NASTY, "a"], "answer": 0}]),
         "suite": lm.suite(SUITE),
         "acceptability": lm.acceptability([NASTY, "a"], context=["a", None], unigram=["a b c"]),
     }
 
 
-@pytest.mark.parametrize("name", ["pairs", "suite", "acceptability"])
-def test_views_of_pairs_suites_and_acceptability(tiny: LanguageModel, name: str):
+@pytest.mark.parametrize("name", ["pairs", "choices", "suite", "acceptability"])
+def test_views_of_pairs_choices_suites_and_acceptability(tiny: LanguageModel, name: str):
     result = measured(tiny)[name]
     page = Page(result._repr_html_())
     assert page.open == []

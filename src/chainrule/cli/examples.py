@@ -45,6 +45,12 @@ EXAMPLES = {  # by command, in the order of the help
         "chainrule pairs pairs.csv --phenomenon type --per accuracy -o accuracy.csv",
         "chainrule pairs items.csv --by item --condition number --good plural",
     ),
+    "choose": (
+        "chainrule choose questions.jsonl",
+        "chainrule choose questions.jsonl --template '{question}\\nAnswer:' --premise Answer: --shots 1 -o scored.csv",
+        "chainrule choose goals.csv --question goal --choices sol1,sol2 --answer label --per accuracy",
+        "chainrule choose questions.jsonl --per calibration --bins 5 --plot calibration.html",
+    ),
     "suite": (
         "chainrule suite agreement.json",
         "chainrule suite agreement.json --per region -o regions.csv",

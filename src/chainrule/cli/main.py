@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from chainrule.cli import (  # noqa: F401 (they register commands)
+    choose_command,
     comparison,
     completion,
     doctor_command,

@@ -73,6 +73,12 @@ def pair_plot() -> Any:
     return PairPlot()
 
 
+def reliability_plot(bins: int, by: str) -> Any:
+    from chainrule.display.plots.choices import ReliabilityPlot
+
+    return ReliabilityPlot(bins, by)
+
+
 @dataclass(frozen=True)
 class WordPlotOptions(PlotOptions):
     """The file of the chart, and its conditions."""

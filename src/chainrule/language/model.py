@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from chainrule.errors import raise_unless
+from chainrule.language.choosing import Choosing
 from chainrule.language.generating import Generating
 from chainrule.language.measuring import Measuring
 from chainrule.language.tables import Tables
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from chainrule.verify.report import Report
 
 
-class LanguageModel(Tables, Wording, Measuring, Generating):
+class LanguageModel(Tables, Wording, Measuring, Choosing, Generating):
     """A model with its tokenizer and start symbol. Log probabilities are in nats unless a name gives another unit."""
 
     def verify(self, texts: str | Texts | None = None, *, progress: Callable[[str, int, int], None] | None = None) -> Report:

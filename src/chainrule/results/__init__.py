@@ -3,6 +3,7 @@
 from chainrule.results.acceptability import Acceptability, Measures
 from chainrule.results.accuracy import Accuracy
 from chainrule.results.batch import Ranked, Scores
+from chainrule.results.choices import Choices, QuestionScore
 from chainrule.results.comparison import Cause, Comparison
 from chainrule.results.conditional import Conditional
 from chainrule.results.explanation import Explanation
@@ -12,12 +13,17 @@ from chainrule.results.pairs import Pair, Pairs
 from chainrule.results.pseudo import PseudoScore
 from chainrule.results.score import Score
 from chainrule.results.suite import Prediction, Suite
+from chainrule.results.tally import Bin, Calibration, ChoiceAccuracy
 from chainrule.results.words import Word, Words
 
 __all__ = [
     "Acceptability",
     "Accuracy",
+    "Bin",
+    "Calibration",
     "Cause",
+    "ChoiceAccuracy",
+    "Choices",
     "Comparison",
     "Conditional",
     "Explanation",
@@ -29,6 +35,7 @@ __all__ = [
     "Pairs",
     "Prediction",
     "PseudoScore",
+    "QuestionScore",
     "Ranked",
     "Score",
     "Scores",

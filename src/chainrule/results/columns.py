@@ -44,6 +44,10 @@ class Row(Enum):
     UNIGRAM = auto()  # … with a unigram distribution
     PMI = auto()  # … with and without its context
     WORD = auto()  # a word of a text
+    QUESTION = auto()  # a multiple-choice question
+    CHOICE = auto()  # one of its choices
+    CHOICE_ACCURACY = auto()  # how often a predicted choice is the answer
+    CALIBRATION = auto()  # a bin of the confidence in predicted choices
 
 
 PER_TOKEN = {

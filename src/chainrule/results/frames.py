@@ -40,6 +40,16 @@ class Frame:
         """The names of the columns."""
         return list(self._frame.schema.names if self._library == "pyarrow" else self._frame.columns)
 
+    def rows(self) -> list[dict[Any, Any]]:
+        """All rows in plain Python."""
+        match self._library:
+            case "pandas":
+                return self._frame.to_dict("records")
+            case "polars":
+                return self._frame.to_dicts()
+            case _:
+                return self._frame.to_pylist()
+
     def column(self, name: str, what: str) -> Any:
         """A column. what: the argument that names it. Raises InputError if there is none, or two."""
         if (count := self.names.count(name)) != 1:

@@ -17,6 +17,7 @@ from chainrule.forest.forest import ranges
 from chainrule.results import column_values as values
 from chainrule.results.columns import EVERY_TEXT, SCORE, Column, Row
 from chainrule.results.columns_of_acceptability import OF_ACCEPTABILITY
+from chainrule.results.columns_of_choices import OF_CHOICES
 from chainrule.results.columns_of_orders import OF_ORDERS
 from chainrule.results.columns_of_origin import OF_ORIGIN
 from chainrule.results.columns_of_pairs import OF_PAIRS
@@ -45,6 +46,7 @@ COLUMNS: tuple[Column, ...] = (
         (Row.SEQUENCE, Row.TOKEN, Row.TEXT, Row.CANDIDATE, Row.GENERATED, Row.PSEUDO), given=True,
     ),
     *OF_PAIRS,
+    *OF_CHOICES,
     *OF_WORDS,
     *OF_SUITES,
     Column("nth_order", "int64", "which of the orders of the text, from 0", (Row.ONE_ORDER,), given=True),
