@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .PHONY: demo test check static types format docs model bench bench-quick floor exactness invariance kernels overhead proof growing
-.PHONY: edges zoo sanitize package coverage clean
+.PHONY: edges zoo harness sanitize package coverage clean
 
 demo: model
 	$(BIN)/python scripts/demo.py
@@ -82,6 +82,10 @@ edges: model
 # Tiny models of every architecture that transformers has, each in 8 to 14 ways: about 10 minutes with two cores.
 zoo: $(READY)
 	$(BIN)/python scripts/zoo.py
+
+# The model of lm-evaluation-harness beside its own, hf, in an environment of its own, which the first run makes: 5 minutes.
+harness: model
+	$(BIN)/python scripts/harness.py
 
 # The compiled kernels under sanitizers of addresses, undefined behaviour and races.
 sanitize: $(READY)

@@ -28,6 +28,8 @@ LAYERS = (
     "language",
     "loading.py",
     "cli",
+    "evaluation",
+    "program.py",
     "files",
     "cache_entries.py",
     "scratch.py",

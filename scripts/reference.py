@@ -20,7 +20,7 @@ def columns_reference() -> str:
 def commands_reference() -> str:
     """Every command: its usage, its arguments and its options, and examples."""
     from chainrule.cli.examples import EXAMPLES
-    from chainrule.cli.main import app
+    from chainrule.program import app
 
     commands = {info.name or str(getattr(info.callback, "__name__", "")): info.callback for info in app.registered_commands}
     return "\n\n".join(_command(name, function, EXAMPLES[name]) for name, function in sorted(commands.items()) if function)

@@ -21,10 +21,10 @@ from typer.testing import CliRunner
 
 import chainrule
 from chainrule import LanguageModel, TableModel
-from chainrule.cli.main import app
 from chainrule.models import conversion, fingerprint
 from chainrule.models.packaged import pulled
 from chainrule.ops.library import build
+from chainrule.program import app
 
 DATA = Path(__file__).resolve().parent.parent / "benchmarks" / "data"
 

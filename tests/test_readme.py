@@ -85,7 +85,7 @@ def test_links_of_the_package_description_are_absolute():
 
 
 def test_every_command_is_shown():
-    from chainrule.cli.main import app
+    from chainrule.program import app
 
     text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
     names = [command.name or command.callback.__name__ for command in app.registered_commands]
@@ -96,6 +96,7 @@ def test_every_command_is_shown():
         "pairs",
         "choose",
         "suite",
+        "lm-eval",
         "verify",
         "compare",
         "pull",

@@ -1,6 +1,6 @@
 """`python -m chainrule`: the command line."""
 
-from chainrule.cli.main import main
+from chainrule.program import main
 
 if __name__ == "__main__":
     main()

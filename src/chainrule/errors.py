@@ -21,6 +21,7 @@ EXTRAS = {  # the modules of the extras in pyproject.toml
     "pandas": ("pandas",),
     "polars": ("polars",),
     "plot": ("altair", "vl_convert"),
+    "lm-eval": ("lm_eval",),
 }
 
 

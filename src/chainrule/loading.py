@@ -32,6 +32,7 @@ def load(
     threads: int | None = None,
     revision: str | None = None,
     cache_dir: str | Path | None = None,
+    adapter: str | Path | None = None,
 ) -> LanguageModel:
     """Load a language model by name, or take one of transformers that is in memory, which is not changed.
 
@@ -46,6 +47,7 @@ def load(
     threads: the number of threads of the process (default: the cores that it may use).
     revision: of a hub model: a branch, a tag or a commit (default: "main").
     cache_dir: the folder in which a hub model is kept (default: the hub's cache).
+    adapter: the folder of a LoRA adapter of peft in safetensors, which is merged into the weights, in float32.
 
     Only safetensors and GGUF files are read, and no code from a checkpoint is run. On load, a probe finds the fastest
     strategy that agrees with the network's own forward. Raises ModelError with the remedy.
@@ -53,6 +55,8 @@ def load(
     if model is not None and not isinstance(model, str | Path):
         if revision is not None or cache_dir is not None:
             raise ModelError("revision= and cache_dir= are for models of the hub, but the model is in memory; omit them")
+        if adapter is not None:
+            raise ModelError("adapter= is for models of files, but the model is in memory; merge the adapter with peft first")
         loaded: Any = take(model, wrap, dtype=dtype, device=device, threads=threads)
         found = None if tokenizer is None else _tokenizer(tokenizer)
     else:
@@ -66,6 +70,7 @@ def load(
             threads=threads,
             revision=revision,
             cache_dir=cache_dir,
+            adapter=adapter,
         )
         found = given or _own_tokenizer(located)
     with refusing(loaded.name):  # the probe runs the network for the first time

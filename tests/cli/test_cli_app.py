@@ -13,12 +13,12 @@ import typer
 from typer.testing import CliRunner
 
 from chainrule.cli.log import show_log
-from chainrule.cli.main import app
 from chainrule.cli.option_groups import expand_groups
+from chainrule.program import app
 
 COMMANDS = [
-    "score", "rank", "next", "explain", "pseudo", "words", "pairs", "choose", "suite", "generate", "infill", "verify",
-    "compare", "pull", "models", "doctor", "completion",
+    "score", "rank", "next", "explain", "pseudo", "words", "pairs", "choose", "suite", "lm-eval", "generate", "infill",
+    "verify", "compare", "pull", "models", "doctor", "completion",
 ]  # fmt: skip
 HEAVY = ("torch", "transformers", "numpy", "pyarrow", "rich")
 
@@ -26,7 +26,7 @@ HEAVY = ("torch", "transformers", "numpy", "pyarrow", "rich")
 def test_help_imports_nothing_heavy():
     code = f"""
 import sys, typer
-from chainrule.cli.main import app
+from chainrule.program import app
 command = typer.main.get_command(app)
 for line in sys.stdin:
     command.main(line.split(), standalone_mode=False)

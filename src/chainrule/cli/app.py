@@ -112,15 +112,16 @@ def root(ctx: typer.Context, version: Annotated[bool, typer.Option("--version", 
 
 
 def command(
-    panel: str, name: str | None = None, omit: Collection[str] = ()
+    panel: str, name: str | None = None, omit: Collection[str] = (), cls: type[Command] = Command
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Add a function as a command. panel: its group in the help (PANELS). name: default: the function's.
 
-    omit: options of its groups that are left out. Raises ValueError for a panel that does not exist.
+    omit: options of its groups that are left out. cls: how its arguments are read.
+    Raises ValueError for a panel that does not exist.
     """
     if panel not in PANELS:
         raise ValueError(f"there is no panel {panel!r}")
-    return lambda function: app.command(name, cls=Command, rich_help_panel=panel, short_help=_first_sentence(function))(
+    return lambda function: app.command(name, cls=cls, rich_help_panel=panel, short_help=_first_sentence(function))(
         guarded(expand_groups(function, omit))
     )
 

@@ -55,6 +55,10 @@ EXAMPLES = {  # by command, in the order of the help
         "chainrule suite agreement.json",
         "chainrule suite agreement.json --per region -o regions.csv",
     ),
+    "lm-eval": (
+        "chainrule lm-eval --model chainrule --model_args pretrained=my-model/ --tasks rain --include_path tasks/",
+        "chainrule lm-eval run --help  # all arguments of the harness",
+    ),
     "generate": (
         'chainrule generate "Once upon a time" --max-tokens 20',
         'chainrule generate "Once upon a time" --method sample -n 3 --seed 1',

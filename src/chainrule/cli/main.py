@@ -1,4 +1,4 @@
-"""The entry point of the chainrule command, with all commands registered."""
+"""The chainrule command with all commands of this package registered; `chainrule.program` adds those of other surfaces."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def read(folder: Path, label: str) -> Checkpoint:
     """Check a folder and open its tensors. Raises ModelError, with a remedy, if it cannot or must not be read."""
     with refusing(label):
         config, weights = _inspect(folder)
-        tensors = _tensors(weights)
+        tensors = open_tensors(weights)
         extent = Extent(len(tensors), sum(prod(each.get_shape()) for each in tensors.values()))
         check_numbers(config, extent)
         return Checkpoint(label, folder, config, tensors, extent)
@@ -119,7 +119,7 @@ def _config(folder: Path) -> dict[str, Any]:
     _refuse_adapter(folder, names)
     if "config.json" not in names:
         raise ValueError("it has no config.json, so it is not a transformers model folder")
-    return _object(folder / "config.json")
+    return json_object(folder / "config.json")
 
 
 def _refuse_adapter(folder: Path, names: list[str]) -> None:
@@ -129,10 +129,10 @@ def _refuse_adapter(folder: Path, names: list[str]) -> None:
         return
     of = ""
     with suppress(ValueError, OSError, KeyError):  # an unreadable config still means an adapter
-        of = f" of the base model {_object(folder / 'adapter_config.json')['base_model_name_or_path']!r:.80}"
+        of = f" of the base model {json_object(folder / 'adapter_config.json')['base_model_name_or_path']!r:.80}"
     raise ValueError(
         f"it contains an adapter{of} ({', '.join(sorted(adapters))}), but chainrule scores whole models; merge it into its "
-        "base model (in peft: merge_and_unload(), then save_pretrained()), or remove it"
+        "base model (in peft: merge_and_unload(), then save_pretrained()), or load that model with adapter= and this folder"
     )
 
 
@@ -147,7 +147,7 @@ def _refuse_weightless(names: list[str]) -> None:
     raise ValueError(f"it has no weights (*.safetensors); {AGAIN}")
 
 
-def _object(file: Path) -> dict[str, Any]:
+def json_object(file: Path) -> dict[str, Any]:
     """The object in a JSON file. Raises ValueError if there is none."""
     check_file(file)
     try:
@@ -176,13 +176,14 @@ def _safetensors(name: Any) -> str:
 
 def _shards(index: Path) -> list[str]:
     """The files named in an index."""
-    weight_map = _object(index).get("weight_map")
+    weight_map = json_object(index).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise ValueError(f"{index.name} has no weight_map with the names of the weight files; {AGAIN}")
     return sorted({_safetensors(name) for name in weight_map.values()})
 
 
-def _tensors(files: list[Path]) -> dict[str, Any]:
+def open_tensors(files: list[Path]) -> dict[str, Any]:
+    """The tensors of files by name, as slices that are read when they are used. Raises ValueError."""
     tensors: dict[str, Any] = {}
     for file in files:
         try:
@@ -229,7 +230,7 @@ def _check_tokenizer(folder: Path, names: list[str]) -> None:
 
 def _check_settings(folder: Path, file: str) -> None:
     """Refuse settings that replace the tokenizer files of the folder with other files."""
-    values: list[tuple[str, Any]] = list(_object(folder / file).items())
+    values: list[tuple[str, Any]] = list(json_object(folder / file).items())
     while values:
         key, value = values.pop()
         if isinstance(value, dict):

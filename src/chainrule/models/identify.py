@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,20 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 _PLAIN = ("F32", "F16", "BF16", "F64")  # types of .gguf tensors that are not quantised
 
 
-def identify(name: str, source: Path, dtype: Any) -> Identity:
-    """The identity of the model `name`, loaded from a folder or .gguf file, in this dtype of torch."""
+def identify(name: str, source: Path, dtype: Any, adapter: Path | None = None) -> Identity:
+    """The identity of the model `name`, loaded from a folder or .gguf file, in this dtype of torch.
+
+    adapter: the weights of an adapter that was merged into it; the revision is then the digest of all files.
+    """
+    base = _identify(name, source, dtype)
+    if adapter is None:
+        return base
+    own = [source] if source.is_file() else [source / file for file in weight_names(source)]
+    title = f"{base.title} with the adapter {adapter.resolve().parent.name}"
+    return replace(base, title=title, known_revision=None, files=weight_files([*own, adapter]))
+
+
+def _identify(name: str, source: Path, dtype: Any) -> Identity:
     computed = str(dtype).removeprefix("torch.")
     if (package := PACKAGED.get(name)) is not None:
         return Identity(

@@ -11,7 +11,8 @@ import torch
 
 from chainrule._warnings import quiet
 from chainrule.errors import ModelError
-from chainrule.models.checkpoint import read
+from chainrule.models.adapter import Adapter, merged, read_adapter
+from chainrule.models.checkpoint import Checkpoint, read
 from chainrule.models.conversion import converted
 from chainrule.models.damage import first_line, refusing
 from chainrule.models.dtype import choose_dtype
@@ -34,6 +35,7 @@ def load_model(
     threads: int | None = None,
     revision: str | None = None,
     cache_dir: str | Path | None = None,
+    adapter: str | Path | None = None,
 ) -> tuple[Any, Located]:
     """The model called `name`, and its location. Raises ModelError, with the remedy.
 
@@ -42,30 +44,41 @@ def load_model(
 
     `dtype` "auto" is bfloat16 if the device has arithmetic for it, else float32; `dtype_reason` of the model is the reason.
     `threads` is the number of threads of the network (None: see `chainrule.models.threads.choose`).
+    `adapter` is the folder of a LoRA adapter, which is merged into the weights.
     """
-    located = locate(name, revision, cache_dir)
+    located, lora = locate(name, revision, cache_dir), None if adapter is None else read_adapter(adapter)
     name = located.name
     dtype, reason = choose_dtype(dtype, device)
     choose_threads(threads)
     if located.kind == "gguf":
         located = replace(located, conversion=converted(located.path, dtype))
     with quiet(), refusing(name):
-        lm = _network(located, dtype, network_class)
+        lm = _network(located, dtype, network_class, lora)
         refuse_nan(lm, name)
         model = wrap(_to_device(lm, device), name)
-    model.dtype_reason, model.identity = reason, identify(name, located.path, model.dtype)
+    model.dtype_reason, model.identity = (
+        reason,
+        identify(name, located.path, model.dtype, None if lora is None else lora.weights),
+    )
     return model, located
 
 
-def _network(located: Located, dtype: str, network_class: NetworkClass) -> Any:
+def _network(located: Located, dtype: str, network_class: NetworkClass, adapter: Adapter | None) -> Any:
     path = located.path
     if located.kind != "gguf":
-        return build(read(path, located.name if located.kind == "hub" else str(path)), dtype, network_class)
+        return build(_read(path, located.name if located.kind == "hub" else str(path), adapter), dtype, network_class)
     if located.conversion is None:
+        if adapter is not None:
+            raise ModelError(f"an adapter cannot be merged into {path}, which is not converted; convert the base model first")
         return read_gguf(path, dtype)
-    lm = build(read(located.conversion, str(path)), dtype, network_class)
+    lm = build(_read(located.conversion, str(path), adapter), dtype, network_class)
     lm.config._name_or_path = lm.name_or_path = path.stem  # as read_gguf
     return lm
+
+
+def _read(folder: Path, label: str, adapter: Adapter | None) -> Checkpoint:
+    checkpoint = read(folder, label)
+    return checkpoint if adapter is None else merged(checkpoint, adapter)
 
 
 def _to_device(lm: Any, device: str) -> Any:
