@@ -245,8 +245,9 @@ def test_the_same_metrics_of_a_real_model(real: LanguageModel, tasks: Path):
     folder = Path(real.model.lm.config._name_or_path)
     both = Both(folder, logits_cache=True)
     names = [name for name in TASKS if name != "words"]
-    assert_equal_metrics(both, tasks, names, 1e-5, limit=3)
-    assert_equal_metrics(both, tasks, ["choices", "letters", "words"], 1e-5, num_fewshot=1, limit=2, apply_chat_template=True)
+    # a relative difference of a perplexity is one of its logarithm, in nats
+    assert_equal_metrics(both, tasks, names, 1e-4, limit=3)
+    assert_equal_metrics(both, tasks, ["choices", "letters", "words"], 1e-4, num_fewshot=1, limit=2, apply_chat_template=True)
     hf, ours = both("loglikelihood", [pair for pair in PAIRS if not pair[0].startswith(TEXTS[2] * 5)])
     assert_equal(hf, ours, 1e-4)
 

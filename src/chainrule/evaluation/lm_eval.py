@@ -14,7 +14,7 @@ from chainrule._checks import is_whole
 from chainrule.errors import InputError, require, short
 from chainrule.evaluation import likelihood
 from chainrule.evaluation.convention import Convention, Part, longest_context
-from chainrule.evaluation.generation import LENGTH, Call, continuation, decoded
+from chainrule.evaluation.generation import LENGTH, Call, continuation, decoded, defaults_of, end_ids, left_out
 from chainrule.language import LanguageModel
 from chainrule.loading import load
 from chainrule.text.types import StartPolicy
@@ -72,11 +72,11 @@ class ChainruleLM(TemplateLM):
             self.lm = load(pretrained, dtype=dtype, device=device, start="auto" if start is None else start, adapter=adapter)
         if self.lm.tokenizer is None:
             raise InputError(f"{self.lm.model.name} has no tokenizer, and the harness scores texts: choose a model with one")
-        config = getattr(getattr(self.lm.model, "lm", None), "config", None)
+        self._config = getattr(getattr(self.lm.model, "lm", None), "config", None)
         self._device, self.windows = self.lm.model.device, windows
         self.convention = Convention(
             self.lm.tokenizer,
-            longest_context(config, self.lm.tokenizer) if max_length is None else max_length,
+            longest_context(self._config, self.lm.tokenizer) if max_length is None else max_length,
             None if start is None else self.lm.predictor.start(start, self.lm.tokenizer),
         )
 
@@ -101,12 +101,16 @@ class ChainruleLM(TemplateLM):
     def generate_until(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[str]:
         """The text generated after the context of each request, in their order."""
         calls = [Call.of(request.args[1]) for request in requests]
+        defaults = defaults_of(getattr(self._config, "_name_or_path", "") or "/")
+        ends = end_ids(self.lm, self.convention.tokenizer, defaults)
+        if calls and (unused := left_out(defaults)):
+            log.warning("chainrule does not apply these defaults of generation_config.json: %s", unused)
         texts, known = [], {}
         for request, call in zip(tqdm(requests, "Running generate_until requests", disable=disable_tqdm), calls, strict=True):
             context, key = request.args[0], (request.args[0], call.until, call.length)
             text = known.get(key) if call.sampling is None else None
             if text is None:
-                text = continuation(self.lm, self.convention, context, call, _seed)
+                text = continuation(self.lm, self.convention, context, call, ends, _seed)
             if call.sampling is None:
                 known[key] = text
             texts.append(text)
