@@ -29,7 +29,7 @@ def lm_eval(
     """Run lm-evaluation-harness with chainrule as a model. All arguments are passed on to lm_eval unchanged;
     chainrule lm-eval run --help lists them. --model_args takes pretrained, dtype, device, start, max_length, adapter and
     windows. Needs the extra lm-eval."""
-    require("lm-eval", "chainrule lm-eval", InputError)
+    require("lm-eval", "lm-eval", InputError)
     from lm_eval.__main__ import cli_evaluate
 
     import chainrule.evaluation.lm_eval  # noqa: F401 (it registers the model)

@@ -19,7 +19,7 @@ from chainrule.language import LanguageModel
 from chainrule.loading import load
 from chainrule.text.types import StartPolicy
 
-require("lm-eval", "chainrule lm-eval", InputError)
+require("lm-eval", "chainrule.evaluation.lm_eval", InputError)
 
 from lm_eval.api.model import TemplateLM  # noqa: E402
 from lm_eval.api.registry import MODEL_REGISTRY, register_model  # noqa: E402
