@@ -132,15 +132,15 @@ def main() -> None:
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--vllm", metavar="PYTHON", help="the interpreter of an environment with vllm and lm_eval")
     arguments = parser.parse_args()
-    from lm_eval.models.huggingface import HFLM
+    from lm_eval.api.registry import get_model
 
-    from chainrule.evaluation.lm_eval import ChainruleLM
+    import chainrule.evaluation.lm_eval  # noqa: F401 (it registers the model)
     from chainrule.models.packaged import folder
 
     path = str(folder("smollm2-135m"))
     began = machine.describe()
-    ours = ChainruleLM("smollm2-135m", dtype=arguments.dtype)
-    hf = HFLM(path, dtype=arguments.dtype, device="cpu", batch_size=1)
+    ours = get_model("chainrule")("smollm2-135m", dtype=arguments.dtype)
+    hf = get_model("hf")(path, dtype=arguments.dtype, device="cpu", batch_size=1)
     work = requests(arguments.questions)
     rows = [measure(name, pairs, hf, ours, arguments.rounds) for name, pairs in work.items()]
     if arguments.vllm:
