@@ -56,6 +56,7 @@ def _embedded(ids: list[int]) -> Call:
 LEFT_TO_RIGHT: dict[str, Call] = {
     "one token": _score([5]),
     "twelve tokens": _score(list(range(11, 23)), top=2),
+    "targets and draws": _score([7, 8, 9], targets=[[4], [], [6, 5]], draws=2, last_n=3),
     "batch": lambda lm: lm.score_batch([[7, 8, 9, 4], [7, 8, 9, 6, 5], [5]]),
     "rank": lambda lm: lm.rank([7, 8, 9], [[4], [6, 5]]),
     "next": lambda lm: lm.conditional([7, 8, 9]),
@@ -203,6 +204,7 @@ def numbers(result: Any) -> Numbers:
     if isinstance(result, Score):
         columns = [result.ids, result.logprobs, result.ranks, result.entropies, result.top_ids, result.top_logprobs]
         running = getattr(result, "running_logprobs", None)
+        columns += [*result.target_ids, *result.target_logprobs, result.draw_ids, result.draw_logprobs]
         return [*columns, np.array([result.logprob]), *([] if running is None else [running])]
     if isinstance(result, Conditional):
         return [result.logprobs]

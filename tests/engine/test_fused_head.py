@@ -14,11 +14,12 @@ from interpreter import compiled, interpreted
 from oracle import entropy, log_softmax, rank, variance
 from torch import Tensor, nn
 
+from chainrule.engine.asked import AskedTokens
 from chainrule.engine.head import fused, launch
 from chainrule.engine.head.fused import read_fused, reduce_fused, supports
 from chainrule.engine.head.launch import Tile
-from chainrule.engine.head.readout import read
-from chainrule.engine.head.reductions import Columns, Rank, SetMass, Target, TopK, factor_reductions, merged
+from chainrule.engine.head.readout import read, reduce
+from chainrule.engine.head.reductions import Asked, Columns, Rank, SetMass, Target, TopK, factor_reductions, merged
 from chainrule.models.head import IdentityHead, LinearHead
 from chainrule.ops import gpu
 from chainrule.text.token_sets import TokenSets
@@ -339,3 +340,17 @@ def test_temperatures_beyond_float32_are_left_to_the_plain_readout():
     this = case(4, 20, 8, 5)
     for temperature in (1e-3, 1e30, 5e-324):
         assert "temperatures from 0.0625 to 16" in supports(this.head, factor_reductions(0), temperature).reason
+
+
+def test_the_fused_head_reads_targets_and_leaves_draws_to_the_plain_one():
+    this = case(20, 75, 33, 30, scale=2.0)
+    lists = [np.arange(f % 4) * 7 for f in range(len(this.row_F))]
+    asked = AskedTokens.of(lists, np.zeros((len(lists), 0)))
+    arguments = this.head, this.hidden_RH, this.row_F, this.token_F, [Asked(asked)]
+    for temperature in (1.0, 0.7):
+        [fused], [plain] = (compute(*arguments, temperature=temperature) for compute in (reduce_fused, reduce))
+        assert fused["asked_ids"].tolist() == plain["asked_ids"].tolist() == np.concatenate(lists).tolist()
+        np.testing.assert_allclose(fused["asked_logprobs"].cpu(), plain["asked_logprobs"].cpu(), rtol=0, atol=2e-5)
+    drawing = AskedTokens.of(lists, np.full((len(lists), 1), 0.5))
+    assert supports(this.head, [Asked(asked)])
+    assert "no logits to draw tokens from" in supports(this.head, [Asked(drawing)]).reason

@@ -16,9 +16,10 @@ from oracle import factors_in_order
 from text_zoo import byte_level
 
 from chainrule import InputError, LanguageModel, TableModel
+from chainrule.engine.asked import NONE, AskedTokens
 from chainrule.engine.predictors.base import Accepts, Cloze, Support
 from chainrule.engine.predictors.in_order import InOrder
-from chainrule.engine.question import Answer, Settings
+from chainrule.engine.question import DEFAULTS, Answer, Settings
 from chainrule.forest.permutations import OrderedSequence, names_several_orders, resolve
 from chainrule.statistics import Statistics
 from chainrule.verdict import Verdict
@@ -51,7 +52,10 @@ class Sums(InOrder):
             rows.append(np.bincount(texts[:, cloze.target], p, minlength=len(LETTERS)) / p.sum())
         return np.log(np.array(rows))
 
-    def answer_in_order(self, sequences: list[OrderedSequence], settings: Settings) -> Answer:
+    def answer_in_order(
+        self, sequences: list[OrderedSequence], settings: Settings = DEFAULTS, asked: AskedTokens = NONE
+    ) -> Answer:
+        assert not len(asked)
         top = settings.top
         clozes = [
             (s, Cloze(s.ids_L, s.seen(t), int(s.order_T[t]), s.start_id)) for s in sequences for t in range(len(s.order_T))

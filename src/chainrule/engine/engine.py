@@ -52,16 +52,16 @@ class Engine:
         """
         forest = question.forest
         contexts = int((forest.end_N > np.arange(len(forest)) + 1).sum())
-        answer = Answer.empty(len(forest), how, contexts)
+        answer = Answer.empty(len(forest), how, contexts, question.asked)
         reader: Callable[..., Columns] = read_fused
-        if not supports(self.model.head, factor_reductions(how.top, how.sets), how.temperature):
+        if not supports(self.model.head, factor_reductions(how.top, how.sets, question.asked), how.temperature):
             reader = partial(read, workspace_MV=workspace(self.model.head, self.model.device))
         reader = partial(reader, self.model.head, top=how.top, temperature=how.temperature, sets=how.sets)
         done = computed = 0
-        parts = self._factors(self._hidden(question, how.rows, cached_prefix), reader, question.token_N)
+        parts = self._factors(self._hidden(question, how.rows, cached_prefix), reader, question)
         # A GPU works on one chunk while the next is prepared. Storing factors waits for the GPU, so it is done one chunk later.
-        for node_F, factors, new, total in _delayed(parts, 0 if self.model.device.type == "cpu" else 1):
-            answer.store(node_F, factors)
+        for node_F, index_X, factors, new, total in _delayed(parts, 0 if self.model.device.type == "cpu" else 1):
+            answer.store(node_F, factors, index_X)
             done, computed = done + new, computed + total
             if how.progress is not None:
                 how.progress(done, contexts)
@@ -69,13 +69,16 @@ class Engine:
         return replace(answer, rows=computed)
 
     def _factors(
-        self, parts: Iterator[HiddenStates], reader: Callable[..., Columns], token_N: Ints
-    ) -> Iterator[tuple[Ints, Columns, int, int]]:
-        """For each part: nodes, their factors, the number of contexts computed for the first time, and of all rows computed."""
+        self, parts: Iterator[HiddenStates], reader: Callable[..., Columns], question: Question
+    ) -> Iterator[tuple[Ints, Ints, Columns, int, int]]:
+        """For each part: nodes, the indices of the tokens asked for at them, their factors, the number of contexts computed for
+        the first time, and of all rows computed."""
+        token_N = question.token_N
         for part in parts:
+            asked, index_X = question.asked.select(part.node_F)
             token_F = sent(token_N[part.node_F], self.model.device)
-            factors = reader(part.hidden_RH, torch.from_numpy(part.row_F), token_F)
-            yield part.node_F, factors, part.new, part.rows
+            factors = reader(part.hidden_RH, torch.from_numpy(part.row_F), token_F, asked=asked)
+            yield part.node_F, index_X, factors, part.new, part.rows
 
     @sealed
     def distributions(self, question: Question, node_B: Ints, *, rows: int | None = None, temperature: float = 1.0) -> Floats:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from chainrule._checks import is_whole
 from chainrule._types import Bools, Ints
+from chainrule.engine.asked import AskedTokens
 from chainrule.engine.node_inputs import Alphabet, Tokens, TokensAndEmbeddings
 from chainrule.engine.question import Item, Question
 from chainrule.errors import InputError, short
@@ -34,6 +35,7 @@ class Job:
     question: Question
     node_T: Ints
     windows_S: Ints  # the number of windows that each item is scored in
+    order_X: Ints  # of the asked tokens of all items, as they are in the question
 
     @property
     def context_T(self) -> Ints:
@@ -56,7 +58,10 @@ def plan(items: Sequence[Item], max_rows: int | None, window: int | bool | None,
     node_T = forest.path_T[ranges(offset_W1[1:] - own_W, own_W)]
     wanted_N = np.zeros(len(forest), bool)
     wanted_N[node_T] = True
-    return Job(Question(forest, wanted_N, _alphabet(items)), node_T, np.bincount(cuts.item_W, minlength=len(items)))
+    asked = AskedTokens.concatenate([item.asked for item in items], np.array([item.factors for item in items], np.int64))
+    asked, order_X = asked.renumbered(node_T)
+    question = Question(forest, wanted_N, _alphabet(items), asked)
+    return Job(question, node_T, np.bincount(cuts.item_W, minlength=len(items)), order_X)
 
 
 def _alphabet(items: Sequence[Item]) -> Alphabet:

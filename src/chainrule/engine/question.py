@@ -14,6 +14,7 @@ import torch
 
 from chainrule._checks import is_number, is_whole
 from chainrule._types import Bools, Floats, Ints
+from chainrule.engine.asked import NONE, AskedFactors, AskedTokens
 from chainrule.engine.node_inputs import Alphabet, Tokens
 from chainrule.errors import InputError, ModelError, short
 from chainrule.forest.forest import Forest, offsets, ranges
@@ -36,11 +37,15 @@ class Settings:
     progress: Progress | None = None
     temperature: float = 1.0  # of softmax(z / temperature)
     sets: TokenSets = NO_SETS  # of tokens whose probability is computed at every position
+    last_n: int | None = None  # score the last n tokens of a text only
+    draws: int = 0  # random tokens from the distribution of each factor
 
     def check(self, vocab_size: int) -> None:
         """Raises InputError if a number is out of range."""
-        rows = () if self.rows is None else (("rows", self.rows, 1, 1 << 20),)
-        for name, value, low, high in (("top", self.top, 0, vocab_size), *rows):
+        numbers = [("top", self.top, 0, vocab_size), ("draws", self.draws, 0, 1 << 20)]
+        optional = ("rows", self.rows, 1, 1 << 20), ("last_n", self.last_n, 1, 1 << 31)
+        numbers += [number for number in optional if number[1] is not None]
+        for name, value, low, high in numbers:
             if not is_whole(value, low, high):
                 raise InputError(f"{name} must be a whole number from {low} to {high}, not {short(value)}")
         temperature = self.temperature.item() if isinstance(self.temperature, np.generic) else self.temperature
@@ -60,6 +65,12 @@ class Item:
     start_id: int | None  # None: no start symbol, so at least the first token is given
     embeddings: torch.Tensor | None = None  # len(ids) × D, used in place of the embeddings of `ids`
     order: Ints | None = None  # of the tokens to score, as positions 0 … among them; None: the predictor's own order
+    asked: AskedTokens = NONE  # at its factors, in the order of the text
+
+    @property
+    def factors(self) -> int:
+        """The number of its factors."""
+        return len(self.ids) - max(self.given, self.start_id is None)
 
     def ordered(self) -> OrderedSequence:
         """The sequence in its order. With no start symbol and no context, the first token in the order is given."""
@@ -76,6 +87,7 @@ class Question:
     forest: Forest
     wanted_N: Bools
     alphabet: Alphabet = field(default_factory=Tokens)
+    asked: AskedTokens = NONE  # at its nodes
 
     @property
     def token_N(self) -> Ints:
@@ -89,19 +101,23 @@ class Answer(WithStatistics):
 
     rows: int  # contexts that the network computed
     contexts: int  # distinct contexts
+    asked: AskedFactors = field(default_factory=lambda: AskedFactors.empty(0))  # in the order in which they were asked for
 
     @classmethod
-    def empty(cls, nodes: int, how: Settings, contexts: int) -> Answer:
+    def empty(cls, nodes: int, how: Settings, contexts: int, asked: AskedTokens = NONE) -> Answer:
         """An answer for this number of nodes, to be filled in."""
-        return cls(Statistics.empty(nodes, how.top, len(how.sets)), 0, contexts)
+        return cls(Statistics.empty(nodes, how.top, len(how.sets)), 0, contexts, AskedFactors.empty(len(asked)))
 
     def at(self, node_T: Ints) -> Answer:
-        """The answer for these nodes alone, in this order."""
+        """The answer for these nodes alone, in this order; `asked` as it is."""
         return replace(self, statistics=self.statistics[node_T])
 
-    def store(self, node_F: Ints | slice, factors: Mapping[str, torch.Tensor]) -> None:
-        """Fill in the statistics of these nodes, from the readout."""
-        self.statistics.write(node_F, {name: column.cpu().numpy() for name, column in factors.items()})
+    def store(self, node_F: Ints | slice, factors: Mapping[str, torch.Tensor], index_X: Ints = NONE.factor_X) -> None:
+        """Fill in the statistics of these nodes, and the tokens asked for with these indices, from the readout."""
+        columns = {name: column.cpu().numpy() for name, column in factors.items()}
+        self.statistics.write(node_F, columns)
+        if len(index_X):
+            self.asked.id_X[index_X], self.asked.logprob_X[index_X] = columns["asked_ids"], columns["asked_logprobs"]
 
 
 def refuse_nan(logprob: Floats, name: str) -> None:
@@ -134,6 +150,7 @@ class SequenceFactors:
     windows_S: Ints
     routes: list[Route | None]  # None: left to right by a causal model, with no order requested
     invariance: Verdict
+    asked_S: list[AskedFactors] = field(default_factory=list)  # of each sequence; [] if nothing was asked for
 
     @classmethod
     def joined(cls, parts: list[SequenceFactors], sequence_S: Ints) -> SequenceFactors:
@@ -144,6 +161,8 @@ class SequenceFactors:
         statistics = Statistics.concatenate([part.answer.statistics for part in parts])
         rows, contexts = (sum(getattr(part.answer, name) for part in parts) for name in ("rows", "contexts"))
         routes = [route for part in parts for route in part.routes]
+        nothing = AskedFactors.empty(0)
+        asked = [each for part in parts for each in part.asked_S or [nothing] * len(part.count_S)]
         return cls(
             Answer(statistics[take_T], rows, contexts),
             np.concatenate([part.ids for part in parts])[take_T],
@@ -152,4 +171,5 @@ class SequenceFactors:
             np.concatenate([part.windows_S for part in parts])[index_S],
             [routes[s] for s in index_S.tolist()],
             next((part.invariance for part in parts if not part.invariance), parts[0].invariance),
+            [asked[s] for s in index_S.tolist()] if any(part.asked_S for part in parts) else [],
         )

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from chainrule.engine.decoding.base import DecodingTree, NextTokens
+from chainrule.engine.head.reductions import drawn
 from chainrule.generation.hypothesis import Hypothesis, Report, StoppingCriteria, extend
 from chainrule.generation.transform import Transform
 
@@ -43,12 +44,7 @@ class _Draw:
 
     def __call__(self, sum_M: Tensor) -> int:
         """The index of a token, drawn by its probability. sum_M: cumulative sums of the probabilities of M tokens."""
-        return min(int(torch.searchsorted(sum_M, self.random.random() * float(sum_M[-1]), right=True)), _last(sum_M))
-
-
-def _last(sum_M: Tensor) -> int:
-    """The index of the last token with a probability above 0; rounding must not draw one after it."""
-    return int(torch.searchsorted(sum_M, sum_M[-1]))
+        return int(drawn(sum_M, sum_M.new_tensor([self.random.random()])))
 
 
 def _sample_all(

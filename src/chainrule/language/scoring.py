@@ -11,9 +11,22 @@ from chainrule.errors import InputError, of_one_text, raise_unless
 from chainrule.forest.permutations import names_several_orders
 from chainrule.language.foundation import Foundation
 from chainrule.results import Explanation, Mixture, Mixtures, Score, Scores
+from chainrule.scoring.asked import target_lists
 from chainrule.text.arguments import as_list, contexts_for
 from chainrule.text.reading import Reading, Special
-from chainrule.text.types import Context, Contexts, Embeddings, OneOrder, Order, Orders, StartPolicy, Text, Texts
+from chainrule.text.types import (
+    Context,
+    Contexts,
+    Embeddings,
+    OneOrder,
+    Order,
+    Orders,
+    StartPolicy,
+    Targets,
+    TargetsOfTexts,
+    Text,
+    Texts,
+)
 
 
 class Scoring(Foundation):
@@ -24,32 +37,32 @@ class Scoring(Foundation):
     def score(
         self, text: Text | None = None, *, context: Context | None = None, embeddings: Embeddings | None = None,
         order: OneOrder | None = None, seed: int = 0, start: StartPolicy | int | None = None, end: bool | int | None = None,
-        top: int = 0, temperature: float = 1.0, window: int | bool | None = None, stride: int | None = None,
-        rows: int | None = None, special: Special | None = None, context_special: Special | None = None,
-        progress: Progress | None = None,
+        top: int = 0, targets: Targets | None = None, draws: int = 0, last_n: int | None = None, temperature: float = 1.0,
+        window: int | bool | None = None, stride: int | None = None, rows: int | None = None,
+        special: Special | None = None, context_special: Special | None = None, progress: Progress | None = None,
     ) -> Score: ...
     @overload
     def score(
         self, text: Text | None = None, *, context: Context | None = None, embeddings: None = None,
         order: Orders, seed: int = 0, start: StartPolicy | int | None = None, end: bool | int | None = None,
-        top: int = 0, temperature: float = 1.0, window: int | bool | None = None, stride: int | None = None,
-        rows: int | None = None, special: Special | None = None, context_special: Special | None = None,
-        progress: Progress | None = None,
+        top: int = 0, targets: Targets | None = None, draws: int = 0, last_n: int | None = None, temperature: float = 1.0,
+        window: int | bool | None = None, stride: int | None = None, rows: int | None = None,
+        special: Special | None = None, context_special: Special | None = None, progress: Progress | None = None,
     ) -> Mixture: ...
     @overload
     def score(
         self, text: Text | None = None, *, context: Context | None = None, embeddings: Embeddings | None = None,
         order: Order | None = None, seed: int = 0, start: StartPolicy | int | None = None, end: bool | int | None = None,
-        top: int = 0, temperature: float = 1.0, window: int | bool | None = None, stride: int | None = None,
-        rows: int | None = None, special: Special | None = None, context_special: Special | None = None,
-        progress: Progress | None = None,
+        top: int = 0, targets: Targets | None = None, draws: int = 0, last_n: int | None = None, temperature: float = 1.0,
+        window: int | bool | None = None, stride: int | None = None, rows: int | None = None,
+        special: Special | None = None, context_special: Special | None = None, progress: Progress | None = None,
     ) -> Score | Mixture: ...
     def score(
         self, text: Text | None = None, *, context: Context | None = None, embeddings: Embeddings | None = None,
         order: Order | None = None, seed: int = 0, start: StartPolicy | int | None = None, end: bool | int | None = None,
-        top: int = 0, temperature: float = 1.0, window: int | bool | None = None, stride: int | None = None,
-        rows: int | None = None, special: Special | None = None, context_special: Special | None = None,
-        progress: Progress | None = None,
+        top: int = 0, targets: Targets | None = None, draws: int = 0, last_n: int | None = None, temperature: float = 1.0,
+        window: int | bool | None = None, stride: int | None = None, rows: int | None = None,
+        special: Special | None = None, context_special: Special | None = None, progress: Progress | None = None,
     ) -> Score | Mixture:
         # fmt: on
         """log Pr of one text with every factor; in several orders, the `Mixture` of its scores.
@@ -61,10 +74,16 @@ class Scoring(Foundation):
         order: the order in which the tokens are predicted: a permutation of their positions 0, 1 …, "left-to-right",
             "right-to-left" or "random". The length is given then, and the context comes first. "random:8", or a list of
             orders: several.
-        seed: of random orders.
+        seed: of random orders, and of draws.
         start: the start symbol for this call, in place of the model's default: "bos", "eos", "given" or a token id.
         end: True, or the id of an end symbol: add the factor of the end symbol.
         top: the number of alternatives to keep at each position.
+        targets: ids whose log probability is wanted: one list of ids for each factor, in the order of the text. They are in
+            `Score.target_logprobs`, and take no more rows of the network.
+        draws: the number of random tokens to draw from the distribution of each factor, with `seed`: `Score.draw_ids` and
+            `Score.draw_logprobs`. They depend on the seed and the text alone.
+        last_n: score the last n tokens of the text only (and the end symbol), given those before. A shorter text is scored
+            whole.
         temperature: T in softmax(logits / T), which every factor is taken from; 1 is the model itself.
         window: the largest number of embeddings to condition on (default: the model's own limit); False refuses longer texts.
         stride: the number of tokens from one window to the next (default: half a window).
@@ -74,46 +93,51 @@ class Scoring(Foundation):
         progress: called with (done, total), in contexts.
         Raises InputError for input that cannot be scored.
         """
-        settings, reading = Settings(top, window, stride, rows, progress, temperature), Reading.of(special, context_special)
+        settings = Settings(top, window, stride, rows, progress, temperature, last_n=last_n, draws=draws)
+        reading, of_text = Reading.of(special, context_special), () if targets is None else (targets,)
         if embeddings is None:
             if text is None:
                 raise InputError("there is nothing to score: give a text, token ids, or embeddings")
             with of_one_text():
                 return self._scorer.score_texts(
-                    [text], [context], settings, reading, start=start, end=end, order=order, seed=seed
+                    [text], [context], settings, reading, start=start, end=end, order=order, seed=seed, targets=of_text
                 )[0]
         raise_unless(self.predictor.accepts.embeddings)
         if order is not None:
             raise InputError(EMBEDDINGS)
         with of_one_text():
             request = embedded(self.model, self.tokenizer, text, context, embeddings, reading)
-            return self._scorer.score([request], settings, start=start, end=end)[0]
+            return self._scorer.score([request], settings, start=start, end=end, seed=seed, targets=of_text)[0]
 
     # fmt: off
     @overload
     def score_batch(
         self, texts: Texts, *, context: Contexts | None = None, order: OneOrder | None = None, seed: int = 0,
-        start: StartPolicy | int | None = None, end: bool | int | None = None, top: int = 0, temperature: float = 1.0,
+        start: StartPolicy | int | None = None, end: bool | int | None = None, top: int = 0,
+        targets: TargetsOfTexts | None = None, draws: int = 0, last_n: int | None = None, temperature: float = 1.0,
         window: int | bool | None = None, stride: int | None = None, rows: int | None = None,
         special: Special | None = None, context_special: Special | None = None, progress: Progress | None = None,
     ) -> Scores: ...
     @overload
     def score_batch(
         self, texts: Texts, *, context: Contexts | None = None, order: Orders, seed: int = 0,
-        start: StartPolicy | int | None = None, end: bool | int | None = None, top: int = 0, temperature: float = 1.0,
+        start: StartPolicy | int | None = None, end: bool | int | None = None, top: int = 0,
+        targets: TargetsOfTexts | None = None, draws: int = 0, last_n: int | None = None, temperature: float = 1.0,
         window: int | bool | None = None, stride: int | None = None, rows: int | None = None,
         special: Special | None = None, context_special: Special | None = None, progress: Progress | None = None,
     ) -> Mixtures: ...
     @overload
     def score_batch(
         self, texts: Texts, *, context: Contexts | None = None, order: Order | None = None, seed: int = 0,
-        start: StartPolicy | int | None = None, end: bool | int | None = None, top: int = 0, temperature: float = 1.0,
+        start: StartPolicy | int | None = None, end: bool | int | None = None, top: int = 0,
+        targets: TargetsOfTexts | None = None, draws: int = 0, last_n: int | None = None, temperature: float = 1.0,
         window: int | bool | None = None, stride: int | None = None, rows: int | None = None,
         special: Special | None = None, context_special: Special | None = None, progress: Progress | None = None,
     ) -> Scores | Mixtures: ...
     def score_batch(
         self, texts: Texts, *, context: Contexts | None = None, order: Order | None = None, seed: int = 0,
-        start: StartPolicy | int | None = None, end: bool | int | None = None, top: int = 0, temperature: float = 1.0,
+        start: StartPolicy | int | None = None, end: bool | int | None = None, top: int = 0,
+        targets: TargetsOfTexts | None = None, draws: int = 0, last_n: int | None = None, temperature: float = 1.0,
         window: int | bool | None = None, stride: int | None = None, rows: int | None = None,
         special: Special | None = None, context_special: Special | None = None, progress: Progress | None = None,
     ) -> Scores | Mixtures:
@@ -126,10 +150,16 @@ class Scoring(Foundation):
         order: the order in which the tokens are predicted: a permutation of their positions 0, 1 …, "left-to-right",
             "right-to-left" or "random". The length is given then, and the context comes first. "random:8", or a list of
             orders: several.
-        seed: of random orders.
+        seed: of random orders, and of draws.
         start: the start symbol for this call, in place of the model's default: "bos", "eos", "given" or a token id.
         end: True, or the id of an end symbol: add the factor of the end symbol.
         top: the number of alternatives to keep at each position.
+        targets: ids whose log probability is wanted: for each text, one list of ids for each factor, in the order of the text.
+            They are in `Score.target_logprobs`, and take no more rows of the network.
+        draws: the number of random tokens to draw from the distribution of each factor, with `seed`: `Score.draw_ids` and
+            `Score.draw_logprobs`. They depend on the seed and the text alone.
+        last_n: score the last n tokens of each text only (and the end symbol), given those before. A shorter text is scored
+            whole.
         temperature: T in softmax(logits / T), which every factor is taken from; 1 is the model itself.
         window: the largest number of embeddings to condition on (default: the model's own limit); False refuses longer texts.
             A longer text is scored in overlapping windows, and every window begins with the start symbol. Every token is
@@ -145,10 +175,11 @@ class Scoring(Foundation):
         if isinstance(texts, str):
             raise InputError("score_batch takes a list of texts; for one text use score")
         items = as_list(texts)
-        settings, reading = Settings(top, window, stride, rows, progress, temperature), Reading.of(special, context_special)
+        settings = Settings(top, window, stride, rows, progress, temperature, last_n=last_n, draws=draws)
         return self._scorer.score_texts(
-            items, contexts_for(context, len(items)), settings, reading, start=start, end=end, order=order, seed=seed
-        )
+            items, contexts_for(context, len(items)), settings, Reading.of(special, context_special), start=start, end=end,
+            order=order, seed=seed, targets=() if targets is None else target_lists(targets, len(items)),
+        )  # fmt: skip
 
     # fmt: off
     def explain(

@@ -21,6 +21,7 @@ from chainrule.results.rows import Source, arrays
 from chainrule.results.score import Score, kind
 from chainrule.results.shown import Shown, plotted
 from chainrule.results.tabular import Tabular
+from chainrule.results.token_lists import WithTokenLists
 from chainrule.results.units import count
 from chainrule.statistics import WithStatistics
 from chainrule.text.base import TokenizerLike
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Scores(WithWindow, Shown, Tabular, WithStatistics):
+class Scores(WithTokenLists, WithWindow, Shown, Tabular, WithStatistics):
     """Scores of S sequences with T tokens in all, as arrays. Item i is the `Score` of sequence i. Logs are natural, float64."""
 
     requests: list[Request]
@@ -87,6 +88,8 @@ class Scores(WithWindow, Shown, Tabular, WithStatistics):
             invariant=self.invariant,
             ordering=self.orderings[i],
             temperature=self.temperature,
+            targets=None if self.targets is None else self.targets[t],
+            draws=None if self.draws is None else self.draws[t],
         )
 
     def part(self, which: slice) -> Scores:
@@ -103,6 +106,8 @@ class Scores(WithWindow, Shown, Tabular, WithStatistics):
             contexts=self.contexts[tokens],
             windows=self.windows[first:stop],
             orderings=self.orderings[first:stop],
+            targets=None if self.targets is None else self.targets[tokens],
+            draws=None if self.draws is None else self.draws[tokens],
         )
 
     @cached_property
@@ -114,7 +119,8 @@ class Scores(WithWindow, Shown, Tabular, WithStatistics):
     @property
     def kinds(self) -> list[str]:
         """`Score.kind` of every sequence."""
-        return [kind(*parts) for parts in zip(self.requests, self.starts, self.orderings, strict=True)]
+        parts = zip(self.requests, self.starts, self.orderings, self.tokens.tolist(), strict=True)
+        return [kind(*each) for each in parts]
 
     @property
     def tokens(self) -> Ints:
@@ -209,9 +215,10 @@ def sequence_rows(scores: Scores) -> list[Source]:
 def token_rows(scores: Scores) -> list[Source]:
     """The sources of a table of tokens."""
     steps = [Source(Row.ORDERED_TOKEN, scores)] if _ordered(scores) else []
-    alternatives = [Source(Row.TOP, scores)] if scores.top_ids.shape[1] else []
+    asked = {Row.TOP: scores.top_ids.shape[1] > 0, Row.TARGETS: scores.targets is not None, Row.DRAWS: scores.draws is not None}
+    lists = [Source(row, scores) for row, present in asked.items() if present]
     sequence_T = np.repeat(np.arange(len(scores)), scores.tokens)
-    return [Source(Row.TOKEN, scores), Source(Row.SEQUENCE_OF_TOKEN, scores, take=sequence_T), *steps, *alternatives]
+    return [Source(Row.TOKEN, scores), Source(Row.SEQUENCE_OF_TOKEN, scores, take=sequence_T), *steps, *lists]
 
 
 def _ordered(scores: Scores) -> bool:

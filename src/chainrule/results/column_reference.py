@@ -11,6 +11,8 @@ _SECTIONS = {  # of the reference
     "Tokens": (Row.TOKEN, Row.SEQUENCE_OF_TOKEN),
     "Tokens in an order: additional columns": (Row.ORDERED_TOKEN,),
     "Tokens with alternatives (top): additional columns": (Row.TOP,),
+    "Tokens with given ids (targets): additional columns": (Row.TARGETS,),
+    "Tokens with random draws (draws): additional columns": (Row.DRAWS,),
     "Several orders, by text": (Row.TEXT, Row.ANY_ORDER),
     "Several orders, by order or by token: additional columns": (Row.ONE_ORDER,),
     "Candidates (rank)": (Row.CANDIDATE,),

@@ -21,6 +21,8 @@ class Row(Enum):
     SEQUENCE_OF_TOKEN = auto()  # … and the sequence that it belongs to
     ORDERED_TOKEN = auto()  # … and its step in an order of prediction
     TOP = auto()  # … and the most probable tokens at its position
+    TARGETS = auto()  # … and the log probabilities of given ids at its position
+    DRAWS = auto()  # … and random draws from the distribution at its position
     TEXT = auto()  # a text in several orders
     ANY_ORDER = auto()  # … and the values that are the same in each order
     ONE_ORDER = auto()  # a text, or one of its tokens, in one of several orders
@@ -54,6 +56,8 @@ PER_TOKEN = {
     Row.TOKEN,
     Row.ORDERED_TOKEN,
     Row.TOP,
+    Row.TARGETS,
+    Row.DRAWS,
     Row.FACTOR,
     Row.SPAN,
     Row.ORDERED_FACTOR,

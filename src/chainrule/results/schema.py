@@ -234,6 +234,24 @@ COLUMNS: tuple[Column, ...] = (
         "top", "list of objects", "the most probable tokens at this position (`top=`), each with its log probability",
         (Row.TOP_FACTOR,), of=values.alternatives,
     ),
+    Column(
+        "target_id", "list<int64>", "the ids that were given for this position (`targets=`)", (Row.TARGETS,),
+        of=lambda score: [ids.tolist() for ids in score.target_ids],
+        batch=lambda scores: scores.targets.arrow(scores.targets.ids),
+    ),
+    Column(
+        "target_logprob", "list<double>", "log probability of each in place of the token", (Row.TARGETS,), "nats",
+        of=lambda score: [logprobs.tolist() for logprobs in score.target_logprobs],
+        batch=lambda scores: scores.targets.arrow(scores.targets.logprobs),
+    ),
+    Column(
+        "draw_id", "list<int64>", "ids drawn from the distribution at this position (`draws=`)", (Row.DRAWS,),
+        of=lambda score: score.draw_ids, batch=lambda scores: scores.draws.arrow(scores.draws.ids),
+    ),
+    Column(
+        "draw_logprob", "list<double>", "their log probabilities", (Row.DRAWS,), "nats",
+        of=lambda score: score.draw_logprobs, batch=lambda scores: scores.draws.arrow(scores.draws.logprobs),
+    ),
     Column("candidate", "string", "the candidate", (Row.CANDIDATE,), given=True),
     *OF_ORIGIN,
 )  # fmt: skip

@@ -17,6 +17,7 @@ from chainrule.results.provenance import WithWindow
 from chainrule.results.rows import record, records
 from chainrule.results.scored_text import ScoredText
 from chainrule.results.shown import plotted
+from chainrule.results.token_lists import WithTokenLists
 from chainrule.statistics import WithStatistics
 from chainrule.text.base import Spans, token_formatter
 from chainrule.text.continuation import Segment
@@ -28,14 +29,14 @@ if TYPE_CHECKING:
     import altair
 
 
-def kind(request: Request, start: Start, ordering: Ordering | None) -> str:
-    """See `Score.kind`."""
-    given = len(request.context_ids) or (ordering is not None and len(ordering.given))
+def kind(request: Request, start: Start, ordering: Ordering | None, tokens: int) -> str:
+    """See `Score.kind`. tokens: the number of factors."""
+    given = len(request.context_ids) or (ordering is not None and len(ordering.given)) or tokens < len(request.ids)
     return "conditional" if given else start.kind
 
 
 @dataclass(frozen=True, eq=False)
-class Score(WithWindow, ScoredText, WithStatistics):
+class Score(WithTokenLists, WithWindow, ScoredText, WithStatistics):
     """log Pr of one sequence with all of its factors. Arrays have one entry for each of the T tokens scored.
 
     The start symbol has no entry; with start "given", neither has the first token. `kind` says whether the product of the
@@ -59,16 +60,20 @@ class Score(WithWindow, ScoredText, WithStatistics):
     @property
     def kind(self) -> str:
         """ "joint" if every token has a factor, "conditional" if a context or other tokens are given."""
-        return kind(self.request, self.start, self.ordering)
+        return kind(self.request, self.start, self.ordering, len(self))
 
     @property
     def condition(self) -> str:
         """A line for readers: what the first token is conditioned on."""
-        if self.start.id is None or not len(self.request.context_ids):
-            return self.start.describe()
-        return self.start.describe().replace(
-            "joint: the first token", "conditional: the context is given; the first token of it", 1
-        )
+        how = self.start.describe()
+        if self.start.id is None:
+            return how
+        if len(self.request.context_ids):
+            return how.replace("joint: the first token", "conditional: the context is given; the first token of it", 1)
+        if self.ordering is None and (given := len(self.request.ids) - len(self)):
+            first = f"conditional: the first {units.count(given, 'token')} of the text are given; the first of them"
+            return how.replace("joint: the first token", first, 1)
+        return how
 
     @property
     def least_context(self) -> int:
@@ -188,6 +193,8 @@ class Score(WithWindow, ScoredText, WithStatistics):
             Row.SPAN: self.spans is not None,
             Row.ORDERED_FACTOR: self.ordering is not None,
             Row.TOP_FACTOR: self.top_ids.shape[1] > 0,
+            Row.TARGETS: self.targets is not None,
+            Row.DRAWS: self.draws is not None,
         }
         return (
             self.summary() | self.provenance() | {"factors": records([row for row, present in rows.items() if present], self)}

@@ -12,6 +12,7 @@ import torch
 
 from chainrule._types import Ints
 from chainrule._warnings import outside
+from chainrule.engine.asked import AskedTokens
 from chainrule.engine.execution import CachedPrefix
 from chainrule.engine.predictors.base import Predictor
 from chainrule.engine.question import Item, Route, SequenceFactors, Settings
@@ -21,6 +22,7 @@ from chainrule.forest.permutations import resolve
 from chainrule.models.identity import identity_of
 from chainrule.results.batch import Scores
 from chainrule.results.ordering import Ordering
+from chainrule.scoring.asked import asking, token_lists
 from chainrule.text.base import TokenizerLike, token_formatter
 from chainrule.text.requests import Request
 from chainrule.text.start_end import Start
@@ -38,11 +40,13 @@ def score_requests(
     *,
     order: Any = None,
     seed: int = 0,
+    targets: Sequence[Any] = (),
     cached_prefix: CachedPrefix | None = None,
 ) -> Scores:
     """Score the requests, in input order. With several orders of prediction, the scores of a request are adjacent.
 
-    order: see `forest.permutations.resolve`; None: the predictor's own. cached_prefix: see `Predictor.factors`.
+    order: see `forest.permutations.resolve`; None: the predictor's own. targets: of each request, see `scoring.asked`.
+    cached_prefix: see `Predictor.factors`.
     Raises InputError for a request that cannot be scored, and ModelError for NaN.
     """
     settings.check(predictor.model.head.size)
@@ -53,7 +57,9 @@ def score_requests(
         requests = [_with_end(request, end) for request in requests]
     for request, own_start in zip(requests, starts, strict=True):
         _warn_of_start(request, own_start)
-    items, count = [_item(request, own_start) for request, own_start in zip(requests, starts, strict=True)], 1
+    items, count = [_item(*both, settings.last_n, end) for both in zip(requests, starts, strict=True)], 1
+    if len(targets) or settings.draws:
+        items = asking(items, targets, settings.draws, seed, predictor.model.head.size)
     if order is not None:
         orders = [_orders(request, order, seed, item if len(requests) > 1 else None) for item, request in enumerate(requests)]
         count = len(orders[0]) if orders else 1
@@ -72,6 +78,7 @@ def score_requests(
         end=end,
         window=window,
         temperature=float(settings.temperature),
+        asked_S=[item.asked for item in items],
     )
 
 
@@ -85,8 +92,10 @@ def scores_of(
     end: int | None = None,
     window: int | None = None,
     temperature: float = 1.0,
+    asked_S: Sequence[AskedTokens] = (),
 ) -> Scores:
     """The factors of the requests as `Scores`. window: the most embeddings that a factor could be conditioned on."""
+    targets, draws = token_lists(factors, asked_S) if factors.asked_S else (None, None)
     return Scores(
         requests=requests,
         starts=starts,
@@ -104,6 +113,8 @@ def scores_of(
         distinct_contexts=factors.answer.contexts,
         orderings=[ordering_of(route) for route in factors.routes],
         temperature=temperature,
+        targets=targets,
+        draws=draws,
     )
 
 
@@ -134,9 +145,12 @@ def _warn_of_start(request: Request, start: Start) -> None:
         )
 
 
-def _item(request: Request, start: Start) -> Item:
+def _item(request: Request, start: Start, last_n: int | None, end: int | None) -> Item:
     ids = np.concatenate((request.context_ids, request.ids)) if len(request.context_ids) else request.ids
-    return Item(ids, len(request.context_ids), start.id, request.embeddings)
+    given = len(request.context_ids)
+    if last_n is not None:
+        given = max(given, len(ids) - (end is not None) - last_n)
+    return Item(ids, given, start.id, request.embeddings)
 
 
 def _repeated(items: Sequence[T], count: int) -> list[T]:

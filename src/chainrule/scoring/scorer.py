@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,8 +80,9 @@ class Scorer:
         end: bool | int | None,
         order: Any = None,
         seed: int = 0,
+        targets: Sequence[Any] = (),
     ) -> Scores:
-        """Score the requests; in several orders, each request once for every order."""
+        """Score the requests; in several orders, each request once for every order. targets: of each request."""
         end_id = self.end(end)
         if not is_whole(seed, 0):
             raise InputError(f"seed must be a whole number of 0 or more, not {short(seed)}")
@@ -91,8 +93,10 @@ class Scorer:
             raise InputError(
                 "in an order the length of the text is given, so no end symbol is predicted: leave end= or order= out"
             )
-        chosen = self.start(start)
-        return score_requests(self.predictor, self.tokenizer, requests, chosen, end_id, settings, order=order, seed=seed)
+        if settings.last_n is not None and (order is not None or any(request.segments for request in requests)):
+            raise InputError("last_n= takes the last tokens of one text, left to right: leave it out for a pair or an order")
+        chosen, of_texts = self.start(start), {"order": order, "seed": seed, "targets": targets}
+        return score_requests(self.predictor, self.tokenizer, requests, chosen, end_id, settings, **of_texts)
 
     def score_texts(
         self,
@@ -105,10 +109,11 @@ class Scorer:
         end: bool | int | None,
         order: Any,
         seed: int,
+        targets: Sequence[Any] = (),
     ) -> Scores | Mixtures:
         """Score texts, each after its context; in several orders, as mixtures."""
         requests = self.requests(texts, contexts, reading)
-        scores = self.score(requests, settings, start=start, end=end, order=order, seed=seed)
+        scores = self.score(requests, settings, start=start, end=end, order=order, seed=seed, targets=targets)
         return Mixtures.of(scores, len(texts)) if names_several_orders(order) else scores
 
     def pseudo(

@@ -31,6 +31,8 @@ Texts: TypeAlias = Column[Text] | Iterator[Text] | KeysView[Text] | ValuesView[T
 Context: TypeAlias = str | Ids
 Contexts: TypeAlias = Context | Column[Context | None] | Iterator[Context | None]
 Values: TypeAlias = float | Column[float | None] | NDArray[np.floating[Any]] | torch.Tensor
+Targets: TypeAlias = Column[Ids | Sequence[int] | None] | NDArray[np.integer[Any]] | torch.Tensor  # a list for each factor
+TargetsOfTexts: TypeAlias = Column[Targets | None] | Iterator[Targets | None]
 Embeddings: TypeAlias = NDArray[np.floating[Any]] | torch.Tensor | Sequence[Sequence[float]]
 
 StartPolicy: TypeAlias = Literal["auto", "bos", "eos", "given"]

@@ -6,7 +6,7 @@ summed in an order that could vary (no atomics, no autotuning at run time): the 
 Each reduction that the fused head supports has a counterpart here, which computes its columns from the sweep's results.
 
 Shapes: R rows, M distinct rows that factors are read from, F factors, G groups of up to T factors of one row, S splits of the
-vocabulary, V vocabulary, H hidden width, k alternatives, J sets of tokens.
+vocabulary, V vocabulary, H hidden width, k alternatives, J sets of tokens, X asked tokens.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from chainrule.engine.asked import NONE, AskedTokens
 from chainrule.engine.head.launch import Launch
 from chainrule.engine.head.other_factors import OtherFactors
 from chainrule.engine.head.reductions import (
+    Asked,
     Block,
     Columns,
     Entropy,
@@ -38,7 +40,7 @@ from chainrule.engine.head.reductions import (
 from chainrule.models.head import LinearHead
 from chainrule.ops.gpu import takes_triton
 from chainrule.ops.sealed import sealed
-from chainrule.ops.transfer import on
+from chainrule.ops.transfer import on, sent
 from chainrule.text.token_sets import NO_SETS, TokenSets
 from chainrule.verdict import Verdict
 
@@ -51,6 +53,8 @@ WARMEST = 16.0  # the highest temperature that the kernels compute in float32, a
 class _SweepResult:
     """The results of one sweep over the vocabulary for F factors of M rows."""
 
+    launch: Launch
+    row_F: Tensor
     logit_F: Tensor
     greater_F: Tensor  # the number of logits that exceed the factor's
     index_F: Tensor  # the row of each factor among the M
@@ -95,6 +99,12 @@ def _set_mass(reduction: SetMass, result: _SweepResult) -> Columns:
     return {"set_logprobs": result.set_logprob_MJ[result.index_F]}
 
 
+def _asked(reduction: Asked, result: _SweepResult) -> Columns:
+    factor_X, token_X = (sent(x, result.row_F.device) for x in (reduction.asked.factor_X, reduction.asked.token_X))
+    logit_X = result.launch.targets(result.row_F[factor_X], token_X)
+    return {"asked_ids": token_X, "asked_logprobs": result.logprob(logit_X, result.index_F[factor_X])}
+
+
 _COUNTERPARTS: dict[type[Reduction], Callable[[Any, _SweepResult], Columns]] = {
     Target: _target,
     Rank: _rank,
@@ -102,6 +112,7 @@ _COUNTERPARTS: dict[type[Reduction], Callable[[Any, _SweepResult], Columns]] = {
     Variance: _variance,
     TopK: _top_k,
     SetMass: _set_mass,
+    Asked: _asked,
 }
 
 
@@ -110,6 +121,8 @@ def supports(head: Any, reductions: Sequence[Reduction], temperature: float = 1.
     for reduction in reductions:
         if type(reduction) not in _COUNTERPARTS:
             return Verdict(False, f"the fused head has no counterpart of {type(reduction).__name__}")
+        if isinstance(reduction, Asked) and reduction.asked.drawn_X.any():
+            return Verdict(False, "the fused head has no logits to draw tokens from")
     if not isinstance(head, LinearHead):
         return Verdict(False, f"the fused head computes linear heads only, and this is {type(head).__name__}")
     if not 0 <= (top := _top(reductions)) <= (most := min(MOST_TOP, head.size)):
@@ -134,10 +147,10 @@ def _sets(reductions: Sequence[Reduction]) -> TokenSets:
 
 def read_fused(
     head: Any, hidden_RH: Tensor, row_F: Tensor, token_F: Tensor, top: int = 0, temperature: float = 1.0,
-    sets: TokenSets = NO_SETS,
+    sets: TokenSets = NO_SETS, asked: AskedTokens = NONE,
 ) -> Columns:  # fmt: skip
     """The statistics of the factors Pr(token_F | the context at row_F), as `readout.read` returns them; see `supports`."""
-    return merged(reduce_fused(head, hidden_RH, row_F, token_F, factor_reductions(top, sets), temperature))
+    return merged(reduce_fused(head, hidden_RH, row_F, token_F, factor_reductions(top, sets, asked), temperature))
 
 
 @sealed
@@ -184,6 +197,6 @@ def _sweep(
         others.rank(launch, token_F, logit_F, greater_F)
     largest_M = None if temperature == 1 else largest_M
     return _SweepResult(
-        logit_F, greater_F, index_F, logsumexp_M, entropy_M, variance_M, top_id_Mk, top_logit_Mk, set_logprob_MJ,
-        temperature, largest_M,
+        launch, row_F, logit_F, greater_F, index_F, logsumexp_M, entropy_M, variance_M, top_id_Mk, top_logit_Mk,
+        set_logprob_MJ, temperature, largest_M,
     )  # fmt: skip

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from chainrule.engine.asked import NONE, AskedTokens
 from chainrule.engine.head.moments import combined, largest, moments, moments_at
 from chainrule.engine.head.reductions import Block, Columns, Reduction, factor_reductions, logprob_of, merged
 from chainrule.models.base import Head
@@ -27,10 +28,10 @@ ROW_MULTIPLE = 16  # rows are padded to a multiple of this, so that the same cod
 
 def read(
     head: Head, hidden_RH: Tensor, row_F: Tensor, token_F: Tensor, top: int = 0, workspace_MV: Tensor | None = None,
-    temperature: float = 1.0, sets: TokenSets = NO_SETS,
+    temperature: float = 1.0, sets: TokenSets = NO_SETS, asked: AskedTokens = NONE,
 ) -> Columns:  # fmt: skip
     """The statistics of the factors Pr(token_F | the context at row_F); see `reduce`."""
-    return merged(reduce(head, hidden_RH, row_F, token_F, factor_reductions(top, sets), workspace_MV, temperature))
+    return merged(reduce(head, hidden_RH, row_F, token_F, factor_reductions(top, sets, asked), workspace_MV, temperature))
 
 
 @sealed
@@ -58,7 +59,7 @@ def reduce(
         a, b = torch.searchsorted(index_F, bounds).tolist()
         hidden_MH = hidden_RH[on(rows[first : first + count], device)]
         index_N = on(index_F[a:b] - first, device)
-        block = Distributions.at(head, hidden_MH, workspace_MV, temperature=temperature).block(index_N, token_F[a:b])
+        block = Distributions.at(head, hidden_MH, workspace_MV, temperature=temperature).block(index_N, token_F[a:b], a)
         blocks.append([reduction.columns(block) for reduction in reductions])
     if not blocks:
         return [reduction.columns(Block.empty(head, device)) for reduction in reductions]
@@ -118,8 +119,9 @@ class Distributions:
         largest_M = None if self.largest_M is None else self.largest_M[:count]
         return logprob_of(self.logits_MV[:count], self.logsumexp_M[:count], self.temperature, largest_M)
 
-    def block(self, row_F: Tensor, token_F: Tensor) -> Block:
-        """These distributions with the factors to be read from them, for reductions. `row_F` ascends."""
+    def block(self, row_F: Tensor, token_F: Tensor, first: int = 0) -> Block:
+        """These distributions with the factors to be read from them, for reductions. `row_F` ascends. first: see `Block`."""
         return Block(
-            self.logits_MV, self.logsumexp_M, self.entropy_M, self.variance_M, row_F, token_F, self.temperature, self.largest_M
+            self.logits_MV, self.logsumexp_M, self.entropy_M, self.variance_M, row_F, token_F, self.temperature,
+            self.largest_M, first,
         )  # fmt: skip

@@ -5,7 +5,7 @@ A new statistic is a subclass of `Reduction`. One of every factor is also listed
 name in `statistics.Statistics`.
 
 Shapes: M rows of a block, F factors, N factors of one row, V vocabulary, k alternatives, K sets
-of tokens.
+of tokens, X asked tokens.
 """
 
 from __future__ import annotations
@@ -16,13 +16,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from chainrule.engine.asked import NONE, AskedTokens
 from chainrule.models.base import Head
 from chainrule.models.head import TILE
 from chainrule.ops import native
-from chainrule.ops.transfer import sent
+from chainrule.ops.transfer import on, sent
 from chainrule.text.token_sets import NO_SETS, TokenSets
 
 FEW_ROWS = 64  # rows at a time, so that they fit in the cache
@@ -43,6 +45,7 @@ class Block:
     token_F: Tensor
     temperature: float = 1.0
     largest_M: Tensor | None = None  # float64: the largest logit of each row, if the temperature is not 1
+    first: int = 0  # the number of its first factor among those of the call
 
     @classmethod
     def empty(cls, head: Head, device: torch.device) -> Block:
@@ -69,7 +72,7 @@ class Reduction(ABC):
 
     @abstractmethod
     def columns(self, block: Block) -> Columns:
-        """One tensor or more by name, each with F rows. Must not write to the logits, which the next reduction reads."""
+        """One tensor or more by name, each with F rows (`Asked`: X). Must not write to the logits: others read them."""
 
 
 @dataclass(frozen=True)
@@ -163,6 +166,45 @@ def _set_logprobs(block: Block, ids: Sequence[Tensor], rows: slice) -> Tensor:
     return mass_MK
 
 
+@dataclass(frozen=True)
+class Asked(Reduction):
+    """The asked tokens and their log Pr in nats (float64): X values, in the order of their factors.
+
+    A draw from a distribution in which all tokens are impossible has the id −1, and −inf.
+    """
+
+    asked: AskedTokens
+
+    def columns(self, block: Block) -> Columns:
+        asked, _ = self.asked.select(np.arange(block.first, block.first + len(block.row_F)))
+        device, drawn_X = block.logits_MV.device, torch.from_numpy(asked.drawn_X)
+        row_X, token_X = block.row_F[sent(asked.factor_X, device)], torch.from_numpy(asked.token_X)
+        if drawn_X.any():
+            token_X[drawn_X] = _drawn(block, row_X[drawn_X.to(device)].cpu(), torch.from_numpy(asked.uniform_X)[drawn_X])
+        token_X, drawn_X = on(token_X, device), on(drawn_X, device)
+        logprob_X = block.logprob(block.logits_MV[row_X, token_X], row_X)
+        return {"asked_ids": token_X.masked_fill(drawn_X & (logprob_X == -torch.inf), -1), "asked_logprobs": logprob_X}
+
+
+def _drawn(block: Block, row_X: Tensor, uniform_X: Tensor) -> Tensor:
+    """A token for each of these uniform numbers, from the distribution at its row. Rows ascend."""
+    rows, count_M = torch.unique_consecutive(row_X, return_counts=True)
+    parts, first = [], 0
+    for few, counts in zip(rows.split(FEW_ROWS // 8), count_M.split(FEW_ROWS // 8), strict=True):
+        few = on(few, block.logits_MV.device)
+        sum_MV = torch.cumsum(block.logprob(block.logits_MV[few], few).exp_(), -1).cpu()
+        for sum_V, count in zip(sum_MV, counts.tolist(), strict=True):
+            parts.append(drawn(sum_V, uniform_X[first : first + count]))
+            first += count
+    return torch.cat(parts)
+
+
+def drawn(sum_M: Tensor, uniform_N: Tensor) -> Tensor:
+    """The index that each number in [0, 1) is mapped to by the inverse of cumulative sums of probabilities."""
+    last = torch.searchsorted(sum_M, sum_M[-1])  # of probability above 0; rounding must not select one after it
+    return torch.searchsorted(sum_M, uniform_N * sum_M[-1], right=True).clamp_max(last)
+
+
 def logprob_of(logits: Tensor, logsumexp_M: Tensor, temperature: float, largest_M: Tensor | None) -> Tensor:
     """log Pr (float64) of tokens with these logits, M or M × N, at M rows.
 
@@ -181,14 +223,15 @@ def divided(below: Tensor, temperature: float) -> Tensor:
     return below.masked_fill(below < 0, -torch.inf) if temperature < sys.float_info.min else below / temperature
 
 
-def factor_reductions(top: int, sets: TokenSets = NO_SETS) -> tuple[Reduction, ...]:
-    """The reductions that give the statistics of every factor, with `top` alternatives and the masses of `sets`."""
-    return Target(), Rank(), Entropy(), Variance(), TopK(top), SetMass(sets)
+def factor_reductions(top: int, sets: TokenSets = NO_SETS, asked: AskedTokens = NONE) -> tuple[Reduction, ...]:
+    """The reductions that give the statistics of every factor, with `top` alternatives, masses of `sets` and asked tokens."""
+    of_factors = Target(), Rank(), Entropy(), Variance(), TopK(top), SetMass(sets)
+    return (*of_factors, Asked(asked)) if len(asked) else of_factors
 
 
-def statistics_of(block: Block, top: int, sets: TokenSets = NO_SETS) -> Columns:
-    """The statistics of every factor of a block, with `top` alternatives and the masses of `sets`."""
-    return merged(reduction.columns(block) for reduction in factor_reductions(top, sets))
+def statistics_of(block: Block, top: int, sets: TokenSets = NO_SETS, asked: AskedTokens = NONE) -> Columns:
+    """The columns of `factor_reductions` for the factors of a block."""
+    return merged(reduction.columns(block) for reduction in factor_reductions(top, sets, asked))
 
 
 def merged(columns: Iterable[Columns]) -> Columns:

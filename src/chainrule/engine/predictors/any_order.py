@@ -9,12 +9,14 @@ Shapes: L positions of a sequence, G of them given, N triples or nodes, T factor
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from chainrule._types import Floats, Ints
+from chainrule.engine.asked import NONE, AskedTokens
 from chainrule.engine.decoding.base import DecodingTree
 from chainrule.engine.decoding.rerun import RerunTree
 from chainrule.engine.decoding.tree import ForestTree
@@ -62,7 +64,9 @@ class AnyOrderPredictor(InOrder):
         """Whether a factor has the same bits in any batch."""
         return invariance_of(self.engine)
 
-    def answer_in_order(self, sequences: list[OrderedSequence], settings: Settings = DEFAULTS) -> Answer:
+    def answer_in_order(
+        self, sequences: list[OrderedSequence], settings: Settings = DEFAULTS, asked: AskedTokens = NONE
+    ) -> Answer:
         """Every factor of every sequence, in the order of prediction, one sequence after another.
 
         Raises InputError, with the item, if a sequence does not fit into the model's positions or context, or if its first
@@ -72,7 +76,9 @@ class AnyOrderPredictor(InOrder):
             self.check(sequence.fed_L, len(sequence.fed_L), sequence.start_id, len(sequence.given_G), item)
         triples = [_triples(s.ids_L, s.fed_L, s.start_id) for s in sequences]
         question, node_T = _question(triples, [len(s.order_T) for s in sequences])
-        return self.engine.answer(question, settings).at(node_T)
+        of_nodes, order_X = asked.renumbered(node_T)
+        answer = self.engine.answer(replace(question, asked=of_nodes), settings).at(node_T)
+        return replace(answer, asked=answer.asked.sorted_back(order_X))
 
     def conditionals(self, clozes: list[Cloze], *, rows: int | None = None, temperature: float = 1.0) -> Floats:
         """log Pr(v | seen) for every v of the vocabulary, B × V. Raises InputError as `answer_in_order` does."""

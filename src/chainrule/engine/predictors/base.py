@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from chainrule._types import Floats, Ints
+from chainrule.engine.asked import AskedTokens
 from chainrule.engine.decoding.base import DecodingTree
 from chainrule.engine.execution import CachedPrefix
 from chainrule.engine.question import Answer, Item, SequenceFactors, Settings
@@ -102,8 +103,13 @@ class OrderedPredictor(Predictor, Protocol):
     how: str  # one line for users: the reason that positions not yet predicted have no effect
     support: Support
 
-    def factors_in_order(self, sequences: list[OrderedSequence], settings: Settings) -> SequenceFactors:
-        """The factors of sequences, predicted in their orders and returned in the order of the text."""
+    def factors_in_order(
+        self, sequences: list[OrderedSequence], settings: Settings, asked_S: Sequence[AskedTokens] = ()
+    ) -> SequenceFactors:
+        """The factors of sequences, predicted in their orders and returned in the order of the text.
+
+        asked_S: the tokens asked for at the factors of each sequence, in the order of the text.
+        """
         ...
 
     def answer(self, clozes: Sequence[Cloze], token_N: Ints, settings: Settings = ...) -> Answer:

@@ -71,7 +71,12 @@ class CausalPredictor:
         if len(others):
             refuse_windows(settings)
             parts.append(
-                _renumbered(others, lambda: self.any_order.factors_in_order([sequences[s] for s in others.tolist()], settings))
+                _renumbered(
+                    others,
+                    lambda: self.any_order.factors_in_order(
+                        [sequences[s] for s in others.tolist()], settings, [items[s].asked for s in others.tolist()]
+                    ),
+                )
             )
         return SequenceFactors.joined(parts, np.concatenate([ascending, others]))
 
@@ -79,10 +84,13 @@ class CausalPredictor:
         """The factors from left to right, in windows if the context requires it."""
         job = plan(items, self.model.max_rows, settings.window, settings.stride)
         answer = self.engine.answer(job.question, settings, cached_prefix=cached_prefix)
-        count_S = np.array([len(i.ids) - max(i.given, i.start_id is None) for i in items], np.int64)
+        count_S = np.array([item.factors for item in items], np.int64)
         ids = job.question.token_N[job.node_T]
         routes: list[Route | None] = [None] * len(items)
-        return SequenceFactors(answer.at(job.node_T), ids, job.context_T, count_S, job.windows_S, routes, self.invariance)
+        asked_S = answer.asked.of_sequences(job.order_X, [item.asked for item in items])
+        return SequenceFactors(
+            answer.at(job.node_T), ids, job.context_T, count_S, job.windows_S, routes, self.invariance, asked_S
+        )
 
     def next_token(self, contexts: Sequence[Item], *, rows: int | None = None, temperature: float = 1.0) -> Floats:
         # The last token of an item only marks the position to predict.

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from chainrule._types import Floats, Ints
+from chainrule.engine.asked import NONE, AskedTokens
 from chainrule.engine.head.readout import Distributions, block_rows, read, workspace
 from chainrule.engine.question import Answer, Settings, refuse_nan
 from chainrule.models.base import Head
@@ -115,9 +116,9 @@ class Reader:
     width: Callable[[int], int]  # the positions in the network for a text of so many tokens
 
     @sealed
-    def answer(self, plan: Plan, token_N: Ints, how: Settings) -> Answer:
+    def answer(self, plan: Plan, token_N: Ints, how: Settings, asked: AskedTokens = NONE) -> Answer:
         """The factor of every token, with its rank, the entropy and the alternatives. Raises ModelError for NaN."""
-        answer, computed = Answer.empty(len(token_N), how, len(plan.pass_C)), 0
+        answer, computed = Answer.empty(len(token_N), how, len(plan.pass_C), asked), 0
         by_context, space = np.argsort(plan.context_N, kind="stable"), workspace(self.head, self.network.device)
         for span, batch in plan.batches(how.rows or usual_rows(self.network), self.width):
             a, b = np.searchsorted(plan.context_N[by_context], [span.start, span.stop]).tolist()
@@ -125,8 +126,9 @@ class Reader:
             row_F = torch.from_numpy(plan.context_N[factor_F] - span.start)
             token_F = sent(token_N[factor_F], self.network.device)
             hidden_CH = self.run(batch)
-            factors = read(self.head, hidden_CH, row_F, token_F, how.top, space, how.temperature, how.sets)
-            answer.store(factor_F, factors)
+            asked_F, index_X = asked.select(factor_F)
+            factors = read(self.head, hidden_CH, row_F, token_F, how.top, space, how.temperature, how.sets, asked_F)
+            answer.store(factor_F, factors, index_X)
             computed += len(batch.fed_BL) * self.width(batch.fed_BL.shape[1])
             if how.progress is not None:
                 how.progress(span.stop, len(plan.pass_C))

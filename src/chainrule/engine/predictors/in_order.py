@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from chainrule._types import Floats, Ints
+from chainrule.engine.asked import NONE, AskedTokens
 from chainrule.engine.decoding.base import DecodingTree
 from chainrule.engine.decoding.ordered_tree import ConditionalTree
 from chainrule.engine.execution import CachedPrefix
@@ -80,7 +81,9 @@ class InOrder(ABC):
         return own_start(requested, self.model, tokenizer)
 
     @abstractmethod
-    def answer_in_order(self, sequences: list[OrderedSequence], settings: Settings = DEFAULTS) -> Answer:
+    def answer_in_order(
+        self, sequences: list[OrderedSequence], settings: Settings = DEFAULTS, asked: AskedTokens = NONE
+    ) -> Answer:
         """Every factor of every sequence, in the order of prediction, one sequence after another.
 
         Each distinct factor is computed once. Raises InputError, with the item, for a sequence that cannot be scored (too
@@ -101,26 +104,32 @@ class InOrder(ABC):
     def factors(
         self, items: Sequence[Item], settings: Settings, *, cached_prefix: CachedPrefix | None = None
     ) -> SequenceFactors:
-        return self.factors_in_order([item.ordered() for item in items], settings)
+        return self.factors_in_order([item.ordered() for item in items], settings, [item.asked for item in items])
 
-    def factors_in_order(self, sequences: list[OrderedSequence], settings: Settings) -> SequenceFactors:
+    def factors_in_order(
+        self, sequences: list[OrderedSequence], settings: Settings, asked_S: Sequence[AskedTokens] = ()
+    ) -> SequenceFactors:
         """The factors of sequences, predicted in their orders and returned in the order of the text."""
         refuse_windows(settings)
         if wrong := [i for i, sequence in enumerate(sequences) if not len(sequence.order_T)]:
             raise InputError("a single token with a given start has no factor, so there is nothing to score", wrong[0])
-        answer = self.answer_in_order(sequences, settings)
         step_S = [np.argsort(sequence.order_T, kind="stable") for sequence in sequences]  # step of each token of the text
         count_S = np.array([len(step) for step in step_S], np.int64)
+        asked_S = asked_S or [NONE] * len(sequences)
         known_S = np.array([len(s.given_G) + (s.start_id is not None) for s in sequences], np.int64)
         step_T = np.concatenate([np.zeros(0, np.int64), *step_S])
+        number_T = np.repeat(offsets(count_S)[:-1], count_S) + step_T
+        asked, order_X = AskedTokens.concatenate(asked_S, count_S).renumbered(number_T)
+        answer = self.answer_in_order(sequences, settings, asked)
         return SequenceFactors(
-            answer.at(np.repeat(offsets(count_S)[:-1], count_S) + step_T),
+            answer.at(number_T),
             np.concatenate([np.zeros(0, np.int64), *(sequence.ids_L[np.sort(sequence.order_T)] for sequence in sequences)]),
             np.repeat(known_S, count_S) + step_T,
             count_S,
             np.ones(len(sequences), np.int64),
             [route_of(sequence, self.how, self.support.description, self.causal) for sequence in sequences],
             self.invariance,
+            answer.asked.of_sequences(order_X, asked_S),
         )
 
     def next_token(self, contexts: Sequence[Item], *, rows: int | None = None, temperature: float = 1.0) -> Floats:

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from chainrule._types import Floats, Ints
+from chainrule.engine.asked import NONE, AskedTokens
 from chainrule.engine.engine import Engine
 from chainrule.engine.head.moments import of_logprobs
 from chainrule.engine.head.reductions import Block, statistics_of
@@ -53,12 +54,14 @@ class MarginalPredictor(InOrder):
     def invariance(self) -> Verdict:
         return invariance_of(self.engine)  # each sum is over the same table, in a fixed order
 
-    def answer_in_order(self, sequences: list[OrderedSequence], settings: Settings = DEFAULTS) -> Answer:
+    def answer_in_order(
+        self, sequences: list[OrderedSequence], settings: Settings = DEFAULTS, asked: AskedTokens = NONE
+    ) -> Answer:
         """Every factor of every sequence, in the order of prediction; see `InOrder`."""
         steps = Steps(sequences)
         for item, ordered in enumerate(sequences):
             self._check(Cloze(ordered.ids_L, ordered.given_G, 0, ordered.start_id), ordered.fed_L, item)
-        return self._answer(steps, steps.token_N, settings)
+        return self._answer(steps, steps.token_N, settings, asked)
 
     def answer(self, clozes: Sequence[Cloze], token_N: Ints, settings: Settings = DEFAULTS) -> Answer:
         """The factors of single tokens at single positions; see `InOrder`."""
@@ -70,15 +73,17 @@ class MarginalPredictor(InOrder):
         self._check_all(clozes)
         return np.array([self._conditional(cloze, rows, temperature) for cloze in clozes]).reshape(-1, self.model.head.size)
 
-    def _answer(self, clozes: Sequence[Cloze], token_N: Ints, how: Settings) -> Answer:
+    def _answer(self, clozes: Sequence[Cloze], token_N: Ints, how: Settings, asked: AskedTokens = NONE) -> Answer:
         conditionals: dict[tuple[object, ...], Floats] = {}
-        answer, before = Answer.empty(len(clozes), how, 0), self._computed
+        answer, before = Answer.empty(len(clozes), how, 0, asked), self._computed
         for n, cloze in enumerate(clozes):
             seen = tuple(sorted((int(p), int(cloze.ids_L[p])) for p in cloze.seen))
             key = (len(cloze.ids_L), cloze.start_id, seen, cloze.target)
             if key not in conditionals:
                 conditionals[key] = self._conditional(cloze, how.rows, how.temperature)
-            answer.store(np.array([n]), statistics_of(_block(conditionals[key], int(token_N[n])), how.top, how.sets))
+            asked_n, index_X = asked.select(np.array([n]))
+            block = _block(conditionals[key], int(token_N[n]))
+            answer.store(np.array([n]), statistics_of(block, how.top, how.sets, asked_n), index_X)
             if how.progress is not None:
                 how.progress(n + 1, len(clozes))
         return replace(answer, rows=self._computed - before, contexts=len(conditionals))

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from chainrule._types import Floats, Ints
+from chainrule.engine.asked import NONE, AskedTokens
 from chainrule.engine.predictors.base import YES, Cloze, Steps, Support, check_clozes
 from chainrule.engine.predictors.forwards import NOT_INVARIANT, PassBatch, Plan, Reader, Request, head_logprobs, logprobs
 from chainrule.engine.predictors.in_order import InOrder, accepts_in_order
@@ -80,12 +81,14 @@ class MaskedPredictor(InOrder):
     def start(self, requested: str | int, tokenizer: TokenizerLike | None) -> Start:
         return masked_start(requested, self.template.before, self.template.token(self.template.before))
 
-    def answer_in_order(self, sequences: list[OrderedSequence], settings: Settings = DEFAULTS) -> Answer:
+    def answer_in_order(
+        self, sequences: list[OrderedSequence], settings: Settings = DEFAULTS, asked: AskedTokens = NONE
+    ) -> Answer:
         """Every factor of every sequence, in the order of prediction; see `InOrder`."""
         for item, ordered in enumerate(sequences):
             self._check(ordered.ids_L, ordered.fed_L, item)
         steps = Steps(sequences)
-        return self._answer(steps, steps.token_N, settings)
+        return self._answer(steps, steps.token_N, settings, asked)
 
     def answer(self, clozes: Sequence[Cloze], token_N: Ints, settings: Settings = DEFAULTS) -> Answer:
         """The factors of single tokens at single positions; see `InOrder`."""
@@ -99,8 +102,8 @@ class MaskedPredictor(InOrder):
         self._check_all(clozes)
         return self._reader.conditionals(self._plan(clozes), rows=rows, temperature=temperature)
 
-    def _answer(self, clozes: Sequence[Cloze], token_N: Ints, how: Settings) -> Answer:
-        return self._reader.answer(self._plan(clozes), token_N, how)
+    def _answer(self, clozes: Sequence[Cloze], token_N: Ints, how: Settings, asked: AskedTokens = NONE) -> Answer:
+        return self._reader.answer(self._plan(clozes), token_N, how, asked)
 
     def _plan(self, clozes: Sequence[Cloze]) -> Plan:
         return Plan.of(len(clozes), lambda n: self._request(clozes[n]))

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from chainrule._types import Floats, Ints
+from chainrule.engine.asked import NONE, AskedTokens
 from chainrule.engine.predictors.base import Cloze, Steps, Support, check_clozes
 from chainrule.engine.predictors.forwards import NOT_INVARIANT, PassBatch, Plan, Reader, Request, head_logprobs, logprobs
 from chainrule.engine.predictors.in_order import InOrder, accepts_in_order, no_pseudo
@@ -58,7 +59,9 @@ class TwoStreamPredictor(InOrder):
     def start(self, requested: str | int, tokenizer: TokenizerLike | None) -> Start:
         return given_start(requested, NEEDS_A_TOKEN)
 
-    def answer_in_order(self, sequences: list[OrderedSequence], settings: Settings = DEFAULTS) -> Answer:
+    def answer_in_order(
+        self, sequences: list[OrderedSequence], settings: Settings = DEFAULTS, asked: AskedTokens = NONE
+    ) -> Answer:
         """Every factor of every sequence, in the order of prediction; see `InOrder`. One pass for each sequence."""
         for item, ordered in enumerate(sequences):
             self._check(ordered.ids_L, ordered.fed_L, len(ordered.given_G), ordered.start_id, item)
@@ -69,7 +72,7 @@ class TwoStreamPredictor(InOrder):
             s, t = steps.at_N[n]
             return Request(*fed[s], int(sequences[s].order_T[t]))
 
-        return self._reader.answer(Plan.of(len(steps), request), steps.token_N, settings)
+        return self._reader.answer(Plan.of(len(steps), request), steps.token_N, settings, asked)
 
     def conditionals(self, clozes: list[Cloze], *, rows: int | None = None, temperature: float = 1.0) -> Floats:
         """log Pr(v | seen) for every v of the vocabulary, B × V. It depends on the order in which `seen` became known."""
