@@ -14,8 +14,8 @@ from interpreter import compiled, interpreted
 from oracle import entropy, log_softmax, rank, variance
 from torch import Tensor, nn
 
-from chainrule.engine.asked import AskedTokens
 from chainrule.engine.head import fused, launch
+from chainrule.engine.head.asked import AskedTokens
 from chainrule.engine.head.fused import read_fused, reduce_fused, supports
 from chainrule.engine.head.launch import Tile
 from chainrule.engine.head.readout import read, reduce

@@ -16,7 +16,7 @@ from oracle import factors_in_order
 from text_zoo import byte_level
 
 from chainrule import InputError, LanguageModel, TableModel
-from chainrule.engine.asked import NONE, AskedTokens
+from chainrule.engine.head.asked import NONE, AskedTokens
 from chainrule.engine.predictors.base import Accepts, Cloze, Support
 from chainrule.engine.predictors.in_order import InOrder
 from chainrule.engine.question import DEFAULTS, Answer, Settings

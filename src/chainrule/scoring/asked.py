@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from chainrule._types import Floats, Ints
-from chainrule.engine.asked import AskedTokens
+from chainrule.engine.head.asked import AskedTokens
 from chainrule.engine.question import Item, SequenceFactors
 from chainrule.errors import InputError, short
 from chainrule.results.token_lists import TokenLists

@@ -12,8 +12,8 @@ import torch
 
 from chainrule._types import Ints
 from chainrule._warnings import outside
-from chainrule.engine.asked import AskedTokens
 from chainrule.engine.execution import CachedPrefix
+from chainrule.engine.head.asked import AskedTokens
 from chainrule.engine.predictors.base import Predictor
 from chainrule.engine.question import Item, Route, SequenceFactors, Settings
 from chainrule.errors import InputError

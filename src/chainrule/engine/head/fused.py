@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from chainrule.engine.asked import NONE, AskedTokens
+from chainrule.engine.head.asked import NONE, AskedTokens
 from chainrule.engine.head.launch import Launch
 from chainrule.engine.head.other_factors import OtherFactors
 from chainrule.engine.head.reductions import (

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from chainrule.engine.asked import NONE, AskedTokens
+from chainrule.engine.head.asked import NONE, AskedTokens
 from chainrule.engine.head.moments import combined, largest, moments, moments_at
 from chainrule.engine.head.reductions import Block, Columns, Reduction, factor_reductions, logprob_of, merged
 from chainrule.models.base import Head

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from chainrule.engine.asked import NONE, AskedTokens
+from chainrule.engine.head.asked import NONE, AskedTokens
 from chainrule.models.base import Head
 from chainrule.models.head import TILE
 from chainrule.ops import native

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 
 from chainrule._types import Floats, Ints
-from chainrule.engine.asked import NONE, AskedTokens
 from chainrule.engine.decoding.base import DecodingTree
 from chainrule.engine.decoding.rerun import RerunTree
 from chainrule.engine.decoding.tree import ForestTree
 from chainrule.engine.engine import Engine
+from chainrule.engine.head.asked import NONE, AskedTokens
 from chainrule.engine.node_inputs import PositionedTokens
 from chainrule.engine.predictors.base import Accepts, Cloze, Support
 from chainrule.engine.predictors.in_order import EMBEDDINGS, InOrder, no_pseudo

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from chainrule._types import Floats, Ints
-from chainrule.engine.asked import AskedTokens
 from chainrule.engine.decoding.base import DecodingTree
 from chainrule.engine.execution import CachedPrefix
+from chainrule.engine.head.asked import AskedTokens
 from chainrule.engine.question import Answer, Item, SequenceFactors, Settings
 from chainrule.errors import InputError
 from chainrule.forest.permutations import OrderedSequence

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from chainrule._types import Floats, Ints
-from chainrule.engine.asked import NONE, AskedTokens
+from chainrule.engine.head.asked import NONE, AskedTokens
 from chainrule.engine.head.readout import Distributions, block_rows, read, workspace
 from chainrule.engine.question import Answer, Settings, refuse_nan
 from chainrule.models.base import Head

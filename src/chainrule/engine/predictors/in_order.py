@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from chainrule._types import Floats, Ints
-from chainrule.engine.asked import NONE, AskedTokens
 from chainrule.engine.decoding.base import DecodingTree
 from chainrule.engine.decoding.ordered_tree import ConditionalTree
 from chainrule.engine.execution import CachedPrefix
+from chainrule.engine.head.asked import NONE, AskedTokens
 from chainrule.engine.predictors.base import Accepts, Cloze, Support, own_start
 from chainrule.engine.question import DEFAULTS, Answer, Item, Route, SequenceFactors, Settings
 from chainrule.errors import InputError

@@ -19,8 +19,8 @@ import numpy as np
 import torch
 
 from chainrule._types import Floats, Ints
-from chainrule.engine.asked import NONE, AskedTokens
 from chainrule.engine.engine import Engine
+from chainrule.engine.head.asked import NONE, AskedTokens
 from chainrule.engine.head.moments import of_logprobs
 from chainrule.engine.head.reductions import Block, statistics_of
 from chainrule.engine.plan import plan

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from chainrule._types import Floats, Ints
-from chainrule.engine.asked import NONE, AskedTokens
+from chainrule.engine.head.asked import NONE, AskedTokens
 from chainrule.engine.predictors.base import Cloze, Steps, Support, check_clozes
 from chainrule.engine.predictors.forwards import NOT_INVARIANT, PassBatch, Plan, Reader, Request, head_logprobs, logprobs
 from chainrule.engine.predictors.in_order import InOrder, accepts_in_order, no_pseudo
