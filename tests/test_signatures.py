@@ -35,7 +35,7 @@ OPTIONS: list[tuple[str, tuple[str, ...], str, Any, str]] = [
     ("order", GENERATION, "OneOrder | str | None", None, ""),
     ("seed", SCORING, "int", 0, "of random orders"),
     ("targets", ("score",), "Targets | None", None, "ids whose log probability is wanted: one list of ids for each factor"),
-    ("targets", ("score_batch",), "TargetsOfTexts | None", None, "ids whose log probability is wanted: for each text, one list"),
+    ("targets", ("score_batch",), "TargetsOfTexts | None", None, "ids whose log probability is wanted: for each text, one"),
     ("draws", SCORING[:2], "int", 0, "the number of random tokens to draw from the distribution of each factor"),
     ("last_n", SCORING[:2], "int | None", None, "score the last n tokens of"),
     ("start", STARTING, "StartPolicy | int | None", None, "the start symbol for this call, in place of the model's default: "),
