@@ -40,14 +40,14 @@ docs: $(READY)
 model: $(READY)
 	$(BIN)/chainrule pull smollm2-135m
 
-# With llama-cpp-python, which compiles for minutes: make bench LLAMA=--llama
+# With vLLM for CPUs, 4 GB: make bench VLLM=--vllm
 bench: model
-	$(BIN)/python benchmarks/setup_peers.py $(LLAMA)
+	$(BIN)/python benchmarks/setup_peers.py $(VLLM)
 	$(BIN)/python benchmarks/run.py
 	$(BIN)/python scripts/docs.py
 
 bench-quick: model
-	$(BIN)/python benchmarks/setup_peers.py $(LLAMA)
+	$(BIN)/python benchmarks/setup_peers.py $(VLLM)
 	$(BIN)/python benchmarks/run.py --quick
 	$(BIN)/python benchmarks/floor.py --quick
 

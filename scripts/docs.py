@@ -93,19 +93,10 @@ def benchmark() -> str | None:
 
 
 def headline() -> str | None:
-    """The first line of the comparison with peers, with machine and date."""
-    from report import newest, render_overview
+    """The comparison with peers on short texts, with machine and date."""
+    from report import newest, render_headline
 
-    if (run := newest()) is None:
-        return None
-    file, result = run
-    head, rule, first = render_overview(result, file).splitlines()[:3]
-    rows = ["|".join(re.split(r"(?<!\\)\|", line)[:-2]) + "|" for line in (head, rule, first)]  # without the differences
-    machine, date = result["machine"], file.stem
-    return "\n".join(rows) + (
-        f"\n\nThe speed of chainrule as a multiple of each peer's fastest variant: {result['model']['name']}, float32, "
-        f"{machine['cpu']}, {date}\n([all results](benchmarks/results/{date}.md))."
-    )
+    return render_headline(run[1], run[0]) if (run := newest()) is not None else None
 
 
 def verification() -> str | None:
