@@ -117,8 +117,13 @@ def render_overview(result: dict, file: Path) -> str:
     return "\n".join(lines)
 
 
-def render_headline(result: dict, file: Path) -> str:
-    """The short texts only, in float32 and in bfloat16: a line for each peer's fastest variant, the fastest first."""
+def render_headline(result: dict, file: Path) -> str | None:
+    """The short texts only, in float32 and in bfloat16: a line for each peer's fastest variant, the fastest first.
+
+    None if the run did not measure chainrule on the short texts.
+    """
+    if "chainrule" not in result["workloads"].get("flat", {}).get("systems", {}):
+        return None
     workloads = {name: result["workloads"][name]["systems"] for name in HEADLINE if name in result["workloads"]}
     families = dict.fromkeys(SYSTEMS[module].family for systems in workloads.values() for module in systems)
     ratios = {f: [fastest(systems, f) for systems in workloads.values()] for f in families if f != "chainrule"}
