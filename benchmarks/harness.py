@@ -132,6 +132,7 @@ def main() -> None:
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--vllm", metavar="PYTHON", help="the interpreter of an environment with vllm and lm_eval")
     arguments = parser.parse_args()
+    import lm_eval.models  # noqa: F401 (it registers hf)
     from lm_eval.api.registry import get_model
 
     import chainrule.evaluation.lm_eval  # noqa: F401 (it registers the model)

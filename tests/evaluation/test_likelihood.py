@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -69,6 +70,10 @@ def test_windows_of_long_texts(family):
         ids = lm.tokenizer.hf.encode(text, add_special_tokens=False)
         assert number == pytest.approx(lm.score(ids, window=24).logprob, abs=1e-4)
     assert windowed_log_likelihoods(lm, convention, [""]) == [0]
+    for start in ("given", 5):
+        chosen = replace(convention, start=lm.predictor.start(start, lm.tokenizer))
+        want = lm.score(lm.tokenizer.hf.encode("Hello world", add_special_tokens=False), start=start).logprob
+        assert windowed_log_likelihoods(lm, chosen, ["Hello world"]) == [want]
 
 
 def test_of_equal_tokens_the_first_is_greedy():

@@ -303,6 +303,7 @@ def test_results_are_in_the_order_of_the_requests(tiny: LanguageModel):
         ({"trust_remote_code": True}, r"^chainrule has no model argument trust_remote_code; it takes"),
         ({"windows": "mine"}, r"^windows='mine' is unknown: choose one of harness, chainrule$"),
         ({"max_length": 0}, r"^max_length must be a whole number, 1 or more, not 0$"),
+        ({"dtype": "bfloat16", "adapter": "x"}, r"^dtype, adapter cannot be chosen for a LanguageModel, which is loaded"),
         ({"start": "none"}, r"start='none' is not a start policy"),
     ],
 )

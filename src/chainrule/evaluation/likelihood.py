@@ -48,7 +48,10 @@ def windowed_log_likelihoods(
     scored = [text for text in texts if ids[text]]
     if not scored:
         return [0.0] * len(texts)
-    numbers = iter(lm.score_batch([ids[text] for text in scored], window=convention.max_length, progress=progress))
+    chosen = convention.start  # None: that of the model
+    start = None if chosen is None else chosen.id if chosen.id is not None else "given"
+    scores = lm.score_batch([ids[text] for text in scored], start=start, window=convention.max_length, progress=progress)
+    numbers = iter(scores)
     return [next(numbers).logprob if ids[text] else 0.0 for text in texts]
 
 

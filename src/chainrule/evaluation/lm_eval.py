@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Any
 
+import numpy as np
 import torch
 
 from chainrule._checks import is_whole
@@ -47,7 +48,7 @@ class ChainruleLM(TemplateLM):
         self,
         pretrained: str | LanguageModel | None = None,
         *,
-        dtype: str = "float32",
+        dtype: str | None = None,
         device: str | None = None,
         start: StartPolicy | int | None = None,
         max_length: int | None = None,
@@ -66,6 +67,9 @@ class ChainruleLM(TemplateLM):
         if batch_size not in (None, 1, "1") or max_batch_size is not None:
             log.warning("chainrule ignores batch_size: it computes all requests of a call together, each context once")
         if isinstance(pretrained, LanguageModel):
+            given = [name for name, value in (("dtype", dtype), ("device", device), ("adapter", adapter)) if value is not None]
+            if given:
+                raise InputError(f"{', '.join(given)} cannot be chosen for a LanguageModel, which is loaded: pass it to load")
             self.lm = pretrained
         else:
             device = _device(device)
@@ -176,8 +180,6 @@ class ChainruleLM(TemplateLM):
         return {f"model_{name}": value for name, value in self.lm.model.identity.to_dict().items()}
 
     def _loglikelihood_tokens(self, requests: Sequence[Any], disable_tqdm: bool = False, **_: Any) -> list[tuple[float, bool]]:
-        import numpy as np
-
         parts = [Part(np.array(context, np.int64), np.array(ids, np.int64)) for _, context, ids in requests]
         return self._log_likelihoods(parts, disable_tqdm)
 
