@@ -1,4 +1,4 @@
-"""chainrule pairs, and score --acceptability: tables in, tables out, and errors."""
+"""chainrule pairs, score --acceptability and score --detectors: tables in, tables out, and errors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from chainrule import LanguageModel
+from chainrule import Detectors, LanguageModel
 from chainrule.cli import sections, stream
 
 GOOD = ["The dogs bark", "A cat sits", "The quick fox", "Hello there"]
@@ -229,5 +229,44 @@ def test_measures_are_columns_of_score(run, tiny: LanguageModel):
     ],
 )
 def test_options_that_measures_do_not_have(run, options: list[str], message: str):
+    code, _, err = run("score", "a", *options)
+    assert (code, message in err) == (2, True), err
+
+
+# score --detectors
+
+
+def test_detectors_are_columns_of_score(run, tiny: LanguageModel):
+    Path("t.csv").write_text(table(("nr", "text"), ["1", "2", "3", "4"], GOOD), encoding="utf-8")
+    expected = Detectors(tiny.score_batch(GOOD), k=0.4)
+    code, out, err = run("score", "--file", "t.csv", "--detectors", "--min-k-share", "0.4")
+    assert code == 0, err
+    rows = rows_of(out)
+    assert list(rows[0])[:3] == ["nr", "text", "index"]
+    for name in ("min_k_nats", "min_k_pp", "fast_detect", "zlib_ratio"):
+        assert [float(row[name]) for row in rows] == getattr(expected, name).tolist()
+    assert run("score", "--file", "t.csv", "--detectors", "--per", "token", "-o", "o.parquet")[0] == 0
+    tokens = pyarrow.parquet.read_table("o.parquet")
+    assert tokens["z"].to_pylist() == expected.z_scores.tolist()
+    assert tokens["nr"].to_pylist() == [
+        nr for nr, score in zip("1234", expected.scores, strict=True) for _ in range(len(score))
+    ]
+    lines = [json.loads(line) for line in run("score", "--file", "t.csv", "--detectors", "--json")[1].splitlines()]
+    assert [line["fast_detect"] for line in lines] == expected.fast_detect.tolist()
+    one = json.loads(run("score", GOOD[0], "--detectors", "--json")[1])
+    assert one["min_k_pp"] == tiny.score(GOOD[0]).min_k_pp()
+    assert [factor["z"] for factor in one["factors"]] == tiny.score(GOOD[0]).z_scores.tolist()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--min-k-share", "0.1"], "--min-k-share is for --detectors"),
+        (["--detectors", "--min-k-share", "0"], "--min-k-share is more than 0 and at most 1, not 0"),
+        (["--detectors", "--acceptability"], "--detectors has no numbers for --acceptability"),
+        (["--detectors", "--order", "random:2"], "--detectors has no numbers for several orders"),
+    ],
+)
+def test_options_that_detectors_do_not_have(run, options: list[str], message: str):
     code, _, err = run("score", "a", *options)
     assert (code, message in err) == (2, True), err

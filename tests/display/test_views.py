@@ -12,7 +12,7 @@ from rich.console import Console
 from text_zoo import wordpiece
 
 import chainrule
-from chainrule import LanguageModel, TableModel
+from chainrule import Detectors, LanguageModel, TableModel
 from chainrule.display import notebook
 from chainrule.display.rankings import ranking_view
 from chainrule.display.spans import level
@@ -222,11 +222,12 @@ def measured(lm: LanguageModel) -> dict[str, object]:
         "choices": lm.choices([{"question": NASTY, "choices": [NASTY, "a"], "answer": 0}]),
         "suite": lm.suite(SUITE),
         "acceptability": lm.acceptability([NASTY, "a"], context=["a", None], unigram=["a b c"]),
+        "detectors": Detectors(lm.score_batch([NASTY, "a"])),
     }
 
 
-@pytest.mark.parametrize("name", ["pairs", "choices", "suite", "acceptability"])
-def test_views_of_pairs_choices_suites_and_acceptability(tiny: LanguageModel, name: str):
+@pytest.mark.parametrize("name", ["pairs", "choices", "suite", "acceptability", "detectors"])
+def test_views_of_pairs_choices_suites_and_measures(tiny: LanguageModel, name: str):
     result = measured(tiny)[name]
     page = Page(result._repr_html_())
     assert page.open == []

@@ -42,6 +42,7 @@ RESULTS: dict[str, tuple[Callable[[LanguageModel], Any], bool]] = {
     "pairs": (lambda lm: lm.pairs([TEXT], ["a"], phenomenon=["x"]), True),
     "pair": (lambda lm: lm.pairs([TEXT], ["a"])[0].bad, True),
     "suite": (lambda lm: lm.suite(SUITE), True),
+    "detectors": (lambda lm: chainrule.Detectors(lm.score_batch([TEXT, "a"])), True),
     "acceptability": (lambda lm: lm.acceptability([TEXT, "a"], context=["a", None], unigram=["a b"]), True),
 }
 

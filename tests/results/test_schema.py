@@ -112,7 +112,8 @@ def test_distinct_agrees_with_numpy_unique(numbers: list[int]):
 @pytest.mark.parametrize("column", schema.COLUMNS, ids=lambda column: column.name)
 def test_the_name_of_a_column_says_its_unit(column: Column):
     parts = set(column.name.split("_"))
-    assert bool(parts & {"logprob", "logprobs", "nats"}) == (column.unit == "nats")
+    assert bool(parts & {"logprob", "logprobs", "nats"}) == (column.unit in ("nats", "nats²"))
+    assert ({"logprob", "variance"} <= parts) == (column.unit == "nats²")
     assert ("bits" in parts) == (column.unit in ("bits", "bits/byte"))
     assert not parts & {"entropy", "surprisal", "pll"} or column.unit in ("bits", "nats")
 

@@ -62,6 +62,9 @@ def main(folder: Path) -> None:
     assert_type(lm.suite(folder / "suite.json").predictions, list[chainrule.Prediction])
     measures = lm.acceptability(texts, unigram=lm.unigram({"cat": 3, 5: 1}, end=True))
     assert_type(measures[0].slor_nats, float | None)
+    detectors = chainrule.Detectors(lm.score_batch(texts), k=0.1)
+    assert_type(detectors[0].min_k_pp, float | None)
+    print(detectors.to_pandas("token"), lm.score("The cat").fast_detect(), lm.score("The cat").min_k(k=0.5))
     following = lm.conditional("The capital of")
     print([(each.token, each.logprob) for each in following.top(5)], following.rank(" France"))
 

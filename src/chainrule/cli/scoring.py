@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from chainrule.cli.inputs import Record, Source
 from chainrule.cli.kept import Kept
@@ -18,6 +18,7 @@ from chainrule.errors import InputError
 from chainrule.files.row_text import json_members
 from chainrule.results.batch import Scores
 from chainrule.results.columns import Row
+from chainrule.results.detectors import Detectors
 from chainrule.results.explanation import Explanation
 from chainrule.results.mixture import Mixtures
 from chainrule.results.rows import table
@@ -45,25 +46,29 @@ def score_stream(
     per: str | None,
     options: dict[str, Any],
     plot: Plot | None = None,
+    share: float | None = None,
 ) -> None:
     """Score all texts and write the scores to the sink, and add them to the plot.
 
-    per: the kind of row; None: a sequence, in detail for a single text.
+    per: the kind of row; None: a sequence, in detail for a single text. share: k of `Detectors`; None: without them.
     """
     kept = Kept(source, sink.form)
     detailed = per == "token" or (per is None and source.single)
     if options["top"] and not (detailed and sink.json) and not (per == "token" and not sink.terminal):
         remedy = "--output, a pipe or --json" if per == "token" else "--per token, or with --json for a single text"
         raise InputError(f"--top adds alternatives to each token, but these rows do not show tokens: use {remedy}")
+    if share is not None and per == "token" and sink.terminal:
+        raise InputError("--detectors --per token has more columns than a terminal shows: use --output, a pipe or --json")
 
     def score(lm: LanguageModel, progress: Progress | None, shard: list[Record]) -> Any:
         return lm.score_batch([r.item for r in shard], context=contexts_of(shard), progress=progress, **options)
 
     def write(scores: Scores | Mixtures, shard: list[Record]) -> None:
+        result = scores if share is None else Detectors(cast("Scores", scores), k=share)
         sink.write(
-            table=lambda: kept.table(scores.to_arrow(per), shard, by_key=per == "token"),
-            views=lambda: _views(scores, per) if detailed else [scores],
-            objects=lambda: kept.lines((s.to_dict() if detailed else s.summary() for s in scores), shard),
+            table=lambda: kept.table(result.to_arrow(per), shard, by_key=per == "token"),
+            views=lambda: _views(scores, per) if detailed and share is None else [result],
+            objects=lambda: kept.lines((s.to_dict() if detailed else s.summary() for s in result), shard),
             next_row=shard[-1].index + 1,
         )
         if plot is not None:

@@ -11,6 +11,7 @@ from typer import Argument, Option
 
 from chainrule.cli.acceptability import AcceptabilityOptions, acceptability_stream
 from chainrule.cli.app import command
+from chainrule.cli.detectors import DetectorOptions
 from chainrule.cli.input_options import InputOptions
 from chainrule.cli.options import (
     DocumentOptions,
@@ -52,6 +53,7 @@ def score(
     texts: TextOptions,
     softmax: TemperatureOptions,
     measures: AcceptabilityOptions,
+    detection: DetectorOptions,
     inputs: InputOptions,
     outputs: OutputOptions,
     plots: PlotOptions,
@@ -67,6 +69,7 @@ def score(
     several = names_several_orders(options["order"])
     check_per(per, several)
     measures.check(per, top, options["order"])
+    detection.check(several, measures.acceptability)
     if several or measures.acceptability:
         kind = "--acceptability" if measures.acceptability else "several orders"
         reject(f"draws the factors of texts in one order: leave {kind} out", plot=plots.plot)
@@ -75,7 +78,7 @@ def score(
         if measures.acceptability:
             acceptability_stream(model.load, source, sink, measures.unigram, options)
         else:
-            score_stream(model.load, source, sink, per, options, plot)
+            score_stream(model.load, source, sink, per, options, plot, detection.share)
 
 
 @command("Score texts", omit=["context", "context_column", "second_segment_column", "begin"])

@@ -3,6 +3,7 @@
 from chainrule.display.acceptability import acceptability_html, acceptability_view
 from chainrule.display.choices import choices_html, choices_view
 from chainrule.display.comparisons import comparison_html, comparison_view
+from chainrule.display.detectors import detectors_html, detectors_view
 from chainrule.display.explanations import explanation_view
 from chainrule.display.export.html import html_document, html_table
 from chainrule.display.export.latex import latex
@@ -23,6 +24,7 @@ from chainrule.results.batch import Scores
 from chainrule.results.choices import Choices
 from chainrule.results.comparison import Comparison
 from chainrule.results.conditional import Conditional
+from chainrule.results.detectors import Detectors
 from chainrule.results.explanation import Explanation
 from chainrule.results.mixture import Mixture, Mixtures
 from chainrule.results.pairs import Pairs
@@ -45,6 +47,7 @@ rich.register(Choices, choices_view)
 rich.register(Suite, suite_view)
 rich.register(Words, words_view)
 rich.register(Acceptability, acceptability_view)
+rich.register(Detectors, detectors_view)
 
 text.register(PseudoScore, pseudo_terms)
 
@@ -59,6 +62,7 @@ html.register(Choices, choices_html)
 html.register(Suite, suite_html)
 html.register(Words, words_html)
 html.register(Acceptability, acceptability_html)
+html.register(Detectors, detectors_html)
 
 chart.register(Score, score_chart)
 chart.register(Scores, scores_chart)

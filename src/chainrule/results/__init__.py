@@ -6,6 +6,7 @@ from chainrule.results.batch import Ranked, Scores
 from chainrule.results.choices import Choices, QuestionScore
 from chainrule.results.comparison import Cause, Comparison
 from chainrule.results.conditional import Conditional
+from chainrule.results.detectors import Detected, Detectors
 from chainrule.results.explanation import Explanation
 from chainrule.results.mixture import Mixture, Mixtures
 from chainrule.results.ordering import Ordering
@@ -26,6 +27,8 @@ __all__ = [
     "Choices",
     "Comparison",
     "Conditional",
+    "Detected",
+    "Detectors",
     "Explanation",
     "Measures",
     "Mixture",

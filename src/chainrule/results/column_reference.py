@@ -32,6 +32,8 @@ _SECTIONS = {  # of the reference
     "Acceptability (acceptability): additional columns": (Row.ACCEPTABILITY,),
     "Acceptability with a unigram distribution: additional columns": (Row.UNIGRAM,),
     "Acceptability with a context: additional columns": (Row.PMI,),
+    "Detectors: additional columns of sequences": (Row.DETECTORS,),
+    "Detectors: additional columns of tokens": (Row.DETECTORS_OF_TOKEN,),
     "JSON only: the factors of a score": (Row.FACTOR, Row.SPAN, Row.ORDERED_FACTOR, Row.TOP_FACTOR),
     "JSON only: generated texts, in addition to those of a sequence": (Row.GENERATION,),
     "JSON only: the terms of a pseudo-log-likelihood": (Row.TERM,),

@@ -50,6 +50,8 @@ class Row(Enum):
     CHOICE = auto()  # one of its choices
     CHOICE_ACCURACY = auto()  # how often a predicted choice is the answer
     CALIBRATION = auto()  # a bin of the confidence in predicted choices
+    DETECTORS = auto()  # how expected a sequence is to the model
+    DETECTORS_OF_TOKEN = auto()  # … and its tokens
 
 
 PER_TOKEN = {
@@ -64,6 +66,7 @@ PER_TOKEN = {
     Row.TOP_FACTOR,
     Row.TERM,
     Row.COMPARED,
+    Row.DETECTORS_OF_TOKEN,
 }
 # Kinds of rows that have columns in common
 SCORE = (Row.SEQUENCE, Row.ANY_ORDER)

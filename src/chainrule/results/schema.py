@@ -18,6 +18,7 @@ from chainrule.results import column_values as values
 from chainrule.results.columns import EVERY_TEXT, SCORE, Column, Row
 from chainrule.results.columns_of_acceptability import OF_ACCEPTABILITY
 from chainrule.results.columns_of_choices import OF_CHOICES
+from chainrule.results.columns_of_detectors import OF_DETECTORS
 from chainrule.results.columns_of_orders import OF_ORDERS
 from chainrule.results.columns_of_origin import OF_ORIGIN
 from chainrule.results.columns_of_pairs import OF_PAIRS
@@ -143,6 +144,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("bits", "double", "−log2 of the probability of the sequence", (Row.SEQUENCE,), "bits", batch=values.bits),
     Column("perplexity", "double", "exp(−logprob / tokens)", (Row.SEQUENCE,), batch=values.perplexities),
     *OF_ACCEPTABILITY,
+    *OF_DETECTORS,
     Column("method", "string", _METHOD, (Row.GENERATION,)),
     Column(
         "finish", "string", "what ended the text: `end` symbol, `stop` text, `length`, or `among` a closed set",

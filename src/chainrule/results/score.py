@@ -12,13 +12,13 @@ import numpy as np
 from chainrule._types import Ints
 from chainrule.results import units
 from chainrule.results.columns import Row
+from chainrule.results.detection import WithDetection
 from chainrule.results.ordering import Ordering
 from chainrule.results.provenance import WithWindow
 from chainrule.results.rows import record, records
 from chainrule.results.scored_text import ScoredText
 from chainrule.results.shown import plotted
 from chainrule.results.token_lists import WithTokenLists
-from chainrule.statistics import WithStatistics
 from chainrule.text.base import Spans, token_formatter
 from chainrule.text.continuation import Segment
 from chainrule.text.requests import Request
@@ -36,7 +36,7 @@ def kind(request: Request, start: Start, ordering: Ordering | None, tokens: int)
 
 
 @dataclass(frozen=True, eq=False)
-class Score(WithTokenLists, WithWindow, ScoredText, WithStatistics):
+class Score(WithTokenLists, WithWindow, ScoredText, WithDetection):
     """log Pr of one sequence with all of its factors. Arrays have one entry for each of the T tokens scored.
 
     The start symbol has no entry; with start "given", neither has the first token. `kind` says whether the product of the
