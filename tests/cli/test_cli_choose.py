@@ -189,6 +189,15 @@ def test_bad_rows_are_skipped(run):
     )
 
 
+def test_long_prompts_are_told(run):
+    rows = [{"question": "dog " * 100, "choices": ["a", "b"], "answer": 0}, {"question": "Q", "choices": ["a", "b"]}]
+    code, _, err = run("--format", "jsonl", stdin="".join(json.dumps(row) + "\n" for row in rows))
+    assert code == 0
+    assert err.endswith(
+        "chainrule: note: 1 question longer than 64 embeddings: the beginnings of the prompts do not count there\n"
+    )
+
+
 def test_parquet(run, tiny: LanguageModel):
     table = pyarrow.Table.from_pylist(ROWS)
     pyarrow.parquet.write_table(table, "q.parquet")

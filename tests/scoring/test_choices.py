@@ -124,6 +124,7 @@ SHAPES = {
     "numbers": ({"question": "Q", "choices": [10, 20, 30], "answer": "20"}, {}, 1),
     "json": ({"question": "Q", "choices": '["yes", "no"]', "answer": "1"}, {}, 1),
     "from one": ({"question": "Q", "choices": ["yes", "no"], "answer": 1.0}, {"answer_from": 1}, 0),
+    "of pandas": ({"question": "Q", "choices": ["yes", "no"], "answer": "1.0"}, {}, 1),
     "as": ({"question": "Q", "choices": ["2", "1", "0"], "answer": "2"}, {"answer_as": "number"}, 2),
 }  # fmt: skip
 
@@ -271,6 +272,17 @@ def test_impossible_choices():
     with pytest.raises(InputError, match="all choices of each question are impossible"):
         only.calibration()
     assert json.loads(only.to_json())["calibration"] == []
+
+
+def test_long_prompts_are_told(tiny: LanguageModel):
+    rows = [{"question": q, "choices": ["a", "b"]} for q in ("Q", "dog " * 100)]
+    choices = tiny.choices(rows)
+    assert choices.cut.tolist() == [row["cut"] for row in choices.to_dicts()] == [False, True]
+    assert "1 question longer than 64 embeddings" in choices._repr_html_()
+    want = [tiny.score(text, context=rows[1]["question"]) for text in ("a", "b")]
+    assert [row["logprob"] for row in choices.to_dicts("choice")[2:]] == [score.logprob for score in want]
+    with pytest.raises(InputError, match="item 1: choice 0"):
+        tiny.choices(rows, window=False)
 
 
 def test_no_answers(tiny: LanguageModel):

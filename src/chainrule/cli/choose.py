@@ -17,6 +17,7 @@ from chainrule.display.choices import (
     accuracy_lines,
     calibration_lines,
     calibration_view,
+    cut_line,
     each_choice_view,
     questions_view,
     summary_view,
@@ -52,6 +53,7 @@ def choose_stream(
     kept = Kept(source, sink.form)
     tallies: list[Tally] = []
     first: list[Choices] = []
+    cut: list[int] = []
 
     def score(lm: LanguageModel, progress: Progress | None, shard: list[Record]) -> Choices:
         columns = source.columns.arguments() if isinstance(source.columns, QuestionColumns) else {}
@@ -61,6 +63,7 @@ def choose_stream(
 
     def write(choices: Choices, shard: list[Record]) -> None:
         tallies.append(choices.tally)
+        cut.append(int(choices.cut.sum()))
         if not first:
             first.append(choices)
         if plot is not None:
@@ -76,6 +79,8 @@ def choose_stream(
 
     stream(load, source, score, write, "contexts", CHARACTERS)
     _finish(sink, per, bins, Tally.joined(tallies), first[0])
+    if sum(cut) and not (sink.terminal and per in ROWS):
+        note(f"chainrule: note: {cut_line(sum(cut), first[0].window)}")
 
 
 def _finish(sink: Sink, per: str, bins: tuple[int, str], tally: Tally, choices: Choices) -> None:

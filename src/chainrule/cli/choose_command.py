@@ -72,7 +72,8 @@ class QuestionOptions:
     answer_as: Annotated[
         AnswerKind | None,
         Option(
-            metavar="KIND", help="How answers are read: label, letter, boolean, number or text. Default: as all of them can be."
+            metavar="KIND",
+            help="How answers are read: label, letter, boolean, number or text. Default: the way that fits all answers.",
         ),
     ] = None
     answer_from: Annotated[

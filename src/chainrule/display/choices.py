@@ -42,7 +42,7 @@ def questions_view(choices: Choices, total: int | None = None) -> View:
         ),
         "prompt": column("cut", "prompt", [cell(own.prompt, own=True) for own in shown], "the prompt"),
     }
-    plan = ["predicted", "confidence", *(["right", "answer"] if answers else []), "prompt"]
+    plan = ["predicted", "prompt", "confidence", *(["right", "answer"] if answers else [])]
     columns = {name: columns[name] for name in ("prompt", "predicted", "answer", "right", "confidence") if name in plan}
     grid = Grid(columns, plan, 2, caption=in_part(len(shown), total or len(choices), "questions"))
     return View(grid, *map(note, _remarks(choices)))
@@ -169,7 +169,14 @@ def _share(value: float) -> str:
 def _remarks(choices: Choices) -> list[str]:
     """Lines below the questions: the shots, and how answers are read."""
     shots = [f"{count(choices.shots, 'shot')} before each prompt"] if choices.shots else []
-    return [*shots, *([f"answers: {choices.answers_read}"] if choices.answers_read else [])]
+    cut = int(choices.cut.sum())
+    read = [f"answers: {choices.answers_read}"] if choices.answers_read else []
+    return [*shots, *read, *([cut_line(cut, choices.window)] if cut else [])]
+
+
+def cut_line(cut: int, window: int | None) -> str:
+    """A line about questions that are longer than a window."""
+    return f"{count(cut, 'question')} longer than {window} embeddings: the beginnings of the prompts do not count there"
 
 
 def _ends(own: Bin) -> str:

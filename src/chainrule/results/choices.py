@@ -165,6 +165,11 @@ class Choices(WithWindow, Shown, Tabular):
         return np.maximum.reduceat(self.within_set, self.offsets[:-1])
 
     @property
+    def cut(self) -> Bools:
+        """Whether a factor of a choice was conditioned on fewer embeddings than precede it, since the prompt is long, Q."""
+        return np.logical_or.reduceat(self.scores.cut, self.offsets[:-1])
+
+    @property
     def measures(self) -> tuple[str, ...]:
         return MEASURES if self.premise is None else (*MEASURES, PMI)
 

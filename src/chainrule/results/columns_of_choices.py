@@ -120,6 +120,14 @@ OF_CHOICES: tuple[Column, ...] = (
         "context_boundary", "string", "`same` if prompt and choice tokenise together as they do apart, else `apart`", _CHOICE,
         batch=lambda c: [request.boundary for request in c.scores.requests],
     ),
+    Column(
+        "cut", "bool", "whether a factor of the choice was conditioned on fewer embeddings than precede it", _CHOICE,
+        batch=lambda c: c.scores.cut,
+    ),
+    Column(
+        "cut", "bool", "whether a factor of its choices was conditioned on fewer embeddings than precede it", _QUESTION,
+        batch=lambda c: c.cut,
+    ),
     Column("measure", "string", f"what decides: {', '.join(f'`{name}`' for name in _NAMES)}", _ACCURACY),
     Column("accuracy", "double", "successes / n", _ACCURACY),
     Column("accuracy_low", "double", "lower end of its 95 % Wilson interval", _ACCURACY),

@@ -12,7 +12,7 @@ from chainrule.errors import InputError, short
 from chainrule.text.questions import Question
 from chainrule.text.templates import is_number
 
-_WHOLE = re.compile(r"\s*-?[0-9]{1,9}\s*")
+_WHOLE = re.compile(r"\s*(-?[0-9]{1,9})(?:\.0+)?\s*")  # other programs write 1.0 in a column with missing values
 KINDS = ("label", "letter", "boolean", "number", "text")
 
 
@@ -95,7 +95,8 @@ def _boolean(answer: Any) -> int | None:
 
 def _number(answer: Any, first: int) -> int | None:
     if isinstance(answer, str):
-        return int(answer) - first if _WHOLE.fullmatch(answer) else None
+        found = _WHOLE.fullmatch(answer)
+        return None if found is None else int(found[1]) - first
     whole = is_number(answer) and float(answer).is_integer()
     return int(answer) - first if whole else None
 
