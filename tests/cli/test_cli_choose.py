@@ -139,6 +139,7 @@ def test_continued_runs_know_all_answers(run):
     text = "question,A,B,answer\nQ,0,1,1\nR,a,b,1\n"  # the second row shows that 1 is a number
     code, out, err = run("--format", "csv", "--from", "1", stdin=text)
     assert code == 0, err
+    assert [(row["index"], row["answer_index"]) for row in rows_of(out)] == [("1", "1")]
     code, out, err = run("--format", "csv", "--shots", "1", "--from", "1", stdin=text)
     assert [row["index"] for row in rows_of(out)] == ["1"]
     assert run("--format", "csv", "--from", "2", stdin=text)[2].startswith("chainrule: --from 2 is past the last row")

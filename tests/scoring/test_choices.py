@@ -108,6 +108,9 @@ def test_shared_contexts_run_once(tiny: LanguageModel):
 SHAPES = {
     "arc": ({"question": "Q", "choices": {"text": ["a b", "c", "d"], "label": ["A", "B", "C"]}, "answerKey": "B"}, {}, 1),
     "arc with numbers": ({"question": "Q", "choices": {"text": ["a", "c"], "label": ["1", "2"]}, "answerKey": "2"}, {}, 1),
+    "arc with numbers from 1": (
+        {"question": "Q", "choices": {"text": ["a", "b", "c"], "label": ["1", "2", "3"]}, "answerKey": "2"}, {}, 1,
+    ),
     "arc, raw": (
         {"question": {"stem": "Q", "choices": [{"text": "a", "label": "A"}, {"text": "b", "label": "B"}]}, "answerKey": "A"},
         {"question": "question.stem", "choices": "question.choices"}, 0,
@@ -251,6 +254,30 @@ def test_ties_predict_the_first_and_are_told(lm: LanguageModel):
         ("logprob", 1, 1), ("per_token", 1, 2), ("per_byte", 1, 2), ("per_character", 1, 2)
     ]  # fmt: skip
     assert [row["tied"] for row in choices.to_dicts()] == [[], list(choices.measures), list(choices.measures[1:])]
+
+
+def test_rounding_is_no_difference():
+    """n (log .3 + log .7) / 2 n differs from (log .3 + log .7) / 2 by rounding only."""
+    lm = LanguageModel(TableModel("AB", {"": [0.3, 0.7]}, probabilities=True, back_off=True))
+    rows = [{"question": "B", "choices": ["AB", "AB" * n]} for n in range(2, 30)]
+    choices = lm.choices(rows, sep="")
+    value_C = choices.values("per_token")
+    assert (value_C[::2] < value_C[1::2]).any()
+    assert choices.tied("per_token").all()
+    assert not choices.predicted("per_token").any()
+
+
+def test_the_rounding_of_pmi_is_that_of_its_terms():
+    """Only the first factor depends on the prompt, and its ratio is the same for all choices, and close to 1."""
+    lm = LanguageModel(
+        TableModel("ABC", {"": [0.4, 0.3, 0.3], "A": [0.3994, 0.3003, 0.3003]}, probabilities=True, back_off=True)
+    )
+    rows = [{"question": "A", "choices": ["BC" * n + "B" * n, "C" + "B" * (n + 9)]} for n in range(10, 40)]
+    choices = lm.choices(rows, sep="", premise="B")
+    assert choices.pmi_nats == pytest.approx(math.log(0.3003 / 0.3), abs=1e-12)
+    assert (choices.pmi_nats[::2] < choices.pmi_nats[1::2]).any()
+    assert choices.tied("pmi").all()
+    assert not choices.predicted("pmi").any()
 
 
 def test_impossible_choices():
