@@ -321,6 +321,14 @@ def test_no_answers(tiny: LanguageModel):
     assert choices.to_dicts("accuracy") == []
 
 
+@pytest.mark.parametrize("measure", ["pmi", "bits"])
+def test_measures_that_there_are_not(tiny: LanguageModel, measure: str):
+    choices = tiny.choices([{"question": "Q", "choices": ["a", "b"]}])
+    for method in (choices.values, choices.predicted, choices.correct):
+        with pytest.raises(InputError, match=f"^measure must be one of 'logprob', .* not '{measure}'$"):
+            method(measure)
+
+
 def test_parts_of_choices_are_the_choices(tiny: LanguageModel):
     rows = [{"question": q, "choices": ["a", "b", "c"][: 2 + i % 2], "answer": 0} for i, q in enumerate("QRST")]
     choices = tiny.choices(rows, premise="X")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from chainrule._types import Bools, Floats, Ints
+from chainrule.errors import InputError, short
 from chainrule.files.row_text import json_text
 from chainrule.models.identity import Identity
 from chainrule.results.batch import Scores
@@ -51,8 +52,8 @@ class QuestionScore:
 
 
 def _question_rows(choices: Choices) -> dict[str, Any]:
-    sequence = Source(Row.SEQUENCE_OF_TOKEN, choices.scores, take=choices.offsets[:-1])
-    return arrays([Source(Row.QUESTION, choices), sequence], index=np.arange(len(choices)))
+    first = Source(Row.SEQUENCE_OF_TOKEN, choices.scores, take=choices.offsets[:-1])
+    return arrays([Source(Row.QUESTION, choices), first], index=np.arange(len(choices)))
 
 
 def _choice_rows(choices: Choices) -> dict[str, Any]:
@@ -174,7 +175,9 @@ class Choices(WithWindow, Shown, Tabular):
         return MEASURES if self.premise is None else (*MEASURES, PMI)
 
     def values(self, measure: str = "logprob") -> Floats:
-        """The numbers of a measure, in nats, C."""
+        """The numbers of a measure, in nats, C. Raises InputError for a measure that there is not."""
+        if measure not in self.measures:
+            raise InputError(f"measure must be one of {', '.join(map(repr, self.measures))}, not {short(measure)}")
         if measure == PMI and self.pmi_nats is not None:
             return self.pmi_nats
         sizes = {"logprob": 1, "per_token": self.scores.tokens, "per_byte": self.bytes, "per_character": self.characters}
@@ -227,8 +230,7 @@ class Choices(WithWindow, Shown, Tabular):
 
     def correct(self, measure: str = "logprob") -> list[bool | None]:
         """Whether the predicted choice of each question is the answer; None without one."""
-        pairs = zip(self.predicted(measure).tolist(), self.answers, strict=True)
-        return [None if answer is None else predicted == answer for predicted, answer in pairs]
+        return [a if a is None else p == a for p, a in zip(self.predicted(measure).tolist(), self.answers, strict=True)]
 
     def lists(self, value_C: Any) -> list[list[Any]]:
         """The values of choices, as one list for each question."""

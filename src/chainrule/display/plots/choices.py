@@ -42,7 +42,14 @@ class ReliabilityPlot:
 
     def chart(self) -> altair.TopLevelMixin:
         own = Tally.joined(self._parts).calibration(self._bins, self._by)
-        lines = [*self._notes, own.describe(), "dashed: accuracy = confidence; lines: 95 % Wilson intervals", *self.left_out()]
+        ece, _, rest = own.describe().partition("), ")
+        lines = [
+            *self._notes,
+            f"{ece}),",
+            rest,
+            "dashed: accuracy = confidence; lines: 95 % Wilson intervals",
+            *self.left_out(),
+        ]
         head = title("Accuracy and confidence (Pr of the predicted choice within the set)", lines, _WIDTH + 200)
         parts = [_reliability(own), _counts(own)]
         return altair_chart({"title": head, "vconcat": parts, "resolve": {"scale": {"x": "shared"}}, "spacing": 8})
