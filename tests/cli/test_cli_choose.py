@@ -103,6 +103,10 @@ def test_shots(run, tiny: LanguageModel):
     own = tiny.choices([{"question": "Hello", "choices": ["there", "world"]}], shots_from=ROWS[:1])
     assert [float(row["logprob"]) for row in rows_of(out)] == own.logprob.tolist()
     assert err == READ + "chainrule: No question has an answer, so there is no accuracy.\n"
+    before = Path("shots.csv").read_bytes()
+    code, _, err = run("test.jsonl", "--shots-from", "shots.csv", "-o", "shots.csv")
+    assert (code, Path("shots.csv").read_bytes()) == (2, before)
+    assert "is an input file" in err
 
 
 def test_sums_are_of_all_sections(run, tiny: LanguageModel, monkeypatch: pytest.MonkeyPatch):

@@ -189,5 +189,6 @@ def choose(
     options: dict[str, Any] = windows.arguments() | texts.arguments()
     options |= {"temperature": softmax.temperature, "premise": _text(columns.premise)}
     options["between_shots"] = _text(columns.between_shots)
-    with plots.file(partial(reliability_plot, *bins), source.files) as plot, outputs.sink(source.files) as sink:
+    read = [*source.files, *([] if columns.shots_from is None else [columns.shots_from])]
+    with plots.file(partial(reliability_plot, *bins), read) as plot, outputs.sink(read) as sink:
         choose_stream(model.load, source, sink, per, bins, options, plot)
