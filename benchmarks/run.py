@@ -1,7 +1,7 @@
 """Measure chainrule and its peers. The systems alternate in one run, on the same texts and the same model.
 
     .venv/bin/python benchmarks/setup_peers.py      # once
-    .venv/bin/python benchmarks/run.py              # everything: allow 35 minutes on two cores
+    .venv/bin/python benchmarks/run.py              # everything: allow 40 minutes on two cores, 60 with vLLM
     .venv/bin/python benchmarks/run.py --quick      # a short test run of everything, one round
 
 Each system is a process that loads its model once and warms up. The rounds then go A B C A B C …, so a slower phase of the
