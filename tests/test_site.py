@@ -25,7 +25,7 @@ def test_every_public_name_has_an_entry():
 
 def test_every_command_and_option_is_listed(command):
     text = reference.commands_reference()
-    parts = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL))
+    parts = dict(re.findall(r"^## ([\w-]+)\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL))
     assert set(parts) == set(EXAMPLES)
     for name, part in parts.items():
         shown = command(name, "--help")[1].split("Examples:")[0]
