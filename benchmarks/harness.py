@@ -94,13 +94,19 @@ def measure(name: str, pairs: list[Request], hf: Any, ours: Any, rounds: int) ->
     return row
 
 
+VLLM = {
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # so that OMP_NUM_THREADS holds, as for the others
+    "VLLM_CPU_KVCACHE_SPACE": "4",  # GiB
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_CACHE_ROOT": str(HERE.parent / ".bench" / "vllm-cache"),
+}
 WORKER = """
 import json, sys, time
 from lm_eval.api.instance import Instance
 from lm_eval.api.registry import get_model
 asked = json.load(sys.stdin)
-lm = get_model("vllm")(pretrained=asked["model"], dtype=asked["dtype"], device="cpu", batch_size="auto", max_model_len=2048,
-                       enable_prefix_caching=True)
+lm = get_model("vllm")(pretrained=asked["model"], dtype=asked["dtype"], batch_size="auto", max_model_len=2048)
 found = {}
 for name, pairs in asked["requests"].items():
     instances = [Instance("loglikelihood", {}, tuple(pair), i) for i, pair in enumerate(pairs)]
@@ -118,7 +124,8 @@ print("RESULT " + json.dumps(found))
 def vllm(python: str, model: str, dtype: str, work: dict[str, list[Request]], rounds: int) -> dict[str, Any]:
     """The seconds of vLLM, in its own process and environment, after the others."""
     asked = json.dumps({"model": model, "dtype": dtype, "requests": work, "rounds": rounds})
-    found = subprocess.run([python, "-c", WORKER], input=asked, capture_output=True, text=True, env=os.environ)
+    threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}
+    found = subprocess.run([python, "-c", WORKER], input=asked, capture_output=True, text=True, env=os.environ | VLLM | threads)
     lines = [line.removeprefix("RESULT ") for line in found.stdout.splitlines() if line.startswith("RESULT ")]
     if not lines:
         raise SystemExit(f"vLLM did not answer:\n{found.stderr[-2000:]}")
