@@ -10,7 +10,7 @@ from chainrule.errors import InputError, short
 from chainrule.language.foundation import Foundation
 from chainrule.results import Choices
 from chainrule.results.frames import Frame
-from chainrule.scoring.choices import asked, score_choices
+from chainrule.scoring.choices import question_set, score_choices
 from chainrule.text.arguments import as_list
 from chainrule.text.questions import question_format
 from chainrule.text.reading import Reading, Special
@@ -80,7 +80,7 @@ class Choosing(Foundation):
             choices=choices if choices is None or isinstance(choices, str) else as_list(choices, "choices"), sep=sep,
             among=None if among is None else as_list(among, "among"),
         )  # fmt: skip
-        read = asked(
+        read = question_set(
             own, form, shots=shots, shots_from=examples, between_shots=between_shots, answer_as=answer_as,
             answer_from=answer_from,
         )  # fmt: skip

@@ -20,7 +20,7 @@ from chainrule.text.reading import Reading
 
 
 @dataclass(frozen=True)
-class Asked:
+class QuestionSet:
     """Questions with their answers, and the examples before each prompt."""
 
     questions: list[Question]
@@ -31,7 +31,7 @@ class Asked:
     answers_read: str | None  # how answers are written; None: there are none
 
 
-def asked(
+def question_set(
     rows: Sequence[Mapping[Any, Any]],
     form: QuestionFormat,
     *,
@@ -40,7 +40,7 @@ def asked(
     between_shots: str,
     answer_as: str | None,
     answer_from: int | None,
-) -> Asked:
+) -> QuestionSet:
     """Read the questions of rows. Raises InputError, with the number of the row, for one that is no question.
 
     shots: the number of first rows that are examples and are not asked; of `shots_from`, if it is given (0: all of them).
@@ -83,7 +83,7 @@ def asked(
         examples.append(question.prompt + question.texts[answer] + between_shots)
     told = None if chosen is None else described(chosen, first)
     first_row = len(before) if own_rows else 0
-    return Asked(questions[len(before) :], answers[len(before) :], "".join(examples), len(before), first_row, told)
+    return QuestionSet(questions[len(before) :], answers[len(before) :], "".join(examples), len(before), first_row, told)
 
 
 def reading_of(answer_as: str | None, answer_from: int | None) -> tuple[str | None, int]:
@@ -101,7 +101,7 @@ def reading_of(answer_as: str | None, answer_from: int | None) -> tuple[str | No
 
 def score_choices(
     scorer: Scorer,
-    own: Asked,
+    own: QuestionSet,
     settings: Settings,
     reading: Reading,
     *,
