@@ -147,6 +147,27 @@ def growing() -> str | None:
     return "\n\n".join(["\n".join(rows), note, "\n".join(origins)])
 
 
+def harness() -> str | None:
+    """The speed of log-likelihoods in lm-evaluation-harness against its own models, in the newest run."""
+    from report import newest
+
+    if (found := newest("harness-float32-????-??-??.json")) is None:
+        return None
+    run, with_vllm = found[1], "vllm_ratio" in found[1]["cases"][0]
+    heads = ["workload", "requests", "× `hf`", *(["× vLLM"] if with_vllm else []), "largest difference from `hf`"]
+    rows = [f"| {' | '.join(heads)} |", f"|---|{'---:|' * (len(heads) - 1)}"]
+    for case in run["cases"]:
+        vllm = [f"{case['vllm_ratio']:.2f}"] if with_vllm else []
+        ratio = f"{case['ratio']:.2f} [{case['lowest']:.2f} – {case['highest']:.2f}]"
+        cells = [case["workload"], str(case["requests"]), ratio, *vllm, f"{case['max_difference']:.1e} nats"]
+        rows.append(f"| {' | '.join(cells)} |")
+    origin = (
+        f"`{run['command']}`: {run['model']}, {run['dtype']}, on {run['machine']['cpu']}, {run['threads']} threads, "
+        f"lm_eval {run['lm_eval']}, transformers {run['transformers']}, torch {run['torch']}, {run['date']}."
+    )
+    return "\n\n".join(["\n".join(rows), origin])
+
+
 def zoo() -> str:
     """A summary of docs/architectures.md."""
     text = (ROOT / "docs" / "architectures.md").read_text(encoding="utf-8")
@@ -168,6 +189,7 @@ def blocks() -> dict[str, dict[str, str | None]]:
         "ARCHITECTURE.md": {"tree": tree()},
         "docs/benchmarks.md": {"benchmark": benchmark()},
         "docs/generation.md": {"growing": growing()},
+        "docs/lm-eval.md": {"harness": harness()},
         "docs/models.md": {"zoo": zoo()},
         "docs/verify.md": {"verify": verification()},
     }

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -371,3 +373,10 @@ def test_the_command_line(command: Callable[..., Any], tasks: Path, folders: dic
     code, _, err = command("lm-eval", "--model", "chainrule", "--model_args", "pretrained=/nowhere", "--tasks", "choices",
                            "--include_path", str(tasks))  # fmt: skip
     assert (code, err.splitlines()[-1]) == (2, "chainrule: there is no model folder or file '/nowhere'; check the path")
+
+
+def test_the_harness_still_finds_its_own_models():
+    """Its registry reads them only while it is empty, and importing ours fills it."""
+    code = "import chainrule.evaluation.lm_eval as ours, lm_eval.api.registry as r; print(r.get_model('hf').__name__)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.stdout.split() == ["HFLM"], run.stderr[-500:]
