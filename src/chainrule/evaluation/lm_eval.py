@@ -22,7 +22,7 @@ from chainrule.text.types import StartPolicy
 
 require("lm-eval", "chainrule.evaluation.lm_eval", InputError)
 
-import lm_eval.models  # noqa: E402 (the registry adds the harness's own models only while it is empty)
+import lm_eval.models  # noqa: E402, F401 (the registry adds the harness's own models only while it is empty)
 from lm_eval.api.model import TemplateLM  # noqa: E402
 from lm_eval.api.registry import MODEL_REGISTRY, register_model  # noqa: E402
 from tqdm import tqdm  # noqa: E402
