@@ -4,8 +4,8 @@
     .bench/harness/bin/python benchmarks/harness.py     # --vllm PYTHON: also vLLM, in the environment of that interpreter
 
 `hf` runs with the fastest of several batch sizes, which is found first. ("auto" begins with 64 texts of 8,192 tokens, for which
-no CPU has the memory.) Questions are about passages of a book of 600 to 1,000 tokens, each with 4 choices. With shared examples,
-620 of 700 tokens are the same for all questions. Choices of one token share one pass of `hf`; longer choices do not.
+no CPU has the memory.) Questions are about passages of a book of 600 to 1,000 tokens, each with 4 choices. With shared
+examples, 620 of 700 tokens are the same for all questions. Choices of one token share one pass of `hf`; longer ones do not.
 """
 
 from __future__ import annotations
