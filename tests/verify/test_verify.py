@@ -225,8 +225,8 @@ def body(change: Callable[[LanguageModel, plan.Item], plan.Item]) -> Callable[[L
     def patch(lm: LanguageModel, monkeypatch: Patch) -> None:
         own = assemble._item
 
-        def broken(request: Any, start: Any) -> plan.Item:
-            item = own(request, start)
+        def broken(request: Any, start: Any, *options: Any) -> plan.Item:
+            item = own(request, start, *options)
             return item if item.start_id is None else change(lm, item)
 
         monkeypatch.setattr(assemble, "_item", broken)

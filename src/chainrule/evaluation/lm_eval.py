@@ -210,7 +210,7 @@ def _progress(title: str, disabled: bool) -> Iterator[Callable[[int, int], None]
 
 def _seed() -> int:
     """A seed that follows from the harness's own `--seed`."""
-    return int(torch.randint(1 << 31, ()))
+    return int(torch.randint(1 << 31, (), dtype=torch.int64, device="cpu"))
 
 
 def _device(requested: str | None) -> str | None:

@@ -175,7 +175,7 @@ class Choices(WithWindow, Shown, Tabular):
         return MEASURES if self.premise is None else (*MEASURES, PMI)
 
     def values(self, measure: str = "logprob") -> Floats:
-        """The numbers of a measure, in nats, C. Raises InputError for a measure that there is not."""
+        """The numbers of a measure, in nats, C. Raises InputError for an unknown measure."""
         if measure not in self.measures:
             raise InputError(f"measure must be one of {', '.join(map(repr, self.measures))}, not {short(measure)}")
         if measure == PMI and self.pmi_nats is not None:
