@@ -210,11 +210,11 @@ def broken_links() -> list[str]:
 
 
 def leads_somewhere(page: Path, link: str) -> bool:
-    """Whether the target file exists and has the heading."""
+    """Whether the target exists and has the heading. Pages of docs/ link to files alone, since the site cannot show a folder."""
     path, _, heading = link.partition("#")
     target = page.parent / path if path else page
     if "://" in link or not heading or target.suffix != ".md":
-        return "://" in link or target.exists()
+        return "://" in link or (target.is_file() if ROOT / "docs" in page.parents else target.exists())
     titles = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE) if target.exists() else []
     return heading in {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
 
