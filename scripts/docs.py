@@ -210,7 +210,7 @@ def broken_links() -> list[str]:
 
 
 def leads_somewhere(page: Path, link: str) -> bool:
-    """Whether the target exists and has the heading. Pages of docs/ link to files alone, since the site cannot show a folder."""
+    """Whether the target exists and has the heading. Pages of docs/ link to files alone: the site shows no folder."""
     path, _, heading = link.partition("#")
     target = page.parent / path if path else page
     if "://" in link or not heading or target.suffix != ".md":
