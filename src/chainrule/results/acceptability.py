@@ -13,7 +13,6 @@ Shapes: S sequences, T tokens.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -22,10 +21,10 @@ import numpy as np
 
 from chainrule._types import Floats
 from chainrule.files.row_text import json_text
-from chainrule.models.identity import Identity
 from chainrule.results.batch import Scores
 from chainrule.results.columns import Row
-from chainrule.results.provenance import WithWindow
+from chainrule.results.items import Items
+from chainrule.results.provenance import FromScores
 from chainrule.results.rows import Source, arrays, record
 from chainrule.results.score import Score
 from chainrule.results.shown import Shown
@@ -86,7 +85,7 @@ class Measures:
 
 
 @dataclass(frozen=True, eq=False)
-class Acceptability(WithWindow, Shown, Tabular):
+class Acceptability(Items[Measures], FromScores, Shown, Tabular):
     """Measures of the acceptability of S sequences, as arrays in nats. Item i has the `Measures` of sequence i.
 
     See `LanguageModel.acceptability`.
@@ -97,14 +96,6 @@ class Acceptability(WithWindow, Shown, Tabular):
     logprob_alone: Floats | None  # S: of the same tokens without their context; NaN without one. None: no contexts
 
     rows_per = {"sequence": _rows}  # noqa: RUF012 (never written to)
-
-    @property
-    def identity(self) -> Identity:
-        return self.scores.identity
-
-    @property
-    def window(self) -> int | None:
-        return self.scores.window
 
     @cached_property
     def mean_lp_nats(self) -> Floats:
@@ -140,11 +131,7 @@ class Acceptability(WithWindow, Shown, Tabular):
     def __len__(self) -> int:
         return len(self.scores)
 
-    def __iter__(self) -> Iterator[Measures]:
-        return (self[i] for i in range(len(self)))
-
-    def __getitem__(self, item: int) -> Measures:
-        i = range(len(self))[item]
+    def _item(self, i: int, /) -> Measures:
         more = (self.unigram_logprob, self.norm_lp, self.slor_nats, self.logprob_alone, self.pmi_nats)
         others = (None if values is None or np.isnan(values[i]) else float(values[i]) for values in more)
         return Measures(self.scores[i], self.rows, float(self.mean_lp_nats[i]), float(self.pen_lp_nats[i]), *others)

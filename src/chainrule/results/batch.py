@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from chainrule._types import Bools, Floats, Ints
 from chainrule.forest.forest import offsets, ranges
 from chainrule.models.identity import Identity
 from chainrule.results.columns import Row
+from chainrule.results.items import Items
 from chainrule.results.ordering import Ordering
 from chainrule.results.provenance import WithWindow
 from chainrule.results.rows import Source, arrays
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Scores(WithTokenLists, WithWindow, Shown, Tabular, WithStatistics):
+class Scores(Items[Score], WithTokenLists, WithWindow, Shown, Tabular, WithStatistics):
     """Scores of S sequences with T tokens in all, as arrays. Item i is the `Score` of sequence i. Logs are natural, float64."""
 
     requests: list[Request]
@@ -62,17 +62,7 @@ class Scores(WithTokenLists, WithWindow, Shown, Tabular, WithStatistics):
     def __len__(self) -> int:
         return len(self.requests)
 
-    def __iter__(self) -> Iterator[Score]:
-        return (self[i] for i in range(len(self)))
-
-    @overload
-    def __getitem__(self, item: int) -> Score: ...
-    @overload
-    def __getitem__(self, item: slice) -> list[Score]: ...
-    def __getitem__(self, item: int | slice) -> Score | list[Score]:
-        if isinstance(item, slice):
-            return [self[i] for i in range(*item.indices(len(self)))]
-        i = range(len(self))[item]
+    def _item(self, i: int, /) -> Score:
         t = slice(self.offsets[i], self.offsets[i + 1])
         return Score(
             request=self.requests[i],

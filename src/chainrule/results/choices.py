@@ -5,20 +5,19 @@ Shapes: Q questions, C choices of all of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from chainrule._types import Bools, Floats, Ints
 from chainrule.errors import InputError, short
 from chainrule.files.row_text import json_text
-from chainrule.models.identity import Identity
 from chainrule.results.batch import Scores
 from chainrule.results.columns import Row
-from chainrule.results.provenance import WithWindow
+from chainrule.results.items import Items
+from chainrule.results.provenance import FromScores, WithWindow
 from chainrule.results.rows import Source, arrays, record
 from chainrule.results.score import Score
 from chainrule.results.shown import Shown, plotted
@@ -76,7 +75,7 @@ def _with_origin(row: Row, results: list[Any], origin: WithWindow) -> dict[str, 
 
 
 @dataclass(frozen=True, eq=False)
-class Choices(WithWindow, Shown, Tabular):
+class Choices(Items[QuestionScore], FromScores, Shown, Tabular):
     """Q questions with C choices in all. Item i is the `QuestionScore` i. Log probabilities are in nats.
 
     Each measure predicts the choice with its largest number: `logprob` (log Pr after the prompt), `per_token`, `per_byte`,
@@ -101,14 +100,6 @@ class Choices(WithWindow, Shown, Tabular):
         "accuracy": lambda choices: choice_accuracy_rows(choices.accuracy(), choices),
         "calibration": lambda choices: calibration_rows(choices.calibration(), choices),
     }
-
-    @property
-    def identity(self) -> Identity:
-        return self.scores.identity
-
-    @property
-    def window(self) -> int | None:
-        return self.scores.window
 
     @property
     def sizes(self) -> Ints:
@@ -240,17 +231,7 @@ class Choices(WithWindow, Shown, Tabular):
     def __len__(self) -> int:
         return len(self.prompts)
 
-    def __iter__(self) -> Iterator[QuestionScore]:
-        return (self[i] for i in range(len(self)))
-
-    @overload
-    def __getitem__(self, item: int) -> QuestionScore: ...
-    @overload
-    def __getitem__(self, item: slice) -> list[QuestionScore]: ...
-    def __getitem__(self, item: int | slice) -> QuestionScore | list[QuestionScore]:
-        if isinstance(item, slice):
-            return [self[i] for i in range(*item.indices(len(self)))]
-        q = range(len(self))[item]
+    def _item(self, q: int, /) -> QuestionScore:
         own = slice(int(self.offsets[q]), int(self.offsets[q + 1]))
         return QuestionScore(
             self.prompts[q],

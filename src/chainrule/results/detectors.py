@@ -6,7 +6,7 @@ Shapes: S sequences, T tokens.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
@@ -16,11 +16,11 @@ import numpy as np
 
 from chainrule._types import Floats, Ints
 from chainrule.errors import InputError
-from chainrule.models.identity import Identity
 from chainrule.results.batch import Scores, sequence_rows, token_rows
 from chainrule.results.columns import Row
 from chainrule.results.detection import K, checked_share, fast_detect, lowest, text_of, z_scores, zlib_ratio
-from chainrule.results.provenance import WithWindow
+from chainrule.results.items import Items
+from chainrule.results.provenance import FromScores
 from chainrule.results.rows import Source, arrays, record, records
 from chainrule.results.score import Score
 from chainrule.results.shown import Shown
@@ -62,7 +62,7 @@ class Detected:
 
 
 @dataclass(frozen=True, eq=False)
-class Detectors(WithWindow, Shown, Tabular):
+class Detectors(Items[Detected], FromScores, Shown, Tabular):
     """Numbers that say how expected each of S texts is to the model, from the factors of its score alone.
 
     Item i has the numbers of sequence i. In the arrays NaN marks a number that is not defined; in tables it is null. These are
@@ -82,14 +82,6 @@ class Detectors(WithWindow, Shown, Tabular):
         if not isinstance(self.scores, Scores):
             raise InputError(f"Detectors takes the Scores of score_batch in one order, not {type(self.scores).__name__}")
         checked_share(self.k)
-
-    @property
-    def identity(self) -> Identity:
-        return self.scores.identity
-
-    @property
-    def window(self) -> int | None:
-        return self.scores.window
 
     @cached_property
     def z_scores(self) -> Floats:
@@ -131,15 +123,11 @@ class Detectors(WithWindow, Shown, Tabular):
     def __len__(self) -> int:
         return len(self.scores)
 
-    def __iter__(self) -> Iterator[Detected]:
-        return (self[i] for i in range(len(self)))
-
     def part(self, which: slice) -> Detectors:
         """Some consecutive sequences."""
         return Detectors(self.scores.part(which), k=self.k)
 
-    def __getitem__(self, item: int) -> Detected:
-        i = range(len(self))[item]
+    def _item(self, i: int, /) -> Detected:
         z, discrepancy, ratio = (
             None if math.isnan(values[i]) else float(values[i]) for values in (self.min_k_pp, self.fast_detect, self.zlib_ratio)
         )

@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +21,8 @@ from chainrule.models.identity import Identity
 from chainrule.results import units
 from chainrule.results.batch import Scores, sequence_rows, token_rows
 from chainrule.results.columns import Row
-from chainrule.results.provenance import WithWindow
+from chainrule.results.items import Items
+from chainrule.results.provenance import FromScores, WithWindow
 from chainrule.results.rows import Source, arrays, record
 from chainrule.results.score import Score
 from chainrule.results.shown import Shown
@@ -124,7 +125,7 @@ def _numbered(mixtures: Mixtures, sources: list[Source], sequence: Ints) -> dict
 
 
 @dataclass(frozen=True, eq=False)
-class Mixtures(WithWindow, Shown, Tabular):
+class Mixtures(Items[Mixture], FromScores, Shown, Tabular):
     """S texts, each in K orders. Item i is the `Mixture` of text i."""
 
     scores: Scores  # S × K; the orders of a text are adjacent
@@ -141,14 +142,6 @@ class Mixtures(WithWindow, Shown, Tabular):
         """Some consecutive texts."""
         first, stop, _ = which.indices(len(self))
         return Mixtures(self.scores.part(slice(first * self.count, stop * self.count)), self.count)
-
-    @property
-    def identity(self) -> Identity:
-        return self.scores.identity
-
-    @property
-    def window(self) -> int | None:
-        return self.scores.window
 
     @cached_property
     def logprobs(self) -> Floats:
@@ -168,17 +161,8 @@ class Mixtures(WithWindow, Shown, Tabular):
     def __len__(self) -> int:
         return len(self.scores) // max(1, self.count)
 
-    def __iter__(self) -> Iterator[Mixture]:
-        return (self[i] for i in range(len(self)))
-
-    @overload
-    def __getitem__(self, item: int) -> Mixture: ...
-    @overload
-    def __getitem__(self, item: slice) -> list[Mixture]: ...
-    def __getitem__(self, item: int | slice) -> Mixture | list[Mixture]:
-        if isinstance(item, slice):
-            return [self[i] for i in range(*item.indices(len(self)))]
-        first = range(len(self))[item] * self.count
+    def _item(self, i: int, /) -> Mixture:
+        first = i * self.count
         return Mixture(self.scores[first : first + self.count])
 
     def __repr__(self) -> str:

@@ -6,20 +6,20 @@ Shapes: N pairs, S = 2 N sequences, the good and the bad text of a pair being ad
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from chainrule._types import Floats, Ints
 from chainrule.files.row_text import json_text
-from chainrule.models.identity import Identity
 from chainrule.results.accuracy import Accuracy
 from chainrule.results.batch import Scores
 from chainrule.results.columns import Row
-from chainrule.results.provenance import WithWindow
+from chainrule.results.items import Items
+from chainrule.results.provenance import FromScores, WithWindow
 from chainrule.results.rows import Source, arrays, record
 from chainrule.results.score import Score
 from chainrule.results.shown import Shown, plotted
@@ -74,7 +74,7 @@ def accuracy_rows(accuracy: Sequence[Accuracy], origin: WithWindow) -> dict[str,
 
 
 @dataclass(frozen=True, eq=False)
-class Pairs(WithWindow, Shown, Tabular):
+class Pairs(Items[Pair], FromScores, Shown, Tabular):
     """N minimal pairs. Item i is the `Pair` i. Log probabilities are in nats.
 
     A pair is decided by three measures: `logprob` (log Pr), `per_token` (log Pr / tokens) and `per_byte` (log Pr / UTF-8
@@ -89,14 +89,6 @@ class Pairs(WithWindow, Shown, Tabular):
         "pair": _pair_rows,
         "accuracy": lambda pairs: accuracy_rows(pairs.accuracy, pairs),
     }
-
-    @property
-    def identity(self) -> Identity:
-        return self.scores.identity
-
-    @property
-    def window(self) -> int | None:
-        return self.scores.window
 
     @cached_property
     def logprob(self) -> Floats:
@@ -167,17 +159,7 @@ class Pairs(WithWindow, Shown, Tabular):
     def __len__(self) -> int:
         return len(self.scores) // 2
 
-    def __iter__(self) -> Iterator[Pair]:
-        return (self[i] for i in range(len(self)))
-
-    @overload
-    def __getitem__(self, item: int) -> Pair: ...
-    @overload
-    def __getitem__(self, item: slice) -> list[Pair]: ...
-    def __getitem__(self, item: int | slice) -> Pair | list[Pair]:
-        if isinstance(item, slice):
-            return [self[i] for i in range(*item.indices(len(self)))]
-        i = range(len(self))[item]
+    def _item(self, i: int, /) -> Pair:
         good, bad = self.scores[2 * i], self.scores[2 * i + 1]
         phenomenon = None if self.phenomena is None else self.phenomena[i]
         return Pair(good, bad, phenomenon, float(self.difference_nats[i]), _WINNERS[int(self._signs("logprob")[i])])

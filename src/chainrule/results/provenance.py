@@ -62,3 +62,20 @@ class WithWindow(WithProvenance):
     def source(self) -> str:
         """The provenance as one line."""
         return super().source + ("" if self.window is None else f" · contexts of at most {self.window} embeddings")
+
+
+class FromScores(WithWindow):
+    """A result computed from scores, which say where it comes from."""
+
+    if TYPE_CHECKING:
+
+        @property
+        def scores(self) -> WithWindow: ...
+
+    @property
+    def identity(self) -> Identity:
+        return self.scores.identity
+
+    @property
+    def window(self) -> int | None:
+        return self.scores.window

@@ -11,11 +11,10 @@ import numpy as np
 
 from chainrule._types import Ints
 from chainrule.files.row_text import json_text
-from chainrule.models.identity import Identity
 from chainrule.results.accuracy import Accuracy
 from chainrule.results.batch import Scores
 from chainrule.results.columns import Row
-from chainrule.results.provenance import WithWindow
+from chainrule.results.provenance import FromScores
 from chainrule.results.rows import Source, arrays, record
 from chainrule.results.shown import Shown
 from chainrule.results.tabular import Tabular
@@ -79,7 +78,7 @@ def _region_rows(suite: Suite) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, eq=False)
-class Suite(WithWindow, Shown, Tabular):
+class Suite(FromScores, Shown, Tabular):
     """A suite that was scored. Its items are its predictions, with their accuracy. Surprisals are in bits."""
 
     name: str
@@ -93,14 +92,6 @@ class Suite(WithWindow, Shown, Tabular):
         "item": _rows(Row.OUTCOME, "outcomes"),
         "region": _region_rows,
     }
-
-    @property
-    def identity(self) -> Identity:
-        return self.scores.identity
-
-    @property
-    def window(self) -> int | None:
-        return self.scores.window
 
     @cached_property
     def predictions(self) -> list[Prediction]:

@@ -6,22 +6,21 @@ Shapes: S texts, W words of all texts.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from chainrule._types import Floats, Ints
 from chainrule.files.row_text import json_text
 from chainrule.forest.forest import offsets, ranges
-from chainrule.models.identity import Identity
 from chainrule.results.batch import Scores
 from chainrule.results.column_values import none_if_nan
 from chainrule.results.columns import Row
-from chainrule.results.provenance import WithWindow
+from chainrule.results.items import Items
+from chainrule.results.provenance import FromScores
 from chainrule.results.rows import Source, arrays
 from chainrule.results.shown import Shown, plotted
 from chainrule.results.tabular import Tabular
@@ -48,7 +47,7 @@ class Word(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Words(WithWindow, Shown, Tabular):
+class Words(Items[Word], FromScores, Shown, Tabular):
     """The W words of S texts, text after text. Log probabilities are in nats; NaN for a word without one.
 
     A word has no log probability if its first token is given (start "given"), or if no token begins in it.
@@ -90,14 +89,6 @@ class Words(WithWindow, Shown, Tabular):
             crossing={at - w.start: tokens for at, tokens in self.crossing.items() if w.start <= at < w.stop},
             unmarked=frozenset(at - w.start for at in self.unmarked if w.start <= at < w.stop),
         )
-
-    @property
-    def identity(self) -> Identity:
-        return self.scores.identity
-
-    @property
-    def window(self) -> int | None:
-        return self.scores.window
 
     @property
     def correction(self) -> str:
@@ -161,17 +152,7 @@ class Words(WithWindow, Shown, Tabular):
     def __len__(self) -> int:
         return len(self.begin)
 
-    def __iter__(self) -> Iterator[Word]:
-        return (self[w] for w in range(len(self)))
-
-    @overload
-    def __getitem__(self, item: int) -> Word: ...
-    @overload
-    def __getitem__(self, item: slice) -> list[Word]: ...
-    def __getitem__(self, item: int | slice) -> Word | list[Word]:
-        if isinstance(item, slice):
-            return [self[w] for w in range(*item.indices(len(self)))]
-        w = range(len(self))[item]
+    def _item(self, w: int, /) -> Word:
         logprob = None if np.isnan(self.logprob[w]) else float(self.logprob[w])
         s = int(self.text_index[w])
         return Word(
