@@ -89,9 +89,7 @@ class QuestionOptions:
     ] = None
     sep: Annotated[
         str | None,
-        Option(
-            metavar="TEXT", help="What stands between the prompt and a choice. Default: a space, unless there is white space."
-        ),
+        Option(metavar="TEXT", help="The text between the prompt and a choice. Default: a space, unless there is white space."),
     ] = None
     among: Annotated[
         list[str] | None, Option(metavar="TEXT", help="In place of --choices, a choice of every question, several times.")
@@ -103,9 +101,9 @@ class QuestionOptions:
     shots_from: Annotated[
         str | None, Option(metavar="FILE", help="Take the shots from this table: all of its rows, or the first --shots N.")
     ] = None
-    between_shots: Annotated[
-        str, Option(metavar="TEXT", help="What stands after each shot. Default: a blank line, '\\n\\n'.")
-    ] = "\\n\\n"
+    between_shots: Annotated[str, Option(metavar="TEXT", help="The text after each shot. Default: a blank line, '\\n\\n'.")] = (
+        "\\n\\n"
+    )
     premise: Annotated[
         str | None,
         Option(

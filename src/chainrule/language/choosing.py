@@ -50,14 +50,14 @@ class Choosing(Foundation):
             of two and true for the second. All are read in the same way. Default: "answer" or "answerKey", if there is one;
             rows may lack an answer.
         template: in place of `question`, the prompt with columns in braces: "{question}\\nAnswer:". {{ is a brace.
-        sep: what stands between the prompt and a choice, and is scored with the choice (default: a space, unless the prompt
+        sep: the text between the prompt and a choice, and is scored with the choice (default: a space, unless the prompt
             ends or the choice begins with white space).
         among: in place of `choices`, the choices of every question.
         answer_as: how answers are read, if several ways are possible: "label", "letter", "boolean", "number" or "text".
         answer_from: the number of the first choice, in answers that are numbers (default: 0).
         shots: the number of first rows that are examples before each prompt, with their answers. They are not scored.
         shots_from: rows or a frame with the examples: all of them, or the first `shots`.
-        between_shots: what stands after each example.
+        between_shots: the text after each example.
         premise: a bare prompt, such as "Answer:", for the measure PMI: log Pr of a choice after the prompt minus log Pr after
             the premise; "" is no context.
         start: the start symbol for this call, in place of the model's default: "bos", "eos", "given" or a token id.

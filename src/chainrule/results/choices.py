@@ -79,8 +79,8 @@ class Choices(Items[QuestionScore], FromScores, Shown, Tabular):
     """Q questions with C choices in all. Item i is the `QuestionScore` i. Log probabilities are in nats.
 
     Each measure predicts the choice with its largest number: `logprob` (log Pr after the prompt), `per_token`, `per_byte`,
-    `per_character` (log Pr divided by the number of tokens, and of UTF-8 bytes and characters of the choice without what
-    stands before it), and with a premise `pmi` (log Pr after the prompt minus log Pr after the premise). Numbers that are
+    `per_character` (log Pr divided by the number of tokens, and of UTF-8 bytes and characters of the choice without its
+    separator), and with a premise `pmi` (log Pr after the prompt minus log Pr after the premise). Numbers that are
     equal up to the rounding of float64 are a tie, of which the first choice is predicted.
     """
 

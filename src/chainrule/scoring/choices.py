@@ -25,7 +25,7 @@ class QuestionSet:
 
     questions: list[Question]
     answers: list[int | None]
-    examples: str  # the shots, each with what stands after it
+    examples: str  # the shots, each with the text after it
     shots: int
     first_row: int  # the number of the first question among the rows
     answers_read: str | None  # how answers are written; None: there are none
@@ -46,15 +46,8 @@ def question_set(
     shots: the number of first rows that are examples and are not asked; of `shots_from`, if it is given (0: all of them).
     """
     kind, first = reading_of(answer_as, answer_from)
-    if not is_whole(shots, 0):
-        raise InputError(f"shots must be a whole number of 0 or more, not {short(shots)}")
-    if shots_from is not None and shots > len(shots_from):
-        raise InputError(f"shots_from has {len(shots_from)} rows, but {shots} shots are wanted: give fewer, or more rows")
-    if shots_from is None and shots >= max(1, len(rows)) and shots:
-        raise InputError(f"{shots} shots need {shots} rows and one question at least, but there are {len(rows)} rows")
+    before, after = _examples_and_questions(rows, shots, shots_from)
     own_rows = shots_from is None
-    before = list(rows[:shots] if own_rows else shots_from[: shots or None])
-    every = [*before, *(rows[shots:] if own_rows else rows)]
 
     def located(reason: str, i: int | None) -> InputError:
         """The error of a question, or of an example."""
@@ -64,7 +57,7 @@ def question_set(
 
     questions: list[Question] = []
     possible: list[dict[str, int] | None] = []
-    for i, row in enumerate(every):
+    for i, row in enumerate([*before, *after]):
         try:
             question = form.read(row)
             questions.append(question)
@@ -81,9 +74,26 @@ def question_set(
         if answer is None:
             raise located("it has no answer, so it cannot be a shot", i)
         examples.append(question.prompt + question.texts[answer] + between_shots)
-    told = None if chosen is None else described(chosen, first)
+    answers_read = None if chosen is None else described(chosen, first)
     first_row = len(before) if own_rows else 0
-    return QuestionSet(questions[len(before) :], answers[len(before) :], "".join(examples), len(before), first_row, told)
+    return QuestionSet(
+        questions[len(before) :], answers[len(before) :], "".join(examples), len(before), first_row, answers_read
+    )
+
+
+def _examples_and_questions(
+    rows: Sequence[Mapping[Any, Any]], shots: int, shots_from: Sequence[Mapping[Any, Any]] | None
+) -> tuple[Sequence[Mapping[Any, Any]], Sequence[Mapping[Any, Any]]]:
+    """The rows of the examples and those of the questions. Raises InputError if there are too few."""
+    if not is_whole(shots, 0):
+        raise InputError(f"shots must be a whole number of 0 or more, not {short(shots)}")
+    if shots_from is not None:
+        if shots > len(shots_from):
+            raise InputError(f"shots_from has {len(shots_from)} rows, but {shots} shots are wanted: give fewer, or more rows")
+        return shots_from[: shots or None], rows
+    if shots >= max(1, len(rows)):
+        raise InputError(f"{shots} shots need {shots} rows and one question at least, but there are {len(rows)} rows")
+    return rows[:shots], rows[shots:]
 
 
 def reading_of(answer_as: str | None, answer_from: int | None) -> tuple[str | None, int]:

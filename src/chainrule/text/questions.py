@@ -27,7 +27,7 @@ class EmptyPrompt(InputError):
 class Question:
     """A prompt and its choices.
 
-    `texts` are the choices with what stands between the prompt and each: these are scored after the prompt.
+    `texts` are the choices, each after its separator from the prompt: these are scored after the prompt.
     """
 
     prompt: str
