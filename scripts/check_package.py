@@ -19,7 +19,7 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-SHIPPED = {".py", ".c", ".typed"}
+SHIPPED = {".py", ".c", ".h", ".typed"}
 SDIST = (
     "pyproject.toml",
     "README.md",
@@ -39,7 +39,7 @@ import chainrule
 
 files = resources.files("chainrule")
 assert files.joinpath("py.typed").is_file()
-assert files.joinpath("ops", "native", "kernels.c").is_file()
+assert all(files.joinpath("ops", "native", name).is_file() for name in ("attention.c", "vectors.h"))
 table = chainrule.TableModel(["A", "B"], {"": [0.6, 0.4], "A": [0.7, 0.3], "B": [0.2, 0.8]}, probabilities=True, back_off=True)
 lm = chainrule.LanguageModel(table)
 assert math.isclose(lm.score("AB").logprob, math.log(0.6 * 0.3))

@@ -25,10 +25,12 @@ Fresh = Callable[[], build.Kernels]
 @pytest.fixture
 def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Fresh:
     """`build.status` without its cache, with an empty cache folder and a source that compiles at once."""
-    source = tmp_path / "small.c"
-    source.write_text("int lanes(void) { return 16; }")
+    sources = tmp_path / "sources"
+    sources.mkdir()
+    (sources / "small.c").write_text('#include "small.h"\nint lanes(void) { return LANES; }')
+    (sources / "small.h").write_text("#define LANES 16\n")
     monkeypatch.setenv("CHAINRULE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(build, "SOURCE", source)
+    monkeypatch.setattr(build, "SOURCES", sources)
     monkeypatch.delenv("CHAINRULE_NATIVE", raising=False)
     return build.status.__wrapped__
 
@@ -63,6 +65,15 @@ def test_kernels_are_compiled_once(fresh: Fresh, runs: Callable[[], int], tmp_pa
     assert fresh().lanes == 16
     assert runs() == 1
     assert sorted(path.suffix for path in (tmp_path / "cache" / "kernels").iterdir()) == [".sha256", ".so"]
+
+
+@pytest.mark.parametrize("changed", ["small.c", "small.h", "another.c"])
+def test_a_change_of_any_source_is_compiled(changed: str, fresh: Fresh, runs: Callable[[], int]):
+    assert fresh()
+    with open(build.SOURCES / changed, "a") as file:
+        file.write("\nextern int unused;\n")
+    assert fresh()
+    assert runs() == 2
 
 
 def cut(library: Path) -> None:
@@ -311,12 +322,12 @@ def test_leftovers_of_a_killed_process_are_removed(fresh: Fresh, monkeypatch: py
     code = (
         "import os, signal, sys; from pathlib import Path; from chainrule.ops.library import build, compiler\n"
         "def killed(*_, **__): os.kill(os.getpid(), signal.SIGKILL)\n"
-        "build.SOURCE = Path(sys.argv[1])\n"
+        "build.SOURCES = Path(sys.argv[1])\n"
         f"{'compiler._run' if where == 'temporary' else 'os.replace'} = killed\n"
     )
     environment = os.environ | {"TMPDIR": str(temporary)}
     for _ in range(2):
-        assert subprocess.run([sys.executable, "-c", code + "build.status()", build.SOURCE], env=environment).returncode == -9
+        assert subprocess.run([sys.executable, "-c", code + "build.status()", build.SOURCES], env=environment).returncode == -9
         assert (
             len(list((temporary if where == "temporary" else kernels).iterdir())) == 1
         )  # the second run has cleared the first one's
@@ -356,9 +367,9 @@ def test_without_a_temporary_folder_there_are_no_kernels(fresh: Fresh, monkeypat
 def test_two_processes_at_once(fresh: Fresh, tmp_path: Path):
     code = (
         "import sys; from pathlib import Path; from chainrule.ops.library import build\n"
-        "build.SOURCE = Path(sys.argv[1]); found = build.status(); print(found.lanes, found.reason)"
+        "build.SOURCES = Path(sys.argv[1]); found = build.status(); print(found.lanes, found.reason)"
     )
-    both = [subprocess.Popen([sys.executable, "-c", code, build.SOURCE], stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    both = [subprocess.Popen([sys.executable, "-c", code, build.SOURCES], stdout=subprocess.PIPE, text=True) for _ in range(2)]
     assert all(process.communicate()[0].startswith("16 compiled by ") for process in both)
     assert sorted(path.suffix for path in (tmp_path / "cache" / "kernels").iterdir()) == [".sha256", ".so"]
     assert fresh()
@@ -367,7 +378,7 @@ def test_two_processes_at_once(fresh: Fresh, tmp_path: Path):
 def test_a_compiler_is_ended_with_its_child_processes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     pids = hang(monkeypatch, tmp_path)
     with pytest.raises(compiler.CompilerError, match=r"it was ended after 0.5 seconds"):
-        compiler.compiled([os.environ["CC"]], (), "int x;", 0.5)
+        compiler.compiled([os.environ["CC"]], (), {"x.c": "int x;"}, 0.5)
     assert all(gone(int(pid)) for pid in pids.read_text().split())
 
 
@@ -380,7 +391,7 @@ def test_an_unknown_choice_is_reported(choice: str, fresh: Fresh, monkeypatch: p
 
 
 def test_choices_are_kept_apart(fresh: Fresh, runs: Callable[[], int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    build.SOURCE.write_text(
+    (build.SOURCES / "small.c").write_text(
         "#ifdef __AVX512F__\nint lanes(void) { return 16; }\n#else\nint lanes(void) { return 8; }\n#endif\n"
     )
     own = fresh()

@@ -19,6 +19,7 @@ import shutil
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 from pathlib import Path
 
 from chainrule.cache_dir import cache_folder
@@ -27,7 +28,7 @@ from chainrule.ops.library.compiler import CompilerError, compiled, loaded
 from chainrule.ops.library.kept import Kept, kept
 from chainrule.verdict import Verdict
 
-SOURCE = Path(__file__).parents[1] / "native" / "kernels.c"
+SOURCES = Path(__file__).parents[1] / "native"  # folder of the C files and their headers
 FLAGS = ("-O3", "-march=native", "-fopenmp", "-fPIC", "-shared", "-fno-math-errno", "-Wno-psabi")
 CHOICES = {"": (), "1": (), "avx2": ("-mno-avx512f",)}  # of CHAINRULE_NATIVE: extra flags
 LANES = 8  # fewest numbers at a time for which the kernels are faster than PyTorch's own
@@ -73,19 +74,21 @@ def status() -> Kernels:
 
 
 def _library(compiler: list[str], flags: tuple[str, ...]) -> tuple[ctypes.CDLL, str]:
-    """The library for this source, compiler and processor, compiled if it is not kept; and a note if it could not be kept."""
-    source = SOURCE.read_text(encoding="utf-8")
-    key = hashlib.sha256("\0".join([source, *flags, *compiler, *_processor()]).encode()).hexdigest()[:32]
+    """The library for these sources, compiler and processor, compiled if it is not kept; and a note if it could not be kept."""
+    paths = sorted((*SOURCES.glob("*.c"), *SOURCES.glob("*.h")))
+    sources = {path.name: path.read_text(encoding="utf-8") for path in paths}
+    parts = (*chain(*sources.items()), *flags, *compiler, *_processor())
+    key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
     with ExitStack() as stack:
         try:
             entry = stack.enter_context(kept(cache_folder() / "kernels", key))
         except (OSError, ModelError) as error:  # ModelError: there is no home folder
-            return _checked(compiled(compiler, flags, source, SECONDS)), _not_kept(error)
+            return _checked(compiled(compiler, flags, sources, SECONDS)), _not_kept(error)
         if (library := _load_kept(entry)) is not None:
             return library, ""
         if (failure := entry.failed()) is not None:
             raise CompilerError(_with_retry(failure, entry))
-        return _compile_and_keep(compiler, flags, source, entry)
+        return _compile_and_keep(compiler, flags, sources, entry)
 
 
 def _load_kept(entry: Kept) -> ctypes.CDLL | None:
@@ -96,9 +99,11 @@ def _load_kept(entry: Kept) -> ctypes.CDLL | None:
         return None
 
 
-def _compile_and_keep(compiler: list[str], flags: tuple[str, ...], source: str, entry: Kept) -> tuple[ctypes.CDLL, str]:
+def _compile_and_keep(
+    compiler: list[str], flags: tuple[str, ...], sources: dict[str, str], entry: Kept
+) -> tuple[ctypes.CDLL, str]:
     try:
-        content = compiled(compiler, flags, source, SECONDS)
+        content = compiled(compiler, flags, sources, SECONDS)
         library = _checked(content)
     except CompilerError as error:
         try:

@@ -21,12 +21,14 @@ class CompilerError(Exception):
     """The compiler ran and there is no library; another run would have the same result."""
 
 
-def compiled(compiler: list[str], flags: tuple[str, ...], source: str, seconds: float) -> bytes:
-    """The library compiled from this source. Raises CompilerError, or OSError if the machine is at fault."""
+def compiled(compiler: list[str], flags: tuple[str, ...], sources: dict[str, str], seconds: float) -> bytes:
+    """The library compiled from these files, by their names. Raises CompilerError, or OSError if the machine is at fault."""
     with scratch_folder(Path(tempfile.gettempdir()), _SCRATCH) as scratch:
-        text, library, stderr = (scratch / name for name in ("kernels.c", "kernels.so", "stderr"))
-        text.write_text(source, encoding="utf-8")
-        code = _run([*compiler, *flags, "-o", str(library), str(text), "-lm"], stderr, seconds)
+        library, stderr = (scratch / name for name in ("kernels.so", "stderr"))
+        for name, text in sources.items():
+            (scratch / name).write_text(text, encoding="utf-8")
+        files = [str(scratch / name) for name in sources if name.endswith(".c")]
+        code = _run([*compiler, *flags, "-o", str(library), *files, "-lm"], stderr, seconds)
         if code:
             error = stderr.read_text(encoding="utf-8", errors="replace").strip().replace(f"{scratch}{os.sep}", "")
             # A full disk may leave no space for the message either.

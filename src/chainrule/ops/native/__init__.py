@@ -1,6 +1,10 @@
 """Kernels in C for what a network computes besides most matrix products, compiled on the user's machine if it has a compiler.
 
-    kernels.c           norms, gates, moments of logits, attention; products of few rows, and of bfloat16 factors
+    vectors.h           vectors of floats: loads, stores, exp
+    elementwise.c       norms and gates
+    readout.c           moments of logits, sums over sets, counts
+    products.c          products of few rows, and of bfloat16 factors
+    attention.c         attention of rows to their paths
     arguments.py        checks of arguments, and their conversion for C
     calls.py            the kernels as functions of tensors
     attention_calls.py  the attention kernel as a function of tensors

@@ -17,11 +17,11 @@ from chainrule.ops.library import build
 from chainrule.ops.native.arguments import SUFFIX, WIDE, demand, empty, function, is_plain, supports, threads
 from chainrule.ops.native.tables import DEEPEST, check
 
-WIDEST, COLUMNS = 256, 8  # most numbers of a head; divisor of the width of values (WIDEST and STEP in kernels.c)
+WIDEST, COLUMNS = 256, 8  # most numbers of a head; divisor of the width of values (WIDEST and STEP in attention.c)
 
 
 class _Attention(ctypes.Structure):
-    """The struct `attention` of kernels.c."""
+    """The struct `attention` of attention.c."""
 
     _fields_ = (
         *((name, c_void_p) for name in ("query", "key", "value", "out", "logsumexp", "tiles", "task", "slots")),

@@ -28,8 +28,8 @@ from chainrule.ops.native.arguments import (
 )
 
 SETS = 8  # the most sets of columns: bits of a byte
-FEWEST = 6  # rows of a product (ROWS in kernels.c)
-FEW, MANY = 4, 8  # the fewest columns (FEW in kernels.c) and the most rows of a product of few rows
+FEWEST = 6  # rows of a product (ROWS in products.c)
+FEW, MANY = 4, 8  # the fewest columns (FEW in products.c) and the most rows of a product of few rows
 
 
 def supports_rows(logits_MV: Tensor) -> bool:

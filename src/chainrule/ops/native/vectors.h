@@ -1,0 +1,152 @@
+/* Vectors of floats, included by every C file: loads and stores, in float32 and bfloat16, and functions of vectors.
+
+   In all kernels every row, or every number, is computed independently and in one order: its bits do not depend on its
+   neighbours or its thread. Vectors are padded with zeros at the end of a row, so that all numbers go through the same code.
+   Contraction into fused multiply-adds is the compiler's choice, and the same for all lanes.
+
+   Suffix f: float32. Suffix b: bfloat16 in memory, computed in float32 and rounded once, at the end. */
+
+#pragma once
+
+#include <float.h>
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#ifdef __AVX512F__
+#include <immintrin.h>
+#endif
+
+#if defined __AVX512F__
+#define LANES 16
+#elif defined __AVX2__
+#define LANES 8
+#else
+#define LANES 4
+#endif
+
+typedef uint16_t bf16;
+typedef float floats __attribute__((vector_size(4 * LANES)));
+typedef int32_t ints __attribute__((vector_size(4 * LANES)));
+typedef uint32_t bits __attribute__((vector_size(4 * LANES)));
+typedef uint16_t halves __attribute__((vector_size(2 * LANES)));
+typedef uint8_t bytes __attribute__((vector_size(LANES)));
+
+#define INLINE static inline __attribute__((always_inline))
+#define SHARE_OUT(schedule_) _Pragma(TEXT(omp parallel for schedule(schedule_) num_threads(threads) if (threads > 1)))
+#define TEXT(...) #__VA_ARGS__
+
+INLINE floats all(float x) { return (floats){} + x; }
+
+/* max(bound, x) and, below, min(bound, x); NaN if x is NaN. */
+INLINE floats at_least(float bound, floats x) {
+#ifdef __AVX512F__
+    return (floats)_mm512_max_ps((__m512)all(bound), (__m512)x);
+#else
+    ints below = x < all(bound);
+    return (floats)((below & (ints)all(bound)) | (~below & (ints)x));
+#endif
+}
+
+INLINE floats at_most(float bound, floats x) { return -at_least(-bound, -x); }
+
+INLINE floats greater(floats a, floats b) {
+#ifdef __AVX512F__
+    return (floats)_mm512_max_ps((__m512)a, (__m512)b);
+#else
+    ints above = a > b;
+    return (floats)((above & (ints)a) | (~above & (ints)b));
+#endif
+}
+
+INLINE float sum(floats x) {
+    float lane[LANES];
+    memcpy(lane, &x, sizeof lane);
+    for (int half = LANES / 2; half; half /= 2)
+        for (int i = 0; i < half; i++) lane[i] += lane[i + half];
+    return lane[0];
+}
+
+/* Load or store the first `left` numbers at p, at most LANES. Partial vectors are rare, so they are handled outside the
+   full-vector fast path. */
+#define PART static __attribute__((noinline, unused))
+
+PART floats load_part_f(const float *p, long left) {
+    floats x = {};
+    memcpy(&x, p, 4 * left);
+    return x;
+}
+
+PART void store_part_f(float *p, floats x, long left) { memcpy(p, &x, 4 * left); }
+
+INLINE floats load_f(const float *p, long left) {
+    if (left < LANES) return load_part_f(p, left);
+    floats x;
+    memcpy(&x, p, sizeof x);
+    return x;
+}
+
+INLINE void store_f(float *p, floats x, long left) {
+    if (left < LANES) store_part_f(p, x, left);
+    else memcpy(p, &x, sizeof x);
+}
+
+INLINE floats widened(halves x) {
+#ifdef __AVX512F__
+    return (floats)(_mm512_slli_epi32(_mm512_cvtepu16_epi32((__m256i)x), 16));
+#else
+    return (floats)(__builtin_convertvector(x, bits) << 16);
+#endif
+}
+
+/* Round to nearest, ties to even; NaN stays NaN. */
+INLINE halves narrowed(floats x) {
+#ifdef __AVX512BF16__
+    return (halves)_mm512_cvtneps_pbh((__m512)x);
+#else
+    bits b = (bits)x, nan = (bits)(x != x);
+    bits rounded = ((b + 0x7fff + ((b >> 16) & 1)) >> 16) | (nan & 0x7fc0);
+    return __builtin_convertvector(rounded, halves);
+#endif
+}
+
+PART floats load_part_b(const bf16 *p, long left) {
+    halves x = {};
+    memcpy(&x, p, 2 * left);
+    return widened(x);
+}
+
+PART void store_part_b(bf16 *p, floats x, long left) {
+    halves half = narrowed(x);
+    memcpy(p, &half, 2 * left);
+}
+
+INLINE floats load_b(const bf16 *p, long left) {
+    if (left < LANES) return load_part_b(p, left);
+    halves x;
+    memcpy(&x, p, sizeof x);
+    return widened(x);
+}
+
+INLINE void store_b(bf16 *p, floats x, long left) {
+    if (left < LANES) {
+        store_part_b(p, x, left);
+        return;
+    }
+    halves half = narrowed(x);
+    memcpy(p, &half, sizeof half);
+}
+
+/* exp for −87.3 ≤ x ≤ 88, within 1.5 units in the last place: 2ⁿ · eʳ, with a polynomial for eʳ (Cephes). */
+INLINE floats exp_f(floats x) {
+    floats n = (x * 1.44269504088896341f + 12582912.f) - 12582912.f; /* rounded to an integer */
+    floats r = x - n * 0.693359375f + n * 2.12194440e-4f;
+    floats p = all(1.9875691500e-4f);
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = p * (r * r) + r + 1.f;
+    return p * (floats)((__builtin_convertvector(n, ints) + 127) << 23);
+}
