@@ -23,6 +23,7 @@ import chainrule
 from chainrule import LanguageModel, TableModel
 from chainrule.models import conversion, fingerprint
 from chainrule.models.packaged import pulled
+from chainrule.ops import findings
 from chainrule.ops.library import build
 from chainrule.program import app
 
@@ -41,9 +42,10 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def apart_from_the_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tests add no conversions and digests to the user's cache."""
-    for module in (conversion, fingerprint):
+    """Tests add no conversions, digests and findings to the user's cache, and make all trials anew."""
+    for module in (conversion, fingerprint, findings):
         monkeypatch.setattr(module, "FOLDER", str(tmp_path_factory.getbasetemp() / module.FOLDER))
+    monkeypatch.setenv("CHAINRULE_PROBE", "always")
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ models/NAME            a packaged model, downloaded by `pull`
 conversions/KEY        a .gguf file, dequantised (`chainrule.models.conversion`)
 kernels/KEY.…          a compiled library (`chainrule.ops.native`)
 fingerprints/KEY.json  the digest of a weight file (`chainrule.models.fingerprint`)
+findings/KEY.json      what trials on load have found (`chainrule.ops.findings`)
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ from chainrule.cache_dir import cache_folder
 from chainrule.errors import OutputError
 from chainrule.scratch import SUFFIX, scratch_folder
 
-CacheKind = Literal["models", "conversions", "kernels", "fingerprints"]  # also the name of its folder
+CacheKind = Literal["models", "conversions", "kernels", "fingerprints", "findings"]  # also the name of its folder
 KINDS: tuple[CacheKind, ...] = get_args(CacheKind)
 _SCRATCH = ".clear-"
 
 
 @dataclass(frozen=True)
 class CacheEntry:
-    """One thing in the cache that can be removed on its own. All kernels are one entry, and so are all fingerprints."""
+    """One thing in the cache that can be removed on its own. All kernels, fingerprints and findings are one entry each."""
 
     kind: CacheKind
     name: str  # of a conversion: that of the .gguf file and the dtype
@@ -42,7 +43,7 @@ def cache_entries() -> list[CacheEntry]:
     """The entries of the cache, by kind and name. A model that is being made is left out. Raises ModelError without a cache."""
     home, entries = cache_folder(), []
     for kind in KINDS:
-        paths = [home / kind] if kind in ("kernels", "fingerprints") else _children(home / kind)
+        paths = [home / kind] if kind in ("kernels", "fingerprints", "findings") else _children(home / kind)
         for path in paths:
             if path.is_dir() and not path.name.endswith(SUFFIX) and (files := list(_files(path))):
                 name, used = _about(kind, path, max(max(info.st_mtime, info.st_atime) for info in files))

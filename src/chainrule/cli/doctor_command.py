@@ -22,6 +22,7 @@ class Clear(StrEnum):
     kernels = "kernels"
     conversions = "conversions"
     models = "models"
+    findings = "findings"
     all = "all"
 
 
@@ -32,7 +33,7 @@ def doctor(
         Clear | None,
         Option(
             metavar="WHAT",
-            help="Instead: remove kernels, conversions of .gguf files, packaged models, or all from the cache.",
+            help="Instead: remove kernels, conversions of .gguf files, models, findings of the probe, or all from the cache.",
         ),
     ] = None,
     yes: Annotated[bool, Option("--yes", "-y", help="With --clear: do not ask before models are removed.")] = False,

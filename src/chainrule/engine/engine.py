@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -27,6 +27,17 @@ from chainrule.verdict import Verdict
 
 T = TypeVar("T")
 
+
+class Findings(Protocol):
+    """What the probe found about one model, kept in the cache (`selfcheck.kept`)."""
+
+    recalled: bool  # whether it was there before
+
+    def keep(self, engine: Engine) -> None: ...
+
+    def forget(self) -> None: ...
+
+
 STRATEGIES = {"forest": run_forest, "batch": run_batches, "single": partial(run_batches, padded=False)}
 
 
@@ -36,6 +47,7 @@ class Engine:
     def __init__(self, model: Model, strategy: str, reason: str = "") -> None:
         self.model, self.strategy, self.reason = model, strategy, reason
         self.invariances: dict[tuple[int, bool], Verdict] = {}  # filled by `selfcheck.invariance`, one for each state
+        self.findings: Findings | None = None  # where such findings are kept, for a model of files
 
     @sealed
     def answer(

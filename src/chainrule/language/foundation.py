@@ -53,6 +53,13 @@ class Foundation:
     def engine(self, engine: Engine) -> None:
         self.predictor = predictor_of(self.model, self.tokenizer, engine)
 
+    def _probe_again(self) -> None:
+        """Probe the network now if what is known about it comes from the cache, which then forgets it."""
+        findings = getattr(getattr(self.predictor, "engine", None), "findings", None)
+        if findings is not None and findings.recalled:
+            findings.forget()
+            self.predictor = predictor_of(self.model, self.tokenizer)
+
     @property
     def _scorer(self) -> Scorer:
         return Scorer(self.predictor, self.tokenizer, self.start)

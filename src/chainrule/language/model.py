@@ -35,6 +35,7 @@ class LanguageModel(Tables, Wording, Measuring, Choosing, Generating):
         from chainrule.verify.checks import verify
 
         raise_unless(self.predictor.accepts.left_to_right)
+        self._probe_again()
         return verify(self, texts if texts is None or isinstance(texts, str) else as_list(texts), progress)
 
     # fmt: off

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -62,10 +62,7 @@ class Identity:
         """
         if self.known_revision is not None or not self.files:
             return self.known_revision
-        with suppress(ModelError):
-            digest = fingerprint([file.path for file in self.files])
-            return digest if all(file.unchanged for file in self.files) else None
-        return None
+        return digest_of(self.files)
 
     @property
     def short_revision(self) -> str | None:
@@ -116,6 +113,16 @@ def quantisation_of(declared: Any) -> str | None:
     bits = declared.get("bits") or next((count for flag, count in flags.items() if declared.get(flag)), None)
     method = str(getattr(method, "value", method))
     return f"{method} {bits} bit" if bits else method
+
+
+def digest_of(files: Sequence[WeightFile]) -> str | None:
+    """The digest of the files as they were loaded; None without files, or if one cannot be read or has changed since."""
+    if not files:
+        return None
+    with suppress(ModelError):
+        digest = fingerprint([file.path for file in files])
+        return digest if all(file.unchanged for file in files) else None
+    return None
 
 
 def weight_files(paths: Iterable[Path]) -> tuple[WeightFile, ...]:

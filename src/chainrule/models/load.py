@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +14,12 @@ import torch
 from chainrule._warnings import quiet
 from chainrule.errors import ModelError
 from chainrule.models.adapter import Adapter, merged, read_adapter
-from chainrule.models.checkpoint import Checkpoint, read
+from chainrule.models.checkpoint import Checkpoint, read, weight_names
 from chainrule.models.conversion import converted
 from chainrule.models.damage import first_line, refusing
 from chainrule.models.dtype import choose_dtype
 from chainrule.models.identify import identify
+from chainrule.models.identity import WeightFile, digest_of, weight_files
 from chainrule.models.instantiate import NetworkClass, build, read_gguf
 from chainrule.models.locate import Located, locate
 from chainrule.models.nan import refuse_nan
@@ -52,6 +55,7 @@ def load_model(
     choose_threads(threads)
     if located.kind == "gguf":
         located = replace(located, conversion=converted(located.path, dtype))
+    files = _weight_files(located, lora)
     with quiet(), refusing(name):
         lm = _network(located, dtype, network_class, lora)
         refuse_nan(lm, name)
@@ -60,7 +64,17 @@ def load_model(
         reason,
         identify(name, located.path, model.dtype, None if lora is None else lora.weights),
     )
+    model.weights_digest = partial(digest_of, files)
     return model, located
+
+
+def _weight_files(located: Located, adapter: Adapter | None) -> tuple[WeightFile, ...]:
+    """The files that are read, in their present state; none if they cannot be listed, which loading reports."""
+    folder = located.conversion or located.path
+    with suppress(OSError, ValueError):
+        names = [folder] if folder.is_file() else [folder / name for name in weight_names(folder)]
+        return weight_files([*names, *([] if adapter is None else [adapter.weights])])
+    return ()
 
 
 def _network(located: Located, dtype: str, network_class: NetworkClass, adapter: Adapter | None) -> Any:

@@ -20,6 +20,7 @@ from torch.overrides import TorchFunctionMode
 
 from chainrule.ops.elementwise import evenly
 from chainrule.ops.sealed import FACTORIES
+from chainrule.ops.trials import known
 
 ROWS = 768  # weights are read once for this many rows, whose activations still fit in the cache
 ON_GPU = 1 << 24  # numbers of an activation on a GPU, in chunks of at least 1,024 rows: a chunk launches about 600 kernels
@@ -101,7 +102,7 @@ def blocks(rows: int, kind: Kind) -> list[int]:
 
 def row_invariant(kind: Kind) -> bool:
     """Whether a row has the same bits at every position in a block, on this machine."""
-    return _trial(kind.rows, kind) is not None
+    return _agrees(kind.rows, kind)
 
 
 @cache
@@ -120,6 +121,10 @@ def _cheapest(rows: int, kind: Kind) -> list[int]:
 
 @cache
 def _agrees(rows: int, kind: Kind) -> bool:
+    return known(f"{rows} rows of {kind}", partial(_same, rows, kind))
+
+
+def _same(rows: int, kind: Kind) -> bool:
     few, many = _trial(rows, kind), _trial(kind.rows, kind)
     return few is not None and many is not None and torch.equal(few, many)
 

@@ -20,20 +20,13 @@ from chainrule.engine.question import Question, Settings
 from chainrule.forest import Forest, chunks
 from chainrule.models.base import Model
 from chainrule.models.causal import PretrainedModel
+from chainrule.ops.conditions import flushes_denormals
 from chainrule.ops.sealed import sealed
 from chainrule.verdict import Verdict
 
 LENGTH = 23  # tokens of the sequence that is scored alone and in a batch
 SHARED = 9  # tokens at its start that it shares with another sequence
 ROWS = 16  # of a chunk when it is scored alone, so that its path continues in a second chunk
-
-
-def flushes_denormals() -> bool:
-    """Whether this thread treats denormal numbers as 0 (torch.set_flush_denormal). Other threads may not."""
-    return _SMALLEST * _ONE == 0.0
-
-
-_SMALLEST, _ONE = [5e-324, 1.0]
 
 
 def invariance_of(engine: Engine) -> Verdict:
@@ -44,6 +37,8 @@ def invariance_of(engine: Engine) -> Verdict:
     state = torch.get_num_threads(), flushes_denormals()
     if state not in engine.invariances:
         engine.invariances[state] = check(engine)
+        if engine.findings is not None:
+            engine.findings.keep(engine)
     return engine.invariances[state]
 
 

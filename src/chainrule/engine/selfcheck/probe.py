@@ -13,8 +13,8 @@ from functools import partial
 from itertools import product
 from typing import Any
 
-from chainrule.engine.attention.layout import NAME
 from chainrule.engine.engine import Engine
+from chainrule.engine.selfcheck.kept import Findings, engine_of
 from chainrule.engine.selfcheck.reference import REACH, ROWS, TOLERANCE, Standard, largest_error
 from chainrule.errors import ModelError
 from chainrule.models.causal import PretrainedModel, RunConfig
@@ -27,17 +27,25 @@ from chainrule.ops.sealed import WeightsWritten, sealed, unless_memory
 def choose(model: PretrainedModel) -> Engine:
     """The engine for `model`, with the fastest strategy that agrees with its own forward. Raises ModelError if none agrees.
 
-    The engine runs a new model on the same network, so a model that another engine runs is not changed.
+    The engine runs a new model on the same network, so a model that another engine runs is not changed. The finding about a
+    model of files is kept in the cache (`selfcheck.kept`).
     """
+    kept = Findings.about(model)
+    if kept is not None and (engine := kept.engine(model)) is not None:
+        return engine
     try:
         before, standard = _start(model)
     except WeightsWritten:
-        model = model.warmed_up()
+        kept, model = None, model.warmed_up()  # a run before each finding
         before, standard = _start(model)
     try:
-        return _select(model, standard, before)
+        engine = _select(model, standard, before)
     finally:
         standard.release(model)
+    if kept is not None:
+        engine.findings = kept
+        kept.keep(engine)
+    return engine
 
 
 def _select(model: PretrainedModel, standard: Standard, before: dict[tuple[str, str], str]) -> Engine:
@@ -50,10 +58,8 @@ def _select(model: PretrainedModel, standard: Standard, before: dict[tuple[str, 
             f"{model.title} cannot be scored exactly here: no strategy agrees with its own forward ({'; '.join(failures)})"
         )
     config = replace(candidate.run_config, unfit=_unfit(candidate, standard))
-    configured = model.with_config(config)
-    configured.set_attention(NAME if config.strategy == "forest" else configured.own_attention)
     reason = "; ".join(failures) or f"agrees with the model's own forward to {off:.1e} nats"
-    return Engine(configured, config.strategy, reason=reason)
+    return engine_of(model, config, reason)
 
 
 def _start(model: PretrainedModel) -> tuple[dict[tuple[str, str], str], Standard]:

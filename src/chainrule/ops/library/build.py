@@ -42,6 +42,7 @@ class Kernels(Verdict):
     library: ctypes.CDLL | None = None
     lanes: int = 0  # numbers computed at a time
     product: bool = False  # whether the library has a product of bfloat16 factors
+    digest: str = ""  # SHA-256 of the library
 
 
 @cache
@@ -70,14 +71,14 @@ def status() -> Kernels:
         return Kernels(False, "this CPU has neither AVX2 nor AVX-512")
     product = hasattr(library, "product_b")
     reason = f"compiled by {shlex.join(compiler)}, {lanes} numbers at a time{note}"
-    return Kernels(True, reason, library, lanes, product)
+    return Kernels(True, reason, library, lanes, product, vars(library).get("digest", ""))
 
 
 def _library(compiler: list[str], flags: tuple[str, ...]) -> tuple[ctypes.CDLL, str]:
     """The library for these sources, compiler and processor, compiled if it is not kept; and a note if it could not be kept."""
     paths = sorted((*SOURCES.glob("*.c"), *SOURCES.glob("*.h")))
     sources = {path.name: path.read_text(encoding="utf-8") for path in paths}
-    parts = (*chain(*sources.items()), *flags, *compiler, *_processor())
+    parts = (*chain(*sources.items()), *flags, *compiler, *processor())
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
     with ExitStack() as stack:
         try:
@@ -125,6 +126,7 @@ def _checked(content: bytes) -> ctypes.CDLL:
         raise CompilerError(f"the library that it wrote cannot be loaded: {error}") from None
     if not hasattr(library, "lanes"):
         raise CompilerError("the library that it wrote has no kernels in it")
+    vars(library)["digest"] = hashlib.sha256(content).hexdigest()
     return library
 
 
@@ -136,7 +138,7 @@ def _not_kept(error: Exception) -> str:
     return f"; not kept, but compiled at each start: {error}"
 
 
-def _processor() -> list[str]:
+def processor() -> list[str]:
     """Model and flags of the processor, as Linux lists them: code is compiled for these, and machines may share a cache."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
