@@ -150,7 +150,7 @@ class Shapes:
     def product(self) -> None:
         if not hasattr(build.status().library, "product_b"):
             return
-        rows, columns, terms = self.random.randint(6, 30), self.size(1, 63, 64, 65), 2 * self.size(1, 300)
+        rows, columns, terms = self.size(1, 5, 6, 31, 32, 33), self.size(1, 63, 64, 65), 2 * self.size(1, 16, 32, 300)
         x, weight = self.draw(rows, terms, dtype=torch.bfloat16), self.draw(columns, terms, dtype=torch.bfloat16)
         out = self.draw(rows, columns)
         native.product(x, weight, out)

@@ -382,11 +382,11 @@ def test_a_compiler_is_ended_with_its_child_processes(monkeypatch: pytest.Monkey
     assert all(gone(int(pid)) for pid in pids.read_text().split())
 
 
-@pytest.mark.parametrize("choice", ["2", "avx512", "no"])
+@pytest.mark.parametrize("choice", ["2", "avx512f", "no"])
 def test_an_unknown_choice_is_reported(choice: str, fresh: Fresh, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("CHAINRULE_NATIVE", choice)
     assert fresh() == build.Kernels(
-        False, f"CHAINRULE_NATIVE={choice} is none of 0 (no kernels), 1 (as without it) and avx2 (no AVX-512)"
+        False, f"CHAINRULE_NATIVE={choice} is none of 0 (no kernels), 1 (as without it), avx512 (no AMX) and avx2 (no AVX-512)"
     )
 
 

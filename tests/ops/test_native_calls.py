@@ -276,7 +276,6 @@ def test_products_of_bfloat16_need_matching_shapes():
     x, weight = draw(6, 8).bfloat16(), draw(9, 8).bfloat16()
     refused("out_MN must be", native.product, x, weight, draw(6, 9).bfloat16())
     refused("M × K, N × K", native.product, x, weight, draw(6, 8))
-    refused("at least 6 rows", native.product, x[:5], weight, draw(5, 9))
     refused("an even number of terms", native.product, x[:, :7].contiguous(), weight[:, :7].contiguous(), draw(6, 9))
 
 

@@ -32,7 +32,7 @@ def test_kernels_for_avx2(threads: str):
     assert output == "8 lanes, 40 shapes of each kernel: right\n"
 
 
-@pytest.mark.parametrize("choice", ["1", "avx2"])
+@pytest.mark.parametrize("choice", ["1", "avx512", "avx2"])
 @pytest.mark.parametrize("seed", ["0", "1000"])
 def test_no_kernel_reads_or_writes_out_of_bounds(choice: str, seed: str):
     lanes = 8 if choice == "avx2" else native.status().lanes
@@ -41,7 +41,7 @@ def test_no_kernel_reads_or_writes_out_of_bounds(choice: str, seed: str):
 
 
 @pytest.mark.skipif(shutil.which("clang") is None, reason="there is no clang")
-@pytest.mark.parametrize("choice", ["1", "avx2"])
+@pytest.mark.parametrize("choice", ["1", "avx512", "avx2"])
 def test_kernels_compiled_by_clang(choice: str):
     assert "shapes of each kernel: right" in on_random_shapes("--guard", CC="clang", CHAINRULE_NATIVE=choice)
 

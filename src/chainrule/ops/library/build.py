@@ -3,7 +3,8 @@
 A C compiler takes about two seconds. The environment variable CHAINRULE_NATIVE chooses:
 
     1, or unset      all instructions that the processor has
-    avx2             no AVX-512, as on older processors: for tests
+    avx512           no matrix units (AMX): for tests
+    avx2             neither, as on older processors: for tests
     0                no compiled kernels
 """
 
@@ -30,7 +31,7 @@ from chainrule.verdict import Verdict
 
 SOURCES = Path(__file__).parents[1] / "native"  # folder of the C files and their headers
 FLAGS = ("-O3", "-march=native", "-fopenmp", "-fPIC", "-shared", "-fno-math-errno", "-Wno-psabi")
-CHOICES = {"": (), "1": (), "avx2": ("-mno-avx512f",)}  # of CHAINRULE_NATIVE: extra flags
+CHOICES = {"": (), "1": (), "avx512": ("-mno-amx-tile",), "avx2": ("-mno-avx512f",)}  # of CHAINRULE_NATIVE: extra flags
 LANES = 8  # fewest numbers at a time for which the kernels are faster than PyTorch's own
 SECONDS = 60  # time limit of the compiler
 
@@ -52,7 +53,8 @@ def status() -> Kernels:
     if choice == "0":
         return Kernels(False, "CHAINRULE_NATIVE=0 leaves the compiled kernels out")
     if choice not in CHOICES:
-        return Kernels(False, f"CHAINRULE_NATIVE={choice} is none of 0 (no kernels), 1 (as without it) and avx2 (no AVX-512)")
+        known = "0 (no kernels), 1 (as without it), avx512 (no AMX) and avx2 (no AVX-512)"
+        return Kernels(False, f"CHAINRULE_NATIVE={choice} is none of {known}")
     if platform.system() != "Linux" or platform.machine() != "x86_64":
         return Kernels(False, f"the kernels are written for Linux on x86-64, not {platform.system()} on {platform.machine()}")
     try:

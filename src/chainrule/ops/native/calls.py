@@ -38,12 +38,11 @@ def supports_rows(logits_MV: Tensor) -> bool:
 
 
 def supports_product(hidden_MK: Tensor, weight_VK: Tensor) -> bool:
-    """Whether `product` takes these and is faster here than PyTorch, which it is not on CPUs with matrix units (AMX)."""
+    """Whether `product` takes these."""
     return (
         hidden_MK.dtype == torch.bfloat16
         and supports(hidden_MK, weight_VK)
         and hidden_MK.shape[1] % 2 == 0
-        and len(hidden_MK) >= FEWEST
         and build.status().product
     )
 
@@ -146,8 +145,8 @@ def _few_rows(x: Tensor, weight_NK: Tensor, out: Tensor, stride: int, rows: int)
 def product(hidden_MK: Tensor, weight_VK: Tensor, out_MV: Tensor) -> None:
     """out = hidden · weightᵀ of bfloat16 factors, summed and kept in float32. `out_MV` may have gaps between rows."""
     rows, columns, terms = _sizes(torch.bfloat16, hidden_MK, weight_VK, out_MV)
-    if rows < FEWEST or terms % 2:
-        raise ValueError(f"product takes at least {FEWEST} rows of an even number of terms, not {rows} of {terms}")
+    if terms % 2:
+        raise ValueError(f"product takes an even number of terms, not {terms}")
     sizes = c_long(out_MV.stride(0)), c_long(rows), c_long(columns), c_long(terms)
     if function("product_b")(*map(pointer, (hidden_MK, weight_VK, out_MV)), *sizes, threads(out_MV.numel())):
         raise MemoryError("there is no memory for a panel of the head's weights")

@@ -150,3 +150,31 @@ INLINE floats exp_f(floats x) {
     p = p * (r * r) + r + 1.f;
     return p * (floats)((__builtin_convertvector(n, ints) + 127) << 23);
 }
+
+/* to[i][j] = from[j][i], LANES × LANES, by rows of `stride` numbers. */
+INLINE void transpose(const floats *from, float *to, long stride) {
+#ifdef __AVX512F__
+    __m512 a[16], b[16];
+    for (int i = 0; i < 16; i += 2) { /* 2 × 2, in each 128 bits */
+        a[i] = _mm512_unpacklo_ps((__m512)from[i], (__m512)from[i + 1]);
+        a[i + 1] = _mm512_unpackhi_ps((__m512)from[i], (__m512)from[i + 1]);
+    }
+    for (int i = 0; i < 16; i += 4) { /* 4 × 4 */
+        b[i] = _mm512_shuffle_ps(a[i], a[i + 2], 0x44);
+        b[i + 1] = _mm512_shuffle_ps(a[i], a[i + 2], 0xee);
+        b[i + 2] = _mm512_shuffle_ps(a[i + 1], a[i + 3], 0x44);
+        b[i + 3] = _mm512_shuffle_ps(a[i + 1], a[i + 3], 0xee);
+    }
+    for (int i = 0; i < 4; i++) { /* part c of b[4 r + i] is column 4 c + i of the rows 4 r to 4 r + 3 */
+        for (int odd = 0; odd < 2; odd++) {
+            __m512 low = odd ? _mm512_shuffle_f32x4(b[i], b[i + 4], 0xdd) : _mm512_shuffle_f32x4(b[i], b[i + 4], 0x88);
+            __m512 high = odd ? _mm512_shuffle_f32x4(b[i + 8], b[i + 12], 0xdd) : _mm512_shuffle_f32x4(b[i + 8], b[i + 12], 0x88);
+            _mm512_storeu_ps(to + (i + 4 * odd) * stride, _mm512_shuffle_f32x4(low, high, 0x88));
+            _mm512_storeu_ps(to + (i + 4 * odd + 8) * stride, _mm512_shuffle_f32x4(low, high, 0xdd));
+        }
+    }
+#else
+    for (int i = 0; i < LANES; i++)
+        for (int j = 0; j < LANES; j++) to[i * stride + j] = from[j][i];
+#endif
+}
