@@ -21,7 +21,7 @@ from chainrule.engine.head.launch import Tile
 from chainrule.engine.head.readout import read, reduce
 from chainrule.engine.head.reductions import Asked, Columns, Rank, SetMass, Target, TopK, factor_reductions, merged
 from chainrule.models.head import IdentityHead, LinearHead
-from chainrule.ops import gpu
+from chainrule.ops import gpu, transfer
 from chainrule.text.token_sets import TokenSets
 from chainrule.verdict import Verdict
 
@@ -209,6 +209,19 @@ def test_a_target_has_the_same_bits_as_in_the_sweep(dtype: torch.dtype):
     assert result["top_ids"][:, 0].equal(best_R)
     assert result["logprobs"].equal(result["top_logprobs"][:, 0])
     assert result["ranks"].eq(1).all()
+
+
+def test_numbers_of_a_chunk_are_sent_in_one_copy(monkeypatch: pytest.MonkeyPatch):
+    """Rows, tokens and sets in one copy, whatever the number of factors of a row; asked tokens in a second one."""
+    this, copies = case(6, 70, 33, 50), []
+    sets, asked = TokenSets.of([np.arange(9)], 70), AskedTokens.of([np.array([3, 5])] * 50, np.zeros((50, 0)))
+    arguments = this.head, this.hidden_RH, this.row_F.cpu(), this.token_F.cpu(), factor_reductions(2, sets, asked)
+    want = merged(reduce_fused(*arguments))
+    monkeypatch.setattr(transfer, "on_cpu", lambda device: False)
+    monkeypatch.setattr(transfer, "on", lambda x, device: copies.append(x) or x.to(device))
+    found = merged(reduce_fused(*arguments))
+    assert len(copies) == 2
+    assert all(found[name].equal(want[name]) for name in want)
 
 
 def test_tokens_with_equal_weights_share_a_rank():

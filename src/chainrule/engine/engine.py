@@ -22,7 +22,7 @@ from chainrule.errors import ModelError
 from chainrule.models.base import Model
 from chainrule.ops.matmul import usual_rows
 from chainrule.ops.sealed import sealed
-from chainrule.ops.transfer import sent
+from chainrule.ops.transfer import Arrays, returning
 from chainrule.verdict import Verdict
 
 T = TypeVar("T")
@@ -71,9 +71,9 @@ class Engine:
         reader = partial(reader, self.model.head, top=how.top, temperature=how.temperature, sets=how.sets)
         done = computed = 0
         parts = self._factors(self._hidden(question, how.rows, cached_prefix), reader, question)
-        # A GPU works on one chunk while the next is prepared. Storing factors waits for the GPU, so it is done one chunk later.
+        # A GPU works on one chunk while the next is prepared. Storing factors waits for their copy: one chunk later.
         for node_F, index_X, factors, new, total in _delayed(parts, 0 if self.model.device.type == "cpu" else 1):
-            answer.store(node_F, factors, index_X)
+            answer.store(node_F, factors(), index_X)
             done, computed = done + new, computed + total
             if how.progress is not None:
                 how.progress(done, contexts)
@@ -82,15 +82,15 @@ class Engine:
 
     def _factors(
         self, parts: Iterator[HiddenStates], reader: Callable[..., Columns], question: Question
-    ) -> Iterator[tuple[Ints, Ints, Columns, int, int]]:
-        """For each part: nodes, the indices of the tokens asked for at them, their factors, the number of contexts computed for
-        the first time, and of all rows computed."""
+    ) -> Iterator[tuple[Ints, Ints, Callable[[], Arrays], int, int]]:
+        """For each part: nodes, the indices of the tokens asked for at them, a function that waits for their factors, the
+        number of contexts computed for the first time, and of all rows computed."""
         token_N = question.token_N
         for part in parts:
             asked, index_X = question.asked.select(part.node_F)
-            token_F = sent(token_N[part.node_F], self.model.device)
-            factors = reader(part.hidden_RH, torch.from_numpy(part.row_F), token_F, asked=asked)
-            yield part.node_F, index_X, factors, part.new, part.rows
+            row_F, token_F = torch.from_numpy(part.row_F), torch.from_numpy(token_N[part.node_F])
+            factors = reader(part.hidden_RH, row_F, token_F, asked=asked)
+            yield part.node_F, index_X, returning(factors), part.new, part.rows
 
     @sealed
     def distributions(self, question: Question, node_B: Ints, *, rows: int | None = None, temperature: float = 1.0) -> Floats:

@@ -2,7 +2,7 @@
 
 A forest only compares symbols for equality, so two contexts that differ must differ in their symbols.
 
-Shapes: N or R symbols, D width of an embedding, M embeddings passed in place of tokens, U distinct triples.
+Shapes: N symbols, I of them embeddings; D width of an embedding, M embeddings passed in place of tokens, U distinct triples.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from chainrule._types import Ints
 from chainrule.models.base import Model
-from chainrule.ops.transfer import sent
+from chainrule.ops.transfer import sent, together
 
 if TYPE_CHECKING:
     from chainrule.models.any_order import AnyOrderModel
@@ -56,11 +56,12 @@ class TokensAndEmbeddings:
         return np.where(symbol_N >= 0, symbol_N, self.id_M[np.maximum(-1 - symbol_N, 0) % len(self.id_M)])
 
     def inputs(self, model: Model, symbol_N: Ints) -> Tensor:
-        symbol_R = sent(symbol_N, model.device)
-        embedding_RD = model.inputs(symbol_R.clamp_min(0))
-        is_row_R = symbol_R < 0
-        embedding_RD[is_row_R] = self.embedding_MD[-1 - symbol_R[is_row_R]].to(embedding_RD)
-        return embedding_RD
+        index_I = np.flatnonzero(symbol_N < 0)
+        host = np.maximum(symbol_N, 0), index_I, -1 - symbol_N[index_I]
+        id_N, index_I, row_I = together([torch.from_numpy(x) for x in host], model.device)
+        embedding_ND = model.inputs(id_N)
+        embedding_ND[index_I] = self.embedding_MD[row_I].to(embedding_ND)
+        return embedding_ND
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from chainrule._checks import is_number, is_whole
 from chainrule._types import Bools, Floats, Ints
@@ -112,9 +114,8 @@ class Answer(WithStatistics):
         """The answer for these nodes alone, in this order; `asked` as it is."""
         return replace(self, statistics=self.statistics[node_T])
 
-    def store(self, node_F: Ints | slice, factors: Mapping[str, torch.Tensor], index_X: Ints = NONE.factor_X) -> None:
-        """Fill in the statistics of these nodes, and the tokens asked for with these indices, from the readout."""
-        columns = {name: column.cpu().numpy() for name, column in factors.items()}
+    def store(self, node_F: Ints | slice, columns: Mapping[str, NDArray[Any]], index_X: Ints = NONE.factor_X) -> None:
+        """Fill in the statistics of these nodes, and the tokens asked for with these indices, from columns of the readout."""
         self.statistics.write(node_F, columns)
         if len(index_X):
             self.asked.id_X[index_X], self.asked.logprob_X[index_X] = columns["asked_ids"], columns["asked_logprobs"]

@@ -24,6 +24,7 @@ from chainrule._checks import is_whole
 from chainrule.errors import InputError, ModelError
 from chainrule.models.causal import PretrainedModel, RunConfig
 from chainrule.models.transformer import sharing_weights
+from chainrule.ops.transfer import together
 
 _SYMBOLS = ("bos_token_id", "eos_token_id", "pad_token_id")
 
@@ -145,7 +146,7 @@ class AnyOrderModel(PretrainedModel):
 
     def placed(self, token_N: Tensor, position_N: Tensor, target_N: Tensor) -> Tensor:
         """The input of the trunk, N × D, from tokens, their positions (−1 for the start symbol), and those to predict."""
-        return self.own.placed(*(each.to(self.device) for each in (token_N, position_N, target_N)))
+        return self.own.placed(*together([token_N, position_N, target_N], self.device))
 
 
 AutoConfig.register(AnyOrderConfig.model_type, AnyOrderConfig)

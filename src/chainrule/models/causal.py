@@ -18,6 +18,7 @@ from chainrule.models.shallow import shorten
 from chainrule.models.thresholds import integers_read, lowered, numbers_read
 from chainrule.models.transformer import Network, rebuild, sharing_weights
 from chainrule.models.trunk import takes, trunk_of
+from chainrule.ops.gpu import PlainWhereNeeded
 from chainrule.ops.linear import FEW, Linears, few_rows
 from chainrule.ops.matmul import ROW_COUNTS
 from chainrule.ops.modules import replace_modules
@@ -73,7 +74,7 @@ class PretrainedModel(Network):
         super()._prepare(trunk)
         _pass_on_positions(trunk)
         replace_modules(trunk)
-        self.linears = Linears(trunk)
+        self.linears, self.functions = Linears(trunk), PlainWhereNeeded(self.device)
 
     def set_attention(self, implementation: str) -> bool:
         """Set a registered attention function, before the first run. Whether the network supports it."""
@@ -90,11 +91,13 @@ class PretrainedModel(Network):
         forward = partial(self.trunk, use_cache=False, **{name: inputs_BTD}, **layout)
         rows = inputs_BTD.shape[:2].numel()
         run = partial(self._with_products, same_bits, rows, forward)
+        if self.device.type != "cpu":
+            run = partial(self.functions.run, (name, *layout), forward)
         return self._run_checked(partial(with_variable, _POSITIONS, positions, run), inputs_BTD)[0]
 
     def _with_products(self, same_bits: bool, rows: int, forward: Callable[[], T]) -> T:
         """The result of `forward`, with matrix products suited to this number of rows."""
-        if self.device.type != "cpu" or (same_bits and rows > ROW_COUNTS[0]):
+        if same_bits and rows > ROW_COUNTS[0]:
             return within(self.mode(), forward)
         if same_bits:
             return self.linears.with_same_bits(forward)

@@ -7,7 +7,7 @@ on a GPU are checked first. Each check waits for the GPU: once or twice per text
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import wraps
 from typing import Any
 
@@ -32,11 +32,20 @@ def bounded(function: Callable[..., Any], bounds: Callable[..., Iterable[Bound]]
 
 def refuse_outside(index: Any, least: int, end: int) -> None:
     """Raises IndexError if a number in `index` is less than `least` or at least `end`."""
-    if not isinstance(index, Tensor) or not index.numel() or index.dtype == torch.bool:
+    if not _is_index(index) or not index.numel():
         return
     low, high = torch.stack(torch.aminmax(index)).tolist()
     if low < least or high >= end:
         raise IndexError(f"index {low if low < least else high} is out of range: there are {end}")
+
+
+def looks_up(function: Any, args: tuple, options: Mapping[str, Any]) -> bool:
+    """Whether a call uses tensors as indices, so that they would be checked."""
+    return function in BOUNDS and any(_is_index(index) for index, _, _ in BOUNDS[function](*args, **options))
+
+
+def _is_index(index: Any) -> bool:
+    return isinstance(index, Tensor) and index.dtype != torch.bool
 
 
 def _embedding(input: Tensor, weight: Tensor, *_: Any, **__: Any) -> Iterator[Bound]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -27,7 +28,7 @@ from chainrule.engine.attention.triton import TritonLayout, triton_attend
 from chainrule.engine.attention.triton import supports as triton_supports
 from chainrule.forest.chunks import Chunk
 from chainrule.ops import native
-from chainrule.ops.sealed import with_variable
+from chainrule.ops.sealed import guarded, with_variable
 
 T = TypeVar("T")
 
@@ -113,7 +114,10 @@ def forest_attention(
     if any((x.shape[0], x.shape[2]) != (1, layout.rows) for x in (query, key, value)):  # kernels do not check row numbers
         raise TypeError("this architecture attends to something other than the rows of the chunk")
     keys, values = layout.cache.extend(module, key, value, layout.path)
-    return layout.attend(query, keys, values, (scaling, sliding_window, softcap), s_aux), None
+    attend = partial(layout.attend, query, keys, values, (scaling, sliding_window, softcap), s_aux)
+    if query.device.type != "cpu":  # the mode for the network's functions would check each of our indices, and wait for it
+        return guarded(torch._C.DisableTorchFunction, attend), None
+    return attend(), None
 
 
 def _has_effect(value: Any) -> bool:

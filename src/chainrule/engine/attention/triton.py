@@ -22,12 +22,11 @@ from torch import Tensor
 
 from chainrule._types import Bools, Ints
 from chainrule.ops.gpu import takes_triton
-from chainrule.ops.transfer import sent
+from chainrule.ops.transfer import together
 
 Blocks = Bools
 
 WIDEST = 512  # width of a head
-ALIGNED = 4  # tables are padded to a multiple of so many numbers: 16 bytes, the alignment that Triton can exploit
 LOG2E = 1 / log(2)
 
 
@@ -181,7 +180,4 @@ def _block_lists(blocks_QB: Blocks) -> tuple[Ints, Ints]:
 
 def _to_device(arrays: list[Ints], device: torch.device) -> list[Tensor]:
     """Integer arrays as int32 tensors on the device, transferred in one copy."""
-    padded = [np.pad(x.reshape(-1), (0, -x.size % ALIGNED)) for x in arrays]
-    numbers = sent(np.concatenate(padded).astype(np.int32), device)
-    parts = numbers.split([len(x) for x in padded])
-    return [part[: x.size].view(x.shape) for part, x in zip(parts, arrays, strict=True)]
+    return together([torch.from_numpy(x.astype(np.int32)) for x in arrays], device)

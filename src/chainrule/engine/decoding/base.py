@@ -18,11 +18,12 @@ from chainrule.engine.head.readout import ROW_MULTIPLE, Distributions
 from chainrule.engine.head.reductions import Block, statistics_of
 from chainrule.engine.question import Answer, Settings, refuse_nan
 from chainrule.models.base import Model
+from chainrule.ops.transfer import fetched, on
 from chainrule.statistics import Statistics
 
 MANY = 8  # number of rows from which computing them with the bits of scoring is cheaper than scoring them again
 
-Feed = Callable[[Tensor, Ints], Tensor]  # tokens and their depths → inputs of the network
+Feed = Callable[[Ints, Ints], Tensor]  # tokens and their depths → inputs of the network
 
 
 @dataclass(frozen=True)
@@ -41,10 +42,11 @@ class NextTokens:
 
     def statistics(self, rows: Sequence[int], tokens: Sequence[int], top: int) -> Statistics:
         """The statistics of each token after the node of its row, with `top` alternatives. `rows` ascend."""
-        pair_2F = torch.tensor([rows, tokens], dtype=torch.int64, device=self.logits_BV.device)
+        host_2F = torch.tensor([rows, tokens], dtype=torch.int64, device="cpu")
+        row_F, token_F = on(host_2F, self.logits_BV.device)
         answer = Answer.empty(len(tokens), Settings(top), 0)
-        block = Block(self.logits_BV, self.logsumexp_B, self.entropy_B, self.variance_B, pair_2F[0], pair_2F[1])
-        answer.store(slice(None), statistics_of(block, top))
+        block = Block(self.logits_BV, self.logsumexp_B, self.entropy_B, self.variance_B, row_F, token_F, host_row_F=host_2F[0])
+        answer.store(slice(None), fetched(statistics_of(block, top)))
         return answer.statistics
 
 

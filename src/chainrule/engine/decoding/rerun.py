@@ -60,7 +60,7 @@ class RerunTree(PathTree):
             same_length = [node for node in nodes if len(path[node]) == length]
             count = max(1, usual_rows(self.model) // length) if self.padded else 1
             for batch in (same_length[i : i + count] for i in range(0, len(same_length), count)):
-                ids_BT = torch.tensor([path[node] for node in batch], dtype=torch.int64, device=self.model.device)
+                ids_BT = np.array([path[node] for node in batch], np.int64)
                 depth_BT = np.tile(np.arange(length), len(batch))
                 inputs_BTD = self.feed(ids_BT.reshape(-1), depth_BT).unflatten(0, ids_BT.shape)
                 hidden |= zip(batch, self.model.hidden(inputs_BTD, same_bits=False)[:, -1], strict=True)

@@ -21,6 +21,7 @@ from chainrule.engine.execution import run_chunk
 from chainrule.engine.head.readout import workspace
 from chainrule.forest.chunks import extension
 from chainrule.ops.sealed import sealed
+from chainrule.ops.transfer import sent
 
 _INITIAL = 4096  # most tokens of the initial buffers
 
@@ -55,5 +56,6 @@ class Stepper:
         return run_chunk(self.model, chunk, Layout(chunk, self._cache, self.model.device), self._inputs(ids))
 
     def _inputs(self, ids: Sequence[int]) -> torch.Tensor:
-        self.engine.refuse_unfit(np.array(ids, np.int64))
-        return self.model.inputs(torch.tensor(ids, dtype=torch.int64, device=self.model.device))
+        id_R = np.array(ids, np.int64)
+        self.engine.refuse_unfit(id_R)
+        return self.model.inputs(sent(id_R, self.model.device))

@@ -36,9 +36,9 @@ from chainrule.ops.transfer import sent
 def token_feed(engine: Engine) -> Feed:
     """A feed of token ids. It raises ModelError for those that the network cannot take within a text."""
 
-    def feed(token_B: Tensor, depth_B: Ints) -> Tensor:
-        engine.refuse_unfit(token_B.numpy(force=True))
-        return engine.model.inputs(token_B)
+    def feed(token_B: Ints, depth_B: Ints) -> Tensor:
+        engine.refuse_unfit(token_B)
+        return engine.model.inputs(sent(token_B, engine.model.device))
 
     return feed
 
@@ -84,7 +84,7 @@ class ForestTree:
         return read_next(self.model, hidden_BH, list(range(first, len(self._path_N))), same_bits=self.same_bits)
 
     def _run(self, layout: RowsLayout, tokens: Sequence[int], depth_R: Ints, *, same_bits: bool) -> Tensor:
-        inputs_RD = self.feed(torch.tensor(tokens, dtype=torch.int64, device=self.model.device), depth_R)
+        inputs_RD = self.feed(np.array(tokens, np.int64), depth_R)
         hidden_RH = run_rows(self.model, depth_R, layout, inputs_RD, same_bits=same_bits)
         self._cache.keep_all()
         self._used += layout.rows

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -40,7 +39,7 @@ from chainrule.engine.head.reductions import (
 from chainrule.models.head import LinearHead
 from chainrule.ops.gpu import takes_triton
 from chainrule.ops.sealed import sealed
-from chainrule.ops.transfer import on, sent
+from chainrule.ops.transfer import together
 from chainrule.text.token_sets import NO_SETS, TokenSets
 from chainrule.verdict import Verdict
 
@@ -100,7 +99,8 @@ def _set_mass(reduction: SetMass, result: _SweepResult) -> Columns:
 
 
 def _asked(reduction: Asked, result: _SweepResult) -> Columns:
-    factor_X, token_X = (sent(x, result.row_F.device) for x in (reduction.asked.factor_X, reduction.asked.token_X))
+    asked_X = [torch.from_numpy(x) for x in (reduction.asked.factor_X, reduction.asked.token_X)]
+    factor_X, token_X = together(asked_X, result.row_F.device)
     logit_X = result.launch.targets(result.row_F[factor_X], token_X)
     return {"asked_ids": token_X, "asked_logprobs": result.logprob(logit_X, result.index_F[factor_X])}
 
@@ -164,7 +164,7 @@ def reduce_fused(
 ) -> list[Columns]:
     """The columns of each reduction, as `readout.reduce` returns them; see `supports`.
 
-    `row_F` ascends. It is best on the CPU, since reading it from a GPU waits for the GPU.
+    `row_F` ascends. It is best on the CPU, as is `token_F`, since reading it from a GPU waits for the GPU.
     """
     if not len(row_F):
         return [reduction.columns(Block.empty(head, hidden_RH.device)) for reduction in reductions]
@@ -176,14 +176,13 @@ def reduce_fused(
 def _sweep(
     head: LinearHead, hidden_RH: Tensor, row_F: Tensor, token_F: Tensor, top: int, sets: TokenSets, temperature: float
 ) -> _SweepResult:
-    launch, to_device = Launch.of(head, hidden_RH, temperature), partial(on, device=hidden_RH.device)
+    launch = Launch.of(head, hidden_RH, temperature)
     row_M, index_F, count_M = torch.unique_consecutive(row_F, return_inverse=True, return_counts=True)
-    first_M, others = count_M.cumsum(0) - count_M, None
-    if len(row_M) < len(row_F):
-        others = OtherFactors.of(row_F, first_M[index_F], TARGETS)
-    row_M, index_F, first_M, row_F = to_device(row_M), to_device(index_F), to_device(first_M), to_device(row_F)
+    first_M = count_M.cumsum(0) - count_M
+    others = OtherFactors.of(row_F, first_M[index_F], TARGETS).tensors if len(row_M) < len(row_F) else ()
+    host = [row_M, index_F, first_M, row_F, token_F, torch.from_numpy(sets.member_V), *others]
+    row_M, index_F, first_M, row_F, token_F, member_V, *others = together(host, hidden_RH.device)
     logit_F = launch.targets(row_F, token_F)
-    member_V = to_device(torch.from_numpy(sets.member_V))
     parts = [
         launch.sweep(row_M[part], logit_F[first_M[part], None], token_F[first_M[part], None], top, member_V, len(sets))
         for part in launch.parts(len(row_M), 1, top + len(sets))
@@ -193,8 +192,8 @@ def _sweep(
     )
     greater_F = torch.empty_like(token_F)
     greater_F[first_M] = greater_M1[:, 0]
-    if others is not None:
-        others.rank(launch, token_F, logit_F, greater_F)
+    if others:
+        OtherFactors(TARGETS, *others).rank(launch, token_F, logit_F, greater_F)
     largest_M = None if temperature == 1 else largest_M
     return _SweepResult(
         launch, row_F, logit_F, greater_F, index_F, logsumexp_M, entropy_M, variance_M, top_id_Mk, top_logit_Mk,

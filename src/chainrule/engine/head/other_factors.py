@@ -11,8 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from chainrule.ops.transfer import on
-
 
 @dataclass(frozen=True)
 class OtherFactors:
@@ -32,11 +30,14 @@ class OtherFactors:
         slot_N = (offset_F[factor_N] - 1) % targets
         return cls(targets, factor_N, (slot_N == 0).cumsum(0) - 1, slot_N, row_F[factor_N[slot_N == 0]])
 
+    @property
+    def tensors(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Its tensors, on the CPU or on the device of a head, as `rank` needs them."""
+        return self.factor_N, self.group_N, self.slot_N, self.row_G
+
     def rank(self, launch: Any, token_F: Tensor, logit_F: Tensor, greater_F: Tensor) -> None:
         """Write the number of logits that exceed each of these factors to `greater_F`."""
-        factor_N, group_N, slot_N, row_G = (
-            on(x, token_F.device) for x in (self.factor_N, self.group_N, self.slot_N, self.row_G)
-        )
+        factor_N, group_N, slot_N, row_G = self.tensors
         logit_GT = logit_F.new_full((len(row_G), self.targets), torch.inf)
         token_GT = token_F.new_full((len(row_G), self.targets), -1)
         logit_GT[group_N, slot_N], token_GT[group_N, slot_N] = logit_F[factor_N], token_F[factor_N]

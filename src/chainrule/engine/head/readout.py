@@ -19,7 +19,7 @@ from chainrule.engine.head.moments import combined, largest, moments, moments_at
 from chainrule.engine.head.reductions import Block, Columns, Reduction, factor_reductions, logprob_of, merged
 from chainrule.models.base import Head
 from chainrule.ops.sealed import sealed
-from chainrule.ops.transfer import on
+from chainrule.ops.transfer import together
 from chainrule.text.token_sets import NO_SETS, TokenSets
 
 BLOCK = 20 << 20  # most logits in memory at a time (80 MiB in float32)
@@ -46,20 +46,20 @@ def reduce(
 ) -> list[Columns]:
     """The columns of each reduction over the factors Pr(token_F | the context at row_F).
 
-    row_F: ascending; best on the CPU, since reading it from a GPU waits for the GPU. workspace_MV: memory for the logits,
-    from `workspace`. temperature: of softmax(z / temperature).
+    row_F: ascending. Best on the CPU, as is token_F, since reading it from a GPU waits for the GPU. workspace_MV: memory for
+    the logits, from `workspace`. temperature: of softmax(z / temperature).
     """
     device = hidden_RH.device
     workspace_MV = workspace(head, device) if workspace_MV is None else workspace_MV
-    rows, index_F = torch.unique_consecutive(row_F, return_inverse=True)
+    row_M, index_F = torch.unique_consecutive(row_F, return_inverse=True)
+    row_M, row_F, token_F = together([row_M, index_F, token_F], device)
     count = block_rows(head.size)
     blocks = []
-    for first in range(0, len(rows), count):
+    for first in range(0, len(row_M), count):
         bounds = torch.tensor([first, first + count], dtype=torch.int64, device=index_F.device)
         a, b = torch.searchsorted(index_F, bounds).tolist()
-        hidden_MH = hidden_RH[on(rows[first : first + count], device)]
-        index_N = on(index_F[a:b] - first, device)
-        block = Distributions.at(head, hidden_MH, workspace_MV, temperature=temperature).block(index_N, token_F[a:b], a)
+        at = Distributions.at(head, hidden_RH[row_M[first : first + count]], workspace_MV, temperature=temperature)
+        block = at.block(row_F[a:b] - first, token_F[a:b], a, index_F[a:b] - first)
         blocks.append([reduction.columns(block) for reduction in reductions])
     if not blocks:
         return [reduction.columns(Block.empty(head, device)) for reduction in reductions]
@@ -119,9 +119,9 @@ class Distributions:
         largest_M = None if self.largest_M is None else self.largest_M[:count]
         return logprob_of(self.logits_MV[:count], self.logsumexp_M[:count], self.temperature, largest_M)
 
-    def block(self, row_F: Tensor, token_F: Tensor, first: int = 0) -> Block:
-        """These distributions with the factors to be read from them, for reductions. `row_F` ascends. first: see `Block`."""
+    def block(self, row_F: Tensor, token_F: Tensor, first: int = 0, host_row_F: Tensor | None = None) -> Block:
+        """These distributions with the factors to be read from them, for reductions. The other arguments: see `Block`."""
         return Block(
             self.logits_MV, self.logsumexp_M, self.entropy_M, self.variance_M, row_F, token_F, self.temperature,
-            self.largest_M, first,
+            self.largest_M, first, host_row_F,
         )  # fmt: skip

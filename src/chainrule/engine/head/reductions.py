@@ -5,7 +5,7 @@ A new statistic is a subclass of `Reduction`. One of every factor is also listed
 name in `statistics.Statistics`.
 
 Shapes: M rows of a block, F factors, N factors of one row, V vocabulary, k alternatives, K sets
-of tokens, X asked tokens.
+of tokens, X asked tokens, D of them drawn.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from chainrule.engine.head.asked import NONE, AskedTokens
 from chainrule.models.base import Head
 from chainrule.models.head import TILE
 from chainrule.ops import native
-from chainrule.ops.transfer import on, sent
+from chainrule.ops.transfer import sent, together
 from chainrule.text.token_sets import NO_SETS, TokenSets
 
 FEW_ROWS = 64  # rows at a time, so that they fit in the cache
@@ -46,6 +46,7 @@ class Block:
     temperature: float = 1.0
     largest_M: Tensor | None = None  # float64: the largest logit of each row, if the temperature is not 1
     first: int = 0  # the number of its first factor among those of the call
+    host_row_F: Tensor | None = None  # `row_F` on the CPU, where reading it waits for nothing
 
     @classmethod
     def empty(cls, head: Head, device: torch.device) -> Block:
@@ -53,6 +54,11 @@ class Block:
         no_rows = torch.empty(0, dtype=torch.float64, device=device)
         logits_MV = torch.empty(0, head.size, dtype=head.dtype, device=device)
         return cls(logits_MV, no_rows, no_rows, no_rows, no_rows.long(), no_rows.long())
+
+    @property
+    def known_row_F(self) -> Tensor:
+        """`row_F`, on the CPU if it is known there."""
+        return self.row_F if self.host_row_F is None else self.host_row_F
 
     @cached_property
     def logit_F(self) -> Tensor:
@@ -93,9 +99,10 @@ class Rank(Reduction):
         row_M = torch.arange(len(logits_MV), dtype=torch.int64, device=row_F.device)
         first_M = torch.searchsorted(row_F, row_M).clamp_max(len(row_F) - 1)
         rank_F = count_greater(logits_MV, logit_F[first_M])[row_F] + 1
-        count_M = torch.bincount(row_F, minlength=len(logits_MV))
-        for row in torch.nonzero(count_M > 1).flatten().tolist():
-            of_row = slice(int(first_M[row]), int(first_M[row] + count_M[row]))
+        rows, counts = torch.unique_consecutive(block.known_row_F, return_counts=True)
+        stops, shared = counts.cumsum(0), counts > 1
+        for row, stop, count in zip(*(x[shared].tolist() for x in (rows, stops, counts)), strict=True):
+            of_row = slice(stop - count, stop)
             logits_V, logit_N = logits_MV[row], logit_F[of_row]
             if len(logit_N) <= SORT:
                 rank_F[of_row] = count_greater(logits_V.expand(len(logit_N), -1), logit_N) + 1
@@ -177,22 +184,25 @@ class Asked(Reduction):
 
     def columns(self, block: Block) -> Columns:
         asked, _ = self.asked.select(np.arange(block.first, block.first + len(block.row_F)))
-        device, drawn_X = block.logits_MV.device, torch.from_numpy(asked.drawn_X)
-        row_X, token_X = block.row_F[sent(asked.factor_X, device)], torch.from_numpy(asked.token_X)
-        if drawn_X.any():
-            token_X[drawn_X] = _drawn(block, row_X[drawn_X.to(device)].cpu(), torch.from_numpy(asked.uniform_X)[drawn_X])
-        token_X, drawn_X = on(token_X, device), on(drawn_X, device)
+        host_X = torch.from_numpy(asked.factor_X), torch.from_numpy(asked.token_X), torch.from_numpy(asked.drawn_X)
+        factor_X, token_X, drawn_X = together(host_X, block.logits_MV.device)
+        row_X = block.row_F[factor_X]
+        if asked.drawn_X.any():
+            index_D = np.flatnonzero(asked.drawn_X)
+            row_D = block.known_row_F[torch.from_numpy(asked.factor_X[index_D]).to(block.known_row_F.device)]
+            token_D = _drawn(block, row_D, torch.from_numpy(asked.uniform_X[index_D]))
+            token_X = token_X.index_put((sent(index_D, token_X.device),), token_D)
         logprob_X = block.logprob(block.logits_MV[row_X, token_X], row_X)
         return {"asked_ids": token_X.masked_fill(drawn_X & (logprob_X == -torch.inf), -1), "asked_logprobs": logprob_X}
 
 
 def _drawn(block: Block, row_X: Tensor, uniform_X: Tensor) -> Tensor:
     """A token for each of these uniform numbers, from the distribution at its row. Rows ascend."""
-    rows, count_M = torch.unique_consecutive(row_X, return_counts=True)
+    row_M, count_M = torch.unique_consecutive(row_X, return_counts=True)
     parts, first = [], 0
-    for few, counts in zip(rows.split(FEW_ROWS // 8), count_M.split(FEW_ROWS // 8), strict=True):
-        few = on(few, block.logits_MV.device)
-        sum_MV = torch.cumsum(block.logprob(block.logits_MV[few], few).exp_(), -1).cpu()
+    row_M, uniform_X = together([row_M, uniform_X], block.logits_MV.device)
+    for few, counts in zip(row_M.split(FEW_ROWS // 8), count_M.split(FEW_ROWS // 8), strict=True):
+        sum_MV = torch.cumsum(block.logprob(block.logits_MV[few], few).exp_(), -1)
         for sum_V, count in zip(sum_MV, counts.tolist(), strict=True):
             parts.append(drawn(sum_V, uniform_X[first : first + count]))
             first += count

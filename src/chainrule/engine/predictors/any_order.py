@@ -99,9 +99,11 @@ class AnyOrderPredictor(InOrder):
         position = np.concatenate([np.full(len(start), -1), ordered.fed_L])  # of the input token, by depth
         target = np.append(position[1:], -1)  # the position predicted from it
 
-        def feed(token_B: Tensor, depth_B: Ints) -> Tensor:
-            self.engine.refuse_unfit(token_B.numpy(force=True))
-            return self.model.placed(token_B, torch.from_numpy(position[depth_B]), torch.from_numpy(target[depth_B]))
+        def feed(token_B: Ints, depth_B: Ints) -> Tensor:
+            self.engine.refuse_unfit(token_B)
+            return self.model.placed(
+                torch.from_numpy(token_B), torch.from_numpy(position[depth_B]), torch.from_numpy(target[depth_B])
+            )
 
         prefix = [*start, *ordered.ids_L[ordered.given_G].tolist()]
         return (ForestTree if self.strategy == "forest" else RerunTree)(self.engine, prefix, feed)

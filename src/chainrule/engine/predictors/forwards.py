@@ -26,7 +26,7 @@ from chainrule.models.head import all_logits
 from chainrule.models.transformer import Network
 from chainrule.ops.matmul import usual_rows
 from chainrule.ops.sealed import sealed
-from chainrule.ops.transfer import sent
+from chainrule.ops.transfer import fetched
 from chainrule.verdict import Verdict
 
 NOT_INVARIANT = Verdict(
@@ -124,11 +124,11 @@ class Reader:
             a, b = np.searchsorted(plan.context_N[by_context], [span.start, span.stop]).tolist()
             factor_F = by_context[a:b]
             row_F = torch.from_numpy(plan.context_N[factor_F] - span.start)
-            token_F = sent(token_N[factor_F], self.network.device)
+            token_F = torch.from_numpy(token_N[factor_F])
             hidden_CH = self.run(batch)
             asked_F, index_X = asked.select(factor_F)
             factors = read(self.head, hidden_CH, row_F, token_F, how.top, space, how.temperature, how.sets, asked_F)
-            answer.store(factor_F, factors, index_X)
+            answer.store(factor_F, fetched(factors), index_X)
             computed += len(batch.fed_BL) * self.width(batch.fed_BL.shape[1])
             if how.progress is not None:
                 how.progress(span.stop, len(plan.pass_C))

@@ -30,6 +30,7 @@ from chainrule.engine.question import DEFAULTS, Answer, Item, Settings
 from chainrule.engine.selfcheck.invariance import invariance_of
 from chainrule.errors import InputError
 from chainrule.forest.permutations import OrderedSequence
+from chainrule.ops.transfer import fetched
 from chainrule.verdict import Verdict
 
 MOST = 65_536  # texts of one length to sum over, at most
@@ -83,7 +84,7 @@ class MarginalPredictor(InOrder):
                 conditionals[key] = self._conditional(cloze, how.rows, how.temperature)
             asked_n, index_X = asked.select(np.array([n]))
             block = _block(conditionals[key], int(token_N[n]))
-            answer.store(np.array([n]), statistics_of(block, how.top, how.sets, asked_n), index_X)
+            answer.store(np.array([n]), fetched(statistics_of(block, how.top, how.sets, asked_n)), index_X)
             if how.progress is not None:
                 how.progress(n + 1, len(clozes))
         return replace(answer, rows=self._computed - before, contexts=len(conditionals))
