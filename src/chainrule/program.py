@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from chainrule.cli.app import Command, command
+from chainrule.cli.imports import release
 from chainrule.cli.main import app, main
 from chainrule.errors import InputError, require
 
@@ -30,6 +31,7 @@ def lm_eval(
     chainrule lm-eval run --help lists them. --model_args takes pretrained, dtype, device, start, max_length, adapter and
     windows. Needs the extra lm-eval."""
     require("lm-eval", "lm-eval", InputError)
+    release()
     from lm_eval.__main__ import cli_evaluate
 
     import chainrule.evaluation.lm_eval  # noqa: F401 (it registers the model)

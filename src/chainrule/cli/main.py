@@ -15,12 +15,14 @@ from chainrule.cli import (  # noqa: F401 (they register commands)
     words_command,
 )
 from chainrule.cli.app import app
+from chainrule.cli.imports import claim
 from chainrule.cli.output import prepare
 from chainrule.cli.waiting import choose_waiting
 
 
 def main() -> None:
     """Run the command line of this process."""
+    claim()
     prepare()
     choose_waiting()
     app(prog_name="chainrule")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast
 
 from typer import Option
 
+from chainrule.cli.imports import quick_imports
 from chainrule.cli.model_names import complete_model
 from chainrule.cli.output import note
 from chainrule.cli.parameters import did_you_mean, shortened
@@ -94,13 +95,14 @@ class ModelOptions:
     def load(self) -> LanguageModel:
         """Check and load the model. Raises ModelError."""
         self.check()
-        from chainrule.loading import load
-
         try:
             start: str | int = int(self.start)
         except ValueError:
             start = self.start
-        lm = load(self.model, device=self.device, dtype=self.dtype.value, start=cast("Any", start), threads=self.threads)
+        with quick_imports():
+            from chainrule.loading import load
+
+            lm = load(self.model, device=self.device, dtype=self.dtype.value, start=cast("Any", start), threads=self.threads)
         if self.dtype is Dtype.auto:
             note(lm.model.dtype_reason)
         return lm

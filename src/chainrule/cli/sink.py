@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from chainrule.cli.imports import pyarrow_without_pandas
 from chainrule.cli.inputs import BadRow
 from chainrule.cli.output import OUT, show
 from chainrule.cli.signals import check, uninterrupted
@@ -58,6 +59,7 @@ class Sink:
             elif self.terminal:
                 show(*views())
             else:
+                pyarrow_without_pandas()
                 self._write_table(table())
             self.next_row = next_row
 
