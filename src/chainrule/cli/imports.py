@@ -12,10 +12,9 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial, wraps
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 _COMPILER = "torch._dynamo"
 _DECORATORS = ("allow_in_graph", "assume_constant_result", "disable")  # without effect unless code is being compiled
@@ -46,7 +45,7 @@ def quick_imports() -> Iterator[None]:
         yield
         return
     if _COMPILER not in sys.modules:
-        sys.meta_path.insert(0, _Finder())
+        sys.meta_path.insert(0, cast("Any", _Finder()))
     try:
         yield
     finally:
@@ -60,7 +59,7 @@ def pyarrow_without_pandas() -> None:
         return
     import pyarrow
 
-    finder = _Without("pandas")
+    finder: Any = _Without("pandas")
     sys.meta_path.insert(0, finder)
     try:
         pyarrow.array([0])  # it looks once
@@ -68,19 +67,19 @@ def pyarrow_without_pandas() -> None:
         sys.meta_path.remove(finder)
 
 
-class _Finder(MetaPathFinder):
+class _Finder:
     """Finds the compiler, as a module that is executed later, and executes it before its submodules are imported."""
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         if name == _COMPILER and (spec := PathFinder.find_spec(name, path)) is not None and spec.loader is not None:
-            spec.loader = _LaterLoader(spec.loader)
+            spec.loader = cast("Any", _LaterLoader(spec.loader))
             return spec
         if name.startswith(f"{_COMPILER}.") and name not in _ALONE:
             execute(sys.modules.get(_COMPILER))
         return None
 
 
-class _Without(MetaPathFinder):
+class _Without:
     """Finds that a module is not installed."""
 
     def __init__(self, name: str) -> None:
@@ -91,10 +90,10 @@ class _Without(MetaPathFinder):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 
-class _LaterLoader(Loader):
+class _LaterLoader:
     """A loader that leaves the execution to the first use; as importlib.util.LazyLoader, which has no exceptions."""
 
-    def __init__(self, loader: Loader) -> None:
+    def __init__(self, loader: Any) -> None:
         self.own = loader
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
@@ -120,7 +119,7 @@ def execute(module: ModuleType | None) -> None:
     """Execute a module that was left until later."""
     if isinstance(module, _Later) and module.__spec__ is not None:
         loader: Any = module.__spec__.loader
-        module.__class__ = ModuleType
+        module.__class__ = ModuleType  # pyrefly: ignore[bad-argument-type]
         module.__spec__.loader = module.__loader__ = loader.own
         loader.own.exec_module(module)
 
