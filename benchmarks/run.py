@@ -1,10 +1,13 @@
 """Measure chainrule and its peers. The systems alternate in one run, on the same texts and the same model.
 
     .venv/bin/python benchmarks/setup_peers.py      # once
-    .venv/bin/python benchmarks/run.py              # everything: allow 40 minutes on two cores, 60 with vLLM
+    .venv/bin/python benchmarks/run.py              # everything: allow 50 minutes on two cores, 60 with vLLM
+    .venv/bin/python benchmarks/run.py --workloads flat flat-bf16 long long-bf16 mixed busy  # 35 minutes with vLLM
+    .venv/bin/python benchmarks/run.py --avx2       # no instructions beyond AVX2; results to DATE-avx2.json
     .venv/bin/python benchmarks/run.py --quick      # a short test run of everything, one round
 
-Each system is a process that loads its model once and warms up. The rounds then go A B C A B C …, so a slower phase of the
+Each system is a process for each dtype, which loads its model once and warms up. The rounds then go A B C A B C …, so a slower
+phase of the
 machine affects all systems, and each round gives its own ratio. Results go to ``benchmarks/results/DATE.json``, tables to
 ``DATE.md``.
 """
@@ -14,19 +17,20 @@ import json
 import shlex
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from datetime import date
 from pathlib import Path
 
 from machine import describe, fingerprint
 from report import render_tables
 from summary import disagree, summary
-from systems import ALL, BENCH, HERE, PEERS, SYSTEMS, System, Worker, available
+from systems import ALL, BENCH, HERE, PEERS, SYSTEMS, Busy, System, Worker, available
 from tokenizers import Tokenizer
 from workloads import Workload, build
 
 # Rounds of a workload, and of single systems that are slow or only for comparison.
-ROUNDS = {"flat": 3, "flat-bf16": 3, "mixed": 2, "book": 2, "candidates": 3, "questions": 2, "nbest": 3}
+ROUNDS = {"flat": 3, "flat-bf16": 3, "long": 2, "long-bf16": 2, "mixed": 2, "busy": 2, "book": 2, "candidates": 3}
+ROUNDS |= {"questions": 2, "nbest": 3}
 ROUNDS |= {"flat:transformers_single": 1, "flat:minicons": 2, "flat:minicons_sorted": 1, "flat:llama_cpp": 1}
 ROUNDS |= {"candidates:lm_eval": 1}
 
@@ -35,13 +39,17 @@ def main() -> None:
     arguments = parse()
     result = {"date": date.today().isoformat(), "command": command(arguments.model, "run.py"), "machine": describe()}
     result |= {"model": {"name": arguments.model.name, "sha256": fingerprint(arguments.model)}}
-    result |= {"threads": arguments.threads, "packages": {}, "workloads": {}}
+    result |= {"threads": arguments.threads, "avx2": arguments.avx2, "packages": {}, "workloads": {}}
     tokenizer, size = Tokenizer.from_file(str(arguments.model / "tokenizer.json")), "quick" if arguments.quick else "peers"
     known: dict[str, list[float]] = {}
-    for name in arguments.workloads:
-        workload = build(name, tokenizer, size)
-        answers = measure(workload, arguments, result["packages"])
-        result["workloads"][name] = summary(workload, answers, refer(workload, answers, arguments, known))
+    workloads = [build(name, tokenizer, size) for name in arguments.workloads]
+    for dtype in dict.fromkeys(workload.dtype for workload in workloads):
+        with ExitStack() as running:  # some take minutes to start: one process for all workloads of a dtype
+            workers: dict[str, Worker] = {}
+            for workload in (workload for workload in workloads if workload.dtype == dtype):
+                answers = measure(workload, arguments, result["packages"], workers, running)
+                result["workloads"][workload.name] = summary(workload, answers, refer(workload, answers, arguments, known))
+    result["workloads"] = {workload.name: result["workloads"][workload.name] for workload in workloads}
     write(result, arguments.out)
     disagreements = [line for name, measured in result["workloads"].items() for line in disagree(name, measured)]
     if disagreements:
@@ -57,11 +65,12 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--peers", type=Path, default=PEERS, help="the peers' environment (default: .bench/peers)")
     parser.add_argument("--quick", action="store_true", help="a short test run of everything, one round; written to .bench/")
+    parser.add_argument("--avx2", action="store_true", help="measure all systems without instructions beyond AVX2")
     parser.add_argument("--out", type=Path, help="the .json to write (default: benchmarks/results/DATE.json)")
     arguments = parser.parse_args()
     arguments.model = existing(arguments.model or default_model())
     arguments.rounds = {key: int(n) for key, n in (item.split("=") for item in arguments.rounds)}
-    day = HERE / "results" / f"{date.today().isoformat()}.json"
+    day = HERE / "results" / f"{date.today().isoformat()}{'-avx2' if arguments.avx2 else ''}.json"
     arguments.out = arguments.out or (BENCH / "quick.json" if arguments.quick else day)
     return arguments
 
@@ -86,25 +95,30 @@ def command(model: Path, script: str) -> str:
     return shlex.join(["python", f"benchmarks/{script}", *words])
 
 
-def measure(workload: Workload, arguments: argparse.Namespace, packages: dict) -> dict[str, list[dict]]:
-    """Start the systems and run the rounds in alternation. Returns the answers of each system, round by round."""
+def measure(
+    workload: Workload, arguments: argparse.Namespace, packages: dict, workers: dict[str, Worker], running: ExitStack
+) -> dict[str, list[dict]]:
+    """Start the systems that are not among ``workers``, and run the rounds in alternation. Returns the answers of each system,
+    round by round."""
     facts = ", ".join(f"{value:,} {name.replace('_', ' ')}" for name, value in workload.facts.items())
     say(f"{workload.name}: {workload.tokens:,} tokens a round ({facts})")
     systems = [SYSTEMS[name] for name in arguments.systems if workload.name in SYSTEMS[name].workloads]
     absent = [system for system in systems if system.optional and not available(system, arguments.peers)]
     for system in absent:
         say(f"{workload.name}: {system.module} is left out, because its environment is missing (see setup_peers.py)")
-    with ExitStack() as running:
-        workers = [running.enter_context(start(s, workload, arguments)) for s in systems if s not in absent]
-        packages |= {worker.system.environment: worker.packages for worker in workers}
-        return alternate(workers, workload, arguments)
+    present = [system.module for system in systems if system not in absent]
+    for name in present:
+        if name not in workers:
+            workers[name] = running.enter_context(start(SYSTEMS[name], workload, arguments))
+        workers[name].ask(workload.method, **workload.warmup)
+    packages |= {worker.system.environment: worker.packages for worker in workers.values()}
+    with Busy() if workload.busy else nullcontext():
+        return alternate([workers[name] for name in present], workload, arguments)
 
 
 def start(system: System, workload: Workload, arguments: argparse.Namespace) -> Worker:
-    say(f"{workload.name}: {system.module} loads and warms up")
-    worker = Worker(system, arguments.model, arguments.threads, arguments.peers, workload.dtype)
-    worker.ask(workload.method, **workload.warmup)
-    return worker
+    say(f"{workload.name}: {system.module} starts")
+    return Worker(system, arguments.model, arguments.threads, arguments.peers, workload.dtype, arguments.avx2)
 
 
 def alternate(workers: list[Worker], workload: Workload, arguments: argparse.Namespace) -> dict[str, list[dict]]:

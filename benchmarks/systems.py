@@ -27,8 +27,34 @@ class System:
     optional: bool = False
 
 
-ALL = ("flat", "flat-bf16", "mixed", "book", "candidates", "questions", "nbest")
-SORTED = ("flat", "flat-bf16", "mixed", "book", "questions", "nbest")
+ALL = ("flat", "flat-bf16", "long", "long-bf16", "mixed", "busy", "book", "candidates", "questions", "nbest")
+SORTED = ("flat", "flat-bf16", "long", "long-bf16", "mixed", "busy", "book", "questions", "nbest")
+
+# What a user of a family has to know and is not told: printed with its numbers.
+SILENT = {
+    "transformers": "adds no start symbol for this model, and its loss leaves out the first token. The benchmark adds it.",
+    "minicons": "leaves out the first token by default; the benchmark sets `bos_token=True`.",
+    "lm-evaluation-harness": "puts the token before a window in place of the start symbol, and no symbol "
+    "before a context that is given. The benchmark puts it there.",
+    "CTranslate2": "cuts each text after 1,024 tokens by default. The benchmark switches that off "
+    "(`max_input_length=0`). It adds no start symbol. Its log-softmax is 1.6e-5 nats too high for each token.",
+    "CTranslate2 (8-bit)": "is another model: its texts are some nats off. Otherwise as CTranslate2.",
+    "vLLM": "leaves out the first token, so the benchmark adds the start symbol. It generates a token after each text. "
+    "Its start, which compiles the model for minutes, is not timed.",
+    "llama.cpp (4-bit)": "is another model: its texts are some nats off. Activations are rounded to 8 bits, without an "
+    "option, and its tokenizer splits a few texts differently.",
+}
+
+# Variables that keep libraries from instructions beyond AVX2: PyTorch's own kernels, oneDNN, MKL, CTranslate2.
+AVX2 = {
+    "ATEN_CPU_CAPABILITY": "avx2",
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+    "CT2_FORCE_CPU_ISA": "AVX2",
+}
+AVX2_COMPILER = '#!/bin/sh\nexec cc "$@" -march=haswell\n'  # the last -march counts
+
+VLLM = ("flat", "flat-bf16", "long", "long-bf16", "busy", "questions", "nbest")
 
 SYSTEMS = {
     system.module: system
@@ -57,16 +83,16 @@ SYSTEMS = {
             "CTranslate2, batches of 512 tokens",
             "CTranslate2",
             "ctranslate2",
-            ("flat", "mixed", "questions", "nbest"),
+            ("flat", "long", "mixed", "busy", "questions", "nbest"),
         ),
         System(
             "ctranslate2_int8",
             "CTranslate2, batches of 512 tokens, 8-bit weights",
             "CTranslate2 (8-bit)",
             "ctranslate2",
-            ("flat-bf16",),
+            ("flat-bf16", "long-bf16"),
         ),
-        System("vllm", "vLLM", "vLLM", "vllm", ("flat", "flat-bf16", "questions", "nbest"), optional=True),
+        System("vllm", "vLLM", "vLLM", "vllm", VLLM, optional=True),
         System(
             "llama_cpp",
             "llama.cpp, one text at a time, 4-bit weights (Q4_1)",
@@ -81,7 +107,9 @@ SYSTEMS = {
 class Worker:
     """The process of one system. It loads the model at the start, answers :meth:`ask`, and ends with the ``with`` block."""
 
-    def __init__(self, system: System, model: Path, threads: int, peers: Path, dtype: str = "float32") -> None:
+    def __init__(
+        self, system: System, model: Path, threads: int, peers: Path, dtype: str = "float32", avx2: bool = False
+    ) -> None:
         self.system = system
         self.log = BENCH / "logs" / f"{system.module}.log"
         self.log.parent.mkdir(parents=True, exist_ok=True)
@@ -92,7 +120,7 @@ class Worker:
             self.process = subprocess.Popen(
                 command,
                 cwd=HERE,
-                env=environment(threads),
+                env=environment(threads, avx2),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -141,8 +169,41 @@ def interpreter(system: System, peers: Path) -> Path:
     return (peers if system.environment == "peers" else peers.with_name(system.environment)) / "bin" / "python"
 
 
-def environment(threads: int) -> dict[str, str]:
-    """The environment of every worker: ``threads`` threads, no network, no CUDA."""
+def environment(threads: int, avx2: bool = False) -> dict[str, str]:
+    """The environment of every worker: ``threads`` threads, no network, no CUDA; with ``avx2``, no instructions beyond it."""
     counts = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"), str(threads))
     offline = dict.fromkeys(("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE"), "1")
-    return {**os.environ, **counts, **offline, "CUDA_VISIBLE_DEVICES": ""}
+    narrow = {**AVX2, "CC": str(avx2_compiler())} if avx2 else {}
+    return {**os.environ, **counts, **offline, **narrow, "CUDA_VISIBLE_DEVICES": ""}
+
+
+def avx2_compiler() -> Path:
+    """A compiler for chainrule's kernels that is told of no instructions beyond AVX2. It needs ``cc``."""
+    path = BENCH / "cc-avx2"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(AVX2_COMPILER, encoding="utf-8")
+    path.chmod(0o755)
+    return path
+
+
+class Busy:
+    """Within the ``with`` block, a foreign process of one thread multiplies matrices."""
+
+    def __enter__(self) -> None:
+        self.process = subprocess.Popen([sys.executable, "-c", FOREIGN], env=environment(1), stdout=subprocess.PIPE)
+        self.process.stdout.readline()  # it has begun
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+
+FOREIGN = """
+import torch
+torch.set_num_threads(1)
+x = torch.rand(1024, 1024) / 512
+print(flush=True)
+while True:
+    x = x @ x / 2 + 1e-3
+"""

@@ -23,6 +23,7 @@ from tokenizers import Tokenizer
 
 WINDOW = 2048  # embeddings
 SHORTEST, LONGEST = 5, 4000  # tokens of a mixed text
+LONG = 2000  # tokens of a long text: with the start symbol, they fit into a context of 2,048
 SEED = 1
 EXACT = ("transformers_single", "exact"), "transformers one by one, log-softmax in float64"
 
@@ -45,6 +46,7 @@ class Workload:
     method: str
     dtype: str = "float32"
     tolerance: float | None = 1e-3
+    busy: bool = False  # whether a foreign process computes meanwhile
 
     def measured_by(self, system: str) -> bool:
         """Whether this system's timed answers are the reference."""
@@ -66,6 +68,21 @@ def flat(tokenizer: Tokenizer, count: int) -> Workload:
 def flat_bf16(tokenizer: Tokenizer, count: int) -> Workload:
     """The same with weights in bfloat16. The reference remains float32, so the difference is the effect of bfloat16."""
     return replace(flat(tokenizer, count), dtype="bfloat16", tolerance=None)
+
+
+def busy(tokenizer: Tokenizer, count: int) -> Workload:
+    """The same in float32 while a foreign process of one thread multiplies matrices."""
+    return replace(flat(tokenizer, count), busy=True)
+
+
+def long(tokenizer: Tokenizer, count: int) -> Workload:
+    """``count`` texts of 2,000 tokens, cut from the book."""
+    return joint("long", tokenizer, list(Source(tokenizer, book()).pieces([LONG] * count)))
+
+
+def long_bf16(tokenizer: Tokenizer, count: int) -> Workload:
+    """The same with weights in bfloat16; see ``flat_bf16``."""
+    return replace(long(tokenizer, count), dtype="bfloat16", tolerance=None)
 
 
 def mixed(tokenizer: Tokenizer, count: int) -> Workload:
@@ -178,10 +195,13 @@ class Kind:
     quick: int
 
 
-# With the size for peers, a round of the slowest peer takes about a minute on two cores (lm_eval's candidates take more).
+# With the size for peers, a round of a peer takes 15 to 60 seconds on two cores, and more on a busy machine.
 KINDS = {
-    "flat": Kind(flat, 500, 500, 40),
-    "flat-bf16": Kind(flat_bf16, 500, 500, 40),
+    "flat": Kind(flat, 500, 200, 40),
+    "flat-bf16": Kind(flat_bf16, 500, 200, 40),
+    "busy": Kind(busy, 200, 200, 40),
+    "long": Kind(long, 6, 6, 2),
+    "long-bf16": Kind(long_bf16, 6, 6, 2),
     "candidates": Kind(candidates, 100, 100, 10),
     "questions": Kind(questions, 20, 5, 2),
     "nbest": Kind(nbest, 100, 10, 2),

@@ -33,6 +33,15 @@ settings.register_profile("quick", deadline=None, max_examples=60)
 settings.load_profile("quick")
 
 
+# Their fixtures take minutes. First of all, so that they are not the last tests, which several processes share: each process
+# would need the fixtures.
+FIRST = ("test_real.py", "test_process_state.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in FIRST)  # in their order otherwise
+
+
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
     """One thread, also after a test that has set another number."""

@@ -28,9 +28,13 @@ def interpreted(patch: pytest.MonkeyPatch) -> None:
     import_module("chainrule.ops.attention_triton")
 
 
-def compiled(kernels: str, folder: Path) -> dict[str, dict[str, Any]]:
-    """The resources of kernels on an H100, by name, from a separate process; see compile_kernels."""
-    environment = os.environ | {"TRITON_CACHE_DIR": str(folder), "TRITON_INTERPRET": "0"}
+def compiled(kernels: str, config: pytest.Config) -> dict[str, dict[str, Any]]:
+    """The resources of kernels on an H100, by name, from a separate process; see compile_kernels.
+
+    Triton keeps what it has compiled, by source, options and version, in pytest's cache: compiling takes 20 s.
+    """
+    folder = config.cache.mkdir("triton") if config.cache else ""
+    environment = os.environ | {"TRITON_INTERPRET": "0"} | ({"TRITON_CACHE_DIR": str(folder)} if folder else {})
     script = Path(__file__).with_name("compile_kernels.py")
     done = subprocess.run([sys.executable, script, kernels], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -282,9 +281,9 @@ def test_cpu_tensors_need_the_interpreter(monkeypatch: pytest.MonkeyPatch):
     assert not supported(case(1, 40, 8, 1).head)
 
 
-def test_the_kernels_compile_for_an_h100(tmp_path: Path):
+def test_the_kernels_compile_for_an_h100(pytestconfig: pytest.Config):
     """Without a GPU: within its shared memory, with the same product instruction in all kernels of a type."""
-    sizes = compiled("head", tmp_path)
+    sizes = compiled("head", pytestconfig)
     assert len(sizes) == 11
     assert all(size["shared"] <= 227 * 1024 for size in sizes.values())
     for dtype, products in {"bf16": "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16", "fp32": "fma.rn.f32"}.items():

@@ -6,7 +6,6 @@ Without a GPU the kernel runs in Triton's interpreter, on small tiles.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -225,9 +224,9 @@ def test_which_tensors_have_a_kernel(monkeypatch: pytest.MonkeyPatch):
     assert not has()
 
 
-def test_the_kernel_compiles_for_an_h100(tmp_path: Path):
+def test_the_kernel_compiles_for_an_h100(pytestconfig: pytest.Config):
     """Without a GPU: within the estimated shared memory, with tensor cores, and almost without register spills."""
-    for name, kernel in compiled("attention", tmp_path).items():
+    for name, kernel in compiled("attention", pytestconfig).items():
         assert kernel["shared"] <= kernel["estimated"], name
         assert kernel["spilled"] <= 32, name  # bytes per thread
         assert any("mma" in word for word in kernel["products"]) == name.startswith("2"), name
