@@ -27,6 +27,18 @@ def test_as_a_module():
     assert "Usage: chainrule COMMAND" in run("--help", COLUMNS="100", NO_COLOR="1")
 
 
+def test_a_command_alone_has_its_page_and_a_wrong_one_all_names_to_choose_from(command: Command):
+    for name in ("score", "lm-eval"):
+        assert run(name, "--help", COLUMNS="80", NO_COLOR="1").split() == command(name, "--help")[1].split()
+    wrong = subprocess.run([sys.executable, "-m", "chainrule", "scor"], capture_output=True, text=True, check=False)
+    assert (wrong.returncode, wrong.stderr) == (2, "chainrule: there is no command 'scor'; did you mean score?\n")
+
+
+def test_the_commands_are_completed_after_a_command():
+    line = run("score", _CHAINRULE_COMPLETE="complete_bash", COMP_WORDS="chainrule gen", COMP_CWORD="1")
+    assert line.split() == ["generate"]
+
+
 @pytest.mark.parametrize(
     ("shell", "line"),
     [

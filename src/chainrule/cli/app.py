@@ -126,5 +126,10 @@ def command(
     )
 
 
+def command_name(registered: Any) -> str:
+    """The name of a registered command."""
+    return registered.name or registered.callback.__name__.replace("_", "-")
+
+
 def _first_sentence(function: Callable[..., None]) -> str:
     return " ".join((inspect.getdoc(function) or "").split()).split(". ")[0].rstrip(".") + "."
