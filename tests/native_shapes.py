@@ -147,6 +147,13 @@ class Shapes:
         native.few_rows(x, weight, out)
         compare("few_rows", out, x.double() @ weight.double().T, 1e-5)
 
+    def in_lanes(self) -> None:
+        rows, columns, terms, gap = self.size(1, 15, 16, 17), self.size(1, 11, 12, 13), self.size(1, 576), self.random.choice([0, 5])
+        x, weight = self.draw(rows, terms), self.draw(columns, terms)
+        out = self.draw(rows, columns + gap)[:, gap:]
+        native.in_lanes(x, weight, out, self.size(1, 288))
+        compare("in_lanes", out, x.double() @ weight.double().T, 1e-5)
+
     def product(self) -> None:
         if not hasattr(build.status().library, "product_b"):
             return
@@ -190,7 +197,7 @@ class Shapes:
 
 KERNELS = (
     *(Shapes.rms_norm, Shapes.gate, Shapes.moments, Shapes.set_sums, Shapes.count_greater),
-    *(Shapes.few_rows, Shapes.product, Shapes.attention),
+    *(Shapes.few_rows, Shapes.in_lanes, Shapes.product, Shapes.attention),
 )
 
 

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from chainrule.ops import matmul
-from chainrule.ops.matmul import ROW_COUNTS, ROWS, Kind, SameBits, blocks, row_invariant, rowwise
+from chainrule.ops import matmul, native
+from chainrule.ops.matmul import IN_LANES, ROW_COUNTS, ROWS, Kind, SameBits, blocks, row_invariant, rowwise
 
 TYPES = (torch.float32, torch.bfloat16, torch.float64)
 
@@ -87,3 +87,20 @@ def test_layers_are_intercepted_however_they_are_called():
             torch.addmm(layer.bias, x_NK[:3], conv),
         )
     assert all(torch.equal(a[:3], b) for a, b in zip(whole, one, strict=True))
+
+
+@pytest.mark.skipif(not native.status(), reason="no compiled kernels here")
+@given(st.integers(1, IN_LANES), st.sampled_from([(96, 40), (576, 192), (800, 17), (1536, 30)]))
+def test_the_kernel_for_few_rows_has_the_bits_of_a_full_block(rows: int, shape: tuple[int, int]):
+    """Where the order of a full block is found, the kernel computes it; elsewhere products are padded."""
+    weight_KM, _ = weights(torch.float32, False, *shape)
+    x_NK = torch.randn(rows, shape[0], generator=torch.Generator().manual_seed(rows))
+    full_NM = matmul._product(nn.functional.pad(x_NK, (0, 0, 0, ROWS - rows)), weight_KM, None)[:rows]
+    assert torch.equal(rowwise(x_NK, weight_KM), full_NM)
+
+
+@pytest.mark.skipif(not native.status(), reason="no compiled kernels here")
+def test_another_order_of_summation_is_not_taken(monkeypatch: pytest.MonkeyPatch):
+    """Backwards, term by term."""
+    monkeypatch.setattr(matmul, "_product", lambda x_NK, weight_KM, *others: x_NK.flip(1) @ weight_KM.flip(0))
+    assert matmul._terms_of_sums(Kind(96, 40, torch.float32, False, True, ROWS, 81)) == 0

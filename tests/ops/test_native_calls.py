@@ -271,6 +271,10 @@ def test_products_need_an_output_of_the_right_shape():
     refused("at least 4 rows", native.few_rows, x, draw(3, 8), draw(3, 3))
 
 
+def test_sums_have_terms():
+    refused("at least one term, not 0", native.in_lanes, draw(3, 8), draw(9, 8), draw(3, 9), 0)
+
+
 @pytest.mark.skipif(not native.status().product, reason="no product of bfloat16 factors here")
 def test_products_of_bfloat16_need_matching_shapes():
     x, weight = draw(6, 8).bfloat16(), draw(9, 8).bfloat16()

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from chainrule.ops import native
 from chainrule.ops.elementwise import evenly
 from chainrule.ops.sealed import FACTORIES
 from chainrule.ops.trials import known
@@ -25,6 +26,8 @@ from chainrule.ops.trials import known
 ROWS = 768  # weights are read once for this many rows, whose activations still fit in the cache
 ON_GPU = 1 << 24  # numbers of an activation on a GPU, in chunks of at least 1,024 rows: a chunk launches about 600 kernels
 ROW_COUNTS = (16, 32, 48, 64, 96, 128, 192, 256, 384, 512)  # smaller numbers of rows that are tried
+IN_LANES = 32  # rows up to which the compiled kernel with a row in each lane is faster
+SUMS = (384, 0.5, 1.0, 192, 256, 320, 512)  # terms of the sums, or shares of all terms, in whose order kernels may compute
 CALL = 32  # the cost of one more product, in rows
 SAMPLE, COLUMNS = 16, 64  # distinct rows of x and columns of w in a trial; the others are copies of them
 
@@ -82,6 +85,8 @@ def rowwise(x: Tensor, weight_KM: Tensor, bias_M: Tensor | None = None) -> Tenso
 
 def write(out_NM: Tensor, x_NK: Tensor, weight_KM: Tensor, bias_M: Tensor | None = None, rows: int = ROWS) -> None:
     """The same in blocks of `rows` rows, written to `out_NM`, whose rows may be strided."""
+    if len(x_NK) <= IN_LANES and _written_in_lanes(out_NM, x_NK, weight_KM, bias_M, rows):
+        return
     whole = x_NK.device.type != "cpu" or len(x_NK) == rows
     first = 0
     for block in [len(x_NK)] if whole else blocks(len(x_NK), Kind.of(weight_KM, bias_M is not None, rows)):
@@ -92,6 +97,30 @@ def write(out_NM: Tensor, x_NK: Tensor, weight_KM: Tensor, bias_M: Tensor | None
             padded_NK = nn.functional.pad(part_NK, (0, 0, 0, block - len(part_NK)))
             part_NM.copy_(_product(padded_NK, weight_KM, bias_M)[: len(part_NK)])
         first += block
+
+
+def _written_in_lanes(out_NM: Tensor, x_NK: Tensor, weight_KM: Tensor, bias_M: Tensor | None, rows: int) -> bool:
+    """Whether the compiled kernel for few rows has written the bits of a block of `rows` rows: on the CPU, in float32."""
+    weight_MK = weight_KM.T
+    if bias_M is not None or x_NK.dtype != torch.float32 or not native.supports(x_NK, weight_MK) or out_NM.stride(-1) != 1:
+        return False
+    if terms := _terms_of_sums(Kind.of(weight_KM, bias=False, rows=rows)):
+        native.in_lanes(x_NK, weight_MK, out_NM, terms)
+    return terms > 0
+
+
+@cache
+def _terms_of_sums(kind: Kind) -> int:
+    """The number of terms after which a full block adds up its sums, found by trial; 0 if its order is another."""
+    shares = (-(-int(size if size > 1 else size * kind.terms) // 16) * 16 for size in SUMS)
+    return next((terms for terms in dict.fromkeys(shares) if known(f"sums of {terms} in {kind}", partial(_sums, terms, kind))), 0)
+
+
+def _sums(terms: int, kind: Kind) -> bool:
+    x_SK, weight_KM, _ = _sample(kind)
+    many, few_SM = _trial(kind.rows, kind), torch.empty(SAMPLE, kind.columns, dtype=torch.float32, device="cpu")
+    native.in_lanes(x_SK, weight_KM.T, few_SM, terms)
+    return many is not None and torch.equal(few_SM, many)
 
 
 def blocks(rows: int, kind: Kind) -> list[int]:

@@ -29,6 +29,7 @@ from chainrule.ops.native.arguments import (
 
 SETS = 8  # the most sets of columns: bits of a byte
 FEWEST = 6  # rows of a product (ROWS in products.c)
+LANES = 16  # rows that `in_lanes` computes at a time (GROUP in products.c)
 FEW, MANY = 4, 8  # the fewest columns (FEW in products.c) and the most rows of a product of few rows
 
 
@@ -140,6 +141,19 @@ def linear(x: Tensor, weight_NK: Tensor) -> Tensor | None:
 def _few_rows(x: Tensor, weight_NK: Tensor, out: Tensor, stride: int, rows: int) -> None:
     sizes = c_long(stride), c_long(rows), c_long(weight_NK.shape[0]), c_long(weight_NK.shape[1])
     function("few_f")(pointer(x), pointer(weight_NK), pointer(out), *sizes, threads(weight_NK.numel()))
+
+
+def in_lanes(x_MK: Tensor, weight_NK: Tensor, out_MN: Tensor, block: int) -> None:
+    """out = x · weightᵀ in float32 for few rows, in sums of `block` terms, each from first to last, that are added up in turn.
+
+    `out_MN` may have gaps between rows.
+    """
+    rows, columns, terms = _sizes(torch.float32, x_MK, weight_NK, out_MN)
+    if block < 1:
+        raise ValueError(f"sums have at least one term, not {block}")
+    scratch = empty((-(-rows // LANES), LANES, terms), torch.float32)
+    sizes = (c_long(size) for size in (out_MN.stride(0), rows, columns, terms, block))
+    function("lanes_f")(*map(pointer, (x_MK, weight_NK, out_MN, scratch)), *sizes, threads(weight_NK.numel()))
 
 
 def product(hidden_MK: Tensor, weight_VK: Tensor, out_MV: Tensor) -> None:

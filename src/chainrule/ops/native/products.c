@@ -1,4 +1,4 @@
-/* Two matrix products that PyTorch lacks: of few rows, and of bfloat16 factors with a result in float32. */
+/* Matrix products that PyTorch lacks, or computes more slowly: of few rows, and of bfloat16 factors with a result in float32. */
 
 #include "tiles.h"
 #include "vectors.h"
@@ -40,6 +40,49 @@ void few_f(const float *x, const float *weight, float *y, long stride, long rows
             }
         }
     }
+}
+
+enum { GROUP = 16, PARTS = GROUP / LANES, ABREAST = LANES == 16 ? 12 : 6 }; /* rows in lanes, in PARTS vectors; columns at a time */
+
+/* Adds to the totals of ABREAST columns the sums of `terms` terms for GROUP rows of x, one in each lane. */
+INLINE void add_sums_of_lanes(const float *x, const float *const *weight, long terms, float (*totals)[GROUP], int first) {
+    floats sums[ABREAST][PARTS] = {};
+    for (long k = 0; k < terms; k++) {
+        floats lane[PARTS];
+        memcpy(lane, x + k * GROUP, sizeof lane);
+        for (int j = 0; j < ABREAST; j++)
+            for (int p = 0; p < PARTS; p++) sums[j][p] += lane[p] * weight[j][k];
+    }
+    for (int j = 0; j < ABREAST; j++)
+        for (int p = 0; p < PARTS; p++) {
+            floats total = first ? sums[j][p] : load_f(totals[j] + p * LANES, LANES) + sums[j][p];
+            store_f(totals[j] + p * LANES, total, LANES);
+        }
+}
+
+/* y = x · weightᵀ, term by term from first to last in float32, in sums of `block` terms that are added up in turn. Libraries
+   of products sum in this order for some number of terms; the caller finds out which. `lanes`: 16 · ⌈rows ÷ 16⌉ · terms
+   numbers of scratch memory. */
+void lanes_f(const float *x, const float *weight, float *y, float *lanes, long stride, long rows, long columns, long terms,
+             long block, int threads) {
+    for (long row = 0; row < rows; row += GROUP) /* x by lanes: lane i of row k is term k of row i */
+        for (long k = 0; k < terms; k++)
+            for (long i = 0; i < GROUP; i++)
+                lanes[row * terms + k * GROUP + i] = row + i < rows ? x[(row + i) * terms + k] : 0;
+    SHARE_OUT(static)
+    for (long column = 0; column < columns; column += ABREAST)
+        for (long row = 0; row < rows; row += GROUP) {
+            float totals[ABREAST][GROUP];
+            for (long k = 0; k < terms; k += block) {
+                const float *from[ABREAST];
+                for (long j = 0; j < ABREAST; j++)
+                    from[j] = weight + (column + j < columns ? column + j : columns - 1) * terms + k;
+                add_sums_of_lanes(lanes + row * terms + k * GROUP, from, terms - k < block ? terms - k : block, totals, k == 0);
+            }
+            for (long i = 0; i < GROUP && row + i < rows; i++)
+                for (long j = 0; j < ABREAST && column + j < columns; j++)
+                    y[(row + i) * stride + column + j] = totals[j][i];
+        }
 }
 
 #ifdef __AVX512BF16__ /* without it there is no `product_b` */
