@@ -148,7 +148,12 @@ class Shapes:
         compare("few_rows", out, x.double() @ weight.double().T, 1e-5)
 
     def in_lanes(self) -> None:
-        rows, columns, terms, gap = self.size(1, 15, 16, 17), self.size(1, 11, 12, 13), self.size(1, 576), self.random.choice([0, 5])
+        rows, columns, terms, gap = (
+            self.size(1, 15, 16, 17),
+            self.size(1, 11, 12, 13),
+            self.size(1, 576),
+            self.random.choice([0, 5]),
+        )
         x, weight = self.draw(rows, terms), self.draw(columns, terms)
         out = self.draw(rows, columns + gap)[:, gap:]
         native.in_lanes(x, weight, out, self.size(1, 288))

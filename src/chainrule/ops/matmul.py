@@ -113,7 +113,9 @@ def _written_in_lanes(out_NM: Tensor, x_NK: Tensor, weight_KM: Tensor, bias_M: T
 def _terms_of_sums(kind: Kind) -> int:
     """The number of terms after which a full block adds up its sums, found by trial; 0 if its order is another."""
     shares = (-(-int(size if size > 1 else size * kind.terms) // 16) * 16 for size in SUMS)
-    return next((terms for terms in dict.fromkeys(shares) if known(f"sums of {terms} in {kind}", partial(_sums, terms, kind))), 0)
+    return next(
+        (terms for terms in dict.fromkeys(shares) if known(f"sums of {terms} in {kind}", partial(_sums, terms, kind))), 0
+    )
 
 
 def _sums(terms: int, kind: Kind) -> bool:

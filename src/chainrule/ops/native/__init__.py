@@ -1,6 +1,7 @@
 """Kernels in C for what a network computes besides most matrix products, compiled on the user's machine if it has a compiler.
 
     vectors.h           vectors of floats: loads, stores, exp
+    tiles.h             tile registers of matrix units (AMX)
     elementwise.c       norms and gates
     readout.c           moments of logits, sums over sets, counts
     products.c          products of few rows, and of bfloat16 factors
