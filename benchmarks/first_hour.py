@@ -3,7 +3,7 @@
 Seconds by the clock, and processor seconds, which other programs on the machine change less.
 
 git worktree add ../before COMMIT
-python benchmarks/first_hour.py ../before [--rounds 5] [--gguf FILE] [--only "score, one sentence"]
+python benchmarks/first_hour.py ../before [--rounds 5] [--gguf FILE] [--only="score, one sentence"]
 
 Without a network, a mistyped hub id takes as long as the attempt to reach the hub.
 """
