@@ -1,22 +1,23 @@
-/* Attention of rows to their paths. */
+/* Attention of rows to their paths, with one query per lane: scores, softmax and values need no sum across lanes. Keys are
+   read by depth, BLOCK at a time from depth 0, and running sums are rescaled when a block raises the maximum. The terms that
+   a query sums, and their order, depend on its own path alone. */
 
 #include <pthread.h>
 
-#include "vectors.h"
+#include "tiles.h"
 
-/* Attention of rows to their paths, with one query per lane: scores, softmax and values need no sum across lanes, and keys
-   and values are read in place. Keys are read by depth, BLOCK at a time from depth 0, and running sums are rescaled when a
-   block raises the maximum. The terms that a query sums, and their order, depend on its own path alone. */
 enum {
     BLOCK = 64,                  /* keys at a time */
-    VECTORS = 3,                 /* of queries */
+    VECTORS = 3,                 /* of the queries of a part */
+    PARTS = 4,                   /* of a task: they share the packed keys and values of a block */
     STEP = LANES == 16 ? 8 : 4,  /* keys, or numbers of a value, whose sums are kept in registers */
-    QUERIES = VECTORS * LANES,
-    WIDEST = 256                 /* numbers of a key or value */
+    QUERIES = VECTORS * LANES,   /* of a part */
+    WIDEST = 256,                /* numbers of a key or value */
+    SUMMANDS = 3                 /* bfloat16 numbers whose sum is a weight */
 };
 
 /* The number of queries computed at a time: the lanes of a task. */
-int queries(void) { return QUERIES; }
+int queries(void) { return PARTS * QUERIES; }
 
 /* An unbranched run of rows within one block of depths. Its keys are far, in whole blocks above, or near, within the block. */
 typedef struct {
@@ -39,9 +40,37 @@ typedef struct {
 } attention;
 
 typedef struct {
-    float query[WIDEST][QUERIES], score[BLOCK][QUERIES], out[WIDEST][QUERIES];
-    float key[BLOCK][WIDEST + LANES], value[BLOCK][WIDEST + LANES]; /* bfloat16 keys and values, widened */
+    float query[WIDEST][QUERIES], out[WIDEST][QUERIES]; /* query: numbers, or pairs of bfloat16 numbers */
+    floats top[VECTORS], total[VECTORS];                /* a reference near the maximum, in bits; Σ 2^(score − top) */
+    int32_t depth[QUERIES];
+    long first, count, vectors; /* the first lane, and the number of lanes and of vectors */
+} part;
+
+typedef struct {
+    part parts[PARTS];
+    float score[BLOCK][QUERIES];
+    float key[BLOCK][WIDEST + LANES], value[BLOCK][WIDEST + LANES]; /* copies: widened, or near one another */
+#if TILES
+    bf16 tile_key[BLOCK][WIDEST];
+    uint32_t column[WIDEST / 16][BLOCK / 32][16][16]; /* pairs of values of successive keys, 16 columns × 32 keys at a time */
+    uint32_t weight[SUMMANDS][BLOCK / 2][QUERIES]; /* pairs of weights of successive keys, as sums of bfloat16 numbers */
+#endif
 } scratch;
+
+/* One block of keys. */
+typedef struct {
+    long base, keys; /* depth of the first, number */
+    const void *key[BLOCK];
+    const float *value[BLOCK];
+#if TILES
+    const bf16 *tile[BLOCK / 16]; /* 16 keys each, `stride` bytes apart */
+    long stride[BLOCK / 16];
+#endif
+} block;
+
+/* The ways to compute scores: from float32, from widened bfloat16, from pairs of bfloat16, and in tile registers, which take
+   the weighted values as well. The same for all calls with keys of one type and width. */
+enum { FLOATS, WIDENED, PAIRS, IN_TILES };
 
 /* to[i][lane] = Σ from[i][j] · with[j][lane], for STEP rows of `from` at any addresses. */
 INLINE void rows_by_lanes(const float *const *from, const float (*with)[QUERIES], float (*to)[QUERIES], long terms, int vectors) {
@@ -94,6 +123,86 @@ INLINE void columns_by_lanes(const float *const *from, const float (*with)[QUERI
         }
 }
 
+#if TILES
+/* score[k][lane] = Σ key[k][d] · query[d][lane]. */
+INLINE void scores_by_tiles(const block *b, const part *p, float (*score)[QUERIES], long keys, long width, int vectors) {
+    const long stride = sizeof *score;
+    for (long k = 0; k < keys; k += 16) {
+        _tile_zero(0);
+        if (vectors > 1) _tile_zero(1);
+        if (vectors > 2) _tile_zero(2);
+        for (long d = 0; d < width; d += 32) {
+            const float *query = p->query[d / 2];
+            _tile_loadd(6, b->tile[k / 16] + d, b->stride[k / 16]);
+            _tile_loadd(3, query, stride);
+            _tile_dpbf16ps(0, 6, 3);
+            if (vectors > 1) {
+                _tile_loadd(4, query + 16, stride);
+                _tile_dpbf16ps(1, 6, 4);
+            }
+            if (vectors > 2) {
+                _tile_loadd(5, query + 32, stride);
+                _tile_dpbf16ps(2, 6, 5);
+            }
+        }
+        _tile_stored(0, score[k], stride);
+        if (vectors > 1) _tile_stored(1, score[k] + 16, stride);
+        if (vectors > 2) _tile_stored(2, score[k] + 32, stride);
+    }
+    settled();
+}
+
+/* out[i][lane] = out[i][lane] · scale[lane] + Σ value[k][i] · weight[k][lane]. */
+INLINE void values_by_tiles(const scratch *s, part *p, const floats *scale, long keys, long width, int vectors) {
+    const long stride = sizeof *p->out;
+    int rescaled = 0;
+    for (int v = 0; v < vectors; v++) rescaled |= _mm512_cmp_ps_mask((__m512)scale[v], _mm512_set1_ps(1.f), _CMP_NEQ_UQ);
+    if (rescaled)
+        for (long i = 0; i < width; i++)
+            for (int v = 0; v < vectors; v++) {
+                float *out = p->out[i] + 16 * v;
+                _mm512_store_ps(out, _mm512_mul_ps(_mm512_load_ps(out), (__m512)scale[v]));
+            }
+    settled();
+    for (long i = 0; i < width; i += 16) {
+        float *out = p->out[i];
+        _tile_loadd(0, out, stride);
+        if (vectors > 1) _tile_loadd(1, out + 16, stride);
+        if (vectors > 2) _tile_loadd(2, out + 32, stride);
+        for (long half = 0; 32 * half < keys; half++) {
+            _tile_loadd(6, s->column[i / 16][half], 64);
+            for (int j = 0; j < SUMMANDS; j++) {
+                const uint32_t *weight = s->weight[j][16 * half];
+                _tile_loadd(3, weight, stride);
+                _tile_dpbf16ps(0, 6, 3);
+                if (vectors > 1) {
+                    _tile_loadd(4, weight + 16, stride);
+                    _tile_dpbf16ps(1, 6, 4);
+                }
+                if (vectors > 2) {
+                    _tile_loadd(5, weight + 32, stride);
+                    _tile_dpbf16ps(2, 6, 5);
+                }
+            }
+        }
+        _tile_stored(0, out, stride);
+        if (vectors > 1) _tile_stored(1, out + 16, stride);
+        if (vectors > 2) _tile_stored(2, out + 32, stride);
+    }
+    settled();
+}
+
+/* The weights of two successive keys as pairs of bfloat16 numbers, the sums of SUMMANDS of which are exactly the weights. */
+INLINE void split(floats even, floats odd, scratch *s, long pair, int v) {
+    const bits upper = (bits){} + 0xffff0000u; /* 8 of the 24 binary digits */
+    for (int i = 0; i < SUMMANDS; i++) {
+        bits first = (bits)even & upper, second = (bits)odd & upper, both = first >> 16 | second;
+        memcpy(s->weight[i][pair] + v * LANES, &both, sizeof both);
+        even -= (floats)first, odd -= (floats)second;
+    }
+}
+#endif
+
 /* tanh, near 0 by a polynomial (Cephes): 1 − 2 / (1 + e²ˣ) loses digits there, and softcaps are much larger than scores. */
 INLINE floats tanh_f(floats x) {
     floats far = 1.f - 2.f / (1.f + exp_f(at_least(-87.f, at_most(87.f, 2.f * x)))), z = x * x;
@@ -107,50 +216,130 @@ INLINE floats tanh_f(floats x) {
     return (floats)((small & (ints)near) | (~small & (ints)far));
 }
 
-/* One block of keys: scores, their weights relative to the running maximum, and the weighted values. Lane l sees the keys
-   first[l] to last[l], counted from the start of the block, or all of them if `masked` is 0. */
-INLINE void attend_block(const attention *a, scratch *s, const void *const *key, const float *const *value, long keys,
-                         const ints *first, const ints *last, floats *top, floats *total, int vectors, int masked, int pairs) {
+INLINE floats either(ints chosen, floats a, floats b) { return (floats)((chosen & (ints)a) | (~chosen & (ints)b)); }
+
+INLINE floats score_of(const scratch *s, long k, int v) {
+    floats x;
+    memcpy(&x, s->score[k] + v * LANES, sizeof x);
+    return x;
+}
+
+/* Weights in place of the scores of a block: 2^(score − top), with a new top if a score exceeds the former by LAZY bits. Sets
+   scale to 2^(former top − top). Lane l sees the keys first[l] to last[l] of the block, or all of them if `masked` is 0. */
+INLINE void weigh(const attention *a, scratch *s, part *p, long keys, const ints *first, const ints *last, floats *scale,
+                  int vectors, int masked, int way) {
+    const float LAZY = 8; /* weights are at most 2^LAZY: sums are then rarely rescaled */
+    const int converted = a->softcap != 0 || !(a->scaling > 0);
+    const float unit = 1.44269504088896341f * (converted ? 1 : a->scaling); /* from numbers in `score` to bits */
+    floats most[VECTORS], weights[VECTORS] = {};
+    for (int v = 0; v < vectors; v++) most[v] = all(-FLT_MAX);
+    for (long k = 0; k < keys; k++)
+        for (int v = 0; v < vectors; v++) {
+            floats score = score_of(s, k, v);
+            if (converted) {
+                score *= a->scaling;
+                if (a->softcap != 0) score = tanh_f(score / a->softcap) * a->softcap;
+                memcpy(s->score[k] + v * LANES, &score, sizeof score);
+            }
+            if (masked) score = either((first[v] <= (int32_t)k) & (last[v] >= (int32_t)k), score, all(-FLT_MAX));
+            most[v] = greater(most[v], score);
+        }
+    for (int v = 0; v < vectors; v++) {
+        floats top = p->top[v];
+        most[v] *= unit;
+        p->top[v] = either(most[v] > top + LAZY, most[v], top);
+        scale[v] = exp2_f(top - p->top[v]);
+    }
+    for (long k = 0; k < keys; k += 2)
+        for (int v = 0; v < vectors; v++) {
+            floats weight[2] = {};
+            for (int i = 0; i < 2; i++) {
+                if (k + i >= keys) break;
+                weight[i] = exp2_f(score_of(s, k + i, v) * unit - p->top[v]);
+                if (masked) weight[i] = (floats)((first[v] <= (int32_t)(k + i)) & (last[v] >= (int32_t)(k + i)) & (ints)weight[i]);
+                weights[v] += weight[i];
+                if (way != IN_TILES) memcpy(s->score[k + i] + v * LANES, &weight[i], sizeof weight[i]);
+            }
+#if TILES
+            if (way == IN_TILES) split(weight[0], weight[1], s, k / 2, v);
+#endif
+        }
+#if TILES
+    if (way == IN_TILES)
+        for (long k = (keys + 1) / 2; k % 16; k++)
+            for (int i = 0; i < SUMMANDS; i++) memset(s->weight[i][k], 0, sizeof s->weight[i][k]);
+#endif
+    for (int v = 0; v < vectors; v++) p->total[v] = p->total[v] * scale[v] + weights[v];
+}
+
+/* One block of keys for one part: scores, their weights, and the weighted values. */
+INLINE void attend_block(const attention *a, scratch *s, part *p, const block *b, long keys, const ints *first, const ints *last,
+                         int vectors, int masked, int way) {
+    floats scale[VECTORS];
+#if TILES
+    if (way == IN_TILES) {
+        scores_by_tiles(b, p, s->score, keys, a->width, vectors);
+        weigh(a, s, p, keys, first, last, scale, vectors, masked, way);
+        values_by_tiles(s, p, scale, keys, a->value_width, vectors);
+        return;
+    }
+#endif
     for (long k = 0; k < keys; k += STEP)
 #ifdef __AVX512BF16__
-        if (pairs)
-            rows_by_lanes_b((const bf16 *const *)key + k, (const uint32_t(*)[QUERIES])s->query, s->score + k, a->width, vectors);
+        if (way == PAIRS)
+            rows_by_lanes_b((const bf16 *const *)b->key + k, (const uint32_t(*)[QUERIES])p->query, s->score + k, a->width, vectors);
         else
 #endif
-            rows_by_lanes((const float *const *)key + k, (const float(*)[QUERIES])s->query, s->score + k, a->width, vectors);
-    (void)pairs;
-    floats scale[VECTORS];
-    for (int v = 0; v < vectors; v++) {
-        floats most = top[v], weights = {};
-        for (long k = 0; k < keys; k++) {
-            floats score;
-            memcpy(&score, s->score[k] + v * LANES, sizeof score);
-            score *= a->scaling;
-            if (a->softcap != 0) score = tanh_f(score / a->softcap) * a->softcap;
-            if (masked) {
-                ints seen = (first[v] <= (int32_t)k) & (last[v] >= (int32_t)k);
-                score = (floats)((seen & (ints)score) | (~seen & (ints)all(-FLT_MAX)));
-            }
-            memcpy(s->score[k] + v * LANES, &score, sizeof score);
-            most = greater(most, score);
-        }
-        for (long k = 0; k < keys; k++) {
-            floats score;
-            memcpy(&score, s->score[k] + v * LANES, sizeof score);
-            floats weight = exp_f(at_least(-87.f, score - most));
-            if (masked) weight = (floats)((first[v] <= (int32_t)k) & (last[v] >= (int32_t)k) & (ints)weight);
-            memcpy(s->score[k] + v * LANES, &weight, sizeof weight);
-            weights += weight;
-        }
-        scale[v] = exp_f(at_least(-87.f, top[v] - most));
-        total[v] = total[v] * scale[v] + weights;
-        top[v] = most;
-    }
+            rows_by_lanes((const float *const *)b->key + k, (const float(*)[QUERIES])p->query, s->score + k, a->width, vectors);
+    weigh(a, s, p, keys, first, last, scale, vectors, masked, way);
     for (long i = 0; i < a->value_width; i += STEP) {
         const float *column[BLOCK];
-        for (long k = 0; k < keys; k++) column[k] = value[k] + i;
-        columns_by_lanes(column, (const float(*)[QUERIES])s->score, scale, s->out + i, keys, vectors);
+        for (long k = 0; k < keys; k++) column[k] = b->value[k] + i;
+        columns_by_lanes(column, (const float(*)[QUERIES])s->score, scale, p->out + i, keys, vectors);
     }
+}
+
+/* The same with a constant number of vectors, so that their sums are kept in registers. */
+#define ATTEND_BLOCK(name, way)                                                                                            \
+    static void name(const attention *a, scratch *s, part *p, const block *b, long keys, const ints *first,                \
+                     const ints *last, int masked) {                                                                       \
+        switch (2 * p->vectors + masked) {                                                                                 \
+        case 2: attend_block(a, s, p, b, keys, first, last, 1, 0, way); break;                                             \
+        case 3: attend_block(a, s, p, b, keys, first, last, 1, 1, way); break;                                             \
+        case 4: attend_block(a, s, p, b, keys, first, last, 2, 0, way); break;                                             \
+        case 5: attend_block(a, s, p, b, keys, first, last, 2, 1, way); break;                                             \
+        case 6: attend_block(a, s, p, b, keys, first, last, 3, 0, way); break;                                             \
+        default: attend_block(a, s, p, b, keys, first, last, 3, 1, way);                                                   \
+        }                                                                                                                  \
+    }
+
+ATTEND_BLOCK(attend_floats, FLOATS)
+#ifdef __AVX512BF16__
+ATTEND_BLOCK(attend_pairs, PAIRS)
+#endif
+#if TILES
+ATTEND_BLOCK(attend_tiles, IN_TILES)
+#endif
+
+static void attend_part(const attention *a, scratch *s, part *p, const block *b, int way) {
+    long highest = p->depth[0], lowest = p->depth[p->count - 1];
+    if (lowest < b->base || (a->window && highest - a->window >= b->base + b->keys - 1)) return; /* sees none of them */
+    long keys = lowest + 1 - b->base < b->keys ? lowest + 1 - b->base : b->keys;
+    ints first[VECTORS], last[VECTORS];
+    for (int v = 0; v < p->vectors; v++) {
+        memcpy(&last[v], p->depth + v * LANES, sizeof last[v]);
+        last[v] -= (int32_t)b->base;
+        first[v] = a->window ? last[v] - (int32_t)(a->window - 1) : (ints){};
+    }
+    int masked = highest < b->base + keys - 1 || (a->window && lowest - a->window + 1 > b->base);
+#if TILES
+    if (way == IN_TILES) return attend_tiles(a, s, p, b, keys, first, last, masked);
+#endif
+#ifdef __AVX512BF16__
+    if (way == PAIRS) return attend_pairs(a, s, p, b, keys, first, last, masked);
+#endif
+    (void)way;
+    attend_floats(a, s, p, b, keys, first, last, masked);
 }
 
 static pthread_key_t scratches;
@@ -171,115 +360,173 @@ static scratch *own_scratch(void) {
     return mine;
 }
 
-INLINE const float *widened_f(const float *from, float *into, long count) {
-    (void)into, (void)count;
-    return from;
+#if TILES
+/* Whether 16 keys are at equal distances, so that a tile is loaded in place. */
+INLINE int is_even(const void *const *key, long distance) {
+    for (int i = 1; i < 16; i++)
+        if ((const char *)key[i] - (const char *)key[i - 1] != distance) return 0;
+    return 1;
 }
 
-INLINE const float *widened_b(const bf16 *from, float *into, long count) {
+/* The keys of a block as tiles, in place or copied, and its values by columns; zeros beyond the last. */
+static void pack_tiles(const attention *a, scratch *s, block *b, const void *const *value) {
+    const long distance = a->groups * a->width * sizeof(bf16), width = (a->width + 31) / 32 * 32;
+    for (long k = 0; k < b->keys; k += 16) {
+        if (b->keys - k >= 16 && a->width == width && is_even(b->key + k, distance)) {
+            b->tile[k / 16] = b->key[k], b->stride[k / 16] = distance;
+            continue;
+        }
+        b->tile[k / 16] = s->tile_key[k], b->stride[k / 16] = sizeof *s->tile_key;
+        memset(s->tile_key[k], 0, 16 * sizeof *s->tile_key);
+        for (long i = k; i < k + 16 && i < b->keys; i++) memcpy(s->tile_key[i], b->key[i], a->width * sizeof(bf16));
+    }
+    for (long k = 0; k < b->keys; k += 32)
+        for (long i = 0; i < a->value_width; i += 16) {
+            __mmask16 some = a->value_width - i < 16 ? 0xff : 0xffff; /* widths are multiples of 8 */
+            __m512i pair[16];
+            for (int j = 0; j < 16; j++) {
+                long even = k + 2 * j;
+                __m256i first = {}, second = {};
+                if (even < b->keys) first = _mm256_maskz_loadu_epi16(some, (const bf16 *)value[even] + i);
+                if (even + 1 < b->keys) second = _mm256_maskz_loadu_epi16(some, (const bf16 *)value[even + 1] + i);
+                pair[j] = _mm512_or_si512(_mm512_cvtepu16_epi32(first), _mm512_slli_epi32(_mm512_cvtepu16_epi32(second), 16));
+            }
+            transpose((const floats *)pair, (float *)s->column[i / 16][k / 32], 16);
+        }
+    settled();
+}
+#endif
+
+/* The number or the row at this index of an array of float32, or of bfloat16. */
+INLINE const void *at(const void *array, long index, int way) { return (const char *)array + index * (way == FLOATS ? 4 : 2); }
+
+INLINE const float *copied(const void *from, float *into, long count, int way) {
     for (long i = 0; i < count; i += LANES) {
-        floats x = load_b(from + i, count - i);
+        floats x = way == FLOATS ? load_f((const float *)from + i, count - i) : load_b((const bf16 *)from + i, count - i);
         memcpy(into + i, &x, sizeof x);
     }
     return into;
 }
 
-INLINE float number_f(float x) { return x; }
-INLINE float number_b(bf16 x) {
-    uint32_t b = (uint32_t)x << 16;
-    float f;
-    memcpy(&f, &b, sizeof f);
-    return f;
+/* Read one block of keys and values, in the form that `way` takes. Values are copied if several vectors read them. */
+static void read_block(const attention *a, scratch *s, const tile *t, long group, block *b, int several, int way) {
+    const void *value[BLOCK];
+    for (long k = 0; k < b->keys; k++) {
+        long d = b->base + k, slot = d < t->fars ? a->slots[t->far + d] : a->slots[t->near + d - t->fars];
+        const void *key = at(a->key, (slot * a->groups + group) * a->width, way);
+        value[k] = at(a->value, (slot * a->groups + group) * a->value_width, way);
+        b->key[k] = way == WIDENED ? copied(key, s->key[k], a->width, way) : key;
+        if (way == IN_TILES) continue;
+        b->value[k] = way == FLOATS && !several ? value[k] : copied(value[k], s->value[k], a->value_width, way);
+    }
+    for (long k = b->keys; k % STEP; k++) b->key[k] = b->key[b->keys - 1];
+#if TILES
+    if (way == IN_TILES) pack_tiles(a, s, b, value);
+#endif
 }
 
-#ifdef __AVX512BF16__
-#define PAIRS 1 /* whether there are dot products of bfloat16 pairs */
-#else
-#define PAIRS 0
+/* Set up a part: its queries as rows of numbers, or of pairs, with a query in each lane. */
+static void start(const attention *a, part *p, const tile *t, long group, int way) {
+    const long share = a->heads / a->groups, words = way == FLOATS || way == WIDENED ? a->width : (a->width + 1) / 2;
+    p->vectors = (p->count + LANES - 1) / LANES;
+    for (long v = 0; v < p->vectors; v++) {
+        const void *query[LANES];
+        for (long lane = 0; lane < LANES; lane++) {
+            long i = p->first + (v * LANES + lane < p->count ? v * LANES + lane : p->count - 1);
+            p->depth[v * LANES + lane] = t->depth + i / share;
+            query[lane] = at(a->query, (t->row + i / share) * a->query_row + (group * share + i % share) * a->query_head, way);
+        }
+        for (long w = 0; w < words; w += LANES) {
+            floats row[LANES] = {};
+            for (int lane = 0; lane < LANES; lane++) {
+                if (way == FLOATS) row[lane] = load_f((const float *)query[lane] + w, a->width - w);
+                else if (way == WIDENED) row[lane] = load_b((const bf16 *)query[lane] + w, a->width - w);
+                else memcpy(&row[lane], (const bf16 *)query[lane] + 2 * w, words - w < LANES ? 2 * (a->width - 2 * w) : 4 * LANES);
+            }
+            transpose(row, p->query[w] + v * LANES, QUERIES);
+        }
+    }
+    for (int v = 0; v < VECTORS; v++) p->top[v] = all(-FLT_MAX), p->total[v] = (floats){};
+    memset(p->out, 0, (a->value_width + LANES - 1) / LANES * LANES * sizeof *p->out);
+}
+
+/* Write the results of a part. */
+static void finish(const attention *a, const part *p, const tile *t, long group, int way) {
+    const long share = a->heads / a->groups;
+    for (long v = 0; v < p->vectors; v++) {
+        float total[LANES], top[LANES], out[LANES][LANES];
+        void *to[LANES];
+        long lanes = p->count - v * LANES < LANES ? p->count - v * LANES : LANES;
+        memcpy(total, &p->total[v], sizeof total);
+        memcpy(top, &p->top[v], sizeof top);
+        for (long lane = 0; lane < lanes; lane++) {
+            long i = p->first + v * LANES + lane, of = (t->row + i / share) * a->heads + group * share + i % share;
+            a->logsumexp[of] = top[lane] * 0.6931471805599453 + log(total[lane]); /* in double precision */
+            to[lane] = (void *)at(a->out, of * a->value_width, way);
+        }
+        for (long d = 0; d < a->value_width; d += LANES) {
+            floats column[LANES];
+            for (int i = 0; i < LANES; i++) {
+                memcpy(&column[i], p->out[d + i] + v * LANES, sizeof column[i]);
+                column[i] /= p->total[v];
+            }
+            transpose(column, out[0], LANES);
+            for (long lane = 0; lane < lanes; lane++) {
+                if (way == FLOATS) store_f((float *)to[lane] + d, load_f(out[lane], LANES), a->value_width - d);
+                else store_b((bf16 *)to[lane] + d, load_f(out[lane], LANES), a->value_width - d);
+            }
+        }
+    }
+}
+
+/* The queries of one task: lanes `first` to `first + count` of a tile, in one group of heads. */
+static void attend(const attention *a, scratch *s, const tile *t, long group, long first, long count, int way) {
+    long share = a->heads / a->groups, parts = (count + QUERIES - 1) / QUERIES;
+    for (long i = 0; i < parts; i++) {
+        s->parts[i].first = first + i * QUERIES;
+        s->parts[i].count = count - i * QUERIES < QUERIES ? count - i * QUERIES : QUERIES;
+        start(a, s->parts + i, t, group, way);
+    }
+    long depth = t->depth + first / share, stop = t->depth + (first + count - 1) / share + 1;
+    long base = a->window && depth >= a->window ? (depth - a->window + 1) / BLOCK * BLOCK : 0;
+    for (; base < stop; base += BLOCK) {
+        block b = {.base = base, .keys = stop - base < BLOCK ? stop - base : BLOCK};
+        read_block(a, s, t, group, &b, count > LANES, way);
+        for (long i = 0; i < parts; i++) attend_part(a, s, s->parts + i, &b, way);
+    }
+    for (long i = 0; i < parts; i++) finish(a, s->parts + i, t, group, way);
+}
+
+static int attend_all(const attention *a, int way) {
+    int failed = 0;
+#pragma omp parallel num_threads(a->threads) if (a->threads > 1) reduction(| : failed)
+    {
+        scratch *s = own_scratch();
+        failed = !s;
+#if TILES
+        if (way == IN_TILES) set_up_tiles();
 #endif
-
-#define ATTENTION(S, T)                                                                                                    \
-    /* The queries of one task: lanes `first` to `first + count` of a tile, in one group of heads. */                      \
-    static void attend_##S(const attention *a, scratch *s, const tile *t, long group, long first, long count) {            \
-        long share = a->heads / a->groups, lanes = (count + LANES - 1) / LANES * LANES;                                    \
-        int vectors = lanes / LANES, pairs = PAIRS && sizeof(T) == 2 && a->width % 2 == 0;                                 \
-        int32_t depth[QUERIES];                                                                                            \
-        for (long lane = 0; lane < lanes; lane++) {                                                                        \
-            long at = first + (lane < count ? lane : count - 1);                                                           \
-            const T *query = (const T *)a->query + (t->row + at / share) * a->query_row +                                  \
-                             (group * share + at % share) * a->query_head;                                                 \
-            depth[lane] = t->depth + at / share;                                                                           \
-            if (pairs)                                                                                                     \
-                for (long d = 0; d < a->width; d += 2) memcpy(&s->query[d / 2][lane], query + d, 4);                       \
-            else                                                                                                           \
-                for (long d = 0; d < a->width; d++) s->query[d][lane] = number_##S(query[d]);                              \
-        }                                                                                                                  \
-        floats top[VECTORS], total[VECTORS] = {};                                                                          \
-        for (int v = 0; v < vectors; v++) top[v] = all(-FLT_MAX);                                                          \
-        for (long d = 0; d < a->value_width; d++) memset(s->out[d], 0, sizeof s->out[d]);                                  \
-        long keys = depth[lanes - 1] + 1, out_of_window = a->window ? depth[0] - a->window + 1 : 0;                        \
-        for (long base = out_of_window > 0 ? out_of_window / BLOCK * BLOCK : 0; base < keys; base += BLOCK) {              \
-            long here = keys - base < BLOCK ? keys - base : BLOCK;                                                         \
-            const void *key[BLOCK];                                                                                        \
-            const float *value[BLOCK];                                                                                     \
-            for (long k = 0; k < here; k++) {                                                                              \
-                long d = base + k, slot = d < t->fars ? a->slots[t->far + d] : a->slots[t->near + d - t->fars];           \
-                long at = slot * a->groups + group;                                                                       \
-                const T *from = (const T *)a->key + at * a->width;                                                         \
-                key[k] = pairs ? (const void *)from : widened_##S(from, s->key[k], a->width);                              \
-                value[k] = widened_##S((const T *)a->value + at * a->value_width, s->value[k], a->value_width);            \
-            }                                                                                                              \
-            for (long k = here; k % STEP; k++) key[k] = key[here - 1];                                                     \
-            ints from[VECTORS], to[VECTORS];                                                                               \
-            for (int v = 0; v < vectors; v++) {                                                                            \
-                memcpy(&to[v], depth + v * LANES, sizeof to[v]);                                                           \
-                to[v] -= (int32_t)base;                                                                                    \
-                from[v] = a->window ? to[v] - (int32_t)(a->window - 1) : (ints){};                                         \
-            }                                                                                                              \
-            int masked = depth[0] < base + here - 1 || (a->window && depth[lanes - 1] - a->window + 1 > base);             \
-            CHOOSE(vectors, masked)                                                                                        \
-        }                                                                                                                  \
-        for (long lane = 0; lane < count; lane++) {                                                                        \
-            long row = t->row + (first + lane) / share, head = group * share + (first + lane) % share;                     \
-            float sums = ((float *)total)[lane];                                                                           \
-            T *out = (T *)a->out + (row * a->heads + head) * a->value_width;                                               \
-            a->logsumexp[row * a->heads + head] = ((float *)top)[lane] + logf(sums);                                       \
-            for (long d = 0; d < a->value_width; d += LANES) {                                                             \
-                float some[LANES] = {};                                                                                    \
-                for (long i = 0; i < LANES && d + i < a->value_width; i++) some[i] = s->out[d + i][lane] / sums;           \
-                floats x;                                                                                                  \
-                memcpy(&x, some, sizeof x);                                                                                \
-                store_##S(out + d, x, a->value_width - d);                                                                 \
-            }                                                                                                              \
-        }                                                                                                                  \
-    }                                                                                                                      \
-                                                                                                                           \
-    int attention_##S(const attention *a) {                                                                                \
-        int failed = 0;                                                                                                    \
-        _Pragma("omp parallel num_threads(a->threads) if (a->threads > 1) reduction(| : failed)")                          \
-        {                                                                                                                  \
-            scratch *s = own_scratch();                                                                                    \
-            failed = !s;                                                                                                   \
-            _Pragma("omp for schedule(dynamic)")                                                                           \
-            for (long i = 0; i < a->tasks * a->groups; i++) {                                                              \
-                const tile *t = a->tiles + a->task[2 * (i / a->groups)];                                                   \
-                long first = a->task[2 * (i / a->groups) + 1], left = t->rows * (a->heads / a->groups) - first;            \
-                if (s) attend_##S(a, s, t, i % a->groups, first, left < QUERIES ? left : QUERIES);                         \
-            }                                                                                                              \
-        }                                                                                                                  \
-        return failed;                                                                                                     \
+#pragma omp for schedule(dynamic)
+        for (long i = 0; i < a->tasks * a->groups; i++) {
+            const tile *t = a->tiles + a->task[2 * (i / a->groups)];
+            long first = a->task[2 * (i / a->groups) + 1], left = t->rows * (a->heads / a->groups) - first;
+            if (s) attend(a, s, t, i % a->groups, first, left < queries() ? left : queries(), way);
+        }
+#if TILES
+        if (way == IN_TILES) _tile_release();
+#endif
     }
+    return failed;
+}
 
-/* With a constant number of vectors the compiler keeps their sums in registers. */
-#define CHOOSE(vectors, masked)                                                                                            \
-    switch (2 * vectors + masked) {                                                                                        \
-    case 2: attend_block(a, s, key, value, here, from, to, top, total, 1, 0, pairs); break;                                       \
-    case 3: attend_block(a, s, key, value, here, from, to, top, total, 1, 1, pairs); break;                                       \
-    case 4: attend_block(a, s, key, value, here, from, to, top, total, 2, 0, pairs); break;                                       \
-    case 5: attend_block(a, s, key, value, here, from, to, top, total, 2, 1, pairs); break;                                       \
-    case 6: attend_block(a, s, key, value, here, from, to, top, total, 3, 0, pairs); break;                                       \
-    default: attend_block(a, s, key, value, here, from, to, top, total, 3, 1, pairs);                                             \
-    }
+int attention_f(const attention *a) { return attend_all(a, FLOATS); }
 
-ATTENTION(f, float)
-ATTENTION(b, bf16)
+int attention_b(const attention *a) {
+#if TILES
+    if (tiles_allowed) return attend_all(a, IN_TILES);
+#endif
+#ifdef __AVX512BF16__
+    if (a->width % 2 == 0) return attend_all(a, PAIRS);
+#endif
+    return attend_all(a, WIDENED);
+}

@@ -151,6 +151,24 @@ INLINE floats exp_f(floats x) {
     return p * (floats)((__builtin_convertvector(n, ints) + 127) << 23);
 }
 
+/* 2ˣ for x ≤ 127, within 1.5 units in the last place; 2⁻¹²⁶ below −126, so that no weight is denormal. Exact for integers. */
+INLINE floats exp2_f(floats x) {
+    x = at_least(-126.f, x);
+    floats n = (x + 12582912.f) - 12582912.f, r = x - n; /* n: rounded to an integer */
+    floats p = all(1.5353361960e-4f);
+    p = p * r + 1.3398873853e-3f;
+    p = p * r + 9.6184369178e-3f;
+    p = p * r + 5.5503323674e-2f;
+    p = p * r + 2.4022647738e-1f;
+    p = p * r + 6.9314718246e-1f;
+    p = p * r + 1.f;
+#ifdef __AVX512F__
+    return (floats)_mm512_scalef_ps((__m512)p, (__m512)n);
+#else
+    return p * (floats)((__builtin_convertvector(n, ints) + 127) << 23);
+#endif
+}
+
 /* to[i][j] = from[j][i], LANES × LANES, by rows of `stride` numbers. */
 INLINE void transpose(const floats *from, float *to, long stride) {
 #ifdef __AVX512F__
