@@ -1,6 +1,6 @@
 """Kernels in C for what a network computes besides most matrix products, compiled on the user's machine if it has a compiler.
 
-    vectors.h           vectors of floats: loads, stores, exp
+    vectors.h           vectors of floats: loads, stores, exp, transposition
     tiles.h             tile registers of matrix units (AMX)
     elementwise.c       norms and gates
     readout.c           moments of logits, sums over sets, counts
