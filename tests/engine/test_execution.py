@@ -45,7 +45,8 @@ def run(forest: Forest, strategy: str, rows: int, wanted_N: np.ndarray | None = 
     model = Echo()
     embed = lambda node_R: torch.from_numpy(forest.symbol_N[node_R]).double()[:, None]  # noqa: E731
     wanted_N = forest.depth_N > 0 if wanted_N is None else wanted_N
-    return model, list(STRATEGIES[strategy](model, forest, wanted_N, embed, rows))
+    jobs = STRATEGIES[strategy](model, forest, wanted_N, embed, rows).jobs
+    return model, [part for job in jobs for part in job()]
 
 
 @settings(max_examples=40)

@@ -25,7 +25,7 @@ from chainrule.engine import engine as engine_module
 from chainrule.engine import plan
 from chainrule.engine.attention.kv_cache import KVCache
 from chainrule.engine.engine import Engine
-from chainrule.engine.execution import HiddenStates, run_batches
+from chainrule.engine.execution import HiddenStates, Jobs, run_batches
 from chainrule.engine.head.readout import Distributions
 from chainrule.engine.head.reductions import Block, Target
 from chainrule.engine.question import Question
@@ -180,13 +180,13 @@ def _(lm: LanguageModel, monkeypatch: Patch) -> None:
 
 @bug("rows read one position early", "shift", "batch")
 def _(lm: LanguageModel, monkeypatch: Patch) -> None:
-    def early(*args: Any, **options: Any):
-        for part in run_batches(*args, **options):
+    def early(*args: Any):
+        for part in run_batches(*args, padded=False):
             hidden_RH = torch.cat([part.hidden_RH[:1], part.hidden_RH[:-1]])
             yield HiddenStates(hidden_RH, part.row_F, part.node_F, part.rows, part.new)
 
     lm.engine = Engine(lm.model, "single")  # so that the previous row belongs to the same sequence
-    monkeypatch.setitem(engine_module.STRATEGIES, "single", lambda *args: early(*args, padded=False))
+    monkeypatch.setitem(engine_module.STRATEGIES, "single", lambda *args: Jobs([lambda: early(*args[:5])]))
 
 
 @bug("left padding without positions", "padding", "gpt2")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -13,19 +14,22 @@ import torch
 from torch import Tensor
 
 from chainrule._types import Floats, Ints
-from chainrule.engine.execution import CachedPrefix, HiddenStates, run_batches, run_forest
+from chainrule.engine.execution import CachedPrefix, HiddenStates, Jobs, batch_jobs, forest_jobs
 from chainrule.engine.head.fused import read_fused, supports
 from chainrule.engine.head.readout import Distributions, read, workspace
 from chainrule.engine.head.reductions import Columns, factor_reductions
 from chainrule.engine.question import DEFAULTS, Answer, Question, Settings, refuse_nan
 from chainrule.errors import ModelError
 from chainrule.models.base import Model
+from chainrule.ops import workers
 from chainrule.ops.matmul import usual_rows
 from chainrule.ops.sealed import sealed
 from chainrule.ops.transfer import Arrays, returning
 from chainrule.verdict import Verdict
 
 T = TypeVar("T")
+Job = Callable[[], Iterator[HiddenStates]]
+PartOfAnswer = tuple[Ints, Ints, Callable[[], Arrays], int, int]  # see `Engine._factors`
 
 
 class Findings(Protocol):
@@ -38,7 +42,7 @@ class Findings(Protocol):
     def forget(self) -> None: ...
 
 
-STRATEGIES = {"forest": run_forest, "batch": run_batches, "single": partial(run_batches, padded=False)}
+STRATEGIES = {"forest": forest_jobs, "batch": batch_jobs, "single": partial(batch_jobs, padded=False)}
 
 
 class Engine:
@@ -65,24 +69,43 @@ class Engine:
         forest = question.forest
         contexts = int((forest.end_N > np.arange(len(forest)) + 1).sum())
         answer = Answer.empty(len(forest), how, contexts, question.asked)
+        done = computed = 0
+        # A GPU works on one chunk while the next is prepared. Storing factors waits for their copy: one chunk later.
+        delay, found = 0 if self.model.device.type == "cpu" else 1, self._computed(question, how, cached_prefix)
+        try:
+            for node_F, index_X, factors, new, total in _delayed(found, delay):
+                answer.store(node_F, factors(), index_X)
+                done, computed = done + new, computed + total
+                if how.progress is not None:
+                    how.progress(done, contexts)
+        finally:
+            found.close()  # stops the threads after an error; a traceback may keep the generator alive
+        refuse_nan(answer.logprobs[question.wanted_N], self.model.name)
+        return replace(answer, rows=computed)
+
+    def _computed(
+        self, question: Question, how: Settings, cached_prefix: CachedPrefix | None
+    ) -> Generator[PartOfAnswer, None, None]:
+        """The factors of all jobs, by one thread or by several."""
+        threads = torch.get_num_threads() if self.model.device.type == "cpu" and workers.available() else 1
+        jobs, count = self._jobs(question, how.rows, threads, cached_prefix)
+        make = partial(self._run, question, how)
+        if count > 1:
+            yield from workers.results(jobs, make, count, threads // count)
+        else:
+            yield from chain.from_iterable(map(make(), jobs))
+
+    def _run(self, question: Question, how: Settings) -> Callable[[Job], Iterator[PartOfAnswer]]:
+        """The function that computes the factors of one job after another, with memory of its own for logits."""
         reader: Callable[..., Columns] = read_fused
         if not supports(self.model.head, factor_reductions(how.top, how.sets, question.asked), how.temperature):
             reader = partial(read, workspace_MV=workspace(self.model.head, self.model.device))
         reader = partial(reader, self.model.head, top=how.top, temperature=how.temperature, sets=how.sets)
-        done = computed = 0
-        parts = self._factors(self._hidden(question, how.rows, cached_prefix), reader, question)
-        # A GPU works on one chunk while the next is prepared. Storing factors waits for their copy: one chunk later.
-        for node_F, index_X, factors, new, total in _delayed(parts, 0 if self.model.device.type == "cpu" else 1):
-            answer.store(node_F, factors(), index_X)
-            done, computed = done + new, computed + total
-            if how.progress is not None:
-                how.progress(done, contexts)
-        refuse_nan(answer.logprobs[question.wanted_N], self.model.name)
-        return replace(answer, rows=computed)
+        return lambda job: self._factors(job(), reader, question)
 
     def _factors(
         self, parts: Iterator[HiddenStates], reader: Callable[..., Columns], question: Question
-    ) -> Iterator[tuple[Ints, Ints, Callable[[], Arrays], int, int]]:
+    ) -> Iterator[PartOfAnswer]:
         """For each part: nodes, the indices of the tokens asked for at them, a function that waits for their factors, the
         number of contexts computed for the first time, and of all rows computed."""
         token_N = question.token_N
@@ -97,7 +120,7 @@ class Engine:
         """log Pr(v | the path to each node) for every token v of the vocabulary, B × V. Each node must have a wanted child."""
         workspace_MV = workspace(self.model.head, self.model.device)
         logprob_BV, missing_B = np.empty((len(node_B), self.model.head.size)), np.ones(len(node_B), bool)
-        for part in self._hidden(question, rows):
+        for part in chain.from_iterable(job() for job in self._jobs(question, rows).jobs):
             row_of = dict(zip(question.forest.parent_N[part.node_F].tolist(), part.row_F.tolist(), strict=True))
             here_B = missing_B & np.isin(node_B, list(row_of))
             if here_B.any():
@@ -119,12 +142,10 @@ class Engine:
         refuse_nan(logprob_MV, self.model.name)
         return logprob_MV
 
-    def _hidden(
-        self, question: Question, rows: int | None, cached_prefix: CachedPrefix | None = None
-    ) -> Iterator[HiddenStates]:
+    def _jobs(self, question: Question, rows: int | None, threads: int = 1, cached_prefix: CachedPrefix | None = None) -> Jobs:
         rows = rows or usual_rows(self.model)
-        arguments = self.model, question.forest, question.wanted_N, partial(self._embed, question), rows
-        return run_forest(*arguments, cached_prefix) if cached_prefix is not None else STRATEGIES[self.strategy](*arguments)
+        arguments = self.model, question.forest, question.wanted_N, partial(self._embed, question), rows, threads
+        return forest_jobs(*arguments, cached_prefix) if cached_prefix is not None else STRATEGIES[self.strategy](*arguments)
 
     def refuse_unfit(self, ids_N: Ints) -> None:
         """Raises ModelError if the network gives one of the ids a special meaning within a text, such as padding."""

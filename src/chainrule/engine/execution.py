@@ -4,7 +4,8 @@
     batch    root-to-leaf contexts through the model's own forward, right-padded (state-space models, relative biases …)
     single   as batch, one sequence at a time, for models whose results padding would change
 
-Each yields hidden states, with the factors to be read from them.
+Each gives jobs: parts of the forest that do not depend on each other. A job yields hidden states, with the factors to be read
+from them.
 
 Shapes: R rows, B sequences, T positions, D width of an embedding, H of a hidden state, F factors, N nodes of the forest.
 """
@@ -14,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor
@@ -22,7 +23,9 @@ from torch import Tensor
 from chainrule._types import Bools, Ints
 from chainrule.engine.attention.kv_cache import KVCache
 from chainrule.engine.attention.layout import Layout, RowsLayout
-from chainrule.forest import Chunk, Forest, chunks
+from chainrule.forest import Chunk, Forest
+from chainrule.forest.chunks import Rows
+from chainrule.forest.parts import parts
 from chainrule.models.base import Model
 from chainrule.ops.transfer import sent
 
@@ -48,15 +51,38 @@ class CachedPrefix:
     rows: int
 
 
-def run_forest(
-    model: Model, forest: Forest, wanted_N: Bools, embed: Embed, rows: int, cached_prefix: CachedPrefix | None = None
+class Jobs(NamedTuple):
+    """Parts of a forest, and how many of them to compute at a time so that `threads` threads take the least time."""
+
+    jobs: list[Callable[[], Iterator[HiddenStates]]]
+    workers: int = 1
+
+
+def forest_jobs(
+    model: Model,
+    forest: Forest,
+    wanted_N: Bools,
+    embed: Embed,
+    rows: int,
+    threads: int = 1,
+    cached_prefix: CachedPrefix | None = None,
+) -> Jobs:
+    """Parts of the contexts in preorder. `cached_prefix` is above all of them, and they are then one part."""
+    all_rows = Rows.of(forest, wanted_N)
+    if cached_prefix is not None:
+        return Jobs([partial(_run_rows_of, model, all_rows, embed, rows, cached_prefix)])
+    of_parts, workers = parts(all_rows, rows, threads)
+    return Jobs([partial(_run_rows_of, model, part, embed, rows) for part in of_parts], workers)
+
+
+def _run_rows_of(
+    model: Model, part: Rows, embed: Embed, rows: int, cached_prefix: CachedPrefix | None = None
 ) -> Iterator[HiddenStates]:
-    """Chunks of `rows` contexts in preorder, after the rows of `cached_prefix`. The path is cached between chunks."""
-    cached_prefix = cached_prefix or CachedPrefix(KVCache(int(forest.depth_N.max(initial=0)) + rows), 0)
-    cache = cached_prefix.cache
-    for chunk in chunks(forest, wanted_N, rows, cached_prefix.rows):
-        hidden_RH = run_chunk(model, chunk, Layout(chunk, cache, model.device), embed(chunk.node_R))
-        yield HiddenStates(hidden_RH, chunk.row_F, chunk.node_F, len(chunk), len(chunk))
+    """Chunks of `rows` contexts, after the rows of `cached_prefix`. The path is cached between chunks."""
+    cached_prefix = cached_prefix or CachedPrefix(KVCache(int(part.depth_R.max(initial=0)) + rows), 0)
+    for chunk in part.chunks(rows, cached_prefix.rows):
+        hidden_RH = run_chunk(model, chunk, Layout(chunk, cached_prefix.cache, model.device), embed(chunk.node_R))
+        yield HiddenStates(hidden_RH, chunk.row_F, chunk.node_F, len(chunk), chunk.new)
 
 
 def run_chunk(model: Model, chunk: Chunk, layout: Layout, inputs_RD: Tensor) -> Tensor:
@@ -70,6 +96,13 @@ def run_rows(model: Model, depth_R: Ints, layout: RowsLayout, inputs_RD: Tensor,
     """Hidden states of rows at these depths, R × H. The caller decides which of their keys and values the cache keeps."""
     position = sent(depth_R, model.device)[None]
     return layout.as_current(partial(model.hidden, inputs_RD[None], same_bits=same_bits, position_ids=position))[0]
+
+
+def batch_jobs(
+    model: Model, forest: Forest, wanted_N: Bools, embed: Embed, rows: int, threads: int = 1, *, padded: bool = True
+) -> Jobs:
+    """All contexts as one job. The bits of these models may depend on the number of threads, so there are no parts."""
+    return Jobs([partial(run_batches, model, forest, wanted_N, embed, rows, padded=padded)])
 
 
 def run_batches(

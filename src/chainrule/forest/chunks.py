@@ -22,6 +22,7 @@ class Chunk:
 
     node_R: Ints
     depth_R: Ints
+    new: int  # how many of its rows, the last ones, are computed for the first time
     path: int  # P: rows of the carried path that lie above this chunk's first row
     keep: int  # how many of those P rows the next chunk still needs …
     carry: Ints  # … and which rows of this chunk follow them on its path
@@ -39,24 +40,19 @@ def chunks(forest: Forest, wanted_N: Bools, rows: int, done: int = 0) -> Iterato
 
     done: the number of first rows that need not run again. They are on one path, and no factor is read at them.
     """
-    view = _Rows.of(forest, wanted_N)
-    path_P = np.arange(done)  # the rows on the path above the next chunk
-    for first in range(done, len(view.node_R), rows):
-        stop = min(first + rows, len(view.node_R))
-        chunk, path_P = view.chunk(first, stop, path_P)
-        yield chunk
+    return Rows.of(forest, wanted_N).chunks(rows, done)
 
 
 def extension(path: int, rows: int) -> Chunk:
     """`rows` contexts in one unbranched run after a path of `path` contexts. All of them stay on the path."""
     forest = Forest.build([np.zeros(path + rows + 1, np.int64)])
-    chunk, _ = _Rows.of(forest, forest.depth_N > 0).chunk(path, path + rows, np.arange(path))
+    chunk, _ = Rows.of(forest, forest.depth_N > 0).chunk(path, path + rows, np.arange(path))
     return replace(chunk, keep=path, carry=np.arange(rows))
 
 
 @dataclass(frozen=True)
-class _Rows:
-    """The forest without its leaves, and its factors in the order of the rows that they are read from."""
+class Rows:
+    """The forest without its leaves, or a part of it, and its factors in the order of the rows that they are read from."""
 
     node_R: Ints
     depth_R: Ints
@@ -64,9 +60,13 @@ class _Rows:
     end_R: Ints
     row_F: Ints
     node_F: Ints
+    above: int = 0  # of a part: first rows that belong to other parts, and are computed again for their keys and values
+
+    def __len__(self) -> int:
+        return len(self.node_R)
 
     @classmethod
-    def of(cls, forest: Forest, wanted_N: Bools) -> _Rows:
+    def of(cls, forest: Forest, wanted_N: Bools) -> Rows:
         node_R = np.flatnonzero(forest.end_N > np.arange(len(forest)) + 1)
         row_N1 = np.zeros(len(forest) + 1, np.int64)  # how many contexts come before node n
         row_N1[node_R + 1] = 1
@@ -78,6 +78,29 @@ class _Rows:
         order = np.argsort(row_F, kind="stable")
         return cls(node_R, forest.depth_N[node_R], parent_R, row_N1[forest.end_N[node_R]], row_F[order], node_F[order])
 
+    def chunks(self, rows: int, done: int = 0) -> Iterator[Chunk]:
+        """These rows in chunks of `rows`; see `chunks`."""
+        path_P = np.arange(done)  # the rows on the path above the next chunk
+        for first in range(done, len(self), rows):
+            chunk, path_P = self.chunk(first, min(first + rows, len(self)), path_P)
+            yield chunk
+
+    def part(self, first: int, stop: int) -> Rows:
+        """The rows from `first` to `stop`, after the path above them."""
+        path_P = self._path(first, 0, np.zeros(0, np.int64))
+        row_R, moved = np.concatenate([path_P, np.arange(first, stop)]), len(path_P) - first
+        parent_R, depth_R = self.parent_R[row_R], self.depth_R[row_R]
+        a, b = np.searchsorted(self.row_F, [first, stop])
+        return Rows(
+            node_R=self.node_R[row_R],
+            depth_R=depth_R,
+            parent_R=np.where(parent_R >= first, parent_R + moved, depth_R - 1),  # a row of the path has its depth as number
+            end_R=np.minimum(self.end_R[row_R], stop) + moved,
+            row_F=self.row_F[a:b] + moved,
+            node_F=self.node_F[a:b],
+            above=len(path_P),
+        )
+
     def chunk(self, first: int, stop: int, path_P: Ints) -> tuple[Chunk, Ints]:
         depth_R, end_R, parent_R = self.depth_R[first:stop], self.end_R[first:stop], self.parent_R[first:stop]
         next_path = self._path(stop, first, path_P)
@@ -86,6 +109,7 @@ class _Rows:
         chunk = Chunk(
             node_R=self.node_R[first:stop],
             depth_R=depth_R,
+            new=max(0, stop - max(first, self.above)),
             path=len(path_P),
             keep=keep,
             carry=next_path[keep:] - first,

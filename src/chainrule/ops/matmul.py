@@ -1,8 +1,9 @@
 """Row-invariant matrix products: the bits of a row do not depend on the other rows.
 
-A kernel sums the K terms of a dot product in an order that may depend on the number of rows. So a product is computed in
-blocks of ROWS rows, and the remaining rows are padded to the cheapest numbers of rows that give the same bits as ROWS rows.
-These numbers are found by trial on this machine, once for each shape, with sums that cancel, so that only rounding is left.
+A kernel sums the K terms of a dot product in an order that may depend on the number of rows and of threads. So a product is
+computed in blocks of numbers of rows that give the same bits, those of one thread; the remaining rows are padded to the
+cheapest of these numbers. They are found by trial on this machine, once for each shape, with sums that cancel, so that only
+rounding is left.
 
 Shapes: N rows, K terms, M columns of a product; S rows of the sample.
 """
@@ -10,7 +11,7 @@ Shapes: N rows, K terms, M columns of a product; S rows of the sample.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Any
 
@@ -22,12 +23,14 @@ from chainrule.ops import native
 from chainrule.ops.elementwise import evenly
 from chainrule.ops.sealed import FACTORIES
 from chainrule.ops.trials import known
+from chainrule.ops.workers import available, in_one_thread
 
 ROWS = 768  # weights are read once for this many rows, whose activations still fit in the cache
 ON_GPU = 1 << 24  # numbers of an activation on a GPU, in chunks of at least 1,024 rows: a chunk launches about 600 kernels
 ROW_COUNTS = (16, 32, 48, 64, 96, 128, 192, 256, 384, 512)  # smaller numbers of rows that are tried
 IN_LANES = 32  # rows up to which the compiled kernel with a row in each lane is faster
 SUMS = (384, 0.5, 1.0, 192, 256, 320, 512)  # terms of the sums, or shares of all terms, in whose order kernels may compute
+SMALL = 128  # rows that often come alone, and that should not be padded to a full block
 CALL = 32  # the cost of one more product, in rows
 SAMPLE, COLUMNS = 16, 64  # distinct rows of x and columns of w in a trial; the others are copies of them
 
@@ -84,12 +87,18 @@ def rowwise(x: Tensor, weight_KM: Tensor, bias_M: Tensor | None = None) -> Tenso
 
 
 def write(out_NM: Tensor, x_NK: Tensor, weight_KM: Tensor, bias_M: Tensor | None = None, rows: int = ROWS) -> None:
-    """The same in blocks of `rows` rows, written to `out_NM`, whose rows may be strided."""
+    """The same in blocks of at most `rows` rows, written to `out_NM`, whose rows may be strided."""
+    if x_NK.device.type != "cpu":
+        _product(x_NK, weight_KM, bias_M, out_NM)
+        return
     if len(x_NK) <= IN_LANES and _written_in_lanes(out_NM, x_NK, weight_KM, bias_M, rows):
         return
-    whole = x_NK.device.type != "cpu" or len(x_NK) == rows
+    kind = Kind.of(weight_KM, bias_M is not None, rows)
+    if not most_rows(kind):
+        in_one_thread(partial(write, out_NM, x_NK, weight_KM, bias_M, rows))
+        return
     first = 0
-    for block in [len(x_NK)] if whole else blocks(len(x_NK), Kind.of(weight_KM, bias_M is not None, rows)):
+    for block in blocks(len(x_NK), kind):
         part_NK, part_NM = x_NK[first : first + block], out_NM[first : first + block]
         if len(part_NK) == block:
             _product(part_NK, weight_KM, bias_M, part_NM)
@@ -120,32 +129,36 @@ def _terms_of_sums(kind: Kind) -> int:
 
 def _sums(terms: int, kind: Kind) -> bool:
     x_SK, weight_KM, _ = _sample(kind)
-    many, few_SM = _trial(kind.rows, kind), torch.empty(SAMPLE, kind.columns, dtype=torch.float32, device="cpu")
+    many, few_SM = _reference(kind), torch.empty(SAMPLE, kind.columns, dtype=torch.float32, device="cpu")
     native.in_lanes(x_SK, weight_KM.T, few_SM, terms)
     return many is not None and torch.equal(few_SM, many)
 
 
 def blocks(rows: int, kind: Kind) -> list[int]:
-    """Numbers of rows to compute one after another, so that `rows` rows get the same bits as in a block of `kind.rows` rows."""
-    whole, rest = divmod(rows, kind.rows)
-    return [kind.rows] * whole + _cheapest(rest, kind)
+    """Numbers of rows to compute one after another, so that `rows` rows get the bits of the reference."""
+    whole, rest = divmod(rows, most := most_rows(kind) or kind.rows)
+    return [most] * whole + _cheapest(rest, kind)
 
 
-def row_invariant(kind: Kind) -> bool:
-    """Whether a row has the same bits at every position in a block, on this machine."""
-    return _agrees(kind.rows, kind)
+@cache
+def most_rows(kind: Kind) -> int:
+    """The most rows, up to `kind.rows`, with the bits of the reference; 0 if none have them with this number of threads."""
+    counts = [kind.rows, *(count for count in reversed(ROW_COUNTS) if count < kind.rows)]
+    most = next((count for count in counts if _agrees(count, kind)), 0)
+    return most or (kind.rows if kind.threads == 1 else 0)
 
 
 @cache
 def _cheapest(rows: int, kind: Kind) -> list[int]:
-    """The cheapest blocks for fewer rows than a full block has."""
+    """The cheapest blocks for fewer rows than the largest block has."""
     if not rows:
         return []
-    counts = [count for count in ROW_COUNTS if count < kind.rows]
+    most = most_rows(kind) or kind.rows
+    counts = [count for count in ROW_COUNTS if count < most]
     fitting = next((count for count in counts if count >= rows), None)
     if fitting and fitting <= rows + CALL and _agrees(fitting, kind):
         return [fitting]  # nothing can be cheaper
-    agreeing = [kind.rows, *(count for count in counts if _agrees(count, kind))]
+    agreeing = [most, *(count for count in counts if _agrees(count, kind))]
     plans = [[count, *_cheapest(rows - min(count, rows), kind)] for count in agreeing]
     return min(plans, key=lambda plan: sum(plan) + CALL * len(plan))
 
@@ -156,8 +169,24 @@ def _agrees(rows: int, kind: Kind) -> bool:
 
 
 def _same(rows: int, kind: Kind) -> bool:
-    few, many = _trial(rows, kind), _trial(kind.rows, kind)
-    return few is not None and many is not None and torch.equal(few, many)
+    return _equal(_trial(rows, kind), _reference(kind))
+
+
+def _equal(a: Tensor | None, b: Tensor | None) -> bool:
+    return a is not None and b is not None and torch.equal(a, b)
+
+
+@cache
+def _reference(kind: Kind) -> Tensor | None:
+    """The trial whose bits all blocks must have: of a full block in one thread, or of fewer rows, if a full block has others
+    than those, and several numbers of rows agree."""
+    if kind.threads > 1 and available():
+        return in_one_thread(partial(_reference, replace(kind, threads=1)))
+    few = _trial(min(SMALL, kind.rows), kind)
+    for count in (kind.rows, 512, 256):
+        if few is not None and SMALL < count <= kind.rows and _equal(_trial(count, kind), few):
+            return few
+    return _trial(kind.rows, kind)
 
 
 @cache

@@ -29,6 +29,7 @@ from chainrule.engine.attention.triton import supports as triton_supports
 from chainrule.forest.chunks import Chunk
 from chainrule.ops import native
 from chainrule.ops.sealed import guarded, with_variable
+from chainrule.ops.workers import stop_if_asked
 
 T = TypeVar("T")
 
@@ -113,6 +114,7 @@ def forest_attention(
         raise TypeError("this architecture has a mask of its own")
     if any((x.shape[0], x.shape[2]) != (1, layout.rows) for x in (query, key, value)):  # kernels do not check row numbers
         raise TypeError("this architecture attends to something other than the rows of the chunk")
+    stop_if_asked()
     keys, values = layout.cache.extend(module, key, value, layout.path)
     attend = partial(layout.attend, query, keys, values, (scaling, sliding_window, softcap), s_aux)
     if query.device.type != "cpu":  # the mode for the network's functions would check each of our indices, and wait for it

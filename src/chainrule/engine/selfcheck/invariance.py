@@ -7,6 +7,7 @@ model's dtype. Each kernel is tried with the shapes that the model uses. Any dif
 from __future__ import annotations
 
 import re
+from functools import partial
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from chainrule.engine.question import Question, Settings
 from chainrule.forest import Forest, chunks
 from chainrule.models.base import Model
 from chainrule.models.causal import PretrainedModel
+from chainrule.ops import workers
 from chainrule.ops.conditions import flushes_denormals
 from chainrule.ops.sealed import sealed
 from chainrule.verdict import Verdict
@@ -30,7 +32,7 @@ ROWS = 16  # of a chunk when it is scored alone, so that its path continues in a
 
 
 def invariance_of(engine: Engine) -> Verdict:
-    """Whether a factor has the same bits alone, in any batch, order and chunk. The first call runs the check.
+    """Whether a factor has the same bits alone, in any batch, order and chunk, and in one thread. The first call checks it.
 
     The verdict holds for the current number of threads and this thread's treatment of denormal numbers.
     """
@@ -63,14 +65,21 @@ def check(engine: Engine) -> Verdict:
     varying = [kind for kind in _kinds(model) if not row_invariant(kind)]
     if varying:
         return Verdict(False, f"the attention kernel's bits depend on the number of queries or keys here: {varying[0]}")
-    differing = _differing(engine)
-    if differing:
-        return Verdict(False, f"in a trial, {differing} of {LENGTH - 1} factors had other bits in a batch than alone")
+    in_batch, in_one = _differing(engine)
+    if in_batch:
+        return Verdict(False, f"in a trial, {in_batch} of {LENGTH - 1} factors had other bits in a batch than alone")
+    if in_one:
+        return Verdict(
+            False,
+            f"in a trial, {in_one} of {LENGTH - 1} factors had other bits in one thread than in {torch.get_num_threads()}, "
+            "and parts of a batch are computed by one thread each; threads=1 avoids it",
+        )
     return Verdict(True, "fixed row counts and keys by depth; in a trial, no bit differed between alone and in a batch")
 
 
-def _differing(engine: Engine) -> int:
-    """The number of factors of a sequence that have other bits alone, in two chunks, than in a batch after a shared prefix."""
+def _differing(engine: Engine) -> tuple[int, int]:
+    """The numbers of factors of a sequence that have other bits alone, in two chunks, than in a batch after a shared prefix,
+    and than in one thread."""
     model, draw = engine.model, np.random.default_rng(1)
     length = min(LENGTH, model.max_rows or LENGTH)
     ids = np.setdiff1d(np.arange(model.head.size), model.unfit)
@@ -78,7 +87,10 @@ def _differing(engine: Engine) -> int:
     related = np.concatenate([sequence[: min(SHARED, length - 1)], other])[:length]
     alone = _logprobs(engine, [sequence], rows=ROWS)
     in_batch = _logprobs(engine, [other, related, sequence], rows=4 * length)
-    return int((alone != in_batch).sum())
+    if torch.get_num_threads() == 1 or not workers.available():
+        return int((alone != in_batch).sum()), 0
+    in_one = workers.in_one_thread(partial(_logprobs, engine, [sequence], rows=ROWS))
+    return int((alone != in_batch).sum()), int((alone != in_one).sum())
 
 
 def _logprobs(engine: Engine, sequences: list[np.ndarray], rows: int) -> np.ndarray:
