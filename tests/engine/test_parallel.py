@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import _thread
+import random
+import time
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from interrupts import AtEvent, AtRandomTime
 from test_invariance import CONFIGS, model
 
 from chainrule import LanguageModel
@@ -95,6 +100,25 @@ def test_a_callback_that_raises_stops_the_threads(small_parts: list[int]):
     with pytest.raises(KeyboardInterrupt):
         lm.score_batch(TEXTS, progress=stop)
     assert np.array_equal(logprobs(lm, 2), logprobs(lm, 1))
+
+
+@pytest.mark.parametrize("method", [AtEvent, AtRandomTime])
+def test_an_interrupt_ends_all_threads(method: Any, small_parts: list[int]):
+    lm, draw = model("llama", torch.float32), random.Random(0)
+    one, threads = logprobs(lm, 1), _thread._count()
+    torch.set_num_threads(2)
+    call = partial(lm.score_batch, TEXTS)
+    interrupter = method(call)
+    times = [interrupter.delay(draw) for _ in range(40)] if method is AtRandomTime else range(0, interrupter.count, 23)
+    for at in times:
+        interrupter.interrupt(call, at, KeyboardInterrupt)
+        until = time.monotonic() + 5
+        while _thread._count() > threads and time.monotonic() < until:
+            time.sleep(0.001)
+        assert _thread._count() == threads, interrupter.location
+        assert torch.get_num_threads() == 2
+    assert len(small_parts) > 10
+    assert np.array_equal(logprobs(lm, 2), one)
 
 
 def test_a_kernel_with_other_bits_in_several_threads_is_reported(small_parts: list[int], monkeypatch: pytest.MonkeyPatch):

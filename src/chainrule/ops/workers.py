@@ -45,6 +45,7 @@ def results(
     threads: of the operations of each worker. Raises the error of the first job that fails.
     """
     waiting, running, queue = deque(jobs), [True], SimpleQueue[Any]()
+    alive: list[bool] = []  # one for each worker at work. An interrupt may lose what is taken from the queue, but not this
     work = sealed(partial(_work, waiting, running, make, queue, threads))
     started = ended = 0
     try:
@@ -52,7 +53,7 @@ def results(
             context = copy_context()
             context.run(_RUNNING.set, running)
             try:
-                start_new_thread(partial(context.run, _ending, work, queue), ())
+                start_new_thread(partial(context.run, _ending, work, alive, queue), ())
             except RuntimeError:  # the system allows no further thread
                 if not started:
                     raise
@@ -68,18 +69,20 @@ def results(
                 yield result
     finally:
         running.clear()
-        while ended < started:
-            ended += isinstance(queue.get(), _Ended)
+        while alive:
+            queue.get()
 
 
-def _ending(work: Callable[[], None], queue: SimpleQueue[Any]) -> None:
+def _ending(work: Callable[[], None], alive: list[bool], queue: SimpleQueue[Any]) -> None:
     error: BaseException | None = None
+    alive.append(True)
     try:
         work()
     except Stopped:
         pass
     except BaseException as raised:
         error = raised
+    alive.pop()
     queue.put(_Ended(error))
 
 
@@ -92,7 +95,7 @@ def _work(
 ) -> None:
     _limit(threads)
     run = make()
-    while waiting:
+    while waiting and running:
         try:
             job = waiting.popleft()
         except IndexError:  # another worker has taken the last one
