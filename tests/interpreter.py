@@ -24,8 +24,11 @@ def interpreted(patch: pytest.MonkeyPatch) -> None:
             if isinstance(function, JITFunction):
                 setattr(module, name, InterpretedFunction(function.fn))
     patch.setenv("TRITON_INTERPRET", "1")
-    import_module("chainrule.ops.head_triton")
-    import_module("chainrule.ops.attention_triton")
+    kernels = "chainrule.ops.head_triton", "chainrule.ops.attention_triton"
+    for name in kernels:  # other tests may have imported them to be compiled
+        patch.delitem(sys.modules, name, raising=False)
+    for name in kernels:
+        import_module(name)
 
 
 def compiled(kernels: str, config: pytest.Config) -> dict[str, dict[str, Any]]:

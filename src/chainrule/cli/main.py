@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
+from typer.models import CommandInfo
+
 from chainrule.cli import (  # noqa: F401 (they register commands)
     choose_command,
     comparison,
@@ -28,15 +30,18 @@ def main() -> None:
     claim()
     prepare()
     choose_waiting()
-    _keep_only(sys.argv[1:2])
-    app(prog_name="chainrule")
+    every = list(app.registered_commands)
+    app.registered_commands[:] = _called(every, sys.argv[1:2])
+    try:
+        app(prog_name="chainrule")
+    finally:
+        app.registered_commands[:] = every
 
 
-def _keep_only(name: list[str]) -> None:
-    """Leave the other commands out if the first word is a command: Typer would prepare all their options."""
-    called = [each for each in app.registered_commands if [command_name(each)] == name]
-    if called and not any(variable.endswith("_COMPLETE") for variable in os.environ):
-        app.registered_commands[:] = called
+def _called(every: list[CommandInfo], name: list[str]) -> list[CommandInfo]:
+    """The command that the first word names, or else all commands: Typer prepares the options of each that it has."""
+    called = [each for each in every if [command_name(each)] == name]
+    return called if called and not any(variable.endswith("_COMPLETE") for variable in os.environ) else every
 
 
 if __name__ == "__main__":
