@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from chainrule.forest.chunks import Rows
 from chainrule.forest.forest import Forest
-from chainrule.forest.parts import MOST_WASTED, best_workers, cut, parts
+from chainrule.forest.parts import LEAST, MOST_WASTED, best_workers, cut, parts
 
 
 def rows_of(forest: Forest) -> Rows:
@@ -54,7 +54,7 @@ def test_short_texts_are_cut_between_texts_and_shared_out_evenly(threads: int):
     assert workers == min(16, threads)
     assert all(len(part) <= 768 and part.above <= 25 for part in found)
     assert sum(len(part) - part.above for part in found) == len(whole)
-    assert len(found[-1]) <= 128
+    assert len(found[-1]) <= LEAST + LEAST // 2 + 1
 
 
 def test_a_long_text_is_one_part_and_texts_around_it_are_others():

@@ -14,8 +14,8 @@ import numpy as np
 from chainrule._types import Ints
 from chainrule.forest.chunks import Rows
 
-LEAST = 128  # rows of a part, about: a smaller one takes the time to read the weights
-SIZES = (128, 192, 256, 384, 512, 768)  # of parts, with the path: products of other numbers of rows are padded
+LEAST = 192  # rows of a part, about: a smaller one takes the time to read the weights
+SIZES = (192, 256, 384, 512, 768)  # of parts, with the path: products of other numbers of rows are padded
 MOST_WASTED = 6  # a part is at least so many times as long as the path above it
 POWER = 0.85  # n threads within an operation are n ** POWER times as fast as one: 1.8 times for two
 MOST = 16  # threads with parts of their own. They share Python's lock; see LOG.md
@@ -39,8 +39,10 @@ def cut(depth_R: Ints, rows: int, threads: int) -> list[int]:
     bounds = [0]
     while (left := len(depth_R) - bounds[-1]) > 0:
         above = int(depth_R[bounds[-1]])
-        size = max(size for size in (LEAST, *SIZES) if size <= max(LEAST, left // (2 * threads)))
-        bounds.append(_next(depth_R, bounds[-1], max(min(size, rows) - above, min(size, rows) // 2)))
+        size = min(rows, max(size for size in (LEAST, *SIZES) if size <= max(LEAST, 2 * left // (3 * threads))))
+        if left <= size + LEAST // 2:
+            size = left + above  # all of them
+        bounds.append(_next(depth_R, bounds[-1], max(size - above, size // 2)))
     return bounds
 
 
