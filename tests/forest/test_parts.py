@@ -86,3 +86,11 @@ def test_cuts_cover_all_rows_of_a_deep_forest():
     depth_R = np.concatenate([np.arange(500), *[np.arange(500, 510)] * 100])  # candidates after one long context
     bounds = cut(depth_R, 768, 4)
     assert bounds == [0, len(depth_R)]
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 5, 17])
+def test_chunks_of_few_rows_are_cut_as_well(rows: int):
+    depth_R = texts(*[25] * 100).depth_R
+    bounds = cut(depth_R, rows, 4)
+    assert bounds == sorted(set(bounds))
+    assert bounds[-1] == len(depth_R)

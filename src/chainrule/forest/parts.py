@@ -14,8 +14,8 @@ import numpy as np
 from chainrule._types import Ints
 from chainrule.forest.chunks import Rows
 
-LEAST = 192  # rows of a part, about: a smaller one takes the time to read the weights
-SIZES = (192, 256, 384, 512, 768)  # of parts, with the path: products of other numbers of rows are padded
+SIZES = (192, 256, 384, 512, 768)  # rows of parts, with the path: products of other numbers of rows are padded
+LEAST = SIZES[0]  # a smaller part takes the time to read the weights
 MOST_WASTED = 6  # a part is at least so many times as long as the path above it
 POWER = 0.85  # n threads within an operation are n ** POWER times as fast as one: 1.8 times for two
 MOST = 16  # threads with parts of their own. They share Python's lock; see LOG.md
@@ -39,19 +39,18 @@ def cut(depth_R: Ints, rows: int, threads: int) -> list[int]:
     bounds = [0]
     while (left := len(depth_R) - bounds[-1]) > 0:
         above = int(depth_R[bounds[-1]])
-        size = min(rows, max(size for size in (LEAST, *SIZES) if size <= max(LEAST, 2 * left // (3 * threads))))
+        size = min(rows, max(size for size in SIZES if size <= max(LEAST, 2 * left // (3 * threads))))
         if left <= size + LEAST // 2:
-            size = left + above  # all of them
-        bounds.append(_next(depth_R, bounds[-1], max(size - above, size // 2)))
+            bounds.append(len(depth_R))
+        else:
+            bounds.append(_next(depth_R, bounds[-1], max(size - above, size // 2, 1)))
     return bounds
 
 
 def _next(depth_R: Ints, first: int, size: int) -> int:
     """The end of a part of at most `size` rows, where the least work is done twice or for padding; if no path in its last
     quarter is short enough, the first row after it where the path is."""
-    if first + size >= len(depth_R):
-        return len(depth_R)
-    near, stop = first + size * 3 // 4, first + size
+    near, stop = first + max(1, size * 3 // 4), first + size
     wasted = depth_R[near : stop + 1] + np.arange(stop - near, -1, -1)
     best = len(wasted) - 1 - int(np.argmin(wasted[::-1]))
     if MOST_WASTED * wasted[best] <= size:
