@@ -1,4 +1,4 @@
-"""Parts of a batch that several threads compute: the same bits as in one thread, whatever their number."""
+"""Parts of a batch that several threads compute: the same bits with any number of threads."""
 
 from __future__ import annotations
 
@@ -36,6 +36,7 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return results(jobs, make, count, threads)
 
     monkeypatch.setattr(parts, "LEAST", 16)
+    monkeypatch.setattr(parts, "SIZES", (16, *parts.SIZES))
     monkeypatch.setattr("chainrule.engine.engine.workers.results", counted)
     return used
 

@@ -50,7 +50,7 @@ class Choosing(Foundation):
             of two and true for the second. All are read in the same way. Default: "answer" or "answerKey", if there is one;
             rows may lack an answer.
         template: in place of `question`, the prompt with columns in braces: "{question}\\nAnswer:". {{ is a brace.
-        sep: the text between the prompt and a choice, and is scored with the choice (default: a space, unless the prompt
+        sep: the text between the prompt and a choice, which is scored with the choice (default: a space, unless the prompt
             ends or the choice begins with white space).
         among: in place of `choices`, the choices of every question.
         answer_as: how answers are read, if several ways are possible: "label", "letter", "boolean", "number" or "text".

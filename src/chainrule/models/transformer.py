@@ -44,9 +44,7 @@ class Network:
     """A network of transformers, unchanged, as a trunk and the model's own head on hidden states."""
 
     dtype_reason: str = ""  # why this dtype was chosen, if the caller did not choose one
-    weights_digest: Callable[[], str | None] = staticmethod(
-        lambda: None
-    )  # of the files that were loaded; not carried to copies
+    weights_digest: Callable[[], str | None] = staticmethod(lambda: None)  # of the files loaded; not carried to copies
     by_ids = True  # whether the input is token ids, so that embeddings cannot replace them
     unfit: tuple[int, ...] = ()
 

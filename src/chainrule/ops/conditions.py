@@ -54,6 +54,11 @@ def flushes_denormals() -> bool:
 _SMALLEST, _ONE = [5e-324, 1.0]
 
 
+def thread_state() -> tuple[int, bool]:
+    """The number of threads, and the treatment of denormal numbers: the state of a thread that factors may depend on."""
+    return torch.get_num_threads(), flushes_denormals()
+
+
 @cache
 def _fixed() -> dict[str, Any]:
     """What does not change while this process runs."""

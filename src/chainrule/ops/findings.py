@@ -28,7 +28,7 @@ Conditions = Mapping[str, Any]  # of JSON
 
 
 def always() -> bool:
-    """Whether trials are made anew, whatever is kept."""
+    """Whether trials are made anew, and nothing that is kept is used."""
     return os.environ.get("CHAINRULE_PROBE") == "always"
 
 

@@ -22,7 +22,7 @@ from chainrule.forest import Forest, chunks
 from chainrule.models.base import Model
 from chainrule.models.causal import PretrainedModel
 from chainrule.ops import workers
-from chainrule.ops.conditions import flushes_denormals
+from chainrule.ops.conditions import flushes_denormals, thread_state
 from chainrule.ops.sealed import sealed
 from chainrule.verdict import Verdict
 
@@ -36,7 +36,7 @@ def invariance_of(engine: Engine) -> Verdict:
 
     The verdict holds for the current number of threads and this thread's treatment of denormal numbers.
     """
-    state = torch.get_num_threads(), flushes_denormals()
+    state = thread_state()
     if state not in engine.invariances:
         engine.invariances[state] = check(engine)
         if engine.findings is not None:
@@ -87,9 +87,9 @@ def _differing(engine: Engine) -> tuple[int, int]:
     related = np.concatenate([sequence[: min(SHARED, length - 1)], other])[:length]
     alone = _logprobs(engine, [sequence], rows=ROWS)
     in_batch = _logprobs(engine, [other, related, sequence], rows=4 * length)
-    if torch.get_num_threads() == 1 or not workers.available():
-        return int((alone != in_batch).sum()), 0
-    in_one = workers.in_one_thread(partial(_logprobs, engine, [sequence], rows=ROWS))
+    in_one = alone
+    if torch.get_num_threads() > 1 and workers.available():
+        in_one = workers.in_one_thread(partial(_logprobs, engine, [sequence], rows=ROWS))
     return int((alone != in_batch).sum()), int((alone != in_one).sum())
 
 

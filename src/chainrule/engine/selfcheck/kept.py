@@ -10,12 +10,10 @@ import json
 from dataclasses import asdict, fields
 from typing import Any
 
-import torch
-
 from chainrule.engine.attention.layout import NAME
 from chainrule.engine.engine import STRATEGIES, Engine
 from chainrule.models.causal import PretrainedModel, RunConfig
-from chainrule.ops.conditions import code_of, conditions, flushes_denormals
+from chainrule.ops.conditions import code_of, conditions, thread_state
 from chainrule.ops.findings import digest, forget, recall, remember
 from chainrule.verdict import Verdict
 
@@ -49,14 +47,14 @@ class Findings:
             return None
         engine = engine_of(model, *found[:2])
         if found[2] is not None:
-            engine.invariances[_state()] = found[2]
+            engine.invariances[thread_state()] = found[2]
         engine.findings, self.recalled = self, True
         return engine
 
     def keep(self, engine: Engine) -> None:
         """Keep the present findings about an engine."""
         if self._now() == self._conditions:  # the number of threads may have been changed since
-            remember(self._conditions, _written(engine, engine.invariances.get(_state())))
+            remember(self._conditions, _written(engine, engine.invariances.get(thread_state())))
 
     def forget(self) -> None:
         """Remove what is kept."""
@@ -77,10 +75,6 @@ def _config(config: Any) -> str:
     """A config without the folder that it was read from."""
     values = json.loads(config.to_json_string(use_diff=False))
     return json.dumps({name: value for name, value in values.items() if name != "_name_or_path"}, sort_keys=True)
-
-
-def _state() -> tuple[int, bool]:
-    return torch.get_num_threads(), flushes_denormals()
 
 
 def _written(engine: Engine, invariance: Verdict | None) -> dict[str, Any]:

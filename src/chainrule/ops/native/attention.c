@@ -124,6 +124,26 @@ INLINE void columns_by_lanes(const float *const *from, const float (*with)[QUERI
 }
 
 #if TILES
+/* Adds the products of tile 6 with tiles of `from`, one for each vector of lanes, to the sums in tiles 0 to 2. */
+INLINE void add_products(const void *from, long stride, int vectors) {
+    _tile_loadd(3, from, stride);
+    _tile_dpbf16ps(0, 6, 3);
+    if (vectors > 1) {
+        _tile_loadd(4, (const char *)from + 64, stride);
+        _tile_dpbf16ps(1, 6, 4);
+    }
+    if (vectors > 2) {
+        _tile_loadd(5, (const char *)from + 128, stride);
+        _tile_dpbf16ps(2, 6, 5);
+    }
+}
+
+INLINE void store_sums(float *to, long stride, int vectors) {
+    _tile_stored(0, to, stride);
+    if (vectors > 1) _tile_stored(1, to + 16, stride);
+    if (vectors > 2) _tile_stored(2, to + 32, stride);
+}
+
 /* score[k][lane] = Σ key[k][d] · query[d][lane]. */
 INLINE void scores_by_tiles(const block *b, const part *p, float (*score)[QUERIES], long keys, long width, int vectors) {
     const long stride = sizeof *score;
@@ -132,24 +152,12 @@ INLINE void scores_by_tiles(const block *b, const part *p, float (*score)[QUERIE
         if (vectors > 1) _tile_zero(1);
         if (vectors > 2) _tile_zero(2);
         for (long d = 0; d < width; d += 32) {
-            const float *query = p->query[d / 2];
             _tile_loadd(6, b->tile[k / 16] + d, b->stride[k / 16]);
-            _tile_loadd(3, query, stride);
-            _tile_dpbf16ps(0, 6, 3);
-            if (vectors > 1) {
-                _tile_loadd(4, query + 16, stride);
-                _tile_dpbf16ps(1, 6, 4);
-            }
-            if (vectors > 2) {
-                _tile_loadd(5, query + 32, stride);
-                _tile_dpbf16ps(2, 6, 5);
-            }
+            add_products(p->query[d / 2], stride, vectors);
         }
-        _tile_stored(0, score[k], stride);
-        if (vectors > 1) _tile_stored(1, score[k] + 16, stride);
-        if (vectors > 2) _tile_stored(2, score[k] + 32, stride);
+        store_sums(score[k], stride, vectors);
     }
-    settled();
+    barrier();
 }
 
 /* out[i][lane] = out[i][lane] · scale[lane] + Σ value[k][i] · weight[k][lane]. */
@@ -163,7 +171,7 @@ INLINE void values_by_tiles(const scratch *s, part *p, const floats *scale, long
                 float *out = p->out[i] + 16 * v;
                 _mm512_store_ps(out, _mm512_mul_ps(_mm512_load_ps(out), (__m512)scale[v]));
             }
-    settled();
+    barrier();
     for (long i = 0; i < width; i += 16) {
         float *out = p->out[i];
         _tile_loadd(0, out, stride);
@@ -171,25 +179,11 @@ INLINE void values_by_tiles(const scratch *s, part *p, const floats *scale, long
         if (vectors > 2) _tile_loadd(2, out + 32, stride);
         for (long half = 0; 32 * half < keys; half++) {
             _tile_loadd(6, s->column[i / 16][half], 64);
-            for (int j = 0; j < SUMMANDS; j++) {
-                const uint32_t *weight = s->weight[j][16 * half];
-                _tile_loadd(3, weight, stride);
-                _tile_dpbf16ps(0, 6, 3);
-                if (vectors > 1) {
-                    _tile_loadd(4, weight + 16, stride);
-                    _tile_dpbf16ps(1, 6, 4);
-                }
-                if (vectors > 2) {
-                    _tile_loadd(5, weight + 32, stride);
-                    _tile_dpbf16ps(2, 6, 5);
-                }
-            }
+            for (int j = 0; j < SUMMANDS; j++) add_products(s->weight[j][16 * half], stride, vectors);
         }
-        _tile_stored(0, out, stride);
-        if (vectors > 1) _tile_stored(1, out + 16, stride);
-        if (vectors > 2) _tile_stored(2, out + 32, stride);
+        store_sums(out, stride, vectors);
     }
-    settled();
+    barrier();
 }
 
 /* The weights of two successive keys as pairs of bfloat16 numbers, the sums of SUMMANDS of which are exactly the weights. */
@@ -393,7 +387,7 @@ static void pack_tiles(const attention *a, scratch *s, block *b, const void *con
             }
             transpose((const floats *)pair, (float *)s->column[i / 16][k / 32], 16);
         }
-    settled();
+    barrier();
 }
 #endif
 

@@ -126,7 +126,7 @@ INLINE void sums_of_tiles(const bf16 *h, const uint32_t *panel, long terms, floa
     _tile_stored(1, sums[0] + TILE, 4 * SIDE);
     _tile_stored(2, sums[TILE], 4 * SIDE);
     _tile_stored(3, sums[TILE] + TILE, 4 * SIDE);
-    settled();
+    barrier();
 }
 
 /* As `product_b`, for a number of terms that is a multiple of TERMS. */
@@ -153,7 +153,7 @@ static int product_by_tiles(const bf16 *h, const bf16 *weight, float *z, long st
                 long left = columns - column - part;
                 pack(weight + (left > 0 ? column + part : 0) * terms, terms, left, panel + part * terms / 2, TILE);
             }
-            settled();
+            barrier();
             for (long row = 0; row < rows; row += SIDE) {
                 long here = rows - row < SIDE ? rows - row : SIDE;
                 sums_of_tiles(here < SIDE ? last : h + row * terms, panel, terms, sums);

@@ -22,7 +22,7 @@ __attribute__((constructor)) static void ask_for_tiles(void) {
 }
 
 /* The compiler does not know that tiles are loaded from memory and stored to it. */
-INLINE void settled(void) { __asm__ volatile("" ::: "memory"); }
+INLINE void barrier(void) { __asm__ volatile("" ::: "memory"); }
 
 INLINE void set_up_tiles(void) {
     struct {
@@ -31,7 +31,7 @@ INLINE void set_up_tiles(void) {
         uint8_t rows[16];
     } shape = {.palette = 1};
     for (int i = 0; i < 8; i++) shape.bytes[i] = 64, shape.rows[i] = 16;
-    settled();
+    barrier();
     _tile_loadconfig(&shape);
 }
 #else
