@@ -13,17 +13,26 @@ from model_zoo import tiny
 from torch import nn
 
 from chainrule.ops import native
-from chainrule.ops.linear import FEW, Linears, few_rows, same_bits
+from chainrule.ops.linear import Linears, fastest, same_bits
 from chainrule.ops.matmul import SameBits
+from chainrule.ops.native.calls import MANY
 
+TYPES = (torch.float32, torch.bfloat16)
 needs_kernels = pytest.mark.skipif(not native.status(), reason=f"no compiled kernels: {native.status().reason}")
 
 
 @needs_kernels
-@given(st.integers(1, FEW), st.integers(4, 70), st.integers(1, 70), st.integers(0, 3), st.integers(0, 2**31))
-def test_few_rows_against_float64(rows, columns, terms, gap, seed):
+@given(
+    st.integers(1, MANY),
+    st.integers(4, 70),
+    st.integers(1, 70),
+    st.integers(0, 3),
+    st.integers(0, 2**31),
+    st.sampled_from(TYPES),
+)
+def test_few_rows_against_float64(rows, columns, terms, gap, seed, dtype):
     draw = torch.Generator().manual_seed(seed)
-    x, weight = torch.randn(rows, terms, generator=draw), torch.randn(columns, terms, generator=draw)
+    x, weight = torch.randn(rows, terms, generator=draw).to(dtype), torch.randn(columns, terms, generator=draw).to(dtype)
     out = torch.full((rows, columns + gap), torch.nan)
     native.few_rows(x, weight, out[:, :columns])
     wanted = x.double() @ weight.double().T
@@ -38,8 +47,10 @@ def test_few_rows_against_float64(rows, columns, terms, gap, seed):
 def test_tensors_that_few_rows_does_not_support():
     x, weight = torch.randn(3, 8), torch.randn(5, 8)
     assert native.supports_few(x, weight)
-    assert not native.supports_few(torch.randn(FEW + 1, 8), weight)
+    assert not native.supports_few(torch.randn(MANY + 1, 8), weight)
     assert not native.supports_few(x, weight[:3])
+    assert native.supports_few(x.bfloat16(), weight.bfloat16())
+    assert not native.supports_few(x, weight.bfloat16())
     assert not native.supports_few(x.double(), weight.double())
     assert not native.supports_few(x.T.contiguous().T, weight)
     assert not native.supports_few(x, weight.clone().requires_grad_())
@@ -51,13 +62,27 @@ def test_layers_are_replaced_only_on_request(bias, kernels):
     linears, x = Linears(nn.Sequential(layer)), torch.randn(1, 5, 96)
     own = nn.functional.linear(x, layer.weight, layer.bias)
     with torch.inference_mode():
-        few, same = linears.by(few_rows, lambda: layer(x)), linears.by(same_bits, lambda: layer(x))
+        few, same = linears.by(fastest, lambda: layer(x)), linears.by(same_bits, lambda: layer(x))
     with torch.inference_mode(), SameBits():
         assert torch.equal(same, layer(x))
     torch.testing.assert_close(few, own, atol=1e-5, rtol=0)
     assert torch.equal(layer(x), own)
     (layer(x).sum()).backward()
     assert layer.weight.grad is not None
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("rows", [1, MANY, MANY + 1, 70])
+@pytest.mark.parametrize("bias", [False, True])
+def test_narrow_layers_are_rounded_once(dtype, rows, bias, kernels):
+    layer, x = nn.Linear(96, 40, bias=bias).to(dtype), torch.randn(2, rows, 96)[:1].to(dtype)
+    wide = copy.deepcopy(layer).double()
+    with torch.inference_mode():
+        found = Linears(nn.Sequential(layer)).by(fastest, lambda: layer(x))
+        exact = wide(x.double())
+    assert (found.dtype, found.shape) == (dtype, (1, rows, 40))
+    unit = 2.0 ** exact.abs().log2().floor() * torch.finfo(dtype).eps
+    assert ((found.double() - exact).abs() <= unit + 1e-5).all()
 
 
 @needs_kernels

@@ -19,7 +19,7 @@ from chainrule.models.thresholds import integers_read, lowered, numbers_read
 from chainrule.models.transformer import Network, rebuild, sharing_weights
 from chainrule.models.trunk import takes, trunk_of
 from chainrule.ops.gpu import PlainWhereNeeded
-from chainrule.ops.linear import FEW, Linears, few_rows
+from chainrule.ops.linear import Linears, fastest
 from chainrule.ops.matmul import ROW_COUNTS
 from chainrule.ops.modules import replace_modules
 from chainrule.ops.sealed import with_variable, within
@@ -101,7 +101,7 @@ class PretrainedModel(Network):
             return within(self.mode(), forward)
         if same_bits:
             return self.linears.with_same_bits(forward)
-        return self.linears.by(few_rows, forward) if rows <= FEW else forward()
+        return self.linears.by(fastest, forward)
 
     def shallow(self) -> Self | None:
         """The same model with its first layers only, up to the first of each kind; None if it has no others."""

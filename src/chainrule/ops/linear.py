@@ -16,14 +16,12 @@ from torch import Tensor, nn
 
 from chainrule.ops import native
 from chainrule.ops.library import build
-from chainrule.ops.matmul import CHANGED, SameBits, rowwise
+from chainrule.ops.matmul import CHANGED, SameBits, computed_in_float32, plain_product, rowwise
 from chainrule.ops.modules import Forward
 from chainrule.ops.sealed import is_default, with_variable, within
 
 T = TypeVar("T")
 Product = Callable[[Tensor, Tensor, Tensor | None], Tensor]
-
-FEW = 8  # rows up to which a product takes the time to read the weight, and the kernel for few rows is twice as fast
 
 
 def same_bits(x: Tensor, weight_MK: Tensor, bias_M: Tensor | None) -> Tensor:
@@ -31,12 +29,13 @@ def same_bits(x: Tensor, weight_MK: Tensor, bias_M: Tensor | None) -> Tensor:
     return rowwise(x, weight_MK.T, bias_M)
 
 
-def few_rows(x: Tensor, weight_MK: Tensor, bias_M: Tensor | None) -> Tensor:
-    """The fastest product for few rows; not row-invariant."""
-    out = native.linear(x, weight_MK)
-    if out is None:
-        return nn.functional.linear(x, weight_MK, bias_M)
-    return out if bias_M is None else out.add_(bias_M)
+def fastest(x: Tensor, weight_MK: Tensor, bias_M: Tensor | None) -> Tensor:
+    """The fastest product; not row-invariant."""
+    if (out := native.linear(x, weight_MK, bias_M)) is not None:
+        return out
+    if x.is_cpu and computed_in_float32(x.dtype):
+        return plain_product(x.reshape(-1, x.shape[-1]), weight_MK.T, bias_M).view(*x.shape[:-1], -1)
+    return nn.functional.linear(x, weight_MK, bias_M)
 
 
 class Linears:

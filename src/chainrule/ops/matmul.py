@@ -32,6 +32,7 @@ IN_LANES = 32  # rows up to which the compiled kernel with a row in each lane is
 SUMS = (384, 0.5, 1.0, 192, 256, 320, 512)  # terms of the sums, or shares of all terms, in whose order kernels may compute
 SMALL = 128  # rows that often come alone, and that should not be padded to a full block
 CALL = 32  # the cost of one more product, in rows
+WIDENED = 1 << 22  # numbers of a weight that are widened at a time (16 MiB)
 SAMPLE, COLUMNS = 16, 64  # distinct rows of x and columns of w in a trial; the others are copies of them
 
 
@@ -89,7 +90,7 @@ def rowwise(x: Tensor, weight_KM: Tensor, bias_M: Tensor | None = None) -> Tenso
 def write(out_NM: Tensor, x_NK: Tensor, weight_KM: Tensor, bias_M: Tensor | None = None, rows: int = ROWS) -> None:
     """The same in blocks of at most `rows` rows, written to `out_NM`, whose rows may be strided."""
     if x_NK.device.type != "cpu":
-        _product(x_NK, weight_KM, bias_M, out_NM)
+        plain_product(x_NK, weight_KM, bias_M, out_NM)
         return
     if len(x_NK) <= IN_LANES and _written_in_lanes(out_NM, x_NK, weight_KM, bias_M, rows):
         return
@@ -101,10 +102,10 @@ def write(out_NM: Tensor, x_NK: Tensor, weight_KM: Tensor, bias_M: Tensor | None
     for block in blocks(len(x_NK), kind):
         part_NK, part_NM = x_NK[first : first + block], out_NM[first : first + block]
         if len(part_NK) == block:
-            _product(part_NK, weight_KM, bias_M, part_NM)
+            plain_product(part_NK, weight_KM, bias_M, part_NM)
         else:
             padded_NK = nn.functional.pad(part_NK, (0, 0, 0, block - len(part_NK)))
-            part_NM.copy_(_product(padded_NK, weight_KM, bias_M)[: len(part_NK)])
+            part_NM.copy_(plain_product(padded_NK, weight_KM, bias_M)[: len(part_NK)])
         first += block
 
 
@@ -194,15 +195,37 @@ def _trial(rows: int, kind: Kind) -> Tensor | None:
     """The product of the sample in `rows` rows; None if copies of a row differ."""
     x_SK, weight_KM, bias_M = _sample(kind)
     copies = -(-rows // SAMPLE)
-    y_NM = _product(x_SK.repeat(copies, 1)[:rows], weight_KM, bias_M)
+    y_NM = plain_product(x_SK.repeat(copies, 1)[:rows], weight_KM, bias_M)
     y_SM = y_NM[:SAMPLE].clone()
     return y_SM if torch.equal(y_NM, y_SM.repeat(copies, 1)[:rows]) else None
 
 
-def _product(x_NK: Tensor, weight_KM: Tensor, bias_M: Tensor | None, out_NM: Tensor | None = None) -> Tensor:
+def plain_product(x_NK: Tensor, weight_KM: Tensor, bias_M: Tensor | None, out_NM: Tensor | None = None) -> Tensor:
+    """x · weight + bias, rounded once. The bits of a row may depend on the number of rows."""
+    if x_NK.device.type == "cpu" and computed_in_float32(x_NK.dtype):
+        return _in_float32(x_NK, weight_KM, bias_M, out_NM)
     if bias_M is None:
         return torch.mm(x_NK, weight_KM, out=out_NM)
     return torch.addmm(bias_M, x_NK, weight_KM, out=out_NM)
+
+
+@cache
+def computed_in_float32(dtype: torch.dtype) -> bool:
+    """Whether this is a narrow type that the processor has no arithmetic for: PyTorch's products are then 8 times as slow."""
+    if dtype not in (torch.bfloat16, torch.float16):
+        return False
+    name = "_is_mkldnn_bf16_supported" if dtype == torch.bfloat16 else "_is_mkldnn_fp16_supported"
+    return not (torch.backends.mkldnn.is_available() and getattr(torch.ops.mkldnn, name)())
+
+
+def _in_float32(x_NK: Tensor, weight_KM: Tensor, bias_M: Tensor | None, out_NM: Tensor | None) -> Tensor:
+    """The product in float32, some columns of the weight at a time."""
+    (terms, columns), wide_NK = weight_KM.shape, x_NK.float()
+    out_NM = x_NK.new_empty(len(x_NK), columns) if out_NM is None else out_NM
+    for first in range(0, columns, step := max(64, WIDENED // max(1, terms) // 64 * 64)):
+        tile = slice(first, first + step)
+        out_NM[:, tile] = plain_product(wide_NK, weight_KM[:, tile].float(), None if bias_M is None else bias_M[tile].float())
+    return out_NM
 
 
 def _sample(kind: Kind) -> tuple[Tensor, Tensor, Tensor | None]:

@@ -19,8 +19,16 @@ WIDE = 16  # lanes from which kernels of bfloat16, and attention, are faster tha
 
 def supports(*tensors: Tensor) -> bool:
     """Whether the kernels take these: plain, contiguous tensors on the CPU, of one type that has kernels, without gradients."""
-    dtype = tensors[0].dtype
-    return _has_kernels(dtype) and all(is_plain(x) and x.dtype == dtype and x.is_contiguous() for x in tensors)
+    return _has_kernels(tensors[0].dtype) and _are_plain(tensors)
+
+
+def supports_narrow(*tensors: Tensor) -> bool:
+    """As `supports`, for kernels of bfloat16 that are faster than PyTorch's own with any number of lanes."""
+    return bool(build.status()) and tensors[0].dtype in SUFFIX and _are_plain(tensors)
+
+
+def _are_plain(tensors: Sequence[Tensor]) -> bool:
+    return all(is_plain(x) and x.dtype == tensors[0].dtype and x.is_contiguous() for x in tensors)
 
 
 def is_plain(x: Tensor) -> bool:

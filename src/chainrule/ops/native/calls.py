@@ -24,6 +24,7 @@ from chainrule.ops.native.arguments import (
     is_plain_rows,
     pointer,
     supports,
+    supports_narrow,
     threads,
 )
 
@@ -114,33 +115,38 @@ def count_greater(logits_MV: Tensor, than_M: Tensor) -> Tensor:
 
 
 def supports_few(x_MK: Tensor, weight_NK: Tensor) -> bool:
-    """Whether `few_rows` takes these: float32, with so few rows that it is faster than PyTorch's product."""
-    fits = x_MK.dtype == torch.float32 and x_MK.shape[0] <= MANY and weight_NK.shape[0] >= FEW
-    return fits and supports(x_MK, weight_NK)
+    """Whether `few_rows` takes these: so few rows that it is faster than PyTorch's product."""
+    return x_MK.shape[0] <= MANY and weight_NK.shape[0] >= FEW and supports_narrow(x_MK, weight_NK)
 
 
 def few_rows(x_MK: Tensor, weight_NK: Tensor, out_MN: Tensor) -> None:
-    """out = x · weightᵀ for few rows, in the time that it takes to read the weight. `out_MN` may have gaps between rows."""
-    rows, columns, _ = _sizes(torch.float32, x_MK, weight_NK, out_MN)
+    """out = x · weightᵀ in float32 for few rows, in the time that it takes to read the weight.
+
+    x and weight: both float32, or both bfloat16. `out_MN` may have gaps between rows.
+    """
+    rows, columns, _ = _sizes(x_MK.dtype, x_MK, weight_NK, out_MN)
     if columns < FEW:
         raise ValueError(f"few_rows takes a weight of at least {FEW} rows, not {columns}")
     _few_rows(x_MK, weight_NK, out_MN, out_MN.stride(0), rows)
 
 
-def linear(x: Tensor, weight_NK: Tensor) -> Tensor | None:
-    """x · weightᵀ by `few_rows` for x of shape … × K; None if that does not take them. The arguments are checked only once."""
+def linear(x: Tensor, weight_NK: Tensor, bias_N: Tensor | None = None) -> Tensor | None:
+    """x · weightᵀ + bias by `few_rows` for x of shape … × K, rounded once; None if that does not take them.
+
+    The arguments are checked only once.
+    """
     (columns, terms), rows = weight_NK.shape, x.shape[:-1].numel()
-    fits = x.dtype == torch.float32 and rows <= MANY and columns >= FEW and x.shape[-1] == terms
-    if not fits or not supports(x, weight_NK):
+    fits = rows <= MANY and columns >= FEW and x.shape[-1] == terms
+    if not fits or not supports_narrow(x, weight_NK):
         return None
     out = empty((*x.shape[:-1], columns), torch.float32)
     _few_rows(x, weight_NK, out, columns, rows)
-    return out
+    return (out if bias_N is None else out.add_(bias_N)).to(x.dtype)
 
 
 def _few_rows(x: Tensor, weight_NK: Tensor, out: Tensor, stride: int, rows: int) -> None:
     sizes = c_long(stride), c_long(rows), c_long(weight_NK.shape[0]), c_long(weight_NK.shape[1])
-    function("few_f")(pointer(x), pointer(weight_NK), pointer(out), *sizes, threads(weight_NK.numel()))
+    function(f"few_{SUFFIX[x.dtype]}")(pointer(x), pointer(weight_NK), pointer(out), *sizes, threads(weight_NK.numel()))
 
 
 def in_lanes(x_MK: Tensor, weight_NK: Tensor, out_MN: Tensor, block: int) -> None:

@@ -3,44 +3,69 @@
 #include "tiles.h"
 #include "vectors.h"
 
-enum { FEW = 4 }; /* rows of x and of the weight whose sums are kept in registers */
+enum { FEW = 4, AT_ONCE = LANES == 16 ? 4 : 2 }; /* rows of the weight, and of x, whose sums are kept in registers */
 
-INLINE void few_sums(const float *x, const float *weight, float *y, long stride, long terms, long known, const int rows) {
-    floats sums[FEW][FEW] = {};
-    for (long k = 0; k < terms; k += LANES) {
-        long count = terms - k < LANES ? terms - k : LANES;
-        floats w[FEW];
-        for (int j = 0; j < FEW; j++) w[j] = load_f(weight + j * terms + k, count);
-        for (int i = 0; i < rows; i++) {
-            floats v = load_f(x + i * terms + k, count);
-            for (int j = 0; j < FEW; j++) sums[i][j] += v * w[j];
-        }
-    }
-    for (int i = 0; i < rows; i++)
-        for (int j = 0; j < FEW; j++)
-            if (j >= known) y[i * stride + j] = sum(sums[i][j]);
+typedef struct {
+    floats a, b;
+} two; /* 2 · LANES numbers, in an order that does not matter to a sum of products */
+
+INLINE two load_two_f(const float *p) { return (two){load_f(p, LANES), load_f(p + LANES, LANES)}; }
+
+INLINE two load_two_b(const bf16 *p) { /* the even and the odd ones */
+    bits both;
+    memcpy(&both, p, sizeof both);
+    return (two){(floats)(both << 16), (floats)(both & 0xffff0000)};
 }
 
-/* y = x · weightᵀ for few rows of x. The weight is read once, which takes most of the time. At least FEW columns: the last
-   block starts early enough to be full, and does not write columns that another block writes, maybe in another thread. */
-void few_f(const float *x, const float *weight, float *y, long stride, long rows, long columns, long terms, int threads) {
-    long blocks = (columns + FEW - 1) / FEW;
-    SHARE_OUT(static)
-    for (long block = 0; block < blocks; block++) {
-        long column = block * FEW < columns - FEW ? block * FEW : columns - FEW, known = block * FEW - column;
-        const float *w = weight + column * terms;
-        for (long row = 0; row < rows; row += FEW) {
-            const float *from = x + row * terms;
-            float *to = y + row * stride + column;
-            switch (rows - row) {
-            case 1: few_sums(from, w, to, stride, terms, known, 1); break;
-            case 2: few_sums(from, w, to, stride, terms, known, 2); break;
-            case 3: few_sums(from, w, to, stride, terms, known, 3); break;
-            default: few_sums(from, w, to, stride, terms, known, FEW);
-            }
-        }
+/* y = x · weightᵀ for few rows of x, of one type, in float32. The weight is read once, which takes most of the time. At least
+   FEW columns: the last block starts early enough to be full, and does not write columns that another block writes, maybe in
+   another thread. */
+#define FEW_ROWS(S, T)                                                                                                     \
+    PART two load_some_##S(const T *p, long left) {                                                                        \
+        T padded[2 * LANES] = {};                                                                                          \
+        memcpy(padded, p, left * sizeof(T));                                                                               \
+        return load_two_##S(padded);                                                                                       \
+    }                                                                                                                      \
+                                                                                                                           \
+    INLINE void few_sums_##S(const T *x, const T *weight, float *y, long stride, long terms, long known, const int rows) { \
+        floats sums[AT_ONCE][FEW] = {};                                                                                    \
+        for (long k = 0; k < terms; k += 2 * LANES) {                                                                      \
+            int whole = terms - k >= 2 * LANES;                                                                            \
+            two v[AT_ONCE];                                                                                                \
+            for (int i = 0; i < rows; i++)                                                                                 \
+                v[i] = whole ? load_two_##S(x + i * terms + k) : load_some_##S(x + i * terms + k, terms - k);              \
+            for (int j = 0; j < FEW; j++) {                                                                                \
+                const T *from = weight + j * terms + k;                                                                    \
+                two w = whole ? load_two_##S(from) : load_some_##S(from, terms - k);                                       \
+                for (int i = 0; i < rows; i++) sums[i][j] += v[i].a * w.a;                                                 \
+                for (int i = 0; i < rows; i++) sums[i][j] += v[i].b * w.b;                                                 \
+            }                                                                                                              \
+        }                                                                                                                  \
+        for (int i = 0; i < rows; i++)                                                                                     \
+            for (int j = 0; j < FEW; j++)                                                                                  \
+                if (j >= known) y[i * stride + j] = sum(sums[i][j]);                                                       \
+    }                                                                                                                      \
+                                                                                                                           \
+    void few_##S(const T *x, const T *weight, float *y, long stride, long rows, long columns, long terms, int threads) {   \
+        long blocks = (columns + FEW - 1) / FEW;                                                                           \
+        SHARE_OUT(static)                                                                                                  \
+        for (long block = 0; block < blocks; block++) {                                                                    \
+            long column = block * FEW < columns - FEW ? block * FEW : columns - FEW, known = block * FEW - column;         \
+            const T *w = weight + column * terms;                                                                          \
+            for (long row = 0; row < rows; row += AT_ONCE) {                                                               \
+                const T *from = x + row * terms;                                                                           \
+                float *to = y + row * stride + column;                                                                     \
+                long left = rows - row < AT_ONCE ? rows - row : AT_ONCE;                                                   \
+                if (left == AT_ONCE) few_sums_##S(from, w, to, stride, terms, known, AT_ONCE);                             \
+                else if (left == 1) few_sums_##S(from, w, to, stride, terms, known, 1);                                    \
+                else if (left == 2) few_sums_##S(from, w, to, stride, terms, known, 2);                                    \
+                else few_sums_##S(from, w, to, stride, terms, known, AT_ONCE - 1);                                         \
+            }                                                                                                              \
+        }                                                                                                                  \
     }
-}
+
+FEW_ROWS(f, float)
+FEW_ROWS(b, bf16)
 
 enum { GROUP = 16, PARTS = GROUP / LANES, ABREAST = LANES == 16 ? 12 : 6 }; /* rows in lanes, in PARTS vectors; columns at a time */
 
