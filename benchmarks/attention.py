@@ -36,7 +36,13 @@ HERE = Path(__file__).resolve().parent
 SHAPES = {64: (9, 3), 128: (32, 8)}  # heads and groups for each width of a head
 SECONDS = 0.25  # of one measurement, at least
 MULTIPLY_ADD = """
-typedef float floats __attribute__((vector_size(64)));
+#ifdef __AVX512F__
+enum { LANES = 16 };
+#else
+enum { LANES = 8 };
+#endif
+typedef float floats __attribute__((vector_size(4 * LANES)));
+int lanes(void) { return LANES; }
 float rate(long count, float by) {
     floats sums[12] = {};
     for (long i = 0; i < count; i++)
@@ -98,7 +104,7 @@ def processor() -> dict[str, float]:
     """10⁹ operations a second of one thread: multiply-adds in registers, and products of PyTorch."""
     own = loaded(compiled(["cc"], ("-O3", "-march=native", "-fPIC", "-shared"), {"rate.c": MULTIPLY_ADD}, build.SECONDS))
     own.rate.restype, own.rate.argtypes = ctypes.c_float, (ctypes.c_long, ctypes.c_float)
-    rates = {"multiply_add": giga(2 * 16 * 12 * 1e6, lambda: own.rate(1_000_000, 0.5))}
+    rates = {"multiply_add": giga(2 * own.lanes() * 12 * 1e6, lambda: own.rate(1_000_000, 0.5))}
     for dtype in (torch.float32, torch.bfloat16):
         a, b = (torch.randn(2048, 2048, dtype=dtype) for _ in range(2))
         rates[f"mm {dtype}"] = giga(2 * 2048**3, lambda a=a, b=b: a @ b)

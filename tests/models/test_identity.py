@@ -160,7 +160,7 @@ def test_a_model_in_memory_has_no_revision():
     assert known.describe() == f"mine, in memory · bfloat16 · chainrule {known.chainrule}"
 
 
-@pytest.mark.filterwarnings("ignore:dtype='bfloat16' is slow here")
+@pytest.mark.filterwarnings("ignore:dtype='bfloat16' is slower here")
 def test_the_dtype_is_the_one_computed_in(folder: Path):
     for dtype in ("bfloat16", "float64"):
         assert chainrule.load(folder, dtype=dtype).score("abc").provenance()["dtype"] == dtype

@@ -28,13 +28,8 @@ from chainrule.ops.library import build as native_build
 
 pytestmark = pytest.mark.skipif(not native.status(), reason=f"no compiled kernels: {native.status().reason}")
 
-TYPES = [
-    torch.float32,
-    pytest.param(torch.bfloat16, marks=pytest.mark.skipif(not native.supports(torch.zeros(1, dtype=torch.bfloat16)),
-                                                         reason="bfloat16 kernels need AVX-512")),
-]  # fmt: skip
+TYPES = [torch.float32, torch.bfloat16]
 ROUNDING = {torch.float32: 2e-6, torch.bfloat16: 2.0**-8}  # relative to a number, or to the largest one where numbers cancel
-needs_attention = pytest.mark.skipif(native.status().lanes < 16, reason="the attention kernel needs AVX-512")
 WIDTHS = st.sampled_from([1, 3, 15, 16, 17, 48, 100, 576])
 
 
@@ -216,21 +211,18 @@ def check(sequences, rows, window, softcap=None, heads=(4, 2), widths=(8, 8), dt
     return found
 
 
-@needs_attention
 @settings(max_examples=40)
 @given(branching(), st.sampled_from([1, 2, 3, 7, 16, 512]), st.none() | st.integers(1, 6))
 def test_attention_over_any_forest(sequences: list[list[int]], rows: int, window: int | None):
     check(sequences, rows, window)
 
 
-@needs_attention
 @pytest.mark.parametrize("name", fixed())
 @pytest.mark.parametrize("window", [None, 5, 64, 128, 150])
 def test_attention_over_blocks_of_keys(name: str, window: int | None):
     check(fixed()[name], 100, window)
 
 
-@needs_attention
 @pytest.mark.parametrize("scale", [1.0, 5.0, 20.0])
 def test_a_softcap_loses_no_digits(scale: float):
     """A softcap of 50, as in Gemma 2, on small and large scores: about as far from float64 as without a softcap."""
@@ -244,7 +236,6 @@ def test_a_softcap_loses_no_digits(scale: float):
     assert errors[50.0] <= 3 * errors[None]  # three more roundings; ten times as much where tanh cancels
 
 
-@needs_attention
 @pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize(("heads", "widths"), [((1, 1), (5, 8)), ((9, 3), (64, 64)), ((7, 1), (16, 32)), ((50, 1), (24, 16))])
 def test_attention_of_other_shapes(dtype: torch.dtype, heads: tuple[int, int], widths: tuple[int, int]):
@@ -252,7 +243,6 @@ def test_attention_of_other_shapes(dtype: torch.dtype, heads: tuple[int, int], w
     check(fixed()["comb"], 16, 7, softcap=0.9, heads=heads, widths=widths, dtype=dtype)
 
 
-@needs_attention
 @pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("window", [None, 40, 200])
 def test_attention_has_the_same_bits_in_any_chunk(dtype: torch.dtype, window: int | None):
@@ -263,7 +253,6 @@ def test_attention_has_the_same_bits_in_any_chunk(dtype: torch.dtype, window: in
         assert all(torch.equal(parts[node], out) for node, out in whole.items())
 
 
-@needs_attention
 def test_scores_that_underflow_do_not_affect_others():
     """A key that outweighs all others by e^500, and one whose weight underflows."""
     query, key, value = torch.ones(1, 1, 3, 8), torch.ones(1, 1, 3, 8), draw(1, 1, 3, 8)

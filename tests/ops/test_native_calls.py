@@ -119,7 +119,6 @@ def test_parameters_are_plain():
         assert native.supports(nn.Parameter(draw(8, 8)), draw(8, 8))
 
 
-@pytest.mark.skipif(native.status().lanes < 16, reason="the attention kernel needs AVX-512")
 @pytest.mark.parametrize("name", NOT_PLAIN)
 @pytest.mark.parametrize("which", ["query_HRD", "key_KGD", "value_KGD"])
 def test_attention_takes_plain_tensors_only(name: str, which: str):

@@ -26,8 +26,8 @@ def check_dtype(dtype: str) -> None:
 def choose_dtype(dtype: str, device: str) -> tuple[str, str]:
     """The dtype to load, and the reason in one clause.
 
-    "auto" is bfloat16 if the device has arithmetic for it, else float32. Without it, bfloat16 works but is slower than
-    float32, so an explicit "bfloat16" gives a warning. Raises ModelError for an unknown dtype.
+    "auto" is bfloat16 if the device has arithmetic for it, else float32. Without it, products are computed in float32, so an
+    explicit "bfloat16" only saves memory, and gives a warning. Raises ModelError for an unknown dtype.
     """
     check_dtype(dtype)
     if dtype not in ("auto", "bfloat16"):
@@ -37,7 +37,8 @@ def choose_dtype(dtype: str, device: str) -> tuple[str, str]:
         return ("bfloat16", f"bfloat16, because {why}") if has else ("float32", f"float32, because {why}")
     if not has:
         warnings.warn(
-            f"dtype='bfloat16' is slow here, because {why}: float32 is faster and more precise (dtype='auto' chooses)",
+            f"dtype='bfloat16' is slower here than float32, and less precise, because {why}; it only needs half the memory "
+            "(dtype='auto' chooses)",
             stacklevel=outside(),
         )
     return "bfloat16", "bfloat16, as given" if has else f"bfloat16, as given, although {why}"

@@ -14,21 +14,13 @@ from chainrule.ops.library import build
 
 SUFFIX = {torch.float32: "f", torch.bfloat16: "b"}  # of the names of kernels
 SMALL = 16_384  # numbers below which a second thread costs more than it saves
-WIDE = 16  # lanes from which kernels of bfloat16, and attention, are faster than PyTorch's own
 
 
 def supports(*tensors: Tensor) -> bool:
     """Whether the kernels take these: plain, contiguous tensors on the CPU, of one type that has kernels, without gradients."""
-    return _has_kernels(tensors[0].dtype) and _are_plain(tensors)
-
-
-def supports_narrow(*tensors: Tensor) -> bool:
-    """As `supports`, for kernels of bfloat16 that are faster than PyTorch's own with any number of lanes."""
-    return bool(build.status()) and tensors[0].dtype in SUFFIX and _are_plain(tensors)
-
-
-def _are_plain(tensors: Sequence[Tensor]) -> bool:
-    return all(is_plain(x) and x.dtype == tensors[0].dtype and x.is_contiguous() for x in tensors)
+    dtype = tensors[0].dtype
+    fits = bool(build.status()) and dtype in SUFFIX
+    return fits and all(is_plain(x) and x.dtype == dtype and x.is_contiguous() for x in tensors)
 
 
 def is_plain(x: Tensor) -> bool:
@@ -45,11 +37,6 @@ def is_plain(x: Tensor) -> bool:
 def is_plain_rows(x: Tensor) -> bool:
     """Whether this is a plain float32 matrix whose rows are contiguous; there may be gaps between rows."""
     return is_plain(x) and x.dtype == torch.float32 and x.dim() == 2 and x.stride(1) == 1
-
-
-def _has_kernels(dtype: torch.dtype) -> bool:
-    kernels = build.status()
-    return bool(kernels) and (dtype == torch.float32 or (dtype == torch.bfloat16 and kernels.lanes >= WIDE))
 
 
 def demand(dtype: torch.dtype, **tensors: Tensor) -> None:

@@ -77,12 +77,12 @@ INLINE void rows_by_lanes(const float *const *from, const float (*with)[QUERIES]
     floats sums[STEP][VECTORS] = {};
     for (long j = 0; j < terms; j++) {
         floats lane[VECTORS];
-        for (int v = 0; v < vectors; v++) memcpy(&lane[v], with[j] + v * LANES, sizeof(floats));
-        for (int i = 0; i < STEP; i++)
-            for (int v = 0; v < vectors; v++) sums[i][v] += from[i][j] * lane[v];
+        UNROLLED (int v = 0; v < vectors; v++) lane[v] = loaded_once(with[j] + v * LANES);
+        UNROLLED (int i = 0; i < STEP; i++)
+            UNROLLED (int v = 0; v < vectors; v++) sums[i][v] += from[i][j] * lane[v];
     }
-    for (int i = 0; i < STEP; i++)
-        for (int v = 0; v < vectors; v++) memcpy(to[i] + v * LANES, &sums[i][v], sizeof(floats));
+    UNROLLED (int i = 0; i < STEP; i++)
+        UNROLLED (int v = 0; v < vectors; v++) memcpy(to[i] + v * LANES, &sums[i][v], sizeof(floats));
 }
 
 #ifdef __AVX512BF16__
@@ -91,31 +91,31 @@ INLINE void rows_by_lanes_b(const bf16 *const *from, const uint32_t (*with)[QUER
     __m512 sums[STEP][VECTORS] = {};
     for (long j = 0; j < terms / 2; j++) {
         __m512bh lane[VECTORS];
-        for (int v = 0; v < vectors; v++) lane[v] = (__m512bh)_mm512_loadu_si512(with[j] + v * LANES);
-        for (int i = 0; i < STEP; i++) {
+        UNROLLED (int v = 0; v < vectors; v++) lane[v] = (__m512bh)_mm512_loadu_si512(with[j] + v * LANES);
+        UNROLLED (int i = 0; i < STEP; i++) {
             int32_t pair;
             memcpy(&pair, from[i] + 2 * j, 4);
-            for (int v = 0; v < vectors; v++)
+            UNROLLED (int v = 0; v < vectors; v++)
                 sums[i][v] = _mm512_dpbf16_ps(sums[i][v], (__m512bh)_mm512_set1_epi32(pair), lane[v]);
         }
     }
-    for (int i = 0; i < STEP; i++)
-        for (int v = 0; v < vectors; v++) _mm512_storeu_ps(to[i] + v * LANES, sums[i][v]);
+    UNROLLED (int i = 0; i < STEP; i++)
+        UNROLLED (int v = 0; v < vectors; v++) _mm512_storeu_ps(to[i] + v * LANES, sums[i][v]);
 }
 #endif
 
-/* to[i][lane] = to[i][lane] · scale[lane] + Σ from[j][i] · with[j][lane], for STEP columns i. */
-INLINE void columns_by_lanes(const float *const *from, const float (*with)[QUERIES], const floats *scale, float (*to)[QUERIES],
+/* to[i][lane] = to[i][lane] · scale[lane] + Σ from[j][first + i] · with[j][lane], for STEP columns i. */
+INLINE void columns_by_lanes(const float *const *from, long first, const float (*with)[QUERIES], const floats *scale, float (*to)[QUERIES],
                              long terms, int vectors) {
     floats sums[STEP][VECTORS] = {};
     for (long j = 0; j < terms; j++) {
         floats lane[VECTORS];
-        for (int v = 0; v < vectors; v++) memcpy(&lane[v], with[j] + v * LANES, sizeof(floats));
-        for (int i = 0; i < STEP; i++)
-            for (int v = 0; v < vectors; v++) sums[i][v] += from[j][i] * lane[v];
+        UNROLLED (int v = 0; v < vectors; v++) lane[v] = loaded_once(with[j] + v * LANES);
+        UNROLLED (int i = 0; i < STEP; i++)
+            UNROLLED (int v = 0; v < vectors; v++) sums[i][v] += from[j][first + i] * lane[v];
     }
-    for (int i = 0; i < STEP; i++)
-        for (int v = 0; v < vectors; v++) {
+    UNROLLED (int i = 0; i < STEP; i++)
+        UNROLLED (int v = 0; v < vectors; v++) {
             floats before;
             memcpy(&before, to[i] + v * LANES, sizeof before);
             before = before * scale[v] + sums[i][v];
@@ -226,9 +226,9 @@ INLINE void weigh(const attention *a, scratch *s, part *p, long keys, const ints
     const int converted = a->softcap != 0 || !(a->scaling > 0);
     const float unit = 1.44269504088896341f * (converted ? 1 : a->scaling); /* from numbers in `score` to bits */
     floats most[VECTORS], weights[VECTORS] = {};
-    for (int v = 0; v < vectors; v++) most[v] = all(-FLT_MAX);
+    UNROLLED (int v = 0; v < vectors; v++) most[v] = all(-FLT_MAX);
     for (long k = 0; k < keys; k++)
-        for (int v = 0; v < vectors; v++) {
+        UNROLLED (int v = 0; v < vectors; v++) {
             floats score = score_of(s, k, v);
             if (converted) {
                 score *= a->scaling;
@@ -238,16 +238,16 @@ INLINE void weigh(const attention *a, scratch *s, part *p, long keys, const ints
             if (masked) score = either((first[v] <= (int32_t)k) & (last[v] >= (int32_t)k), score, all(-FLT_MAX));
             most[v] = greater(most[v], score);
         }
-    for (int v = 0; v < vectors; v++) {
+    UNROLLED (int v = 0; v < vectors; v++) {
         floats top = p->top[v];
         most[v] *= unit;
         p->top[v] = either(most[v] > top + LAZY, most[v], top);
         scale[v] = exp2_f(top - p->top[v]);
     }
     for (long k = 0; k < keys; k += 2)
-        for (int v = 0; v < vectors; v++) {
+        UNROLLED (int v = 0; v < vectors; v++) {
             floats weight[2] = {};
-            for (int i = 0; i < 2; i++) {
+            UNROLLED (int i = 0; i < 2; i++) {
                 if (k + i >= keys) break;
                 weight[i] = exp2_f(score_of(s, k + i, v) * unit - p->top[v]);
                 if (masked) weight[i] = (floats)((first[v] <= (int32_t)(k + i)) & (last[v] >= (int32_t)(k + i)) & (ints)weight[i]);
@@ -263,7 +263,7 @@ INLINE void weigh(const attention *a, scratch *s, part *p, long keys, const ints
         for (long k = (keys + 1) / 2; k % 16; k++)
             for (int i = 0; i < SUMMANDS; i++) memset(s->weight[i][k], 0, sizeof s->weight[i][k]);
 #endif
-    for (int v = 0; v < vectors; v++) p->total[v] = p->total[v] * scale[v] + weights[v];
+    UNROLLED (int v = 0; v < vectors; v++) p->total[v] = p->total[v] * scale[v] + weights[v];
 }
 
 /* One block of keys for one part: scores, their weights, and the weighted values. */
@@ -286,11 +286,8 @@ INLINE void attend_block(const attention *a, scratch *s, part *p, const block *b
 #endif
             rows_by_lanes((const float *const *)b->key + k, (const float(*)[QUERIES])p->query, s->score + k, a->width, vectors);
     weigh(a, s, p, keys, first, last, scale, vectors, masked, way);
-    for (long i = 0; i < a->value_width; i += STEP) {
-        const float *column[BLOCK];
-        for (long k = 0; k < keys; k++) column[k] = b->value[k] + i;
-        columns_by_lanes(column, (const float(*)[QUERIES])s->score, scale, p->out + i, keys, vectors);
-    }
+    for (long i = 0; i < a->value_width; i += STEP)
+        columns_by_lanes(b->value, i, (const float(*)[QUERIES])s->score, scale, p->out + i, keys, vectors);
 }
 
 /* The same with a constant number of vectors, so that their sums are kept in registers. */

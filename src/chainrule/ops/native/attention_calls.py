@@ -14,7 +14,7 @@ from torch import Tensor
 
 from chainrule._types import Ints
 from chainrule.ops.library import build
-from chainrule.ops.native.arguments import SUFFIX, WIDE, demand, empty, function, is_plain, supports, threads
+from chainrule.ops.native.arguments import SUFFIX, demand, empty, function, is_plain, supports, threads
 from chainrule.ops.native.tables import DEEPEST, check
 
 WIDEST, COLUMNS = 256, 8  # most numbers of a head; divisor of the width of values (WIDEST and STEP in attention.c)
@@ -42,7 +42,6 @@ def supports_attention(query_HRD: Tensor, key_KGD: Tensor, value_KGD: Tensor) ->
     """Whether `attention` takes these: contiguous keys and values, contiguous numbers of a query, heads of at most 256."""
     return (
         supports(key_KGD, value_KGD)
-        and build.status().lanes >= WIDE
         and is_plain(query_HRD)
         and (query_HRD.dtype, query_HRD.stride(-1)) == (key_KGD.dtype, 1)
         and query_HRD.shape[-1] <= WIDEST

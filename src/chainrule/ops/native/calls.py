@@ -24,7 +24,6 @@ from chainrule.ops.native.arguments import (
     is_plain_rows,
     pointer,
     supports,
-    supports_narrow,
     threads,
 )
 
@@ -116,7 +115,7 @@ def count_greater(logits_MV: Tensor, than_M: Tensor) -> Tensor:
 
 def supports_few(x_MK: Tensor, weight_NK: Tensor) -> bool:
     """Whether `few_rows` takes these: so few rows that it is faster than PyTorch's product."""
-    return x_MK.shape[0] <= MANY and weight_NK.shape[0] >= FEW and supports_narrow(x_MK, weight_NK)
+    return x_MK.shape[0] <= MANY and weight_NK.shape[0] >= FEW and supports(x_MK, weight_NK)
 
 
 def few_rows(x_MK: Tensor, weight_NK: Tensor, out_MN: Tensor) -> None:
@@ -137,7 +136,7 @@ def linear(x: Tensor, weight_NK: Tensor, bias_N: Tensor | None = None) -> Tensor
     """
     (columns, terms), rows = weight_NK.shape, x.shape[:-1].numel()
     fits = rows <= MANY and columns >= FEW and x.shape[-1] == terms
-    if not fits or not supports_narrow(x, weight_NK):
+    if not fits or not supports(x, weight_NK):
         return None
     out = empty((*x.shape[:-1], columns), torch.float32)
     _few_rows(x, weight_NK, out, columns, rows)

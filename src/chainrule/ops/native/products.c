@@ -32,13 +32,13 @@ INLINE two load_two_b(const bf16 *p) { /* the even and the odd ones */
         for (long k = 0; k < terms; k += 2 * LANES) {                                                                      \
             int whole = terms - k >= 2 * LANES;                                                                            \
             two v[AT_ONCE];                                                                                                \
-            for (int i = 0; i < rows; i++)                                                                                 \
+            UNROLLED (int i = 0; i < rows; i++)                                                                            \
                 v[i] = whole ? load_two_##S(x + i * terms + k) : load_some_##S(x + i * terms + k, terms - k);              \
-            for (int j = 0; j < FEW; j++) {                                                                                \
+            UNROLLED (int j = 0; j < FEW; j++) {                                                                           \
                 const T *from = weight + j * terms + k;                                                                    \
                 two w = whole ? load_two_##S(from) : load_some_##S(from, terms - k);                                       \
-                for (int i = 0; i < rows; i++) sums[i][j] += v[i].a * w.a;                                                 \
-                for (int i = 0; i < rows; i++) sums[i][j] += v[i].b * w.b;                                                 \
+                UNROLLED (int i = 0; i < rows; i++) sums[i][j] += v[i].a * w.a;                                            \
+                UNROLLED (int i = 0; i < rows; i++) sums[i][j] += v[i].b * w.b;                                            \
             }                                                                                                              \
         }                                                                                                                  \
         for (int i = 0; i < rows; i++)                                                                                     \
@@ -75,11 +75,11 @@ INLINE void add_sums_of_lanes(const float *x, const float *const *weight, long t
     for (long k = 0; k < terms; k++) {
         floats lane[PARTS];
         memcpy(lane, x + k * GROUP, sizeof lane);
-        for (int j = 0; j < ABREAST; j++)
-            for (int p = 0; p < PARTS; p++) sums[j][p] += lane[p] * weight[j][k];
+        UNROLLED (int j = 0; j < ABREAST; j++)
+            UNROLLED (int p = 0; p < PARTS; p++) sums[j][p] += lane[p] * weight[j][k];
     }
-    for (int j = 0; j < ABREAST; j++)
-        for (int p = 0; p < PARTS; p++) {
+    UNROLLED (int j = 0; j < ABREAST; j++)
+        UNROLLED (int p = 0; p < PARTS; p++) {
             floats total = first ? sums[j][p] : load_f(totals[j] + p * LANES, LANES) + sums[j][p];
             store_f(totals[j] + p * LANES, total, LANES);
         }

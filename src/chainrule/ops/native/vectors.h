@@ -13,7 +13,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#ifdef __AVX512F__
+#ifdef __AVX2__
 #include <immintrin.h>
 #endif
 
@@ -35,29 +35,37 @@ typedef uint8_t bytes __attribute__((vector_size(LANES)));
 #define INLINE static inline __attribute__((always_inline))
 #define SHARE_OUT(schedule_) _Pragma(TEXT(omp parallel for schedule(schedule_) num_threads(threads) if (threads > 1)))
 #define TEXT(...) #__VA_ARGS__
+/* A loop of few, constant steps, whose arrays the compiler then keeps in registers. It does not always unroll them itself. */
+#define UNROLLED _Pragma("GCC unroll 16") for
 
 INLINE floats all(float x) { return (floats){} + x; }
 
-/* max(bound, x) and, below, min(bound, x); NaN if x is NaN. */
-INLINE floats at_least(float bound, floats x) {
-#ifdef __AVX512F__
-    return (floats)_mm512_max_ps((__m512)all(bound), (__m512)x);
-#else
-    ints below = x < all(bound);
-    return (floats)((below & (ints)all(bound)) | (~below & (ints)x));
-#endif
-}
-
-INLINE floats at_most(float bound, floats x) { return -at_least(-bound, -x); }
-
+/* The larger number of each lane; b where one is NaN. */
 INLINE floats greater(floats a, floats b) {
-#ifdef __AVX512F__
+#if defined __AVX512F__
     return (floats)_mm512_max_ps((__m512)a, (__m512)b);
+#elif defined __AVX2__
+    return (floats)_mm256_max_ps((__m256)a, (__m256)b);
 #else
     ints above = a > b;
     return (floats)((above & (ints)a) | (~above & (ints)b));
 #endif
 }
+
+INLINE floats less(floats a, floats b) {
+#if defined __AVX512F__
+    return (floats)_mm512_min_ps((__m512)a, (__m512)b);
+#elif defined __AVX2__
+    return (floats)_mm256_min_ps((__m256)a, (__m256)b);
+#else
+    ints below = a < b;
+    return (floats)((below & (ints)a) | (~below & (ints)b));
+#endif
+}
+
+/* max(bound, x) and min(bound, x); NaN if x is NaN. */
+INLINE floats at_least(float bound, floats x) { return greater(all(bound), x); }
+INLINE floats at_most(float bound, floats x) { return less(all(bound), x); }
 
 INLINE float sum(floats x) {
     float lane[LANES];
@@ -86,6 +94,14 @@ INLINE floats load_f(const float *p, long left) {
     return x;
 }
 
+/* A vector that is kept in a register. The compiler would load it again for each use. */
+INLINE floats loaded_once(const float *p) {
+    floats x;
+    memcpy(&x, p, sizeof x);
+    __asm__("" : "+v"(x));
+    return x;
+}
+
 INLINE void store_f(float *p, floats x, long left) {
     if (left < LANES) store_part_f(p, x, left);
     else memcpy(p, &x, sizeof x);
@@ -106,7 +122,12 @@ INLINE halves narrowed(floats x) {
 #else
     bits b = (bits)x, nan = (bits)(x != x);
     bits rounded = ((b + 0x7fff + ((b >> 16) & 1)) >> 16) | (nan & 0x7fc0);
+#if LANES == 8
+    __m256i each = (__m256i)rounded;
+    return (halves)_mm_packus_epi32(_mm256_castsi256_si128(each), _mm256_extracti128_si256(each, 1));
+#else
     return __builtin_convertvector(rounded, halves);
+#endif
 #endif
 }
 
