@@ -28,8 +28,8 @@ def own_factors(lm: chainrule.LanguageModel, ids: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def texts(fortunes) -> list[str]:
-    """Every third text of the 500, the two of `check` among them. `make exactness` compares all."""
-    return fortunes[1::3]
+    """Every sixth text of the 500, the two of `check` among them. `make exactness` compares all."""
+    return fortunes[4::6]
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def test_every_factor_of_real_texts(real, texts, reference, exact):
 
 def test_as_close_to_float64_as_the_models_own_forward(real, texts, reference, exact):
     """On average, the kernels round no worse than PyTorch's."""
-    some = range(0, len(texts), 8)
+    some = range(0, len(texts), 4)
     truth = np.concatenate([own_factors(exact, real.tokenizer.encode(texts[i])) for i in some])
     own = np.concatenate([reference[i] for i in some])
     ours = real.score_batch([texts[i] for i in some]).logprobs
@@ -80,13 +80,13 @@ def test_as_close_to_float64_as_the_models_own_forward(real, texts, reference, e
 
 
 def test_texts_in_another_order(real, texts, reference, exact):
-    order = random.Random(1).sample(range(len(texts)), 60)
+    order = random.Random(1).sample(range(len(texts)), 40)
     check(real.score_batch([texts[i] for i in order]), [reference[i] for i in order], exact)
 
 
 @pytest.mark.parametrize("rows", [16, 61, 256, 2048])
 def test_every_chunk_size(real, texts, reference, exact, rows):
-    check(real.score_batch(texts[55:80], rows=rows), reference[55:80], exact)
+    check(real.score_batch(texts[25:40], rows=rows), reference[25:40], exact)
 
 
 def test_embeddings_instead_of_ids(real, texts, reference):
@@ -98,10 +98,10 @@ def test_embeddings_instead_of_ids(real, texts, reference):
 
 
 def test_bfloat16_is_as_close_as_the_models_own_forward(texts, reference):
-    lm, some = chainrule.load("smollm2-135m", dtype="bfloat16"), texts[:50]
+    lm, some = chainrule.load("smollm2-135m", dtype="bfloat16"), texts[:20]
     ours = np.concatenate([score.logprobs for score in lm.score_batch(some)])
     own = np.concatenate([own_factors(lm, ids) for ids in lm.tokenizer.encode_batch(some)])
-    truth = np.concatenate(reference[:50])
+    truth = np.concatenate(reference[:20])
     assert np.abs(ours - truth).mean() <= np.abs(own - truth).mean()
 
 
@@ -152,7 +152,7 @@ def test_transformers_loads_a_pulled_folder(real):
 
 
 def test_every_property_holds(real):
-    report = real.verify([*TEXTS[:2], TEXTS[4]])  # the first is checked in detail; the last is in several scripts
+    report = real.verify([TEXTS[0], TEXTS[4]])  # the first is checked in detail; the last is in several scripts
     assert report.passed, str(report)
     assert not [p.name for p in report if p.status == "skip"]
     assert report["causality"].error == report["batch and order"].error == report["windows"].error == 0

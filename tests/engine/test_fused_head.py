@@ -144,7 +144,7 @@ def test_equal_and_certain_probabilities_have_no_variance():
 DTYPES = st.sampled_from([torch.float32, torch.bfloat16, torch.float16])
 
 
-@settings(max_examples=50)
+@settings(max_examples=25)
 @given(st.data())
 def test_any_head(data: st.DataObject):
     """With equal logits, impossible tokens and whole splits of them, and several factors per row."""
@@ -284,10 +284,11 @@ def test_cpu_tensors_need_the_interpreter(monkeypatch: pytest.MonkeyPatch):
 def test_the_kernels_compile_for_an_h100(pytestconfig: pytest.Config):
     """Without a GPU: within its shared memory, with the same product instruction in all kernels of a type."""
     sizes = compiled("head", pytestconfig)
-    assert len(sizes) == 11
+    assert len(sizes) == 8
     assert all(size["shared"] <= 227 * 1024 for size in sizes.values())
-    for dtype, products in {"bf16": "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16", "fp32": "fma.rn.f32"}.items():
-        assert [size["products"] for name, size in sizes.items() if name.endswith(dtype)] == [[products]] * 5
+    bfloat16 = "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16"
+    for dtype, products, count in [("bf16", bfloat16, 5), ("fp32", "fma.rn.f32", 2)]:
+        assert [size["products"] for name, size in sizes.items() if name.endswith(dtype)] == [[products]] * count
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.7, 3.0])

@@ -93,7 +93,7 @@ def check(
         np.testing.assert_allclose(out_RHD.double().cpu(), want_RHD, rtol=0, atol=TOLERANCE[dtype])
 
 
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(branching(), st.sampled_from([1, 2, 3, 7, 16, 512]), WINDOWS)
 def test_any_forest(sequences: list[list[int]], rows: int, window: int | None):
     check(build(sequences), rows, window)

@@ -53,7 +53,9 @@ def test_auto_without_support_in_pytorch(cpu: Cpu):
 
 def test_bfloat16_without_arithmetic_warns(cpu: Cpu):
     cpu()
-    with pytest.warns(UserWarning, match=r"slower here than float32, .* this CPU has no bfloat16 .*dtype='auto' chooses") as caught:
+    with pytest.warns(
+        UserWarning, match=r"slower here than float32, .* this CPU has no bfloat16 .*dtype='auto' chooses"
+    ) as caught:
         dtype, reason = choose_dtype("bfloat16", "cpu")
     assert caught[0].filename == __file__
     assert dtype == "bfloat16"

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from chainrule._types import Ints
-from chainrule.ops.library import build
 from chainrule.ops.native.arguments import SUFFIX, demand, empty, function, is_plain, supports, threads
 from chainrule.ops.native.tables import DEEPEST, check
 
