@@ -74,7 +74,7 @@ INLINE void add_sums_of_lanes(const float *x, const float *const *weight, long t
     floats sums[ABREAST][PARTS] = {};
     for (long k = 0; k < terms; k++) {
         floats lane[PARTS];
-        memcpy(lane, x + k * GROUP, sizeof lane);
+        UNROLLED (int p = 0; p < PARTS; p++) lane[p] = loaded_once(x + k * GROUP + p * LANES);
         UNROLLED (int j = 0; j < ABREAST; j++)
             UNROLLED (int p = 0; p < PARTS; p++) sums[j][p] += lane[p] * weight[j][k];
     }
