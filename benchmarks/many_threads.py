@@ -1,6 +1,6 @@
 """Python's share of a chunk, and what it leaves of many threads: a simulation on few cores.
 
-    python benchmarks/many_threads.py [--chunk-seconds 2.0 1.0 0.5] [--threads 1 8 16 64]
+    .venv/bin/python benchmarks/many_threads.py [--chunk-seconds 2.0 1.0 0.5] [--threads 8 16 32 64]
 
 Threads with parts of their own share Python's lock. A network with the layers of SmolLM2-135M, but 16 numbers wide, computes
 chunks of 768 rows: nearly all of its time is Python's and PyTorch's own work for each operation. A sleep after each product
@@ -47,16 +47,17 @@ def narrow() -> LanguageModel:
 
 
 class Sleeping:
-    """Products that also sleep; `count` of them so far."""
+    """Products that also sleep, in proportion to their rows; how many there were, and their rows together."""
 
     def __init__(self) -> None:
-        self.own, self.seconds, self.count = matmul._product, 0.0, 0
+        self.own, self.seconds_a_row, self.count, self.rows = matmul.plain_product, 0.0, 0, 0
 
-    def __call__(self, *arguments: Any) -> Any:
+    def __call__(self, x_NK: torch.Tensor, *others: Any) -> Any:
         self.count += 1
-        if self.seconds:
-            time.sleep(self.seconds)
-        return self.own(*arguments)
+        self.rows += len(x_NK)
+        if self.seconds_a_row:
+            time.sleep(self.seconds_a_row * len(x_NK))
+        return self.own(x_NK, *others)
 
 
 def timed(lm: LanguageModel, texts: list[list[int]], threads: int) -> tuple[float, float]:
@@ -71,31 +72,29 @@ def timed(lm: LanguageModel, texts: list[list[int]], threads: int) -> tuple[floa
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--chunk-seconds", nargs="+", type=float, default=[2.0, 1.0, 0.5])
-    parser.add_argument("--threads", nargs="+", type=int, default=[1, 8, 16, 32, 64])
+    parser.add_argument("--threads", nargs="+", type=int, default=[8, 16, 32, 64])
     arguments = parser.parse_args()
     if not workers.available():
         raise SystemExit("the number of threads of one thread cannot be set here, so there are no parts to measure")
     draw, lm, product = np.random.default_rng(0), narrow(), Sleeping()
     chunk = [draw.integers(1, 768, LENGTH).tolist() for _ in range(ROWS // LENGTH)]
     timed(lm, chunk, 1)
-    matmul._product = product
+    matmul.plain_product = product
     timed(lm, chunk, 1)
-    products = product.count
+    products, product_rows = product.count, product.rows
     without = [timed(lm, chunk, 1) for _ in range(9)]
     seconds, used = (statistics.median(values) for values in zip(*without, strict=True))
     report: dict[str, Any] = {"machine": machine.describe(), "rows": ROWS, "products": products, "seconds": {}}
     report |= {"narrow_chunk_seconds": round(seconds, 4), "narrow_chunk_processor_seconds": round(used, 4)}
     print(f"a narrow chunk takes {seconds * 1000:.1f} ms ({used * 1000:.1f} ms of a processor), {products} products")
     for whole in arguments.chunk_seconds:
-        product.seconds = (whole - seconds) / products
-        rows = {}
-        for threads in arguments.threads:
-            chunks = 3 * threads
-            texts = [draw.integers(1, 768, LENGTH).tolist() for _ in range(chunks * len(chunk))]
-            seconds_all, used_all = timed(lm, texts, threads)
-            speed, cores = chunks * whole / seconds_all, used_all / seconds_all
-            rows[threads] = {"times_one": round(speed, 2), "cores_in_use": round(cores, 2)}
-            print(f"chunks of {whole} s, {threads} threads: {speed:.2f} times one thread; {cores:.2f} cores in use", flush=True)
+        product.seconds_a_row, rows = (whole - seconds) / product_rows, {}
+        for threads in sorted({1, *arguments.threads}):
+            texts = [draw.integers(1, 768, LENGTH).tolist() for _ in range(3 * threads * len(chunk))]
+            elapsed, used = timed(lm, texts, threads)
+            rows[threads] = {"chunk_seconds": elapsed / (3 * threads), "cores_in_use": round(used / elapsed, 2)}
+            rows[threads]["times_one"] = round(rows[1]["chunk_seconds"] / rows[threads]["chunk_seconds"], 2)
+            print(f"chunks of {whole} s, {threads} threads: {json.dumps(rows[threads])}", flush=True)
         report["seconds"][whole] = rows
     path = HERE / "results" / f"many-threads-{datetime.date.today()}.json"
     path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")

@@ -212,6 +212,22 @@ INLINE void transpose(const floats *from, float *to, long stride) {
             _mm512_storeu_ps(to + (i + 4 * odd + 8) * stride, _mm512_shuffle_f32x4(low, high, 0xdd));
         }
     }
+#elif defined __AVX2__
+    __m256 a[8], b[8];
+    UNROLLED (int i = 0; i < 8; i += 2) { /* 2 × 2, in each 128 bits */
+        a[i] = _mm256_unpacklo_ps((__m256)from[i], (__m256)from[i + 1]);
+        a[i + 1] = _mm256_unpackhi_ps((__m256)from[i], (__m256)from[i + 1]);
+    }
+    UNROLLED (int i = 0; i < 8; i += 4) { /* 4 × 4 */
+        b[i] = _mm256_shuffle_ps(a[i], a[i + 2], 0x44);
+        b[i + 1] = _mm256_shuffle_ps(a[i], a[i + 2], 0xee);
+        b[i + 2] = _mm256_shuffle_ps(a[i + 1], a[i + 3], 0x44);
+        b[i + 3] = _mm256_shuffle_ps(a[i + 1], a[i + 3], 0xee);
+    }
+    UNROLLED (int i = 0; i < 4; i++) { /* half c of b[4 r + i] is column 4 c + i of the rows 4 r to 4 r + 3 */
+        _mm256_storeu_ps(to + i * stride, _mm256_permute2f128_ps(b[i], b[i + 4], 0x20));
+        _mm256_storeu_ps(to + (i + 4) * stride, _mm256_permute2f128_ps(b[i], b[i + 4], 0x31));
+    }
 #else
     for (int i = 0; i < LANES; i++)
         for (int j = 0; j < LANES; j++) to[i * stride + j] = from[j][i];
