@@ -31,18 +31,18 @@ from chainrule.ops.matmul import ROWS
 
 HERE = Path(__file__).resolve().parent
 LENGTH = 32  # tokens of a text
-TILES = 12  # of the vocabulary
+TILES, TILE = 12, 64  # of the narrow network's vocabulary, and the tokens of each
 
 
 def narrow() -> LanguageModel:
     """A narrow network of 30 layers, whose vocabulary has as many tiles as that of SmolLM2-135M."""
     torch.manual_seed(0)
     config = LlamaConfig(
-        vocab_size=64 * TILES, hidden_size=16, intermediate_size=16, num_hidden_layers=30, num_attention_heads=2,
+        vocab_size=TILES * TILE, hidden_size=16, intermediate_size=16, num_hidden_layers=30, num_attention_heads=2,
         num_key_value_heads=1, max_position_embeddings=64, bos_token_id=0, eos_token_id=0,
     )  # fmt: skip
     lm = LanguageModel(PretrainedModel(LlamaForCausalLM(config).eval(), "narrow"))
-    lm.predictor.engine.model.head.tile = 64
+    lm.predictor.engine.model.head.tile = TILE
     return lm
 
 
@@ -51,7 +51,7 @@ def of_a_chunk(lm: LanguageModel, rounds: int) -> float:
     draw = np.random.default_rng(0)
     seconds = []
     for _ in range(rounds + 1):
-        texts = [draw.integers(3, 768, LENGTH).tolist() for _ in range(ROWS // LENGTH)]
+        texts = [draw.integers(3, TILES * TILE, LENGTH).tolist() for _ in range(ROWS // LENGTH)]
         began = time.perf_counter()
         lm.score_batch(texts)
         seconds.append(time.perf_counter() - began)

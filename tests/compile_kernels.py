@@ -53,14 +53,14 @@ def compiled(kernel: Any, itemsize: int, options: dict[str, Any], **constants: A
 
 
 def head() -> dict[str, Any]:
-    """All three kernels, with every feature of a head; in float32 one variant, which has the most sums."""
+    """All three kernels, with every feature of a head."""
     kernels = {"combine": compiled(head_triton.combine_kernel, 4, {}, HAS_TEMPERATURE=True, TILE=launch.COMBINED)}
     variants = {"moments": (1, 0, True), "best": (1, 5, True), "ranks": (fused.TARGETS, 0, False), "sets": (1, 0, True)}
     for itemsize, tile in launch.TILES.items():
         options = {"num_warps": tile.num_warps, "num_stages": tile.num_stages, "enable_fp_fusion": False}
         shape = {"HAS_BIAS": True, "HAS_SOFTCAP": True, "WIDEN": False, "TILE": tile.size, "DEPTH": tile.depth}
         kernels[f"target {TYPES[itemsize]}"] = compiled(head_triton.target_kernel, itemsize, options, **shape)
-        for name, (targets, top, moments) in variants.items() if itemsize == 2 else [("best", variants["best"])]:
+        for name, (targets, top, moments) in variants.items():
             kernels[f"{name} {TYPES[itemsize]}"] = compiled(
                 head_triton.sweep_kernel, itemsize, options, T=targets, TOP=top, WIDTH=8 if top else 1, HAS_TEMPERATURE=True,
                 MOMENTS=moments, SETS=3 if name == "sets" else 0, SET_WIDTH=4 if name == "sets" else 1,

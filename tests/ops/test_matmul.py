@@ -41,7 +41,7 @@ def test_the_values_are_those_of_the_product(dtype: torch.dtype):
 def test_narrow_types_without_arithmetic_are_computed_in_float32(
     monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, bias: bool, transposed: bool
 ):
-    monkeypatch.setattr(matmul, "computed_in_float32", lambda of: of == dtype)
+    monkeypatch.setattr(matmul, "computed_in_float32", lambda x: x.dtype == dtype)
     monkeypatch.setattr(matmul, "WIDENED", 96 * 128)  # 128 and 72 columns at a time
     weight_KM, bias_M = weights(dtype, bias, columns=200)
     weight_KM = weight_KM if transposed else weight_KM.contiguous()

@@ -26,8 +26,8 @@ def check_dtype(dtype: str) -> None:
 def choose_dtype(dtype: str, device: str) -> tuple[str, str]:
     """The dtype to load, and the reason in one clause.
 
-    "auto" is bfloat16 if the device has arithmetic for it, else float32. Without it, products are computed in float32, so an
-    explicit "bfloat16" only saves memory, and gives a warning. Raises ModelError for an unknown dtype.
+    "auto" is bfloat16 if the device has arithmetic for it, else float32. Without it, bfloat16 only saves memory, so an
+    explicit "bfloat16" gives a warning. Raises ModelError for an unknown dtype.
     """
     check_dtype(dtype)
     if dtype not in ("auto", "bfloat16"):

@@ -55,11 +55,12 @@ INLINE two load_two_b(const bf16 *p) { /* the even and the odd ones */
             for (long row = 0; row < rows; row += AT_ONCE) {                                                               \
                 const T *from = x + row * terms;                                                                           \
                 float *to = y + row * stride + column;                                                                     \
-                long left = rows - row < AT_ONCE ? rows - row : AT_ONCE;                                                   \
-                if (left == AT_ONCE) few_sums_##S(from, w, to, stride, terms, known, AT_ONCE);                             \
-                else if (left == 1) few_sums_##S(from, w, to, stride, terms, known, 1);                                    \
-                else if (left == 2) few_sums_##S(from, w, to, stride, terms, known, 2);                                    \
-                else few_sums_##S(from, w, to, stride, terms, known, AT_ONCE - 1);                                         \
+                switch (rows - row) {                                                                                      \
+                case 1: few_sums_##S(from, w, to, stride, terms, known, 1); break;                                         \
+                case 2: few_sums_##S(from, w, to, stride, terms, known, 2); break;                                         \
+                case 3: few_sums_##S(from, w, to, stride, terms, known, AT_ONCE < 3 ? AT_ONCE : 3); break;                 \
+                default: few_sums_##S(from, w, to, stride, terms, known, AT_ONCE);                                         \
+                }                                                                                                          \
             }                                                                                                              \
         }                                                                                                                  \
     }

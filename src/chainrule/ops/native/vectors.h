@@ -32,6 +32,14 @@ typedef uint32_t bits __attribute__((vector_size(4 * LANES)));
 typedef uint16_t halves __attribute__((vector_size(2 * LANES)));
 typedef uint8_t bytes __attribute__((vector_size(LANES)));
 
+#if defined __AVX512F__
+typedef __m512 simd; /* `floats` for instructions that C has no operators for */
+#define SIMD(name) _mm512_##name
+#elif defined __AVX2__
+typedef __m256 simd;
+#define SIMD(name) _mm256_##name
+#endif
+
 #define INLINE static inline __attribute__((always_inline))
 #define SHARE_OUT(schedule_) _Pragma(TEXT(omp parallel for schedule(schedule_) num_threads(threads) if (threads > 1)))
 #define TEXT(...) #__VA_ARGS__
@@ -42,10 +50,8 @@ INLINE floats all(float x) { return (floats){} + x; }
 
 /* The larger number of each lane; b where one is NaN. */
 INLINE floats greater(floats a, floats b) {
-#if defined __AVX512F__
-    return (floats)_mm512_max_ps((__m512)a, (__m512)b);
-#elif defined __AVX2__
-    return (floats)_mm256_max_ps((__m256)a, (__m256)b);
+#ifdef SIMD
+    return (floats)SIMD(max_ps)((simd)a, (simd)b);
 #else
     ints above = a > b;
     return (floats)((above & (ints)a) | (~above & (ints)b));
@@ -53,10 +59,8 @@ INLINE floats greater(floats a, floats b) {
 }
 
 INLINE floats less(floats a, floats b) {
-#if defined __AVX512F__
-    return (floats)_mm512_min_ps((__m512)a, (__m512)b);
-#elif defined __AVX2__
-    return (floats)_mm256_min_ps((__m256)a, (__m256)b);
+#ifdef SIMD
+    return (floats)SIMD(min_ps)((simd)a, (simd)b);
 #else
     ints below = a < b;
     return (floats)((below & (ints)a) | (~below & (ints)b));
@@ -96,8 +100,7 @@ INLINE floats load_f(const float *p, long left) {
 
 /* A vector that is kept in a register. The compiler would load it again for each use. */
 INLINE floats loaded_once(const float *p) {
-    floats x;
-    memcpy(&x, p, sizeof x);
+    floats x = load_f(p, LANES);
     __asm__("" : "+v"(x));
     return x;
 }
@@ -192,19 +195,21 @@ INLINE floats exp2_f(floats x) {
 
 /* to[i][j] = from[j][i], LANES × LANES, by rows of `stride` numbers. */
 INLINE void transpose(const floats *from, float *to, long stride) {
-#ifdef __AVX512F__
-    __m512 a[16], b[16];
-    for (int i = 0; i < 16; i += 2) { /* 2 × 2, in each 128 bits */
-        a[i] = _mm512_unpacklo_ps((__m512)from[i], (__m512)from[i + 1]);
-        a[i + 1] = _mm512_unpackhi_ps((__m512)from[i], (__m512)from[i + 1]);
+#ifdef SIMD
+    simd a[LANES], b[LANES];
+    UNROLLED (int i = 0; i < LANES; i += 2) { /* 2 × 2, in each 128 bits */
+        a[i] = SIMD(unpacklo_ps)((simd)from[i], (simd)from[i + 1]);
+        a[i + 1] = SIMD(unpackhi_ps)((simd)from[i], (simd)from[i + 1]);
     }
-    for (int i = 0; i < 16; i += 4) { /* 4 × 4 */
-        b[i] = _mm512_shuffle_ps(a[i], a[i + 2], 0x44);
-        b[i + 1] = _mm512_shuffle_ps(a[i], a[i + 2], 0xee);
-        b[i + 2] = _mm512_shuffle_ps(a[i + 1], a[i + 3], 0x44);
-        b[i + 3] = _mm512_shuffle_ps(a[i + 1], a[i + 3], 0xee);
+    UNROLLED (int i = 0; i < LANES; i += 4) { /* 4 × 4: 128 bits c of b[4 r + i] are column 4 c + i of the rows 4 r to 4 r + 3 */
+        b[i] = SIMD(shuffle_ps)(a[i], a[i + 2], 0x44);
+        b[i + 1] = SIMD(shuffle_ps)(a[i], a[i + 2], 0xee);
+        b[i + 2] = SIMD(shuffle_ps)(a[i + 1], a[i + 3], 0x44);
+        b[i + 3] = SIMD(shuffle_ps)(a[i + 1], a[i + 3], 0xee);
     }
-    for (int i = 0; i < 4; i++) { /* part c of b[4 r + i] is column 4 c + i of the rows 4 r to 4 r + 3 */
+#endif
+#if defined __AVX512F__
+    for (int i = 0; i < 4; i++) {
         for (int odd = 0; odd < 2; odd++) {
             __m512 low = odd ? _mm512_shuffle_f32x4(b[i], b[i + 4], 0xdd) : _mm512_shuffle_f32x4(b[i], b[i + 4], 0x88);
             __m512 high = odd ? _mm512_shuffle_f32x4(b[i + 8], b[i + 12], 0xdd) : _mm512_shuffle_f32x4(b[i + 8], b[i + 12], 0x88);
@@ -213,18 +218,7 @@ INLINE void transpose(const floats *from, float *to, long stride) {
         }
     }
 #elif defined __AVX2__
-    __m256 a[8], b[8];
-    UNROLLED (int i = 0; i < 8; i += 2) { /* 2 × 2, in each 128 bits */
-        a[i] = _mm256_unpacklo_ps((__m256)from[i], (__m256)from[i + 1]);
-        a[i + 1] = _mm256_unpackhi_ps((__m256)from[i], (__m256)from[i + 1]);
-    }
-    UNROLLED (int i = 0; i < 8; i += 4) { /* 4 × 4 */
-        b[i] = _mm256_shuffle_ps(a[i], a[i + 2], 0x44);
-        b[i + 1] = _mm256_shuffle_ps(a[i], a[i + 2], 0xee);
-        b[i + 2] = _mm256_shuffle_ps(a[i + 1], a[i + 3], 0x44);
-        b[i + 3] = _mm256_shuffle_ps(a[i + 1], a[i + 3], 0xee);
-    }
-    UNROLLED (int i = 0; i < 4; i++) { /* half c of b[4 r + i] is column 4 c + i of the rows 4 r to 4 r + 3 */
+    UNROLLED (int i = 0; i < 4; i++) {
         _mm256_storeu_ps(to + i * stride, _mm256_permute2f128_ps(b[i], b[i + 4], 0x20));
         _mm256_storeu_ps(to + (i + 4) * stride, _mm256_permute2f128_ps(b[i], b[i + 4], 0x31));
     }
