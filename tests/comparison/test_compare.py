@@ -19,9 +19,11 @@ from tiny_llama import tiny_llama
 
 from chainrule import Comparison, InputError, LanguageModel, TableModel
 from chainrule.comparison import compare
+from chainrule.comparison.alignment import identity
+from chainrule.comparison.match import matched
 from chainrule.comparison.numbers import numbers_of
-from chainrule.comparison.score_call import ScoreCall
-from chainrule.comparison.units import TOKEN_UNITS
+from chainrule.comparison.score_call import Result, ScoreCall
+from chainrule.comparison.units import NATS, TOKEN_UNITS
 from chainrule.models.causal import PretrainedModel
 
 TEXT = "Hello world, how are you today?"
@@ -227,6 +229,20 @@ def test_the_inverses_of_units() -> None:
     assert len(inverted) == len(TOKEN_UNITS) - 1  # a running sum depends on several tokens
     for unit in inverted:
         assert np.allclose(unit.nats(unit.of(logprobs)), logprobs, rtol=1e-12)
+
+
+def test_bounds_and_chances_of_perplexities() -> None:
+    """They are those of the log probabilities: with a rounding of 0.8 nats, no negative number is near a perplexity."""
+    logprobs = np.array([-7.5, -6.2, -10.4, -9.6, -9.6, -14.1, -15.4])
+    result = Result(np.arange(7), logprobs, 0, 0, None)
+    perplexities = next(unit for unit in TOKEN_UNITS if unit.name == "1/probability")
+    match = matched(result, identity(7), perplexities, (), limit=0.8, rounding=0.0)
+    assert match.fits(np.exp(0.79 - logprobs))
+    assert match.fits(np.exp(-0.79 - logprobs))
+    assert not match.fits(np.exp(-0.81 - logprobs))
+    assert not match.fits(np.array([-8.22, -14.2, -9.72, -1.85, -0.85, -6.24, -2.46]))
+    assert np.allclose(match.chances(), matched(result, identity(7), NATS, (), 0.8, 0.0).chances(), rtol=1e-5)
+    assert np.allclose(match.shares(np.exp(0.4 - logprobs)), 0.5, rtol=1e-5)
 
 
 def test_a_context() -> None:

@@ -22,6 +22,7 @@ import torch
 from chainrule._types import Floats, Ints
 from chainrule.comparison.alignment import Alignment, alignments, identity
 from chainrule.comparison.habits import Habit, applied, habits
+from chainrule.comparison.match import Match, matched
 from chainrule.comparison.numbers import Numbers, numbers_of
 from chainrule.comparison.precision import agreement, rounding
 from chainrule.comparison.score_call import Language, Result, ScoreCall, computed
@@ -34,27 +35,9 @@ from chainrule.results.score import Score
 from chainrule.text.base import token_formatter
 
 _LONG = 512  # tokens; of longer texts no two habits are combined
-_FLOAT32 = 2.0**-22  # relative rounding of the user's numbers
 _TYPICAL = 0.01  # the median of the differences by rounding, as a share of the largest that is allowed; at least
 _CHANCE, _CHANCE_ALONE = 1e-3, 0.15  # of agreement by coincidence, with another cause and with rounding alone
 _PAIRS = ("start", "end", "context", "text", "shift", "window")  # groups whose habits are combined with others
-
-
-@dataclass(frozen=True, eq=False)
-class _Match:
-    """A computation: its tokens, alignment, unit and causes, with the numbers that it gives and their tolerance."""
-
-    result: Result
-    alignment: Alignment
-    unit: Unit
-    causes: tuple[Cause, ...]
-    expected_M: Floats
-    tolerance_M: Floats
-
-    @property
-    def cost(self) -> float:
-        """The number of causes, with a preference for those that are computed over numbers that are left out."""
-        return len(self.causes) + 0.5 * (self.alignment.cause is not None)
 
 
 def compare(lm: Language, numbers: Any, call: ScoreCall) -> Comparison:
@@ -79,7 +62,7 @@ class _Search:
     ours: Result
     _known: dict[tuple[int, ...], Result | None] = field(default_factory=dict)  # by the identities of the habits
 
-    def agreeing(self, limit: float) -> _Match | None:
+    def agreeing(self, limit: float) -> Match | None:
         """Our own numbers, or their sum, if the user's are equal to them."""
         whole = self.yours.total or (len(self.yours.values) == 1 and len(self.ours.ids_N) > 1)
         unit = TEXT_UNITS[0] if whole else NATS
@@ -88,9 +71,9 @@ class _Search:
         match = self._match(self.ours, identity(len(self.ours.ids_N)), unit, (), limit)
         return match if self._fits(match) else None
 
-    def best(self, limit: float) -> _Match | None:
+    def best(self, limit: float) -> Match | None:
         """The simplest computation that gives the user's numbers; None if there is none."""
-        found: _Match | None = None
+        found: Match | None = None
         for chosen, result in self._results():
             if found is not None and len(chosen) >= found.cost:
                 break
@@ -100,7 +83,7 @@ class _Search:
                     found = match
         return found
 
-    def by_temperature(self, limit: float) -> _Match | None:
+    def by_temperature(self, limit: float) -> Match | None:
         """A computation at another temperature than 1, with at most one other cause of the call."""
         for chosen, result in () if self.yours.total else self._results(most_habits=1):
             causes = tuple(habit.cause for habit in chosen)
@@ -110,11 +93,11 @@ class _Search:
                 aligned = (match.alignment, match.unit)
                 for value, found in results_at(self.lm, call, result, *aligned, self.yours, limit):
                     tried = self._match(found, *aligned, (*causes, cause_of(value)), limit)
-                    if self._fits(tried) and is_evidence(tried.expected_M, tried.tolerance_M):
+                    if self._fits(tried) and is_evidence(tried.chances()):
                         return tried
         return None
 
-    def by_precision(self, fed: Ints) -> _Match | None:
+    def by_precision(self, fed: Ints) -> Match | None:
         """Computations with at most one other cause, with the rounding of float16 and bfloat16."""
         for dtype in (torch.float16, torch.bfloat16):
             if any(math.isinf(each) for each in self.yours.values.tolist()):
@@ -129,7 +112,7 @@ class _Search:
                     return match
         return None
 
-    def _within(self, limit: float, cause: Cause) -> _Match | None:
+    def _within(self, limit: float, cause: Cause) -> Match | None:
         for most in (0, 1, 2):
             for chosen, result in self._results(most_habits=min(most, 1)):
                 causes = tuple(habit.cause for habit in chosen)
@@ -138,17 +121,12 @@ class _Search:
                         return match
         return None
 
-    def _is_rounding(self, match: _Match) -> bool:
+    def _is_rounding(self, match: Match) -> bool:
         """Whether the numbers differ as by rounding: most of them a little, and by less than others of their size would."""
-        compared = np.isfinite(match.expected_M)
-        expected, tolerance = match.expected_M[compared], match.tolerance_M[compared]
-        spread = 4 * float(np.std(expected)) if len(expected) > 2 else float(np.abs(expected).max(initial=0.0))
-        if not spread:
+        shares = match.shares(self.yours.values)
+        if len(shares) > 2 and np.median(shares) < _TYPICAL:
             return False
-        if len(expected) > 2 and np.median(np.abs(self.yours.values[compared] - expected) / tolerance) < _TYPICAL:
-            return False
-        chance = np.minimum(1.0, 2 * tolerance / spread).prod()  # that other numbers are within the tolerance
-        return bool(chance < (_CHANCE if len(match.causes) > 1 else _CHANCE_ALONE))
+        return bool(match.chances().prod() < (_CHANCE if len(match.causes) > 1 else _CHANCE_ALONE))
 
     @cached_property
     def _habits(self) -> list[Habit]:
@@ -181,7 +159,7 @@ class _Search:
         except ChainruleError:
             return None
 
-    def _matches(self, result: Result, causes: tuple[Cause, ...], limit: float) -> Iterator[_Match]:
+    def _matches(self, result: Result, causes: tuple[Cause, ...], limit: float) -> Iterator[Match]:
         """The result in every alignment and unit."""
         values, count = self.yours.values, len(result.ids_N)
         if not count:
@@ -199,34 +177,11 @@ class _Search:
             for unit in TOKEN_UNITS:
                 yield self._match(result, alignment, unit, causes, limit)
 
-    def _match(self, result: Result, alignment: Alignment, unit: Unit, causes: tuple[Cause, ...], limit: float) -> _Match:
-        added = tuple(cause for cause in (alignment.cause, unit.cause) if cause is not None)
-        logprob_N = result.logprob_N
-        several = unit.whole or unit.of is np.cumsum
-        step = limit / math.sqrt(len(logprob_N)) if several else limit  # roundings of different tokens are independent
-        expected_M, *others = (self._aligned(alignment, unit, logprob_N + by) for by in (0.0, step, -step))
-        with np.errstate(invalid="ignore"):
-            change_M = np.nan_to_num(np.max([np.abs(other - expected_M) for other in others], 0), nan=0.0, posinf=0.0)
-            size_M = np.nan_to_num(np.abs(expected_M), nan=0.0, posinf=0.0)
-        tolerance_M = change_M + _FLOAT32 * size_M + self.yours.rounding * 1.001
-        return _Match(result, alignment, unit, (*causes, *added), expected_M, tolerance_M)
+    def _match(self, result: Result, alignment: Alignment, unit: Unit, causes: tuple[Cause, ...], limit: float) -> Match:
+        return matched(result, alignment, unit, causes, limit, self.yours.rounding)
 
-    def _aligned(self, alignment: Alignment, unit: Unit, logprob_N: Floats) -> Floats:
-        if unit.whole:
-            return unit.of(logprob_N)
-        if alignment.cause is not None and alignment.cause.name == "words":
-            return unit.of(alignment.of(logprob_N))
-        return alignment.of(unit.of(logprob_N))
-
-    def _fits(self, match: _Match) -> bool:
-        """Whether every number that is compared is within the tolerance."""
-        values, expected = self.yours.values, match.expected_M
-        compared = ~np.isnan(expected)
-        if not compared.any() or (compared & np.isnan(values)).any():
-            return False
-        with np.errstate(invalid="ignore"):
-            close = (values == expected) | (np.abs(values - expected) <= match.tolerance_M)
-        return bool(close[compared].all())
+    def _fits(self, match: Match) -> bool:
+        return match.fits(self.yours.values)
 
     def _words(self, result: Result) -> Ints | None:
         """The word of each token, for our text in our tokens."""
@@ -240,7 +195,7 @@ class _Search:
                 return word_T[first:]
         return None
 
-    def comparison(self, match: _Match | None, limit: float) -> Comparison:
+    def comparison(self, match: Match | None, limit: float) -> Comparison:
         """The result for what was found."""
         values, name = self.yours.values, token_formatter(self.lm.tokenizer)
         agrees = match is not None and not match.causes
@@ -261,7 +216,7 @@ class _Search:
             yours=values,
             expected=match.expected_M,
             unit=match.unit.name,
-            tolerance=float(np.nanmax(match.tolerance_M)),
+            tolerance=match.tolerance,
             agrees=agrees,
             causes=match.causes,
         )

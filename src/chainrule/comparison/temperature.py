@@ -95,11 +95,6 @@ def cause_of(temperature: float) -> Cause:
     )
 
 
-def is_evidence(expected_N: Floats, tolerance_N: Floats) -> bool:
+def is_evidence(chance_N: Floats) -> bool:
     """Whether agreement is no coincidence: one parameter was fitted, so one number proves nothing."""
-    finite = np.isfinite(expected_N)
-    spread = 4 * float(np.std(expected_N[finite])) if finite.any() else 0.0
-    if finite.sum() < _LEAST or not spread:
-        return False
-    chance_N = np.sort(np.minimum(1.0, 2 * tolerance_N[finite] / spread))
-    return bool(chance_N[1:].prod() < _CHANCE)
+    return len(chance_N) >= _LEAST and bool(np.sort(chance_N)[1:].prod() < _CHANCE)
