@@ -167,6 +167,25 @@ class Shapes:
         native.in_lanes(x, weight, out, self.size(1, 288))
         compare_product("in_lanes", out, x, weight)
 
+    def matmul(self) -> None:
+        """Of either layout of the weight; the bits of a row do not depend on the others, and are those of `in_lanes`."""
+        rows, columns, terms = self.size(1, 6, 12, 13), self.size(1, 16, 32, 33, 600), self.size(1, 255, 256, 257, 576)
+        x, weight, bias = self.draw(rows, terms), self.draw(columns, terms), self.draw(columns)
+        by_term = self.place(weight.T.contiguous())
+        out, same = (self.draw(rows, columns + gap)[:, gap:] for gap in self.random.choices([0, 5], k=2))
+        native.matmul(x, weight.T, None, out)
+        compare_product("matmul", out, x, weight)
+        native.in_lanes(x, weight, same, 256)
+        assert torch.equal(out, same), "matmul: the order of the sums"
+        native.matmul(x, by_term, None, same)
+        assert torch.equal(out, same), "matmul: by term"
+        first = self.random.randrange(rows)
+        native.matmul(self.place(x[first:].contiguous()), weight.T, None, same[first:])
+        assert torch.equal(out[first:], same[first:]), "matmul: other rows"
+        native.matmul(x, weight.T, bias, out)
+        ones = torch.ones(rows, 1)
+        compare_product("matmul with a bias", out, torch.cat([x, ones], 1), torch.cat([weight, bias[:, None]], 1))
+
     def product(self) -> None:
         if not hasattr(build.status().library, "product_b"):
             return
@@ -210,7 +229,7 @@ class Shapes:
 
 KERNELS = (
     *(Shapes.rms_norm, Shapes.gate, Shapes.moments, Shapes.set_sums, Shapes.count_greater),
-    *(Shapes.few_rows, Shapes.in_lanes, Shapes.product, Shapes.attention),
+    *(Shapes.few_rows, Shapes.in_lanes, Shapes.matmul, Shapes.product, Shapes.attention),
 )
 
 

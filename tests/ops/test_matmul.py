@@ -1,5 +1,8 @@
 """Row-invariant products, against one product of a whole block."""
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given
@@ -7,9 +10,21 @@ from hypothesis import strategies as st
 from torch import nn
 
 from chainrule.ops import matmul, native
+from chainrule.ops.library import build
 from chainrule.ops.matmul import IN_LANES, ROW_COUNTS, ROWS, Kind, SameBits, blocks, rowwise
 
 TYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
+
+
+@pytest.fixture(scope="module", autouse=True, params=["own", "library"])
+def of_float32(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Products of float32 by our kernel, on every processor, and by PyTorch's library."""
+    kernels = build.status()
+    if request.param == "own" and not kernels:
+        pytest.skip(f"no compiled kernels: {kernels.reason}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(build, "status", lambda: replace(kernels, matmul=request.param == "own"))
+        yield
 
 
 def weights(dtype: torch.dtype, bias: bool, terms: int = 96, columns: int = 40) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -53,6 +68,13 @@ def test_narrow_types_without_arithmetic_are_computed_in_float32(
         assert out_NM is None or found_NM is out_NM
         unit_NM = 2.0 ** exact_NM.abs().log2().floor() * torch.finfo(dtype).eps  # of the last digit
         assert ((found_NM.double() - exact_NM).abs() <= 0.5 * unit_NM + 1e-4).all()  # rounded once
+
+
+def test_rows_need_not_be_contiguous():
+    weight_KM, bias_M = weights(torch.float32, bias=True)
+    x_KN = torch.randn(96, 50)
+    assert torch.equal(rowwise(x_KN.T, weight_KM, bias_M), rowwise(x_KN.T.contiguous(), weight_KM, bias_M))
+    assert torch.equal(rowwise(x_KN.T[:, ::2], weight_KM[::2]), rowwise(x_KN.T[:, ::2].contiguous(), weight_KM[::2]))
 
 
 def test_blocks_hold_all_rows_with_little_padding(monkeypatch: pytest.MonkeyPatch):

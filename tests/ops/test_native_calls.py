@@ -270,6 +270,27 @@ def test_products_need_an_output_of_the_right_shape():
     refused("at least 4 rows", native.few_rows, x, draw(3, 8), draw(3, 3))
 
 
+def test_matrices_need_matching_shapes():
+    x, weight, out = draw(6, 8), draw(8, 9), draw(6, 9)
+    refused("M × K, N × K", native.matmul, x, draw(7, 9), None, out)
+    refused("M × K, N × K", native.matmul, x, draw(9, 7).T, None, out)
+    refused("weight must be a plain, contiguous", native.matmul, x, draw(8, 18)[:, ::2], None, out)
+    refused("a number for each of 9 columns", native.matmul, x, weight, draw(8), out)
+    refused("bias_N must be", native.matmul, x, weight, draw(9).double(), out)
+    refused("the rows of out overlap", native.matmul, x, weight, None, draw(1, 9).expand(6, 9))
+
+
+def test_the_vendor_of_the_processor_decides_on_products(monkeypatch: pytest.MonkeyPatch):
+    """MKL, by Intel, leaves out AVX-512 on processors of others."""
+    for line, ours in (("vendor_id\t: GenuineIntel", False), ("vendor_id\t: AuthenticAMD", True)):
+        monkeypatch.setattr(build, "_listed", lambda names, line=line: [line])
+        kernels = build.status.__wrapped__()
+        assert kernels.matmul is ours
+        monkeypatch.setattr(build, "status", lambda kernels=kernels: kernels)
+        assert native.supports_matmul(draw(3, 8), draw(8, 9)) is ours
+        monkeypatch.undo()
+
+
 def test_sums_have_terms():
     refused("at least one term, not 0", native.in_lanes, draw(3, 8), draw(9, 8), draw(3, 9), 0)
 

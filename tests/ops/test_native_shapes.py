@@ -27,7 +27,6 @@ def on_random_shapes(*options: str, **environment: str) -> str:
 
 @pytest.mark.parametrize("threads", ["1", "2"])
 def test_kernels_for_avx2(threads: str):
-    """Including attention and bfloat16, which AVX2 machines leave to PyTorch."""
     output = on_random_shapes("--count", "40", "--threads", threads, CHAINRULE_NATIVE="avx2")
     assert output == "8 lanes, 40 shapes of each kernel: right\n"
 

@@ -33,7 +33,7 @@ def fastest(x: Tensor, weight_MK: Tensor, bias_M: Tensor | None) -> Tensor:
     """The fastest product; not row-invariant."""
     if (out := native.linear(x, weight_MK, bias_M)) is not None:
         return out
-    if computed_in_float32(x):
+    if computed_in_float32(x) or native.supports_matmul(x, weight_MK.T, bias_M):
         return plain_product(x.reshape(-1, x.shape[-1]), weight_MK.T, bias_M).view(*x.shape[:-1], len(weight_MK))
     return nn.functional.linear(x, weight_MK, bias_M)
 

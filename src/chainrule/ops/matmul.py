@@ -1,9 +1,9 @@
 """Row-invariant matrix products: the bits of a row do not depend on the other rows.
 
-A kernel sums the K terms of a dot product in an order that may depend on the number of rows and of threads. So a product is
-computed in blocks of numbers of rows that give the same bits, those of one thread; the remaining rows are padded to the
-cheapest of these numbers. They are found by trial on this machine, once for each shape, with sums that cancel, so that only
-rounding is left.
+Our float32 product (`native.matmul`), used where it is the fastest, sums the K terms of a dot product in one order. Other
+kernels sum them in an order that may depend on the number of rows and of threads. So their products are computed in blocks of
+numbers of rows that give the same bits, those of one thread; the remaining rows are padded to the cheapest of these numbers.
+They are found by trial on this machine, once for each shape, with sums that cancel, so that only rounding is left.
 
 Shapes: N rows, K terms, M columns of a product; S rows of the sample.
 """
@@ -89,7 +89,7 @@ def rowwise(x: Tensor, weight_KM: Tensor, bias_M: Tensor | None = None) -> Tenso
 
 def write(out_NM: Tensor, x_NK: Tensor, weight_KM: Tensor, bias_M: Tensor | None = None, rows: int = ROWS) -> None:
     """The same in blocks of at most `rows` rows, written to `out_NM`, whose rows may be strided."""
-    if x_NK.device.type != "cpu":
+    if x_NK.device.type != "cpu" or native.supports_matmul(x_NK, weight_KM, bias_M):
         plain_product(x_NK, weight_KM, bias_M, out_NM)
         return
     if len(x_NK) <= IN_LANES and _written_in_lanes(out_NM, x_NK, weight_KM, bias_M, rows):
@@ -204,6 +204,10 @@ def plain_product(x_NK: Tensor, weight_KM: Tensor, bias_M: Tensor | None, out_NM
     """x · weight + bias, rounded once. The bits of a row may depend on the number of rows."""
     if computed_in_float32(x_NK):
         return _in_float32(x_NK, weight_KM, bias_M, out_NM)
+    if native.supports_matmul(x_NK, weight_KM, bias_M):
+        out_NM = x_NK.new_empty(len(x_NK), weight_KM.shape[1]) if out_NM is None else out_NM
+        native.matmul(x_NK.contiguous(), weight_KM, bias_M, out_NM)
+        return out_NM
     if bias_M is None:
         return torch.mm(x_NK, weight_KM, out=out_NM)
     return torch.addmm(bias_M, x_NK, weight_KM, out=out_NM)

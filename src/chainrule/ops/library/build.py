@@ -43,6 +43,7 @@ class Kernels(Verdict):
     library: ctypes.CDLL | None = None
     lanes: int = 0  # numbers computed at a time
     product: bool = False  # whether the library has a product of bfloat16 factors
+    matmul: bool = False  # whether its float32 products are faster than PyTorch's
     digest: str = ""  # SHA-256 of the library
 
 
@@ -71,9 +72,9 @@ def status() -> Kernels:
     lanes = library.lanes()
     if lanes < LANES:
         return Kernels(False, "this CPU has neither AVX2 nor AVX-512")
-    product = hasattr(library, "product_b")
+    product, matmul = hasattr(library, "product_b"), not _by_intel()
     reason = f"compiled by {shlex.join(compiler)}, {lanes} numbers at a time{note}"
-    return Kernels(True, reason, library, lanes, product, vars(library).get("digest", ""))
+    return Kernels(True, reason, library, lanes, product, matmul, vars(library).get("digest", ""))
 
 
 def _library(compiler: list[str], flags: tuple[str, ...]) -> tuple[ctypes.CDLL, str]:
@@ -142,8 +143,18 @@ def _not_kept(error: Exception) -> str:
 
 def processor() -> list[str]:
     """Model and flags of the processor, as Linux lists them: code is compiled for these, and machines may share a cache."""
+    return _listed("model name|flags") or [platform.processor()]
+
+
+def _by_intel() -> bool:
+    """Whether the processor is Intel's. PyTorch's float32 products, by Intel's MKL, use AVX-512 on these alone."""
+    return any("GenuineIntel" in line for line in _listed("vendor_id"))
+
+
+def _listed(names: str) -> list[str]:
+    """The different lines about a processor with these names in Linux's list; empty if there is no list."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
-        return [platform.processor()]
-    return sorted({line for line in lines if re.match(r"(model name|flags)\s*:", line)})
+        return []
+    return sorted({line for line in lines if re.match(rf"({names})\s*:", line)})

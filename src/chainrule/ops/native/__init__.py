@@ -1,9 +1,10 @@
-"""Kernels in C for what a network computes besides most matrix products, compiled on the user's machine if it has a compiler.
+"""Kernels in C for what a network computes, compiled on the user's machine if it has a compiler.
 
     vectors.h           vectors of floats: loads, stores, exp, transposition
     tiles.h             tile registers of matrix units (AMX)
     elementwise.c       norms and gates
     readout.c           moments of logits, sums over sets, counts
+    matmul.c            products of float32 matrices
     products.c          products of few rows, and of bfloat16 factors
     attention.c         attention of rows to their paths
     arguments.py        checks of arguments, and their conversion for C
@@ -24,11 +25,13 @@ from chainrule.ops.native.calls import (
     gate,
     in_lanes,
     linear,
+    matmul,
     moments,
     product,
     rms_norm,
     set_sums,
     supports_few,
+    supports_matmul,
     supports_product,
     supports_rows,
 )
@@ -40,6 +43,7 @@ __all__ = [
     "gate",
     "in_lanes",
     "linear",
+    "matmul",
     "moments",
     "product",
     "queries",
@@ -49,6 +53,7 @@ __all__ = [
     "supports",
     "supports_attention",
     "supports_few",
+    "supports_matmul",
     "supports_product",
     "supports_rows",
 ]

@@ -7,7 +7,7 @@ Shapes: N rows, D numbers of a row, M rows of a block, V columns, K terms.
 
 from __future__ import annotations
 
-from ctypes import c_float, c_long
+from ctypes import c_float, c_int, c_long
 from typing import Any
 
 import torch
@@ -21,6 +21,7 @@ from chainrule.ops.native.arguments import (
     described,
     empty,
     function,
+    is_plain,
     is_plain_rows,
     pointer,
     supports,
@@ -46,6 +47,14 @@ def supports_product(hidden_MK: Tensor, weight_VK: Tensor) -> bool:
         and hidden_MK.shape[1] % 2 == 0
         and build.status().product
     )
+
+
+def supports_matmul(x_NK: Tensor, weight_KM: Tensor, bias_M: Tensor | None = None) -> bool:
+    """Whether `matmul` takes these, once x is contiguous, and is faster than PyTorch's product."""
+    if x_NK.dtype != torch.float32 or not build.status().matmul or not is_plain(x_NK):
+        return False
+    weight = weight_KM.T if weight_KM.stride(0) == 1 else weight_KM
+    return supports(weight) if bias_M is None else supports(weight, bias_M)
 
 
 def rms_norm(x: Tensor, weight_D: Tensor, eps: float, offset: float = 0.0) -> Tensor:
@@ -171,11 +180,31 @@ def product(hidden_MK: Tensor, weight_VK: Tensor, out_MV: Tensor) -> None:
         raise MemoryError("there is no memory for a panel of the head's weights")
 
 
-def _sizes(dtype: torch.dtype, x_MK: Tensor, weight_NK: Tensor, out_MN: Tensor) -> tuple[int, int, int]:
-    """Rows, columns and terms of a product. Raises ValueError if the tensors do not match."""
-    demand(dtype, x_MK=x_MK, weight_NK=weight_NK)
+def matmul(x_MK: Tensor, weight_KN: Tensor, bias_N: Tensor | None, out_MN: Tensor) -> None:
+    """out = x · weight + bias in float32; a row's bits depend on neither the other rows nor the processor.
+
+    The weight, or its transpose, is contiguous. `out_MN` may have gaps between rows.
+    """
+    by_column = weight_KN.stride(0) == 1 and not weight_KN.is_contiguous()
+    weight = weight_KN.T if by_column else weight_KN
+    rows, columns, terms = _sizes(torch.float32, x_MK, weight, out_MN, by_column)
+    if bias_N is not None:
+        demand(torch.float32, bias_N=bias_N)
+        if bias_N.shape != (columns,):
+            raise ValueError(f"bias_N must have a number for each of {columns} columns, not the shape {tuple(bias_N.shape)}")
+    sizes = (c_long(size) for size in (out_MN.stride(0), rows, columns, terms))
+    several = threads(max(weight.numel(), out_MN.numel()))
+    function("matmul_f")(*map(pointer, (x_MK, weight, bias_N, out_MN)), *sizes, c_int(by_column), several)
+
+
+def _sizes(dtype: torch.dtype, x_MK: Tensor, weight: Tensor, out_MN: Tensor, by_column: bool = True) -> tuple[int, int, int]:
+    """Rows, columns and terms of a product. weight: N × K if `by_column`, else K × N.
+
+    Raises ValueError if the tensors do not match.
+    """
+    demand(dtype, x_MK=x_MK, weight=weight)
     demand_rows(out_MN=out_MN)
-    (rows, columns), of_x, of_weight = out_MN.shape, x_MK.shape, weight_NK.shape
+    (rows, columns), of_x, of_weight = out_MN.shape, x_MK.shape, weight.shape if by_column else weight.shape[::-1]
     if len(of_x) != 2 or of_x[0] != rows or of_weight != (columns, of_x[1]):
         shapes = [tuple(shape) for shape in (of_x, of_weight, out_MN.shape)]
         raise ValueError(f"the shapes of x, weight and out must be M × K, N × K and M × N, not {shapes}")
