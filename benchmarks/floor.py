@@ -75,7 +75,8 @@ def parse() -> argparse.Namespace:
 def measure_dtype(dtype: str, arguments: argparse.Namespace, result: dict) -> None:
     """All workloads in one dtype, with samples of the floor in between."""
     floor = products.Products(arguments.model, dtype)
-    say(f"{dtype}: the floor is fastest with {floor.best['trunk'][0]} rows in the trunk, {floor.best['head'][0]} in the head")
+    best = ", ".join(f"{rows} rows by {kernel} in the {part}" for part, (rows, _, kernel) in floor.best.items())
+    say(f"{dtype}: the floor is fastest with {best}")
     lm = chainrule.load(str(arguments.model), dtype=dtype)
     tokenizer = Tokenizer.from_file(str(arguments.model / "tokenizer.json"))
     samples = [floor.sample()]

@@ -36,13 +36,13 @@ def interrupted(name: str, method: Method, count: int) -> Damage:
 )
 def test_while_contexts_are_entered_and_left(kind: str):
     """Function modes, inference mode, replaced modules, another trunk: a call restores every state that it sets."""
-    damage = interrupted(kind, AtContextEvent, 60)
+    damage = interrupted(kind, AtContextEvent, 40)
     assert damage.passed, str(damage)
 
 
 @pytest.mark.parametrize("kind", ["forest", "own head", "masked"])
 def test_at_any_event(kind: str):
-    damage = interrupted(kind, AtEvent, 100)
+    damage = interrupted(kind, AtEvent, 60)
     assert damage.passed, str(damage)
 
 
@@ -62,14 +62,14 @@ def test_while_another_exception_is_propagated():
 
 
 def test_by_signals_at_random_times():
-    damage = interrupted("masked", AtRandomTime, 60)
+    damage = interrupted("masked", AtRandomTime, 40)
     assert damage.passed, str(damage)
 
 
 @pytest.mark.parametrize("name", ["construction: forest", "construction: masked", "second construction: own head", "verify"])
 def test_while_a_model_is_made_or_verified(name: str):
     """The network is unchanged. An out-of-memory error is raised, and does not count as a strategy that does not work."""
-    damage = interrupted(name, AtEvent, 24 if name != "verify" else 6)
+    damage = interrupted(name, AtEvent, 16 if name != "verify" else 4)
     assert damage.passed, str(damage)
 
 

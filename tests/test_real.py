@@ -28,8 +28,8 @@ def own_factors(lm: chainrule.LanguageModel, ids: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def texts(fortunes) -> list[str]:
-    """Every sixth text of the 500, the two of `check` among them. `make exactness` compares all."""
-    return fortunes[4::6]
+    """Every twelfth text of the 500, the two of `check` among them. `make exactness` compares all."""
+    return fortunes[10::12]
 
 
 @pytest.fixture(scope="module")
@@ -80,17 +80,17 @@ def test_as_close_to_float64_as_the_models_own_forward(real, texts, reference, e
 
 
 def test_texts_in_another_order(real, texts, reference, exact):
-    order = random.Random(1).sample(range(len(texts)), 40)
+    order = random.Random(1).sample(range(len(texts)), 20)
     check(real.score_batch([texts[i] for i in order]), [reference[i] for i in order], exact)
 
 
 @pytest.mark.parametrize("rows", [16, 61, 256, 2048])
 def test_every_chunk_size(real, texts, reference, exact, rows):
-    check(real.score_batch(texts[25:40], rows=rows), reference[25:40], exact)
+    check(real.score_batch(texts[12:20], rows=rows), reference[12:20], exact)
 
 
 def test_embeddings_instead_of_ids(real, texts, reference):
-    for text, own in zip(texts[12:30], reference[12:30], strict=True):
+    for text, own in zip(texts[12:20], reference[12:20], strict=True):
         ids = real.tokenizer.encode(text)
         score = real.score(ids, embeddings=real.embed(ids))
         assert np.abs(score.logprobs - own).max() < TOLERANCE
@@ -98,15 +98,15 @@ def test_embeddings_instead_of_ids(real, texts, reference):
 
 
 def test_bfloat16_is_as_close_as_the_models_own_forward(texts, reference):
-    lm, some = chainrule.load("smollm2-135m", dtype="bfloat16"), texts[:20]
+    lm, some = chainrule.load("smollm2-135m", dtype="bfloat16"), texts[:12]
     ours = np.concatenate([score.logprobs for score in lm.score_batch(some)])
     own = np.concatenate([own_factors(lm, ids) for ids in lm.tokenizer.encode_batch(some)])
-    truth = np.concatenate(reference[:20])
+    truth = np.concatenate(reference[:12])
     assert np.abs(ours - truth).mean() <= np.abs(own - truth).mean()
 
 
 def test_candidates_compute_each_distinct_context_once(real, fortunes):
-    context = " ".join(fortunes[:20])
+    context = " ".join(fortunes[:8])
     candidates = [f" {' '.join(text.split()[:4])}" for text in fortunes[20:60]]
     scores = real.score_batch(candidates, context=context)
     assert scores.rows == scores.distinct_contexts

@@ -50,7 +50,7 @@ def texts(*lengths: int) -> Rows:
 @pytest.mark.parametrize("threads", [2, 3, 8, 64])
 def test_short_texts_are_cut_between_texts_and_shared_out_evenly(threads: int):
     whole = texts(*[25] * 1000)
-    found, workers = parts(whole, 768, threads)
+    found, workers = parts(whole, 768, threads, padded=True)
     assert workers == min(16, threads)
     assert all(len(part) <= 768 and part.above <= 25 for part in found)
     assert sum(len(part) - part.above for part in found) == len(whole)
@@ -58,22 +58,32 @@ def test_short_texts_are_cut_between_texts_and_shared_out_evenly(threads: int):
 
 
 def test_a_long_text_is_one_part_and_texts_around_it_are_others():
-    assert parts(texts(3000), 768, 2)[1] == 1
-    found, workers = parts(texts(*[3000] * 6), 768, 2)
+    assert parts(texts(3000), 768, 2, padded=True)[1] == 1
+    found, workers = parts(texts(*[3000] * 6), 768, 2, padded=True)
     assert (workers, len(found)) == (2, 6)
     assert all(MOST_WASTED * part.above <= len(part) for part in found)
 
 
 def test_too_little_for_two_threads_is_one_part():
-    found, workers = parts(texts(25, 25), 768, 2)
+    found, workers = parts(texts(25, 25), 768, 2, padded=True)
     assert (len(found), workers) == (1, 1)
-    found, workers = parts(texts(*[2000] * 3), 768, 2)  # two threads take as long for two texts as for four
+    found, workers = parts(texts(*[2000] * 3), 768, 2, padded=True)  # two threads take as long for two texts as for four
     assert (len(found), workers) == (1, 1)
-    assert parts(texts(*[25] * 100), 768, 1)[1] == 1
+    assert parts(texts(*[25] * 100), 768, 1, padded=True)[1] == 1
+
+
+def test_where_nothing_is_padded_parts_end_between_texts():
+    depth_R = texts(*[50] * 400).depth_R
+    wasted = {}
+    for padded in (True, False):
+        bounds = cut(depth_R, 768, 2, padded=padded)
+        wasted[padded] = sum(int(depth_R[first]) for first in bounds[:-1])
+        assert bounds[-1] == len(depth_R)
+    assert wasted[False] <= len(bounds) < wasted[True] / 5  # the start symbol of each part
 
 
 def test_no_rows():
-    assert len(parts(rows_of(Forest.build([])), 768, 4)[0][0]) == 0
+    assert len(parts(rows_of(Forest.build([])), 768, 4, padded=True)[0][0]) == 0
 
 
 def test_threads_are_shared_out_among_few_parts():
@@ -84,13 +94,13 @@ def test_threads_are_shared_out_among_few_parts():
 
 def test_cuts_cover_all_rows_of_a_deep_forest():
     depth_R = np.concatenate([np.arange(500), *[np.arange(500, 510)] * 100])  # candidates after one long context
-    bounds = cut(depth_R, 768, 4)
+    bounds = cut(depth_R, 768, 4, padded=True)
     assert bounds == [0, len(depth_R)]
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 5, 17])
 def test_chunks_of_few_rows_are_cut_as_well(rows: int):
     depth_R = texts(*[25] * 100).depth_R
-    bounds = cut(depth_R, rows, 4)
+    bounds = cut(depth_R, rows, 4, padded=True)
     assert bounds == sorted(set(bounds))
     assert bounds[-1] == len(depth_R)

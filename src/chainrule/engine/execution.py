@@ -27,6 +27,7 @@ from chainrule.forest import Chunk, Forest
 from chainrule.forest.chunks import Rows
 from chainrule.forest.parts import parts
 from chainrule.models.base import Model
+from chainrule.ops.matmul import pads_rows
 from chainrule.ops.transfer import sent
 
 Embed = Callable[[Ints], Tensor]  # nodes of the forest → their embeddings
@@ -71,7 +72,7 @@ def forest_jobs(
     all_rows = Rows.of(forest, wanted_N)
     if cached_prefix is not None:
         return Jobs([partial(_run_rows_of, model, all_rows, embed, rows, cached_prefix)])
-    of_parts, workers = parts(all_rows, rows, threads)
+    of_parts, workers = parts(all_rows, rows, threads, padded=pads_rows(model))
     return Jobs([partial(_run_rows_of, model, part, embed, rows) for part in of_parts], workers)
 
 

@@ -21,6 +21,7 @@ from torch.overrides import TorchFunctionMode
 
 from chainrule.ops import native
 from chainrule.ops.elementwise import evenly
+from chainrule.ops.library import build
 from chainrule.ops.sealed import FACTORIES
 from chainrule.ops.trials import known
 from chainrule.ops.workers import available, in_one_thread
@@ -39,6 +40,11 @@ SAMPLE, COLUMNS = 16, 64  # distinct rows of x and columns of w in a trial; the 
 def usual_rows(model: Any) -> int:
     """The number of contexts that a `Model` computes at a time by default."""
     return ROWS if model.device.type == "cpu" else min(32 * 1024, max(1024, ON_GPU // model.width // 1024 * 1024))
+
+
+def pads_rows(model: Any) -> bool:
+    """Whether products of a `Model` are padded to some numbers of rows: all but ours."""
+    return model.dtype != torch.float32 or not build.status().matmul
 
 
 class SameBits(TorchFunctionMode):
