@@ -123,6 +123,21 @@ INLINE void columns_by_lanes(const float *const *from, long first, const float (
         }
 }
 
+/* Functions of their own, so that the compiler has all registers for their sums. */
+#define BY_LANES(vectors)                                                                                                  \
+    PART void rows_by_lanes_##vectors(const float *const *from, const float (*with)[QUERIES], float (*to)[QUERIES],        \
+                                      long terms) {                                                                        \
+        rows_by_lanes(from, with, to, terms, vectors);                                                                     \
+    }                                                                                                                      \
+    PART void columns_by_lanes_##vectors(const float *const *from, long first, const float (*with)[QUERIES],               \
+                                         const floats *scale, float (*to)[QUERIES], long terms) {                          \
+        columns_by_lanes(from, first, with, scale, to, terms, vectors);                                                    \
+    }
+BY_LANES(1)
+BY_LANES(2)
+BY_LANES(3)
+#define OF_VECTORS(name, ...) (vectors == 1 ? name##_1(__VA_ARGS__) : vectors == 2 ? name##_2(__VA_ARGS__) : name##_3(__VA_ARGS__))
+
 #if TILES
 /* Adds the products of tile 6 with tiles of `from`, one for each vector of lanes, to the sums in tiles 0 to 2. */
 INLINE void add_products(const void *from, long stride, int vectors) {
@@ -284,10 +299,10 @@ INLINE void attend_block(const attention *a, scratch *s, part *p, const block *b
             rows_by_lanes_b((const bf16 *const *)b->key + k, (const uint32_t(*)[QUERIES])p->query, s->score + k, a->width, vectors);
         else
 #endif
-            rows_by_lanes((const float *const *)b->key + k, (const float(*)[QUERIES])p->query, s->score + k, a->width, vectors);
+            OF_VECTORS(rows_by_lanes, (const float *const *)b->key + k, (const float(*)[QUERIES])p->query, s->score + k, a->width);
     weigh(a, s, p, keys, first, last, scale, vectors, masked, way);
     for (long i = 0; i < a->value_width; i += STEP)
-        columns_by_lanes(b->value, i, (const float(*)[QUERIES])s->score, scale, p->out + i, keys, vectors);
+        OF_VECTORS(columns_by_lanes, b->value, i, (const float(*)[QUERIES])s->score, scale, p->out + i, keys);
 }
 
 /* The same with a constant number of vectors, so that their sums are kept in registers. */
