@@ -19,8 +19,8 @@ def render_floors(floors: dict) -> str:
         for dtype, floor in floors.items()
     )
     return (
-        f"The floor: the model's own matrix products alone, at their best number of rows, allow {speeds}, "
-        "measured in alternation with chainrule."
+        f"The floor: the model's own matrix products alone, by the fastest kernel and at its best number of rows, "
+        f"allow {speeds}, measured in alternation with chainrule."
     )
 
 

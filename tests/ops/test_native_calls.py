@@ -272,7 +272,7 @@ def test_products_need_an_output_of_the_right_shape():
 
 def test_matrices_need_matching_shapes():
     x, weight, out = draw(6, 8), draw(8, 9), draw(6, 9)
-    refused("M × K, N × K", native.matmul, x, draw(7, 9), None, out)
+    refused("M × K, K × N", native.matmul, x, draw(7, 9), None, out)
     refused("M × K, N × K", native.matmul, x, draw(9, 7).T, None, out)
     refused("weight must be a plain, contiguous", native.matmul, x, draw(8, 18)[:, ::2], None, out)
     refused("a number for each of 9 columns", native.matmul, x, weight, draw(8), out)

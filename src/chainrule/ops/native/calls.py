@@ -207,7 +207,8 @@ def _sizes(dtype: torch.dtype, x_MK: Tensor, weight: Tensor, out_MN: Tensor, by_
     (rows, columns), of_x, of_weight = out_MN.shape, x_MK.shape, weight.shape if by_column else weight.shape[::-1]
     if len(of_x) != 2 or of_x[0] != rows or of_weight != (columns, of_x[1]):
         shapes = [tuple(shape) for shape in (of_x, of_weight, out_MN.shape)]
-        raise ValueError(f"the shapes of x, weight and out must be M × K, N × K and M × N, not {shapes}")
+        form = "N × K" if by_column else "K × N"
+        raise ValueError(f"the shapes of x, weight and out must be M × K, {form} and M × N, not {shapes}")
     if rows > 1 and out_MN.stride(0) < columns:
         raise ValueError(f"the rows of out overlap: they are {out_MN.stride(0)} apart, and {columns} long")
     return rows, columns, of_x[1]

@@ -75,7 +75,7 @@ INLINE Sums most_sums(long left, int *rows) {
 /* All rows of y for the columns of a panel, at most PANEL. */
 static void pass(const float *x, long distance, const float *panel, long terms, float *y, long stride, long rows, long columns,
                  const float *bias, int add) {
-    float edge[12][PANEL]; /* full rows, where y has fewer columns */
+    float edge[12][PANEL] = {}; /* full rows, where y has fewer columns */
     size_t size = 4 * columns;
     int count;
     for (long row = 0; row < rows; row += count) {
