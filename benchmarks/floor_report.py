@@ -19,7 +19,7 @@ def render_floors(floors: dict) -> str:
         for dtype, floor in floors.items()
     )
     return (
-        f"The floor: the model's own matrix products alone, by the fastest kernel and at its best number of rows, "
+        "The floor: the model's own matrix products alone, by the fastest kernel and at its best number of rows, "
         f"allow {speeds}, measured in alternation with chainrule."
     )
 

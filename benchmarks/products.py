@@ -73,7 +73,7 @@ class Products:
 
 
 class Pass:
-    """The products of ``rows`` rows with ``weights_IO``, with all memory allocated in advance."""
+    """The products of ``rows`` rows with ``weights_IO``, with all memory allocated in advance, but for oneDNN's results."""
 
     def __init__(self, weights_IO: list[Tensor], rows: int, kernel: Kernel) -> None:
         like = {"dtype": weights_IO[0].dtype}
