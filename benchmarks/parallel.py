@@ -1,6 +1,6 @@
 """Threads with chunks of their own beside threads within operations, idle and beside a process that uses one core.
 
-python benchmarks/parallel.py [--dtype float32] [--pairs 5] [--cases short,long,mixed]
+python benchmarks/parallel.py [--dtype float32] [--pairs 5] [--cases short,single,long,mixed]
 
 Both ways alternate within one process: the second is forced by hiding that threads can be limited one by one. Their bits are
 compared as well.
@@ -30,11 +30,16 @@ BUSY = "import numpy as np\nx = np.random.rand(1000, 1000)\nwhile True: x @ x"
 
 
 def cases(lm: chainrule.LanguageModel, texts: int) -> dict[str, list[Any]]:
-    """Texts by case: short, long (2,000 tokens each) and mixed."""
+    """Texts by case: short, single (one of 2,000 tokens), long (several of 2,000 tokens) and mixed."""
     ids = lm.tokenizer.encode(book()).tolist()
     long = [ids[2000 * n : 2000 * (n + 1)] for n in range(texts // 40)]
     short = fortunes()[:texts]
-    return {"short": short, "long": long, "mixed": [*lm.tokenizer.encode_batch(short[: texts // 2]), *long[: len(long) // 2]]}
+    return {
+        "short": short,
+        "single": long[:1],
+        "long": long,
+        "mixed": [*lm.tokenizer.encode_batch(short[: texts // 2]), *long[: len(long) // 2]],
+    }
 
 
 def timed(lm: chainrule.LanguageModel, texts: list[Any], *, parts: bool) -> tuple[float, float, np.ndarray]:
@@ -74,7 +79,7 @@ def main() -> None:
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--texts", type=int, default=120)
-    parser.add_argument("--cases", default="short,long,mixed")
+    parser.add_argument("--cases", default="short,single,long,mixed")
     arguments = parser.parse_args()
     lm = chainrule.load(dtype=arguments.dtype)
     report: dict[str, Any] = {"machine": machine.describe(), "dtype": arguments.dtype, "pairs": arguments.pairs, "results": {}}

@@ -138,11 +138,10 @@ def test_a_layer_that_attends_twice_has_two_caches():
     cache, layer = KVCache(8), nn.Module()
     qkv = [draw_qkv(len(forest)), tuple(2 * x for x in draw_qkv(len(forest)))]
     for chunk in chunks(forest, forest.depth_N > 0, 2):
+        layout = Layout(chunk, cache, torch.device("cpu"))
         for each in qkv:
             q, k, v = (x[chunk.node_R].transpose(0, 1)[None] for x in each)
-            out, _ = Layout(chunk, cache, torch.device("cpu")).as_current(
-                partial(forest_attention, layer, q, k, v, None, scaling=SCALE)
-            )
+            out, _ = layout.as_current(partial(forest_attention, layer, q, k, v, None, scaling=SCALE))
             want = masked_attention(forest, each, None, None, None)[chunk.node_R]
             np.testing.assert_allclose(out[0], want, rtol=0, atol=1e-12)
         cache.keep_path(chunk)
@@ -160,3 +159,19 @@ def test_each_layer_has_its_own_cache():
             want = masked_attention(forest, each, None, None, None)[chunk.node_R]
             np.testing.assert_allclose(out[0], want, rtol=0, atol=1e-12)
         cache.keep_path(chunk)
+
+
+def test_a_layer_that_did_not_attend_to_the_path_is_an_error():
+    """Not a wait without end, and no result of memory that was never written."""
+    forest = build([[0, 1, 2, 3]])
+    cache, (q, k, v) = KVCache(8), (x.transpose(0, 1)[None] for x in draw_qkv(len(forest)))
+    for chunk, layer in zip(chunks(forest, forest.depth_N > 0, 2), (nn.Module(), nn.Module()), strict=True):
+        rows = [x[:, :, chunk.node_R] for x in (q, k, v)]
+        attend = partial(partial(forest_attention, layer), *rows, None, scaling=SCALE)
+        layout = Layout(chunk, cache, torch.device("cpu"))
+        if chunk.path:
+            with pytest.raises(TypeError, match="more often than in others"):
+                layout.as_current(attend)
+        else:
+            layout.as_current(attend)
+            cache.keep_path(chunk)

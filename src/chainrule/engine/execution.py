@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -71,18 +72,27 @@ def forest_jobs(
     """Parts of the contexts in preorder. `cached_prefix` is above all of them, and they are then one part."""
     all_rows = Rows.of(forest, wanted_N)
     if cached_prefix is not None:
-        return Jobs([partial(_run_rows_of, model, all_rows, embed, rows, cached_prefix)])
-    of_parts, workers = parts(all_rows, rows, threads, padded=pads_rows(model))
-    return Jobs([partial(_run_rows_of, model, part, embed, rows) for part in of_parts], workers)
+        return Jobs([partial(_run_chunks, model, all_rows, embed, rows, cached_prefix)])
+    of_parts, workers = parts(all_rows, rows, threads, width=model.width, padded=pads_rows(model))
+    jobs = []
+    for part in of_parts:
+        cache = KVCache(int(part.rows.depth_R.max(initial=0)) + rows, len(part.bounds) - 1)
+        for first, stop in pairwise(part.bounds):
+            jobs.append(partial(_run_segment, model, part.rows, embed, rows, CachedPrefix(cache, first), stop))
+    return Jobs(jobs, workers)
 
 
-def _run_rows_of(
-    model: Model, part: Rows, embed: Embed, rows: int, cached_prefix: CachedPrefix | None = None
+def _run_segment(model: Model, part: Rows, embed: Embed, rows: int, above: CachedPrefix, stop: int) -> Iterator[HiddenStates]:
+    yield from _run_chunks(model, part, embed, rows, above, stop)
+    above.cache.release()
+
+
+def _run_chunks(
+    model: Model, part: Rows, embed: Embed, rows: int, above: CachedPrefix, stop: int | None = None
 ) -> Iterator[HiddenStates]:
-    """Chunks of `rows` contexts, after the rows of `cached_prefix`. The path is cached between chunks."""
-    cached_prefix = cached_prefix or CachedPrefix(KVCache(int(part.depth_R.max(initial=0)) + rows), 0)
-    for chunk in part.chunks(rows, cached_prefix.rows):
-        hidden_RH = run_chunk(model, chunk, Layout(chunk, cached_prefix.cache, model.device), embed(chunk.node_R))
+    """Chunks of `rows` contexts, after the rows above them and before `stop`. The path is cached between chunks."""
+    for chunk in part.chunks(rows, above.rows, stop):
+        hidden_RH = run_chunk(model, chunk, Layout(chunk, above.cache, model.device), embed(chunk.node_R))
         yield HiddenStates(hidden_RH, chunk.row_F, chunk.node_F, len(chunk), chunk.new)
 
 

@@ -78,11 +78,11 @@ class Rows:
         order = np.argsort(row_F, kind="stable")
         return cls(node_R, forest.depth_N[node_R], parent_R, row_N1[forest.end_N[node_R]], row_F[order], node_F[order])
 
-    def chunks(self, rows: int, done: int = 0) -> Iterator[Chunk]:
-        """These rows in chunks of `rows`; see `chunks`."""
-        path_P = np.arange(done)  # the rows on the path above the next chunk
-        for first in range(done, len(self), rows):
-            chunk, path_P = self.chunk(first, min(first + rows, len(self)), path_P)
+    def chunks(self, rows: int, done: int = 0, stop: int | None = None) -> Iterator[Chunk]:
+        """The rows from `done` to `stop` in chunks of `rows`; see `chunks`."""
+        path_P, stop = np.arange(done), len(self) if stop is None else stop  # the rows on the path above the next chunk
+        for first in range(done, stop, rows):
+            chunk, path_P = self.chunk(first, min(first + rows, stop), path_P)
             yield chunk
 
     def part(self, first: int, stop: int) -> Rows:

@@ -1,63 +1,95 @@
-"""Parts of a forest that several threads compute at the same time, each with the path above it.
+"""Parts of a forest that several threads compute at the same time.
 
 A forest is cut where the path is short: between texts, mostly. The rows of the path are computed again in the next part. A
 part has about as many rows as a chunk. If few rows are left, parts are smaller, so that all threads finish at the same time.
+
+A long text is one part of several segments: each row of a segment is below all rows of the segments above it, and uses their
+keys and values. A thread that computes a segment follows the thread that computes the segment above, layer by layer.
 """
 
 from __future__ import annotations
 
 import heapq
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
 from chainrule._types import Ints
 from chainrule.forest.chunks import Rows
 
-SIZES = (192, 256, 384, 512, 768)  # rows of parts, with the path: where products are padded, to these numbers
-LEAST = SIZES[0]  # a smaller part takes the time to read the weights
+SIZES = (256, 384, 512, 768)  # rows of segments, with the path: where products are padded, to these numbers
+LEAST = SIZES[0]  # a smaller segment takes little less time, to read the weights
 MOST_WASTED = 6  # a part is at least so many times as long as the path above it
 SHORTER = 20  # rows by which a part is shorter that cost as much as one row, since weights are read for fewer rows
-POWER = 0.85  # n threads within an operation are n ** POWER times as fast as one: 1.8 times for two
-MOST = 16  # threads with parts of their own. They share Python's lock; see LOG.md
+WEIGHTS = 64  # rows that take as long as reading and packing the weights for a segment
+FAR = 7  # times the width of an embedding: the depth at which attention takes as long as the rest of a row
+POWER = 0.88  # n threads within an operation are n ** POWER times as fast as one: 1.8 times for two
+SHARED = 1.05  # operations are shared if that is faster at least by this factor, since threads then wait for each other
+MOST = 16  # threads with segments of their own. They share Python's lock; see LOG.md
 
 
-def parts(all_rows: Rows, rows: int, threads: int, *, padded: bool) -> tuple[list[Rows], int]:
-    """Parts of at most about `rows` rows, and how many of them to compute at a time, for the least time with these threads.
+class Part(NamedTuple):
+    """Rows after the path above them, in segments: segment s has the rows from bounds[s] to bounds[s + 1]."""
 
-    padded: whether products of other numbers of rows than SIZES are padded. One part that holds all rows, and 1, if nothing is
-    gained.
+    rows: Rows
+    bounds: list[int]
+
+
+def parts(all_rows: Rows, rows: int, threads: int, *, width: int, padded: bool) -> tuple[list[Part], int]:
+    """Parts in segments of about `rows` rows at most, and how many segments to compute at a time, for the least time with
+    these threads. One segment of all rows, and 1, if nothing is gained.
+
+    width: of an embedding. padded: whether products of other numbers of rows than SIZES are padded.
     """
     if threads > 1 and len(all_rows) > 1:
-        bound_P1 = cut(all_rows.depth_R, rows, threads, padded=padded)
-        workers = best_workers(np.diff(bound_P1).tolist(), threads)
+        cuts = cut(all_rows.depth_R, rows, threads, width=width, padded=padded)
+        workers = best_workers([stop - first for bounds in cuts for first, stop in pairwise(bounds)], rows, threads)
         if workers > 1:
-            return [all_rows.part(a, b) for a, b in pairwise(bound_P1)], workers
-    return [all_rows], 1
+            return [_part(all_rows, bounds) for bounds in cuts], workers
+    return [Part(all_rows, [0, len(all_rows)])], 1
 
 
-def cut(depth_R: Ints, rows: int, threads: int, *, padded: bool) -> list[int]:
-    """The first row of each part, and the number of all rows."""
-    bounds = [0]
-    while (left := len(depth_R) - bounds[-1]) > 0:
-        above = int(depth_R[bounds[-1]])
+def _part(all_rows: Rows, bounds: list[int]) -> Part:
+    part = all_rows.part(bounds[0], bounds[-1])
+    return Part(part, [0, *(part.above + bound - bounds[0] for bound in bounds[1:])])
+
+
+def cut(depth_R: Ints, rows: int, threads: int, *, width: int, padded: bool) -> list[list[int]]:
+    """For each part, the first row of each of its segments, and the number of rows up to its end."""
+    turns = np.append(np.flatnonzero(np.diff(depth_R) != 1) + 1, len(depth_R))  # rows that are not below the one before
+    cuts, first = [[0]], 0
+    while (left := len(depth_R) - first) > 0:
+        begins = first == cuts[-1][0]
         size = min(rows, max(size for size in SIZES if size <= max(LEAST, 2 * left // (3 * threads))))
+        stop = int(turns[np.searchsorted(turns, first, side="right")])
+        if continued := stop < len(depth_R) and bool(MOST_WASTED * depth_R[stop] > size):  # several times: cut above it
+            stop = first + max(0, int(depth_R[stop] - depth_R[first]))
         if left <= size + LEAST // 2:
-            bounds.append(len(depth_R))
+            cuts[-1].append(len(depth_R))
+        elif begins and stop - first > size + LEAST // 2:
+            number = _number(left, rows, threads) if stop == len(depth_R) else -(-(stop - first) // size)
+            cuts[-1] += _even(depth_R[first:stop], number, rows, first, width=width, padded=padded)
         else:
-            bounds.append(_next(depth_R, bounds[-1], max(size - above, size // 2, 1), padded))
-    return bounds
+            above, continued = int(depth_R[first]) if begins else 0, False
+            cuts[-1].append(_next(depth_R, first, max(size - above, size // 2, 1), padded))
+        first = cuts[-1][-1]
+        if first < len(depth_R) and not continued:
+            cuts.append([first])
+    return cuts
 
 
 def _next(depth_R: Ints, first: int, size: int, padded: bool) -> int:
-    """The end of a part of at most `size` rows, where the least work is done twice or for padding; if no path in its last
-    quarter is short enough, the first row after it where the path is."""
+    """The end of a part of at most `size` rows, where the least work is done twice or for padding: in its last quarter, or
+    earlier if no path there is short enough. If none is, the first row after it where the path is."""
     near, stop = first + max(1, size * 3 // 4), first + size
     missing = np.arange(stop - near, -1, -1)
     wasted = depth_R[near : stop + 1] + (missing if padded else missing // SHORTER)
-    best = len(wasted) - 1 - int(np.argmin(wasted[::-1]))
+    best = _last_least(wasted)
     if MOST_WASTED * wasted[best] <= size:
         return near + best
+    if len(fitting := np.flatnonzero(MOST_WASTED * depth_R[first : stop + 1] <= np.arange(size + 1))[1:]):
+        return first + int(fitting[-1])
     while stop < len(depth_R):
         depth = depth_R[stop : stop + 4 * size]
         fitting = np.flatnonzero(MOST_WASTED * depth <= np.arange(stop, stop + len(depth)) - first)
@@ -67,15 +99,40 @@ def _next(depth_R: Ints, first: int, size: int, padded: bool) -> int:
     return len(depth_R)
 
 
-def best_workers(sizes: list[int], threads: int) -> int:
-    """How many parts of these sizes to compute at a time. The threads are shared out among them."""
-    numbers = sorted({min(MOST, len(sizes), threads >> shift) for shift in range(threads.bit_length())}, reverse=True)
-    return min(numbers, key=lambda workers: _time(sizes, workers, threads // workers))
+def _number(left: int, rows: int, threads: int) -> int:
+    """The number of segments of the last text: as many for each thread, if they do not get too short."""
+    return max(-(-left // rows), min(threads * -(-left // (threads * rows)), left * 4 // (3 * LEAST)))
+
+
+def _even(depth_R: Ints, number: int, rows: int, first: int, *, width: int, padded: bool) -> list[int]:
+    """The ends of this number of segments of a text from row `first` on, which take about the same time: a thread waits if its
+    segment is much shorter than the one above."""
+    share_S, time_R = np.arange(1, number + 1), np.cumsum(1 + depth_R / (FAR * width))
+    end_S = 1 + np.searchsorted(time_R, share_S * time_R[-1] / number)
+    end_S[-1] = len(depth_R)
+    if padded or max(np.diff(end_S, prepend=0)) > rows:
+        end_S = share_S * len(depth_R) // number
+    return (first + end_S).tolist()
+
+
+def _last_least(x_N: Ints) -> int:
+    """The last index of the minimum."""
+    return len(x_N) - 1 - int(np.argmin(x_N[::-1]))
+
+
+def best_workers(sizes: list[int], rows: int, threads: int) -> int:
+    """How many segments of these sizes to compute at a time. The threads are shared out among them. One: chunks of `rows`."""
+    numbers = sorted({min(MOST, len(sizes), threads >> shift) for shift in range(threads.bit_length())} - {1}, reverse=True)
+    chunks = [min(rows, sum(sizes) - first) for first in range(0, sum(sizes), rows)]
+    times = {workers: _time(sizes, workers, threads // workers) for workers in numbers} | {
+        1: SHARED * _time(chunks, 1, threads)
+    }
+    return min(times, key=times.__getitem__)
 
 
 def _time(sizes: list[int], workers: int, threads: int) -> float:
-    """The time to compute parts in this order, each by the first worker that is free, in rows of one thread."""
+    """The time to compute segments in this order, each by the first worker that is free, in rows of one thread."""
     free = [0.0] * workers
     for size in sizes:
-        heapq.heapreplace(free, free[0] + size / threads**POWER)
+        heapq.heapreplace(free, free[0] + (size + WEIGHTS) / threads**POWER)
     return max(free)

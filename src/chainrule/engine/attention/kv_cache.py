@@ -5,13 +5,18 @@ Shapes: R rows of the chunk, P rows of the path above it, G key-value heads, D w
 
 from __future__ import annotations
 
-from collections import Counter
+import time
 
 import numpy as np
 from torch import Tensor, nn
 
 from chainrule.forest.chunks import Chunk
 from chainrule.ops.transfer import sent
+from chainrule.ops.workers import stop_if_asked
+
+Call = tuple[nn.Module, int]  # a layer, and how many times it has attended in this chunk before
+
+PAUSE = 1e-4  # seconds between two looks at what another thread has written. A layer takes some hundred times as long
 
 
 class KVCache:
@@ -19,17 +24,30 @@ class KVCache:
 
     Most layers attend once per chunk. A layer that attends twice (differential attention), or that runs repeatedly (loops
     over layers), has its own keys and values for each call.
+
+    Several threads may compute segments of one path at the same time. A layer of a segment then waits until the same layer of
+    the segment above has written its keys and values.
     """
 
-    def __init__(self, capacity: int) -> None:
-        self.capacity = capacity  # initial rows of a buffer: the deepest path of the forest plus one chunk; it can grow
-        self._buffers: dict[tuple[nn.Module, int], tuple[Tensor, Tensor]] = {}
-        self._calls: Counter[nn.Module] = Counter()  # attention calls of each layer in the current chunk
+    def __init__(self, capacity: int, segments: int = 1) -> None:
+        """capacity: initial rows of a buffer, the deepest path of the forest plus one chunk. It can grow, if only one thread
+        uses it. segments: of one path, each computed by one thread, which then calls `release`."""
+        self.capacity = capacity
+        self._unfinished = [True] * segments
+        self._buffers: dict[Call, tuple[Tensor, Tensor]] = {}
+        self._written: dict[Call, int] = {}  # the number of first rows of the buffers that hold keys and values
 
-    def extend(self, layer: nn.Module, key_1GRD: Tensor, value_1GRD: Tensor, path: int) -> tuple[Tensor, Tensor]:
-        """Append the chunk's keys and values to the first `path` rows. Returns keys and values, each (P + R) × G × D."""
-        call = (layer, self._calls[layer])
-        self._calls[layer] += 1
+    def extend(self, call: Call, key_1GRD: Tensor, value_1GRD: Tensor, path: int) -> tuple[Tensor, Tensor]:
+        """Append the chunk's keys and values to the first `path` rows. Returns keys and values, each (P + R) × G × D.
+
+        Raises TypeError if the call was not made for the rows of the path.
+        """
+        alone = len(self._unfinished) <= 1  # asked first: the thread of the segment above writes, then ends
+        while self._written.get(call, 0) < path:
+            if alone:
+                raise TypeError("this architecture attends in some chunks more often than in others")
+            _pause()
+            alone = len(self._unfinished) <= 1
         stop = path + key_1GRD.shape[2]
         if call not in self._buffers:
             self._buffers[call] = (self._allocate(key_1GRD, stop), self._allocate(value_1GRD, stop))
@@ -39,16 +57,14 @@ class KVCache:
         buffers = self._buffers[call]
         for buffer, new in zip(buffers, (key_1GRD, value_1GRD), strict=True):
             buffer[path:stop] = new[0].transpose(0, 1)
+        self._written[call] = stop
         return buffers[0][:stop], buffers[1][:stop]
 
-    def keep_all(self) -> None:
-        """End the chunk and keep all of its keys and values where they are."""
-        self._calls.clear()
-
     def keep_path(self, chunk: Chunk) -> None:
-        """End the chunk and keep only the next chunk's path. A path that only grows is not copied."""
-        self.keep_all()
+        """After a chunk, keep only the next chunk's path. A path that only grows is not copied."""
         stop, source = chunk.keep + len(chunk.carry), None
+        while stop < chunk.path + len(chunk) and len(self._unfinished) > 1:  # others still read rows that will be replaced
+            _pause()
         rows = chunk.path + chunk.carry
         if np.array_equal(rows, np.arange(chunk.keep, stop)):
             return
@@ -57,9 +73,20 @@ class KVCache:
             for buffer in buffers:
                 buffer[chunk.keep : stop] = buffer[source]
 
+    def release(self) -> None:
+        """A segment is finished. After the last one, the memory is free."""
+        self._unfinished.pop()
+        if not self._unfinished:
+            self._buffers.clear()
+
     def _allocate(self, like_1GRD: Tensor, least: int) -> Tensor:
         _, heads, _, width = like_1GRD.shape
         return like_1GRD.new_empty(max(self.capacity, least), heads, width)
+
+
+def _pause() -> None:
+    stop_if_asked()
+    time.sleep(PAUSE)
 
 
 def _enlarge(buffer: Tensor, used: int, size: int) -> Tensor:

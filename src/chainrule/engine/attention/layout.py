@@ -12,9 +12,10 @@ Shapes: R rows of the chunk, P rows of the cached path, K = P + R keys, H heads,
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable
 from contextvars import ContextVar
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, TypeVar
 
 import torch
@@ -46,6 +47,11 @@ class RowsLayout(ABC):
     path: int  # keys in the cache before those of these rows
     rows: int
     cache: KVCache
+
+    @cached_property
+    def calls(self) -> Counter[nn.Module]:
+        """How many times each layer has attended to these rows."""
+        return Counter()
 
     @abstractmethod
     def attend(self, query_1HRD: Tensor, keys: Tensor, values: Tensor, options: ScoreOptions, sink_H: Tensor | None) -> Tensor:
@@ -115,7 +121,8 @@ def forest_attention(
     if any((x.shape[0], x.shape[2]) != (1, layout.rows) for x in (query, key, value)):  # kernels do not check row numbers
         raise TypeError("this architecture attends to something other than the rows of the chunk")
     stop_if_asked()
-    keys, values = layout.cache.extend(module, key, value, layout.path)
+    keys, values = layout.cache.extend((module, layout.calls[module]), key, value, layout.path)
+    layout.calls[module] += 1
     attend = partial(layout.attend, query, keys, values, (scaling, sliding_window, softcap), s_aux)
     if query.device.type != "cpu":  # the mode for the network's functions would check each of our indices, and wait for it
         return guarded(torch._C.DisableTorchFunction, attend), None

@@ -86,7 +86,6 @@ class ForestTree:
     def _run(self, layout: RowsLayout, tokens: Sequence[int], depth_R: Ints, *, same_bits: bool) -> Tensor:
         inputs_RD = self.feed(np.array(tokens, np.int64), depth_R)
         hidden_RH = run_rows(self.model, depth_R, layout, inputs_RD, same_bits=same_bits)
-        self._cache.keep_all()
         self._used += layout.rows
         return hidden_RH
 
