@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable
 from contextvars import ContextVar
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -47,11 +47,7 @@ class RowsLayout(ABC):
     path: int  # keys in the cache before those of these rows
     rows: int
     cache: KVCache
-
-    @cached_property
-    def calls(self) -> Counter[nn.Module]:
-        """How many times each layer has attended to these rows."""
-        return Counter()
+    calls: Counter[nn.Module]  # how many times each layer has attended in the current run
 
     @abstractmethod
     def attend(self, query_1HRD: Tensor, keys: Tensor, values: Tensor, options: ScoreOptions, sink_H: Tensor | None) -> Tensor:
@@ -59,6 +55,7 @@ class RowsLayout(ABC):
 
     def as_current(self, run: Callable[[], T]) -> T:
         """Call `run` with this layout as the current one, which `forest_attention` reads. Returns the result of `run`."""
+        self.calls = Counter()
         return with_variable(_CURRENT, self, run)
 
 
