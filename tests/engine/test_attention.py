@@ -138,10 +138,10 @@ def test_a_layer_that_attends_twice_has_two_caches():
     cache, layer = KVCache(8), nn.Module()
     qkv = [draw_qkv(len(forest)), tuple(2 * x for x in draw_qkv(len(forest)))]
     for chunk in chunks(forest, forest.depth_N > 0, 2):
+        rows = [[x[chunk.node_R].transpose(0, 1)[None] for x in each] for each in qkv]
         layout = Layout(chunk, cache, torch.device("cpu"))
-        for each in qkv:
-            q, k, v = (x[chunk.node_R].transpose(0, 1)[None] for x in each)
-            out, _ = layout.as_current(partial(forest_attention, layer, q, k, v, None, scaling=SCALE))
+        outputs = layout.as_current(lambda rows=rows: [forest_attention(layer, *each, None, scaling=SCALE)[0] for each in rows])
+        for each, out in zip(qkv, outputs, strict=True):
             want = masked_attention(forest, each, None, None, None)[chunk.node_R]
             np.testing.assert_allclose(out[0], want, rtol=0, atol=1e-12)
         cache.keep_path(chunk)
