@@ -17,7 +17,7 @@ FOLDER = ROOT / ".bench" / "harness"
 STEPS = (
     ["torch==2.13.0"],
     ["transformers==5.24.0", "lm_eval==0.4.13", "accelerate", "pytest==9.2.0", "hypothesis==6.170.15"],  # hf needs accelerate
-    ["--editable", str(ROOT)],
+    ["--editable", f"{ROOT}[plot]"],
 )
 TESTS = ("tests/evaluation", "tests/cli/test_cli_help.py")
 
