@@ -167,7 +167,7 @@ def test_a_layer_that_did_not_attend_to_the_path_is_an_error():
     cache, (q, k, v) = KVCache(8), (x.transpose(0, 1)[None] for x in draw_qkv(len(forest)))
     for chunk, layer in zip(chunks(forest, forest.depth_N > 0, 2), (nn.Module(), nn.Module()), strict=True):
         rows = [x[:, :, chunk.node_R] for x in (q, k, v)]
-        attend = partial(partial(forest_attention, layer), *rows, None, scaling=SCALE)
+        attend = partial(forest_attention, layer, *rows, None, scaling=SCALE)
         layout = Layout(chunk, cache, torch.device("cpu"))
         if chunk.path:
             with pytest.raises(TypeError, match="more often than in others"):

@@ -178,5 +178,5 @@ def test_chunks_of_few_rows_are_cut_as_well(rows: int):
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 5, 17])
 def test_segments_have_as_few_rows_as_chunks(rows: int):
-    (part,), _ = parts(texts(300), rows, 4, padded=False)
-    assert max(segments(part)) <= rows or len(segments(part)) == 1
+    (bounds,) = cut(texts(300).depth_R, rows, 4, width=576, padded=False)
+    assert max(np.diff(bounds)) <= rows

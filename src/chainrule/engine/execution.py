@@ -47,7 +47,8 @@ class HiddenStates:
 
 @dataclass(frozen=True)
 class CachedPrefix:
-    """The first rows of a forest, all on one path, computed earlier. Their keys and values are in `cache`, root first."""
+    """The first rows of a forest, all on one path, computed earlier or by other threads. Their keys and values are in `cache`,
+    root first."""
 
     cache: KVCache
     rows: int

@@ -62,8 +62,9 @@ def cut(depth_R: Ints, rows: int, threads: int, *, width: int, padded: bool) -> 
     while (left := len(depth_R) - first) > 0:
         begins = first == cuts[-1][0]
         size = min(rows, max(size for size in SIZES if size <= max(LEAST, 2 * left // (3 * threads))))
-        stop = int(turns[np.searchsorted(turns, first, side="right")])
-        if continued := stop < len(depth_R) and bool(MOST_WASTED * depth_R[stop] > size):  # several times: cut above it
+        stop = int(turns[np.searchsorted(turns, first, side="right")])  # a text: its rows are each below the one before
+        branches = stop < len(depth_R) and bool(MOST_WASTED * depth_R[stop] > size)
+        if branches:  # only the rows above the first branch are above all others
             stop = first + max(0, int(depth_R[stop] - depth_R[first]))
         if left <= size + LEAST // 2:
             cuts[-1].append(len(depth_R))
@@ -71,10 +72,10 @@ def cut(depth_R: Ints, rows: int, threads: int, *, width: int, padded: bool) -> 
             number = _number(left, rows, threads) if stop == len(depth_R) else -(-(stop - first) // size)
             cuts[-1] += _even(depth_R[first:stop], number, rows, first, width=width, padded=padded)
         else:
-            above, continued = int(depth_R[first]) if begins else 0, False
+            above, branches = int(depth_R[first]) if begins else 0, False
             cuts[-1].append(_next(depth_R, first, max(size - above, size // 2, 1), padded))
         first = cuts[-1][-1]
-        if first < len(depth_R) and not continued:
+        if first < len(depth_R) and not branches:
             cuts.append([first])
     return cuts
 
@@ -85,18 +86,22 @@ def _next(depth_R: Ints, first: int, size: int, padded: bool) -> int:
     near, stop = first + max(1, size * 3 // 4), first + size
     missing = np.arange(stop - near, -1, -1)
     wasted = depth_R[near : stop + 1] + (missing if padded else missing // SHORTER)
-    best = _last_least(wasted)
+    best = len(wasted) - 1 - int(np.argmin(wasted[::-1]))
     if MOST_WASTED * wasted[best] <= size:
         return near + best
-    if len(fitting := np.flatnonzero(MOST_WASTED * depth_R[first : stop + 1] <= np.arange(size + 1))[1:]):
-        return first + int(fitting[-1])
+    if len(fitting := _fitting(depth_R, first, first + 1, stop + 1)):
+        return int(fitting[-1])
     while stop < len(depth_R):
-        depth = depth_R[stop : stop + 4 * size]
-        fitting = np.flatnonzero(MOST_WASTED * depth <= np.arange(stop, stop + len(depth)) - first)
-        if len(fitting):
-            return stop + int(fitting[0])
-        stop += len(depth)
+        if len(fitting := _fitting(depth_R, first, stop, stop + 4 * size)):
+            return int(fitting[0])
+        stop += 4 * size
     return len(depth_R)
+
+
+def _fitting(depth_R: Ints, first: int, start: int, stop: int) -> Ints:
+    """The rows from `start` to `stop` above which the path is short, compared with a part from `first` up to them."""
+    row_R = np.arange(start, min(stop, len(depth_R)))
+    return row_R[MOST_WASTED * depth_R[row_R] <= row_R - first]
 
 
 def _number(left: int, rows: int, threads: int) -> int:
@@ -107,26 +112,22 @@ def _number(left: int, rows: int, threads: int) -> int:
 def _even(depth_R: Ints, number: int, rows: int, first: int, *, width: int, padded: bool) -> list[int]:
     """The ends of this number of segments of a text from row `first` on, which take about the same time: a thread waits if its
     segment is much shorter than the one above."""
-    share_S, time_R = np.arange(1, number + 1), np.cumsum(1 + depth_R / (FAR * width))
-    end_S = 1 + np.searchsorted(time_R, share_S * time_R[-1] / number)
-    end_S[-1] = len(depth_R)
-    if padded or max(np.diff(end_S, prepend=0)) > rows:
-        end_S = share_S * len(depth_R) // number
-    return (first + end_S).tolist()
-
-
-def _last_least(x_N: Ints) -> int:
-    """The last index of the minimum."""
-    return len(x_N) - 1 - int(np.argmin(x_N[::-1]))
+    share_S = np.arange(1, number + 1)
+    if not padded:
+        time_R = np.cumsum(1 + depth_R / (FAR * width))
+        end_S = 1 + np.searchsorted(time_R, share_S * time_R[-1] / number)
+        end_S[-1] = len(depth_R)
+        if max(np.diff(end_S, prepend=0)) <= rows:
+            return (first + end_S).tolist()
+    return (first + share_S * len(depth_R) // number).tolist()
 
 
 def best_workers(sizes: list[int], rows: int, threads: int) -> int:
     """How many segments of these sizes to compute at a time. The threads are shared out among them. One: chunks of `rows`."""
     numbers = sorted({min(MOST, len(sizes), threads >> shift) for shift in range(threads.bit_length())} - {1}, reverse=True)
-    chunks = [min(rows, sum(sizes) - first) for first in range(0, sum(sizes), rows)]
-    times = {workers: _time(sizes, workers, threads // workers) for workers in numbers} | {
-        1: SHARED * _time(chunks, 1, threads)
-    }
+    times = {workers: _time(sizes, workers, threads // workers) for workers in numbers}
+    all_rows = sum(sizes)
+    times[1] = SHARED * (all_rows + -(-all_rows // rows) * WEIGHTS) / threads**POWER
     return min(times, key=times.__getitem__)
 
 
