@@ -19,7 +19,7 @@ from pathlib import Path
 import chainrule
 from chainrule import LanguageModel
 from chainrule.cli import sections
-from chainrule.cli.columns import Columns
+from chainrule.files.columns import Columns
 from chainrule.cli.inputs import Source
 from chainrule.cli.scoring import score_stream
 from chainrule.cli.sink import Sink

@@ -22,7 +22,7 @@ from pathlib import Path
 import pyarrow.parquet
 
 from chainrule import LanguageModel, TableModel
-from chainrule.cli.columns import Columns
+from chainrule.files.columns import Columns
 from chainrule.cli.inputs import Source
 from chainrule.cli.scoring import score_stream
 from chainrule.cli.sink import Sink

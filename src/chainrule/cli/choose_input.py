@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
 
-from chainrule.cli.columns import Columns
+from chainrule.files.columns import Columns
 from chainrule.cli.inputs import BadRow, Record, Source
 from chainrule.cli.output import note
 from chainrule.errors import InputError

@@ -16,6 +16,11 @@ EXAMPLES = {  # by command, in the order of the help
         "chainrule score --file items.csv --text-column sentence -o scores.csv",
         'chainrule score --file "shards/*.jsonl" --per token -o tokens.parquet',
     ),
+    "corpus": (
+        "chainrule corpus shards/ -o scored/",
+        "chainrule corpus shards/a.jsonl -o scored/ --keep all --per both",
+        "chainrule corpus shards/ --dry-run",
+    ),
     "rank": (
         'chainrule rank "The capital of France is" " Paris" " London" " Rome"',
         'chainrule rank "The capital of France is" --file cities.txt --json',

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from chainrule.cli.columns import Agreement, Columns
+from chainrule.files.columns import Agreement, Columns
 from chainrule.cli.output import note
 from chainrule.cli.reject import reject
 from chainrule.errors import InputError

@@ -37,7 +37,7 @@ def verify(
         Option(
             "--output",
             "-o",
-            metavar="FILE",
+            metavar="PATH",
             help="Where --code writes the code, or --decode the text. Default: FILE.code, or standard output.",
         ),
     ] = None,

@@ -177,7 +177,7 @@ class OutputOptions:
     """Where results are written."""
 
     panel: ClassVar = "Output"
-    output: Annotated[str | None, Option("--output", "-o", metavar="FILE", help="Write a .csv, .jsonl or .parquet file.")] = (
+    output: Annotated[str | None, Option("--output", "-o", metavar="PATH", help="Write a .csv, .jsonl or .parquet file.")] = (
         None
     )
     json: Annotated[bool, Option("--json", help="Write JSON to standard output.")] = False
@@ -224,7 +224,7 @@ class DocumentOptions(OutputOptions):
 
     output: Annotated[
         str | None,
-        Option("--output", "-o", metavar="FILE", help="Write a .html, .svg, .tex or .json file, for slides and papers."),
+        Option("--output", "-o", metavar="PATH", help="Write a .html, .svg, .tex or .json file, for slides and papers."),
     ] = None
 
 

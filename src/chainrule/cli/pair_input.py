@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from chainrule.cli.columns import Columns
+from chainrule.files.columns import Columns
 from chainrule.cli.inputs import BadRow, Record, Source
 from chainrule.cli.output import note
 from chainrule.errors import InputError, short

@@ -25,12 +25,16 @@ class Bar:
         """Show that `done` of `total` are done. label: what is being done."""
         self.show(label, done, done, total, f"{done}/{total} {self._unit}")
 
-    def show(self, label: str, amount: int, done: float, total: float | None, words: str) -> None:
-        """Show `done` of `total` (None: unknown) with these words. amount: how many units this part of the work has taken."""
+    def show(self, label: str, amount: int, done: float, total: float | None, words: str, rate: float | None = None) -> None:
+        """Show `done` of `total` (None: unknown) with these words. amount: how many units this part of the work has taken.
+
+        rate: units in a second (default: of all amounts since the start).
+        """
         if amount < self._now:
             self._earlier += self._now
         self._now = amount
-        rate = (self._earlier + amount) / max(1e-9, time.monotonic() - self._began)
+        if rate is None:
+            rate = (self._earlier + amount) / max(1e-9, time.monotonic() - self._began)
         speed = f"{rate:.0f}" if rate >= 10 else f"{rate:.1f}"
         self._bars.start()
         fields = {"amount": words, "rate": f"{speed} {self._unit}/s"}

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from chainrule.cli.inputs import Record
 from chainrule.errors import InputError
+from chainrule.text import beginnings
 
 SHARD = 1000  # texts scored at a time if nothing is gained by more, and rows written at a time
 ROWS = 32_768  # texts of a section
@@ -55,28 +56,10 @@ def cut(section: list[Record]) -> list[list[Record]]:
 
 def distinct(parts: Sequence[Sequence[Record]]) -> int:
     """Characters of contexts and texts, those of a beginning that several records of a part share counted once."""
-    total = 0
-    for part in parts:
-        before = ""
-        for text in sorted(map(text_of, part)):
-            total += len(text) - _shared(before, text)
-            before = text
-    return total
+    return sum(beginnings.distinct(map(text_of, part)) for part in parts)
 
 
 def text_of(record: Record) -> str:
     """The context and the text."""
     text = record.item if isinstance(record.item, str) else "\0".join(record.item)
     return text if record.context is None else f"{record.context}\0{text}"
-
-
-def _shared(a: str, b: str) -> int:
-    """The length of the common beginning."""
-    low, high = 0, min(len(a), len(b))
-    while low < high:  # both have the same first `low` characters
-        middle = (low + high + 1) // 2
-        if a[low:middle] == b[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low

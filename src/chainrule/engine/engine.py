@@ -66,9 +66,8 @@ class Engine:
         how: `rows`, `top`, `progress`, `temperature` and `sets`. cached_prefix: rows computed earlier; with it, the forest
         strategy is used.
         """
-        forest = question.forest
-        contexts = int((forest.end_N > np.arange(len(forest)) + 1).sum())
-        answer = Answer.empty(len(forest), how, contexts, question.asked)
+        contexts = question.contexts
+        answer = Answer.empty(len(question.forest), how, contexts, question.asked)
         done = computed = 0
         # A GPU works on one chunk while the next is prepared. Storing factors waits for their copy: one chunk later.
         delay, found = 0 if self.model.device.type == "cpu" else 1, self._computed(question, how, cached_prefix)

@@ -96,6 +96,11 @@ class Question:
         """The token id of every node."""
         return self.alphabet.tokens(self.forest.symbol_N)
 
+    @property
+    def contexts(self) -> int:
+        """The number of distinct contexts: of nodes with children."""
+        return int((self.forest.end_N > np.arange(len(self.forest)) + 1).sum())
+
 
 @dataclass(frozen=True)
 class Answer(WithStatistics):

@@ -81,7 +81,7 @@ def read_all(file: str) -> bytes:
 def lines_of(file: str, encoding: str | None, newline: str) -> Iterator[Iterator[str]]:
     """The lines of a text file with their ends, as TextIOWrapper cuts them, undecodable bytes as surrogates."""
     with opened(file) as stream:
-        plain = _decompressed(stream, file)
+        plain = decompressed(stream, file)
         _check_head(plain, file, encoding)
         text = io.TextIOWrapper(plain, encoding=encoding or UTF8, errors="surrogateescape", newline=newline)
         try:
@@ -100,7 +100,7 @@ def _each(text: io.TextIOWrapper, file: str, encoding: str) -> Iterator[str]:
             raise InputError(f"{name_of(file)} is not {encoding.upper()}: {str(error)[-100:]}") from None
 
 
-def _decompressed(stream: IO[bytes], file: str) -> Any:
+def decompressed(stream: IO[bytes], file: str) -> Any:
     buffered: Any = stream if hasattr(stream, "peek") else io.BufferedReader(stream)  # pyrefly: ignore[bad-specialization]
     head = buffered.peek(4)[:4]
     if head.startswith(_GZIP):

@@ -16,6 +16,8 @@ _SECTIONS = {  # of the reference
     "Several orders, by text": (Row.TEXT, Row.ANY_ORDER),
     "Several orders, by order or by token: additional columns": (Row.ONE_ORDER,),
     "Candidates (rank)": (Row.CANDIDATE,),
+    "Documents (corpus): after the columns of the user": (Row.DOCUMENT,),
+    "Documents by token (corpus --per token, both): additional columns": (Row.DOCUMENT_LISTS,),
     "Generated texts (generate, infill)": (Row.GENERATED,),
     "Pseudo-log-likelihoods (pseudo)": (Row.PSEUDO,),
     "Numbers beside ours (compare)": (Row.COMPARED, Row.ORIGIN),

@@ -50,6 +50,8 @@ class Row(Enum):
     CHOICE = auto()  # one of its choices
     CHOICE_ACCURACY = auto()  # how often a predicted choice is the answer
     CALIBRATION = auto()  # a bin of the confidence in predicted choices
+    DOCUMENT = auto()  # a document of a corpus
+    DOCUMENT_LISTS = auto()  # … and lists with an entry for each of its tokens
     DETECTORS = auto()  # how expected a sequence is to the model
     DETECTORS_OF_TOKEN = auto()  # … and its tokens
 

@@ -71,11 +71,12 @@ def records(rows: Iterable[Row], result: Any) -> list[dict[str, Any]]:
 def _array(column: Column, values: Any) -> pyarrow.Array:
     import pyarrow
 
-    return values if isinstance(values, pyarrow.Array) else pyarrow.array(values, _arrow_type(column.type))
+    return values if isinstance(values, pyarrow.Array) else pyarrow.array(values, arrow_type(column.type))
 
 
-def _arrow_type(name: str) -> pyarrow.DataType:
+def arrow_type(name: str) -> pyarrow.DataType:
+    """The type of a column."""
     import pyarrow
 
     inner = name.removeprefix("list<").removesuffix(">")
-    return pyarrow.type_for_alias(name) if inner == name else pyarrow.list_(_arrow_type(inner))
+    return pyarrow.type_for_alias(name) if inner == name else pyarrow.list_(arrow_type(inner))

@@ -19,6 +19,7 @@ from chainrule.results.columns import EVERY_TEXT, SCORE, Column, Row
 from chainrule.results.columns_of_acceptability import OF_ACCEPTABILITY
 from chainrule.results.columns_of_choices import OF_CHOICES
 from chainrule.results.columns_of_detectors import OF_DETECTORS
+from chainrule.results.columns_of_documents import OF_DOCUMENTS
 from chainrule.results.columns_of_orders import OF_ORDERS
 from chainrule.results.columns_of_origin import OF_ORIGIN
 from chainrule.results.columns_of_pairs import OF_PAIRS
@@ -50,6 +51,7 @@ COLUMNS: tuple[Column, ...] = (
     *OF_CHOICES,
     *OF_WORDS,
     *OF_SUITES,
+    *OF_DOCUMENTS,
     Column("nth_order", "int64", "which of the orders of the text, from 0", (Row.ONE_ORDER,), given=True),
     Column(
         "place", "int64", "number of the token among those scored, from 0", (Row.TOKEN,),
@@ -73,7 +75,8 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column("pll_nats", "double", "pseudo-log-likelihood: the sum of the terms", (Row.PSEUDO,), "nats"),
     Column(
-        "logprob", "double", "log probability of the sequence", (Row.SEQUENCE, Row.CANDIDATE, Row.GENERATED), "nats",
+        "logprob", "double", "log probability of the sequence",
+        (Row.SEQUENCE, Row.DOCUMENT, Row.CANDIDATE, Row.GENERATED), "nats",
         batch=lambda scores: scores.logprob,
     ),
     Column(
@@ -133,7 +136,7 @@ COLUMNS: tuple[Column, ...] = (
         of=lambda score: values.span_bounds(score, 1), batch=lambda scores: values.null_if_negative(scores.char_spans[1]),
     ),
     Column(
-        "tokens", "int32", "number of factors: tokens scored, the end symbol included", (*EVERY_TEXT, Row.CANDIDATE),
+        "tokens", "int32", "number of factors: tokens scored, the end symbol included", (*EVERY_TEXT, Row.DOCUMENT, Row.CANDIDATE),
         of=len, batch=lambda scores: scores.tokens,
     ),
     Column(
@@ -141,8 +144,8 @@ COLUMNS: tuple[Column, ...] = (
         of=lambda score: score.pll_nats / len(score),
     ),
     Column("within_words", "bool", "whether tokens to the right in the same word were hidden", (Row.PSEUDO,)),
-    Column("bits", "double", "−log2 of the probability of the sequence", (Row.SEQUENCE,), "bits", batch=values.bits),
-    Column("perplexity", "double", "exp(−logprob / tokens)", (Row.SEQUENCE,), batch=values.perplexities),
+    Column("bits", "double", "−log2 of the probability of the sequence", (Row.SEQUENCE, Row.DOCUMENT), "bits", batch=values.bits),
+    Column("perplexity", "double", "exp(−logprob / tokens)", (Row.SEQUENCE, Row.DOCUMENT), batch=values.perplexities),
     *OF_ACCEPTABILITY,
     *OF_DETECTORS,
     Column("method", "string", _METHOD, (Row.GENERATION,)),
@@ -170,8 +173,11 @@ COLUMNS: tuple[Column, ...] = (
         "logprob_bound", "double", "method `best`: log probability that no other continuation exceeds", (Row.GENERATED,),
         "nats", of=values.certificate_field("logprob_bound"),
     ),
-    Column("bytes", "int64", "UTF-8 bytes of the text that was scored", SCORE, "bytes", batch=lambda scores: scores.bytes),
-    Column("bits_per_byte", "double", "bits / bytes", (Row.SEQUENCE,), "bits/byte", batch=values.bits_per_byte),
+    Column(
+        "bytes", "int64", "UTF-8 bytes of the text that was scored", (*SCORE, Row.DOCUMENT), "bytes",
+        batch=lambda scores: scores.bytes,
+    ),
+    Column("bits_per_byte", "double", "bits / bytes", (Row.SEQUENCE, Row.DOCUMENT), "bits/byte", batch=values.bits_per_byte),
     Column("kind", "string", _KIND, SCORE, batch=lambda scores: scores.kinds),
     Column("boundary", "string", _BOUNDARY, (Row.CANDIDATE,)),
     Column(
@@ -195,13 +201,14 @@ COLUMNS: tuple[Column, ...] = (
         "temperature", "double", "each factor is one of softmax(logits / temperature)",
         (*SCORE, Row.SEQUENCE_OF_TOKEN, Row.CANDIDATE), batch=lambda scores: [scores.temperature] * len(scores),
     ),
-    Column("windows", "int32", "number of windows", (Row.SEQUENCE,), batch=lambda scores: scores.windows),
+    Column("windows", "int32", "number of windows", (Row.SEQUENCE, Row.DOCUMENT), batch=lambda scores: scores.windows),
     Column(
         "least_context", "int64", "fewest embeddings that a factor was conditioned on, start symbol included",
-        (Row.SEQUENCE, Row.CANDIDATE), "embeddings", batch=lambda scores: scores.least_context,
+        (Row.SEQUENCE, Row.DOCUMENT, Row.CANDIDATE), "embeddings", batch=lambda scores: scores.least_context,
     ),
     Column(
-        "cut", "bool", "whether a factor was conditioned on fewer embeddings than precede it", (Row.SEQUENCE, Row.CANDIDATE),
+        "cut", "bool", "whether a factor was conditioned on fewer embeddings than precede it",
+        (Row.SEQUENCE, Row.DOCUMENT, Row.CANDIDATE),
         batch=lambda scores: scores.cut,
     ),
     Column(

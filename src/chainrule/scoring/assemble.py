@@ -14,6 +14,7 @@ from chainrule._types import Ints
 from chainrule._warnings import outside
 from chainrule.engine.execution import CachedPrefix
 from chainrule.engine.head.asked import AskedTokens
+from chainrule.engine.plan import plan
 from chainrule.engine.predictors.base import Predictor
 from chainrule.engine.question import Item, Route, SequenceFactors, Settings
 from chainrule.errors import InputError
@@ -50,11 +51,7 @@ def score_requests(
     Raises InputError for a request that cannot be scored, and ModelError for NaN.
     """
     settings.check(predictor.model.head.size)
-    starts = [
-        start if r.start_id is None else Start("cls", r.start_id, token_formatter(tokenizer)(r.start_id)) for r in requests
-    ]
-    if end is not None:
-        requests = [_with_end(request, end) for request in requests]
+    requests, starts = _with_symbols(requests, start, end, tokenizer)
     for request, own_start in zip(requests, starts, strict=True):
         _warn_of_start(request, own_start)
     items, count = [_item(*both, settings.last_n, end) for both in zip(requests, starts, strict=True)], 1
@@ -80,6 +77,25 @@ def score_requests(
         temperature=float(settings.temperature),
         asked_S=[item.asked for item in items],
     )
+
+
+def count_contexts(
+    predictor: Predictor,
+    tokenizer: TokenizerLike | None,
+    requests: Sequence[Request],
+    start: Start,
+    end: int | None,
+    settings: Settings,
+) -> tuple[int, int]:
+    """The numbers of factors of these requests, and of distinct contexts. Nothing is computed.
+
+    Models that do not share contexts compute each factor apart. Raises InputError for a request that cannot be scored.
+    """
+    requests, starts = _with_symbols(requests, start, end, tokenizer)
+    items = [_item(*both, settings.last_n, end) for both in zip(requests, starts, strict=True)]
+    job = plan(items, predictor.model.max_rows, settings.window, settings.stride)
+    tokens = sum(item.factors for item in items)
+    return tokens, job.question.contexts if predictor.strategy == "forest" else tokens
 
 
 def scores_of(
@@ -124,6 +140,16 @@ def ordering_of(route: Route | None) -> Ordering | None:
         return None
     ordered = route.ordered
     return Ordering(ordered.order_T, ordered.given_G, len(ordered.ids_L), route.length_given, route.how, route.support)
+
+
+def _with_symbols(
+    requests: Sequence[Request], start: Start, end: int | None, tokenizer: TokenizerLike | None
+) -> tuple[Sequence[Request], list[Start]]:
+    """The requests with their end symbols, and the start symbol of each."""
+    starts = [
+        start if r.start_id is None else Start("cls", r.start_id, token_formatter(tokenizer)(r.start_id)) for r in requests
+    ]
+    return requests if end is None else [_with_end(request, end) for request in requests], starts
 
 
 def _with_end(request: Request, end: int) -> Request:

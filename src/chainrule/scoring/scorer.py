@@ -18,7 +18,7 @@ from chainrule.results.batch import Scores
 from chainrule.results.conditional import Conditional
 from chainrule.results.mixture import Mixtures
 from chainrule.results.pseudo import PseudoScore
-from chainrule.scoring.assemble import score_requests
+from chainrule.scoring.assemble import count_contexts, score_requests
 from chainrule.scoring.pseudo import pseudo_scores
 from chainrule.text.arguments import is_empty
 from chainrule.text.base import TokenizerLike
@@ -97,6 +97,13 @@ class Scorer:
             raise InputError("last_n= takes the last tokens of one text, left to right: leave it out for a pair or an order")
         chosen, of_texts = self.start(start), {"order": order, "seed": seed, "targets": targets}
         return score_requests(self.predictor, self.tokenizer, requests, chosen, end_id, settings, **of_texts)
+
+    def count(
+        self, texts: list[str], settings: Settings, reading: Reading, *, end: bool | int | None = None
+    ) -> tuple[int, int]:
+        """The numbers of tokens of texts, and of their distinct contexts, which are what scoring them computes."""
+        requests = self.requests(texts, [None] * len(texts), reading)
+        return count_contexts(self.predictor, self.tokenizer, requests, self.default_start, self.end(end), settings)
 
     def score_texts(
         self,

@@ -4,6 +4,8 @@ It wraps a transformers tokenizer and mostly uses its Rust backend. Code specifi
 `chainrule.text.token_bytes`.
 """
 
+import hashlib
+import json
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -75,6 +77,17 @@ class Tokenizer:
     def size(self) -> int:
         """One more than the largest id, added tokens included."""
         return max(self.hf.get_vocab().values(), default=-1) + 1
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of all that decides how it encodes, as "sha256:…": two tokenizers with the same digest give the same ids."""
+        state: Any = {
+            "class": type(self.hf).__name__,
+            "backend": None if self._backend is None else json.loads(self._backend.to_str()),
+            "vocabulary": self.hf.get_vocab() if self._backend is None else None,
+            "special": sorted(self.special_ids),
+        }
+        return f"sha256:{hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()}"
 
     @cached_property
     def known_ids(self) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The chainrule program: the commands of cli/, and those of the other surfaces"""
+"""chainrule lm-eval: the command line of lm-evaluation-harness, with chainrule as a model."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import typer
 
 from chainrule.cli.app import Command, command
 from chainrule.cli.imports import release
-from chainrule.cli.main import app, main
 from chainrule.errors import InputError, require
 
 
@@ -41,9 +40,3 @@ def lm_eval(
         cli_evaluate()
     finally:
         sys.argv = own
-
-
-__all__ = ["app", "main"]
-
-if __name__ == "__main__":
-    main()

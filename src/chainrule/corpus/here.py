@@ -1,0 +1,55 @@
+"""A worker in this process, for a model that is in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from chainrule.corpus.work import Part
+from chainrule.corpus.worker import Worker
+
+
+class Here:
+    """A pool of one worker, in this thread. An interrupt stops it within a part, which is then lost."""
+
+    pids: tuple[int, ...] = ()
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self.about = worker.about
+
+    def __len__(self) -> int:
+        return 1
+
+    def __enter__(self) -> Here:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def grow(self, count: int, threads: int) -> None:
+        """There is one worker, with the threads of the process."""
+
+    def shrink(self, count: int) -> None:
+        """There is one worker."""
+
+    def use(self, threads: Sequence[int]) -> None:
+        """The number of threads is the process's own."""
+
+    def ask(self, method: str, arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Call the worker, once with each arguments."""
+        return [getattr(self._worker, method)(*each) for each in arguments]
+
+    def run(
+        self,
+        method: str,
+        parts: Iterator[Part],
+        done: Callable[[Part, Any], None],
+        tick: Callable[[], None],
+        stopped: Callable[[], bool],
+    ) -> None:
+        """See `Processes.run`."""
+        for part in parts:
+            tick()
+            done(part, getattr(self._worker, method)(part))
+            if stopped():
+                return

@@ -1,0 +1,208 @@
+"""Workers on this machine: processes that score one part after another, each with threads of its own."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+from chainrule.corpus.work import Loading, Part, Scoring
+from chainrule.errors import ModelError
+
+Call: TypeAlias = tuple[str, tuple[Any, ...]]
+_TICK = 0.5  # seconds between calls of `tick`
+
+
+class Died(Exception):
+    """A worker ended without an answer. The message says how."""
+
+
+class Process:
+    """One worker. `answers` receives (this process, kind, value) for each of its answers; kind "died" is the last."""
+
+    def __init__(self, loading: Loading, how: Scoring, threads: int, answers: queue.SimpleQueue[Any]) -> None:
+        environment = os.environ | {"OMP_NUM_THREADS": str(threads), "RAYON_NUM_THREADS": str(threads)}
+        if not any(os.environ.get(name) for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")):
+            environment["OMP_WAIT_POLICY"] = "PASSIVE"  # a waiting thread must not take the core of another worker
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "chainrule.corpus.process"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+        )
+        self._answers = answers
+        self.part: Part | None = None  # in hand
+        threading.Thread(target=self._receive, daemon=True).start()
+        self.call("load", loading, how, threads)
+
+    def call(self, method: str, *arguments: Any) -> None:
+        """Ask for something; the answer comes later. A process that has ended answers "died"."""
+        stream: Any = self._process.stdin
+        try:
+            pickle.dump((method, arguments), stream, protocol=5)
+            stream.flush()
+        except (OSError, ValueError):
+            pass
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def _receive(self) -> None:
+        stream: Any = self._process.stdout
+        try:
+            while True:
+                kind, value = pickle.load(stream)
+                self._answers.put((self, kind, value))
+        except (EOFError, OSError, pickle.UnpicklingError):
+            code = self._process.wait()
+            how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+            self._answers.put((self, "died", how + (", as when memory is short" if code == -9 else "")))
+
+
+class Processes:
+    """A pool of processes. Raises ModelError if a worker cannot be started, and what a worker raises."""
+
+    def __init__(self, loading: Loading, how: Scoring, warn: Callable[[str], None]) -> None:
+        self._loading, self._how, self._warn = loading, how, warn
+        self._answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._members: list[Process] = []
+        self.about: dict[str, Any] = {}  # the description of the model, the same of all workers
+        self._threads = 1
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def __enter__(self) -> Processes:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.shrink(0)
+
+    @property
+    def pids(self) -> list[int]:
+        return [member.pid for member in self._members]
+
+    def grow(self, count: int, threads: int) -> None:
+        """Start workers until there are `count`, and wait until all have loaded the model."""
+        self._threads = threads
+        new = [self._started(number) for number in range(len(self._members), count)]
+        self._members += new
+        for about in self._wait(new):
+            self._agree(about)
+
+    def shrink(self, count: int) -> None:
+        """Stop workers until `count` are left."""
+        for member in self._members[count:]:
+            member.kill()
+        del self._members[count:]
+
+    def use(self, threads: Sequence[int]) -> None:
+        """Set the number of threads of the first workers."""
+        self._threads = threads[0]
+        self.ask("use", [(number,) for number in threads])
+
+    def ask(self, method: str, arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Call the first workers, each with its arguments, at the same time; their results in order."""
+        members = self._members[: len(arguments)]
+        for member, each in zip(members, arguments, strict=True):
+            member.call(method, *each)
+        return self._wait(members)
+
+    def run(
+        self,
+        method: str,
+        parts: Iterator[Part],
+        done: Callable[[Part, Any], None],
+        tick: Callable[[], None],
+        stopped: Callable[[], bool],
+    ) -> None:
+        """Call a method for every part, and `done` with its result, until there are no more, or `stopped` and none is in hand.
+
+        tick: called about twice a second. A part whose worker ended is given to another one, once.
+        """
+        idle, again, retried, more = list(self._members), list[Part](), set[str](), True
+        while True:
+            while idle and more and not stopped():
+                part = again.pop() if again else next(parts, None)
+                if part is None:
+                    more = False
+                else:
+                    member = idle.pop()
+                    member.part = part
+                    member.call(method, part)
+            if len(idle) == len(self._members):
+                return
+            tick()
+            try:
+                member, kind, value = self._answers.get(timeout=_TICK)
+            except queue.Empty:
+                continue
+            if member not in self._members:
+                continue
+            if kind == "warning":
+                self._warn(value)
+            elif kind == "error":
+                raise value
+            elif kind == "died":
+                part = member.part
+                if part is not None:
+                    if part.name in retried:
+                        raise ModelError(f"two workers ended while they scored {part.name}: the last one {value}")
+                    retried.add(part.name)
+                    again.append(part)
+                    more = True
+                self._warn(f"a worker {value}; another one takes its place")
+                idle.append(self._replaced(member))
+            else:
+                part, member.part = member.part, None
+                idle.append(member)
+                if part is not None:
+                    done(part, value)
+
+    def _replaced(self, member: Process) -> Process:
+        number = self._members.index(member)
+        self._members[number] = self._started(number)
+        self._agree(self._wait([self._members[number]])[0])
+        return self._members[number]
+
+    def _started(self, number: int) -> Process:
+        loading = self._loading
+        if loading.device == "cuda":
+            loading = replace(loading, device=f"cuda:{number}")
+        return Process(loading, self._how, self._threads, self._answers)
+
+    def _wait(self, members: Sequence[Process]) -> list[Any]:
+        """One result of each of these workers, in their order. Answers of others are kept for later."""
+        results: dict[int, Any] = {}
+        others = []
+        while len(results) < len(members):
+            member, kind, value = self._answers.get()
+            if kind == "warning":
+                self._warn(value)
+            elif member not in members:
+                others.append((member, kind, value))
+            elif kind == "result":
+                results[id(member)] = value
+            elif kind == "error":
+                raise value
+            else:
+                raise ModelError(f"a worker {value} while it loaded the model")
+        for each in others:
+            self._answers.put(each)
+        return [results[id(member)] for member in members]
+
+    def _agree(self, about: dict[str, Any]) -> None:
+        """Keep the description of the model. Raises ModelError if this worker has loaded another one."""
+        self.about = self.about or about
+        if about != self.about:
+            names = [name for name in about if about[name] != self.about.get(name)]
+            raise ModelError(f"two workers have loaded different models: they differ in {', '.join(names)}")

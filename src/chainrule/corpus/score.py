@@ -1,0 +1,149 @@
+"""The functions that people call: `score_corpus`, and `estimate_corpus`, which says what it would take."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from chainrule._checks import is_whole
+from chainrule.corpus.output import Output
+from chainrule.corpus.progress import Progress
+from chainrule.corpus.result import Corpus, Estimate
+from chainrule.corpus.run import Asked, Run
+from chainrule.corpus.work import PER, Loading, Scoring
+from chainrule.errors import InputError, short
+from chainrule.files.columns import Columns
+from chainrule.files.reading import Layout
+
+if TYPE_CHECKING:
+    from chainrule.language import LanguageModel
+
+Inputs = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
+
+
+# fmt: off
+def score_corpus(
+    inputs: Inputs, output: str | os.PathLike[str], model: str | os.PathLike[str] | LanguageModel | None = None, *,
+    text: str | None = None, id: str | None = None, keep: Sequence[str] | Literal["all"] = (),
+    per: Literal["document", "token", "both"] = "document", limit: int | None = None, workers: int | Literal["auto"] = "auto",
+    part_size: int | None = None, strict: bool = False, fresh: bool = False,
+    tokenizer: str | os.PathLike[str] | None = None, dtype: str | None = None, device: str | None = None,
+    start: str | int = "auto", revision: str | None = None, cache_dir: str | os.PathLike[str] | None = None,
+    adapter: str | os.PathLike[str] | None = None, end: bool | int | None = None, special: str = "text",
+    window: int | bool | None = None, stride: int | None = None, temperature: float = 1.0,
+    format: str | None = None, encoding: str | None = None, separator: str | None = None, quotes: str | None = None,
+    say: Callable[[str], None] | None = None, progress: Callable[[Progress], None] | None = None,
+) -> Corpus:
+    # fmt: on
+    """Score every document of many files once, into a folder of Parquet parts. The same call goes on where a run stopped.
+
+    inputs: files, folders or patterns: Parquet, Arrow, JSON lines, JSON, CSV, TSV or plain lines, also compressed.
+    output: the folder of the parts and the manifest. Each part is written whole.
+    model: the name of a model, as in `load`: each worker is a process that loads it. Or a `LanguageModel`, which scores in
+        this process. The options from `tokenizer` to `adapter` are those of `load`, and for a name only.
+    text: the column of the texts (default: "text", or the only column of texts).
+    id: a column that identifies a document, kept in the output. Without it, `file` and `row` do.
+    keep: further columns of the files that come back; "all": all of them.
+    per: what a row has: numbers of the document, lists with an entry for each token, or both.
+    limit: the number of documents, from the first, that are scored.
+    workers: the number of processes, each with its share of the cores. "auto": a few of several threads, or many of one, by a
+        trial of some seconds; one for each GPU with device="cuda".
+    part_size: about the number of characters in a part (default: what a worker scores in 20 s).
+    strict: stop at the first document that cannot be scored, and at an id that is missing or used twice.
+    fresh: remove the parts and the manifest of earlier runs first.
+    end: True, or the id of an end symbol: add the factor of the end symbol.
+    special: how names of control symbols, such as <|endoftext|>, are read: "text" or "parse".
+    window: the largest number of embeddings to condition on (default: the model's own limit); False refuses longer texts.
+    stride: the number of tokens from one window to the next (default: half a window).
+    temperature: T in softmax(logits / T), which every factor is taken from; 1 is the model itself.
+    format, encoding, separator, quotes: how the files are read, if their names do not say it.
+    say: called with sentences about the run (default: they go to the log "chainrule").
+    progress: called with a `Progress` about twice a second.
+
+    A document that cannot be scored is a row with the reason in `error`. The numbers and their bits do not depend on the
+    workers, on the parts or on how often the run was stopped. The first Ctrl-C ends the run after the parts in hand, the
+    second one at once. Raises InputError for files and options that cannot be used, or that differ from those of the manifest;
+    ModelError; OutputError, after which the same call goes on.
+    """
+    lm, loading = _model(model, tokenizer=tokenizer, dtype=dtype, device=device, start=start, revision=revision,
+                         cache_dir=cache_dir, adapter=adapter)  # fmt: skip
+    scoring = Scoring(per, end, special, window, stride, temperature)
+    layout = Layout(format, encoding, quotes, separator)
+    asked = _asked(inputs, layout, Columns(text=text, id=id), keep, limit, strict, loading, scoring, workers, part_size)
+    with Output(output) as folder:
+        if fresh:
+            folder.clear()
+        run = Run(asked, lm, say or _log, progress or _silent)
+        return run.score(folder)
+
+
+# fmt: off
+def estimate_corpus(
+    inputs: Inputs, model: str | os.PathLike[str] | LanguageModel | None = None, *, text: str | None = None,
+    limit: int | None = None, workers: int | Literal["auto"] = "auto", tokenizer: str | os.PathLike[str] | None = None,
+    dtype: str | None = None, device: str | None = None, start: str | int = "auto", revision: str | None = None,
+    cache_dir: str | os.PathLike[str] | None = None, adapter: str | os.PathLike[str] | None = None,
+    end: bool | int | None = None, special: str = "text", window: int | bool | None = None, stride: int | None = None,
+    format: str | None = None, encoding: str | None = None, separator: str | None = None, quotes: str | None = None,
+    say: Callable[[str], None] | None = None, progress: Callable[[Progress], None] | None = None,
+) -> Estimate:
+    # fmt: on
+    """Count the tokens and distinct contexts of a corpus, and measure how fast they would be scored. Nothing is written.
+
+    The arguments are those of `score_corpus`. All documents are tokenised, and some are scored, for about a second.
+    """
+    lm, loading = _model(model, tokenizer=tokenizer, dtype=dtype, device=device, start=start, revision=revision,
+                         cache_dir=cache_dir, adapter=adapter)  # fmt: skip
+    scoring = Scoring("document", end, special, window, stride)
+    layout = Layout(format, encoding, quotes, separator)
+    asked = _asked(inputs, layout, Columns(text=text), (), limit, False, loading, scoring, workers, None)
+    return Run(asked, lm, say or _log, progress or _silent).count()
+
+
+def _model(model: Any, **loading: Any) -> tuple[LanguageModel | None, Loading]:
+    """The model in memory, or None; and how workers load it."""
+    if model is None or isinstance(model, str | os.PathLike):
+        paths = {name: os.fspath(value) if isinstance(value, os.PathLike) else value for name, value in loading.items()}
+        return None, Loading(None if model is None else os.fspath(model), **paths)
+    given = [name for name, value in loading.items() if value not in (None, "auto")]
+    if given:
+        raise InputError(f"{given[0]}= is for the name of a model, but the model is in memory; give it to load")
+    return model, Loading(model=f"in memory: {model.model.name}")
+
+
+def _asked(
+    inputs: Inputs, layout: Layout, columns: Columns, keep: Any, limit: Any, strict: bool, loading: Loading, scoring: Scoring,
+    workers: Any, size: Any,
+) -> Asked:  # fmt: skip
+    if scoring.per not in PER:
+        raise InputError(f"per must be one of {', '.join(map(repr, PER))}, not {short(scoring.per)}")
+    if workers != "auto" and not is_whole(workers, 1, 1 << 12):
+        raise InputError(f"workers must be 'auto' or a whole number, 1 or more, not {short(workers)}")
+    for name, value in (("limit", limit), ("part_size", size)):
+        if value is not None and not is_whole(value, 1):
+            raise InputError(f"{name} must be a whole number, 1 or more, not {short(value)}")
+    if isinstance(keep, str) and keep != "all":
+        raise InputError(f"keep must be a list of columns or 'all', not {short(keep)}")
+    names = [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
+    return Asked(
+        tuple(os.fspath(name) for name in names),
+        layout,
+        columns,
+        None if keep == "all" else tuple(keep),
+        limit,
+        strict,
+        loading,
+        scoring,
+        None if workers == "auto" else int(workers),
+        size,
+    )
+
+
+def _log(sentence: str) -> None:
+    logging.getLogger("chainrule").info("%s", sentence)
+
+
+def _silent(progress: Progress) -> None:
+    """Show nothing."""

@@ -1,0 +1,139 @@
+"""chainrule corpus: the options and the command."""
+
+# Heavy imports are inside functions, after the arguments have been parsed.
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Any, ClassVar
+
+from typer import Argument, Exit, Option
+
+from chainrule.cli.app import command
+from chainrule.cli.input_options import InputOptions
+from chainrule.cli.options import ModelOptions, TemperatureOptions, TextOptions, WindowOptions
+from chainrule.errors import InputError
+
+
+class Per(StrEnum):
+    """What a row has beside its place: numbers of the document, lists with an entry for each token, or both."""
+
+    document = "document"
+    token = "token"
+    both = "both"
+
+
+@dataclass(frozen=True)
+class DocumentColumns(InputOptions):
+    """The columns of the documents, and the format of the files."""
+
+    text_column: Annotated[
+        str | None,
+        Option(
+            "--text",
+            "--text-column",
+            "--column",
+            metavar="NAME",
+            help="The column of the texts; a.b is the field b of the column a. Default: text, or the only column of texts.",
+        ),
+    ] = None
+    keep: Annotated[
+        str | None,
+        Option("--keep", metavar="NAMES", help="Further columns that come back: their names, with commas, or all."),
+    ] = None
+    limit: Annotated[int | None, Option(min=1, metavar="N", help="Score the first N documents only.")] = None
+
+    def reading(self) -> dict[str, Any]:
+        """How the files are read, as arguments of the library. Raises InputError."""
+        from chainrule.cli.option_values import parse_separator
+
+        layout = {"format": self.form, "encoding": self.encoding, "quotes": self.quotes}
+        return {name: None if value is None else str(value) for name, value in layout.items()} | {
+            "separator": parse_separator(self.separator)
+        }
+
+    @property
+    def kept(self) -> Any:
+        """`keep` of the library."""
+        return "all" if self.keep == "all" else tuple(filter(None, (self.keep or "").split(",")))
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a run is done."""
+
+    panel: ClassVar = "Run"
+    workers: Annotated[
+        str,
+        Option(metavar="N", help="The number of processes, each with its share of the cores. Default: auto, by a trial."),
+    ] = "auto"
+    part_size: Annotated[
+        int | None,
+        Option(min=1, metavar="N", help="About the characters of a part. Default: what a worker scores in 20 s."),
+    ] = None
+    strict: Annotated[
+        bool,
+        Option("--strict", help="Stop at the first document that cannot be scored, and at an id that is not unique."),
+    ] = False
+    fresh: Annotated[bool, Option("--fresh", help="Remove the parts of earlier runs first.")] = False
+    dry_run: Annotated[
+        bool, Option("--dry-run", help="Count tokens and distinct contexts, and estimate the time. Nothing is written.")
+    ] = False
+
+    @property
+    def number(self) -> Any:
+        """`workers` of the library. Raises InputError."""
+        if self.workers != "auto" and not self.workers.isdecimal():
+            raise InputError(f"--workers takes a number, or auto, not {self.workers!r}")
+        return self.workers if self.workers == "auto" else int(self.workers)
+
+
+@command(
+    "Score texts",
+    omit=["file", "context_column", "second_segment_column", "skip_empty", "skip_bad", "begin", "threads", "context",
+          "context_special"],
+)  # fmt: skip
+def corpus(
+    *,
+    inputs: Annotated[list[str], Argument(metavar="IN", help="Files, folders, or patterns in quotes.")],
+    output: Annotated[
+        str | None, Option("--output", "-o", metavar="PATH", help="The folder of the results: Parquet files and a manifest.")
+    ] = None,
+    json: Annotated[bool, Option("--json", help="Write JSON to standard output.")] = False,
+    per: Annotated[Per, Option(metavar="ROW", help="What a row has: numbers of the document, lists by token, or both.")] = (
+        Per.document
+    ),
+    columns: DocumentColumns,
+    run: RunOptions,
+    windows: WindowOptions,
+    texts: TextOptions,
+    softmax: TemperatureOptions,
+    model: ModelOptions,
+) -> None:
+    """Score every document of many files, into a folder of Parquet files. The same command goes on where a run stopped.
+    A document that cannot be scored is a row with the reason, and the exit code is 1 then."""
+    from chainrule.program.corpus_run import estimated, scored
+
+    if output is None and not run.dry_run:
+        raise InputError("give a folder for the results with --output")
+    model.check()
+    options: dict[str, Any] = {
+        "text": columns.text_column,
+        "limit": columns.limit,
+        "workers": run.number,
+        "dtype": model.dtype.value,
+        "device": model.device,
+        "start": int(model.start) if model.start.isdecimal() else model.start,
+        "end": texts.end or None,
+        "special": texts.special.value if texts.special is not None else "text",
+        **windows.arguments(),
+        **columns.reading(),
+    }
+    if run.dry_run:
+        estimated(inputs, model.model, options, json)
+        return
+    options |= {"id": columns.id, "keep": columns.kept, "per": per.value, "part_size": run.part_size, "strict": run.strict}
+    options |= {"fresh": run.fresh, "temperature": softmax.temperature}
+    if scored(inputs, str(output), model.model, options, json):
+        raise Exit(1)
