@@ -19,10 +19,10 @@ from pathlib import Path
 import chainrule
 from chainrule import LanguageModel
 from chainrule.cli import sections
-from chainrule.files.columns import Columns
 from chainrule.cli.inputs import Source
 from chainrule.cli.scoring import score_stream
 from chainrule.cli.sink import Sink
+from chainrule.files.columns import Columns
 
 WORDS = [
     "time", "year", "people", "way", "day", "man", "thing", "woman", "life", "child", "world", "school", "state",

@@ -22,12 +22,12 @@ from pathlib import Path
 import pyarrow.parquet
 
 from chainrule import LanguageModel, TableModel
-from chainrule.files.columns import Columns
 from chainrule.cli.inputs import Source
 from chainrule.cli.scoring import score_stream
 from chainrule.cli.sink import Sink
 from chainrule.cli.word_input import WordRowsSource
 from chainrule.cli.words import words_stream
+from chainrule.files.columns import Columns
 from chainrule.files.row_text import csv_text, json_lines
 
 LETTERS = "abcdefgh "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,3 +28,9 @@ def tiny_llama(**options: Any) -> LlamaForCausalLM:
         **options,
     )
     return LlamaForCausalLM(config)
+
+
+def save_tiny_llama(folder: Path) -> None:
+    """Write a random Llama and its tokenizer to a folder."""
+    tiny_llama().save_pretrained(folder)
+    byte_level().hf.save_pretrained(folder)

@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from chainrule.corpus.result import Corpus, Estimate
+    from chainrule.corpus.score import estimate_corpus, score_corpus
+    from chainrule.corpus.tables import TableScorer
     from chainrule.display.plots.saving import save_plot
     from chainrule.errors import ChainruleError, InputError, ModelError, OutputError
     from chainrule.generation import Generated, Step
@@ -91,6 +94,11 @@ _HOMES = {
     "Words": "results",
     "TableModel": "models.table",
     "Unigram": "scoring.unigram",
+    "score_corpus": "corpus.score",
+    "estimate_corpus": "corpus.score",
+    "TableScorer": "corpus.tables",
+    "Corpus": "corpus.result",
+    "Estimate": "corpus.result",
     "load": "loading",
     "pull": "models.packaged",
     "save_plot": "display.plots.saving",
@@ -108,8 +116,10 @@ __all__ = [
     "Choices",
     "Comparison",
     "Conditional",
+    "Corpus",
     "Detected",
     "Detectors",
+    "Estimate",
     "Explanation",
     "Generated",
     "InputError",
@@ -131,12 +141,15 @@ __all__ = [
     "Step",
     "Suite",
     "TableModel",
+    "TableScorer",
     "Unigram",
     "Word",
     "Words",
+    "estimate_corpus",
     "load",
     "pull",
     "save_plot",
+    "score_corpus",
 ]
 
 

@@ -22,6 +22,7 @@ EXTRAS = {  # the modules of the extras in pyproject.toml
     "polars": ("polars",),
     "plot": ("altair", "vl_convert"),
     "lm-eval": ("lm_eval",),
+    "ray": ("ray",),
 }
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
 
-from chainrule.files.columns import Columns
 from chainrule.cli.inputs import BadRow, Record, Source
 from chainrule.cli.output import note
 from chainrule.errors import InputError
+from chainrule.files.columns import Columns
 from chainrule.files.json_rows import JsonBlock
 from chainrule.files.rows import Block, Row
 from chainrule.results.units import count

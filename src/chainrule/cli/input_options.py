@@ -111,8 +111,8 @@ class InputOptions:
 
     def rows(self) -> dict[str, Any]:
         """The arguments of a `Source` except its texts, files and context. Raises InputError."""
-        from chainrule.files.columns import Columns
         from chainrule.cli.option_values import parse_separator
+        from chainrule.files.columns import Columns
         from chainrule.files.reading import Layout
 
         return {

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from chainrule.files.columns import Agreement, Columns
 from chainrule.cli.output import note
 from chainrule.cli.reject import reject
 from chainrule.errors import InputError
+from chainrule.files.columns import Agreement, Columns
 from chainrule.files.found import find
 from chainrule.files.opened import STDIN, check_encoding, is_stream, name_of, reading
 from chainrule.files.reading import Layout, read_blocks

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from chainrule.files.columns import Columns
 from chainrule.cli.inputs import BadRow, Record, Source
 from chainrule.cli.output import note
 from chainrule.errors import InputError, short
+from chainrule.files.columns import Columns
 from chainrule.files.rows import Block, listed
 
 _NAMES = (("good", "bad"), ("sentence_good", "sentence_bad"))  # the second are those of BLiMP

@@ -9,14 +9,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from chainrule.corpus.plan import LARGEST, SMALLEST
+from chainrule.corpus.pool import Pool
 from chainrule.corpus.progress import memory
 from chainrule.models.control_groups import available_memory
 from chainrule.results.units import count
 
-_FEW = 16  # threads of a worker, at most; more of them share operations, and wait for one another
 _SHORT = 45.0  # seconds of work below which trying costs more than it gains
 _WARM = 4_000  # characters
 _PART = 20.0  # seconds that a worker takes for a part
@@ -33,36 +33,31 @@ class Choice(NamedTuple):
     reason: str = ""
 
 
-def choose(
-    pool: Any, texts: Sequence[str], total: int, cores: int, workers: int | None, *, spread: bool = False, exact: bool = False
-) -> Choice:
+def choose(pool: Pool, texts: Sequence[str], total: int, workers: int | None, exact: bool = False) -> Choice:
     """Start the workers. texts: a sample. total: about the characters of the corpus. workers: None: by measuring.
 
-    spread: whether each GPU gets a worker. On GPUs nothing is tried. exact: whether the speeds are wanted, also if they decide
-    nothing.
+    exact: whether the speeds are wanted, also if they decide nothing.
     """
-    few = workers or max(1, cores // _FEW)
-    pool.grow(1, max(1, cores // few))
-    gpus = pool.ask("gpus", [()])[0]
-    if workers is None and gpus:
-        few = gpus if spread else 1
-    threads = max(1, cores // few)
+    few, threads, many = pool.shape(workers)
+    pool.grow(1, threads)
+    if workers is None and (gpus := pool.gpus()):
+        few, many = gpus, 0
     warm = _sample(texts, min(_WARM, total // 8))
     one = _timed(pool, [warm])  # the first call makes the trials of this machine's kernels
-    tried = workers is None and not gpus and cores > 1 and total / one.characters / few > _SHORT
-    if tried or exact:
+    if exact or (many > few and total / one.characters / few > _SHORT):
         sample = _sample(texts, round(_timed(pool, [warm]).characters))
         one = _timed(pool, [sample])
-        tried = tried and total / one.characters / few > _SHORT
-    if not tried:
-        pool.grow(few, threads)
-        return Choice(few, threads, one.characters * few, one.contexts * few)
-    many = min(cores, _fitting(pool))
-    if many <= few:
-        return Choice(few, threads, one.characters * few, one.contexts * few, "memory is short for more")
-    pool.grow(many, 1)
+        if many > few and total / one.characters / few > _SHORT:
+            return _tried(pool, sample, few, threads, min(many, _fitting(pool)))
+    pool.grow(few, threads)
+    return Choice(few, threads, one.characters * few, one.contexts * few)
+
+
+def _tried(pool: Pool, sample: Sequence[str], few: int, threads: int, many: int) -> Choice:
+    """The faster of few workers and many with one thread, after a second of each."""
+    pool.grow(max(few, many), 1)
     pool.use([1] * many)
-    _timed(pool, [warm] * many)
+    _timed(pool, _slices(sample, 4 * many)[:many])
     of_many = _timed(pool, _slices(sample, many))
     pool.use([threads] * few)
     of_few = _timed(pool, _slices(sample, few))
@@ -85,7 +80,7 @@ def _words(workers: int, threads: int) -> str:
     return f"{count(workers, 'worker')} of {count(threads, 'thread')}"
 
 
-def _fitting(pool: Any) -> int:
+def _fitting(pool: Pool) -> int:
     """The number of workers that fit into three quarters of the memory that is available. One has been started."""
     free, own = available_memory()[1], sum(map(memory, pool.pids))
     return len(pool) + int(0.75 * free / own) if free and own else 1 << 20
@@ -114,7 +109,7 @@ def _slices(texts: Sequence[str], count: int) -> list[list[str]]:
     return slices
 
 
-def _timed(pool: Any, slices: Sequence[Sequence[str]]) -> Choice:
+def _timed(pool: Pool, slices: Sequence[Sequence[str]]) -> Choice:
     """The speeds of as many workers, each of which scores a slice at the same time."""
     began = time.perf_counter()
     contexts = sum(contexts for contexts, _ in pool.ask("time", [(list(slice),) for slice in slices]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from hashlib import blake2b
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from chainrule.corpus.kept import Kept
+from chainrule.corpus.work import Part
 from chainrule.errors import InputError
 from chainrule.files.columns import Columns
 from chainrule.files.opened import name_of
@@ -40,8 +42,19 @@ class Window:
     def __len__(self) -> int:
         return len(self.texts)
 
-    @property
-    def kept(self) -> pyarrow.Table | None:
+    def part(self, name: str, chosen: Sequence[int]) -> Part:
+        """Some of the documents, as a part of this name."""
+        return Part(
+            name,
+            tuple(self.texts[i] for i in chosen),
+            tuple(self.errors[i] for i in chosen),
+            tuple(self.files[i] for i in chosen),
+            tuple(self.rows[i] for i in chosen),
+            None if self._kept is None else self._kept.take(chosen),
+        )
+
+    @cached_property
+    def _kept(self) -> pyarrow.Table | None:
         """The user's columns of all documents."""
         import pyarrow
 

@@ -26,6 +26,16 @@ class Here:
 
     def __exit__(self, *_: object) -> None: ...
 
+    def shape(self, workers: int | None) -> tuple[int, int, int]:
+        """One worker, with the threads of the process."""
+        import torch
+
+        return 1, torch.get_num_threads(), 0
+
+    def gpus(self) -> int:
+        """The model stays where it is."""
+        return 0
+
     def grow(self, count: int, threads: int) -> None:
         """There is one worker, with the threads of the process."""
 

@@ -38,7 +38,7 @@ class Output:
     def __enter__(self) -> Output:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock = open(self.folder / LOCK, "a+b")  # noqa: SIM115 (closed on exit)
+            self._lock = open(self.folder / LOCK, "a+b")
         except OSError as error:
             raise self._failed(error) from None
         try:

@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
+from chainrule.corpus.pool import FEW
 from chainrule.corpus.work import Loading, Part, Scoring
 from chainrule.errors import ModelError
+from chainrule.models.threads import available
 
 Call: TypeAlias = tuple[str, tuple[Any, ...]]
 _TICK = 0.5  # seconds between calls of `tick`
@@ -90,6 +92,17 @@ class Processes:
     @property
     def pids(self) -> list[int]:
         return [member.pid for member in self._members]
+
+    def shape(self, workers: int | None) -> tuple[int, int, int]:
+        """See `Pool`."""
+        cores = available()
+        few = workers or max(1, cores // FEW)
+        return few, max(1, cores // few), 0 if workers else cores
+
+    def gpus(self) -> int:
+        """See `Pool`. With a device such as cuda:1, there is one."""
+        count = self.ask("gpus", [()])[0]
+        return count if self._loading.device == "cuda" else min(1, count)
 
     def grow(self, count: int, threads: int) -> None:
         """Start workers until there are `count`, and wait until all have loaded the model."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from itertools import chain
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from chainrule.corpus.ahead import ahead
 from chainrule.corpus.choice import Choice, choose, size_of_part
@@ -14,6 +14,7 @@ from chainrule.corpus.documents import WINDOW, Documents, Window
 from chainrule.corpus.manifest import refuse_differences, sources_of
 from chainrule.corpus.output import Output, part_name
 from chainrule.corpus.plan import cut
+from chainrule.corpus.pool import Pool
 from chainrule.corpus.processes import Processes
 from chainrule.corpus.progress import Meter, Progress
 from chainrule.corpus.result import Corpus, Estimate
@@ -24,15 +25,11 @@ from chainrule.corpus.work import Loading, Part, Scored, Scoring, Tally
 from chainrule.errors import InputError
 from chainrule.files.columns import Columns
 from chainrule.files.reading import Layout
-from chainrule.models.threads import available
 from chainrule.results.beside import renamed
 from chainrule.results.units import count
 
 if TYPE_CHECKING:
-    from chainrule.corpus.here import Here
     from chainrule.language import LanguageModel
-
-    Pool: TypeAlias = Here | Processes
 
 _MANY = 2**31  # bytes of a corpus from which lists are large: a token has a byte at least
 _AHEAD = 4  # parts that are read before a worker takes them
@@ -52,11 +49,13 @@ class Asked:
     scoring: Scoring = field(default_factory=Scoring)
     workers: int | None = None  # None: chosen by measuring
     size: int | None = None  # of a part, in characters; None: by measuring
+    ray: str | None = None  # the address of a Ray cluster to score on
     window: int = WINDOW  # documents whose beginnings are shared
 
     def settings(self) -> dict[str, Any]:
         """What the manifest records of it, without the model, which its weights identify."""
-        scoring = vars(self.scoring) | {"limit": self.limit, "share": self.window}
+        scoring = {name: value for name, value in vars(self.scoring).items() if name != "large_lists"}
+        scoring |= {"limit": self.limit, "share": self.window}
         columns = {"text": self.columns.text, "id": self.columns.id, "keep": "all" if self.keep is None else list(self.keep)}
         return {"scoring": scoring, "columns": columns, "layout": vars(self.layout)}
 
@@ -133,6 +132,10 @@ class Run:
             from chainrule.corpus.worker import Worker
 
             return Here(Worker(self._lm, self.scoring))
+        if self.asked.ray is not None:
+            from chainrule.corpus.on_ray import OnRay
+
+            return OnRay(self.asked.ray, self.asked.loading, self.scoring, self._say)
         return Processes(self.asked.loading, self.scoring, self._say)
 
     @property
@@ -152,8 +155,8 @@ class Run:
         self.meter.stage = "loading"
         self._pids = lambda: pool.pids
         self._tick()
-        sample, spread = [text for text in texts if text is not None], self.asked.loading.device == "cuda"
-        choice = choose(pool, sample or ["a"], total, available(), self.asked.workers, spread=spread, exact=exact)
+        sample = [text for text in texts if text is not None] or ["a"]
+        choice = choose(pool, sample, total, self.asked.workers, exact)
         threads = "" if self._lm is not None else f", {count(choice.threads, 'thread')} each"
         reason = f" ({choice.reason})" if choice.reason else ""
         self._say(f"{count(choice.workers, 'worker')}{threads}{reason}")
@@ -191,11 +194,8 @@ class Run:
                     yield part
 
     def _parts(self, window: Window, size: int) -> Iterator[Part]:
-        kept = window.kept
         for number, chosen in enumerate(cut([text or "" for text in window.texts], size)):
-            columns = (window.texts, window.errors, window.files, window.rows)
-            own: Any = (tuple(column[i] for i in chosen) for column in columns)
-            yield Part(part_name(window.number, number), *own, None if kept is None else kept.take(chosen))
+            yield window.part(part_name(window.number, number), chosen)
 
     def _run(self, pool: Pool, method: str, parts: Iterator[Part], tally: Callable[[Any], Tally]) -> None:
         self.meter.start("scoring" if method == "score" else "counting")

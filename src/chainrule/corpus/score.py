@@ -12,7 +12,7 @@ from chainrule.corpus.output import Output
 from chainrule.corpus.progress import Progress
 from chainrule.corpus.result import Corpus, Estimate
 from chainrule.corpus.run import Asked, Run
-from chainrule.corpus.work import PER, Loading, Scoring
+from chainrule.corpus.work import Loading, Scoring, check_per
 from chainrule.errors import InputError, short
 from chainrule.files.columns import Columns
 from chainrule.files.reading import Layout
@@ -28,7 +28,7 @@ def score_corpus(
     inputs: Inputs, output: str | os.PathLike[str], model: str | os.PathLike[str] | LanguageModel | None = None, *,
     text: str | None = None, id: str | None = None, keep: Sequence[str] | Literal["all"] = (),
     per: Literal["document", "token", "both"] = "document", limit: int | None = None, workers: int | Literal["auto"] = "auto",
-    part_size: int | None = None, strict: bool = False, fresh: bool = False,
+    ray: str | None = None, part_size: int | None = None, strict: bool = False, fresh: bool = False,
     tokenizer: str | os.PathLike[str] | None = None, dtype: str | None = None, device: str | None = None,
     start: str | int = "auto", revision: str | None = None, cache_dir: str | os.PathLike[str] | None = None,
     adapter: str | os.PathLike[str] | None = None, end: bool | int | None = None, special: str = "text",
@@ -50,6 +50,8 @@ def score_corpus(
     limit: the number of documents, from the first, that are scored.
     workers: the number of processes, each with its share of the cores. "auto": a few of several threads, or many of one, by a
         trial of some seconds; one for each GPU with device="cuda".
+    ray: a Ray cluster to score on: its address, "auto" for the one that this machine belongs to, or "local" for one that is
+        started here. Needs the extra ray. All machines must find the model under its name; files are read and written here.
     part_size: about the number of characters in a part (default: what a worker scores in 20 s).
     strict: stop at the first document that cannot be scored, and at an id that is missing or used twice.
     fresh: remove the parts and the manifest of earlier runs first.
@@ -67,11 +69,11 @@ def score_corpus(
     second one at once. Raises InputError for files and options that cannot be used, or that differ from those of the manifest;
     ModelError; OutputError, after which the same call goes on.
     """
-    lm, loading = _model(model, tokenizer=tokenizer, dtype=dtype, device=device, start=start, revision=revision,
+    lm, loading = _model(model, workers, ray, tokenizer=tokenizer, dtype=dtype, device=device, start=start, revision=revision,
                          cache_dir=cache_dir, adapter=adapter)  # fmt: skip
     scoring = Scoring(per, end, special, window, stride, temperature)
     layout = Layout(format, encoding, quotes, separator)
-    asked = _asked(inputs, layout, Columns(text=text, id=id), keep, limit, strict, loading, scoring, workers, part_size)
+    asked = _asked(inputs, layout, Columns(text=text, id=id), keep, limit, strict, loading, scoring, workers, part_size, ray)
     with Output(output) as folder:
         if fresh:
             folder.clear()
@@ -82,10 +84,11 @@ def score_corpus(
 # fmt: off
 def estimate_corpus(
     inputs: Inputs, model: str | os.PathLike[str] | LanguageModel | None = None, *, text: str | None = None,
-    limit: int | None = None, workers: int | Literal["auto"] = "auto", tokenizer: str | os.PathLike[str] | None = None,
-    dtype: str | None = None, device: str | None = None, start: str | int = "auto", revision: str | None = None,
-    cache_dir: str | os.PathLike[str] | None = None, adapter: str | os.PathLike[str] | None = None,
-    end: bool | int | None = None, special: str = "text", window: int | bool | None = None, stride: int | None = None,
+    limit: int | None = None, workers: int | Literal["auto"] = "auto", ray: str | None = None,
+    tokenizer: str | os.PathLike[str] | None = None, dtype: str | None = None, device: str | None = None,
+    start: str | int = "auto", revision: str | None = None, cache_dir: str | os.PathLike[str] | None = None,
+    adapter: str | os.PathLike[str] | None = None, end: bool | int | None = None, special: str = "text",
+    window: int | bool | None = None, stride: int | None = None,
     format: str | None = None, encoding: str | None = None, separator: str | None = None, quotes: str | None = None,
     say: Callable[[str], None] | None = None, progress: Callable[[Progress], None] | None = None,
 ) -> Estimate:
@@ -94,19 +97,21 @@ def estimate_corpus(
 
     The arguments are those of `score_corpus`. All documents are tokenised, and some are scored, for about a second.
     """
-    lm, loading = _model(model, tokenizer=tokenizer, dtype=dtype, device=device, start=start, revision=revision,
+    lm, loading = _model(model, workers, ray, tokenizer=tokenizer, dtype=dtype, device=device, start=start, revision=revision,
                          cache_dir=cache_dir, adapter=adapter)  # fmt: skip
     scoring = Scoring("document", end, special, window, stride)
     layout = Layout(format, encoding, quotes, separator)
-    asked = _asked(inputs, layout, Columns(text=text), (), limit, False, loading, scoring, workers, None)
+    asked = _asked(inputs, layout, Columns(text=text), (), limit, False, loading, scoring, workers, None, ray)
     return Run(asked, lm, say or _log, progress or _silent).count()
 
 
-def _model(model: Any, **loading: Any) -> tuple[LanguageModel | None, Loading]:
+def _model(model: Any, workers: Any, ray: str | None, **loading: Any) -> tuple[LanguageModel | None, Loading]:
     """The model in memory, or None; and how workers load it."""
     if model is None or isinstance(model, str | os.PathLike):
         paths = {name: os.fspath(value) if isinstance(value, os.PathLike) else value for name, value in loading.items()}
         return None, Loading(None if model is None else os.fspath(model), **paths)
+    if workers != "auto" or ray is not None:
+        raise InputError("workers= and ray= are for the name of a model, which each worker loads, but the model is in memory")
     given = [name for name, value in loading.items() if value not in (None, "auto")]
     if given:
         raise InputError(f"{given[0]}= is for the name of a model, but the model is in memory; give it to load")
@@ -115,10 +120,9 @@ def _model(model: Any, **loading: Any) -> tuple[LanguageModel | None, Loading]:
 
 def _asked(
     inputs: Inputs, layout: Layout, columns: Columns, keep: Any, limit: Any, strict: bool, loading: Loading, scoring: Scoring,
-    workers: Any, size: Any,
+    workers: Any, size: Any, ray: str | None,
 ) -> Asked:  # fmt: skip
-    if scoring.per not in PER:
-        raise InputError(f"per must be one of {', '.join(map(repr, PER))}, not {short(scoring.per)}")
+    check_per(scoring.per)
     if workers != "auto" and not is_whole(workers, 1, 1 << 12):
         raise InputError(f"workers must be 'auto' or a whole number, 1 or more, not {short(workers)}")
     for name, value in (("limit", limit), ("part_size", size)):
@@ -138,6 +142,7 @@ def _asked(
         scoring,
         None if workers == "auto" else int(workers),
         size,
+        ray,
     )
 
 

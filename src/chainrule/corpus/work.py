@@ -7,12 +7,19 @@ from functools import cached_property
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
+from chainrule.errors import InputError, short
 from chainrule.files.rows import UTF8
 
 if TYPE_CHECKING:
     import pyarrow
 
 PER = ("document", "token", "both")
+
+
+def check_per(per: str) -> None:
+    """Raises InputError for a kind of row that does not exist."""
+    if per not in PER:
+        raise InputError(f"per must be one of {', '.join(map(repr, PER))}, not {short(per)}")
 
 
 @dataclass(frozen=True)

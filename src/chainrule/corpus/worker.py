@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+
+import torch
 
 from chainrule.corpus.table import to_parquet, with_results
 from chainrule.corpus.work import Loading, Part, Scored, Scoring, Tally
@@ -44,6 +47,7 @@ class Worker:
         end = Scorer(lm.predictor, lm.tokenizer, lm.start).end(self.how.end)
         return {
             **identity.to_dict(),
+            "revision": identity.revision or _digest(lm.model),
             "tokenizer": getattr(lm.tokenizer, "digest", None),
             "start": lm.start.policy,
             "start_id": lm.start.id,
@@ -66,8 +70,8 @@ class Worker:
         device = self.lm.model.device
         return torch.cuda.device_count() if device.type == "cuda" else 0
 
-    def score(self, part: Part) -> Scored:
-        """Score a part. A document that cannot be scored becomes a row with the reason."""
+    def scores(self, part: Part) -> tuple[list[Scores], list[str]]:
+        """The scores of the documents that can be scored, in groups, and the errors of all; "" for those with a score."""
         errors, groups = list(part.errors), list[Scores]()
         numbers = [number for number, text in enumerate(part.texts) if text is not None]
         for group, outcome in self._each(part.texts, numbers):
@@ -75,6 +79,11 @@ class Worker:
                 errors[group[0]] = outcome
             else:
                 groups.append(outcome)
+        return groups, errors
+
+    def score(self, part: Part) -> Scored:
+        """Score a part. A document that cannot be scored becomes a row with the reason."""
+        groups, errors = self.scores(part)
         failed = [error for error in errors if error]
         tally = Tally(
             documents=len(part),
@@ -122,7 +131,7 @@ class Worker:
         if not numbers:
             return
         try:
-            yield list(numbers), self.lm.score_batch([texts[number] for number in numbers], **self.how.options())
+            yield list(numbers), self.lm.score_batch([texts[number] or "" for number in numbers], **self.how.options())
         except (InputError, ModelError) as error:
             if len(numbers) == 1:
                 yield list(numbers), error.reason if isinstance(error, InputError) else str(error)
@@ -130,3 +139,15 @@ class Worker:
             half = len(numbers) // 2
             yield from self._each(texts, numbers[:half])
             yield from self._each(texts, numbers[half:])
+
+
+def _digest(model: Any) -> str | None:
+    """SHA-256 of the weights of a network in memory, as "sha256:…"; None for a model that is no network."""
+    network = getattr(model, "own", getattr(model, "lm", None))
+    if network is None or not hasattr(network, "state_dict"):
+        return None
+    whole = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        whole.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        whole.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data if tensor.numel() else b"")
+    return f"sha256:{whole.hexdigest()}"

@@ -68,6 +68,10 @@ class RunOptions:
         str,
         Option(metavar="N", help="The number of processes, each with its share of the cores. Default: auto, by a trial."),
     ] = "auto"
+    ray: Annotated[
+        str | None,
+        Option(metavar="ADDRESS", help="Score on a Ray cluster: its address, auto for this machine's, or local to start one."),
+    ] = None
     part_size: Annotated[
         int | None,
         Option(min=1, metavar="N", help="About the characters of a part. Default: what a worker scores in 20 s."),
@@ -122,6 +126,7 @@ def corpus(
         "text": columns.text_column,
         "limit": columns.limit,
         "workers": run.number,
+        "ray": run.ray,
         "dtype": model.dtype.value,
         "device": model.device,
         "start": int(model.start) if model.start.isdecimal() else model.start,

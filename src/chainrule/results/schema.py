@@ -136,7 +136,8 @@ COLUMNS: tuple[Column, ...] = (
         of=lambda score: values.span_bounds(score, 1), batch=lambda scores: values.null_if_negative(scores.char_spans[1]),
     ),
     Column(
-        "tokens", "int32", "number of factors: tokens scored, the end symbol included", (*EVERY_TEXT, Row.DOCUMENT, Row.CANDIDATE),
+        "tokens", "int32", "number of factors: tokens scored, the end symbol included",
+        (*EVERY_TEXT, Row.DOCUMENT, Row.CANDIDATE),
         of=len, batch=lambda scores: scores.tokens,
     ),
     Column(
@@ -144,7 +145,9 @@ COLUMNS: tuple[Column, ...] = (
         of=lambda score: score.pll_nats / len(score),
     ),
     Column("within_words", "bool", "whether tokens to the right in the same word were hidden", (Row.PSEUDO,)),
-    Column("bits", "double", "−log2 of the probability of the sequence", (Row.SEQUENCE, Row.DOCUMENT), "bits", batch=values.bits),
+    Column(
+        "bits", "double", "−log2 of the probability of the sequence", (Row.SEQUENCE, Row.DOCUMENT), "bits", batch=values.bits,
+    ),
     Column("perplexity", "double", "exp(−logprob / tokens)", (Row.SEQUENCE, Row.DOCUMENT), batch=values.perplexities),
     *OF_ACCEPTABILITY,
     *OF_DETECTORS,
