@@ -52,6 +52,36 @@ def load(
     Only safetensors and GGUF files are read, and no code from a checkpoint is run. On load, a probe finds the fastest
     strategy that agrees with the network's own forward. Raises ModelError with the remedy.
     """
+    return _load(
+        model, tokenizer, start, None, device=device, dtype=dtype, threads=threads, revision=revision, cache_dir=cache_dir,
+        adapter=adapter,
+    )  # fmt: skip
+
+
+def load_shared(
+    folder: str | Path, model: Any = None, tokenizer: Any = None, *, start: StartPolicy | int = "auto", **options: Any
+) -> LanguageModel:
+    """`load` in one of several processes, whose weights are one copy in memory, of a file in `folder`.
+
+    All of them give the same existing folder, which the caller of the processes may remove once they have loaded the model.
+    The numbers are those of `load`. If the weights cannot be shared, each process has its own; see `chainrule.models.mapped`.
+    """
+    return _load(model, tokenizer, start, Path(folder), **options)
+
+
+def _load(
+    model: Any,
+    tokenizer: Any,
+    start: StartPolicy | int,
+    shared: Path | None,
+    *,
+    device: str | torch.device | None = None,
+    dtype: str | torch.dtype | None = None,
+    threads: int | None = None,
+    revision: str | None = None,
+    cache_dir: str | Path | None = None,
+    adapter: str | Path | None = None,
+) -> LanguageModel:
     if model is not None and not isinstance(model, str | Path):
         if revision is not None or cache_dir is not None:
             raise ModelError("revision= and cache_dir= are for models of the hub, but the model is in memory; omit them")
@@ -71,6 +101,7 @@ def load(
             revision=revision,
             cache_dir=cache_dir,
             adapter=adapter,
+            shared=shared,
         )
         found = given or _own_tokenizer(located)
     with refusing(loaded.name):  # the probe runs the network for the first time

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from chainrule._warnings import quiet
 from chainrule.errors import ModelError
-from chainrule.models.adapter import Adapter, merged, read_adapter
+from chainrule.models.adapter import CONFIG, Adapter, merged, read_adapter
 from chainrule.models.checkpoint import Checkpoint, read, weight_names
 from chainrule.models.conversion import converted
 from chainrule.models.damage import first_line, refusing
@@ -22,6 +23,7 @@ from chainrule.models.identify import identify
 from chainrule.models.identity import WeightFile, digest_of, weight_files
 from chainrule.models.instantiate import NetworkClass, build, read_gguf
 from chainrule.models.locate import Located, locate
+from chainrule.models.mapped import mapped
 from chainrule.models.nan import refuse_nan
 from chainrule.models.threads import choose as choose_threads
 
@@ -39,6 +41,7 @@ def load_model(
     revision: str | None = None,
     cache_dir: str | Path | None = None,
     adapter: str | Path | None = None,
+    shared: Path | None = None,
 ) -> tuple[Any, Located]:
     """The model called `name`, and its location. Raises ModelError, with the remedy.
 
@@ -48,6 +51,8 @@ def load_model(
     `dtype` "auto" is bfloat16 if the device has arithmetic for it, else float32; `dtype_reason` of the model is the reason.
     `threads` is the number of threads of the network (None: see `chainrule.models.threads.choose`).
     `adapter` is the folder of a LoRA adapter, which is merged into the weights.
+    `shared` is a folder in which processes that load the same model keep one copy of its weights; see
+    `chainrule.models.mapped`.
     """
     located, lora = locate(name, revision, cache_dir), None if adapter is None else read_adapter(adapter)
     name = located.name
@@ -57,8 +62,11 @@ def load_model(
         located = replace(located, conversion=converted(located.path, dtype))
     files = _weight_files(located, lora)
     with quiet(), refusing(name):
-        lm = _network(located, dtype, network_class, lora)
-        refuse_nan(lm, name)
+        make = partial(_checked, name, located, dtype, network_class, lora)
+        if shared is None or not str(device).startswith("cpu"):
+            lm = make(None)
+        else:
+            lm = mapped(make, shared, _deciding(files, located, lora), dtype)
         model = wrap(_to_device(lm, device), name)
     model.dtype_reason, model.identity = (
         reason,
@@ -77,21 +85,42 @@ def _weight_files(located: Located, adapter: Adapter | None) -> tuple[WeightFile
     return ()
 
 
-def _network(located: Located, dtype: str, network_class: NetworkClass, adapter: Adapter | None) -> Any:
+def _checked(name: str, *arguments: Any) -> Any:
+    """The network of `_network`. Raises ModelError if a weight is NaN."""
+    lm = _network(*arguments)
+    refuse_nan(lm, name)
+    return lm
+
+
+def _deciding(files: tuple[WeightFile, ...], located: Located, adapter: Adapter | None) -> list[Path]:
+    """The files that decide the weights: those of the weights, and the configs; none if the weights cannot be listed."""
+    folder = located.conversion or located.path
+    configs = [] if folder.is_file() else [folder / "config.json"]
+    configs += [] if adapter is None else [adapter.folder / CONFIG]
+    return [*(file.path for file in files), *configs] if files else []
+
+
+def _network(
+    located: Located, dtype: str, network_class: NetworkClass, adapter: Adapter | None, tensors: dict[str, Tensor] | None
+) -> Any:
     path = located.path
     if located.kind != "gguf":
-        return build(_read(path, located.name if located.kind == "hub" else str(path), adapter), dtype, network_class)
+        label = located.name if located.kind == "hub" else str(path)
+        return build(_read(path, label, adapter, tensors), dtype, network_class)
     if located.conversion is None:
         if adapter is not None:
             raise ModelError(f"an adapter cannot be merged into {path}, which is not converted; convert the base model first")
         return read_gguf(path, dtype)
-    lm = build(_read(located.conversion, str(path), adapter), dtype, network_class)
+    lm = build(_read(located.conversion, str(path), adapter, tensors), dtype, network_class)
     lm.config._name_or_path = lm.name_or_path = path.stem  # as read_gguf
     return lm
 
 
-def _read(folder: Path, label: str, adapter: Adapter | None) -> Checkpoint:
+def _read(folder: Path, label: str, adapter: Adapter | None, tensors: dict[str, Tensor] | None) -> Checkpoint:
+    """The checkpoint in the folder with the adapter in its weights, or with the given tensors, which contain it."""
     checkpoint = read(folder, label)
+    if tensors is not None:
+        return replace(checkpoint, tensors=tensors)
     return checkpoint if adapter is None else merged(checkpoint, adapter)
 
 
