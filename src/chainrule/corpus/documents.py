@@ -50,7 +50,7 @@ class Window:
             tuple(self.errors[i] for i in chosen),
             tuple(self.files[i] for i in chosen),
             tuple(self.rows[i] for i in chosen),
-            None if self._kept is None else self._kept.take(chosen),
+            None if self._kept is None else self._kept.take(list(chosen)),
         )
 
     @cached_property
@@ -156,13 +156,13 @@ class Ids:
             elif number_of.setdefault(_digest(id), number) != number:
                 self._repeat(row, id)
         new = np.array(list(number_of), np.uint64)
-        for known in self._seen:
-            at = np.minimum(np.searchsorted(known, new), len(known) - 1)
-            for number in np.flatnonzero(known[at] == new).tolist():
-                number = list(number_of.values())[number]
-                self._repeat(rows[number], str(ids[number]))
-        if len(new):
-            self._seen.append(np.sort(new))
+        known = np.zeros(len(new), bool)
+        for seen in self._seen:
+            known |= seen[np.minimum(np.searchsorted(seen, new), len(seen) - 1)] == new
+        for number in np.array(list(number_of.values()), np.int64)[known].tolist():
+            self._repeat(rows[number], str(ids[number]))
+        if not known.all():
+            self._seen.append(np.sort(new[~known]))
         while len(self._seen) > 1 and len(self._seen[-2]) <= 2 * len(self._seen[-1]):
             self._seen[-2:] = [np.sort(np.concatenate(self._seen[-2:]), kind="stable")]
         if strict and self.notes():

@@ -14,10 +14,7 @@ _SHOWN = 5  # differences in a message
 def refuse_differences(before: dict[str, Any], now: dict[str, Any], folder: str) -> None:
     """Raises InputError if a run differs from that of the manifest in what both say."""
     changed = [*_of_sources(before.get("sources", []), now["sources"])] if "sources" in now else []
-    changed += [
-        f"{_name(path)} was {_shown(old)} and is {_shown(new)}"
-        for path, old, new in _differences({key: before.get(key) for key in now if key != "sources"}, now)
-    ]
+    changed += [f"{name} was {_shown(old)} and is {_shown(new)}" for name, old, new in _differences(before, now)]
     if changed:
         more = f", and {len(changed) - _SHOWN} more differences" if len(changed) > _SHOWN else ""
         raise InputError(
@@ -31,16 +28,14 @@ def sources_of(files: Sequence[SourceFile]) -> list[dict[str, Any]]:
     return [file.to_dict() for file in files]
 
 
-def _differences(before: dict[str, Any], now: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[Any, Any, Any]]:
-    """The names of values that differ, with both values."""
+def _differences(before: dict[str, Any], now: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    """The names of settings that differ, with both values. Files have sentences of their own; the name of a model is free."""
     for key, new in now.items():
-        if key in ("sources", "model") and not isinstance(new, dict):  # files have sentences of their own; names do not matter
-            continue
-        old = before.get(key) if isinstance(before, dict) else None
+        old = before.get(key)
         if isinstance(new, dict) and isinstance(old, dict):
-            yield from _differences(old, new, (*path, key))
-        elif old != new:
-            yield (*path, key), old, new
+            yield from _differences(old, new)
+        elif old != new and key not in ("sources", "model"):
+            yield key.replace("_", " "), old, new
 
 
 def _of_sources(before: Sequence[dict[str, Any]], now: Sequence[dict[str, Any]]) -> Iterator[str]:
@@ -56,10 +51,6 @@ def _of_sources(before: Sequence[dict[str, Any]], now: Sequence[dict[str, Any]])
             yield f"{file} is not among the files any more"
     if list(old) != list(new) and set(old) == set(new):
         yield "the files come in another order"
-
-
-def _name(path: Sequence[str]) -> str:
-    return " ".join(path[-1:]).replace("_", " ")
 
 
 def _shown(value: Any) -> str:

@@ -9,13 +9,16 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from typing import Any, TypeAlias
 
+from chainrule.cache_dir import cache_folder
 from chainrule.corpus.pool import FEW
 from chainrule.corpus.work import Loading, Part, Scoring
 from chainrule.errors import ModelError
 from chainrule.models.threads import available
+from chainrule.scratch import scratch_folder
 
 Call: TypeAlias = tuple[str, tuple[Any, ...]]
 _TICK = 0.5  # seconds between calls of `tick`
@@ -78,16 +81,22 @@ class Processes:
         self._answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._members: list[Process] = []
         self.about: dict[str, Any] = {}  # the description of the model, the same of all workers
-        self._threads = 1
+        self._threads, self._open = 1, ExitStack()
 
     def __len__(self) -> int:
         return len(self._members)
 
     def __enter__(self) -> Processes:
+        with suppress(OSError, ModelError):  # without a cache folder, each worker has its own copy of the weights
+            parent = cache_folder()
+            parent.mkdir(parents=True, exist_ok=True)
+            folder = self._open.enter_context(scratch_folder(parent, ".weights-"))
+            self._loading = replace(self._loading, shared=str(folder))
         return self
 
     def __exit__(self, *_: object) -> None:
         self.shrink(0)
+        self._open.close()
 
     @property
     def pids(self) -> list[int]:

@@ -165,10 +165,11 @@ class Run:
     def _rest(self, parts: Iterator[Part], pool: Pool, manifest: dict[str, Any], output: Output) -> Iterator[Part]:
         """The parts that a run before has left. Workers are started if there are any, or if the model may be another one."""
         head = next(parts, None)
-        if head is None and manifest["asked"] == vars(self.asked.loading):
+        if head is None and self._lm is None and manifest["asked"] == vars(self.asked.loading):
             return iter(())
-        done = self.meter.earlier.documents / max(1, self.meter.total or 1)
-        self._started(pool, () if head is None else head.texts, round(self._characters * max(0.0, 1 - done)))
+        if self._lm is None or head is not None:
+            done = self.meter.earlier.documents / max(1, self.meter.total or 1)
+            self._started(pool, () if head is None else head.texts, round(self._characters * max(0.0, 1 - done)))
         refuse_differences({"model": manifest["model"]}, {"model": pool.about}, str(output.folder))
         return parts if head is None else chain([head], parts)
 

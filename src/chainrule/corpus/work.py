@@ -34,6 +34,7 @@ class Loading:
     revision: str | None = None
     cache_dir: str | None = None
     adapter: str | None = None
+    shared: str | None = None  # a folder in which the workers of a machine keep one copy of the weights
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -34,10 +34,12 @@ class Worker:
     @classmethod
     def load(cls, loading: Loading, how: Scoring, threads: int | None = None) -> Worker:
         """A worker with a model of its own. Raises ModelError."""
-        from chainrule.loading import load
+        from chainrule.loading import load, load_shared
 
         arguments: dict[str, Any] = {name: value for name, value in vars(loading).items() if value is not None}
-        return cls(load(**arguments, threads=threads), how)
+        folder = arguments.pop("shared", None)
+        make = load if folder is None else partial(load_shared, folder)
+        return cls(make(**arguments, threads=threads), how)
 
     @cached_property
     def about(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
     KEY.safetensors   the weights as the first process has loaded them. KEY: a digest of the files they come from and the dtype
     KEY.lock          is locked while one process loads the network and writes that file; the others wait for it
+    KEY.own           says that the network maps its weights from its checkpoint, so that no process waits for another
 
 The file never changes under its name: it is written under another one, and replaced if it is damaged. The mapping is private,
 so a process that writes to a weight changes a copy of that page. On Linux the folder may be removed while processes map it.
@@ -33,6 +34,7 @@ Build = Callable[[dict[str, Tensor] | None], Any]  # makes the network, of the t
 
 _FORMAT = 1  # of the file; a higher number ignores those of earlier versions
 _KEY = "chainrule"  # in the metadata of the file
+_OWN = ".own"
 _MAPS = Path("/proc/self/maps")  # Linux
 _ALIGNED = 64  # bytes, as torch aligns memory; another alignment might select other instructions
 _PAGE = 4096
@@ -58,8 +60,12 @@ def mapped(build: Build, folder: Path, files: Sequence[Path], dtype: str) -> Any
         )
         return build(None)
     file = folder / f"{key}.safetensors"
+    if file.with_suffix(_OWN).exists():
+        return build(None)
     if _read(file) is None:
         with _turn(file.with_suffix(".lock")):
+            if file.with_suffix(_OWN).exists():
+                return build(None)
             if _read(file) is None:
                 lm = build(None)
                 if key == _key(files, dtype):  # no file was changed while it was read
@@ -116,6 +122,8 @@ def _share(lm: Any, file: Path) -> None:
     """Write the weights of a network to a file and map them from there, unless they are mapped already."""
     weights = _weights(lm)
     if not weights or getattr(lm, "hf_quantizer", None) is not None or _is_mapped(weights):
+        with suppress(OSError):
+            file.with_suffix(_OWN).touch()
         return
     try:
         _write({name: tensors[0] for name, tensors in weights.items()}, file)
