@@ -50,11 +50,12 @@ def test_quantiles_are_exact(values: list[float], part: int):
         assert found == pytest.approx(np.quantile(values, part / 6), rel=1e-9, abs=1e-9)
 
 
-def test_a_third_that_is_a_number_is_that_number():
-    """1/3 and 2/3 as floats would give places just below some of the numbers."""
-    for size in range(1, 400):
-        values = np.sqrt(np.arange(3 * size + 1.0))
-        assert (quantile(values, 1, 3), quantile(values, 2, 3)) == (values[size], values[2 * size])
+def test_a_quantile_that_is_a_number_is_that_number():
+    """7/100 as a float would give the place 7.000000000000001 of 100."""
+    for of in (3, 100):
+        for size in range(1, 20):
+            values = np.sqrt(np.arange(of * size + 1.0))
+            assert [quantile(values, part, of) for part in range(of + 1)] == values[::size].tolist()
 
 
 def folder_of(rows: list[dict[str, Any]], tmp_path: Path, kept: Any = LANG, size: int = 4, **options: Any) -> Parts:

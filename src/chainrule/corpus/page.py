@@ -22,7 +22,7 @@ body { margin: 0 auto; padding: 1.2em; max-width: 60em; color: var(--ink); backg
 h1 { font-size: 1.5em; line-height: 1.25; margin: 0 0 .3em; overflow-wrap: anywhere; }
 h2 { font-size: 1.15em; margin: 2em 0 .5em; overflow-wrap: anywhere; }
 p { margin: .4em 0; } .note { color: var(--muted); font-size: .9em; }
-dl { display: grid; grid-template-columns: repeat(auto-fill, minmax(8.2em, 1fr)); gap: .9em 1.2em; margin: 1.2em 0; }
+dl { display: grid; grid-template-columns: repeat(auto-fill, minmax(max(8.2em, 21%), 1fr)); gap: .9em 1.2em; margin: 1.2em 0; }
 dl div { display: flex; flex-direction: column; } dt { color: var(--muted); font-size: .85em; }
 dd { margin: 0; font-size: 1.25em; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
 .scroll { overflow-x: auto; }

@@ -10,7 +10,7 @@ import numpy as np
 def quantile(ascending: np.ndarray, part: int, of: int) -> float:
     """The quantile part/of of sorted numbers without NaN, by linear interpolation, as numpy's default.
 
-    The place in the numbers is computed with integers: 1/3 as a float could give the neighbour of the right number. Between a
+    The place in the numbers is computed with integers: 7/100 as a float gives the place 7.000000000000001 of 100. Between a
     finite and an infinite number lies the infinite one, and between −∞ and ∞ lies −∞.
     """
     place, rest = divmod((len(ascending) - 1) * part, of)
