@@ -67,7 +67,7 @@ def test_a_worker_that_is_killed_is_replaced(tiny_folder, files, expected, tmp_p
             time.sleep(0.005)
         children = Path(f"/proc/{os.getpid()}/task").glob("*/children")
         workers = [int(pid) for each in children for pid in each.read_text().split()]
-        own = [pid for pid in workers if b"corpus.process" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        own = [pid for pid in workers if b"workers.process" in Path(f"/proc/{pid}/cmdline").read_bytes()]
         os.kill(own[0], signal.SIGKILL)
         killed.append(own[0])
 
@@ -82,7 +82,7 @@ def test_a_worker_that_is_killed_is_replaced(tiny_folder, files, expected, tmp_p
 
 
 def test_a_part_that_kills_two_workers_ends_the_run(tiny_folder, tmp_path, monkeypatch):
-    from chainrule.corpus import processes
+    from chainrule.corpus.workers import processes
 
     def call(self, method, *arguments):
         own(self, method, *arguments)

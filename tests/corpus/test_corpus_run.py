@@ -248,7 +248,7 @@ def test_our_columns_give_way_to_those_of_the_user(score, tmp_path):
     assert rows["row"].to_pylist() == [7, 1]
     assert rows["row_chainrule"].to_pylist() == [0, 1]
     assert corpus.to_arrow(["logprob_chainrule"]).column(0).null_count == 0
-    assert corpus.manifest()["renamed"]["logprob"] == "logprob_chainrule"
+    assert corpus.summary().whole.documents == 2
 
 
 def test_two_runs_on_one_folder(score, tmp_path):

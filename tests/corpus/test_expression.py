@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chainrule import InputError
-from chainrule.corpus.expression import Condition
+from chainrule.corpus.scored.expression import Condition
 
 INF, NAN = math.inf, math.nan
 SCHEMA = pa.schema(

@@ -16,10 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chainrule import InputError
-from chainrule.corpus import groups
-from chainrule.corpus.parts import Parts
-from chainrule.corpus.quantiles import Bounds, thresholds
-from chainrule.corpus.ranks import quantile
+from chainrule.corpus.scored import groups
+from chainrule.corpus.scored.parts import Parts
+from chainrule.corpus.scored.quantiles import Bounds, thresholds
+from chainrule.corpus.scored.ranks import quantile
 from chainrule.files.row_text import json_text
 
 INF = math.inf

@@ -13,10 +13,10 @@ import pytest
 from corpus_folders import failed, schema, scored, write
 
 from chainrule import InputError, OutputError
-from chainrule.corpus import selection
-from chainrule.corpus.parts import Parts
-from chainrule.corpus.quantiles import thresholds
-from chainrule.corpus.selection import RECORD, Selection, select
+from chainrule.corpus.scored import selection
+from chainrule.corpus.scored.parts import Parts
+from chainrule.corpus.scored.quantiles import thresholds
+from chainrule.corpus.scored.selection import RECORD, Selection, select
 
 KEPT = [
     ("lang", pa.dictionary(pa.int32(), pa.string())),

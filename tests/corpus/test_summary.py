@@ -22,13 +22,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chainrule import InputError, OutputError
-from chainrule.corpus.chart import histogram_chart
-from chainrule.corpus.histogram import histogram, round_bounds
-from chainrule.corpus.page import summary_page
-from chainrule.corpus.page_numbers import shown_number, ticks
-from chainrule.corpus.parts import Parts
-from chainrule.corpus.reasons import Reasons, general
-from chainrule.corpus.summary import Distribution, Figures, Summary, summarise
+from chainrule.corpus.scored.chart import histogram_chart
+from chainrule.corpus.scored.histogram import histogram, round_bounds
+from chainrule.corpus.scored.page import summary_page
+from chainrule.corpus.scored.page_numbers import shown_number, ticks
+from chainrule.corpus.scored.parts import Parts
+from chainrule.corpus.scored.reasons import Reasons, general
+from chainrule.corpus.scored.summary import Distribution, Figures, Summary, summarise
 from chainrule.files.row_text import json_text
 
 INF = math.inf

@@ -19,6 +19,7 @@ EXAMPLES = {  # by command, in the order of the help
     "corpus": (
         "chainrule corpus shards/ -o scored/",
         "chainrule corpus shards/a.jsonl -o scored/ --keep all --per both",
+        "chainrule corpus shards/ -o scored/ --where 'bits_per_byte < 3' --into good/",
         "chainrule corpus shards/ --dry-run",
     ),
     "rank": (

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from chainrule.corpus.output import Output
+from chainrule.corpus.scored.parts import Parts, find_column
+from chainrule.corpus.scored.quantiles import Thresholds, thresholds
+from chainrule.corpus.scored.selection import Selection, select
+from chainrule.corpus.scored.summary import Summary, summarise
+from chainrule.errors import InputError
 
 if TYPE_CHECKING:
     import pyarrow
@@ -32,21 +37,47 @@ class Corpus:
     def to_arrow(self, columns: Sequence[str] | None = None) -> pyarrow.Table:
         """All rows, in the order of the input. columns: those to read (default: all). Raises InputError."""
         import pyarrow
-        import pyarrow.parquet
 
-        output = Output(self.folder)
-        manifest = output.manifest() or {}
-        file, row = (manifest.get("renamed", {}).get(name, name) for name in ("file", "row"))
-        read = None if columns is None else list(dict.fromkeys([*columns, file, row]))
-        table = pyarrow.concat_tables([pyarrow.parquet.read_table(path, columns=read) for path in output.parts()])
-        number_of = {source["file"]: number for number, source in enumerate(manifest.get("sources", []))}
+        parts = self._parts
+        file, row = parts.ours("file"), parts.ours("row")
+        read = None if columns is None else [*(find_column(parts.schema, name).name for name in columns), file, row]
+        table = pyarrow.concat_tables(parts.tables(read))
+        number_of = {source["file"]: number for number, source in enumerate(self.manifest()["sources"])}
         files = np.array([number_of[name] for name in table[file].to_pylist()], np.int64)
         table = table.take(np.lexsort((table[row].to_numpy(), files)))
         return table if columns is None else table.select(list(columns))
 
-    def manifest(self) -> dict[str, object]:
-        """What was asked, of which files, and which model gave the numbers."""
-        return json.loads((self.folder / "_manifest.json").read_text("utf-8"))
+    def manifest(self) -> dict[str, Any]:
+        """What was asked, of which files, and which model gave the numbers. Raises InputError."""
+        manifest = Output(self.folder).manifest()
+        if manifest is None:
+            raise InputError(f"{self.folder} has no manifest: it is not the folder of a corpus that was scored")
+        return manifest
+
+    def thresholds(self, column: str = "bits_per_byte", by: str | None = None) -> Thresholds:
+        """The bounds of the head, the middle and the tail of a column: a third of the scored documents each, lowest first.
+
+        by: a column whose values have bounds of their own, such as a language. Raises InputError.
+        """
+        return thresholds(self._parts, column, by)
+
+    def select(
+        self, folder: str | os.PathLike[str], where: str | None = None, thresholds: Thresholds | None = None
+    ) -> Selection:
+        """Write the rows that satisfy a condition to a second folder, in parts of the same names.
+
+        where: such as "bits_per_byte < 1.2 and lang == 'en'"; see docs/corpora.md. thresholds: adds the column `quantile`,
+        "head", "middle" or "tail", which the condition can name. Raises InputError and OutputError.
+        """
+        return select(self._parts, folder, where, thresholds)
+
+    def summary(self, by: str | None = None) -> Summary:
+        """Sums, quantiles and a histogram of the rows, of all and by the values of a column. Raises InputError."""
+        return summarise(self._parts, by)
+
+    @property
+    def _parts(self) -> Parts:
+        return Parts(self.folder)
 
 
 @dataclass(frozen=True)

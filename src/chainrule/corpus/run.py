@@ -9,26 +9,29 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from chainrule.corpus.ahead import ahead
-from chainrule.corpus.choice import Choice, choose, size_of_part
 from chainrule.corpus.documents import WINDOW, Documents, Window
 from chainrule.corpus.manifest import refuse_differences, sources_of
 from chainrule.corpus.output import Output, part_name
 from chainrule.corpus.plan import cut
-from chainrule.corpus.pool import Pool
-from chainrule.corpus.processes import Processes
 from chainrule.corpus.progress import Meter, Progress
 from chainrule.corpus.result import Corpus, Estimate
 from chainrule.corpus.sources import SourceFile, find_files, survey
 from chainrule.corpus.stopping import Stopping
 from chainrule.corpus.table import result_columns
 from chainrule.corpus.work import Loading, Part, Scored, Scoring, Tally
+from chainrule.corpus.workers.choice import Choice, choose, size_of_part
+from chainrule.corpus.workers.pool import Pool
+from chainrule.corpus.workers.processes import Processes
 from chainrule.errors import InputError
 from chainrule.files.columns import Columns
 from chainrule.files.reading import Layout
-from chainrule.results.beside import renamed
+from chainrule.results.beside import beside
+from chainrule.results.rows import arrow_type
 from chainrule.results.units import count
 
 if TYPE_CHECKING:
+    import pyarrow
+
     from chainrule.language import LanguageModel
 
 _MANY = 2**31  # bytes of a corpus from which lists are large: a token has a byte at least
@@ -82,8 +85,13 @@ class Run:
         self.sources = survey(files, asked.layout, lambda size: self._tick())
         self.meter.total = _total(self.sources, asked.limit)
 
-    def score(self, output: Output) -> Corpus:
-        """Score all documents that have not been scored. Raises ChainruleError, and KeyboardInterrupt."""
+    def score(self, output: Output, fresh: bool = False) -> Corpus:
+        """Score all documents that have not been scored. Raises ChainruleError, and KeyboardInterrupt.
+
+        fresh: whether the parts of earlier runs are removed first.
+        """
+        if fresh:
+            output.clear()
         manifest, settings = output.manifest(), self._settings()
         windows = self.documents.windows(self.asked.window)
         with self.stopping.watching(), self._pool() as pool:
@@ -111,6 +119,16 @@ class Run:
         )
 
     @property
+    def schema(self) -> pyarrow.Schema:
+        """The columns of the output."""
+        import pyarrow
+
+        ours = pyarrow.table(
+            {column.name: pyarrow.array([], arrow_type(column.type)) for column in result_columns(self.scoring)}
+        )
+        return beside(self.documents.kept.schema.empty_table(), ours)[0].schema
+
+    @property
     def _characters(self) -> int:
         """About how many characters there are to score."""
         size = sum(file.size for file in self.sources)
@@ -118,22 +136,17 @@ class Run:
         return size if self.asked.limit is None or not rows else round(size * min(1.0, self.asked.limit / rows))
 
     def _settings(self) -> dict[str, Any]:
-        names = [column.name for column in result_columns(self.scoring)]
-        settings = self.asked.settings() | {
-            "chainrule": version("chainrule"),
-            "renamed": renamed(self.documents.kept.schema.names, names),
-            "sources": sources_of(self.sources),
-        }
+        settings = self.asked.settings() | {"chainrule": version("chainrule"), "sources": sources_of(self.sources)}
         return settings if self.asked.size is None else settings | {"part_size": self.asked.size}
 
     def _pool(self) -> Pool:
         if self._lm is not None:
-            from chainrule.corpus.here import Here
-            from chainrule.corpus.worker import Worker
+            from chainrule.corpus.workers.here import Here
+            from chainrule.corpus.workers.worker import Worker
 
             return Here(Worker(self._lm, self.scoring))
         if self.asked.ray is not None:
-            from chainrule.corpus.on_ray import OnRay
+            from chainrule.corpus.workers.on_ray import OnRay
 
             return OnRay(self.asked.ray, self.asked.loading, self.scoring, self._say)
         return Processes(self.asked.loading, self.scoring, self._say)

@@ -69,16 +69,14 @@ def score_corpus(
     second one at once. Raises InputError for files and options that cannot be used, or that differ from those of the manifest;
     ModelError; OutputError, after which the same call goes on.
     """
-    lm, loading = _model(model, workers, ray, tokenizer=tokenizer, dtype=dtype, device=device, start=start, revision=revision,
-                         cache_dir=cache_dir, adapter=adapter)  # fmt: skip
-    scoring = Scoring(per, end, special, window, stride, temperature)
-    layout = Layout(format, encoding, quotes, separator)
-    asked = _asked(inputs, layout, Columns(text=text, id=id), keep, limit, strict, loading, scoring, workers, part_size, ray)
     with Output(output) as folder:
-        if fresh:
-            folder.clear()
-        run = Run(asked, lm, say or _log, progress or _silent)
-        return run.score(folder)
+        run = prepared(
+            inputs, model, text=text, id=id, keep=keep, per=per, limit=limit, workers=workers, ray=ray, part_size=part_size,
+            strict=strict, tokenizer=tokenizer, dtype=dtype, device=device, start=start, revision=revision, cache_dir=cache_dir,
+            adapter=adapter, end=end, special=special, window=window, stride=stride, temperature=temperature, format=format,
+            encoding=encoding, separator=separator, quotes=quotes, say=say, progress=progress,
+        )  # fmt: skip
+        return run.score(folder, fresh)
 
 
 # fmt: off
@@ -97,53 +95,60 @@ def estimate_corpus(
 
     The arguments are those of `score_corpus`. All documents are tokenised, and some are scored, for about a second.
     """
-    lm, loading = _model(model, workers, ray, tokenizer=tokenizer, dtype=dtype, device=device, start=start, revision=revision,
-                         cache_dir=cache_dir, adapter=adapter)  # fmt: skip
-    scoring = Scoring("document", end, special, window, stride)
-    layout = Layout(format, encoding, quotes, separator)
-    asked = _asked(inputs, layout, Columns(text=text), (), limit, False, loading, scoring, workers, None, ray)
-    return Run(asked, lm, say or _log, progress or _silent).count()
+    return prepared(
+        inputs, model, text=text, limit=limit, workers=workers, ray=ray, tokenizer=tokenizer, dtype=dtype, device=device,
+        start=start, revision=revision, cache_dir=cache_dir, adapter=adapter, end=end, special=special, window=window,
+        stride=stride, format=format, encoding=encoding, separator=separator, quotes=quotes, say=say, progress=progress,
+    ).count()  # fmt: skip
 
 
-def _model(model: Any, workers: Any, ray: str | None, **loading: Any) -> tuple[LanguageModel | None, Loading]:
-    """The model in memory, or None; and how workers load it."""
+# fmt: off
+def prepared(
+    inputs: Inputs, model: Any, *, text: str | None = None, id: str | None = None, keep: Any = (), per: str = "document",
+    limit: Any = None, workers: Any = "auto", ray: str | None = None, part_size: Any = None, strict: bool = False,
+    end: Any = None, special: str = "text", window: Any = None, stride: Any = None, temperature: float = 1.0,
+    format: str | None = None, encoding: str | None = None, separator: str | None = None, quotes: str | None = None,
+    say: Callable[[str], None] | None = None, progress: Callable[[Progress], None] | None = None, **loading: Any,
+) -> Run:
+    # fmt: on
+    """A run whose files have been found and hashed, with the arguments of `score_corpus`. Raises InputError."""
+    check_per(per)
+    if workers != "auto" and not is_whole(workers, 1, 1 << 12):
+        raise InputError(f"workers must be 'auto' or a whole number, 1 or more, not {short(workers)}")
+    for name, value in (("limit", limit), ("part_size", part_size)):
+        if value is not None and not is_whole(value, 1):
+            raise InputError(f"{name} must be a whole number, 1 or more, not {short(value)}")
+    if isinstance(keep, str) and keep != "all":
+        raise InputError(f"keep must be a list of columns or 'all', not {short(keep)}")
+    lm, how = _model(model, workers != "auto" or ray is not None, loading)
+    names = [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
+    asked = Asked(
+        tuple(os.fspath(name) for name in names),
+        Layout(format, encoding, quotes, separator),
+        Columns(text=text, id=id),
+        None if keep == "all" else tuple(keep),
+        limit,
+        strict,
+        how,
+        Scoring(per, end, special, window, stride, temperature),
+        None if workers == "auto" else int(workers),
+        part_size,
+        ray,
+    )
+    return Run(asked, lm, say or _log, progress or _silent)
+
+
+def _model(model: Any, distributed: bool, loading: dict[str, Any]) -> tuple[LanguageModel | None, Loading]:
+    """The model in memory, or None; and how workers load it. Raises InputError for options that it does not take."""
     if model is None or isinstance(model, str | os.PathLike):
         paths = {name: os.fspath(value) if isinstance(value, os.PathLike) else value for name, value in loading.items()}
         return None, Loading(None if model is None else os.fspath(model), **paths)
-    if workers != "auto" or ray is not None:
+    if distributed:
         raise InputError("workers= and ray= are for the name of a model, which each worker loads, but the model is in memory")
     given = [name for name, value in loading.items() if value not in (None, "auto")]
     if given:
         raise InputError(f"{given[0]}= is for the name of a model, but the model is in memory; give it to load")
     return model, Loading(model=f"in memory: {model.model.name}")
-
-
-def _asked(
-    inputs: Inputs, layout: Layout, columns: Columns, keep: Any, limit: Any, strict: bool, loading: Loading, scoring: Scoring,
-    workers: Any, size: Any, ray: str | None,
-) -> Asked:  # fmt: skip
-    check_per(scoring.per)
-    if workers != "auto" and not is_whole(workers, 1, 1 << 12):
-        raise InputError(f"workers must be 'auto' or a whole number, 1 or more, not {short(workers)}")
-    for name, value in (("limit", limit), ("part_size", size)):
-        if value is not None and not is_whole(value, 1):
-            raise InputError(f"{name} must be a whole number, 1 or more, not {short(value)}")
-    if isinstance(keep, str) and keep != "all":
-        raise InputError(f"keep must be a list of columns or 'all', not {short(keep)}")
-    names = [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
-    return Asked(
-        tuple(os.fspath(name) for name in names),
-        layout,
-        columns,
-        None if keep == "all" else tuple(keep),
-        limit,
-        strict,
-        loading,
-        scoring,
-        None if workers == "auto" else int(workers),
-        size,
-        ray,
-    )
 
 
 def _log(sentence: str) -> None:

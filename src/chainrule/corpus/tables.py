@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from chainrule.corpus.table import with_results
 from chainrule.corpus.work import Loading, Part, Scoring, check_per
-from chainrule.corpus.worker import Worker
+from chainrule.corpus.workers.worker import Worker
 from chainrule.errors import InputError
 from chainrule.results.frames import Frame
 from chainrule.text.arguments import as_list, is_missing

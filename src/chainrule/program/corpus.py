@@ -13,6 +13,8 @@ from typer import Argument, Exit, Option
 from chainrule.cli.app import command
 from chainrule.cli.input_options import InputOptions
 from chainrule.cli.options import ModelOptions, TemperatureOptions, TextOptions, WindowOptions
+from chainrule.cli.plot_options import PlotOptions
+from chainrule.cli.reject import reject
 from chainrule.errors import InputError
 
 
@@ -93,6 +95,36 @@ class RunOptions:
         return self.workers if self.workers == "auto" else int(self.workers)
 
 
+@dataclass(frozen=True)
+class FilterOptions:
+    """What is made of the scored documents."""
+
+    panel: ClassVar = "Selection"
+    where: Annotated[
+        str | None,
+        Option(metavar="CONDITION", help="Write the rows that satisfy it to --into, such as 'bits_per_byte < 1.2'."),
+    ] = None
+    into: Annotated[str | None, Option(metavar="PATH", help="The folder of the selected rows.")] = None
+    quantiles: Annotated[
+        str | None,
+        Option(
+            metavar="NAME",
+            help="A column, such as bits_per_byte: its lowest third is the head, then the middle and the tail. Conditions can "
+            "name them (quantile == 'head'), and selected rows have the column quantile.",
+        ),
+    ] = None
+    group_by: Annotated[
+        str | None,
+        Option(metavar="NAME", help="A column that comes back, such as a language: quantiles and summary by its values."),
+    ] = None
+
+    def __post_init__(self) -> None:
+        if self.into is None:
+            reject("selects rows: name the folder for them with --into", where=self.where)
+        elif self.where is None and self.quantiles is None:
+            reject("is the folder of selected rows: give a condition with --where, or --quantiles", into=self.into)
+
+
 @command(
     "Score texts",
     omit=["file", "context_column", "second_segment_column", "skip_empty", "skip_bad", "begin", "threads", "context",
@@ -113,6 +145,8 @@ def corpus(
     windows: WindowOptions,
     texts: TextOptions,
     softmax: TemperatureOptions,
+    filters: FilterOptions,
+    plots: PlotOptions,
     model: ModelOptions,
 ) -> None:
     """Score every document of many files, into a folder of Parquet files. The same command goes on where a run stopped.
@@ -139,6 +173,6 @@ def corpus(
         estimated(inputs, model.model, options, json)
         return
     options |= {"id": columns.id, "keep": columns.kept, "per": per.value, "part_size": run.part_size, "strict": run.strict}
-    options |= {"fresh": run.fresh, "temperature": softmax.temperature}
-    if scored(inputs, str(output), model.model, options, json):
+    options["temperature"] = softmax.temperature
+    if scored(inputs, str(output), model.model, options, run.fresh, filters, plots, json):
         raise Exit(1)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.corpus.ranks import quantile
+from chainrule.corpus.scored.ranks import quantile
 
 _BINS = 40  # about
 _ROUND = (1.0, 2.0, 2.5, 5.0, 10.0)  # the widths of bins, times a power of ten

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from chainrule.corpus.plan import LARGEST, SMALLEST
-from chainrule.corpus.pool import Pool
 from chainrule.corpus.progress import memory
+from chainrule.corpus.workers.pool import Pool
 from chainrule.models.control_groups import available_memory
 from chainrule.results.units import count
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from chainrule.corpus import page_histogram
-from chainrule.corpus.page_numbers import group_name, shown_number
-from chainrule.corpus.summary import Distribution, Figures, Summary
+from chainrule.corpus.scored import page_histogram
+from chainrule.corpus.scored.page_numbers import group_name, shown_number
+from chainrule.corpus.scored.summary import Distribution, Figures, Summary
 
 _MOST = 100  # groups that are shown
 

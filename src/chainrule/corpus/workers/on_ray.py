@@ -10,8 +10,8 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from chainrule.corpus.pool import FEW
 from chainrule.corpus.work import Loading, Part, Scoring
+from chainrule.corpus.workers.pool import FEW
 from chainrule.errors import InputError, ModelError, require
 
 _TICK = 0.5  # seconds between calls of `tick`
@@ -22,7 +22,7 @@ class Actor:
     """A worker in a process of Ray. Results come with the warnings that were made."""
 
     def __init__(self, loading: Loading, how: Scoring, threads: int) -> None:
-        from chainrule.corpus.worker import Worker
+        from chainrule.corpus.workers.worker import Worker
 
         self._worker = Worker.load(loading, how, threads)
 

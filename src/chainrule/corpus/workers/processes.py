@@ -14,8 +14,8 @@ from dataclasses import replace
 from typing import Any, TypeAlias
 
 from chainrule.cache_dir import cache_folder
-from chainrule.corpus.pool import FEW
 from chainrule.corpus.work import Loading, Part, Scoring
+from chainrule.corpus.workers.pool import FEW
 from chainrule.errors import ModelError
 from chainrule.models.threads import available
 from chainrule.scratch import scratch_folder
@@ -37,7 +37,10 @@ class Process:
             environment["OMP_WAIT_POLICY"] = "PASSIVE"  # a waiting thread must not take the core of another worker
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "chainrule.corpus.process"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+            [sys.executable, "-m", "chainrule.corpus.workers.process"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment,
         )
         self._answers = answers
         self.part: Part | None = None  # in hand

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.corpus.groups import Groups, Key, in_order
-from chainrule.corpus.histogram import Histogram, histogram, round_bounds
-from chainrule.corpus.parts import Parts
-from chainrule.corpus.quantiles import doubles, grouped
-from chainrule.corpus.ranks import quantile
-from chainrule.corpus.reasons import Reason, Reasons
+from chainrule.corpus.scored.groups import Groups, Key, in_order
+from chainrule.corpus.scored.histogram import Histogram, histogram, round_bounds
+from chainrule.corpus.scored.parts import Parts
+from chainrule.corpus.scored.quantiles import doubles, grouped
+from chainrule.corpus.scored.ranks import quantile
+from chainrule.corpus.scored.reasons import Reason, Reasons
 from chainrule.results.units import bits_per_byte, perplexity
 
 _SUMS = ("logprob", "tokens", "bytes")

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chainrule.corpus.expression import Condition
-from chainrule.corpus.parts import Parts, part_paths
-from chainrule.corpus.quantiles import Thresholds
+from chainrule.corpus.scored.expression import Condition
+from chainrule.corpus.scored.parts import Parts, part_paths
+from chainrule.corpus.scored.quantiles import Thresholds
 from chainrule.errors import InputError, OutputError
 from chainrule.files.row_text import json_text
 from chainrule.files.writing import Writer, write_bytes

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from chainrule.corpus.work import Part
-from chainrule.corpus.worker import Worker
+from chainrule.corpus.workers.worker import Worker
 
 
 class Here:

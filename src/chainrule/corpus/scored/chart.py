@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from chainrule.corpus.page_numbers import group_name, shown_number
-from chainrule.corpus.summary import Figures, Summary
+from chainrule.corpus.scored.page_numbers import group_name, shown_number
+from chainrule.corpus.scored.summary import Figures, Summary
 from chainrule.display.plots.lines import unique_names
 from chainrule.display.plots.parts import COLOURS, DASHES, MOST, altair_chart, begun, one_line, title
 from chainrule.errors import OutputError, require

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from chainrule.corpus.parts import find_column
+from chainrule.corpus.scored.parts import find_column
 from chainrule.errors import InputError
 
 if TYPE_CHECKING:

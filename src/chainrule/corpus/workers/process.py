@@ -16,7 +16,7 @@ import traceback
 import warnings
 from typing import Any, BinaryIO
 
-from chainrule.corpus.worker import Worker
+from chainrule.corpus.workers.worker import Worker
 from chainrule.errors import ChainruleError
 
 METHODS = ("score", "count", "time", "use", "gpus")

@@ -11,7 +11,7 @@ FEW = 16  # threads of a worker, at most; more of them share operations, and wai
 
 
 class Pool(Protocol):
-    """Workers. A call to one names a method of `chainrule.corpus.worker.Worker`."""
+    """Workers. A call to one names a method of `chainrule.corpus.workers.worker.Worker`."""
 
     about: dict[str, Any]  # the description of the model, the same of all workers
 

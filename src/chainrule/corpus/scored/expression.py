@@ -19,9 +19,9 @@ from collections.abc import Callable
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
-from chainrule.corpus import operands
-from chainrule.corpus.operands import Operand
-from chainrule.corpus.parts import find_column, unknown_column
+from chainrule.corpus.scored import operands
+from chainrule.corpus.scored.operands import Operand
+from chainrule.corpus.scored.parts import find_column, unknown_column
 from chainrule.errors import InputError, short
 
 if TYPE_CHECKING:

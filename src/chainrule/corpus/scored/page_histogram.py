@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from html import escape
 
-from chainrule.corpus.histogram import Histogram
-from chainrule.corpus.page_numbers import shown_bound, shown_number, ticks
+from chainrule.corpus.scored.histogram import Histogram
+from chainrule.corpus.scored.page_numbers import shown_bound, shown_number, ticks
 
 _GAP = 0.06  # the share of a bin that is free at each side
 _SMALL = 24  # the height of a small histogram, in its own units

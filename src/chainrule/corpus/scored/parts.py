@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 from chainrule.errors import InputError
 from chainrule.files.rows import listed
+from chainrule.results.beside import SUFFIX, renamed
 
 if TYPE_CHECKING:
     import pyarrow
 
 _PART = re.compile(r"part-(\d+)-(\d+)\.parquet")
-_SUFFIX = "_chainrule"  # of a column of ours whose name the user's table has
 
 
 class Parts:
@@ -83,7 +83,7 @@ def own_column(schema: pyarrow.Schema, name: str) -> str:
 
     Our columns follow those of the user, so it is the last column with one of these names. Raises InputError if there is none.
     """
-    form = re.compile(f"{re.escape(name)}(?:{_SUFFIX})*")
+    form = re.compile(rf"{re.escape(name)}(?:{SUFFIX}[0-9]*)?")
     own = next(filter(form.fullmatch, reversed(schema.names)), None)
     if own is None:
         raise InputError(f"there is no column {name!r}, which every scored corpus has; {listed(schema.names)}")
@@ -92,9 +92,7 @@ def own_column(schema: pyarrow.Schema, name: str) -> str:
 
 def free_name(schema: pyarrow.Schema, name: str) -> str:
     """The name for a new column of ours."""
-    while name in schema.names:
-        name += _SUFFIX
-    return name
+    return renamed(schema.names, [name]).get(name, name)
 
 
 def find_column(schema: pyarrow.Schema, name: str) -> pyarrow.Field:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from chainrule.corpus.groups import Key
+from chainrule.corpus.scored.groups import Key
 from chainrule.display.export.signs import typeset
 
 UNNAMED, EMPTY = "(none)", "(empty)"

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from chainrule.corpus.groups import Groups, Key, in_order, indexed
-from chainrule.corpus.parts import Parts, find_column, free_name, own_column
-from chainrule.corpus.ranks import quantile
+from chainrule.corpus.scored.groups import Groups, Key, in_order, indexed
+from chainrule.corpus.scored.parts import Parts, find_column, free_name, own_column
+from chainrule.corpus.scored.ranks import quantile
 from chainrule.errors import InputError
 
 if TYPE_CHECKING:
