@@ -54,7 +54,7 @@ def test_killed_runs_give_the_rows_of_an_unbroken_one(tiny_folder, files, expect
     process = start(arguments(files, tiny_folder, out, 2))
     output, errors = process.communicate(timeout=120)
     assert process.returncode == 1, errors
-    assert "1000 documents, of which 2 could not be scored (the first: line 1 of " in output
+    assert "1,000 documents, of which 2 could not be scored (the first: line 1 of " in output
     assert rows_of(out).equals(expected)
     assert leftovers(out) == []
 

@@ -15,6 +15,7 @@ from chainrule.files.columns import Agreement, Columns
 from chainrule.files.found import find
 from chainrule.files.opened import STDIN, check_encoding, is_stream, name_of, reading
 from chainrule.files.reading import Layout, read_blocks
+from chainrule.files.remote import is_remote
 from chainrule.files.rows import Block, Row, shown
 
 _KEYS = 1_000_000  # rows whose keys are compared
@@ -104,7 +105,8 @@ class Source:
 
     def count(self) -> int | None:
         """The number of rows, found by reading them; None for standard input, and for files that are large or damaged."""
-        if any(map(is_stream, self.files)) or sum(map(os.path.getsize, self.files)) > _COUNTED:
+        unknown = any(is_stream(file) or is_remote(file) for file in self.files)
+        if unknown or sum(map(os.path.getsize, self.files)) > _COUNTED:
             return None
         try:
             return sum(len(block) for file in self.files for block in read_blocks(file, self.layout, self.columns.names))
@@ -214,7 +216,7 @@ class Source:
         found = [find(file, self.layout) for file in self.files]
         self.files = [file for each in found for file in each.files]
         for file in self.files:
-            if file != STDIN and "\0" not in file:
+            if file != STDIN and "\0" not in file and not is_remote(file):
                 with reading(file):
                     os.stat(file)
             self._check_form(file, self.layout.form_of(file))

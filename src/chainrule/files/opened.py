@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import IO, Any
 
 from chainrule.errors import InputError
+from chainrule.files.remote import is_remote, open_remote
 from chainrule.files.rows import UTF8
 
 STDIN = "-"
@@ -29,7 +30,7 @@ def name_of(file: str) -> str:
 
 def is_stream(file: str) -> bool:
     """Whether it can be read only once: standard input, or a pipe, such as <(…) of a shell."""
-    return file == STDIN or not os.path.isfile(file)
+    return file == STDIN or not (is_remote(file) or os.path.isfile(file))
 
 
 def check_encoding(encoding: str) -> None:
@@ -53,7 +54,7 @@ def opened(file: str) -> Iterator[IO[bytes]]:
         if file == STDIN:
             yield sys.stdin.buffer
         else:
-            with open(file, "rb") as stream:
+            with open_remote(file) if is_remote(file) else open(file, "rb") as stream:
                 yield stream
 
 

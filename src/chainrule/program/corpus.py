@@ -149,8 +149,8 @@ def corpus(
     plots: PlotOptions,
     model: ModelOptions,
 ) -> None:
-    """Score every document of many files, into a folder of Parquet files. The same command goes on where a run stopped.
-    A document that cannot be scored is a row with the reason, and the exit code is 1 then."""
+    """Score all documents of many files. They become a folder of Parquet files, and the same command goes on where a run
+    stopped. A document that cannot be scored is a row with the reason; the exit code is 1 then."""
     from chainrule.program.corpus_run import estimated, scored
 
     if output is None and not run.dry_run:

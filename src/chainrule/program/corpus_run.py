@@ -125,7 +125,7 @@ def _in_words(corpus: Corpus, summary: Summary | None, selection: Selection | No
     line = f"{corpus.folder}: {_count(corpus.documents, 'document')}"
     if corpus.failed:
         line += f", of which {corpus.failed:,} could not be scored (the first: {corpus.first_error})"
-    line += f"; {_count(corpus.tokens, 'token')}, {_share(corpus.contexts, corpus.tokens)} of contexts distinct"
+    line += f"; {_count(corpus.tokens, 'token')}, {_count(corpus.contexts, 'distinct context')}"
     if summary is not None and summary.whole.bits_per_byte is not None:
         line += f"; {summary.whole.bits_per_byte:.4g} bits per byte, perplexity {summary.whole.perplexity:.4g}"
     if selection is not None:
