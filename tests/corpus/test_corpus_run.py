@@ -64,7 +64,7 @@ def test_rows_are_those_of_score_batch_bit_for_bit(score, tiny, files, texts, tm
     wanted = scores.to_arrow()
     for name in ("logprob", "tokens", "bits", "perplexity", "bytes", "bits_per_byte", "windows", "least_context", "cut"):
         assert good[name].to_pylist() == wanted[name].to_pylist(), name
-    for name in ("ids", "logprobs", "ranks", "entropies"):
+    for name in ("ids", "logprobs", "ranks", "entropies_bits"):
         assert np.array_equal(np.concatenate(good[name].to_pylist()), getattr(scores, name)), name
         assert [len(each) for each in good[name].to_pylist()] == scores.tokens.tolist()
     bad = rows.take(failed).to_pylist()

@@ -36,5 +36,5 @@ OF_DOCUMENTS: tuple[Column, ...] = (
     _of_tokens("ids", "int32", "ids of the tokens"),
     _of_tokens("logprobs", "double", "their log probabilities", "nats"),
     _of_tokens("ranks", "int32", "their ranks, 1 for the most probable token"),
-    _of_tokens("entropies", "double", "entropies of their distributions", "nats"),
+    _of_tokens("entropies_bits", "double", "entropies of their distributions", "bits"),
 )
