@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from chainrule.text.beginnings import shared
 
-SMALLEST, LARGEST = 1 << 14, 1 << 23  # characters of a part
+SMALLEST, LARGEST = 1 << 14, 1 << 21  # characters of a part
 _NEAR = 256  # documents before and after an even cut among which the best cut is looked for
 
 
