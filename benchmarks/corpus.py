@@ -2,13 +2,13 @@
 
     .venv/bin/python benchmarks/corpus.py million     # 10^6 short documents, a tiny model: 12 minutes
     .venv/bin/python benchmarks/corpus.py workers     # SmolLM2: 2 workers of 1 thread, 1 of 2; idle and busy: 12 minutes
-    .venv/bin/python benchmarks/corpus.py fortunes TEXTS.jsonl [--python PYTHON]    # beside score_batch and lm-eval
+    .venv/bin/python benchmarks/corpus.py fortunes /usr/share/games/fortunes [--python PYTHON]    # 20 minutes
 
 Measurements that are compared take turns. `million` scores all documents with the command line, twice, and 10^5 of them with
-`score_batch`, 10^4 at a time and all at once, before, between and after. Memory is that of all processes, pages that several map
-counted once, every half second. `busy`: beside a process that computes without end. `fortunes` scores a sample with the command
-line, `score_batch` and lm-evaluation-harness in turn (PYTHON: an interpreter that has it), then all texts with the command line.
-Exit code 1: a run failed.
+`score_batch`, 10^4 at a time and all at once, before, between and after. Memory is that of all processes, every half second;
+pages that several map are counted once. `busy`: beside a process that computes without end. `fortunes` scores a sample with the
+command line, `score_batch` and lm-evaluation-harness in turn (PYTHON: an interpreter that has it), then all texts with the
+command line. Exit code 1: a run failed.
 """
 
 from __future__ import annotations
@@ -40,6 +40,9 @@ from tiny_llama import save_tiny_llama  # noqa: E402
 
 import chainrule  # noqa: E402
 from chainrule.corpus.progress import memory  # noqa: E402
+from chainrule.models.conversion import converted  # noqa: E402
+from chainrule.models.locate import locate  # noqa: E402
+from chainrule.models.threads import available  # noqa: E402
 
 PROGRAM = [sys.executable, "-c", "from chainrule.program import main; main()", "corpus"]
 SPIN = "x = 1\nwhile True:\n    x = x * 3 % 1000003"
@@ -48,7 +51,7 @@ SPIN = "x = 1\nwhile True:\n    x = x * 3 % 1000003"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("trial", choices=["million", "workers", "fortunes"])
-    parser.add_argument("texts", nargs="?", type=Path, help="fortunes: JSON lines with a field text")
+    parser.add_argument("texts", nargs="?", type=Path, help="fortunes: the folder of Debian's package fortunes")
     parser.add_argument("--documents", type=int, default=1_000_000, help="of million")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--sample", type=int, default=300, help="of fortunes")
@@ -74,7 +77,9 @@ def million(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
 
     def batch() -> None:
         for name, size in zip(batches, (10_000, len(sample)), strict=True):
-            seconds = timed(lambda size=size: [lm.score_batch(sample[i : i + size]).logprob for i in range(0, len(sample), size)])
+            seconds = timed(
+                lambda size=size: [lm.score_batch(sample[i : i + size]).logprob for i in range(0, len(sample), size)]
+            )
             batches[name].append(len(sample) / seconds)
 
     for number in range(2):
@@ -111,23 +116,50 @@ def workers(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
 
 def fortunes(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     """Seconds of a sample by three programs in turn, and of all texts by the command."""
-    texts = [json.loads(line)["text"] for line in arguments.texts.read_text(encoding="utf-8").splitlines()]
+    files = sorted(file for file in arguments.texts.iterdir() if file.is_file() and not file.suffix and not file.is_symlink())
+    each = (text.strip() for file in files for text in file.read_text("utf-8", "replace").split("\n%\n"))
+    texts = list(filter(None, each))
     sample = random.Random(0).sample(texts, arguments.sample)
     write_lines(folder / "texts.jsonl", sample)
     lm = chainrule.load()
-    seconds: dict[str, list[float]] = {"corpus": [], "score_batch": []} | ({"lm-eval": []} if arguments.python else {})
+    seconds: dict[str, list[float]] = {"corpus": [], "score_batch": []}
     sums: dict[str, float] = {}
-    for number in range(arguments.rounds):
-        seconds["corpus"].append(run(folder, f"out-{number}", "--workers", "1")["scoring"])
-        seconds["score_batch"].append(timed(lambda: sums.__setitem__("score_batch", float(lm.score_batch(sample).logprob.sum()))))
-        if arguments.python:
-            command = [arguments.python, str(ROOT / "benchmarks" / "workers" / "rolling.py"), str(folder / "texts.jsonl")]
-            answer = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
-            seconds["lm-eval"].append(answer["seconds"])
-            sums["lm-eval"] = answer["logprob"]
+    with harness(arguments.python) as ask:
+        for number in range(arguments.rounds):
+            seconds["corpus"].append(run(folder, f"out-{number}", "--workers", "1")["scoring"])
+            began = time.monotonic()
+            sums["score_batch"] = float(lm.score_batch(sample).logprob.sum())
+            seconds["score_batch"].append(time.monotonic() - began)
+            if ask is not None:
+                answer = ask(sample)
+                seconds.setdefault("lm-eval", []).append(answer["seconds"])
+                sums["lm-eval"] = sum(answer["logprobs"])
     write_lines(folder / "texts.jsonl", texts)
-    whole = run(folder, "whole", "--workers", "1", expected=(0, 1))
+    whole = run(folder, "whole", expected=(0, 1))
     return {"sample": len(sample), "seconds": seconds, "logprob": sums, "texts": len(texts), "whole": whole}
+
+
+@contextmanager
+def harness(python: str | None) -> Iterator[Callable[[list[str]], dict[str, Any]] | None]:
+    """A function that scores texts by loglikelihood_rolling of lm-evaluation-harness; None without its interpreter."""
+    if python is None:
+        yield None
+        return
+    model = converted(locate(None).path, "float32")
+    command = [python, "-m", "workers.lm_eval", "--model", str(model), "--threads", str(available())]
+    with subprocess.Popen(
+        command, cwd=Path(__file__).parent, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdout.readline()  # the packages
+
+        def ask(texts: list[str]) -> dict[str, Any]:
+            print(json.dumps({"method": "rolling", "texts": texts}), file=process.stdin, flush=True)
+            return json.loads(process.stdout.readline())
+
+        yield ask
+        process.stdin.close()
 
 
 def run(folder: Path, out: str, *options: str, expected: Sequence[int] = (0,)) -> dict[str, Any]:

@@ -24,6 +24,10 @@ class LmEval:
     def flat(self, texts: list[str]) -> list[float]:
         return self.loglikelihood([("", text) for text in texts])
 
+    def rolling(self, texts: list[str]) -> list[float]:
+        requests = [Instance("loglikelihood_rolling", {}, (text,), index) for index, text in enumerate(texts)]
+        return self.model.loglikelihood_rolling(requests, disable_tqdm=True)
+
     def candidates(self, context: str, candidates: list[str]) -> list[float]:
         return self.questions([(context, candidates)])
 

@@ -9,6 +9,7 @@ maps strings to a list of log-probabilities in nats, in the order of the input. 
 tokenisation. Everything that a system prints goes to stderr.
 
     flat(texts)                     log Pr of each text
+    rolling(texts)                  the same, by the program's own function for whole documents
     candidates(context, candidates) log Pr of each candidate after the context
     questions(questions)            pairs of a question and its answers: log Pr of each answer after its question
     book(text, window, stride)      log Pr of the text; every window follows the start symbol

@@ -350,3 +350,18 @@ def test_progress(tiny, files, tmp_path):
     assert last.tokens_per_second > 0
     assert last.seconds_left == 0
     assert {state.stage for state in seen} == {"reading", "loading", "scoring"}
+
+
+def test_a_file_that_is_changed_during_a_run(score, tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("one\ntwo\n")
+
+    def change(state):
+        if state.stage == "scoring" and path.read_text() == "one\ntwo\n":
+            path.write_text("one\ntwo\nthree\n")
+
+    with pytest.raises(InputError, match=r"a.txt was changed while it was read, .*: use --fresh"):
+        score(inputs=[path], progress=change)
+    with pytest.raises(InputError, match="has changed"):
+        score(inputs=[path])
+    assert score(inputs=[path], fresh=True).documents == 3

@@ -37,14 +37,16 @@ class Corpus:
     def to_arrow(self, columns: Sequence[str] | None = None) -> pyarrow.Table:
         """All rows, in the order of the input. columns: those to read (default: all). Raises InputError."""
         import pyarrow
+        import pyarrow.compute
 
         parts = self._parts
         file, row = parts.ours("file"), parts.ours("row")
         read = None if columns is None else [*(find_column(parts.schema, name).name for name in columns), file, row]
         table = pyarrow.concat_tables(parts.tables(read))
-        number_of = {source["file"]: number for number, source in enumerate(self.manifest()["sources"])}
-        files = np.array([number_of[name] for name in table[file].to_pylist()], np.int64)
-        table = table.take(np.lexsort((table[row].to_numpy(), files)))
+        names = pyarrow.array([source["file"] for source in self.manifest()["sources"]], pyarrow.string())
+        compute: Any = pyarrow.compute
+        files = compute.index_in(table[file], value_set=names)
+        table = table.take(np.lexsort((table[row].to_numpy(), files.to_numpy())))
         return table if columns is None else table.select(list(columns))
 
     def manifest(self) -> dict[str, Any]:

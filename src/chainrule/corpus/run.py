@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
@@ -15,7 +16,7 @@ from chainrule.corpus.output import Output, part_name
 from chainrule.corpus.plan import cut
 from chainrule.corpus.progress import Meter, Progress
 from chainrule.corpus.result import Corpus, Estimate
-from chainrule.corpus.sources import SourceFile, find_files, survey
+from chainrule.corpus.sources import SourceFile, find_files, refuse_changed, survey
 from chainrule.corpus.stopping import Stopping
 from chainrule.corpus.table import result_columns
 from chainrule.corpus.work import Loading, Part, Scored, Scoring, Tally
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     from chainrule.language import LanguageModel
 
-_MANY = 2**31  # bytes of a corpus from which lists are large: a token has a byte at least
+_MANY = 2**28  # bytes of a corpus from which lists are large: compressed, it may have 2³¹ bytes, which may all be tokens
 _AHEAD = 4  # parts that are read before a worker takes them
 
 
@@ -77,12 +78,13 @@ class Run:
         self.asked, self._lm, self._say, self._show = asked, lm, say, show
         self.meter, self.stopping = Meter(None), Stopping(say)
         self._pids: Callable[[], Iterable[int]] = tuple
+        self._shown = 0.0
         files, notes = find_files(asked.inputs, asked.layout)
         for note in notes:
             say(note)
         self.documents = Documents(files, asked.layout, asked.columns, asked.keep, asked.limit, asked.strict, say)
         self._tick()
-        self.sources = survey(files, asked.layout, lambda size: self._tick())
+        self.sources = survey(files, asked.layout, self._hashed)
         self.meter.total = _total(self.sources, asked.limit)
 
     def score(self, output: Output, fresh: bool = False) -> Corpus:
@@ -104,6 +106,7 @@ class Run:
                 refuse_differences(manifest, settings, str(output.folder))
                 parts = self._rest(self._todo(windows, manifest["part_size"], output), pool, manifest, output)
             self._run(pool, "score", parts, lambda scored: self._written(output, scored))
+        refuse_changed(self.sources)
         return Corpus(output.folder, **vars(self.meter.all), notes=tuple(self.documents.ids.notes()))
 
     def count(self) -> Estimate:
@@ -230,7 +233,13 @@ class Run:
         if self.asked.strict and tally.failed:
             raise InputError(f"{tally.first_error} (--strict)")
 
+    def _hashed(self, size: int) -> None:
+        """Show progress about twice a second while files are hashed."""
+        if time.monotonic() - self._shown > 0.5:
+            self._tick()
+
     def _tick(self) -> None:
+        self._shown = time.monotonic()
         self._show(self.meter.state(self._pids()))
 
 

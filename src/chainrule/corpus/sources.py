@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -11,6 +13,7 @@ from chainrule.errors import InputError
 from chainrule.files.found import find
 from chainrule.files.opened import STDIN, decompressed, is_stream, opened
 from chainrule.files.reading import Layout
+from chainrule.files.remote import is_remote
 
 _PIECE = 1 << 20  # bytes
 _BY_LINES = ("text", "csv", "tsv", "jsonl")
@@ -24,6 +27,7 @@ class SourceFile:
     size: int  # bytes
     blake2: str  # BLAKE2b of its bytes, 256 bits
     rows: int | None = None  # about how many rows it has; None: unknown
+    state: tuple[int, int] | None = None  # its size and time of modification; None for a file of another file system
 
     def to_dict(self) -> dict[str, Any]:
         """What the manifest records."""
@@ -36,13 +40,14 @@ def find_files(inputs: Iterable[str], layout: Layout) -> tuple[list[str], list[s
     files = [file for each in found for file in each.files]
     if not files:
         raise InputError("there is nothing to score: name files, folders or patterns")
+    twice = [file for file, times in Counter(files).items() if times > 1]
+    if twice:
+        raise InputError(f"{twice[0]} is given twice, but each document is scored once")
     for file in files:
         if file == STDIN or is_stream(file):
             with opened(file):  # a file that does not exist has an error of its own
                 pass
             raise InputError(f"{file} can be read only once, so that a run could not be continued: name a file")
-        if files.count(file) > 1:
-            raise InputError(f"{file} is given twice, but each document is scored once")
         layout.form_of(file)
     return files, [each.note for each in found if each.note]
 
@@ -53,14 +58,30 @@ def survey(files: Iterable[str], layout: Layout, seen: Callable[[int], None] = l
 
 
 def _surveyed(file: str, form: str, seen: Callable[[int], None]) -> SourceFile:
-    whole, size, lines, head = blake2b(digest_size=32), 0, 0, b""
+    whole, size, lines, state = blake2b(digest_size=32), 0, 0, _state(file)
     with opened(file) as stream:
         while piece := stream.read(_PIECE):
-            head = head or piece[:4]
             whole.update(piece)
             size, lines = size + len(piece), lines + piece.count(b"\n")
             seen(len(piece))
-    return SourceFile(file, size, whole.hexdigest(), _rows(file, form, lines))
+    return SourceFile(file, size, whole.hexdigest(), _rows(file, form, lines), state)
+
+
+def refuse_changed(files: Iterable[SourceFile]) -> None:
+    """Raises InputError if a file was changed after it was hashed."""
+    for file in files:
+        if _state(file.name) != file.state:
+            raise InputError(f"{file.name} was changed while it was read, so rows of both states may be there: use --fresh")
+
+
+def _state(file: str) -> tuple[int, int] | None:
+    if is_remote(file):
+        return None
+    try:
+        info = os.stat(file)
+    except OSError:  # it was removed
+        return 0, 0
+    return info.st_size, info.st_mtime_ns
 
 
 def _rows(file: str, form: str, lines: int) -> int | None:

@@ -10,7 +10,7 @@ from chainrule.corpus.workers.worker import Worker
 
 
 class Here:
-    """A pool of one worker, in this thread. An interrupt stops it within a part, which is then lost."""
+    """A pool of one worker, in this thread."""
 
     pids: tuple[int, ...] = ()
 

@@ -17,7 +17,7 @@ import warnings
 from typing import Any, BinaryIO
 
 from chainrule.corpus.workers.worker import Worker
-from chainrule.errors import ChainruleError
+from chainrule.errors import ChainruleError, ModelError
 
 METHODS = ("score", "count", "time", "use", "gpus")
 
@@ -46,8 +46,8 @@ def main() -> None:
         except ChainruleError as error:
             answer.send("error", error)
         except BaseException as error:
-            trace = "".join(traceback.format_exception(error))
-            answer.send("error", RuntimeError(f"{type(error).__name__}: {error}\n{trace}"))
+            traceback.print_exc()
+            answer.send("error", ModelError(f"a worker failed: {type(error).__name__}: {error}"))
         else:
             answer.send("result", result)
 

@@ -80,7 +80,7 @@ class Processes:
     """A pool of processes. Raises ModelError if a worker cannot be started, and what a worker raises."""
 
     def __init__(self, loading: Loading, how: Scoring, warn: Callable[[str], None]) -> None:
-        self._loading, self._how, self._warn = loading, how, warn
+        self._loading, self._how, self._say, self._warned = loading, how, warn, set[str]()
         self._answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._members: list[Process] = []
         self.about: dict[str, Any] = {}  # the description of the model, the same of all workers
@@ -185,13 +185,19 @@ class Processes:
                     retried.add(part.name)
                     again.append(part)
                     more = True
-                self._warn(f"a worker {value}; another one takes its place")
+                self._say(f"a worker {value}; another one takes its place")
                 idle.append(self._replaced(member))
             else:
                 part, member.part = member.part, None
                 idle.append(member)
                 if part is not None:
                     done(part, value)
+
+    def _warn(self, sentence: str) -> None:
+        """Pass a warning of a worker on, once."""
+        if sentence not in self._warned:
+            self._warned.add(sentence)
+            self._say(sentence)
 
     def _replaced(self, member: Process) -> Process:
         number = self._members.index(member)
