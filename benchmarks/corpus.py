@@ -40,7 +40,6 @@ from tiny_llama import save_tiny_llama  # noqa: E402
 
 import chainrule  # noqa: E402
 from chainrule.corpus.progress import memory  # noqa: E402
-from chainrule.models.conversion import converted  # noqa: E402
 from chainrule.models.locate import locate  # noqa: E402
 from chainrule.models.threads import available  # noqa: E402
 
@@ -145,7 +144,7 @@ def harness(python: str | None) -> Iterator[Callable[[list[str]], dict[str, Any]
     if python is None:
         yield None
         return
-    model = converted(locate(None).path, "float32")
+    model = locate(None).path
     command = [python, "-m", "workers.lm_eval", "--model", str(model), "--threads", str(available())]
     with subprocess.Popen(
         command, cwd=Path(__file__).parent, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
