@@ -169,6 +169,13 @@ def harness() -> str | None:
     return "\n\n".join(["\n".join(rows), origin])
 
 
+def corpora() -> dict[str, str | None]:
+    """Workers, and what corpora take, in the newest measurements."""
+    from corpus_report import render_cost, render_workers
+
+    return {"workers": render_workers(), "cost": render_cost()}
+
+
 def zoo() -> str:
     """A summary of docs/architectures.md."""
     text = (ROOT / "docs" / "architectures.md").read_text(encoding="utf-8")
@@ -189,6 +196,7 @@ def blocks() -> dict[str, dict[str, str | None]]:
         "README.md": {"benchmark": headline()},
         "ARCHITECTURE.md": {"tree": tree()},
         "docs/benchmarks.md": {"benchmark": benchmark()},
+        "docs/corpora.md": corpora(),
         "docs/generation.md": {"growing": growing()},
         "docs/lm-eval.md": {"harness": harness()},
         "docs/models.md": {"zoo": zoo()},

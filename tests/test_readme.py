@@ -90,6 +90,7 @@ def test_every_command_is_shown():
     text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
     names = [command.name or command.callback.__name__ for command in app.registered_commands]
     others = {
+        "corpus",
         "explain",
         "pseudo",
         "words",
