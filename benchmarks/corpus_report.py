@@ -68,8 +68,8 @@ def _origin(texts: dict[str, Any], million: dict[str, Any], gpu: dict[str, Any],
     return (
         f"Measured: two cores of {texts['machine']['cpu']} score the {texts['texts']:,} texts of Debian's fortunes "
         f"with {speed:,.0f} tokens/s ({texts['date']}); on a sample of {texts['sample']}, the run without its start takes "
-        f"{seconds['corpus'] / seconds['score_batch']:.2f} times as long as `score_batch`{harness}. One {gpu['device'].split(',')[0]} "
-        f"scores documents of 4,000 tokens ({gpu['date']}). The other rows are multiples: workers do not wait for one another. "
+        f"{seconds['corpus'] / seconds['score_batch']:.2f} times as long as `score_batch`{harness}. "
+        f"One {gpu['device'].split(',')[0]} scores documents of 4,000 tokens ({gpu['date']}). The other rows are multiples: workers do not wait for one another. "
         f"Larger models take longer in proportion to their parameters, and texts that share beginnings less.\n\n"
         f"{million['documents']:,} short documents with a tiny model: {corpus:,.0f} documents/s with reading and writing, "
         f"{max(ratios):.2f} times the speed of `score_batch` on 10,000 texts at a time, {min(ratios):.2f} times that of all "

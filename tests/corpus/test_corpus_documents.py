@@ -169,3 +169,13 @@ def test_inputs_that_cannot_be_used(tmp_path, monkeypatch, inputs, words):
     (tmp_path / "a.xyz").write_text("x\n")
     with pytest.raises(InputError, match=words):
         find_files(inputs, Layout())
+
+
+def test_columns_of_parquet_that_are_not_used_are_not_read(tmp_path):
+    table = pa.table({"text": ["x"], "id": ["a"], "n": [1], "vector": [[0.5] * 100]})
+    pa.parquet.write_table(table, tmp_path / "a.parquet")
+    found, _ = documents([tmp_path / "a.parquet"], id="id", keep=("n",))
+    assert [list(block.names) for block in found.blocks(*found.files, found._needed(*found.files))] == [["text", "id", "n"]]
+    assert next(found.windows()).part("", [0]).kept.to_pylist() == [{"id": "a", "n": 1}]
+    found, _ = documents([tmp_path / "a.parquet"], keep=None)
+    assert next(found.windows()).part("", [0]).kept.schema.names == ["text", "id", "n", "vector"]

@@ -87,9 +87,14 @@ class Documents:
         self.kept = Kept.of(self.files, self.blocks, self.keep, self.columns.id)
         self.ids = Ids(self.columns.id)
 
-    def blocks(self, file: str) -> Iterator[Block]:
-        """The rows of a file, with all columns."""
-        return read_blocks(file, self.layout, line_column=self._line_column)
+    def blocks(self, file: str, columns: Sequence[str] | None = None) -> Iterator[Block]:
+        """The rows of a file. columns: those that are read, where others need not be; None: all."""
+        return read_blocks(file, self.layout, columns, self._line_column)
+
+    def _needed(self, file: str) -> list[str] | None:
+        """The columns of a file that are used; None: all."""
+        id = [] if self.columns.id is None else [self.columns.id]
+        return None if self.keep is None else [*self._of_file[file].names, *id, *self.keep]
 
     def windows(self, size: int = WINDOW) -> Iterator[Window]:
         """All documents, about `size` in a window. An error of reading is raised after the documents before it."""
@@ -97,7 +102,7 @@ class Documents:
         try:
             for file in self.files:
                 begin = 0
-                for block in self.blocks(file):
+                for block in self.blocks(file, self._needed(file)):
                     count = len(block) if left is None else min(len(block), left)
                     self._add(window, file, block, begin, count)
                     begin, left = begin + count, None if left is None else left - count
