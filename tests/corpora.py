@@ -52,8 +52,8 @@ def rows_of(out: Path) -> pyarrow.Table:
 
 
 def leftovers(out: Path) -> list[str]:
-    """The files that are neither parts, nor the manifest, nor the lock."""
-    known = ("_manifest.json", ".lock")
+    """The files that are neither parts, nor the manifest, the lock and the summary."""
+    known = ("_manifest.json", ".lock", "_summary.json", "_summary.html")
     return [path.name for path in out.iterdir() if path.name not in known and path.suffix != ".parquet"]
 
 

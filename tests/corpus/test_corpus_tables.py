@@ -21,14 +21,15 @@ def scorer(tiny_folder):
 
 
 @pytest.mark.parametrize(
-    "make", [pa.table, pl.DataFrame, pd.DataFrame, lambda columns: pa.RecordBatch.from_pydict(columns)], ids=str
+    "make",
+    [pa.table, pl.DataFrame, pd.DataFrame, pa.RecordBatch.from_pydict],
+    ids=["table", "polars", "pandas", "batch"],
 )
 def test_the_table_comes_back_with_our_columns(scorer, tiny, make):
     table = make({"text": TEXTS, "n": [1, 2, 3, 4]})
     scored = scorer(table)
     assert type(scored) is type(table)
-    columns = pa.table(scored) if isinstance(scored, pa.RecordBatch | pl.DataFrame) else pa.table(dict(scored))
-    columns = columns if not isinstance(scored, pd.DataFrame) else pa.Table.from_pandas(scored)
+    columns = pa.Table.from_pandas(scored) if isinstance(scored, pd.DataFrame) else pa.table(scored)
     names = columns.schema.names
     assert names[:4] == ["text", "n", "text_blake2", "error"]
     assert {"file", "row"} & set(names) == set()
