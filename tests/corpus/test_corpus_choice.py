@@ -78,7 +78,7 @@ def test_the_faster_way_is_chosen(pool, cores):
     assert (found.workers, found.threads) == (cores, 1)
     assert many.threads == [1] * cores
     assert f"{cores} workers of 1 thread score" in found.reason
-    assert found.characters == pytest.approx(1000 * cores, rel=0.1)
+    assert found.characters == pytest.approx(1000 * cores, rel=0.15)  # pieces of texts are not even
     busy = pool(cores, lambda workers, threads: 1000 * threads / workers**2)  # processes are in each other's way
     assert choose(busy, TEXTS, 10**9, None).workers == max(1, cores // 16)
 

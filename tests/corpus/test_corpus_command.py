@@ -44,8 +44,8 @@ def test_a_run_its_filters_and_its_summary(corpus, shards, tmp_path):
         assert [row["bits_per_byte"] for row in rows if row["lang"] == lang] != []
         assert max(row["bits_per_byte"] for row in rows if row["lang"] == lang) <= numbers[len(numbers) // 3]
     summary = json.loads((tmp_path / "out/_summary.json").read_text())
-    assert summary["whole"]["documents"] == 30
-    assert [group["value"] for group in summary["groups"]] == ["de", "en"]
+    assert summary["documents"] == 30
+    assert [group["value"] for group in summary["groups"]] == ["en", "de"]
     assert json.loads((tmp_path / "out/_quantiles.json").read_text())["by"] == "lang"
     assert "<svg" in (tmp_path / "out/_summary.html").read_text()
     assert "<svg" in (tmp_path / "plot.svg").read_text()
@@ -90,7 +90,7 @@ def test_dry_run(corpus, shards, tmp_path):
         (["shards/"], "give a folder for the results with --output"),
         (["none/", "-o", "out"], "cannot read none/: No such file or directory"),
         (["shards/", "-o", "out", "--workers", "two"], "--workers takes a number, or auto, not 'two'"),
-        (["shards/", "-o", "out", "--workers", "0"], "--workers 0 must be"),
+        (["shards/", "-o", "out", "--workers", "0"], "--workers must be 'auto' or a whole number, 1 or more, not 0"),
         (["shards/", "-o", "out", "--text", "body"], "there is no column 'body'"),
         (["shards/", "-o", "out", "--keep", "langs"], "there is no column 'langs'; the columns are"),
         (["shards/", "-o", "out", "--where", "tokens > 1"], "--where selects rows: name the folder for them with --into"),
@@ -99,7 +99,7 @@ def test_dry_run(corpus, shards, tmp_path):
         (["shards/", "-o", "out", "--quantiles", "bits"], None),
         (["shards/", "-o", "out", "--group-by", "lang"], "there is no column 'lang'"),
         (["shards/", "-o", "out", "--per", "token", "--plot", "x.svg"], "--plot draws numbers of documents"),
-        (["shards/", "-o", "out", "--window", "99"], "--window 99 is longer than the model's own context of 64"),
+        (["shards/", "-o", "out", "--window", "99"], "window 99 is longer than the model's own context of 64"),
         (["shards/", "-o", "shards/a.jsonl"], "cannot write to shards/a.jsonl: File exists"),
         (["shards/", "-o", "out", "--ray", "auto"], "--ray needs ray, which is not installed"),
         (["shards/", "-o", "out", "--start", "cls"], "cls"),

@@ -58,7 +58,7 @@ def test_empty_tables_have_the_columns(scorer):
     [
         (pa.table({"body": ["x"]}), "there is no column 'text'"),
         (pa.table({"text": [1]}), "a text must be a str"),
-        ([], "frame"),
+        ([], "must be a DataFrame"),
     ],
 )
 def test_tables_that_cannot_be_used(scorer, table, words):

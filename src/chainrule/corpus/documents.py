@@ -15,9 +15,10 @@ from chainrule.corpus.kept import Kept
 from chainrule.corpus.work import Part
 from chainrule.errors import InputError
 from chainrule.files.columns import Columns
+from chainrule.files.json_rows import JsonBlock
 from chainrule.files.opened import name_of
 from chainrule.files.reading import Layout, read_blocks
-from chainrule.files.rows import UTF8, Block, Row, shown
+from chainrule.files.rows import UTF8, Block, Row, no_column, shown
 from chainrule.results.units import count
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ class Documents:
         for file in self.files:
             first = next(self.blocks(file))
             self._of_file[file], guess = self.columns.found(first, name_of(file))
+            _check_text(first, self._of_file[file].names[0], file)
             for note in filter(None, (first.note, guess)):
                 self.say(note)
         self.kept = Kept.of(self.files, self.blocks, self.keep, self.columns.id)
@@ -187,6 +189,13 @@ class Ids:
     def _repeat(self, row: Row, id: str) -> None:
         self.repeated += 1
         self.first_repeated = self.first_repeated or f"{row.where}: {shown(id)}"
+
+
+def _check_text(block: Block, column: str, file: str) -> None:
+    """Raises InputError if no row of the first block has the column of the texts. A single row may lack it in JSON."""
+    next(iter(block.rows([column])), None)  # other formats have the same columns in all rows
+    if isinstance(block, JsonBlock) and block.names and not {column, column.split(".")[0]} & set(block.names):
+        raise InputError(f"{name_of(file)}: {no_column(column, block.names)}")
 
 
 def _digest(id: str) -> int:

@@ -45,10 +45,9 @@ def choose(pool: Pool, texts: Sequence[str], total: int, workers: int | None, ex
     warm = _sample(texts, min(_WARM, total // 8))
     one = _timed(pool, [warm])  # the first call makes the trials of this machine's kernels
     if exact or (many > few and total / one.characters / few > _SHORT):
-        sample = _sample(texts, round(_timed(pool, [warm]).characters))
-        one = _timed(pool, [sample])
+        one = _timed(pool, [_sample(texts, round(_timed(pool, [warm]).characters))])
         if many > few and total / one.characters / few > _SHORT:
-            return _tried(pool, sample, few, threads, min(many, _fitting(pool)))
+            return _tried(pool, _sample(texts, round(few * one.characters)), few, threads, min(many, _fitting(pool)))
     pool.grow(few, threads)
     return Choice(few, threads, one.characters * few, one.contexts * few)
 
@@ -56,6 +55,7 @@ def choose(pool: Pool, texts: Sequence[str], total: int, workers: int | None, ex
 def _tried(pool: Pool, sample: Sequence[str], few: int, threads: int, many: int) -> Choice:
     """The faster of few workers and many with one thread, after a second of each."""
     pool.grow(max(few, many), 1)
+    sample = _pieces(sample, max(100, sum(map(len, sample)) // (4 * max(few, many))))
     pool.use([1] * many)
     _timed(pool, _slices(sample, 4 * many)[:many])
     of_many = _timed(pool, _slices(sample, many))
@@ -96,6 +96,11 @@ def _sample(texts: Sequence[str], characters: int) -> list[str]:
         chosen.append(text[: max(characters, 100)])
         characters -= len(text)
     return chosen
+
+
+def _pieces(texts: Sequence[str], length: int) -> list[str]:
+    """The texts, cut into pieces of this length, so that many workers get as much each."""
+    return [text[begin : begin + length] for text in texts for begin in range(0, len(text), length)]
 
 
 def _slices(texts: Sequence[str], count: int) -> list[list[str]]:
