@@ -61,7 +61,8 @@ def _row(machine: str, model: str, speed: float) -> str:
 def _origin(texts: dict[str, Any], million: dict[str, Any], gpu: dict[str, Any], speed: float) -> str:
     seconds = {name: median(each) for name, each in texts["seconds"].items()}
     harness = "" if "lm-eval" not in seconds else (
-        f" and {seconds['lm-eval'] / seconds['corpus']:.2f} times as fast as `loglikelihood_rolling` of lm-evaluation-harness"
+        f", and `loglikelihood_rolling` of lm-evaluation-harness {seconds['lm-eval'] / seconds['corpus']:.2f} times as long "
+        "as the run"
     )  # fmt: skip
     corpus = median(million["documents_per_second"]["corpus"])
     ratios = list(million["ratio"].values())
@@ -88,4 +89,4 @@ def _number(words: str, noun: str) -> int:
 def _round(value: float) -> int:
     """To two digits."""
     digits = len(str(int(value))) - 2
-    return round(value, -digits) if digits > 0 else round(value)
+    return int(round(value, -digits)) if digits > 0 else round(value)

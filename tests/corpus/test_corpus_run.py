@@ -289,8 +289,11 @@ def test_a_full_disk_loses_no_part(score, tmp_path, monkeypatch):
         own(path, raw, inputs)
 
     monkeypatch.setattr(output, "write_bytes", write)
-    with pytest.raises(OutputError, match="No space left"):
+    with pytest.raises(OutputError, match="No space left") as raised:
         score()
+    assert raised.value.__notes__ == [
+        f"{rows_of(tmp_path / 'out').num_rows} documents are done; the same command goes on from there"
+    ]
     assert len(list((tmp_path / "out").glob("part-*"))) == 3
     left[0] = 10**6
     assert score().documents == 120

@@ -23,7 +23,7 @@ from chainrule.corpus.work import Loading, Part, Scored, Scoring, Tally
 from chainrule.corpus.workers.choice import Choice, choose, size_of_part
 from chainrule.corpus.workers.pool import Pool
 from chainrule.corpus.workers.processes import Processes
-from chainrule.errors import InputError
+from chainrule.errors import InputError, OutputError
 from chainrule.files.columns import Columns
 from chainrule.files.reading import Layout
 from chainrule.results.beside import beside
@@ -222,11 +222,21 @@ class Run:
             self._tick()
 
         pool.run(method, parts, done, self._tick, lambda: bool(self.stopping))
+        if self.stopping and method == "score":
+            self._say(self._kept())
 
     def _written(self, output: Output, scored: Scored) -> Tally:
-        output.write(scored.name, scored.file)
+        try:
+            output.write(scored.name, scored.file)
+        except OutputError as error:
+            error.add_note(self._kept())
+            raise
         self._check(scored.tally)
         return scored.tally
+
+    def _kept(self) -> str:
+        """What a run that stops leaves."""
+        return f"{count(self.meter.all.documents, 'document')} are done; the same command goes on from there"
 
     def _check(self, tally: Tally) -> None:
         """Raises InputError for a document that could not be scored, if that is to stop the run."""
