@@ -37,6 +37,7 @@ def texts(files):
 
 def test_files_folders_and_patterns(memory):
     assert find("memory://shards/a.jsonl", Layout()).files == ["memory://shards/a.jsonl"]
+    assert find("memory://shards/", Layout()).files == find("memory://shards", Layout()).files
     folder = find("memory://shards", Layout())
     assert folder.files == [f"memory://shards/{name}" for name in ("a.jsonl", "b.txt.gz", "d.parquet")]
     assert folder.note == "memory://shards: 3 files; left out: _notes.txt"
@@ -54,6 +55,9 @@ def test_an_address_of_a_file_on_this_machine(tmp_path, command, tiny_folder):
     assert find(address, Layout()).files == [address]
     assert texts([address]) == ["one", "two"]
     assert not is_stream(address)
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "g.txt").write_text("four\n")
+    assert texts(find((tmp_path / "c").as_uri() + "/", Layout()).files) == ["four"]
     (tmp_path / "c d").mkdir()
     (tmp_path / "c d" / "e f.txt").write_text("three\n")
     assert texts(find((tmp_path / "c d").as_uri(), Layout()).files) == ["three"]

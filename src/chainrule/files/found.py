@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from chainrule.errors import InputError
 from chainrule.files.opened import STDIN, reading
 from chainrule.files.reading import SUFFIXES, Layout
-from chainrule.files.remote import expand, is_remote
+from chainrule.files.remote import expand, is_remote, without_options
 from chainrule.files.rows import shown
 
 
@@ -47,7 +47,7 @@ def _remote(address: str, layout: Layout) -> Found:
         if not files:
             raise InputError(f"no file matches {address}")
         return Found(files, f"{address}: {_count(files)}")
-    address_of = {os.path.basename(file): file for file in files}
+    address_of = {os.path.basename(without_options(file)): file for file in files}
     found = _chosen(address, [name for name in address_of if not name.startswith(".")], layout)
     return Found([address_of[name] for name in found.files], found.note)
 

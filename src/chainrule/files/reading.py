@@ -12,7 +12,7 @@ from chainrule.files.csv_rows import csv_blocks
 from chainrule.files.json_rows import json_array_blocks, json_line_blocks
 from chainrule.files.line_rows import line_blocks
 from chainrule.files.opened import STDIN
-from chainrule.files.remote import is_remote
+from chainrule.files.remote import is_remote, without_options
 from chainrule.files.rows import Block, Row
 
 FORMS = ("text", "csv", "tsv", "jsonl", "json", "parquet", "arrow")
@@ -33,7 +33,7 @@ class Layout:
         """The format of a file. Raises InputError if it cannot be determined."""
         if self.form is not None:
             return self.form
-        path = Path(file.partition("?")[0] if is_remote(file) else file)
+        path = Path(without_options(file) if is_remote(file) else file)
         suffix = "" if file == STDIN else (Path(path.stem) if path.suffix.lower() in (".gz", ".zst") else path).suffix.lower()
         if suffix not in SUFFIXES:
             raise InputError(

@@ -20,6 +20,11 @@ def is_remote(name: str) -> bool:
     return _ADDRESS.match(name) is not None
 
 
+def without_options(address: str) -> str:
+    """The address without what follows a question mark, such as the endpoint of S3."""
+    return address.partition("?")[0]
+
+
 def open_remote(address: str) -> IO[bytes]:
     """A file, which can be read in any order. Raises InputError if the address cannot be used, and OSError."""
     system, path = _found(address)
@@ -46,8 +51,9 @@ def expand(address: str) -> tuple[list[str], str]:
         form = _form(path)
         found = [each for each in found if form.fullmatch(each)]
     spelled = quote if quote(path.lstrip("/")) in address else str
-    head, _, tail = address.partition(spelled(path.lstrip("/")))  # an address may have options after the path
-    return [head + spelled(each.lstrip("/")) + tail for each in sorted(found)], "folder" if magic is None else "pattern"
+    head, _, options = address.partition(spelled(path.lstrip("/")))
+    files = [head + spelled(each.lstrip("/")) + options.lstrip("/") for each in sorted(found)]  # a folder may end in /
+    return files, "folder" if magic is None else "pattern"
 
 
 def _form(pattern: str) -> re.Pattern[str]:
