@@ -21,7 +21,7 @@ from chainrule.corpus.stopping import Stopping
 from chainrule.corpus.table import result_columns
 from chainrule.corpus.work import Loading, Part, Scored, Scoring, Tally
 from chainrule.corpus.workers.choice import Choice, choose, size_of_part
-from chainrule.corpus.workers.pool import Pool
+from chainrule.corpus.workers.pool import Job, Pool
 from chainrule.corpus.workers.processes import Processes
 from chainrule.errors import InputError, OutputError
 from chainrule.files.columns import Columns
@@ -217,11 +217,11 @@ class Run:
     def _run(self, pool: Pool, method: str, parts: Iterator[Part], tally: Callable[[Any], Tally]) -> None:
         self.meter.start("scoring" if method == "score" else "counting")
 
-        def done(part: Part, result: Any) -> None:
+        def done(result: Any) -> None:
             self.meter.now += tally(result)
             self._tick()
 
-        pool.run(method, parts, done, self._tick, lambda: bool(self.stopping))
+        pool.run(Job(method, parts, done, self._tick, lambda: bool(self.stopping)))
         if self.stopping and method == "score":
             self._say(self._kept())
 

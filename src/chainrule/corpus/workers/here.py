@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from chainrule.corpus.work import Part
+from chainrule.corpus.workers.pool import Job, Pool
 from chainrule.corpus.workers.worker import Worker
 
 
-class Here:
-    """A pool of one worker, in this thread."""
+class Here(Pool):
+    """A pool of one worker, in this thread, with the threads of the process."""
 
-    pids: tuple[int, ...] = ()
+    pids = ()
 
     def __init__(self, worker: Worker) -> None:
-        self._worker = worker
-        self.about = worker.about
+        super().__init__(lambda sentence: None)  # warnings are Python's own here
+        self._worker, self.about = worker, worker.about
 
     def __len__(self) -> int:
         return 1
@@ -37,7 +37,7 @@ class Here:
         return 0
 
     def grow(self, count: int, threads: int) -> None:
-        """There is one worker, with the threads of the process."""
+        """There is one worker."""
 
     def shrink(self, count: int) -> None:
         """There is one worker."""
@@ -49,17 +49,10 @@ class Here:
         """Call the worker, once with each arguments."""
         return [getattr(self._worker, method)(*each) for each in arguments]
 
-    def run(
-        self,
-        method: str,
-        parts: Iterator[Part],
-        done: Callable[[Part, Any], None],
-        tick: Callable[[], None],
-        stopped: Callable[[], bool],
-    ) -> None:
-        """See `Processes.run`."""
-        for part in parts:
-            tick()
-            done(part, getattr(self._worker, method)(part))
-            if stopped():
+    def run(self, job: Job) -> None:
+        """See `Pool`."""
+        for part in job.parts:
+            job.tick()
+            job.done(getattr(self._worker, job.method)(part))
+            if job.stopped():
                 return

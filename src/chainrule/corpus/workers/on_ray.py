@@ -7,14 +7,13 @@ to others; Ray starts the workers again where there is room.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from chainrule.corpus.work import Loading, Part, Scoring
-from chainrule.corpus.workers.pool import FEW
+from chainrule.corpus.workers.pool import FEW, TICK, Job, Pool
 from chainrule.errors import InputError, ModelError, require
 
-_TICK = 0.5  # seconds between calls of `tick`
 _LOSSES = 5  # times that a part may be lost with its worker
 
 
@@ -34,21 +33,21 @@ class Actor:
         return result, [str(each.message) for each in caught if issubclass(each.category, UserWarning)]
 
 
-class OnRay:
+class OnRay(Pool):
     """A pool of actors. Raises InputError if there is no cluster, ModelError if a worker cannot be started."""
 
-    pids: tuple[int, ...] = ()  # their memory is on other machines
+    pids = ()  # their memory is on other machines
 
-    def __init__(self, address: str, loading: Loading, how: Scoring, warn: Callable[[str], None]) -> None:
+    def __init__(self, address: str, loading: Loading, how: Scoring, say: Callable[[str], None]) -> None:
         """address: of the cluster, "auto" for the one that this machine belongs to, or "local" for one on this machine."""
         require("ray", "--ray", InputError)
         import ray
 
         self._ray: Any = ray
-        self._loading, self._how, self._warn, self._warned = loading, how, warn, set[str]()
+        super().__init__(say)
+        self._loading, self._how = loading, how
         self._actors: list[Any] = []
         self._threads = 1
-        self.about: dict[str, Any] = {}
         self._own = not ray.is_initialized()
         if self._own:
             try:
@@ -106,30 +105,23 @@ class OnRay:
         actors = self._actors[: len(arguments)]
         return self._results([actor.call.remote(method, *each) for actor, each in zip(actors, arguments, strict=True)])
 
-    def run(
-        self,
-        method: str,
-        parts: Iterator[Part],
-        done: Callable[[Part, Any], None],
-        tick: Callable[[], None],
-        stopped: Callable[[], bool],
-    ) -> None:
+    def run(self, job: Job) -> None:
         """See `Pool`."""
         lost = (self._ray.exceptions.RayActorError, self._ray.exceptions.ObjectLostError)
         calls: dict[Any, tuple[Any, Part | None]] = {}  # None: a worker that is being started again
         idle, again, losses, more = list(self._actors), list[Part](), dict[str, int](), True
         while True:
-            while idle and more and not stopped():
-                part = again.pop() if again else next(parts, None)
+            while idle and more and not job.stopped():
+                part = again.pop() if again else next(job.parts, None)
                 if part is None:
                     more = False
                 else:
                     actor = idle.pop()
-                    calls[actor.call.remote(method, part)] = actor, part
-            if not any(part is not None for _, part in calls.values()) and (stopped() or not (more or again)):
+                    calls[actor.call.remote(job.method, part)] = actor, part
+            if not any(part is not None for _, part in calls.values()) and (job.stopped() or not (more or again)):
                 return
-            tick()
-            ready, _ = self._ray.wait(list(calls), timeout=_TICK)
+            job.tick()
+            ready, _ = self._ray.wait(list(calls), timeout=TICK)
             for call in ready:
                 actor, part = calls.pop(call)
                 try:
@@ -140,7 +132,7 @@ class OnRay:
                         losses[part.name] = losses.get(part.name, 0) + 1
                         if losses[part.name] > _LOSSES:
                             raise ModelError(f"{part.name} was lost {_LOSSES + 1} times with its worker") from None
-                        self._warn("a worker was lost; its part is given to another one")
+                        self._say("a worker was lost; its part is given to another one")
                         again.append(part)
                         more = True
                     continue
@@ -148,7 +140,7 @@ class OnRay:
                 if part is None:
                     self._agree(result)
                 else:
-                    done(part, result)
+                    job.done(result)
 
     def _started(self) -> Any:
         gpus = 1 if self._loading.device == "cuda" else 0
@@ -164,14 +156,6 @@ class OnRay:
             except self._ray.exceptions.RayTaskError as error:
                 raise error.cause if error.cause is not None else error from None
             for sentence in warned:
-                if sentence not in self._warned:
-                    self._warned.add(sentence)
-                    self._warn(sentence)
+                self._warn(sentence)
             results.append(result)
         return results
-
-    def _agree(self, about: dict[str, Any]) -> None:
-        self.about = self.about or about
-        if about != self.about:
-            names = [name for name in about if about[name] != self.about.get(name)]
-            raise ModelError(f"two workers have loaded different models: they differ in {', '.join(names)}")

@@ -1,65 +1,92 @@
-"""The interface of a pool of workers: processes on this machine, actors on many, or one worker in this process."""
+"""Pools of workers: processes on this machine, actors on many, or one worker in this process."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any
 
 from chainrule.corpus.work import Part
+from chainrule.errors import ModelError
 
 FEW = 16  # threads of a worker, at most; more of them share operations, and wait for one another
+TICK = 0.5  # seconds between calls of `Job.tick`
 
 
-class Pool(Protocol):
-    """Workers. A call to one names a method of `chainrule.corpus.workers.worker.Worker`."""
+@dataclass(frozen=True)
+class Job:
+    """A method of `chainrule.corpus.workers.worker.Worker` that is called for every part."""
 
-    about: dict[str, Any]  # the description of the model, the same of all workers
+    method: str
+    parts: Iterator[Part]
+    done: Callable[[Any], None]  # called with each result
+    tick: Callable[[], None]  # called about twice a second
+    stopped: Callable[[], bool]  # whether no more parts are to be begun
+
+
+class Pool(ABC):
+    """Workers that have loaded the same model. `about` is its description."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        """say: receives warnings of the workers, each once, and what happens to them."""
+        self.about: dict[str, Any] = {}
+        self._say, self._warned = say, set[str]()
 
     @property
+    @abstractmethod
     def pids(self) -> Sequence[int]:
         """The processes of this machine that work."""
-        ...
 
-    def __enter__(self) -> Pool: ...
-
-    def __exit__(self, *_: object) -> None: ...
-
+    @abstractmethod
     def __len__(self) -> int: ...
 
+    @abstractmethod
+    def __enter__(self) -> Pool: ...
+
+    @abstractmethod
+    def __exit__(self, *_: object) -> None: ...
+
+    @abstractmethod
     def shape(self, workers: int | None) -> tuple[int, int, int]:
         """A number of workers, the threads of each, and, where it was not given, how many of one thread may be faster."""
-        ...
 
+    @abstractmethod
     def gpus(self) -> int:
         """The number of GPUs, each of which can have a worker; 0 for a model on the CPU."""
-        ...
 
+    @abstractmethod
     def grow(self, count: int, threads: int) -> None:
-        """Start workers until there are `count`, and wait until all have loaded the model."""
-        ...
+        """Start workers until there are `count`, and wait until all have loaded the model. Raises ModelError."""
 
+    @abstractmethod
     def shrink(self, count: int) -> None:
         """Stop workers until `count` are left."""
-        ...
 
+    @abstractmethod
     def use(self, threads: Sequence[int]) -> None:
         """Set the number of threads of the first workers."""
-        ...
 
+    @abstractmethod
     def ask(self, method: str, arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Call the first workers, each with its arguments, at the same time; their results in order."""
-        ...
 
-    def run(
-        self,
-        method: str,
-        parts: Iterator[Part],
-        done: Callable[[Part, Any], None],
-        tick: Callable[[], None],
-        stopped: Callable[[], bool],
-    ) -> None:
-        """Call a method for every part, and `done` with its result, until there are no more, or `stopped` and none is in hand.
+    @abstractmethod
+    def run(self, job: Job) -> None:
+        """Call the method for every part, until there are no more, or the job is stopped and none is in hand.
 
-        tick: called about twice a second. A part whose worker ended is given to another one.
+        A part whose worker ended is given to another one. Raises what a worker raises.
         """
-        ...
+
+    def _agree(self, about: dict[str, Any]) -> None:
+        """Keep the description of the model. Raises ModelError if this worker has loaded another one."""
+        self.about = self.about or about
+        if about != self.about:
+            names = [name for name in about if about[name] != self.about.get(name)]
+            raise ModelError(f"two workers have loaded different models: they differ in {', '.join(names)}")
+
+    def _warn(self, sentence: str) -> None:
+        """Pass a warning of a worker on, once."""
+        if sentence not in self._warned:
+            self._warned.add(sentence)
+            self._say(sentence)

@@ -8,20 +8,19 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from typing import Any, TypeAlias
 
 from chainrule.cache_dir import cache_folder
 from chainrule.corpus.work import Loading, Part, Scoring
-from chainrule.corpus.workers.pool import FEW
+from chainrule.corpus.workers.pool import FEW, TICK, Job, Pool
 from chainrule.errors import ModelError
 from chainrule.models.threads import available
 from chainrule.scratch import scratch_folder
 
 Call: TypeAlias = tuple[str, tuple[Any, ...]]
-_TICK = 0.5  # seconds between calls of `tick`
 
 
 class Died(Exception):
@@ -76,14 +75,14 @@ class Process:
             self._answers.put((self, "died", how + (", as when memory is short" if code == -9 else "")))
 
 
-class Processes:
+class Processes(Pool):
     """A pool of processes. Raises ModelError if a worker cannot be started, and what a worker raises."""
 
-    def __init__(self, loading: Loading, how: Scoring, warn: Callable[[str], None]) -> None:
-        self._loading, self._how, self._say, self._warned = loading, how, warn, set[str]()
+    def __init__(self, loading: Loading, how: Scoring, say: Callable[[str], None]) -> None:
+        super().__init__(say)
+        self._loading, self._how = loading, how
         self._answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._members: list[Process] = []
-        self.about: dict[str, Any] = {}  # the description of the model, the same of all workers
         self._threads, self._open = 1, ExitStack()
 
     def __len__(self) -> int:
@@ -142,33 +141,23 @@ class Processes:
             member.call(method, *each)
         return self._wait(members)
 
-    def run(
-        self,
-        method: str,
-        parts: Iterator[Part],
-        done: Callable[[Part, Any], None],
-        tick: Callable[[], None],
-        stopped: Callable[[], bool],
-    ) -> None:
-        """Call a method for every part, and `done` with its result, until there are no more, or `stopped` and none is in hand.
-
-        tick: called about twice a second. A part whose worker ended is given to another one, once.
-        """
+    def run(self, job: Job) -> None:
+        """See `Pool`. A part is given to another worker once."""
         idle, again, retried, more = list(self._members), list[Part](), set[str](), True
         while True:
-            while idle and more and not stopped():
-                part = again.pop() if again else next(parts, None)
+            while idle and more and not job.stopped():
+                part = again.pop() if again else next(job.parts, None)
                 if part is None:
                     more = False
                 else:
                     member = idle.pop()
                     member.part = part
-                    member.call(method, part)
+                    member.call(job.method, part)
             if len(idle) == len(self._members):
                 return
-            tick()
+            job.tick()
             try:
-                member, kind, value = self._answers.get(timeout=_TICK)
+                member, kind, value = self._answers.get(timeout=TICK)
             except queue.Empty:
                 continue
             if member not in self._members:
@@ -185,19 +174,17 @@ class Processes:
                     retried.add(part.name)
                     again.append(part)
                     more = True
-                self._say(f"a worker {value}; another one takes its place")
-                idle.append(self._replaced(member))
+                idle = [each for each in idle if each is not member]
+                if job.stopped():
+                    self._members.remove(member)
+                else:
+                    self._say(f"a worker {value}; another one takes its place")
+                    idle.append(self._replaced(member))
             else:
                 part, member.part = member.part, None
                 idle.append(member)
                 if part is not None:
-                    done(part, value)
-
-    def _warn(self, sentence: str) -> None:
-        """Pass a warning of a worker on, once."""
-        if sentence not in self._warned:
-            self._warned.add(sentence)
-            self._say(sentence)
+                    job.done(value)
 
     def _replaced(self, member: Process) -> Process:
         number = self._members.index(member)
@@ -226,14 +213,7 @@ class Processes:
             elif kind == "error":
                 raise value
             else:
-                raise ModelError(f"a worker {value} while it loaded the model")
+                raise ModelError(f"a worker {value} before its first part")
         for each in others:
             self._answers.put(each)
         return [results[id(member)] for member in members]
-
-    def _agree(self, about: dict[str, Any]) -> None:
-        """Keep the description of the model. Raises ModelError if this worker has loaded another one."""
-        self.about = self.about or about
-        if about != self.about:
-            names = [name for name in about if about[name] != self.about.get(name)]
-            raise ModelError(f"two workers have loaded different models: they differ in {', '.join(names)}")
