@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import chainrule
 from chainrule.cache_dir import cache_folder
 from chainrule.cache_entries import KINDS, CacheEntry, cache_entries, folder_size, shown_size
 from chainrule.cli.versions import OPTIONAL, REQUIRED, installed
@@ -82,7 +81,7 @@ def diagnose() -> Diagnosis:
 
 
 def _versions(found: Diagnosis) -> None:
-    numbers: dict[str, str | None] = {"chainrule": chainrule.__version__, "Python": platform.python_version()}
+    numbers: dict[str, str | None] = {"chainrule": installed("chainrule"), "Python": platform.python_version()}
     numbers |= {name: installed(name) for name in (*REQUIRED, *OPTIONAL)}
     shown = ", ".join(f"{name} {number}" for name, number in numbers.items() if number is not None)
     found.add("versions", numbers, shown)

@@ -20,14 +20,13 @@ def installed(package: str) -> str | None:
 
 def version_lines() -> list[str]:
     """The output of --version: chainrule first, its most important parts, and the compiled kernels."""
-    import chainrule
     from chainrule.ops.library.build import status
 
     kernels = status()
     names = [("Python", platform.python_version()), *((name, installed(name) or "not installed") for name in SHORT)]
     state = "" if kernels else "none: "
     return [
-        f"chainrule {chainrule.__version__}",
+        f"chainrule {version('chainrule')}",
         *(f"{name} {number}" for name, number in names),
         f"kernels {state}{kernels.reason}",
     ]

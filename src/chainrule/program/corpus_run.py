@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from chainrule.corpus.result import Corpus, Estimate
     from chainrule.corpus.scored.selection import Selection
     from chainrule.corpus.scored.summary import Summary
-    from chainrule.program.corpus import FilterOptions
+    from chainrule.program.corpus_options import FilterOptions
 
 _LINE = 60.0  # seconds between lines of a log
 
