@@ -157,3 +157,12 @@ def test_warnings_of_workers_are_said_once(tiny_folder, tmp_path):
     options = {"special": "parse", "workers": 2, "part_size": 50, "say": said.append}
     chainrule.score_corpus([tmp_path / "a.txt"], tmp_path / "out", tiny_folder, **options)
     assert len([line for line in said if "begin with the start symbol" in line]) == 1
+
+
+def test_modules_in_the_current_folder_are_not_imported(tiny_folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("pickle", "queue", "numpy", "chainrule"):
+        Path(f"{name}.py").write_text("raise SystemExit('imported')\n")
+    Path("a.txt").write_text("one\ntwo\n")
+    options = {"workers": 1, "say": lambda _: None}
+    assert chainrule.score_corpus("a.txt", "out", str(tiny_folder), **options).documents == 2

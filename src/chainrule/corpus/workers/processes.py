@@ -11,7 +11,8 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
-from typing import Any, TypeAlias
+from pathlib import Path
+from typing import Any
 
 from chainrule.cache_dir import cache_folder
 from chainrule.corpus.work import Loading, Part, Scoring
@@ -20,7 +21,7 @@ from chainrule.errors import ModelError
 from chainrule.models.threads import available
 from chainrule.scratch import scratch_folder
 
-Call: TypeAlias = tuple[str, tuple[Any, ...]]
+_HOME = str(Path(__file__).resolve().parents[3])  # where this package is
 
 
 class Died(Exception):
@@ -34,13 +35,10 @@ class Process:
         environment = os.environ | {"OMP_NUM_THREADS": str(threads), "RAYON_NUM_THREADS": str(threads)}
         if not any(os.environ.get(name) for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")):
             environment["OMP_WAIT_POLICY"] = "PASSIVE"  # a waiting thread must not take the core of another worker
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "chainrule.corpus.workers.process"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=environment,
-        )
+        environment["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([*filter(None, sys.path), _HOME]))
+        # -P: the current folder, which may hold anything, is not searched for modules
+        command = [sys.executable, "-P", "-m", "chainrule.corpus.workers.process"]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
         self._answers = answers
         self.part: Part | None = None  # in hand
         threading.Thread(target=self._receive, daemon=True).start()
