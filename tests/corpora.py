@@ -58,8 +58,9 @@ def leftovers(out: Path) -> list[str]:
 
 
 def start(arguments: Sequence[str], **options: Any) -> subprocess.Popen[str]:
-    """A process of the command line, in a group of its own."""
+    """A process of the command line, in a group of its own. It does not ignore interrupts, as background jobs of a shell do."""
     quiet: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    quiet["preexec_fn"] = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
     return subprocess.Popen([*PROGRAM, *arguments], **quiet | options)
 
 

@@ -71,6 +71,15 @@ def interrupted(stopping, times):
 STEPS: list[bool] = []
 
 
+@pytest.fixture
+def interruptible():
+    """Interrupts raise, also if the tests are a background job of a shell, which ignores them."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("times", [1, 2])
 def test_the_first_signal_is_noted_and_the_second_acts_at_once(times):
     STEPS.clear()
