@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ast
 import operator
+import re
 import unicodedata
 import warnings
 from collections.abc import Callable
@@ -95,6 +96,8 @@ class _Translation:
 
     def __init__(self, text: str, schema: pyarrow.Schema) -> None:
         self._text, self._schema = text, schema
+        # As ast.get_source_segment, which splits the text again for each node
+        self._lines = [line.encode("utf-8", "surrogatepass") for line in re.split("\r\n|\r|\n", _bracketed(text))]
         self.columns: dict[str, None] = {}
 
     def condition(self) -> pyarrow.compute.Expression:
@@ -171,7 +174,11 @@ class _Translation:
         return same[0] if len(same) == 1 else name
 
     def _shown(self, node: ast.expr) -> str:
-        source = ast.get_source_segment(_bracketed(self._text), node) or ""
+        first, last = node.lineno - 1, (node.end_lineno or node.lineno) - 1
+        lines = self._lines[first : last + 1]
+        lines[-1] = lines[-1][: node.end_col_offset]  # before the first, which may be the same line
+        lines[0] = lines[0][node.col_offset :]
+        source = b"\n".join(lines).decode()
         return source if len(source) <= 60 else source[:57] + "…"
 
 
