@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 
-_CHOSEN = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")  # of any runtime, GNU's, LLVM's and Intel's
+from chainrule.ops.waiting import let_sleep
 
 
 def choose_waiting() -> None:
-    """Let idle threads sleep, unless the user has chosen. By default they spin, which takes the cores from other programs."""
-    if not any(os.environ.get(name) for name in _CHOSEN):
-        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+    """Let the idle threads of this process sleep, unless the user has chosen."""
+    let_sleep(os.environ)

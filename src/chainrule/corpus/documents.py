@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from chainrule.corpus.kept import Kept
+from chainrule.corpus.table import spread
 from chainrule.corpus.work import Part
 from chainrule.errors import InputError
 from chainrule.files.columns import Columns
@@ -132,9 +133,9 @@ class Documents:
         window.rows += range(begin, begin + count)
         window.bytes += sum(len(text) for text in texts if text is not None) + 200 * count
         if self.kept:
-            good = [number for number, row in enumerate(rows) if not row.problem]
-            table = self.kept.table(block, good)
-            window.tables.append(table if len(good) == count else _spread(table, good, count))
+            good = [not row.problem for row in rows]
+            table = spread(self.kept.table(block, [number for number in range(count) if good[number]]), good)
+            window.tables.append(table)
             window.bytes += table.nbytes
         if self.columns.id is not None:
             self.ids.add(block.keys(self.columns.id)[:count], rows, self.strict)
@@ -207,13 +208,3 @@ def _error(row: Row) -> str:
     if row.problem:
         return row.problem
     return "" if row.cells[0] else f"{row.where} is empty, so there is no token to score"
-
-
-def _spread(table: pyarrow.Table, good: Sequence[int], count: int) -> pyarrow.Table:
-    """The rows at these places of `count` rows, with null in the others."""
-    import pyarrow
-
-    places: list[int | None] = [None] * count
-    for number, place in enumerate(good):
-        places[place] = number
-    return table.take(pyarrow.array(places, pyarrow.int64()))

@@ -99,10 +99,6 @@ class Output:
         """Write a file whole or not at all: under a temporary name, flushed to the disk, then renamed."""
         write_bytes(self.folder / name, raw)
 
-    def parts(self) -> list[Path]:
-        """The files of all parts, in order."""
-        return [self.folder / name for name in self._names()]
-
     def _names(self) -> list[str]:
         names = (entry.name for entry in os.scandir(self.folder))
         return sorted(name for name in names if name.startswith("part-") and name.endswith(".parquet"))

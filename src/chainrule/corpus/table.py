@@ -45,7 +45,7 @@ def with_results(part: Part, errors: Sequence[str], groups: Sequence[Scores], ho
     arrays = {
         column.name: pyarrow.array(given[column.name], arrow_type(column.type))
         if column.given
-        else _spread(_values(column, groups, how), errors)
+        else spread(_values(column, groups, how), [not error for error in errors])
         for column in result_columns(how)
     }
     ours = pyarrow.table(arrays)
@@ -97,12 +97,12 @@ def _values(column: Column, groups: Sequence[Scores], how: Scoring) -> pyarrow.A
     return array.cast(pyarrow.large_list(kind.value_type) if large else kind)
 
 
-def _spread(values: pyarrow.Array, errors: Sequence[str]) -> pyarrow.Array:
-    """The values of documents without an error, with null for the others."""
+def spread(values: Any, present: Sequence[bool]) -> Any:
+    """An Arrow array or table with an entry for each row that is present, with null for the others."""
     import numpy
     import pyarrow
 
-    failed = numpy.array([bool(error) for error in errors], bool)
-    if not failed.any():
+    missing = ~numpy.array(present, bool)
+    if not missing.any():
         return values
-    return values.take(pyarrow.array(numpy.cumsum(~failed) - 1, mask=failed))
+    return values.take(pyarrow.array(numpy.cumsum(~missing) - 1, mask=missing))

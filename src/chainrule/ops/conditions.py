@@ -16,11 +16,11 @@ import torch
 
 from chainrule.ops.findings import digest
 from chainrule.ops.library import build
+from chainrule.ops.waiting import WAITING
 
 LAYERS = ("engine", "forest", "models", "ops")  # folders of this package whose code decides
 _SHARED = ("transformers.masking_utils", "transformers.integrations.sdpa_attention", "transformers.activations")
 _VARIABLES = ("ATEN", "DNNL", "GOMP", "KMP", "LD_PRELOAD", "MKL", "OMP", "ONEDNN", "OPENBLAS", "PYTORCH", "TORCH_")
-_WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")  # they decide the speed only
 
 
 def conditions() -> dict[str, Any]:
@@ -29,7 +29,7 @@ def conditions() -> dict[str, Any]:
     return _fixed() | {
         "kernels": [kernels.reason, kernels.digest],
         "environment": {
-            name: value for name, value in os.environ.items() if name.startswith(_VARIABLES) and name not in _WAITING
+            name: value for name, value in os.environ.items() if name.startswith(_VARIABLES) and name not in WAITING
         },
         "threads": torch.get_num_threads(),
         "settings": [

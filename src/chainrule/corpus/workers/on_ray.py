@@ -1,6 +1,6 @@
 """Workers on the machines of a Ray cluster: actors that score one part after another. Reading and writing stay in this process.
 
-A part is the same, and gets the same name, wherever it is scored. When a machine is lost, the parts of its workers are given
+A part is the same, and gets the same name, on every machine. When a machine is lost, the parts of its workers are given
 to others; Ray starts the workers again where there is room.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from chainrule.corpus.work import Loading, Part, Scoring
-from chainrule.corpus.workers.pool import FEW, TICK, Job, Pool
+from chainrule.corpus.workers.pool import FEW, TICK, Job, Left, Pool
 from chainrule.errors import InputError, ModelError, require
 
 _LOSSES = 5  # times that a part may be lost with its worker
@@ -109,16 +109,12 @@ class OnRay(Pool):
         """See `Pool`."""
         lost = (self._ray.exceptions.RayActorError, self._ray.exceptions.ObjectLostError)
         calls: dict[Any, tuple[Any, Part | None]] = {}  # None: a worker that is being started again
-        idle, again, losses, more = list(self._actors), list[Part](), dict[str, int](), True
+        idle, left = list(self._actors), Left(job)
         while True:
-            while idle and more and not job.stopped():
-                part = again.pop() if again else next(job.parts, None)
-                if part is None:
-                    more = False
-                else:
-                    actor = idle.pop()
-                    calls[actor.call.remote(job.method, part)] = actor, part
-            if not any(part is not None for _, part in calls.values()) and (job.stopped() or not (more or again)):
+            while idle and (part := left.take()) is not None:
+                actor = idle.pop()
+                calls[actor.call.remote(job.method, part)] = actor, part
+            if left.ended and not any(part is not None for _, part in calls.values()):
                 return
             job.tick()
             ready, _ = self._ray.wait(list(calls), timeout=TICK)
@@ -129,12 +125,9 @@ class OnRay(Pool):
                 except lost:
                     calls[actor.call.remote("about")] = actor, None
                     if part is not None:
-                        losses[part.name] = losses.get(part.name, 0) + 1
-                        if losses[part.name] > _LOSSES:
+                        if left.give_back(part) > _LOSSES:
                             raise ModelError(f"{part.name} was lost {_LOSSES + 1} times with its worker") from None
                         self._say("a worker was lost; its part is given to another one")
-                        again.append(part)
-                        more = True
                     continue
                 idle.append(actor)
                 if part is None:

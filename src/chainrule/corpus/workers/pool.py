@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,34 @@ class Job:
     done: Callable[[Any], None]  # called with each result
     tick: Callable[[], None]  # called about twice a second
     stopped: Callable[[], bool]  # whether no more parts are to be begun
+
+
+class Left:
+    """The parts of a job that no worker has in hand."""
+
+    def __init__(self, job: Job) -> None:
+        self._job, self._back, self._losses, self._more = job, list[Part](), Counter[str](), True
+
+    def take(self) -> Part | None:
+        """The next part, those that were given back first; None if there is none, or if the job is stopped."""
+        if self._job.stopped():
+            return None
+        if self._back:
+            return self._back.pop()
+        part = next(self._job.parts, None) if self._more else None
+        self._more = part is not None
+        return part
+
+    def give_back(self, part: Part) -> int:
+        """A part whose worker ended is left again. How often that has happened to it."""
+        self._back.append(part)
+        self._losses[part.name] += 1
+        return self._losses[part.name]
+
+    @property
+    def ended(self) -> bool:
+        """Whether `take` gives no more parts."""
+        return self._job.stopped() or not (self._more or self._back)
 
 
 class Pool(ABC):

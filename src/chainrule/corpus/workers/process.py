@@ -59,7 +59,7 @@ def _call(worker: Worker | None, method: str, arguments: tuple[Any, ...]) -> Any
 
 
 def _receive(stream: BinaryIO, calls: queue.SimpleQueue[tuple[str, tuple[Any, ...]]]) -> None:
-    """Pass calls on. When the parent has ended, in whatever way, this process ends at once."""
+    """Pass calls on. When the parent has ended, also by kill -9, this process ends at once."""
     try:
         while True:
             calls.put(pickle.load(stream))

@@ -16,9 +16,10 @@ from typing import Any
 
 from chainrule.cache_dir import cache_folder
 from chainrule.corpus.work import Loading, Part, Scoring
-from chainrule.corpus.workers.pool import FEW, TICK, Job, Pool
+from chainrule.corpus.workers.pool import FEW, TICK, Job, Left, Pool
 from chainrule.errors import ModelError
 from chainrule.models.threads import available
+from chainrule.ops.waiting import let_sleep
 from chainrule.scratch import scratch_folder
 
 _HOME = str(Path(__file__).resolve().parents[3])  # where this package is
@@ -33,8 +34,7 @@ class Process:
 
     def __init__(self, loading: Loading, how: Scoring, threads: int, answers: queue.SimpleQueue[Any]) -> None:
         environment = os.environ | {"OMP_NUM_THREADS": str(threads), "RAYON_NUM_THREADS": str(threads)}
-        if not any(os.environ.get(name) for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")):
-            environment["OMP_WAIT_POLICY"] = "PASSIVE"  # a waiting thread must not take the core of another worker
+        let_sleep(environment)  # a waiting thread must not take the core of another worker
         environment["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([*filter(None, sys.path), _HOME]))
         # -P: the current folder, which may hold anything, is not searched for modules
         command = [sys.executable, "-P", "-m", "chainrule.corpus.workers.process"]
@@ -141,16 +141,12 @@ class Processes(Pool):
 
     def run(self, job: Job) -> None:
         """See `Pool`. A part is given to another worker once."""
-        idle, again, retried, more = list(self._members), list[Part](), set[str](), True
+        idle, left = list(self._members), Left(job)
         while True:
-            while idle and more and not job.stopped():
-                part = again.pop() if again else next(job.parts, None)
-                if part is None:
-                    more = False
-                else:
-                    member = idle.pop()
-                    member.part = part
-                    member.call(job.method, part)
+            while idle and (part := left.take()) is not None:
+                member = idle.pop()
+                member.part = part
+                member.call(job.method, part)
             if len(idle) == len(self._members):
                 return
             job.tick()
@@ -166,12 +162,8 @@ class Processes(Pool):
                 raise value
             elif kind == "died":
                 part = member.part
-                if part is not None:
-                    if part.name in retried:
-                        raise ModelError(f"two workers ended while they scored {part.name}: the last one {value}")
-                    retried.add(part.name)
-                    again.append(part)
-                    more = True
+                if part is not None and left.give_back(part) == 2:
+                    raise ModelError(f"two workers ended while they scored {part.name}: the last one {value}")
                 idle = [each for each in idle if each is not member]
                 if job.stopped():
                     self._members.remove(member)

@@ -46,18 +46,21 @@ class Worker:
         """The model as the manifest describes it: two workers with equal descriptions give the same numbers."""
         lm, identity = self.lm, identity_of(self.lm.model)
         limit = self.how.window if self.how.window not in (None, False, True) else lm.model.max_rows
-        end = Scorer(lm.predictor, lm.tokenizer, lm.start).end(self.how.end)
         return {
             **identity.to_dict(),
             "revision": identity.revision or _digest(lm.model),
             "tokenizer": getattr(lm.tokenizer, "digest", None),
             "start": lm.start.policy,
             "start_id": lm.start.id,
-            "end_id": end,
+            "end_id": self._scorer.end(self.how.end),
             "window": limit,
             "strategy": lm.predictor.strategy,
             "invariant": bool(lm.invariant),
         }
+
+    @property
+    def _scorer(self) -> Scorer:
+        return Scorer(self.lm.predictor, self.lm.tokenizer, self.lm.start)
 
     def use(self, threads: int) -> None:
         """Use this number of threads from now on."""
@@ -67,8 +70,6 @@ class Worker:
 
     def gpus(self) -> int:
         """The number of GPUs of this machine; 0 if the model is on the CPU."""
-        import torch
-
         device = self.lm.model.device
         return torch.cuda.device_count() if device.type == "cuda" else 0
 
@@ -114,10 +115,9 @@ class Worker:
         """The tokens and contexts of texts. Those that cannot be scored are counted as failed."""
         if not texts:
             return Tally()
-        scorer = Scorer(self.lm.predictor, self.lm.tokenizer, self.lm.start)
         settings = Settings(window=self.how.window, stride=self.how.stride, temperature=self.how.temperature)
         try:
-            tokens, contexts = scorer.count(list(texts), settings, Reading.of(self.how.special), end=self.how.end)
+            tokens, contexts = self._scorer.count(list(texts), settings, Reading.of(self.how.special), end=self.how.end)
         except InputError as error:
             if len(texts) == 1:
                 return Tally(failed=1, first_error=error.reason)
@@ -151,5 +151,5 @@ def _digest(model: Any) -> str | None:
     whole = hashlib.sha256()
     for name, tensor in sorted(network.state_dict().items()):
         whole.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        whole.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data if tensor.numel() else b"")
+        whole.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data if tensor.numel() else b"")
     return f"sha256:{whole.hexdigest()}"
