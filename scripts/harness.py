@@ -16,15 +16,21 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / ".bench" / "harness"
 STEPS = (
     ["torch==2.13.0"],
-    ["transformers==5.24.0", "lm_eval==0.4.13", "accelerate", "pytest==9.2.0", "hypothesis==6.170.15"],  # hf needs accelerate
-    ["--editable", f"{ROOT}[plot]"],
+    [
+        "transformers==5.24.0",
+        "lm_eval[api]==0.4.13",
+        "accelerate",
+        "pytest==9.2.0",
+        "hypothesis==6.170.15",
+    ],  # hf needs accelerate
+    ["--editable", f"{ROOT}[plot,serve]"],
 )
-TESTS = ("tests/evaluation", "tests/cli/test_cli_help.py")
+TESTS = ("tests/evaluation", "tests/serving/test_harness_clients.py", "tests/cli/test_cli_help.py")
 
 
 def main() -> None:
     python, ready = make()
-    ready.touch()
+    ready.write_text(repr(STEPS))
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     raise SystemExit(subprocess.run([python, "-m", "pytest", *(sys.argv[1:] or TESTS)], cwd=ROOT, env=environment).returncode)
 
@@ -32,7 +38,7 @@ def main() -> None:
 def make() -> tuple[Path, Path]:
     """The interpreter of the environment, which is made if it is not complete, and the file that says that it is."""
     python, ready = FOLDER / ("Scripts" if os.name == "nt" else "bin") / "python", FOLDER / ".ready"
-    if not ready.exists():
+    if not ready.exists() or ready.read_text() != repr(STEPS):
         print(f"creating {FOLDER.relative_to(ROOT)}; this takes some minutes", file=sys.stderr)
         venv.create(FOLDER, with_pip=True, clear=True)
         for packages in STEPS:

@@ -23,6 +23,7 @@ EXTRAS = {  # the modules of the extras in pyproject.toml
     "plot": ("altair", "vl_convert"),
     "lm-eval": ("lm_eval",),
     "ray": ("ray",),
+    "serve": ("fastapi", "uvicorn", "msgspec", "prometheus_client"),
 }
 
 

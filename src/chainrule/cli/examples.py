@@ -61,6 +61,11 @@ EXAMPLES = {  # by command, in the order of the help
         "chainrule suite agreement.json",
         "chainrule suite agreement.json --per region -o regions.csv",
     ),
+    "serve": (
+        "chainrule serve",
+        "chainrule serve my-model/ --port 8080 --api-key secret",
+        "chainrule serve --model small=smollm2-135m --model mine=my-model/",
+    ),
     "lm-eval": (
         "chainrule lm-eval --model chainrule --model_args pretrained=my-model/ --tasks rain --include_path tasks/",
         "chainrule lm-eval run --help  # all arguments of the harness",

@@ -15,6 +15,7 @@ import numpy as np
 
 from chainrule._types import Ints
 from chainrule.errors import InputError, short
+from chainrule.text.added_symbols import encode_with_symbols
 from chainrule.text.base import TokenizerLike
 from chainrule.text.start_end import Start
 
@@ -62,7 +63,7 @@ class Convention:
         ids: dict[str, list[int]] = {}
         for add in (True, False):
             chosen = [text for text, one in zip(unique, named, strict=True) if (adds and not one) == add]
-            ids |= zip(chosen, self._ids(chosen, add), strict=True)
+            ids |= zip(chosen, encode_with_symbols(self.tokenizer, chosen, add=add), strict=True)
         if start and self.start is not None and (id := self.start.id) is not None:
             ids = {text: own if own[:1] == [id] else [id, *own] for text, own in ids.items()}
         return ids
@@ -109,14 +110,6 @@ class Convention:
             return self.tokenizer.token_bytes(self.prefix_id).decode("utf-8", "replace")
         except InputError:
             return ""
-
-    def _ids(self, texts: list[str], add: bool) -> list[list[int]]:
-        hf: Any = getattr(self.tokenizer, "hf", None)
-        if hf is None or not texts:
-            return [ids.tolist() for ids in self.tokenizer.encode_batch(texts, "parse")]
-        return hf(texts, add_special_tokens=add, return_attention_mask=False, return_token_type_ids=False, verbose=False)[
-            "input_ids"
-        ]
 
     def _checked(self, i: int, request: tuple[str, str], part: Part) -> Part:
         context, text = request

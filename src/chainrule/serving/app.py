@@ -1,0 +1,72 @@
+"""The application: endpoints, errors and middleware around a service."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+
+from chainrule.language import LanguageModel
+from chainrule.serving.endpoints import about, chat, completions, logprobs, score, tokens
+from chainrule.serving.errors import reply_to_api_error, reply_to_invalid_request, reply_to_unknown_error
+from chainrule.serving.guard import Guard
+from chainrule.serving.limits import Limits
+from chainrule.serving.served import ServedModel
+from chainrule.serving.service import Service
+
+
+def create_app(
+    models: dict[str, LanguageModel],
+    *,
+    limits: Limits | None = None,
+    api_key: str | None = None,
+    origins: Sequence[str] = (),
+    log_requests: bool = False,
+) -> FastAPI:
+    """An ASGI application that serves language models by their names; the first is the default.
+
+    limits: of requests. api_key: the key that clients must send as a bearer token. origins: of web pages that may use the
+    server (CORS); "*": all. log_requests: write a line for each to the log "chainrule".
+    Raises InputError for a model that cannot be served.
+    """
+    limits = limits or Limits()
+    service = Service([ServedModel(name, lm) for name, lm in models.items()], limits)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        service.start()
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(service.close)
+
+    middleware = [Middleware(Guard, limits, service.metrics, api_key, log_requests)]
+    if origins:
+        allowed = {"allow_origins": list(origins), "allow_methods": ["*"], "allow_headers": ["*"]}
+        middleware.insert(0, Middleware(CORSMiddleware, **allowed))
+    app = FastAPI(
+        title="chainrule",
+        version=version("chainrule"),
+        description="The exact probability of token sequences under neural language models.",
+        lifespan=lifespan,
+        middleware=middleware,
+        docs_url=None,  # its page loads scripts of other servers
+        redoc_url=None,
+        max_body_size=limits.body,
+        exception_handlers={
+            RequestValidationError: reply_to_invalid_request,
+            HTTPException: reply_to_api_error,
+            Exception: reply_to_unknown_error,
+        },
+    )
+    app.state.service = service
+    for routes in (completions, chat, logprobs, score, tokens, about):
+        app.include_router(routes.routes)
+    return app

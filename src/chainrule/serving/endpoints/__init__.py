@@ -1,0 +1,1 @@
+"""Endpoints: from the body of a request, through the worker, to a reply"""

@@ -1,0 +1,107 @@
+"""Errors as replies, in OpenAI's shape: {"error": {"message", "type", "param", "code"}}."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from fastapi import Request
+from fastapi.exceptions import HTTPException, RequestValidationError
+from starlette.exceptions import HTTPException as StarletteError
+from starlette.responses import Response
+
+from chainrule.errors import ChainruleError, InputError, short
+from chainrule.serving.wire import json_reply
+
+LOG = logging.getLogger("chainrule")
+
+_TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
+
+
+class ApiError(HTTPException):
+    """An error that the client is to see. param: the field of the request that is wrong; code: a word for programs."""
+
+    def __init__(
+        self, status: int, message: str, *, param: str | None = None, code: str | None = None, retry_after: int | None = None
+    ) -> None:
+        super().__init__(status, message, None if retry_after is None else {"Retry-After": str(retry_after)})
+        self.param, self.code = param, code
+
+    def to_dict(self) -> dict[str, Any]:
+        """The body of the reply."""
+        return error_body(self.status_code, str(self.detail), self.param, self.code)
+
+
+def error_body(status: int, message: str, param: str | None = None, code: str | None = None) -> dict[str, Any]:
+    """The body of an error with this status of HTTP."""
+    kind = _TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+
+
+def as_api_error(error: BaseException, names: Mapping[str, str], param: str | None = None) -> ApiError:
+    """An error of the library or of the server as one for the client.
+
+    names: what is written in place of other texts, such as paths of this machine. Errors of no known kind are logged.
+    """
+    if isinstance(error, ApiError):
+        return error
+    if not isinstance(error, ChainruleError):
+        LOG.error("an error within the server", exc_info=error)
+        return ApiError(500, "an error within the server; its log describes it", code="internal_error")
+    message = str(error)
+    for path, name in names.items():
+        message = message.replace(path, name)
+    if isinstance(error, InputError):
+        return ApiError(400, message, param=param, code="invalid_value")
+    LOG.error("%s", error)
+    return ApiError(500, message, code="model_error")
+
+
+async def reply_to_api_error(_: Request, error: Exception) -> Response:
+    """The reply to an error of ours, or of the framework, such as an unknown path."""
+    if isinstance(error, ApiError):
+        return json_reply(error.to_dict(), error.status_code, error.headers)
+    assert isinstance(error, StarletteError)
+    code = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}.get(error.status_code)
+    return json_reply(error_body(error.status_code, str(error.detail), code=code), error.status_code, error.headers)
+
+
+async def reply_to_unknown_error(_: Request, error: Exception) -> Response:
+    """The reply to a fault of the server. The framework raises it again, for the log."""
+    return json_reply(as_api_error(error, {}).to_dict(), 500)
+
+
+async def reply_to_invalid_request(request: Request, error: Exception) -> Response:
+    """The reply to a body whose fields are wrong: the first of them, with its value."""
+    assert isinstance(error, RequestValidationError)
+    if isinstance(error.body, bytes):
+        kind = request.headers.get("content-type", "none")
+        message = f"the body must be JSON, with the header Content-Type: application/json, not {short(kind)}"
+        return json_reply(error_body(415, message, code="unsupported_media_type"), 415)
+    message, param = _first_problem(error)
+    return json_reply(error_body(400, message, param, "invalid_value"), 400)
+
+
+def _first_problem(error: RequestValidationError) -> tuple[str, str | None]:
+    problem = error.errors()[0]
+    where = [str(part) for part in problem["loc"] if part != "body"]
+    param, value = ".".join(where) or None, problem.get("input")
+    match problem["type"]:
+        case "extra_forbidden":
+            return f"there is no field {param!r}; see /openapi.json for those there are", param
+        case "missing":
+            return f"the field {param!r} is missing" if param else "the body is missing: send a JSON object", param
+        case "unsupported":
+            return problem["msg"], problem["ctx"]["param"]
+        case "value_error":
+            return str(problem["ctx"]["error"]), param
+    message = problem["msg"].removeprefix("Input ")
+    return f"{param or 'the body'} {message}, not {short(value)}", param
+
+
+def decode_error(error: Exception) -> ApiError:
+    """Of a body that is not JSON."""
+    reason = str(error) if isinstance(error, msgspec.DecodeError | UnicodeDecodeError) else "it is nested too deeply"
+    return ApiError(400, f"the body is not JSON: {reason}", code="invalid_json")

@@ -1,0 +1,102 @@
+"""What happens to every request before its endpoint sees it: its key is checked, its time is limited, and it is counted."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+import secrets
+import time
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from chainrule.serving.errors import ApiError
+from chainrule.serving.limits import Limits
+from chainrule.serving.metrics import Metrics
+from chainrule.serving.wire import json_reply
+
+LOG = logging.getLogger("chainrule")
+OPEN = frozenset({"/health"})  # paths that need no key
+BODY_SECONDS = 30.0  # within which the body of a request must have come
+SPARE = 30.0  # seconds for the reply of a request that took all its time
+
+
+class Guard:
+    """The outermost layer of the application."""
+
+    def __init__(self, app: ASGIApp, limits: Limits, metrics: Metrics, api_key: str | None, log_requests: bool) -> None:
+        self._app, self._limits, self._metrics, self._log = app, limits, metrics, log_requests
+        self._key = None if api_key is None else api_key.encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began, reply = time.monotonic(), _Reply(send)
+        try:
+            if not self._allowed(scope):
+                raise ApiError(
+                    401, "the key is wrong or missing: send the header Authorization: Bearer KEY", code="invalid_api_key"
+                )
+            async with asyncio.timeout(self._limits.seconds + SPARE):
+                await self._app(scope, _InTime(receive, began), reply.send)
+        except ApiError as error:
+            await reply.error(scope, receive, error)
+        except TimeoutError:
+            await reply.error(scope, receive, ApiError(504, "the request took too long", code="timeout"))
+        finally:
+            self._count(scope, reply.status, time.monotonic() - began)
+
+    def _allowed(self, scope: Scope) -> bool:
+        if self._key is None or scope["path"] in OPEN or scope["method"] == "OPTIONS":
+            return True
+        given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+        kind, _, key = given.partition(b" ")
+        return hmac.compare_digest(key.strip(), self._key) and kind.lower() == b"bearer"
+
+    def _count(self, scope: Scope, status: int, seconds: float) -> None:
+        path = getattr(scope.get("route"), "path", "other")
+        self._metrics.requests.labels(path, status).inc()
+        self._metrics.seconds.labels(path).observe(seconds)
+        if self._log:
+            LOG.info("%s %s %d %.3f s", scope["method"], scope["path"], status, seconds)
+
+
+class _InTime:
+    """Receives the parts of a body. Raises ApiError if they take too long."""
+
+    def __init__(self, receive: Receive, began: float) -> None:
+        self._receive, self._until, self._whole = receive, began + BODY_SECONDS, False
+
+    async def __call__(self) -> Message:
+        if self._whole:  # what comes now is that the client closes the connection
+            return await self._receive()
+        try:
+            message = await asyncio.wait_for(self._receive(), max(0.0, self._until - time.monotonic()))
+        except TimeoutError:
+            raise ApiError(408, f"the body did not come within {BODY_SECONDS:.0f} s", code="body_too_slow") from None
+        self._whole = not message.get("more_body", False)
+        return message
+
+
+class _Reply:
+    """Sends a reply, with a number of its own, and remembers its status."""
+
+    def __init__(self, send: Send) -> None:
+        self._send, self.status = send, 0
+
+    async def send(self, message: Message) -> None:
+        """Send a part."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            number = (b"x-request-id", secrets.token_hex(8).encode())
+            message = {**message, "headers": [*message.get("headers", ()), number]}
+        await self._send(message)
+
+    async def error(self, scope: Scope, receive: Receive, error: ApiError) -> None:
+        """Reply with an error, unless a reply has begun."""
+        if not self.status:
+            headers: dict[str, Any] = {"WWW-Authenticate": "Bearer"} if error.status_code == 401 else {}
+            await json_reply(error.to_dict(), error.status_code, headers)(scope, receive, self.send)

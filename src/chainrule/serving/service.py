@@ -1,0 +1,148 @@
+"""What all endpoints share: the models, the worker that owns them, the limits, and the wait for results."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, ParamSpec, TypeVar
+
+from starlette.requests import Request
+
+from chainrule.errors import InputError, short
+from chainrule.serving.errors import ApiError, as_api_error
+from chainrule.serving.limits import Limits
+from chainrule.serving.metrics import Metrics
+from chainrule.serving.served import ServedModel
+from chainrule.serving.tasks import Generation, Scoring, Task
+from chainrule.serving.worker import GivenUp, TooMany, Worker
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+_RETRY = 1  # seconds after which a client that was refused may try again
+_PREPARING = 2  # threads that encode texts and build replies, while the model computes
+CLIENT_CLOSED = 499  # the status of a request whose client is gone; nobody reads it
+
+
+class Service:
+    """The models that are served, and the work for them."""
+
+    def __init__(self, models: Sequence[ServedModel], limits: Limits) -> None:
+        if len({served.name for served in models}) < len(models):
+            raise InputError(f"two models have the same name, of {[served.name for served in models]}: use --model NAME=PATH")
+        for served in models:
+            if not served.lm.predictor.accepts.left_to_right:
+                raise InputError(f"{served.name} does not predict from left to right, so it cannot be served")
+        self.models = {served.name: served for served in models}
+        self.limits, self.metrics = limits, Metrics()
+        self.worker = Worker(limits.waiting, self.metrics)
+        self.metrics.watch(self.worker)
+        self._threads = ThreadPoolExecutor(_PREPARING, "chainrule-replies")
+
+    def start(self) -> None:
+        """Begin to work."""
+        self.worker.start()
+
+    def close(self) -> None:
+        """Finish the work in hand, and end the threads."""
+        self.worker.close()
+        self._threads.shutdown()
+
+    def model(self, name: str | None) -> ServedModel:
+        """The model of this name; without a name, or for "default", the first. Raises ApiError."""
+        if name in (None, "", "default") and name not in self.models:
+            return next(iter(self.models.values()))
+        if name not in self.models:
+            served = ", ".join(self.models)
+            message = f"the model {short(name)} is not served here: choose of {served}, or leave model out"
+            raise ApiError(404, message, param="model", code="model_not_found")
+        return self.models[name]
+
+    def check_tokens(self, tokens: int, param: str) -> None:
+        """Raises ApiError if a request has more than it may."""
+        if tokens > self.limits.tokens:
+            message = f"the request has {tokens} tokens, with those to generate, and may have {self.limits.tokens}: split it"
+            raise ApiError(413, message, param=param, code="too_many_tokens")
+
+    def check_length(self, served: ServedModel, tokens: int, more: int, param: str) -> None:
+        """Raises ApiError for a prompt that does not fit, with the tokens after it. The last token is no context."""
+        if served.max_length is not None and tokens + max(0, more - 1) > served.max_length:
+            after = f", and {more} after it" if more else ""
+            most = f"this model's maximum context length is {served.max_length} tokens"
+            message = f"{most}, but the prompt has {tokens}{after}: shorten it"
+            raise ApiError(400, message, param=param, code="context_length_exceeded")
+
+    @property
+    def deadline(self) -> float:
+        """When a request that comes now has taken too long, on the clock of time.monotonic."""
+        return time.monotonic() + self.limits.seconds
+
+    async def in_thread(self, function: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
+        """The result of a function that takes a while without the model."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: function(*args, **options))
+
+    def submit(self, task: Scoring | Generation) -> None:
+        """Put a task at the end of the queue. Raises ApiError."""
+        try:
+            self.worker.submit(task)
+        except TooMany as error:
+            raise ApiError(429, f"{error}: try again later", code="queue_full", retry_after=_RETRY) from None
+
+    async def results(self, tasks: Sequence[Scoring | Generation], request: Request) -> list[Any]:
+        """The results of tasks, which are given up if one fails, the client goes, or the time is over. Raises ApiError."""
+        gone = asyncio.ensure_future(_gone(request))
+        waiting: list[asyncio.Future[Any]] = []
+        try:
+            for task in tasks:
+                self.submit(task)
+                result: Future[Any] = task.result
+                waiting.append(asyncio.wrap_future(result))
+            left = set(waiting)
+            while left:
+                done, _ = await asyncio.wait({*left, gone}, timeout=_seconds_to(tasks), return_when=asyncio.FIRST_COMPLETED)
+                if gone in done:
+                    raise ApiError(CLIENT_CLOSED, "the client closed the connection", code="client_closed")
+                if not done:
+                    raise GivenUp
+                for each in done:
+                    each.result()  # raises its error
+                left -= done
+            return [each.result() for each in waiting]
+        except Exception as error:
+            raise self.visible(error) from None
+        finally:
+            for task in tasks:
+                task.cancelled = True  # if it is not done yet, nobody needs it any more
+            gone.cancel()
+            for each in waiting:
+                each.add_done_callback(_forgotten)
+
+    def too_late(self) -> ApiError:
+        """The error of a request that took too long."""
+        seconds = math.ceil(self.limits.seconds)
+        return ApiError(504, f"the request took longer than {seconds} s: split it, or start the server with a longer --timeout",
+                        code="timeout")  # fmt: skip
+
+    def visible(self, error: BaseException) -> ApiError:
+        """An error as the client sees it: with names of models in place of their paths."""
+        if isinstance(error, GivenUp):
+            return self.too_late()
+        return as_api_error(error, {str(served.lm.model.name): served.name for served in self.models.values()})
+
+
+def _seconds_to(tasks: Sequence[Task[Any]]) -> float:
+    return max(0.0, min(task.deadline for task in tasks) - time.monotonic())
+
+
+def _forgotten(done: asyncio.Future[Any]) -> None:
+    if not done.cancelled():
+        done.exception()  # read, so that asyncio does not report it
+
+
+async def _gone(request: Request) -> None:
+    """Wait until the client closes the connection."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

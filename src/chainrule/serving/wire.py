@@ -1,0 +1,37 @@
+"""Bytes on the wire: JSON and server-sent events, encoded without a walk over their numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from starlette.responses import Response
+
+LOWEST = -9999.0  # in place of −∞, which JSON does not have, in OpenAI's shapes; vLLM writes the same
+
+_encode = msgspec.json.Encoder().encode
+
+
+def encoded(value: Any) -> bytes:
+    """The value as JSON. NaN and infinities become null."""
+    return _encode(value)
+
+
+def json_reply(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """A reply with this value as JSON."""
+    return Response(encoded(value), status, headers, "application/json")
+
+
+def event(value: Any) -> bytes:
+    """One server-sent event."""
+    return b"data: " + encoded(value) + b"\n\n"
+
+
+DONE = b"data: [DONE]\n\n"
+
+
+def finite(logprob: float) -> float:
+    """A log probability as OpenAI's shapes have it."""
+    return LOWEST if logprob == -math.inf else logprob

@@ -1,0 +1,226 @@
+"""The thread that owns the models. What waits is scored as one forest; texts are generated a token at a time, in turn.
+
+A reply has the same bytes under load as alone. Factors have the same bits in any forest (see `chainrule.ops.matmul`); a model
+for which this does not hold scores one request at a time. Each generation has a tree of its own.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+from chainrule.engine.question import Settings
+from chainrule.errors import ModelError
+from chainrule.generation import Step
+from chainrule.results.batch import Scores
+from chainrule.scoring.scorer import Scorer
+from chainrule.serving.tasks import Conditions, Generation, Scoring
+
+GATHERING = 0.003  # seconds that a request waits for others, if the thread was idle
+BATCH = 16_384  # tokens of the requests that are scored at once; all of them wait for the last one
+AT_ONCE = 16  # requests whose texts are generated in turn, each with keys and values of its own; others wait
+
+
+class TooMany(Exception):
+    """There are as many tasks as may wait."""
+
+    def __init__(self, waiting: int) -> None:
+        super().__init__(f"{waiting} requests wait for the model, and no more may")
+
+
+class GivenUp(Exception):
+    """Nobody waits for what is being computed."""
+
+
+class Worker:
+    """One thread, and the tasks that wait for it. All methods may be called from any thread."""
+
+    def __init__(self, most_waiting: int, observer: Observer | None = None) -> None:
+        self._most, self._observer = most_waiting, observer or Observer()
+        self._scorings: deque[Scoring] = deque()
+        self._generations: deque[Generation] = deque()
+        self._running: deque[_Running] = deque()
+        self._changed = threading.Condition()
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="chainrule-model", daemon=True)
+
+    def start(self) -> None:
+        """Begin to work."""
+        self._thread.start()
+
+    def submit(self, task: Scoring | Generation) -> None:
+        """Put a task at the end of its queue. Raises TooMany, and ModelError while the worker is closing."""
+        with self._changed:
+            if self._closing:
+                raise ModelError("the server is stopping")
+            if self.waiting >= self._most:
+                self._drop_given_up()
+            if self.waiting >= self._most:
+                raise TooMany(self.waiting)
+            if isinstance(task, Scoring):
+                self._scorings.append(task)
+            else:
+                self._generations.append(task)
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Finish all tasks, then end the thread."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join()
+
+    @property
+    def waiting(self) -> int:
+        """The number of tasks that wait."""
+        return len(self._scorings) + len(self._generations)
+
+    @property
+    def generating(self) -> int:
+        """The number of requests whose texts are being generated."""
+        return len(self._running)
+
+    def _run(self) -> None:
+        while self._wait():
+            for group in _groups(self._next_scorings()):
+                self._score(group)
+            self._begin_generations()
+            for _ in range(len(self._running)):
+                running = self._running.popleft()
+                if running.step(self._observer):
+                    self._running.append(running)
+
+    def _wait(self) -> bool:
+        """Wait for something to do. Returns whether there is any; there is not if the worker is closing."""
+        with self._changed:
+            if self.waiting or self._running:
+                return True
+            self._changed.wait_for(lambda: self.waiting or self._closing)
+            until = time.monotonic() + GATHERING
+            while not self._closing and (left := until - time.monotonic()) > 0:
+                self._changed.wait(left)
+            return self.waiting > 0
+
+    def _next_scorings(self) -> list[Scoring]:
+        """The texts to score next: in the order in which they came, up to a batch."""
+        with self._changed:
+            self._drop_given_up()
+            tasks: list[Scoring] = []
+            tokens = 0
+            while self._scorings and (not tasks or tokens + self._scorings[0].tokens <= BATCH):
+                tasks.append(self._scorings.popleft())
+                tokens += tasks[-1].tokens
+            return tasks
+
+    def _begin_generations(self) -> None:
+        with self._changed:
+            while self._generations and len(self._running) < AT_ONCE:
+                self._running.append(_Running(self._generations.popleft()))
+
+    def _drop_given_up(self) -> None:
+        """Remove the tasks whose results nobody waits for. The lock is held."""
+        for queue in (self._scorings, self._generations):
+            for task in [task for task in queue if task.given_up]:
+                queue.remove(task)  # pyrefly: ignore[bad-argument-type]
+                task.fail(GivenUp())
+
+    def _score(self, group: list[Scoring]) -> None:
+        """Score the texts of several tasks as one forest. If that fails, each task alone, so that one cannot harm another."""
+        try:
+            scores = scored(group, self._observer)
+        except GivenUp as error:
+            for task in group:
+                task.fail(error)
+        except BaseException as error:
+            if len(group) == 1:
+                group[0].fail(error)
+                return
+            for task in group:
+                self._score([task])
+        else:
+            for task, own in zip(group, scores, strict=True):
+                task.succeed(own)
+
+
+class Observer:
+    """Is called with what the worker has done. These methods do nothing."""
+
+    def scored(self, requests: int, scores: Scores) -> None:
+        """A forest was computed."""
+
+    def generated(self, tokens: int) -> None:
+        """Tokens were generated."""
+
+
+def scored(group: Sequence[Scoring], observer: Observer) -> list[Scores]:
+    """The scores of each task, computed as one forest. The tasks have the same model and conditions."""
+    lm, how, top = group[0].lm, group[0].conditions, max(task.top for task in group)
+
+    def check(*_: int) -> None:
+        if all(task.given_up for task in group):
+            raise GivenUp
+
+    settings = Settings(top, how.window, how.stride, None, check, how.temperature, last_n=how.last_n)
+    targets: list[Any] = []
+    if any(task.targets is not None for task in group):
+        targets = [each for task in group for each in task.targets or [None] * len(task.requests)]
+    scorer = Scorer(lm.predictor, lm.tokenizer, lm.start)
+    requests = [request for task in group for request in task.requests]
+    scores = scorer.score(requests, settings, start=how.start, end=how.end, targets=targets)
+    observer.scored(len(group), scores)
+    parts, first = [], 0
+    for task in group:
+        parts.append(scores.part(slice(first, first + len(task.requests))))
+        first += len(task.requests)
+    return parts
+
+
+def _groups(tasks: Iterable[Scoring]) -> Iterator[list[Scoring]]:
+    """Tasks that can be scored in one forest. Those of models without row invariance are alone."""
+    places: dict[tuple[int, Conditions], int] = {}
+    by_place = sorted(
+        ((places.setdefault((id(task.lm), task.conditions), len(places)), number, task) for number, task in enumerate(tasks)),
+        key=lambda each: each[:2],
+    )
+    for _, group in groupby(by_place, key=lambda each: each[0]):
+        together = [task for *_, task in group]
+        yield from [together] if together[0].lm.invariant else ([task] for task in together)
+
+
+class _Running:
+    """A generation of which some tokens may have been generated."""
+
+    def __init__(self, task: Generation) -> None:
+        self.task, self._stream = task, None
+
+    def step(self, observer: Observer) -> bool:
+        """Generate one more token of each text. Returns whether there may be more."""
+        task = self.task
+        try:
+            if task.given_up:
+                raise GivenUp
+            if self._stream is None:
+                self._stream = task.lm.stream(**task.options)
+            for _ in range(self._texts):
+                step: Step | None = next(self._stream, None)
+                if step is None:
+                    task.succeed(self._stream.texts)
+                    return False
+                observer.generated(1)
+                if task.on_step is not None:
+                    task.on_step(step)
+            return True
+        except BaseException as error:
+            if self._stream is not None:
+                self._stream.close()
+            task.fail(error)
+            return False
+
+    @property
+    def _texts(self) -> int:
+        """The number of texts that are generated at the same time."""
+        return self.task.options.get("n") or 1
