@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 
 from chainrule.engine.decoding.base import DecodingTree, NextTokens
+from chainrule.engine.head.most_probable import most_probable
 from chainrule.generation.hypothesis import Hypothesis, Report, StoppingCriteria, extend
 
 TOGETHER = 16  # open sequences extended at a time; together they cost little more than one
@@ -62,17 +62,10 @@ def _extensions(
 ) -> list[Hypothesis]:
     """`parent` with each of the `width` most probable next tokens, and with the end symbol; without impossible ones."""
     logprob_V = following.logprobs(row)
-    tokens = _most_probable(logprob_V, width)
+    tokens = most_probable(logprob_V[None], width)[0].tolist()
     if criteria.end_id is not None and criteria.end_id not in tokens:
         tokens.append(criteria.end_id)
     return [parent.with_token(v, float(logprob_V[v]), criteria) for v in tokens if logprob_V[v] > -math.inf]
-
-
-def _most_probable(logprob_V: torch.Tensor, width: int) -> list[int]:
-    """The `width` most probable tokens; equally probable ones are ordered by id."""
-    least = logprob_V.topk(min(width, len(logprob_V))).values[-1]
-    likely = torch.nonzero(logprob_V >= least).flatten()
-    return likely[torch.argsort(logprob_V[likely], descending=True, stable=True)][:width].tolist()
 
 
 def best(
