@@ -13,6 +13,11 @@ from chainrule.forest import Chunk, Forest
 Prefix = tuple[int, ...]
 
 
+def most_probable_ids(logits: Sequence[float], count: int) -> list[int]:
+    """The ids of the most probable tokens: by logit, and of equal ones by id."""
+    return sorted(range(len(logits)), key=lambda id: (-logits[id], id))[:count]
+
+
 def distinct_prefixes(sequences: Sequence[Sequence[int]]) -> set[Prefix]:
     """The nodes of the forest of `sequences`, each as the path that leads to it."""
     return {tuple(s[: i + 1]) for s in sequences for i in range(len(s))}

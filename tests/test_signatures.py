@@ -16,13 +16,14 @@ from chainrule import LanguageModel
 SCORING = ("score", "score_batch", "score_table", "explain", "rank")
 PSEUDO = ("pseudo_log_likelihood", "pseudo_log_likelihoods")
 GENERATION = ("generate", "infill")
+GROWING = (*GENERATION, "stream")
 MANY = ("score_batch", PSEUDO[1])
 MEASURING = ("pairs", "suite", "acceptability", "words", "choices")
-STARTING = (*SCORING, "conditional", "compare_with", *GENERATION, *MEASURING)
+STARTING = (*SCORING, "conditional", "compare_with", *GROWING, *MEASURING)
 OF_TEXT = ("score", "explain", "compare_with")
 ENDING = (*SCORING, "compare_with", "pairs", "acceptability", "choices")
 READING_CONTEXTS = (*SCORING, *PSEUDO, "compare_with", "pairs", "acceptability", "words", "choices")
-READING = (*SCORING, *PSEUDO, "compare_with", "conditional", "embed", *GENERATION, *MEASURING)
+READING = (*SCORING, *PSEUDO, "compare_with", "conditional", "embed", *GROWING, *MEASURING)
 
 # Name, methods, annotation, default, and the beginning of its description.
 OPTIONS: list[tuple[str, tuple[str, ...], str, Any, str]] = [
@@ -41,8 +42,8 @@ OPTIONS: list[tuple[str, tuple[str, ...], str, Any, str]] = [
     ("start", STARTING, "StartPolicy | int | None", None, "the start symbol for this call, in place of the model's default: "),
     ("end", ENDING, "bool | int | None", None, "True, or the id of an end symbol: add the factor of the end symbol."),
     ("end", ("unigram",), "bool | int | None", None, "True, or the id of an end symbol: count it once after every text of a"),
-    ("end", ("generate",), "bool | int | None", None, "stop at the end symbol, whose factor is then the last"),
-    ("top", (*SCORING, *GENERATION), "int", 0, "the number of alternatives to keep at each position."),
+    ("end", ("generate", "stream"), "bool | int | None", None, "stop at the end symbol, whose factor is then the last"),
+    ("top", (*SCORING, *GROWING), "int", 0, "the number of alternatives to keep at each position."),
     ("temperature", (*SCORING, "conditional", *MEASURING), "float", 1.0, "T in softmax(logits / T), which every factor"),
     ("window", (*SCORING, *MEASURING), "int | bool | None", None, "the largest number of embeddings to condition on"),
     ("stride", (*SCORING, *MEASURING), "int | None", None, "the number of tokens from one window to the next (default: half"),
@@ -51,15 +52,17 @@ OPTIONS: list[tuple[str, tuple[str, ...], str, Any, str]] = [
     ("context_special", READING_CONTEXTS, "Special | None", None, "the same for contexts (default: as `special`)."),
     ("progress", (*SCORING, *PSEUDO, *MEASURING), "Progress | None", None, "called with (done, total), in contexts."),
     ("within_words", PSEUDO, "bool", False, "also hide the tokens to the right within the same word."),
-    ("method", GENERATION, "Method", "greedy", '"greedy" (default), "sample", "beam" or "best"'),
+    ("method", GROWING, "Method", "greedy", '"greedy" (default), "sample", "beam" or "best"'),
+    ("n", ("stream",), "int | None", None, 'the number of texts (default: 1). For "best" and "beam": the most probable'),
     ("n", GENERATION, "int | None", None, 'the number of texts; a list is returned. For "best" and "beam": the most'),
-    ("temperature", GENERATION, "float | None", None, 'for "sample": divide the logits by it.'),
-    ("top_k", GENERATION, "int | None", None, 'for "sample", after temperature: keep this number of tokens.'),
-    ("top_p", GENERATION, "float | None", None, 'for "sample", after top_k: keep the most probable tokens that'),
-    ("min_p", GENERATION, "float | None", None, 'for "sample", after top_p: keep tokens of this share of the'),
+    ("temperature", GROWING, "float | None", None, 'for "sample": divide the logits by it.'),
+    ("top_k", GROWING, "int | None", None, 'for "sample", after temperature: keep this number of tokens.'),
+    ("top_p", GROWING, "float | None", None, 'for "sample", after top_k: keep the most probable tokens that'),
+    ("min_p", GROWING, "float | None", None, 'for "sample", after top_p: keep tokens of this share of the'),
+    ("seed", ("stream",), "int | None", None, 'for "sample" (default: a random one, which the result holds).'),
     ("seed", GENERATION, "int | None", None, 'for "sample" (default: a random one, which the result holds), and for'),
-    ("num_beams", GENERATION, "int | None", None, 'the width of the beam of "beam" and "best" (default: 4).'),
-    ("budget", GENERATION, "int | None", None, 'the largest number of contexts that "best" computes (default: 2000).'),
+    ("num_beams", GROWING, "int | None", None, 'the width of the beam of "beam" and "best" (default: 4).'),
+    ("budget", GROWING, "int | None", None, 'the largest number of contexts that "best" computes (default: 2000).'),
     ("on_token", GENERATION, "Callable[[Step], None] | None", None, "called with each `Step`."),
 ]  # fmt: skip
 # Parameters of one method alone.
@@ -67,6 +70,7 @@ OWN = {
     "score_table": {"context", "id", "per"},
     "pseudo_log_likelihood": {"context"},
     "generate": {"max_tokens", "among", "stop"},
+    "stream": {"max_tokens", "stop"},
     "verify": {"progress"},
     "pairs": {"phenomenon", "marked", "good_region", "bad_region"},
     "suite": {"no_space_before"},

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from chainrule.corpus.tables import TableScorer
     from chainrule.display.plots.saving import save_plot
     from chainrule.errors import ChainruleError, InputError, ModelError, OutputError
-    from chainrule.generation import Generated, Step
+    from chainrule.generation import Generated, Step, Stream
     from chainrule.language import LanguageModel
     from chainrule.loading import load
     from chainrule.models.any_order import AnyOrderConfig, AnyOrderForCausalLM
@@ -89,6 +89,7 @@ _HOMES = {
     "Score": "results",
     "Scores": "results",
     "Step": "generation",
+    "Stream": "generation",
     "Suite": "results",
     "Word": "results",
     "Words": "results",
@@ -139,6 +140,7 @@ __all__ = [
     "Score",
     "Scores",
     "Step",
+    "Stream",
     "Suite",
     "TableModel",
     "TableScorer",

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from interpreter import compiled, interpreted
-from oracle import entropy, log_softmax, rank, variance
+from oracle import entropy, log_softmax, most_probable_ids, rank, variance
 from torch import Tensor, nn
 
 from chainrule.engine.head import fused, launch
@@ -157,6 +157,19 @@ def test_any_head(data: st.DataObject):
         data.draw(st.sampled_from([None, 16.0]), "softcap"), data.draw(st.integers(0, 99), "seed"),
     )  # fmt: skip
     check(this, this.read(top), top, 2e-6 * max(1, np.nanmax(np.abs(np.nan_to_num(this.logits(), neginf=0)))))
+
+
+@settings(max_examples=15)
+@given(st.integers(1, 80), st.integers(1, 4), DTYPES, st.sampled_from([0, 0.5, 1]), st.integers(0, 99))
+def test_equal_logits_are_ordered_by_id(size: int, top: int, dtype: torch.dtype, impossible: float, seed: int):
+    """Within a tile, and in tiles and splits that come later; and the first k are the same for every k."""
+    top = min(top, size)
+    this = case(4, size, 3, 8, dtype, True, impossible, seed=seed)
+    found, logits_RV = this.read(top), this.logits().tolist()
+    assert found["top_ids"].tolist() == [most_probable_ids(logits_RV[row], top) for row in this.row_F.tolist()]
+    for fewer in range(1, top):
+        some = this.read(fewer)
+        assert all(some[name].equal(found[name][:, :fewer]) for name in ("top_ids", "top_logprobs"))
 
 
 @pytest.mark.parametrize("softcap", [None, 30.0])

@@ -83,3 +83,13 @@ def test_searches_omit_impossible_texts():
     for method in ("best", "beam"):
         texts = lm.generate(method=method, max_tokens=2, n=4)
         assert sorted(s.text for s in texts) == ["AA", "BB"]
+
+
+@pytest.mark.parametrize("method", ["beam", "best"])
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_single_token_of_a_network(method, count):
+    """No node is added to the tree, whose numbers are then exact, but a search keeps no statistics of them."""
+    lm = tiny_model("llama").lm
+    texts = lm.generate([3, 5], method=method, max_tokens=1, n=count, top=2)
+    want = lm.conditional([3, 5]).top(count)
+    assert [(text.ids.tolist(), text.logprob) for text in texts] == [([a.id], a.logprob) for a in want]

@@ -72,6 +72,11 @@ def main(folder: Path) -> None:
     three = lm.generate("Once", n=3, method="sample", temperature=0.8, top_p=0.9, seed=1, stop=["."])
     assert_type(three, list[chainrule.Generated])
     print([text.text for text in three])
+    with lm.stream("Once", n=2, method="sample", stop=".", top=1) as stream:
+        assert_type(stream, chainrule.Stream)
+        for step in stream:
+            print(step.sample, step.id, step.logprob, step.finish, step.alternatives)
+    assert_type(stream.texts, list[chainrule.Generated])
     assert_type(lm.infill("The ____ sat", [2], top=1), chainrule.Generated)
     assert_type(lm.infill([1, None, 3], n=2, method="best"), list[chainrule.Generated])
     pseudo = lm.pseudo_log_likelihood("The cat sat.", within_words=True)

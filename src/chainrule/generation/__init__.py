@@ -2,5 +2,6 @@
 
 from chainrule.generation.options import Options
 from chainrule.generation.result import Generated, Step
+from chainrule.generation.stream import Stream
 
-__all__ = ["Generated", "Options", "Step"]
+__all__ = ["Generated", "Options", "Step", "Stream"]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
+from typing import TypeAlias, TypeVar
 
 from chainrule.engine.decoding.base import DecodingTree, NextTokens
 from chainrule.statistics import Statistics
@@ -71,7 +72,20 @@ class StoppingCriteria:
         return any(stop in tail[-size:] for stop in stops)
 
 
-Report = Callable[[int, Hypothesis], None]  # takes the number of a sample (0 for a search) and its hypothesis with a new token
+T = TypeVar("T")
+
+NewToken: TypeAlias = tuple[int, Hypothesis]  # the number of a sample (0 for a search), and its hypothesis with a new token
+Steps: TypeAlias = Generator[NewToken, None, T]  # yields each new token, and returns the result
+
+
+def finished(steps: Steps[T], report: Callable[[int, Hypothesis], None] = lambda *_: None) -> T:
+    """The result of all steps. `report` is called with each new token."""
+    while True:
+        try:
+            new_token = next(steps)
+        except StopIteration as end:
+            return end.value
+        report(*new_token)
 
 
 def extend(tree: DecodingTree, hypotheses: list[Hypothesis]) -> NextTokens:

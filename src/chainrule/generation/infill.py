@@ -14,7 +14,7 @@ from chainrule.engine.predictors.base import OrderedPredictor
 from chainrule.engine.question import Settings
 from chainrule.errors import InputError, short
 from chainrule.forest.permutations import OrderedSequence, names_several_orders, resolve
-from chainrule.generation.hypothesis import Hypothesis, StoppingCriteria
+from chainrule.generation.hypothesis import Hypothesis, StoppingCriteria, finished
 from chainrule.generation.options import Options
 from chainrule.generation.result import Generated
 from chainrule.generation.spelling import special_of, text_of
@@ -99,7 +99,7 @@ def _generated(
     if (tree.root().logits_BV == -np.inf).all():
         raise InputError("every filling of these positions is impossible under this model")
     before = len(ordered.given_G) + (start.id is not None)
-    outcome = run(tree, criteria, options, reporter(options, tokenizer, before))
+    outcome = finished(run(tree, criteria, options), reporter(options, tokenizer, before))
     filled = [_filled(ordered, hypothesis) for hypothesis in outcome.hypotheses]
     factors = predictor.factors_in_order(filled, Settings(top=options.top))
     texts = [request(one.ids_L) for one in filled]

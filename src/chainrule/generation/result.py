@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Step:
-    """A generated token, as passed to `on_token` during generation."""
+    """A generated token, as passed to `on_token` during generation, and as a `Stream` gives it."""
 
     sample: int  # the number of the sample; 0 for a beam or a search, which report their best hypothesis
     step: int  # tokens generated before it
@@ -27,7 +27,8 @@ class Step:
     id: int
     logprob: float  # under the model, nats
     running_logprob: float  # of the generated tokens up to this one, nats
-    alternatives: list[Alternative]  # the most probable tokens at its position; empty without top=
+    alternatives: list[Alternative]  # the most probable tokens at its position; empty without top=, and of a beam or a search
+    finish: str | None = None  # of the last token of a sample: "end", "stop" or "length", as in `Generated`
 
     @property
     def probability(self) -> float:

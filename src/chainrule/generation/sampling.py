@@ -11,24 +11,26 @@ from torch import Tensor
 
 from chainrule.engine.decoding.base import DecodingTree, NextTokens
 from chainrule.engine.head.reductions import drawn
-from chainrule.generation.hypothesis import Hypothesis, Report, StoppingCriteria, extend
+from chainrule.generation.hypothesis import Hypothesis, Steps, StoppingCriteria, extend
 from chainrule.generation.transform import Transform
 
 GROUP = 256  # samples drawn at a time; bounds the memory for the logits of their nodes
 
 
-def greedy(tree: DecodingTree, criteria: StoppingCriteria, top: int, report: Report) -> list[Hypothesis]:
+def greedy(tree: DecodingTree, criteria: StoppingCriteria, top: int) -> Steps[list[Hypothesis]]:
     """The most probable token at each position; of equally probable ones, the one with the smallest id."""
-    return _sample_all([_MostProbable()], tree, criteria, top, report, 0)
+    return _sample_all([_MostProbable()], tree, criteria, top, 0)
 
 
 def sample(
-    tree: DecodingTree, criteria: StoppingCriteria, top: int, report: Report, count: int, seed: int, transform: Transform
-) -> list[Hypothesis]:
+    tree: DecodingTree, criteria: StoppingCriteria, top: int, count: int, seed: int, transform: Transform
+) -> Steps[list[Hypothesis]]:
     """`count` samples. Each has its own random numbers, so sample i does not depend on `count`."""
     choices = [_Draw(np.random.default_rng([seed, i]), transform) for i in range(count)]
-    groups = range(0, count, GROUP)
-    return [hypothesis for i in groups for hypothesis in _sample_all(choices[i : i + GROUP], tree, criteria, top, report, i)]
+    hypotheses = []
+    for first in range(0, count, GROUP):
+        hypotheses += yield from _sample_all(choices[first : first + GROUP], tree, criteria, top, first)
+    return hypotheses
 
 
 class _MostProbable:
@@ -52,9 +54,8 @@ def _sample_all(
     tree: DecodingTree,
     criteria: StoppingCriteria,
     top: int,
-    report: Report,
     first: int,
-) -> list[Hypothesis]:
+) -> Steps[list[Hypothesis]]:
     hypotheses = [Hypothesis() for _ in choices]
     following = tree.root()
     while True:
@@ -66,7 +67,7 @@ def _sample_all(
         for n, (i, _, token, sampling_logprob) in enumerate(chosen):
             hypotheses[i].append(token, statistics[n : n + 1], sampling_logprob, criteria)
         for i in active:
-            report(first + i, hypotheses[i])
+            yield first + i, hypotheses[i]
         unfinished = [hypotheses[i] for i in active if hypotheses[i].finish is None]
         if not unfinished:
             return hypotheses

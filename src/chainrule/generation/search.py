@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 
 from chainrule.engine.decoding.base import DecodingTree, NextTokens
-from chainrule.generation.hypothesis import Hypothesis, Report, StoppingCriteria, extend
+from chainrule.engine.head.most_probable import most_probable
+from chainrule.generation.hypothesis import Hypothesis, Steps, StoppingCriteria, extend, finished
 
 TOGETHER = 16  # open sequences extended at a time; together they cost little more than one
 
@@ -31,7 +31,7 @@ class Certificate:
     contexts: int  # number of contexts that the network computed
 
 
-def beam(tree: DecodingTree, criteria: StoppingCriteria, width: int, report: Report) -> list[Hypothesis]:
+def beam(tree: DecodingTree, criteria: StoppingCriteria, width: int) -> Steps[list[Hypothesis]]:
     """Up to `width` complete continuations, found by a beam of `width`; most probable first."""
     open_, done = [Hypothesis()], []
     following = tree.root()
@@ -47,7 +47,7 @@ def beam(tree: DecodingTree, criteria: StoppingCriteria, width: int, report: Rep
         if len(done) == width:
             open_ = [h for h in open_ if h.logprob > done[-1].logprob]
         if best := (open_ or done)[:1]:
-            report(0, best[0])
+            yield 0, best[0]
         if open_:
             following = extend(tree, open_)
     return done
@@ -62,28 +62,21 @@ def _extensions(
 ) -> list[Hypothesis]:
     """`parent` with each of the `width` most probable next tokens, and with the end symbol; without impossible ones."""
     logprob_V = following.logprobs(row)
-    tokens = _most_probable(logprob_V, width)
+    tokens = most_probable(logprob_V[None], width)[0].tolist()
     if criteria.end_id is not None and criteria.end_id not in tokens:
         tokens.append(criteria.end_id)
     return [parent.with_token(v, float(logprob_V[v]), criteria) for v in tokens if logprob_V[v] > -math.inf]
 
 
-def _most_probable(logprob_V: torch.Tensor, width: int) -> list[int]:
-    """The `width` most probable tokens; equally probable ones are ordered by id."""
-    least = logprob_V.topk(min(width, len(logprob_V))).values[-1]
-    likely = torch.nonzero(logprob_V >= least).flatten()
-    return likely[torch.argsort(logprob_V[likely], descending=True, stable=True)][:width].tolist()
-
-
 def best(
-    tree: DecodingTree, criteria: StoppingCriteria, count: int, width: int, budget: int, report: Report
-) -> tuple[list[Hypothesis], Certificate]:
+    tree: DecodingTree, criteria: StoppingCriteria, count: int, width: int, budget: int
+) -> Steps[tuple[list[Hypothesis], Certificate]]:
     """The `count` most probable complete continuations, or the best found within `budget` contexts.
 
     A beam of `width` runs first. Sequences that are no more probable than its results need no extension.
     """
-    search = _Search(tree, criteria, count, budget, report)
-    search.results = beam(tree, criteria, width, lambda *_: None)[:count]
+    search = _Search(tree, criteria, count, budget)
+    search.results = finished(beam(tree, criteria, width))[:count]
     return search.run()
 
 
@@ -103,18 +96,17 @@ class _Search:
     criteria: StoppingCriteria
     count: int
     budget: int
-    report: Report
     results: list[Hypothesis] = field(default_factory=list)  # complete ones, most probable first
     computed: int = 0  # contexts
     heap: list[tuple[float, int, int, _Open]] = field(default_factory=list)  # −log Pr, number, index of the extension, parent
     numbers: Iterator[int] = field(default_factory=itertools.count)
 
-    def run(self) -> tuple[list[Hypothesis], Certificate]:
+    def run(self) -> Steps[tuple[list[Hypothesis], Certificate]]:
         self._open([Hypothesis()], self.tree.root())
         while self.heap and self.computed < self.budget and -self.heap[0][0] > self.threshold:
             hypotheses = self._take(min(TOGETHER, self.budget - self.computed))
             if hypotheses:
-                self.report(0, hypotheses[0])
+                yield 0, hypotheses[0]
                 self._open(hypotheses, extend(self.tree, hypotheses))
         bound = -self.heap[0][0] if self.heap else -math.inf
         return self.results, Certificate(bound <= self.threshold, max(bound, self.threshold), self.computed)

@@ -5,7 +5,8 @@
     top_p           the fewest most probable tokens that together reach p          (Holtzman et al. 2019, arXiv 1904.09751)
     min_p           tokens at least p times as probable as the most probable one   (Nguyen et al. 2024, arXiv 2407.01082)
 
-The remaining tokens are normalised again. Their probability is reported in addition to the model's.
+Of equally probable tokens, those with smaller ids come first. The remaining tokens are normalised again. Their probability is
+reported in addition to the model's.
 """
 
 from __future__ import annotations
@@ -60,7 +61,8 @@ class Transform:
         if not z.max() > -math.inf:  # temperature so low that all overflow: the most probable tokens remain
             z = logprob_V.new_zeros(len(logprob_V)).masked_fill(logprob_V < logprob_V.max(), -math.inf)
         if self.top_k is not None and self.top_k < len(z):
-            z, ids = z.topk(self.top_k)
+            ids = _most_probable(z, self.top_k)
+            z = z[ids]
         if self.top_p is not None and self.top_p < 1:
             z, ids = _nucleus(z, ids, self.top_p)
         if self.min_p is not None:
@@ -73,13 +75,20 @@ def _nucleus(z: Tensor, ids: Tensor | None, top_p: float) -> tuple[Tensor, Tenso
     """The fewest most probable tokens whose probabilities sum to `top_p` or more."""
     logsumexp, count = z.logsumexp(-1), _FIRST
     while True:
-        best = z.topk(min(count, len(z)))
-        above = (best.values - logsumexp).exp().cumsum(-1)  # sums that include the token itself
+        best = _most_probable(z, count)
+        above = (z[best] - logsumexp).exp().cumsum(-1)  # sums that include the token itself
         if above[-1] >= top_p or count >= len(z):
             break
         count *= 8
     keep = 1 + int((above < top_p).sum())
-    return best.values[:keep], best.indices[:keep] if ids is None else ids[best.indices[:keep]]
+    best = best[:keep]
+    return z[best], best if ids is None else ids[best]
+
+
+def _most_probable(z: Tensor, count: int) -> Tensor:
+    from chainrule.engine.head.most_probable import most_probable  # imports torch
+
+    return most_probable(z[None], count)[0]
 
 
 def _is_number(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""The methods that generate: a continuation, and the blanks of a text."""
+"""The methods that generate: a continuation, at once or in steps, and the blanks of a text."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ from collections.abc import Callable, Sequence
 from typing import overload
 
 from chainrule.engine.question import Settings
-from chainrule.generation import Generated, Options, Step
+from chainrule.generation import Generated, Options, Step, Stream
 from chainrule.generation.choices import choose_among
 from chainrule.generation.generate import generate
 from chainrule.generation.infill import infill
 from chainrule.generation.options import Method
+from chainrule.generation.stream import stream
 from chainrule.language.comparing import Comparing
 from chainrule.text.reading import Reading, Special
 from chainrule.text.types import Column, Context, OneOrder, StartPolicy, Texts
 
 
 class Generating(Comparing):
-    """`generate` and `infill`."""
+    """`generate`, `stream` and `infill`."""
 
     # fmt: off
     @overload
@@ -87,6 +88,48 @@ class Generating(Comparing):
         else:
             texts = generate(self._scorer, request, chosen, end, order, how)
         return texts[0] if n is None else texts
+
+    # fmt: off
+    def stream(
+        self, context: Context | None = None, *, method: Method = "greedy", max_tokens: int | None = None,
+        n: int | None = None, stop: str | Column[str] = (), end: bool | int | None = None, temperature: float | None = None,
+        top_k: int | None = None, top_p: float | None = None, min_p: float | None = None, seed: int | None = None,
+        num_beams: int | None = None, budget: int | None = None, top: int = 0, start: StartPolicy | int | None = None,
+        special: Special | None = None,
+    ) -> Stream:
+        # fmt: on
+        """Generate as `generate` does, from left to right, one `Step` at a time. Returns `Stream`, an iterator of steps.
+
+        The steps may be taken between other uses of the model, and need not be taken to the end. The last step of each sample
+        has its `finish`; after all steps, `Stream.texts` are the texts. If `invariant`, the factors of the steps have the bits
+        of `score`. That takes some 1.4 times as long for each token, and no second pass at the end.
+
+        context: a text or token ids; None: from the start symbol.
+        method: "greedy" (default), "sample", "beam" or "best", as in `generate`. A beam or search gives the last token of its
+            best hypothesis so far, which the next step may replace.
+        max_tokens: the largest number of tokens (default: 64, or as many as fit into the model's context).
+        n: the number of texts (default: 1). For "best" and "beam": the most probable ones.
+        stop: one or more texts to stop at; the text reached is kept.
+        end: stop at the end symbol, whose factor is then the last (the default if the model has one); False: treat it as any
+            other token; or the id of another end symbol.
+        temperature: for "sample": divide the logits by it.
+        top_k: for "sample", after temperature: keep this number of tokens.
+        top_p: for "sample", after top_k: keep the most probable tokens that reach this probability.
+        min_p: for "sample", after top_p: keep tokens of this share of the largest probability.
+        seed: for "sample" (default: a random one, which the result holds).
+        num_beams: the width of the beam of "beam" and "best" (default: 4).
+        budget: the largest number of contexts that "best" computes (default: 2000).
+        top: the number of alternatives to keep at each position.
+        start: the start symbol for this call, in place of the model's default: "bos", "eos", "given" or a token id.
+        special: how names of control symbols, such as <|endoftext|>, are read: "text" (default, with a warning) or "parse".
+        Raises InputError, before the first step, for options that do not fit together or to the model.
+        """
+        chosen, how = self._scorer.start(start), Options(
+            method=method, max_tokens=max_tokens, n=n, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p,
+            seed=seed, num_beams=num_beams, budget=budget, stop=stop, top=top,
+        )  # fmt: skip
+        Settings(top=top).check(self.model.head.size)
+        return stream(self._scorer, self._scorer.context(context, special), chosen, end, how)
 
     # fmt: off
     @overload

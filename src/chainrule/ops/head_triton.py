@@ -13,6 +13,7 @@ import triton
 import triton.language as tl
 
 LOWEST = tl.constexpr(-3.4028234663852886e38)  # value of an impossible token among the top K: above empty slots, which are −inf
+LEAST_ID = tl.constexpr(-(2**31))
 LEAST = tl.constexpr(-800.0)  # least difference of logits in moments, so that 0 · −inf = 0: exp of this is 0
 
 
@@ -73,15 +74,19 @@ def target_kernel(
 
 @triton.jit
 def _keep_best(z_mn, column_n, real_n, best_mK, best_id_mK, TOP: tl.constexpr, WIDTH: tl.constexpr):
-    """The top TOP of those kept so far and of a tile: each of the tile's top values replaces the worst one kept, if greater."""
+    """The top TOP of those kept so far and of a tile: each of the tile's top values replaces the worst one kept, if greater.
+
+    Of equal values the one with the largest id is the worst: the tile's values come by id, and its ids are above those kept.
+    """
     rest_mn = tl.where(real_n[None, :], tl.maximum(z_mn, LOWEST), float("-inf"))
-    slot_K = tl.arange(0, WIDTH)
     for _ in range(TOP):
         value_m, index_m = tl.max(rest_mn, 1, return_indices=True)
         taken_mn = tl.arange(0, z_mn.shape[1])[None, :] == index_m[:, None]
         id_m = tl.sum(tl.where(taken_mn, column_n[None, :], 0), 1)
-        worst_m, slot_m = tl.min(best_mK, 1, return_indices=True)
-        swap_mK = (slot_K[None, :] == slot_m[:, None]) & (value_m > worst_m)[:, None]
+        worst_m = tl.min(best_mK, 1)
+        is_worst_mK = best_mK == worst_m[:, None]
+        worst_id_m = tl.max(tl.where(is_worst_mK, best_id_mK, LEAST_ID), 1)
+        swap_mK = is_worst_mK & (best_id_mK == worst_id_m[:, None]) & (value_m > worst_m)[:, None]
         best_mK = tl.where(swap_mK, value_m[:, None], best_mK)
         best_id_mK = tl.where(swap_mK, id_m[:, None], best_id_mK)
         rest_mn = tl.where(taken_mn, float("-inf"), rest_mn)
@@ -107,7 +112,7 @@ def sweep_kernel(
     dot_m, square_m = tl.zeros([TILE], tl.float32), tl.zeros([TILE], tl.float32)
     count_mT = tl.zeros([TILE, T], tl.int32)
     best_mK = tl.zeros([TILE, WIDTH], tl.float32) + tl.where(slot_K < TOP, float("-inf"), float("inf"))[None, :]
-    best_id_mK = tl.full([TILE, WIDTH], -1, tl.int32)
+    best_id_mK = tl.zeros([TILE, WIDTH], tl.int32) - 1 - slot_K[None, :]  # of empty slots: different ones
     set_J = tl.arange(0, SET_WIDTH)
     max_mJ, sum_mJ = tl.full([TILE, SET_WIDTH], float("-inf"), tl.float32), tl.zeros([TILE, SET_WIDTH], tl.float32)
     for first in range(split * SPLIT, tl.minimum(split * SPLIT + SPLIT, V), TILE):

@@ -5,7 +5,8 @@ and its row attends to the keys of its own path by their indices. So a beam can 
 without copying keys.
 
 With few rows at a time, the bits of a row may depend on the other rows, and the continuations are scored again at the end.
-With many rows they have the bits of scoring: padding costs little then, and scoring again would take a third of the time.
+With many rows they have the bits of scoring: padding costs little then, and scoring again would take a third of the time. A
+stream has these bits with few rows too: a token that has been handed out cannot change.
 
 Shapes: B rows added at a time, R rows, K keys of a path, H heads, G key-value heads, S heads of a group, D width of a head.
 """
@@ -23,6 +24,7 @@ from chainrule._types import Ints
 from chainrule.engine.attention.kv_cache import KVCache
 from chainrule.engine.attention.layout import Layout, RowsLayout, ScoreOptions, with_sink
 from chainrule.engine.attention.native import native_attend
+from chainrule.engine.attention.sdpa import SDPALayout, sdpa_attend
 from chainrule.engine.decoding.base import Feed, NextTokens, read_next
 from chainrule.engine.engine import Engine
 from chainrule.engine.execution import CachedPrefix, run_rows
@@ -44,10 +46,17 @@ def token_feed(engine: Engine) -> Feed:
 
 
 class ForestTree:
-    """One row per token. The prefix has the bits of scoring; continuations have them if `same_bits`."""
+    """One row per token. The prefix has the bits of scoring.
 
-    def __init__(self, engine: Engine, prefix: Sequence[int], feed: Feed, *, same_bits: bool = False) -> None:
-        self.model, self.feed, self.prefix, self.same_bits = engine.model, feed, list(prefix), same_bits
+    Continuations have them if `same_bits`, and the compiled kernel computes attention. Without it they have them if also
+    `row_by_row`: each row then attends to a copy of the keys of its path, as a chunk of its own.
+    """
+
+    def __init__(
+        self, engine: Engine, prefix: Sequence[int], feed: Feed, *, same_bits: bool = False, row_by_row: bool = False
+    ) -> None:
+        self.model, self.feed, self.prefix = engine.model, feed, list(prefix)
+        self.same_bits, self.row_by_row = same_bits, row_by_row
         self.exact = True
         self._cache = KVCache(2 * len(self.prefix) + 64)
         self._path_N: list[Ints] = []  # for each node: the indices in the cache of the keys of its path, root first
@@ -78,7 +87,7 @@ class ForestTree:
     def extend(self, parent_B: Sequence[int], token_B: Sequence[int]) -> NextTokens:
         first, key_B = len(self._path_N), self._used + np.arange(len(parent_B))
         self._path_N += [np.append(self._path_N[parent], key) for parent, key in zip(parent_B, key_B, strict=True)]
-        layout = _PathsLayout(self._path_N[first:], self._used, self._cache)
+        layout = _PathsLayout(self._path_N[first:], self._used, self._cache, row_by_row=self.row_by_row)
         hidden_BH = self._run(layout, token_B, layout.depth_B, same_bits=self.same_bits)
         self.exact = self.exact and self.same_bits and layout.exact
         return read_next(self.model, hidden_BH, list(range(first, len(self._path_N))), same_bits=self.same_bits)
@@ -93,20 +102,23 @@ class ForestTree:
 class _PathsLayout(RowsLayout):
     """Rows at the ends of paths whose keys are anywhere in the cache. A path is the indices of its keys, root first."""
 
-    def __init__(self, path_B: list[Ints], used: int, cache: KVCache) -> None:
-        self.path, self.rows, self.cache = used, len(path_B), cache
+    def __init__(self, path_B: list[Ints], used: int, cache: KVCache, *, row_by_row: bool = False) -> None:
+        self.path, self.rows, self.cache, self.row_by_row = used, len(path_B), cache, row_by_row
         length_B = np.array([len(path) for path in path_B])
         self.depth_B, self._path_B = length_B - 1, path_B
         first_B, zero_B = np.arange(self.rows), np.zeros(self.rows, np.int64)
         table = (first_B, zero_B + 1, self.depth_B, zero_B, zero_B, np.cumsum(length_B) - length_B)
         self._table_B6 = np.stack(table, 1)  # tiles of one row each: see native.attention
         self._key_index = np.concatenate(path_B)
+        self._sdpa: dict[int, SDPALayout] = {}  # of a single row, by its depth
         self.exact = True  # whether all layers used the attention kernel that scoring uses
 
     def attend(self, query_1HRD: Tensor, keys: Tensor, values: Tensor, options: ScoreOptions, sink_H: Tensor | None) -> Tensor:
         query_HRD = query_1HRD[0]
         if native.supports_attention(query_HRD, keys, values):
             out_RHD, lse_RH = native_attend(self, query_HRD, keys, values, *options)
+        elif self.row_by_row:
+            out_RHD, lse_RH = self._attend_row_by_row(query_HRD.transpose(0, 1), keys, values, options)
         else:
             self.exact = False
             key_BK, padding_BK = self._padded(keys.device)
@@ -123,6 +135,23 @@ class _PathsLayout(RowsLayout):
         """As `NativeLayout.tasks`."""
         first_lanes = np.arange(0, share, native.queries())
         return np.stack([np.repeat(np.arange(self.rows), len(first_lanes)), np.tile(first_lanes, self.rows)], 1)
+
+    def _attend_row_by_row(
+        self, query_RHD: Tensor, keys: Tensor, values: Tensor, options: ScoreOptions
+    ) -> tuple[Tensor, Tensor]:
+        """Attention of each row as scoring computes it for a chunk of one row after its path."""
+        rows = []
+        for row, path in enumerate(self._path_B):
+            of_path = sent(path, keys.device)
+            layout = self._sdpa_of(len(path) - 1, keys.device)
+            rows.append(sdpa_attend(layout, query_RHD[row : row + 1], keys[of_path], values[of_path], *options))
+        out_RHD, lse_RH = (torch.cat(parts) for parts in zip(*rows, strict=True))
+        return out_RHD, lse_RH
+
+    def _sdpa_of(self, depth: int, device: torch.device) -> SDPALayout:
+        if depth not in self._sdpa:
+            self._sdpa[depth] = SDPALayout(extension(depth, 1).tiles, device)
+        return self._sdpa[depth]
 
     def _padded(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """The key indices of all paths, left-padded, and whether each is padding: both B × K."""

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from chainrule.engine.head.most_probable import keys
 from chainrule.models.head import LinearHead
 
 
@@ -73,8 +74,9 @@ class Launch:
         top k tokens and logits, and log Pr of each set."""
         moments_4SM, count_SMT, best_SMk, id_SMk, sums_2SMJ = self._run(row_M, logit_M1, token_M1, top, member_V, sets)
         logsumexp_M, entropy_M, variance_M, largest_M = self._combine(moments_4SM)
-        best_Mk, index_Mk = best_SMk.transpose(0, 1).flatten(1).topk(top, -1)
-        id_Mk = id_SMk.transpose(0, 1).flatten(1).gather(1, index_Mk).long()
+        best_MC, id_MC = (x.transpose(0, 1).flatten(1) for x in (best_SMk, id_SMk))  # C candidates: k of each split
+        index_Mk = keys(best_MC, id_MC).topk(top, -1).indices
+        best_Mk, id_Mk = best_MC.gather(1, index_Mk), id_MC.gather(1, index_Mk).long()
         best_Mk = best_Mk.masked_fill(best_Mk <= torch.finfo(torch.float32).min, -torch.inf)
         set_MJ = self._set_logprobs(sums_2SMJ, logsumexp_M, largest_M)
         return logsumexp_M, entropy_M, variance_M, largest_M, count_SMT.sum(0), id_Mk, best_Mk, set_MJ

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from chainrule.engine.head.asked import NONE, AskedTokens
+from chainrule.engine.head.most_probable import most_probable
 from chainrule.models.base import Head
 from chainrule.models.head import TILE
 from chainrule.ops import native
@@ -59,6 +60,12 @@ class Block:
     def known_row_F(self) -> Tensor:
         """`row_F`, on the CPU if it is known there."""
         return self.row_F if self.host_row_F is None else self.host_row_F
+
+    @property
+    def rows(self) -> int:
+        """The number of first rows that hold all rows that are read, if that is known on the CPU: padding has equal logits."""
+        known = self.known_row_F.device.type == "cpu" and len(self.known_row_F) > 0
+        return int(self.known_row_F[-1]) + 1 if known else len(self.logits_MV)
 
     @cached_property
     def logit_F(self) -> Tensor:
@@ -129,7 +136,10 @@ class Variance(Reduction):
 
 @dataclass(frozen=True)
 class TopK(Reduction):
-    """The `count` most probable tokens, most probable first: their ids, and their log Pr in nats (float64), both F × k."""
+    """The `count` most probable tokens: their ids, and their log Pr in nats (float64), both F × k.
+
+    They are ordered by logit, and tokens with equal logits by id.
+    """
 
     count: int
 
@@ -138,9 +148,10 @@ class TopK(Reduction):
         if not self.count:
             empty_F0 = row_F.new_empty(len(row_F), 0)
             return {"top_ids": empty_F0, "top_logprobs": empty_F0.double()}
-        top = block.logits_MV.topk(self.count, -1)
-        logprob_Mk = block.logprob(top.values, slice(None))
-        return {"top_ids": top.indices[row_F], "top_logprobs": logprob_Mk[row_F]}
+        read = slice(block.rows)
+        id_Mk = most_probable(block.logits_MV[read], self.count)
+        logprob_Mk = block.logprob(block.logits_MV[read].gather(-1, id_Mk), read)
+        return {"top_ids": id_Mk[row_F], "top_logprobs": logprob_Mk[row_F]}
 
 
 @dataclass(frozen=True)

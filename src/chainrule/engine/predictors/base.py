@@ -92,8 +92,11 @@ class Predictor(Protocol):
         """log Pr(v | all tokens of the context) for every v of the vocabulary, B × V. Raises InputError."""
         ...
 
-    def tree(self, ids: Sequence[int], rows: int = 1) -> DecodingTree:
-        """A decoding tree after the ids (one at least, start symbol included), for about `rows` hypotheses at a time."""
+    def tree(self, ids: Sequence[int], rows: int = 1, *, same_bits: bool = False) -> DecodingTree:
+        """A decoding tree after the ids (one at least, start symbol included), for about `rows` hypotheses at a time.
+
+        same_bits: all nodes have the bits of scoring, if `invariance` is true. Otherwise they may.
+        """
         ...
 
 

@@ -99,11 +99,12 @@ class CausalPredictor:
         node_B = job.question.forest.parent_N[job.node_T]
         return self.engine.distributions(job.question, node_B, rows=rows, temperature=temperature)
 
-    def tree(self, ids: Sequence[int], rows: int = 1) -> DecodingTree:
+    def tree(self, ids: Sequence[int], rows: int = 1, *, same_bits: bool = False) -> DecodingTree:
         feed = token_feed(self.engine)
         if self.strategy != "forest":
             return RerunTree(self.engine, ids, feed)
-        return ForestTree(self.engine, ids, feed, same_bits=rows >= MANY and bool(self.invariance))
+        exact = (same_bits or rows >= MANY) and bool(self.invariance)
+        return ForestTree(self.engine, ids, feed, same_bits=exact, row_by_row=exact and same_bits)
 
 
 def _renumbered(number: Ints, compute: Callable[[], T]) -> T:

@@ -139,7 +139,7 @@ class InOrder(ABC):
             Cloze(np.append(c.ids, 0), np.arange(len(c.ids)), len(c.ids), c.start_id) for c in contexts
         ], rows=rows, temperature=temperature)  # fmt: skip
 
-    def tree(self, ids: Sequence[int], rows: int = 1) -> DecodingTree:
+    def tree(self, ids: Sequence[int], rows: int = 1, *, same_bits: bool = False) -> DecodingTree:
         raise InputError(f"{self.model.name} fills the positions of a text of given length: give an order")
 
     def ordered_tree(self, ordered: OrderedSequence) -> DecodingTree:
