@@ -59,7 +59,6 @@ def create_app(
         middleware=middleware,
         docs_url=None,  # its page loads scripts of other servers
         redoc_url=None,
-        max_body_size=limits.body,
         exception_handlers={
             RequestValidationError: reply_to_invalid_request,
             HTTPException: reply_to_api_error,

@@ -64,7 +64,7 @@ async def reply_to_api_error(_: Request, error: Exception) -> Response:
     if isinstance(error, ApiError):
         return json_reply(error.to_dict(), error.status_code, error.headers)
     assert isinstance(error, StarletteError)
-    code = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}.get(error.status_code)
+    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code)
     return json_reply(error_body(error.status_code, str(error.detail), code=code), error.status_code, error.headers)
 
 

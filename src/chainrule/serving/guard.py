@@ -40,8 +40,10 @@ class Guard:
                 raise ApiError(
                     401, "the key is wrong or missing: send the header Authorization: Bearer KEY", code="invalid_api_key"
                 )
+            if self._length(scope) > self._limits.body:
+                raise too_large(self._limits.body)
             async with asyncio.timeout(self._limits.seconds + SPARE):
-                await self._app(scope, _InTime(receive, began), reply.send)
+                await self._app(scope, _Body(receive, began, self._limits.body), reply.send)
         except ApiError as error:
             await reply.error(scope, receive, error)
         except TimeoutError:
@@ -56,6 +58,12 @@ class Guard:
         kind, _, key = given.partition(b" ")
         return hmac.compare_digest(key.strip(), self._key) and kind.lower() == b"bearer"
 
+    @staticmethod
+    def _length(scope: Scope) -> int:
+        """The length of the body that the client announces; 0 if it does not."""
+        value = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
+        return int(value) if value.isdigit() else 0
+
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
         path = getattr(scope.get("route"), "path", "other")
         self._metrics.requests.labels(path, status).inc()
@@ -64,11 +72,11 @@ class Guard:
             LOG.info("%s %s %d %.3f s", scope["method"], scope["path"], status, seconds)
 
 
-class _InTime:
-    """Receives the parts of a body. Raises ApiError if they take too long."""
+class _Body:
+    """Receives the parts of a body. Raises ApiError if they are too many, or take too long."""
 
-    def __init__(self, receive: Receive, began: float) -> None:
-        self._receive, self._until, self._whole = receive, began + BODY_SECONDS, False
+    def __init__(self, receive: Receive, began: float, most: int) -> None:
+        self._receive, self._until, self._left, self._most, self._whole = receive, began + BODY_SECONDS, most, most, False
 
     async def __call__(self) -> Message:
         if self._whole:  # what comes now is that the client closes the connection
@@ -77,8 +85,16 @@ class _InTime:
             message = await asyncio.wait_for(self._receive(), max(0.0, self._until - time.monotonic()))
         except TimeoutError:
             raise ApiError(408, f"the body did not come within {BODY_SECONDS:.0f} s", code="body_too_slow") from None
+        self._left -= len(message.get("body", b""))
+        if self._left < 0:
+            raise too_large(self._most)
         self._whole = not message.get("more_body", False)
         return message
+
+
+def too_large(most: int) -> ApiError:
+    """The error of a body that is larger than this number of bytes."""
+    return ApiError(413, f"the body has more than {most:,} bytes: send several requests", code="body_too_large")
 
 
 class _Reply:

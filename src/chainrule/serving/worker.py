@@ -72,7 +72,13 @@ class Worker:
         with self._changed:
             self._closing = True
             self._changed.notify()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    @property
+    def works(self) -> bool | None:
+        """Whether its thread works; None: it has not been started."""
+        return None if self._thread.ident is None else self._thread.is_alive()
 
     @property
     def waiting(self) -> int:

@@ -24,9 +24,10 @@ async def model(name: str, request: Request) -> Response:
 
 
 @routes.get("/health")
-async def health() -> Response:
-    """Whether the server answers."""
-    return json_reply({"status": "ok"})
+async def health(request: Request) -> Response:
+    """Whether the server answers, and its worker works."""
+    works = service_of(request).worker.works
+    return json_reply({"status": "ok" if works else "the worker has ended"}, 200 if works else 503)
 
 
 @routes.get("/metrics")

@@ -40,6 +40,7 @@ async def call_of(
     service.check_tokens(sum(len(prompt.ids) + body.n * length for prompt in prompts), param)
     seed = secrets.randbits(32) if body.seed is None and not body.greedy and length else body.seed
     id = prefix + await digest(request, None if body.greedy else seed)
+    top, prompt_top = (None if each is None else min(each, served.vocab_size) for each in (top, prompt_top))
     return Call(served, body, prompts, id, seed, length, top, prompt_top)
 
 
@@ -98,7 +99,7 @@ class Answering:
         """The task that continues a prompt."""
         call = self.call
         options = call.body.options() | {
-            "context": ids, "start": "given", "max_tokens": call.length, "top": min(call.top or 0, call.served.vocab_size),
+            "context": ids, "start": "given", "max_tokens": call.length, "top": call.top or 0,
         }  # fmt: skip
         if not call.body.greedy:
             options["seed"] = call.seed

@@ -1,0 +1,192 @@
+"""The server under load: the bytes of one request at a time, whoever else asks; and clients that go, dawdle or know no key."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from random_requests import Asked, Requests
+from served import serving
+from text_zoo import CORPUS
+
+from chainrule import LanguageModel
+from chainrule.serving import guard, server
+from chainrule.serving.limits import Limits
+
+BODY = json.dumps({"prompt": "Hello world", "echo": True, "logprobs": 1, "max_tokens": 0}).encode()
+LONG = json.dumps({"prompt": "Hello", "max_tokens": 60, "ignore_eos": True, "temperature": 0}).encode()
+
+
+def send(address: str, asked: Asked | tuple[str, bytes], **headers: str) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=60)
+    path, body, *accept = asked
+    more = {"Accept": accept[0]} if accept else {}
+    connection.request("POST", path, body, {"Content-Type": "application/json"} | more | headers)
+    reply = connection.getresponse()
+    return reply.status, reply.read()
+
+
+def by_threads(address: str, asked: Sequence[Asked], threads: int) -> list[tuple[int, bytes]]:
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(lambda each: send(address, each), asked))
+
+
+def connect(address: str) -> socket.socket:
+    host, _, port = address.removeprefix("http://").partition(":")
+    return socket.create_connection((host, int(port)), timeout=30)
+
+
+def head(length: int) -> bytes:
+    lines = ("POST /v1/completions HTTP/1.1", "Host: x", "Content-Type: application/json", f"Content-Length: {length}", "", "")
+    return "\r\n".join(lines).encode()
+
+
+def metric(address: str, name: str) -> float:
+    connection = http.client.HTTPConnection(address.removeprefix("http://"))
+    connection.request("GET", "/metrics")
+    lines = connection.getresponse().read().decode().splitlines()
+    return next(float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"chainrule_{name} "))
+
+
+def test_replies_under_load_have_the_bytes_of_one_at_a_time(tiny: LanguageModel):
+    source = Requests(0, [text[:40] for text in CORPUS], tiny.model.head.size, longest=12)
+    asked = [source.next() for _ in range(300)]
+    with serving({"tiny": tiny}) as address:
+        alone = [send(address, each) for each in asked]
+        together = by_threads(address, asked[::-1], 16)[::-1]
+        assert metric(address, "batch_requests_sum") > metric(address, "batch_requests_count")  # some were gathered
+    assert together == alone
+    assert {status for status, _ in alone} <= {200, 400}
+
+
+def test_a_key_is_needed_where_one_is_set(tiny: LanguageModel):
+    with serving({"tiny": tiny}, api_key="secret") as address:
+        asked = ("/v1/completions", BODY)
+        keys = ("Bearer secret", "bearer secret", "Bearer wrong", "secret", "")
+        assert [send(address, asked, Authorization=key)[0] for key in keys] == [200, 200, 401, 401, 401]
+        status, body = send(address, asked)
+        assert (status, json.loads(body)["error"]["code"]) == (401, "invalid_api_key")
+        connection = http.client.HTTPConnection(address.removeprefix("http://"))
+        connection.request("GET", "/health")
+        assert connection.getresponse().status == 200
+
+
+def test_web_pages_of_other_origins_need_to_be_admitted(tiny: LanguageModel):
+    def allowed(address: str) -> str | None:
+        connection = http.client.HTTPConnection(address.removeprefix("http://"))
+        connection.request(
+            "OPTIONS", "/v1/completions", headers={"Origin": "https://a.org", "Access-Control-Request-Method": "POST"}
+        )
+        return connection.getresponse().getheader("Access-Control-Allow-Origin")
+
+    with serving({"tiny": tiny}) as address:
+        assert allowed(address) is None
+    with serving({"tiny": tiny}, origins=["https://a.org"], api_key="secret") as address:
+        assert allowed(address) == "https://a.org"
+
+
+def test_a_client_that_goes_stops_costing(tiny: LanguageModel):
+    with serving({"tiny": tiny}) as address:
+        connection = connect(address)
+        connection.sendall(head(len(LONG)) + LONG)
+        wait_until(lambda: metric(address, "generated_tokens_total") > 0)
+        connection.close()
+        wait_until(lambda: metric(address, "generating_requests") == 0)
+        assert metric(address, "generated_tokens_total") < 60
+        stream = json.dumps(json.loads(LONG) | {"stream": True}).encode()
+        connection = connect(address)
+        connection.sendall(head(len(stream)) + stream)
+        connection.recv(100)
+        connection.close()
+        wait_until(lambda: metric(address, "generating_requests") == 0)
+        assert metric(address, "generated_tokens_total") < 120
+
+
+def wait_until(condition: Any, seconds: float = 30) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.005)
+
+
+def test_a_request_that_takes_too_long_is_given_up(tiny: LanguageModel):
+    with serving({"tiny": tiny}, Limits(seconds=0.05)) as address:
+        many = json.dumps({"prompt": "Hello", "max_tokens": 60, "n": 100, "ignore_eos": True}).encode()
+        status, body = send(address, ("/v1/completions", many))
+        assert (status, json.loads(body)["error"]["code"]) == (504, "timeout")
+        wait_until(lambda: metric(address, "generating_requests") == 0)
+
+
+def test_a_full_queue_says_when_to_try_again(tiny: LanguageModel):
+    with serving({"tiny": tiny}, Limits(waiting=1)) as address:
+        many = json.dumps({"prompt": ["Hello"] * 20, "max_tokens": 50, "ignore_eos": True}).encode()
+        status, body = send(address, ("/v1/completions", many))
+        assert (status, json.loads(body)["error"]["code"]) == (429, "queue_full")
+        connection = http.client.HTTPConnection(address.removeprefix("http://"))
+        connection.request("POST", "/v1/completions", many, {"Content-Type": "application/json"})
+        assert connection.getresponse().getheader("Retry-After") == "1"
+        assert send(address, ("/v1/completions", BODY))[0] == 200
+
+
+def test_slow_and_silent_clients_are_closed(tiny: LanguageModel, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(guard, "BODY_SECONDS", 0.3)
+    monkeypatch.setattr(server, "HEADER_SECONDS", 0.3)
+    with serving({"tiny": tiny}) as address:
+        silent, slow, half = (connect(address) for _ in range(3))
+        slow.sendall(head(100) + b'{"prompt"')
+        half.sendall(head(100) + b'{"prompt"')
+        half.shutdown(socket.SHUT_WR)
+        assert send(address, ("/v1/completions", BODY))[0] == 200
+        assert slow.recv(100).startswith(b"HTTP/1.1 408")
+        with suppress(ConnectionResetError):
+            assert silent.recv(100) == b""
+        assert send(address, ("/v1/completions", BODY))[0] == 200
+
+
+def test_connections_beyond_the_limit_are_closed(tiny: LanguageModel):
+    with serving({"tiny": tiny}, Limits(connections=3)) as address:
+        held = [connect(address) for _ in range(3)]
+        wait_until(lambda: _refused(address))
+        for each in held:
+            each.close()
+        wait_until(lambda: not _refused(address))
+
+
+def _refused(address: str) -> bool:
+    try:
+        return send(address, ("/v1/completions", BODY))[0] != 200
+    except (ConnectionError, http.client.HTTPException):
+        return True
+
+
+def test_a_large_body_is_refused_before_it_has_come(tiny: LanguageModel):
+    with serving({"tiny": tiny}, Limits(body=1000)) as address:
+        connection = connect(address)
+        connection.sendall(head(1 << 30))
+        assert connection.recv(100).startswith(b"HTTP/1.1 413")
+        chunked = connect(address)
+        chunked.sendall(
+            head(1).replace(b"Content-Length: 1", b"Transfer-Encoding: chunked") + b"5dc\r\n" + b" " * 1500 + b"\r\n"
+        )
+        assert chunked.recv(100).startswith(b"HTTP/1.1 413")
+
+
+def test_stopping_finishes_the_requests_in_hand(tiny: LanguageModel):
+    replies: list[tuple[int, bytes]] = []
+    with serving({"tiny": tiny}) as address:
+        threads = [threading.Thread(target=lambda: replies.append(send(address, ("/v1/completions", LONG)))) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        wait_until(lambda: metric(address, "generating_requests") > 0)
+    for thread in threads:
+        thread.join()
+    assert len(replies) == 4
+    assert {status for status, _ in replies} == {200}
