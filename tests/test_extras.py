@@ -30,7 +30,10 @@ def without(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 
 def test_the_extras_are_those_of_the_project():
     declared: dict[str, list[str]] = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]["optional-dependencies"]
-    modules = {"vl-convert-python": "vl_convert"}  # those with another name than their package
+    modules = {
+        "vl-convert-python": "vl_convert",
+        "prometheus-client": "prometheus_client",
+    }  # those with another name than their package
     names = {extra: [re.split(r"[>=]", package)[0] for package in declared[extra]] for extra in EXTRAS}
     assert {extra: tuple(modules.get(name, name) for name in own) for extra, own in names.items()} == EXTRAS
     of_all = [extra for extra in EXTRAS if extra not in ("lm-eval", "ray")]  # they install many packages

@@ -97,6 +97,7 @@ def test_every_command_is_shown():
         "pairs",
         "choose",
         "suite",
+        "serve",
         "lm-eval",
         "verify",
         "compare",

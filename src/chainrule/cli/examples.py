@@ -64,7 +64,7 @@ EXAMPLES = {  # by command, in the order of the help
     "serve": (
         "chainrule serve",
         "chainrule serve my-model/ --port 8080 --api-key secret",
-        "chainrule serve --model small=smollm2-135m --model mine=my-model/",
+        "chainrule serve --model base=my-model/ --model tuned=my-tuned-model/",
     ),
     "lm-eval": (
         "chainrule lm-eval --model chainrule --model_args pretrained=my-model/ --tasks rain --include_path tasks/",

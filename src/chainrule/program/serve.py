@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
@@ -94,6 +95,7 @@ def serve(
     for each in options.values():
         each.check()
     bound = listening_socket(host, port)
+    _show_log()
     try:
         if is_open(bound) and api_key is None:
             note("chainrule: warning: other machines can reach the server, and need no key; --api-key sets one")
@@ -110,6 +112,17 @@ def serve(
         note("chainrule: stopped")
     finally:
         bound.close()
+
+
+def _show_log() -> None:
+    """Write what the server logs to standard error, also where that is no terminal."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("chainrule: %(message)s"))
+    for name, level in (("chainrule.serving", logging.INFO), ("uvicorn.error", logging.ERROR)):
+        logger = logging.getLogger(name)
+        logger.setLevel(level)
+        logger.propagate = False
+        logger.handlers = [handler]
 
 
 def _names(given: list[str | None]) -> dict[str, str | None]:

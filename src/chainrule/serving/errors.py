@@ -15,7 +15,8 @@ from starlette.responses import Response
 from chainrule.errors import ChainruleError, InputError, short
 from chainrule.serving.wire import json_reply
 
-LOG = logging.getLogger("chainrule")
+LOG = logging.getLogger("chainrule.serving")
+_FAULT = "an error within the server; its log describes it"
 
 _TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
 
@@ -49,7 +50,7 @@ def as_api_error(error: BaseException, names: Mapping[str, str], param: str | No
         return error
     if not isinstance(error, ChainruleError):
         LOG.error("an error within the server", exc_info=error)
-        return ApiError(500, "an error within the server; its log describes it", code="internal_error")
+        return ApiError(500, _FAULT, code="internal_error")
     message = str(error)
     for path, name in names.items():
         message = message.replace(path, name)
@@ -68,9 +69,9 @@ async def reply_to_api_error(_: Request, error: Exception) -> Response:
     return json_reply(error_body(error.status_code, str(error.detail), code=code), error.status_code, error.headers)
 
 
-async def reply_to_unknown_error(_: Request, error: Exception) -> Response:
-    """The reply to a fault of the server. The framework raises it again, for the log."""
-    return json_reply(as_api_error(error, {}).to_dict(), 500)
+async def reply_to_unknown_error(_: Request, __: Exception) -> Response:
+    """The reply to a fault of the server, which uvicorn writes to its log."""
+    return json_reply(error_body(500, _FAULT, code="internal_error"), 500)
 
 
 async def reply_to_invalid_request(request: Request, error: Exception) -> Response:

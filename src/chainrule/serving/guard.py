@@ -16,7 +16,7 @@ from chainrule.serving.limits import Limits
 from chainrule.serving.metrics import Metrics
 from chainrule.serving.wire import json_reply
 
-LOG = logging.getLogger("chainrule")
+LOG = logging.getLogger("chainrule.serving")
 OPEN = frozenset({"/health"})  # paths that need no key
 BODY_SECONDS = 30.0  # within which the body of a request must have come
 SPARE = 30.0  # seconds for the reply of a request that took all its time
