@@ -15,7 +15,7 @@ from typing import Any
 
 from chainrule.engine.question import Settings
 from chainrule.errors import ModelError
-from chainrule.generation import Step
+from chainrule.generation import Step, Stream
 from chainrule.results.batch import Scores
 from chainrule.scoring.scorer import Scorer
 from chainrule.serving.tasks import Conditions, Generation, Scoring
@@ -201,7 +201,8 @@ class _Running:
     """A generation of which some tokens may have been generated."""
 
     def __init__(self, task: Generation) -> None:
-        self.task, self._stream = task, None
+        self.task = task
+        self._stream: Stream | None = None
 
     def step(self, observer: Observer) -> bool:
         """Generate one more token of each text. Returns whether there may be more."""
@@ -209,12 +210,11 @@ class _Running:
         try:
             if task.given_up:
                 raise GivenUp
-            if self._stream is None:
-                self._stream = task.lm.stream(**task.options)
+            stream = self._stream = self._stream or task.lm.stream(**task.options)
             for _ in range(self._texts):
-                step: Step | None = next(self._stream, None)
+                step: Step | None = next(stream, None)
                 if step is None:
-                    task.succeed(self._stream.texts)
+                    task.succeed(stream.texts)
                     return False
                 observer.generated(1)
                 if task.on_step is not None:
