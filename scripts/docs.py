@@ -30,6 +30,7 @@ LAYERS = (
     "cli",
     "corpus",
     "evaluation",
+    "serving",
     "program",
     "files",
     "cache_entries.py",

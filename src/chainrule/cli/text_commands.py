@@ -59,7 +59,8 @@ def score(
     plots: PlotOptions,
     model: ModelOptions,
 ) -> None:
-    """Score texts: log Pr of each, the sum of its factors."""
+    """Score texts: log Pr of each, the sum of its factors. Each call loads the model, which takes seconds: for many calls,
+    give the texts in files, or let chainrule serve keep the model in memory."""
     from chainrule.cli.scoring import check_per, score_stream
     from chainrule.forest.permutations import names_several_orders
 

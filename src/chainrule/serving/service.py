@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
@@ -16,7 +16,7 @@ from chainrule.serving.errors import ApiError, as_api_error
 from chainrule.serving.limits import Limits
 from chainrule.serving.metrics import Metrics
 from chainrule.serving.served import ServedModel
-from chainrule.serving.tasks import Generation, Scoring, Task
+from chainrule.serving.tasks import Generation, Scoring
 from chainrule.serving.worker import GivenUp, TooMany, Worker
 
 T = TypeVar("T")
@@ -93,53 +93,40 @@ class Service:
 
     async def results(self, tasks: Sequence[Scoring | Generation], request: Request) -> list[Any]:
         """The results of tasks, which are given up if one fails, the client goes, or the time is over. Raises ApiError."""
-        gone = asyncio.ensure_future(_gone(request))
-        waiting: list[asyncio.Future[Any]] = []
+        return await self.while_connected(request, self._all(tasks))
+
+    async def while_connected(self, request: Request, work: Coroutine[Any, Any, T]) -> T:
+        """The result of work that is given up if the client closes the connection. Raises ApiError then."""
+        doing, gone = asyncio.ensure_future(work), asyncio.ensure_future(_gone(request))
+        try:
+            await asyncio.wait((doing, gone), return_when=asyncio.FIRST_COMPLETED)
+            if doing.done():
+                return doing.result()
+            raise ApiError(CLIENT_CLOSED, "the client closed the connection", code="client_closed")
+        finally:
+            gone.cancel()
+            doing.cancel()
+
+    async def _all(self, tasks: Sequence[Scoring | Generation]) -> list[Any]:
         try:
             for task in tasks:
                 self.submit(task)
-                result: Future[Any] = task.result
-                waiting.append(asyncio.wrap_future(result))
-            left = set(waiting)
-            while left:
-                done, _ = await asyncio.wait({*left, gone}, timeout=_seconds_to(tasks), return_when=asyncio.FIRST_COMPLETED)
-                if gone in done:
-                    raise ApiError(CLIENT_CLOSED, "the client closed the connection", code="client_closed")
-                if not done:
-                    raise GivenUp
-                for each in done:
-                    each.result()  # raises its error
-                left -= done
-            return [each.result() for each in waiting]
+            results: list[Future[Any]] = [task.result for task in tasks]
+            async with asyncio.timeout(min(task.deadline for task in tasks) - time.monotonic()):
+                return await asyncio.gather(*map(asyncio.wrap_future, results))
         except Exception as error:
             raise self.visible(error) from None
         finally:
             for task in tasks:
                 task.cancelled = True  # if it is not done yet, nobody needs it any more
-            gone.cancel()
-            for each in waiting:
-                each.add_done_callback(_forgotten)
-
-    def too_late(self) -> ApiError:
-        """The error of a request that took too long."""
-        seconds = math.ceil(self.limits.seconds)
-        return ApiError(504, f"the request took longer than {seconds} s: split it, or start the server with a longer --timeout",
-                        code="timeout")  # fmt: skip
 
     def visible(self, error: BaseException) -> ApiError:
         """An error as the client sees it: with names of models in place of their paths."""
-        if isinstance(error, GivenUp):
-            return self.too_late()
+        if isinstance(error, GivenUp | TimeoutError):
+            seconds = math.ceil(self.limits.seconds)
+            message = f"the request took longer than {seconds} s: split it, or start the server with a longer --timeout"
+            return ApiError(504, message, code="timeout")
         return as_api_error(error, {str(served.lm.model.name): served.name for served in self.models.values()})
-
-
-def _seconds_to(tasks: Sequence[Task[Any]]) -> float:
-    return max(0.0, min(task.deadline for task in tasks) - time.monotonic())
-
-
-def _forgotten(done: asyncio.Future[Any]) -> None:
-    if not done.cancelled():
-        done.exception()  # read, so that asyncio does not report it
 
 
 async def _gone(request: Request) -> None:

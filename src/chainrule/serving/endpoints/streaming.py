@@ -19,15 +19,14 @@ from chainrule.serving.replies.factors import Factors
 from chainrule.serving.replies.logprobs import Offsets
 from chainrule.serving.replies.text import TextStream
 from chainrule.serving.wire import DONE, event
-from chainrule.serving.worker import GivenUp
 
 _Item = tuple[int, Step | BaseException | None]  # the number of a prompt; a token, an error, or the end
 
 
 async def streamed(answering: Answering) -> Response:
-    """The stream. An error before the first event is raised, and becomes a reply of its own. Raises ApiError."""
+    """The stream. An error before the first token is raised, and becomes a reply of its own. Raises ApiError."""
     events = _events(answering)
-    first = await anext(events)
+    first = await answering.service.while_connected(answering.request, anext(events))
 
     async def body() -> AsyncGenerator[bytes, None]:
         async with aclosing(events):
@@ -45,17 +44,19 @@ async def streamed(answering: Answering) -> Response:
 async def _events(answering: Answering) -> AsyncGenerator[bytes, None]:
     call, shape = answering.call, answering.shape
     scores = await answering.scores() if call.prompt_top is not None else [None] * len(call.prompts)
-    for each in shape.first_events(call, answering.prompt_factors(scores)):
-        yield event(each)
     writers = [_Writer(answering, index) for index in range(len(call.prompts) * call.body.n)]
     generated = 0
-    if call.length:
-        async with aclosing(_steps(answering)) as steps:
-            async for number, step in steps:
-                first = number * call.body.n
-                for writer in writers[first : first + call.body.n] if call.body.greedy else [writers[first + step.sample]]:
-                    generated += 1
-                    yield event(writer.event(step) | usage_so_far(answering, generated))
+    async with aclosing(_steps(answering)) as steps:
+        step = await anext(steps, None)  # before the first event, so that it can still be an error
+        for each in shape.first_events(call, answering.prompt_factors(scores)):
+            yield event(each)
+        while step is not None:
+            number, token = step
+            first = number * call.body.n
+            for writer in writers[first : first + call.body.n] if call.body.greedy else [writers[first + token.sample]]:
+                generated += 1
+                yield event(writer.event(token) | usage_so_far(answering, generated))
+            step = await anext(steps, None)
     if (options := call.body.stream_options) is not None and options.include_usage:
         yield event(call.base(shape.chunk) | {"choices": [], "usage": call.usage(generated)})
     yield DONE
@@ -74,7 +75,8 @@ async def _steps(answering: Answering) -> AsyncGenerator[tuple[int, Step], None]
     def put(number: int, item: Step | BaseException | None) -> None:
         loop.call_soon_threadsafe(queue.put_nowait, (number, item))
 
-    tasks = [answering.generation(prompt.ids, partial(put, number)) for number, prompt in enumerate(answering.call.prompts)]
+    prompts = answering.call.prompts if answering.call.length else []
+    tasks = [answering.generation(prompt.ids, partial(put, number)) for number, prompt in enumerate(prompts)]
     try:
         for number, task in enumerate(tasks):
             task.result.add_done_callback(lambda done, number=number: put(number, done.exception()))
@@ -88,8 +90,8 @@ async def _steps(answering: Answering) -> AsyncGenerator[tuple[int, Step], None]
                 left -= 1
             else:
                 yield number, item
-    except TimeoutError:
-        raise service.visible(GivenUp()) from None
+    except TimeoutError as error:
+        raise service.visible(error) from None
     finally:
         for task in tasks:
             task.cancelled = True
