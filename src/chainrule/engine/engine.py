@@ -78,13 +78,18 @@ class Engine:
     def _answer_reusing(self, question: Question, how: Settings, *, whole: bool = False) -> Answer:
         """As `answer`, with the prefixes that are kept, and keeping others. Paths that several parts of the forest would
         compute are computed first. whole: see `Reuse`."""
-        reuse, first = Reuse(self.prefixes, question, how, whole=whole), 0
+        look = partial(self._reuse, question, how, whole=whole)
+        reuse, first = look(), 0
         if self._threads > 1 and (trunks := reuse.trunks()) is not None:
             first = self._answer_reusing(trunks, replace(how, progress=None), whole=True).rows
-            reuse = Reuse(self.prefixes, question, how, whole=whole)
+            reuse = look()
         answer = self._answer(question, how, reuse=reuse)
         reuse.keep(answer)
         return replace(answer, rows=first + answer.rows)
+
+    def _reuse(self, question: Question, how: Settings, *, whole: bool = False) -> Reuse:
+        root = -getattr(self.model, "writes", int)()  # what was computed before a change of the weights is not found
+        return Reuse(self.prefixes, root, question, how, whole=whole)
 
     def _reuses(self, question: Question) -> bool:
         """Whether kept prefixes have the bits of this call: known tokens, and a state of this thread that was tried."""
@@ -98,6 +103,8 @@ class Engine:
         answer = Answer.empty(len(question.forest), how, contexts, question.asked)
         left = question if reuse is None else replace(question, wanted_N=reuse.fill(answer))
         done, computed = 0 if reuse is None else reuse.contexts, 0
+        if done and how.progress is not None:
+            how.progress(done, contexts)
         # A GPU works on one chunk while the next is prepared. Storing factors waits for their copy: one chunk later.
         delay, found = 0 if self.model.device.type == "cpu" else 1, self._computed(left, how, cached_prefix, reuse)
         try:
@@ -153,7 +160,8 @@ class Engine:
         """log Pr(v | the path to each node) for every token v of the vocabulary, B × V. Each node must have a wanted child."""
         workspace_MV = workspace(self.model.head, self.model.device)
         logprob_BV, missing_B = np.empty((len(node_B), self.model.head.size)), np.ones(len(node_B), bool)
-        for part in chain.from_iterable(job() for job in self._jobs(question, rows).jobs):
+        reuse = self._reuse(question, DEFAULTS) if self._reuses(question) else None
+        for part in chain.from_iterable(job() for job in self._jobs(question, rows, reuse=reuse).jobs):
             row_of = dict(zip(question.forest.parent_N[part.node_F].tolist(), part.row_F.tolist(), strict=True))
             here_B = missing_B & np.isin(node_B, list(row_of))
             if here_B.any():
@@ -163,6 +171,8 @@ class Engine:
                 break
         if missing_B.any():
             raise ValueError(f"node {int(node_B[missing_B][0])} has no child whose factor is wanted")
+        if reuse is not None:
+            reuse.keep()
         return logprob_BV
 
     def read(self, hidden_MH: Tensor, workspace_MV: Tensor, temperature: float = 1.0) -> Floats:

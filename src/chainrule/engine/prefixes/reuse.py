@@ -40,9 +40,10 @@ class _Gathered:
 class Reuse:
     """The known rows of a question's forest, and the paths that will be kept."""
 
-    def __init__(self, cache: PrefixCache, question: Question, how: Settings, *, whole: bool = False) -> None:
-        """whole: keep the path of each sequence without its last node. Otherwise, keep the paths that texts share."""
-        self.cache, self.question, self.how, self._whole = cache, question, how, whole
+    def __init__(self, cache: PrefixCache, root: int, question: Question, how: Settings, *, whole: bool = False) -> None:
+        """root: see `PrefixCache`. whole: keep the path of each sequence without its last node. Otherwise, keep the paths that
+        texts share."""
+        self.cache, self._root, self.question, self.how, self._whole = cache, root, question, how, whole
         forest = question.forest
         self.known_N = np.zeros(len(forest), bool)
         self._find(forest)
@@ -54,7 +55,7 @@ class Reuse:
 
     def _find(self, forest: Forest) -> None:
         """The kept paths of this forest: pieces of them, and for each known node the piece that it is in."""
-        paths = {s: self.cache.find(forest.symbol_N[forest.path(s)].astype(np.int32)) for s in long(forest)}
+        paths = {s: self.cache.find(forest.symbol_N[forest.path(s)].astype(np.int32), self._root) for s in long(forest)}
         ends = [(sequence, path.rows) for sequence, path in paths.items()]
         self._found = accepted(forest, ends, self.known_N, len(forest))
         self._paths = [paths[piece.sequence] for piece in self._found]
@@ -86,7 +87,6 @@ class Reuse:
                 top = {name: columns[name][:, : self.how.top] for name in ("top_ids", "top_logprobs")}
                 answer.statistics.write(node_P[taken_P], columns | top)
                 self.taken_N[node_P[taken_P]] = True
-        self.cache.took(self.contexts)
         return self.question.wanted_N & ~self.taken_N
 
     def _segments(self) -> list[tuple[Ints, Segment]]:
@@ -150,22 +150,25 @@ class Reuse:
             computed = Computed(hidden_RH[index_X], cache.rows(chunk.path + row_X))
             self._gathered.append(_Gathered(chunk.node_R[row_X], computed))
 
-    def keep(self, answer: Answer) -> None:
-        """After the call: keep the paths, the factors that have been read, and the texts."""
+    def keep(self, answer: Answer | None = None) -> None:
+        """After the call: keep the paths, the factors that have been read (None: none were), and the texts."""
+        self.cache.took(self.contexts)
         forest = self.question.forest
         for node_P, segment in self._segments():
-            if (self.question.wanted_N & ~self.taken_N)[node_P].any():
+            if answer is not None and (self.question.wanted_N & ~self.taken_N)[node_P].any():
                 self.cache.learn(segment, self._factors(answer, node_P, len(segment.symbol_R)))
         for piece in self._pieces:
             node_P = piece.nodes(forest)
             if (computed := self._computed(node_P)) is not None:
                 symbol_P = forest.symbol_N[forest.path(piece.sequence)[: piece.stop]].astype(np.int32)
-                self.cache.add(symbol_P, computed, self._factors(answer, node_P, len(node_P)))
+                self.cache.add(symbol_P, computed, self._factors(answer, node_P, len(node_P)), self._root)
         if not self._whole:
             self.cache.recent.add([forest.symbol_N[forest.path(s)].astype(np.int32) for s in long(forest)])
 
-    def _factors(self, answer: Answer, node_P: Ints, rows: int) -> Factors:
+    def _factors(self, answer: Answer | None, node_P: Ints, rows: int) -> Factors:
         """The factors of these nodes, and of as many unknown ones as are missing to `rows`."""
+        if answer is None:
+            return Factors(Statistics.empty(rows, 0), np.zeros(rows, bool), self.how.temperature)
         known_R, top = np.zeros(rows, bool), answer.top_ids.shape[1]
         known_R[: len(node_P)] = self.question.wanted_N[node_P]
         statistics = replace(answer.statistics[node_P], set_logprobs=np.empty((len(node_P), 0)))

@@ -26,6 +26,7 @@ from chainrule.statistics import Statistics
 LEAST = 64  # rows of a segment. Reading the weights once more, for rows that begin below a segment, takes as long as these
 
 Symbols = NDArray[np.int32]
+Place = tuple[int, int, bytes]  # the number of the segment above or of the root, the rows above, and the first symbols
 
 
 @dataclass(frozen=True)
@@ -70,13 +71,13 @@ class Factors:
 
 @dataclass(eq=False)
 class Segment:
-    """R rows of a path, after the first `above` rows of it, which other segments hold."""
+    """R rows of a path, below a row of another segment or of none."""
 
     number: int
     symbol_R: Symbols
     computed: Computed
     factors: Factors
-    place: tuple[int, int, bytes]  # the number of the segment above (0: none), `above`, and the first symbols
+    place: Place
     used: int = 0  # when it was last used
 
     @property
@@ -112,12 +113,15 @@ class KeptPath:
 
 
 class PrefixCache:
-    """The kept prefixes of one model, in at most `memory` bytes. 0: nothing is kept."""
+    """The kept prefixes of one model, in at most `memory` bytes. 0: nothing is kept.
+
+    Paths below different roots have nothing in common. A root is 0 or a number below it, one for each state of the weights.
+    """
 
     def __init__(self, memory: int = 0) -> None:
         self.memory, self.recent = memory, Recent()
         self.contexts_taken = 0  # contexts taken from the cache, by all calls together
-        self._segments: dict[tuple[int, int, bytes], Segment] = {}
+        self._segments: dict[Place, Segment] = {}
         self._numbers, self._clock, self._lock = count(1), count(1), allocate_lock()
         self._row_bytes = 0  # of one row, once a segment is known
 
@@ -136,9 +140,9 @@ class PrefixCache:
         """How many rows fit into the memory: no limit as long as their size is not known."""
         return self.memory // self._row_bytes if self._row_bytes else 1 << 62
 
-    def find(self, symbol_P: Symbols) -> KeptPath:
+    def find(self, symbol_P: Symbols, root: int = 0) -> KeptPath:
         """The longest kept beginning of a path."""
-        pieces, number, row = [], 0, 0
+        pieces, number, row = [], root, 0
         with self._lock:
             while (segment := self._segments.get((number, row, symbol_P[row : row + LEAST].tobytes()))) is not None:
                 rows = shared_symbols(segment.symbol_R, symbol_P[row:])
@@ -147,9 +151,9 @@ class PrefixCache:
                 number, row = segment.number, row + rows
         return KeptPath(tuple(pieces))
 
-    def add(self, symbol_P: Symbols, computed: Computed, factors: Factors) -> None:
+    def add(self, symbol_P: Symbols, computed: Computed, factors: Factors, root: int = 0) -> None:
         """Keep the last rows of a path, if the rows above them are kept, and if they are not kept already."""
-        above = self.find(symbol_P)
+        above = self.find(symbol_P, root)
         skipped = above.rows - (len(symbol_P) - len(factors.known_R))
         new_R = symbol_P[above.rows :]
         if skipped < 0 or len(new_R) < LEAST:
@@ -157,7 +161,7 @@ class PrefixCache:
         if skipped:
             computed = computed.after(skipped)
             factors = replace(factors, statistics=factors.statistics[skipped:], known_R=factors.known_R[skipped:])
-        number = above.pieces[-1][0].number if above.pieces else 0
+        number = above.pieces[-1][0].number if above.pieces else root
         place = number, above.rows, new_R[:LEAST].tobytes()
         self._put(Segment(next(self._numbers), new_R.copy(), computed, factors, place))
 
@@ -176,7 +180,7 @@ class PrefixCache:
         self._row_bytes = -(-segment.bytes // len(segment.symbol_R))
         with self._lock:
             parent = segment.place[0]
-            if parent and all(other.number != parent for other in self._segments.values()):
+            if parent > 0 and all(other.number != parent for other in self._segments.values()):
                 return  # dropped since
             if self._make_room(segment.bytes, parent):
                 segment.used = next(self._clock)
