@@ -9,8 +9,8 @@ from model_zoo import START, V, tiny, untouched, wrap
 from transformers import LlamaConfig
 
 from chainrule import InputError, LanguageModel, TableModel
-from chainrule.engine import embeddings
-from chainrule.engine.embeddings import tokens_of
+from chainrule.engine.inputs import embeddings
+from chainrule.engine.inputs.embeddings import tokens_of
 
 WIDTH = 32
 FLOAT32 = 2e-5  # nats

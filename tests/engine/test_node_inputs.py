@@ -9,7 +9,7 @@ import pytest
 import torch
 from model_zoo import tiny, tiny_any_order
 
-from chainrule.engine.node_inputs import PositionedTokens, Tokens, TokensAndEmbeddings
+from chainrule.engine.inputs.node_inputs import PositionedTokens, Tokens, TokensAndEmbeddings
 
 
 def ints(*numbers: int) -> np.ndarray:

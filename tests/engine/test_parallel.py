@@ -28,7 +28,7 @@ SEGMENTS = [*([*LONG[:300], *text] for text in TEXTS[30:41]), LONG, *TEXTS[:3], 
 DTYPES = (torch.float32, torch.bfloat16)
 
 
-def most_workers(sizes: list[int], rows: int, threads: int) -> int:
+def most_workers(sizes: list[int], rows: int, threads: int, runs: object = None) -> int:
     """As many as there are threads, but for the few rows of a trial."""
     return min(len(sizes), threads) if sum(sizes) > 300 else 1
 

@@ -18,10 +18,14 @@ from chainrule.engine.execution import CachedPrefix, HiddenStates, Jobs, batch_j
 from chainrule.engine.head.fused import read_fused, supports
 from chainrule.engine.head.readout import Distributions, read, workspace
 from chainrule.engine.head.reductions import Columns, factor_reductions
+from chainrule.engine.inputs.node_inputs import Tokens
+from chainrule.engine.prefixes.reuse import Reuse
+from chainrule.engine.prefixes.store import PrefixCache
 from chainrule.engine.question import DEFAULTS, Answer, Question, Settings, refuse_nan
 from chainrule.errors import ModelError
 from chainrule.models.base import Model
 from chainrule.ops import workers
+from chainrule.ops.conditions import thread_state
 from chainrule.ops.matmul import usual_rows
 from chainrule.ops.sealed import sealed
 from chainrule.ops.transfer import Arrays, returning
@@ -52,6 +56,7 @@ class Engine:
         self.model, self.strategy, self.reason = model, strategy, reason
         self.invariances: dict[tuple[int, bool], Verdict] = {}  # filled by `selfcheck.invariance`, one for each state
         self.findings: Findings | None = None  # where such findings are kept, for a model of files
+        self.prefixes = PrefixCache()  # what later calls reuse; see `LanguageModel.cache_prefixes`
 
     @sealed
     def answer(
@@ -66,11 +71,42 @@ class Engine:
         how: `rows`, `top`, `progress`, `temperature` and `sets`. cached_prefix: rows computed earlier; with it, the forest
         strategy is used.
         """
+        if cached_prefix is not None or not self._reuses(question):
+            return self._answer(question, how, cached_prefix)
+        return self._answer_reusing(question, how)
+
+    def _answer_reusing(self, question: Question, how: Settings, *, whole: bool = False) -> Answer:
+        """As `answer`, with the prefixes that are kept, and keeping others. Paths that several parts of the forest would
+        compute are computed first. whole: see `Reuse`."""
+        look = partial(self._reuse, question, how, whole=whole)
+        reuse, first = look(), 0
+        if self._threads > 1 and (trunks := reuse.trunks()) is not None:
+            first = self._answer_reusing(trunks, replace(how, progress=None), whole=True).rows
+            reuse = look()
+        answer = self._answer(question, how, reuse=reuse)
+        reuse.keep(answer)
+        return replace(answer, rows=first + answer.rows)
+
+    def _reuse(self, question: Question, how: Settings, *, whole: bool = False) -> Reuse:
+        root = -getattr(self.model, "writes", int)()  # what was computed before a change of the weights is not found
+        return Reuse(self.prefixes, root, question, how, whole=whole)
+
+    def _reuses(self, question: Question) -> bool:
+        """Whether kept prefixes have the bits of this call: known tokens, and a state of this thread that was tried."""
+        verdict = self.invariances.get(thread_state()) if self.prefixes.memory else None
+        return bool(verdict) and isinstance(question.alphabet, Tokens)
+
+    def _answer(
+        self, question: Question, how: Settings, cached_prefix: CachedPrefix | None = None, reuse: Reuse | None = None
+    ) -> Answer:
         contexts = question.contexts
         answer = Answer.empty(len(question.forest), how, contexts, question.asked)
-        done = computed = 0
+        left = question if reuse is None else replace(question, wanted_N=reuse.fill(answer))
+        done, computed = 0 if reuse is None else reuse.contexts, 0
+        if done and how.progress is not None:
+            how.progress(done, contexts)
         # A GPU works on one chunk while the next is prepared. Storing factors waits for their copy: one chunk later.
-        delay, found = 0 if self.model.device.type == "cpu" else 1, self._computed(question, how, cached_prefix)
+        delay, found = 0 if self.model.device.type == "cpu" else 1, self._computed(left, how, cached_prefix, reuse)
         try:
             for node_F, index_X, factors, new, total in _delayed(found, delay):
                 answer.store(node_F, factors(), index_X)
@@ -83,16 +119,21 @@ class Engine:
         return replace(answer, rows=computed)
 
     def _computed(
-        self, question: Question, how: Settings, cached_prefix: CachedPrefix | None
+        self, question: Question, how: Settings, cached_prefix: CachedPrefix | None, reuse: Reuse | None
     ) -> Generator[PartOfAnswer, None, None]:
         """The factors of all jobs, by one thread or by several."""
-        threads = torch.get_num_threads() if self.model.device.type == "cpu" and workers.available() else 1
-        jobs, count = self._jobs(question, how.rows, threads, cached_prefix)
+        threads = self._threads
+        jobs, count = self._jobs(question, how.rows, threads, cached_prefix, reuse)
         make = partial(self._run, question, how)
         if count > 1:
             yield from workers.results(jobs, make, count, threads // count)
         else:
             yield from chain.from_iterable(map(make(), jobs))
+
+    @property
+    def _threads(self) -> int:
+        """The number of threads that may compute parts of a forest."""
+        return torch.get_num_threads() if self.model.device.type == "cpu" and workers.available() else 1
 
     def _run(self, question: Question, how: Settings) -> Callable[[Job], Iterator[PartOfAnswer]]:
         """The function that computes the factors of one job after another, with memory of its own for logits."""
@@ -119,7 +160,8 @@ class Engine:
         """log Pr(v | the path to each node) for every token v of the vocabulary, B × V. Each node must have a wanted child."""
         workspace_MV = workspace(self.model.head, self.model.device)
         logprob_BV, missing_B = np.empty((len(node_B), self.model.head.size)), np.ones(len(node_B), bool)
-        for part in chain.from_iterable(job() for job in self._jobs(question, rows).jobs):
+        reuse = self._reuse(question, DEFAULTS) if self._reuses(question) else None
+        for part in chain.from_iterable(job() for job in self._jobs(question, rows, reuse=reuse).jobs):
             row_of = dict(zip(question.forest.parent_N[part.node_F].tolist(), part.row_F.tolist(), strict=True))
             here_B = missing_B & np.isin(node_B, list(row_of))
             if here_B.any():
@@ -129,6 +171,8 @@ class Engine:
                 break
         if missing_B.any():
             raise ValueError(f"node {int(node_B[missing_B][0])} has no child whose factor is wanted")
+        if reuse is not None:
+            reuse.keep()
         return logprob_BV
 
     def read(self, hidden_MH: Tensor, workspace_MV: Tensor, temperature: float = 1.0) -> Floats:
@@ -141,10 +185,19 @@ class Engine:
         refuse_nan(logprob_MV, self.model.name)
         return logprob_MV
 
-    def _jobs(self, question: Question, rows: int | None, threads: int = 1, cached_prefix: CachedPrefix | None = None) -> Jobs:
+    def _jobs(
+        self,
+        question: Question,
+        rows: int | None,
+        threads: int = 1,
+        cached_prefix: CachedPrefix | None = None,
+        reuse: Reuse | None = None,
+    ) -> Jobs:
         rows = rows or usual_rows(self.model)
         arguments = self.model, question.forest, question.wanted_N, partial(self._embed, question), rows, threads
-        return forest_jobs(*arguments, cached_prefix) if cached_prefix is not None else STRATEGIES[self.strategy](*arguments)
+        if cached_prefix is not None or reuse is not None:
+            return forest_jobs(*arguments, cached_prefix, reuse)
+        return STRATEGIES[self.strategy](*arguments)
 
     def refuse_unfit(self, ids_N: Ints) -> None:
         """Raises ModelError if the network gives one of the ids a special meaning within a text, such as padding."""

@@ -24,6 +24,7 @@ from torch import Tensor
 from chainrule._types import Bools, Ints
 from chainrule.engine.attention.kv_cache import KVCache
 from chainrule.engine.attention.layout import Layout, RowsLayout
+from chainrule.engine.prefixes.reuse import Reuse
 from chainrule.forest import Chunk, Forest
 from chainrule.forest.chunks import Rows
 from chainrule.forest.parts import parts
@@ -69,37 +70,62 @@ def forest_jobs(
     rows: int,
     threads: int = 1,
     cached_prefix: CachedPrefix | None = None,
+    reuse: Reuse | None = None,
 ) -> Jobs:
-    """Parts of the contexts in preorder. `cached_prefix` is above all of them, and they are then one part."""
+    """Parts of the contexts in preorder. `cached_prefix` is above all of them, and they are then one part. `reuse` has rows
+    that need not be computed; their factors are a job of their own."""
     all_rows = Rows.of(forest, wanted_N)
     if cached_prefix is not None:
         return Jobs([partial(_run_chunks, model, all_rows, embed, rows, cached_prefix)])
-    of_parts, workers = parts(all_rows, rows, threads, width=model.width, padded=pads_rows(model))
-    jobs = []
+    known_R = None if reuse is None else reuse.known_N[all_rows.node_R]
+    of_parts, workers = parts(all_rows, rows, threads, width=model.width, padded=pads_rows(model), known_R=known_R)
+    jobs = [] if reuse is None else _known_jobs(all_rows, reuse)
     for part in of_parts:
-        cache = KVCache(int(part.rows.depth_R.max(initial=0)) + rows, len(part.bounds) - 1)
+        above = reuse.above(int(part.rows.node_R[part.bounds[0] - 1])) if reuse is not None and part.bounds[0] else None
+        cache = KVCache(int(part.rows.depth_R.max(initial=0)) + rows, len(part.bounds) - 1, () if above is None else above.kept)
         for first, stop in pairwise(part.bounds):
-            jobs.append(partial(_run_segment, model, part.rows, embed, rows, CachedPrefix(cache, first), stop))
+            jobs.append(partial(_run_segment, model, part.rows, embed, rows, CachedPrefix(cache, first), stop, reuse))
     return Jobs(jobs, workers)
 
 
-def _run_segment(model: Model, part: Rows, embed: Embed, rows: int, above: CachedPrefix, stop: int) -> Iterator[HiddenStates]:
-    yield from _run_chunks(model, part, embed, rows, above, stop)
+def _known_jobs(all_rows: Rows, reuse: Reuse) -> list[Callable[[], Iterator[HiddenStates]]]:
+    """A job that gives the hidden states of known rows, if factors are to be read from them."""
+    factor_F = np.flatnonzero(reuse.known_N[all_rows.node_R[all_rows.row_F]])
+    row_U, row_F = np.unique(all_rows.row_F[factor_F], return_inverse=True)
+
+    def known() -> Iterator[HiddenStates]:
+        yield HiddenStates(reuse.hidden(all_rows.node_R[row_U]), row_F, all_rows.node_F[factor_F], 0, 0)
+
+    return [known] if len(factor_F) else []
+
+
+def _run_segment(
+    model: Model, part: Rows, embed: Embed, rows: int, above: CachedPrefix, stop: int, reuse: Reuse | None
+) -> Iterator[HiddenStates]:
+    yield from _run_chunks(model, part, embed, rows, above, stop, reuse)
     above.cache.release()
 
 
 def _run_chunks(
-    model: Model, part: Rows, embed: Embed, rows: int, above: CachedPrefix, stop: int | None = None
+    model: Model,
+    part: Rows,
+    embed: Embed,
+    rows: int,
+    above: CachedPrefix,
+    stop: int | None = None,
+    reuse: Reuse | None = None,
 ) -> Iterator[HiddenStates]:
     """Chunks of `rows` contexts, after the rows above them and before `stop`. The path is cached between chunks."""
     for chunk in part.chunks(rows, above.rows, stop):
-        hidden_RH = run_chunk(model, chunk, Layout(chunk, above.cache, model.device), embed(chunk.node_R))
+        hidden_RH = run_chunk(model, chunk, Layout(chunk, above.cache, model.device), embed(chunk.node_R), reuse)
         yield HiddenStates(hidden_RH, chunk.row_F, chunk.node_F, len(chunk), chunk.new)
 
 
-def run_chunk(model: Model, chunk: Chunk, layout: Layout, inputs_RD: Tensor) -> Tensor:
+def run_chunk(model: Model, chunk: Chunk, layout: Layout, inputs_RD: Tensor, reuse: Reuse | None = None) -> Tensor:
     """Hidden states of the rows of a chunk, R × H. Afterwards the cache holds the path of the next chunk."""
     hidden_RH = run_rows(model, chunk.depth_R, layout, inputs_RD)
+    if reuse is not None:
+        reuse.take(chunk, hidden_RH, layout.cache)
     layout.cache.keep_path(chunk)
     return hidden_RH
 

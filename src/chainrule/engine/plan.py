@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from chainrule._checks import is_whole
 from chainrule._types import Bools, Ints
 from chainrule.engine.head.asked import AskedTokens
-from chainrule.engine.node_inputs import Alphabet, Tokens, TokensAndEmbeddings
+from chainrule.engine.inputs.node_inputs import Alphabet, Tokens, TokensAndEmbeddings
 from chainrule.engine.question import Item, Question
 from chainrule.errors import InputError, short
 from chainrule.forest.forest import Forest, offsets, ranges

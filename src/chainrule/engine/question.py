@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from chainrule._checks import is_number, is_whole
 from chainrule._types import Bools, Floats, Ints
 from chainrule.engine.head.asked import NONE, AskedFactors, AskedTokens
-from chainrule.engine.node_inputs import Alphabet, Tokens
+from chainrule.engine.inputs.node_inputs import Alphabet, Tokens
 from chainrule.errors import InputError, ModelError, short
 from chainrule.forest.forest import Forest, offsets, ranges
 from chainrule.forest.permutations import OrderedSequence

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from chainrule._types import Ints
+from chainrule._types import Bools, Ints
 from chainrule.forest.chunks import Rows
 
 SIZES = (256, 384, 512, 768)  # rows of segments, with the path: where products are padded, to these numbers
@@ -30,40 +30,72 @@ MOST = 16  # threads with segments of their own. They share Python's lock; see L
 
 
 class Part(NamedTuple):
-    """Rows after the path above them, in segments: segment s has the rows from bounds[s] to bounds[s + 1]."""
+    """Rows after the path above them, in segments: segment s has the rows from bounds[s] to bounds[s + 1]. The rows before
+    bounds[0] are known."""
 
     rows: Rows
     bounds: list[int]
 
 
-def parts(all_rows: Rows, rows: int, threads: int, *, width: int, padded: bool) -> tuple[list[Part], int]:
+def parts(
+    all_rows: Rows, rows: int, threads: int, *, width: int, padded: bool, known_R: Bools | None = None
+) -> tuple[list[Part], int]:
     """Parts in segments of about `rows` rows at most, and how many segments to compute at a time, for the least time with
     these threads. One segment of all rows, and 1, if nothing is gained.
 
-    width: of an embedding. padded: whether products of other numbers of rows than SIZES are padded.
+    width: of an embedding. padded: whether products of other numbers of rows than SIZES are padded. known_R: rows that need
+    not be computed, with all rows above them; there is then a part or more for each run of other rows.
     """
-    if threads > 1 and len(all_rows) > 1:
-        cuts = cut(all_rows.depth_R, rows, threads, width=width, padded=padded)
-        workers = best_workers([stop - first for bounds in cuts for first, stop in pairwise(bounds)], rows, threads)
+    known_R = np.zeros(len(all_rows), bool) if known_R is None else known_R
+    above_R, runs = _known_above(all_rows, known_R), _runs(known_R)
+    if threads > 1 and len(all_rows) > 1 and runs:
+        cuts = [
+            [first + bound for bound in bounds]
+            for first, stop in runs
+            for bounds in cut(
+                all_rows.depth_R[first:stop], rows, threads, width=width, padded=padded, known_R=above_R[first:stop]
+            )
+        ]
+        sizes = [stop - first for bounds in cuts for first, stop in pairwise(bounds)]
+        workers = best_workers(sizes, rows, threads, [stop - first for first, stop in runs])
         if workers > 1:
-            return [_part(all_rows, bounds) for bounds in cuts], workers
+            return [_part(all_rows, bounds, above_R) for bounds in cuts], workers
+    if known_R.any():
+        return [_part(all_rows, [first, stop], above_R) for first, stop in runs], 1
     return [Part(all_rows, [0, len(all_rows)])], 1
 
 
-def _part(all_rows: Rows, bounds: list[int]) -> Part:
+def _known_above(all_rows: Rows, known_R: Bools) -> Ints:
+    """How many known rows each row is below. Unknown rows are below the first unknown one of their path."""
+    above_known_R = known_R[all_rows.parent_R] | (all_rows.parent_R < 0)
+    first_R = np.maximum.accumulate(np.where(above_known_R, np.arange(len(known_R)), 0))
+    return all_rows.depth_R[first_R]
+
+
+def _runs(known_R: Bools) -> list[tuple[int, int]]:
+    """The runs of rows that are not known: the first row of each, and the one after its last."""
+    turns = np.flatnonzero(np.diff(np.concatenate([[True], known_R, [True]])))
+    return list(zip(turns[::2].tolist(), turns[1::2].tolist(), strict=True))
+
+
+def _part(all_rows: Rows, bounds: list[int], above_R: Ints) -> Part:
     part = all_rows.part(bounds[0], bounds[-1])
-    return Part(part, [0, *(part.above + bound - bounds[0] for bound in bounds[1:])])
+    return Part(part, [int(above_R[bounds[0]]), *(part.above + bound - bounds[0] for bound in bounds[1:])])
 
 
-def cut(depth_R: Ints, rows: int, threads: int, *, width: int, padded: bool) -> list[list[int]]:
-    """For each part, the first row of each of its segments, and the number of rows up to its end."""
+def cut(depth_R: Ints, rows: int, threads: int, *, width: int, padded: bool, known_R: Ints | None = None) -> list[list[int]]:
+    """For each part, the first row of each of its segments, and the number of rows up to its end.
+
+    known_R: how many rows on the path above each row need not be computed again.
+    """
     turns = np.append(np.flatnonzero(np.diff(depth_R) != 1) + 1, len(depth_R))  # rows that are not below the one before
+    path_R = depth_R if known_R is None else depth_R - known_R  # rows that a part which begins here computes again
     cuts, first = [[0]], 0
     while (left := len(depth_R) - first) > 0:
         begins = first == cuts[-1][0]
         size = min(rows, max(size for size in SIZES if size <= max(LEAST, 2 * left // (3 * threads))))
         stop = int(turns[np.searchsorted(turns, first, side="right")])  # a text: its rows are each below the one before
-        branches = stop < len(depth_R) and bool(MOST_WASTED * depth_R[stop] > size)
+        branches = stop < len(depth_R) and bool(MOST_WASTED * path_R[stop] > size)
         if branches:  # only the rows above the first branch are above all others
             stop = first + max(0, int(depth_R[stop] - depth_R[first]))
         if left <= size + LEAST // 2:
@@ -72,8 +104,8 @@ def cut(depth_R: Ints, rows: int, threads: int, *, width: int, padded: bool) -> 
             number = _number(left, rows, threads) if stop == len(depth_R) else -(-(stop - first) // size)
             cuts[-1] += _even(depth_R[first:stop], number, rows, first, width=width, padded=padded)
         else:
-            above, branches = int(depth_R[first]) if begins else 0, False
-            cuts[-1].append(_next(depth_R, first, max(size - above, size // 2, 1), padded))
+            above, branches = int(path_R[first]) if begins else 0, False
+            cuts[-1].append(_next(path_R, first, max(size - above, size // 2, 1), padded))
         first = cuts[-1][-1]
         if first < len(depth_R) and not branches:
             cuts.append([first])
@@ -122,12 +154,14 @@ def _even(depth_R: Ints, number: int, rows: int, first: int, *, width: int, padd
     return (first + share_S * len(depth_R) // number).tolist()
 
 
-def best_workers(sizes: list[int], rows: int, threads: int) -> int:
-    """How many segments of these sizes to compute at a time. The threads are shared out among them. One: chunks of `rows`."""
+def best_workers(sizes: list[int], rows: int, threads: int, runs: list[int] | None = None) -> int:
+    """How many segments of these sizes to compute at a time. The threads are shared out among them. One: chunks of `rows`.
+
+    runs: the lengths of the runs of rows that make chunks of their own. None: one run.
+    """
     numbers = sorted({min(MOST, len(sizes), threads >> shift) for shift in range(threads.bit_length())} - {1}, reverse=True)
     times = {workers: _time(sizes, workers, threads // workers) for workers in numbers}
-    all_rows = sum(sizes)
-    times[1] = SHARED * (all_rows + -(-all_rows // rows) * WEIGHTS) / threads**POWER
+    times[1] = SHARED * sum(run + -(-run // rows) * WEIGHTS for run in runs or [sum(sizes)]) / threads**POWER
     return min(times, key=times.__getitem__)
 
 

@@ -6,10 +6,12 @@ from typing import Any, cast
 
 import torch
 
+from chainrule._checks import is_whole
 from chainrule.engine.engine import Engine
 from chainrule.engine.predictors.base import Predictor
 from chainrule.engine.predictors.registry import kind_of, predictor_of
-from chainrule.errors import of_one_text, raise_unless
+from chainrule.engine.prefixes.store import PrefixCache
+from chainrule.errors import InputError, of_one_text, raise_unless, short
 from chainrule.models.base import Model
 from chainrule.models.dtype import name_of
 from chainrule.ops import native
@@ -58,7 +60,9 @@ class Foundation:
         findings = getattr(getattr(self.predictor, "engine", None), "findings", None)
         if findings is not None and findings.recalled:
             findings.forget()
+            memory = self.prefix_cache.memory
             self.predictor = predictor_of(self.model, self.tokenizer)
+            self.cache_prefixes(memory)
 
     @property
     def _scorer(self) -> Scorer:
@@ -75,6 +79,23 @@ class Foundation:
         if not kind_of(self.model).network or self.model.device.type != "cpu":
             return Kernels(False, "the compiled kernels are for networks on the CPU")
         return native.status()
+
+    def cache_prefixes(self, memory: int = 1 << 30) -> Verdict:
+        """From now on, keep what was computed for prefixes that texts share, and reuse it in later calls, in at most `memory`
+        bytes: keys and values, and log probabilities. Results have the same bits as without.
+
+        Prefixes are kept if two texts share 64 tokens or more, also texts of different calls; the least recently used are
+        dropped first. 0 frees all of them, and none are kept any more. If you change weights of the network, call it again.
+        Returns whether prefixes are kept now; true or false, with a `reason`. Raises InputError for other values of `memory`.
+        """
+        if not is_whole(memory, 0):
+            raise InputError(f"memory must be a whole number of bytes, 0 or more, not {short(memory)}; 0 keeps no prefixes")
+        return self.predictor.cache_prefixes(int(memory))
+
+    @property
+    def prefix_cache(self) -> PrefixCache:
+        """What `cache_prefixes` keeps: `bytes` and `contexts` in use, `memory`, and `contexts_taken` from it in all."""
+        return getattr(getattr(self.predictor, "engine", None), "prefixes", PrefixCache())
 
     def embed(self, text: Text, *, special: Special | None = None) -> torch.Tensor:
         """The token embeddings of a text, T × D, as `score(embeddings=...)` takes them.

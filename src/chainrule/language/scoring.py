@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import cast, overload
 
-from chainrule.engine.embeddings import embedded
+from chainrule.engine.inputs.embeddings import embedded
 from chainrule.engine.predictors.in_order import EMBEDDINGS
 from chainrule.engine.question import Progress, Settings
 from chainrule.errors import InputError, of_one_text, raise_unless

@@ -77,11 +77,11 @@ class Network:
     def identity(self) -> Identity:
         """What the model is, for readers of its numbers. It is another one if the weights were changed in memory."""
         known, writes = self._identity
-        return known if known.revision_is_lost or writes == self._write_count() else known.changed()
+        return known if known.revision_is_lost or writes == self.writes() else known.changed()
 
     @identity.setter
     def identity(self, known: Identity) -> None:
-        self._identity = known, self._write_count()
+        self._identity = known, self.writes()
 
     @property
     def title(self) -> str:
@@ -187,7 +187,7 @@ class Network:
 
     def _run_checked(self, forward: Callable[[], T], inputs_BTD: Tensor) -> T:
         """The result of a forward on these texts. Raises ModelError if the network's code fails, or writes to weights."""
-        before = self._write_count()
+        before = self.writes()
         try:
             result = forward()
         except ChainruleError:
@@ -195,14 +195,14 @@ class Network:
         except Exception as error:
             shape = " × ".join(map(str, inputs_BTD.shape[:2]))
             raise self.failed(f"does not run on {shape} tokens", error) from error
-        if self._write_count() != before:
+        if self.writes() != before:
             raise ModelError(
                 f"the weights of {self.title} were changed while it ran, so its results depend on earlier runs: "
                 "load it again; if it changes them itself, it cannot be scored"
             )
         return result
 
-    def _write_count(self) -> int:
+    def writes(self) -> int:
         """The number of writes to weights, as counted by torch."""
         return sum(tensor._version for tensor in self._counted_weights)
 

@@ -6,15 +6,18 @@ Shapes: R rows of the chunk, P rows of the path above it, G key-value heads, D w
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from torch import Tensor, nn
 
+from chainrule._types import Ints
 from chainrule.forest.chunks import Chunk
 from chainrule.ops.transfer import sent
 from chainrule.ops.workers import stop_if_asked
 
 Call = tuple[nn.Module, int]  # a layer, and how many times it has attended in this chunk before
+Kept = tuple[Mapping[Call, tuple[Tensor, Tensor]], int]  # keys and values of rows computed earlier, and how many to use
 
 PAUSE = 1e-4  # seconds between two looks at what another thread has written. A layer takes some hundred times as long
 
@@ -29,10 +32,11 @@ class KVCache:
     the segment above has written its keys and values.
     """
 
-    def __init__(self, capacity: int, segments: int = 1) -> None:
+    def __init__(self, capacity: int, segments: int = 1, above: Sequence[Kept] = ()) -> None:
         """capacity: initial rows of a buffer, the deepest path of the forest plus one chunk. It can grow, if only one thread
-        uses it. segments: of one path, each computed by one thread, which then calls `release`."""
-        self.capacity = capacity
+        uses it. segments: of one path, each computed by one thread, which then calls `release`. above: the first rows of the
+        path, which are copied into each buffer when it is first used."""
+        self.capacity, self._above = capacity, above
         self._unfinished = [True] * segments
         self._buffers: dict[Call, tuple[Tensor, Tensor]] = {}
         self._written: dict[Call, int] = {}  # the number of first rows of the buffers that hold keys and values
@@ -42,15 +46,16 @@ class KVCache:
 
         Raises TypeError if the call was not made for the rows of the path.
         """
+        copied = sum(rows for _, rows in self._above)
         alone = len(self._unfinished) <= 1  # asked first: the thread of the segment above writes, then ends
-        while self._written.get(call, 0) < path:
+        while self._written.get(call, copied) < path:
             if alone:
                 raise TypeError("this architecture attends in some chunks more often than in others")
             _pause()
             alone = len(self._unfinished) <= 1
         stop = path + key_1GRD.shape[2]
         if call not in self._buffers:
-            self._buffers[call] = (self._allocate(key_1GRD, stop), self._allocate(value_1GRD, stop))
+            self._buffers[call] = self._begun(call, (self._allocate(key_1GRD, stop), self._allocate(value_1GRD, stop)))
         elif stop > len(self._buffers[call][0]):
             keys, values = self._buffers[call]
             self._buffers[call] = _enlarge(keys, path, 2 * stop), _enlarge(values, path, 2 * stop)
@@ -59,6 +64,25 @@ class KVCache:
             buffer[path:stop] = new[0].transpose(0, 1)
         self._written[call] = stop
         return buffers[0][:stop], buffers[1][:stop]
+
+    def _begun(self, call: Call, buffers: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """New buffers, with the rows computed earlier."""
+        first = 0
+        for kept, rows in self._above:
+            if call not in kept:
+                raise TypeError("this architecture attends in some chunks more often than in others")
+            for buffer, old in zip(buffers, kept[call], strict=True):
+                buffer[first : first + rows] = old[:rows]
+            first += rows
+        return buffers
+
+    def rows(self, row_X: Ints) -> dict[Call, tuple[Tensor, Tensor]]:
+        """Copies of the keys and values of these rows, for each call."""
+        index_X, copies = None, {}
+        for call, (keys, values) in self._buffers.items():
+            index_X = sent(row_X, keys.device) if index_X is None else index_X
+            copies[call] = keys[index_X], values[index_X]
+        return copies
 
     def keep_path(self, chunk: Chunk) -> None:
         """After a chunk, keep only the next chunk's path. A path that only grows is not copied."""
@@ -78,6 +102,7 @@ class KVCache:
         self._unfinished.pop()
         if not self._unfinished:
             self._buffers.clear()
+            self._above = ()
 
     def _allocate(self, like_1GRD: Tensor, least: int) -> Tensor:
         _, heads, _, width = like_1GRD.shape

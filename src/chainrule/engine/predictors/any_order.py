@@ -21,7 +21,7 @@ from chainrule.engine.decoding.rerun import RerunTree
 from chainrule.engine.decoding.tree import ForestTree
 from chainrule.engine.engine import Engine
 from chainrule.engine.head.asked import NONE, AskedTokens
-from chainrule.engine.node_inputs import PositionedTokens
+from chainrule.engine.inputs.node_inputs import PositionedTokens
 from chainrule.engine.predictors.base import Accepts, Cloze, Support
 from chainrule.engine.predictors.in_order import EMBEDDINGS, InOrder, no_pseudo
 from chainrule.engine.question import DEFAULTS, Answer, Question, Settings

@@ -74,6 +74,10 @@ class Predictor(Protocol):
         """The predictor in any order with this model: itself, or sums over all texts if these are few."""
         ...
 
+    def cache_prefixes(self, memory: int) -> Verdict:
+        """Keep prefixes in this many bytes (0: none), if this kind of model can. Whether they are kept, with the reason."""
+        ...
+
     def start(self, requested: str | int, tokenizer: TokenizerLike | None) -> Start:
         """The start symbol for a start policy. Raises InputError for a policy that the model does not allow."""
         ...

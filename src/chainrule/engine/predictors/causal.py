@@ -22,6 +22,7 @@ from chainrule.engine.plan import plan
 from chainrule.engine.predictors.base import Accepts, own_start
 from chainrule.engine.predictors.in_order import is_ascending, refuse_windows, route_of
 from chainrule.engine.predictors.marginal import MarginalPredictor
+from chainrule.engine.prefixes.store import PrefixCache
 from chainrule.engine.question import Item, Route, SequenceFactors, Settings
 from chainrule.engine.selfcheck.invariance import invariance_of
 from chainrule.errors import InputError
@@ -49,6 +50,22 @@ class CausalPredictor:
     @cached_property
     def any_order(self) -> MarginalPredictor:
         return MarginalPredictor(self.engine)
+
+    def cache_prefixes(self, memory: int) -> Verdict:
+        verdict = self._can_cache_prefixes()
+        self.engine.prefixes = PrefixCache(memory if verdict else 0)
+        if verdict and not memory:
+            return Verdict(False, "no prefixes are kept in 0 bytes")
+        return verdict
+
+    def _can_cache_prefixes(self) -> Verdict:
+        if self.strategy != "forest":
+            return Verdict(
+                False, f"prefixes are kept by the forest strategy only, and this model needs {self.strategy}: {self.reason}"
+            )
+        if not self.invariance:
+            return Verdict(False, f"with kept prefixes, numbers might have other bits: {self.invariance.reason}")
+        return Verdict(True, "the rows of a prefix have the same bits in any batch")
 
     def start(self, requested: str | int, tokenizer: TokenizerLike | None) -> Start:
         return own_start(requested, self.model, tokenizer)

@@ -77,6 +77,9 @@ class InOrder(ABC):
     def any_order(self) -> InOrder:
         return self
 
+    def cache_prefixes(self, memory: int) -> Verdict:
+        return Verdict(False, f"prefixes are kept for causal models only, and this one predicts in any order ({self.strategy})")
+
     def start(self, requested: str | int, tokenizer: TokenizerLike | None) -> Start:
         return own_start(requested, self.model, tokenizer)
 
