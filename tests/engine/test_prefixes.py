@@ -326,3 +326,14 @@ def test_several_threads_share_the_prefixes(short: None):
         assert equal == [True] * 72
         assert lm.prefix_cache.bytes <= memory
         assert lm.prefix_cache.contexts_taken
+
+
+def test_tokens_asked_for_on_a_kept_path(short: None):
+    plain = model("llama", torch.float32)
+    lm, texts = keeping(plain), [[*SHARED[:30], a] for a in (1, 2)]
+    targets = [[[n % 61, 5] if n % 3 else [] for n in range(31)] for _ in texts]
+    lm.score_batch(texts)
+    for own, wanted in zip(*(each.score_batch(texts, targets=targets, draws=2) for each in (lm, plain)), strict=True):
+        assert [list(map(tuple, own.target_logprobs))] == [list(map(tuple, wanted.target_logprobs))]
+        assert np.array_equal(own.draw_ids, wanted.draw_ids)
+        assert np.array_equal(own.draw_logprobs, wanted.draw_logprobs)

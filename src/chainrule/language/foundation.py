@@ -81,12 +81,14 @@ class Foundation:
         return native.status()
 
     def cache_prefixes(self, memory: int = 1 << 30) -> Verdict:
-        """From now on, keep what was computed for prefixes that texts share, and reuse it in later calls, in at most `memory`
-        bytes: keys and values, and log probabilities. Results have the same bits as without.
+        """From now on, keep what was computed for prefixes that texts share, and reuse it in later calls.
 
-        Prefixes are kept if two texts share 64 tokens or more, also texts of different calls; the least recently used are
-        dropped first. 0 frees all of them, and none are kept any more. If you change weights of the network, call it again.
-        Returns whether prefixes are kept now; true or false, with a `reason`. Raises InputError for other values of `memory`.
+        Results have the same bits as without. A prefix is kept if two texts share 64 tokens or more, also texts of different
+        calls. `prefix_cache` counts what is kept. Returns whether prefixes are kept now; true or false, with a `reason`.
+
+        memory: the number of bytes for keys, values and log probabilities; those that have not been used for longest are
+            dropped first. 0 frees all of them, and none are kept any more.
+        Raises InputError for other values.
         """
         if not is_whole(memory, 0):
             raise InputError(f"memory must be a whole number of bytes, 0 or more, not {short(memory)}; 0 keeps no prefixes")
