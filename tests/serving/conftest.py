@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from serving_api import Api
 from starlette.testclient import TestClient
 
+import chainrule
 from chainrule import LanguageModel
 from chainrule.serving.app import create_app
+
+
+@pytest.fixture(scope="session")
+def tiny(tiny_folder: Path) -> LanguageModel:
+    """A model of these tests alone, since a server keeps prefixes."""
+    return chainrule.load(tiny_folder)
 
 
 @pytest.fixture(scope="session")

@@ -10,13 +10,16 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
+from harness_models import write
 from random_requests import Asked, Requests
 from served import serving
 from text_zoo import CORPUS
 
+import chainrule
 from chainrule import LanguageModel
 from chainrule.serving import guard, server
 from chainrule.serving.limits import Limits
@@ -65,6 +68,22 @@ def test_replies_under_load_have_the_bytes_of_one_at_a_time(tiny: LanguageModel)
         assert metric(address, "batch_requests_sum") > metric(address, "batch_requests_count")  # some were gathered
     assert together == alone
     assert {status for status, _ in alone} <= {200, 400}
+
+
+def test_prefixes_of_earlier_requests_are_reused_with_the_same_bytes(tmp_path: Path):
+    lm = chainrule.load(write("llama, byte level", tmp_path))
+    shared = [5 + i % 90 for i in range(80)]
+    how = {"echo": True, "max_tokens": 1, "temperature": 0}
+    bodies = [json.dumps(how | {"prompt": [*shared, i], "logprobs": 1 + i % 2}) for i in range(6)]
+    replies = []
+    for memory in (0, 1 << 24):
+        with serving({"tiny": lm}, Limits(prefix_memory=memory)) as address:
+            sent = [send(address, ("/v1/completions", body.encode())) for body in bodies]
+            replies.append([json.loads(body)["choices"] for _, body in sent])
+            assert (metric(address, "reused_contexts") > 3 * 80) == (memory > 0)
+            assert (metric(address, "prefix_bytes") > 0) == (memory > 0)
+    assert replies[0] == replies[1]
+    assert lm.prefix_cache.memory == 0  # as it was before
 
 
 def test_a_key_is_needed_where_one_is_set(tiny: LanguageModel):

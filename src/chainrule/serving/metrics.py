@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from chainrule.language import LanguageModel
 from chainrule.results.batch import Scores
 from chainrule.serving.worker import Observer, Worker
 
@@ -31,13 +34,17 @@ class Metrics(Observer):
         self._contexts = Counter("chainrule_contexts", "Distinct contexts of their forests.", registry=own)
         self._rows = Counter("chainrule_rows", "Contexts that the network computed for them, padding included.", registry=own)
         self._tokens = Counter("chainrule_generated_tokens", "Tokens that were generated.", registry=own)
+        self._kept = Gauge("chainrule_prefix_bytes", "Memory of the prefixes that are kept.", registry=own)
+        self._reused = Gauge("chainrule_reused_contexts", "Contexts taken from the prefixes that are kept.", registry=own)
         self._waiting = Gauge("chainrule_waiting_requests", "Requests that wait for the model.", registry=own)
         self._generating = Gauge("chainrule_generating_requests", "Requests whose texts are being generated.", registry=own)
 
-    def watch(self, worker: Worker) -> None:
-        """Show how many tasks a worker has."""
+    def watch(self, worker: Worker, models: Sequence[LanguageModel]) -> None:
+        """Show how many tasks a worker has, and the prefixes that its models keep."""
         self._waiting.set_function(lambda: worker.waiting)
         self._generating.set_function(lambda: worker.generating)
+        self._kept.set_function(lambda: sum(lm.prefix_cache.bytes for lm in models))
+        self._reused.set_function(lambda: sum(lm.prefix_cache.contexts_taken for lm in models))
 
     def scored(self, requests: int, scores: Scores) -> None:
         """A forest was computed."""

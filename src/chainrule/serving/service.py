@@ -39,17 +39,22 @@ class Service:
         self.models = {served.name: served for served in models}
         self.limits, self.metrics = limits, Metrics()
         self.worker = Worker(limits.waiting, self.metrics)
-        self.metrics.watch(self.worker)
+        self.metrics.watch(self.worker, [served.lm for served in models])
         self._threads = ThreadPoolExecutor(_PREPARING, "chainrule-replies")
 
     def start(self) -> None:
-        """Begin to work."""
+        """Begin to work, with prefixes that are kept."""
+        self._memory = [served.lm.prefix_cache.memory for served in self.models.values()]
+        for served in self.models.values():
+            served.lm.cache_prefixes(self.limits.prefix_memory)
         self.worker.start()
 
     def close(self) -> None:
-        """Finish the work in hand, and end the threads."""
+        """Finish the work in hand, end the threads, and leave the models as they were."""
         self.worker.close()
         self._threads.shutdown()
+        for served, memory in zip(self.models.values(), self._memory, strict=True):
+            served.lm.cache_prefixes(memory)
 
     def model(self, name: str | None) -> ServedModel:
         """The model of this name; without a name, or for "default", the first. Raises ApiError."""
