@@ -92,6 +92,13 @@ def test_without_a_length_a_reply_fills_the_context(chat: Api, lm: LanguageModel
     assert reply["usage"]["total_tokens"] == lm.model.max_rows + 1  # the last token is nobody's context
 
 
+@pytest.mark.parametrize("name", ["chat_template", "tokenize", "tokenizer_kwargs", "conversation"])
+def test_a_client_sends_variables_of_the_template_only(chat: Api, name: str):
+    assert chat.post(PATH, messages=CHAT, max_tokens=1, chat_template_kwargs={"any": 1})["choices"]
+    status, error = chat.error(PATH, messages=CHAT, max_tokens=1, chat_template_kwargs={name: "{{ 1 }}"})
+    assert (status, error["param"]) == (400, "chat_template_kwargs")
+
+
 def test_a_model_without_a_template_says_so(table: Api):
     status, error = table.error(PATH, messages=[{"role": "user", "content": "A"}])
     assert (status, error["code"]) == (400, "no_chat_template")

@@ -146,13 +146,27 @@ def test_a_request_that_takes_too_long_is_given_up(tiny: LanguageModel):
 
 def test_a_full_queue_says_when_to_try_again(tiny: LanguageModel):
     with serving({"tiny": tiny}, Limits(waiting=1)) as address:
-        many = json.dumps({"prompt": ["Hello"] * 20, "max_tokens": 50, "ignore_eos": True}).encode()
-        status, body = send(address, ("/v1/completions", many))
-        assert (status, json.loads(body)["error"]["code"]) == (429, "queue_full")
-        connection = http.client.HTTPConnection(address.removeprefix("http://"))
-        connection.request("POST", "/v1/completions", many, {"Content-Type": "application/json"})
-        assert connection.getresponse().getheader("Retry-After") == "1"
-        assert send(address, ("/v1/completions", BODY))[0] == 200
+        many = json.dumps({"prompt": ["Hello"] * 60, "max_tokens": 60, "n": 8, "ignore_eos": True}).encode()
+        with connect(address) as first:
+            first.sendall(head(len(many)) + many)
+            wait_until(lambda: metric(address, "waiting_requests") > 1)  # more are not generated at once
+            connection = http.client.HTTPConnection(address.removeprefix("http://"))
+            connection.request("POST", "/v1/completions", BODY, {"Content-Type": "application/json"})
+            reply = connection.getresponse()
+            assert (reply.status, reply.getheader("Retry-After")) == (429, "1")
+            assert json.loads(reply.read())["error"]["code"] == "queue_full"
+        wait_until(lambda: send(address, ("/v1/completions", BODY))[0] == 200)
+
+
+def test_bodies_of_all_requests_have_a_limit(tiny: LanguageModel):
+    with serving({"tiny": tiny}, Limits(bodies=3000)) as address:
+        held = [connect(address) for _ in range(3)]
+        for each in held[:2]:
+            each.sendall(head(2000) + b" " * 1400)
+        wait_until(lambda: send(address, ("/v1/completions", BODY + b" " * 1000))[0] == 429)
+        for each in held:
+            each.close()
+        wait_until(lambda: send(address, ("/v1/completions", BODY + b" " * 1000))[0] == 200)
 
 
 def test_slow_and_silent_clients_are_closed(tiny: LanguageModel, monkeypatch: pytest.MonkeyPatch):

@@ -132,6 +132,16 @@ def test_limits_of_a_request(tiny: LanguageModel):
             assert (status, error["code"]) == (413, "too_many_tokens")
             assert "tokens, with those to generate, and may have 50: split it" in error["message"]
         assert api.post(COMPLETIONS, prompt="a", max_tokens=2)["usage"]["total_tokens"] == 3
+    with TestClient(create_app({"tiny": tiny}, limits=Limits(logprobs=100))) as client:
+        for path, body in (
+            (COMPLETIONS, {"prompt": [5] * 10, "echo": True, "logprobs": 10, "max_tokens": 0}),
+            (COMPLETIONS, {"prompt": [5], "logprobs": 10, "max_tokens": 5, "n": 2}),
+            (SCORE, {"query": [5], "items": [[5]] * 11, "label_token_ids": [1] * 10}),
+            (LOGPROBS, {"input": [[5] * 10], "top": 10}),
+        ):
+            status, error = Api(client).error(path, **body)
+            assert (status, error["code"]) == (413, "too_many_logprobs")
+            assert error["message"] == "the reply would have 110 log probabilities, and may have 100: ask for fewer"
 
 
 def test_no_path_of_the_machine_is_in_an_error(tiny_folder: Any, monkeypatch: pytest.MonkeyPatch):

@@ -32,7 +32,7 @@ class LimitOptions:
     max_request_tokens: Annotated[
         int, Option(min=1, metavar="N", help="The most tokens of one request, with those to generate (413).")
     ] = 65_536
-    max_body: Annotated[int, Option(min=1, metavar="MB", help="The largest body of a request, in mebibytes (413).")] = 16
+    max_body: Annotated[int, Option(min=1, metavar="MB", help="The largest body of a request, in mebibytes (413).")] = 4
     max_waiting: Annotated[int, Option(min=1, metavar="N", help="The most requests that wait for the model (429).")] = 512
     timeout: Annotated[float, Option(min=1, metavar="SECONDS", help="The longest time from a request to its reply (504).")] = (
         600

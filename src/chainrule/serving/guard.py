@@ -26,7 +26,8 @@ class Guard:
     """The outermost layer of the application."""
 
     def __init__(self, app: ASGIApp, limits: Limits, metrics: Metrics, api_key: str | None, log_requests: bool) -> None:
-        self._app, self._limits, self._metrics, self._log = app, limits, metrics, log_requests
+        self._app, self.limits, self._metrics, self._log = app, limits, metrics, log_requests
+        self.bytes = 0  # of the bodies of all requests that are not answered
         self._key = None if api_key is None else api_key.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -34,21 +35,25 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began, reply = time.monotonic(), _Reply(send)
+        began, reply, body = time.monotonic(), _Reply(send), _Body(receive, self)
         try:
             if not self._allowed(scope):
                 raise ApiError(
                     401, "the key is wrong or missing: send the header Authorization: Bearer KEY", code="invalid_api_key"
                 )
-            if self._length(scope) > self._limits.body:
-                raise too_large(self._limits.body)
-            async with asyncio.timeout(self._limits.seconds + SPARE):
-                await self._app(scope, _Body(receive, began, self._limits.body), reply.send)
+            if self._length(scope) > self.limits.body:
+                raise too_large(self.limits.body)
+            async with asyncio.timeout(self.limits.seconds + SPARE):
+                await self._app(scope, body, reply.send)
         except ApiError as error:
             await reply.error(scope, receive, error)
         except TimeoutError:
             await reply.error(scope, receive, ApiError(504, "the request took too long", code="timeout"))
+        except Exception:  # a fault of the server, which the framework answers
+            reply.status = reply.status or 500
+            raise
         finally:
+            self.bytes -= body.bytes
             self._count(scope, reply.status, time.monotonic() - began)
 
     def _allowed(self, scope: Scope) -> bool:
@@ -75,8 +80,9 @@ class Guard:
 class _Body:
     """Receives the parts of a body. Raises ApiError if they are too many, or take too long."""
 
-    def __init__(self, receive: Receive, began: float, most: int) -> None:
-        self._receive, self._until, self._left, self._most, self._whole = receive, began + BODY_SECONDS, most, most, False
+    def __init__(self, receive: Receive, guard: Guard) -> None:
+        self._receive, self._guard, self._until = receive, guard, time.monotonic() + BODY_SECONDS
+        self.bytes, self._whole = 0, False
 
     async def __call__(self) -> Message:
         if self._whole:  # what comes now is that the client closes the connection
@@ -85,9 +91,13 @@ class _Body:
             message = await asyncio.wait_for(self._receive(), max(0.0, self._until - time.monotonic()))
         except TimeoutError:
             raise ApiError(408, f"the body did not come within {BODY_SECONDS:.0f} s", code="body_too_slow") from None
-        self._left -= len(message.get("body", b""))
-        if self._left < 0:
-            raise too_large(self._most)
+        size = len(message.get("body", b""))
+        self.bytes += size
+        self._guard.bytes += size
+        if self.bytes > self._guard.limits.body:
+            raise too_large(self._guard.limits.body)
+        if self._guard.bytes > self._guard.limits.bodies:
+            raise ApiError(429, "the server has too many requests in hand: try again later", code="busy", retry_after=1)
         self._whole = not message.get("more_body", False)
         return message
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -114,6 +115,10 @@ class ServedModel:
         if hf is None or not getattr(hf, "chat_template", None):
             message = f"{self.name} has no chat template: use /v1/completions, with the prompt as the model was trained on it"
             raise ApiError(400, message, param="messages", code="no_chat_template")
+        own = set(signature(hf.apply_chat_template).parameters) - {"add_generation_prompt", "continue_final_message", "kwargs"}
+        if taken := sorted(own & set(options)):
+            message = f"chat_template_kwargs are variables of the template, and {taken[0]!r} is none: leave it out"
+            raise ApiError(400, message, param="chat_template_kwargs", code="invalid_value")
         try:
             with self._lock:
                 text = hf.apply_chat_template(messages, tokenize=False, **options)
@@ -143,6 +148,7 @@ class ServedModel:
         return self._by_id if as_ids else self._by_text
 
     def encoded(self, texts: list[str], add: bool) -> list[Prompt]:
+        """Texts as prompts, also those without tokens. Raises ApiError."""
         tokenizer = self.tokenizer
         try:
             for text in texts:

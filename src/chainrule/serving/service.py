@@ -72,6 +72,12 @@ class Service:
             message = f"the request has {tokens} tokens, with those to generate, and may have {self.limits.tokens}: split it"
             raise ApiError(413, message, param=param, code="too_many_tokens")
 
+    def check_logprobs(self, logprobs: int, param: str) -> None:
+        """Raises ApiError if a reply would have more log probabilities than it may."""
+        if logprobs > self.limits.logprobs:
+            message = f"the reply would have {logprobs} log probabilities, and may have {self.limits.logprobs}: ask for fewer"
+            raise ApiError(413, message, param=param, code="too_many_logprobs")
+
     def check_length(self, served: ServedModel, tokens: int, more: int, param: str) -> None:
         """Raises ApiError for a prompt that does not fit, with the tokens after it. The last token is no context."""
         if served.max_length is not None and tokens + max(0, more - 1) > served.max_length:
@@ -89,10 +95,10 @@ class Service:
         """The result of a function that takes a while without the model."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: function(*args, **options))
 
-    def submit(self, task: Scoring | Generation) -> None:
-        """Put a task at the end of the queue. Raises ApiError."""
+    def submit(self, tasks: Sequence[Scoring | Generation]) -> None:
+        """Put the tasks of a request at the end of the queue. Raises ApiError."""
         try:
-            self.worker.submit(task)
+            self.worker.submit(*tasks)
         except TooMany as error:
             raise ApiError(429, f"{error}: try again later", code="queue_full", retry_after=_RETRY) from None
 
@@ -114,8 +120,7 @@ class Service:
 
     async def _all(self, tasks: Sequence[Scoring | Generation]) -> list[Any]:
         try:
-            for task in tasks:
-                self.submit(task)
+            self.submit(tasks)
             results: list[Future[Any]] = [task.result for task in tasks]
             async with asyncio.timeout(min(task.deadline for task in tasks) - time.monotonic()):
                 return await asyncio.gather(*map(asyncio.wrap_future, results))

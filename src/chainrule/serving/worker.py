@@ -10,7 +10,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
 from typing import Any
 
 from chainrule.engine.question import Settings
@@ -22,6 +21,7 @@ from chainrule.serving.tasks import Conditions, Generation, Scoring
 
 GATHERING = 0.003  # seconds that a request waits for others, if the thread was idle
 BATCH = 16_384  # tokens of the requests that are scored at once; all of them wait for the last one
+FEW = 20  # alternatives at each position that cost little
 AT_ONCE = 16  # requests whose texts are generated in turn, each with keys and values of its own; others wait
 
 
@@ -52,8 +52,8 @@ class Worker:
         """Begin to work."""
         self._thread.start()
 
-    def submit(self, task: Scoring | Generation) -> None:
-        """Put a task at the end of its queue. Raises TooMany, and ModelError while the worker is closing."""
+    def submit(self, *tasks: Scoring | Generation) -> None:
+        """Put the tasks of a request at the end of their queues. Raises TooMany, and ModelError while the worker is closing."""
         with self._changed:
             if self._closing:
                 raise ModelError("the server is stopping")
@@ -61,10 +61,8 @@ class Worker:
                 self._drop_given_up()
             if self.waiting >= self._most:
                 raise TooMany(self.waiting)
-            if isinstance(task, Scoring):
-                self._scorings.append(task)
-            else:
-                self._generations.append(task)
+            self._scorings.extend(task for task in tasks if isinstance(task, Scoring))
+            self._generations.extend(task for task in tasks if isinstance(task, Generation))
             self._changed.notify()
 
     def close(self) -> None:
@@ -187,14 +185,12 @@ def scored(group: Sequence[Scoring], observer: Observer) -> list[Scores]:
 
 def _groups(tasks: Iterable[Scoring]) -> Iterator[list[Scoring]]:
     """Tasks that can be scored in one forest. Those of models without row invariance are alone."""
-    places: dict[tuple[int, Conditions], int] = {}
-    by_place = sorted(
-        ((places.setdefault((id(task.lm), task.conditions), len(places)), number, task) for number, task in enumerate(tasks)),
-        key=lambda each: each[:2],
-    )
-    for _, group in groupby(by_place, key=lambda each: each[0]):
-        together = [task for *_, task in group]
-        yield from [together] if together[0].lm.invariant else ([task] for task in together)
+    groups: dict[tuple[int, Conditions, int], list[Scoring]] = {}
+    for task in tasks:
+        many = task.top if task.top > FEW else 0  # all texts of a forest get the alternatives of the one that wants most
+        groups.setdefault((id(task.lm), task.conditions, many), []).append(task)
+    for group in groups.values():
+        yield from [group] if group[0].lm.invariant else ([task] for task in group)
 
 
 class _Running:

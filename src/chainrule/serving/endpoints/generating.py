@@ -35,9 +35,13 @@ async def call_of(
         service.check_length(served, len(prompt.ids), length or 0, param)
     if length is None:
         room = None if served.max_length is None else served.max_length + 1 - max(len(prompt.ids) for prompt in prompts)
-        left = service.limits.tokens - sum(len(prompt.ids) for prompt in prompts)
-        length = max(1, left // (len(prompts) * body.n) if room is None else min(room, left // (len(prompts) * body.n)))
-    service.check_tokens(sum(len(prompt.ids) + body.n * length for prompt in prompts), param)
+        left = (service.limits.tokens - sum(len(prompt.ids) for prompt in prompts)) // (len(prompts) * body.n)
+        length = max(1, left if room is None else min(room, left))
+    tokens = sum(len(prompt.ids) for prompt in prompts)
+    service.check_tokens(tokens + len(prompts) * body.n * length, param)
+    of_texts = 0 if top is None else len(prompts) * length * (1 + top)
+    of_prompts = 0 if prompt_top is None else tokens * (1 + prompt_top)
+    service.check_logprobs(body.n * (of_texts + of_prompts), param)
     seed = secrets.randbits(32) if body.seed is None and not body.greedy and length else body.seed
     id = prefix + await digest(request, None if body.greedy else seed)
     top, prompt_top = (None if each is None else min(each, served.vocab_size) for each in (top, prompt_top))

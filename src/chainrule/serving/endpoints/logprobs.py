@@ -26,6 +26,7 @@ async def logprobs(body: LogprobsBody, request: HttpRequest) -> Response:
     served = service.model(body.model)
     task = await service.in_thread(_task, service, served, body)
     service.check_tokens(task.tokens, "input")
+    service.check_logprobs(task.tokens * (1 + task.top), "input")
     [scores] = await service.results([task], request)
     if ARROW in request.headers.get("accept", ""):
         return await service.in_thread(arrow_reply, served, body, scores)

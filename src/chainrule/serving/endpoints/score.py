@@ -31,6 +31,7 @@ async def score(body: ScoreBody, request: HttpRequest) -> Response:
     service.check_tokens(tokens, "items")
     for prompt in prompts:
         service.check_length(served, len(prompt.ids), 0, "items")
+    service.check_logprobs(len(prompts) * len(body.label_token_ids), "label_token_ids")
     labels = served.of_ids(body.label_token_ids, "label_token_ids").ids
     task = Scoring(
         lm=served.lm,

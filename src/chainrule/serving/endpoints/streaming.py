@@ -80,7 +80,7 @@ async def _steps(answering: Answering) -> AsyncGenerator[tuple[int, Step], None]
     try:
         for number, task in enumerate(tasks):
             task.result.add_done_callback(lambda done, number=number: put(number, done.exception()))
-            service.submit(task)
+        service.submit(tasks)
         left = len(tasks)
         while left:
             number, item = await asyncio.wait_for(queue.get(), max(0.0, tasks[0].deadline - time.monotonic()))

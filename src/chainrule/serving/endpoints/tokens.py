@@ -36,9 +36,9 @@ async def detokenize(body: DetokenizeBody, request: Request) -> Response:
 
 
 @routes.get("/tokenizer_info")
-async def tokenizer_info(request: Request) -> Response:
-    """What clients need to know of the tokenizer of the first model: its symbols and the template of chats."""
-    served = service_of(request).model(None)
+async def tokenizer_info(request: Request, model: str | None = None) -> Response:
+    """What clients need to know of a tokenizer: its symbols and the template of chats."""
+    served = service_of(request).model(model)
     tokenizer: Any = served.tokenizer
     hf = getattr(tokenizer, "hf", None)
     symbols = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
