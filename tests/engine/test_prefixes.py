@@ -6,6 +6,7 @@ import random
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import model_zoo
@@ -138,6 +139,20 @@ def test_a_prefix_is_computed_once():
     assert [s.distinct_contexts for s in scores] == [plain.score_batch(batch).distinct_contexts for batch in batches]
     assert lm.prefix_cache.contexts == 202
     assert lm.prefix_cache.contexts_taken == 3 * 201
+
+
+@pytest.mark.parametrize("known", [0, 1, 3], ids=["none known", "one known", "one by one"])
+def test_prefixes_with_little_in_common_are_all_kept(known: int):
+    """They share fewer contexts than a segment has: the start symbol and nine tokens."""
+    plain = model("llama", torch.float32)
+    lm, trunks = keeping(plain), [[*SHARED[:9], *SHARED[n : n + 100]] for n in (20, 40, 60)]
+    batches = [[[*trunk, a, 7] for a in (1, 2)] for trunk in trunks]
+    for batch in [*batches[:known], list(chain(*batches))]:
+        lm.score_batch(batch)
+    for batch in batches:
+        scores = lm.score_batch(batch)
+        assert scores.rows == 2
+        assert np.array_equal(scores.logprobs, plain.score_batch(batch).logprobs)
 
 
 def test_a_path_that_two_successive_texts_share_is_kept():

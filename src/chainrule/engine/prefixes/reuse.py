@@ -19,7 +19,7 @@ from torch import Tensor
 from chainrule._types import Bools, Ints
 from chainrule.engine.attention.kv_cache import Call, KVCache
 from chainrule.engine.prefixes.choice import End, Piece, accepted, branches, long, repeated
-from chainrule.engine.prefixes.store import Computed, Factors, KeptPath, PrefixCache, Segment
+from chainrule.engine.prefixes.store import LEAST, Computed, Factors, KeptPath, PrefixCache, Segment
 from chainrule.engine.question import Answer, Question, Settings
 from chainrule.forest.chunks import Chunk
 from chainrule.forest.forest import Forest
@@ -158,9 +158,10 @@ class Reuse:
             if answer is not None and (self.question.wanted_N & ~self.taken_N)[node_P].any():
                 self.cache.learn(segment, self._factors(answer, node_P, len(segment.symbol_R)))
         for piece in self._pieces:
-            node_P = piece.nodes(forest)
-            if (computed := self._computed(node_P)) is not None:
-                symbol_P = forest.symbol_N[forest.path(piece.sequence)[: piece.stop]].astype(np.int32)
+            node_P = forest.path(piece.sequence)[: piece.stop]
+            symbol_P = forest.symbol_N[node_P].astype(np.int32)
+            node_P = node_P[self.cache.find(symbol_P, self._root).rows :]
+            if len(node_P) >= LEAST and (computed := self._computed(node_P)) is not None:
                 self.cache.add(symbol_P, computed, self._factors(answer, node_P, len(node_P)), self._root)
         if not self._whole:
             self.cache.recent.add([forest.symbol_N[forest.path(s)].astype(np.int32) for s in long(forest)])
@@ -176,8 +177,11 @@ class Reuse:
         return Factors(Statistics.concatenate([statistics, missing]), known_R, self.how.temperature)
 
     def _computed(self, node_P: Ints) -> Computed | None:
-        """The gathered rows of these nodes, or None if some are missing."""
-        parts = [(part, np.flatnonzero(np.isin(part.node_X, node_P))) for part in self._gathered]
+        """The rows of these nodes: gathered ones, after those of a kept path which shares too few to be found by this one. None
+        if some are missing."""
+        known_P = node_P[self.known_N[node_P]]
+        copied = [_Gathered(known_P, self.above(int(known_P[-1])).computed().after(-len(known_P)))] if len(known_P) else []
+        parts = [(part, np.flatnonzero(np.isin(part.node_X, node_P))) for part in [*copied, *self._gathered]]
         parts = sorted(((part, row) for part, row in parts if len(row)), key=lambda each: each[0].node_X[each[1][0]])
         if sum(len(row) for _, row in parts) != len(node_P):
             return None

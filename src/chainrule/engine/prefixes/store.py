@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from itertools import count
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -40,6 +41,10 @@ class Computed:
     def bytes(self) -> int:
         """The memory of all tensors."""
         return sum(x.nbytes for x in (self.hidden_RH, *(x for pair in self.kept.values() for x in pair)))
+
+    def first(self, rows: int) -> Computed:
+        """The first rows, in the same memory."""
+        return Computed(self.hidden_RH[:rows], {call: (k[:rows], v[:rows]) for call, (k, v) in self.kept.items()})
 
     def after(self, row: int) -> Computed:
         """The rows from `row` on, in memory of their own."""
@@ -101,6 +106,14 @@ class KeptPath:
     def kept(self) -> list[Kept]:
         """Keys and values, piece by piece."""
         return [(segment.computed.kept, rows) for segment, rows in self.pieces]
+
+    def computed(self) -> Computed:
+        """What was computed for all of its rows."""
+        parts = [segment.computed.first(rows) for segment, rows in self.pieces]
+        calls = parts[0].kept
+        pairs = {call: zip(*(part.kept[call] for part in parts), strict=True) for call in calls}
+        kept = {call: (torch.cat(keys), torch.cat(values)) for call, (keys, values) in pairs.items()}
+        return Computed(torch.cat([part.hidden_RH for part in parts]), kept)
 
     def first(self, rows: int) -> KeptPath:
         """The first rows alone."""
