@@ -102,7 +102,7 @@ def test_several_models_a_key_of_the_environment_and_lines_of_requests(tiny_fold
         (["--model", "x="], "--model takes a model, or NAME=MODEL, not 'x='"),
         (
             ["--model", "a={folder}", "--model", "a={folder}"],
-            "two models have the name a: name one of them otherwise, with --model",
+            "two models have the name a: give one of them another, as in --model other=",
         ),
         (["--api-key", " "], "--api-key is empty: give a key, or leave it out"),
         (["--timeout", "0"], "--timeout"),

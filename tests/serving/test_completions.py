@@ -19,8 +19,12 @@ import chainrule
 from chainrule import LanguageModel, TableModel
 from chainrule.serving.app import create_app
 from chainrule.serving.fragments import Fragments
+from chainrule.serving.replies.continuation import Call
 from chainrule.serving.replies.factors import Factors
-from chainrule.serving.replies.logprobs import completion_logprobs
+from chainrule.serving.replies.logprobs import Offsets, completion_logprobs
+from chainrule.serving.replies.text import TextStream, text_of_tokens
+from chainrule.serving.requests.completions import CompletionBody
+from chainrule.serving.served import ServedModel
 from chainrule.serving.wire import encoded
 
 PATH = "/v1/completions"
@@ -143,6 +147,30 @@ def test_a_text_ends_before_the_text_to_stop_at(api: Api):
     [cut] = api.post(PATH, prompt="Hello", max_tokens=12, temperature=0, stop=["never", stop])["choices"]
     assert cut["text"] == whole["text"].partition(stop)[0]
     assert (cut["finish_reason"], cut["stop_reason"]) == ("stop", stop)
+
+
+def test_symbols_in_a_generated_text_are_not_shown_and_take_no_characters(tiny: LanguageModel):
+    served = ServedModel("tiny", tiny)
+    others = tiny.tokenizer.encode("ab").tolist()
+    ids = [*others, tiny.tokenizer.bos_id, *others]
+    assert text_of_tokens(served, ids, [], skip_special=True) == ("abab", None)
+    assert text_of_tokens(served, ids, [], skip_special=False) == ("ab<s>ab", None)
+    assert text_of_tokens(served, ids, ["ba"], skip_special=True) == ("abab", None)  # the symbol is between them
+    assert text_of_tokens(served, ids, ["b<s"], skip_special=True) == ("a", "b<s")
+    assert text_of_tokens(served, ids, ["<s>"], skip_special=True) == ("ab", "<s>")
+    body = CompletionBody.model_validate({"prompt": "a"})
+    hidden = Call(served, body, [], "x", None, 9, 0, None).hidden
+    own = [len("ab"[:i]) for i in range(len(others))]
+    assert Offsets(served, 10, hidden).before(ids) == [*(10 + i for i in own), 12, *(12 + i for i in own)]
+
+
+def test_a_stop_text_is_searched_in_bytes(tiny: LanguageModel):
+    served, ids = ServedModel("tiny", tiny), tiny.tokenizer.encode("a🙂b").tolist()
+    assert text_of_tokens(served, ids[:-2], ["\ufffd"], skip_special=True)[1] is None  # of an incomplete character
+    assert text_of_tokens(served, ids, ["🙂"], skip_special=True) == ("a", "🙂")
+    stream = TextStream(served, ["🙂!"], skip_special=True)
+    assert "".join(stream.feed(id, last=False) for id in ids[:-1]) == "a"  # the rest may begin the text to stop at
+    assert stream.feed(ids[-1], last=True) == "🙂b"
 
 
 @pytest.mark.parametrize("more", [{}, {"logprobs": 1}, {"echo": True, "logprobs": 2}, {"stop": ["e", "o"], "n": 2}])

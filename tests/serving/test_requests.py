@@ -24,7 +24,7 @@ COMPLETIONS, CHAT, SCORE, LOGPROBS = "/v1/completions", "/v1/chat/completions", 
         (COMPLETIONS, {"prompt": []}, "prompt", "a text, a list of token ids, or a list of several is needed, not []"),
         (COMPLETIONS, {"prompt": ["a", 3]}, "prompt", "item 1 is neither a text nor a list of token ids, but 3"),
         (COMPLETIONS, {"prompt": [[1], []]}, "prompt", "item 1 is neither a text nor a list of token ids, but []"),
-        (COMPLETIONS, {"prompt": [1, True]}, "prompt", "item 0 is neither a text nor a list of token ids, but 1"),
+        (COMPLETIONS, {"prompt": [1, True]}, "prompt", "item 1 of the token ids is true, which is no whole number"),
         (COMPLETIONS, {"prompt": ""}, "prompt", "the text '' has no tokens, so nothing follows from it: send at least one"),
         (COMPLETIONS, {"prompt": [-1]}, "prompt", "token id -1 is out of range: tiny has the ids 0 to"),
         (COMPLETIONS, {"prompt": [10**30]}, "prompt", "token id 1000000000000000000000000000000 is out of range"),
@@ -36,43 +36,52 @@ COMPLETIONS, CHAT, SCORE, LOGPROBS = "/v1/completions", "/v1/chat/completions", 
             "best_of is not supported: leave it out, or set it to 1, not 2",
         ),
         (COMPLETIONS, {"prompt": "a", "logit_bias": {"5": 1}}, "logit_bias", "logit_bias is not supported: leave it out"),
-        (COMPLETIONS, {"prompt": "a", "logprobs": "1"}, "logprobs", "logprobs should be a valid integer, not '1'"),
-        (COMPLETIONS, {"prompt": "a", "logprobs": True}, "logprobs", "logprobs should be a valid integer, not True"),
+        (COMPLETIONS, {"prompt": "a", "logprobs": "1"}, "logprobs", 'logprobs should be a valid integer, not "1"'),
+        (COMPLETIONS, {"prompt": "a", "logprobs": True}, "logprobs", "logprobs should be a valid integer, not true"),
         (COMPLETIONS, {"prompt": "a", "logprobs": -1}, "logprobs", "logprobs should be greater than or equal to 0, not -1"),
         (COMPLETIONS, {"prompt": "a", "temperature": -1}, "temperature", "temperature should be greater than or equal to 0"),
         (COMPLETIONS, {"prompt": "a", "top_p": 0}, "top_p", "top_p should be greater than 0, not 0"),
-        (COMPLETIONS, {"prompt": "a", "max_tokens": 0}, None, "max_tokens=0 leaves nothing to reply: set echo=true or"),
+        (COMPLETIONS, {"prompt": "a", "max_tokens": 0}, "max_tokens", "max_tokens=0 leaves nothing to reply: set echo or"),
         (COMPLETIONS, {"prompt": "a", "n": 1000}, "n", "n should be less than or equal to 128, not 1000"),
         (COMPLETIONS, {"prompt": "a", "stop": [3]}, "stop", "stop must be a text or a list of texts, not [3]"),
-        (COMPLETIONS, {"prompt": "a", "stream_options": {}}, None, "stream_options is for stream=true"),
-        (
-            COMPLETIONS,
-            {"prompt": "a", "max_tokens": 100},
-            "prompt",
-            "this model's maximum context length is 64 tokens, but the",
-        ),
+        (COMPLETIONS, {"prompt": "a", "stream_options": {}}, "stream_options", "stream_options is for stream=true"),
+        (COMPLETIONS, {"prompt": "a", "max_tokens": 100}, "max_tokens", "the prompt has 1, and 100 after it: lower max_tokens"),
         (COMPLETIONS, {"prompt": [5] * 65, "max_tokens": 1}, "prompt", "this model's maximum context length is 64 tokens, but"),
+        (COMPLETIONS, {"prompt": "a", "top_k": 1 << 40}, "top_k", "top_k should be less than or equal to 2147483648"),
+        (COMPLETIONS, {"prompt": "a", "nothing": None}, "nothing", "there is no field 'nothing'"),
+        (CHAT, {"messages": []}, "messages", "messages must have 1 item or more, not []"),
+        (
+            CHAT,
+            {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]},
+            "messages.0.content",
+            "only parts of the type",
+        ),
         (CHAT, {"messages": [{"role": "user", "content": "a"}], "tools": [{}]}, "tools", "tools is not supported"),
-        (CHAT, {"messages": [{"role": "user", "content": "a"}], "top_logprobs": 2}, None, "top_logprobs is for logprobs=true"),
+        (
+            CHAT,
+            {"messages": [{"role": "user", "content": "a"}], "top_logprobs": 2},
+            "top_logprobs",
+            "top_logprobs is for logprobs=true",
+        ),
         (SCORE, {"query": "a", "items": ["b"]}, "label_token_ids", "the field 'label_token_ids' is missing"),
         (SCORE, {"query": "a", "items": ["b"], "label_token_ids": [9999]}, "label_token_ids", "token id 9999 is out of range"),
         (SCORE, {"query": "a", "items": [[5]], "label_token_ids": [1]}, "items", "query and items must both be texts, or both"),
         (SCORE, {"query": "", "items": [""], "label_token_ids": [1]}, "items", "the text '' has no tokens"),
         (LOGPROBS, {"input": ["a", ""]}, None, "item 1: an empty text has no token to score"),
         (LOGPROBS, {"input": "a", "start": "x"}, "start.literal['auto','bos','eos','given']", "start"),
-        (LOGPROBS, {"input": "a", "window": 1}, None, "window must be a number of embeddings, 2 or more, or false, not 1"),
+        (LOGPROBS, {"input": "a", "window": 1}, "window", "window must be a number of embeddings, 2 or more, or false, not 1"),
         (
             LOGPROBS,
             {"input": "a", "context": ["a", "b"]},
-            None,
+            "context",
             "context has 2 entries, and input has 1: give one for each text",
         ),
-        (LOGPROBS, {"input": ["ab", "c"], "targets": [[[1]]]}, None, "targets has 1 entries, and input has 2"),
-        (LOGPROBS, {"input": "ab", "targets": [[[1]]]}, None, "targets has 1 lists of ids, and the text has"),
+        (LOGPROBS, {"input": ["ab", "c"], "targets": [[[1]]]}, "targets", "targets has 1 entries, and input has 2"),
+        (LOGPROBS, {"input": "ab", "targets": [[[1]]]}, "targets", "targets has 1 lists of ids, and the text has"),
         (LOGPROBS, {"input": [[5, 99999]]}, None, "token id 99999 at position 1 is out of range"),
         (LOGPROBS, {"input": [[5]], "start": "given"}, None, "a single token with a given start has no factor"),
-        (LOGPROBS, {"input": "a", "end": 99999}, None, "end=99999 is out of range"),
-        ("/tokenize", {}, None, "give either prompt or messages"),
+        (LOGPROBS, {"input": "a", "end": 99999}, "end", "end=99999 is out of range"),
+        ("/tokenize", {}, "prompt", "give either prompt or messages"),
         ("/detokenize", {"tokens": [99999]}, "tokens", "token id 99999 is out of range"),
     ],
 )
@@ -113,6 +122,7 @@ def test_fields_that_change_nothing_are_taken(api: Api):
     neutral = {
         "best_of": 1, "frequency_penalty": 0, "presence_penalty": 0.0, "repetition_penalty": 1.0, "logit_bias": None,
         "suffix": None, "user": "x", "max_gen_toks": 3, "min_tokens": 0, "logprobs": None, "top_k": -1, "min_p": 0,
+        "n": None, "ignore_eos": None, "skip_special_tokens": None, "add_special_tokens": None, "stream": None, "echo": None,
     }  # fmt: skip
     body = {"prompt": "Hello", "max_tokens": 3, "seed": 1}
     assert api.post(COMPLETIONS, **body, **neutral)["choices"] == api.post(COMPLETIONS, **body)["choices"]
@@ -161,10 +171,21 @@ def test_no_path_of_the_machine_is_in_an_error(tiny_folder: Any, monkeypatch: py
         assert body["message"] == "an error within the server; its log describes it"
 
 
+def test_paths_are_exact_and_have_heads(api: Api):
+    assert api.client.post(COMPLETIONS + "/", json={"prompt": "a"}, follow_redirects=False).status_code == 404
+    assert (api.client.head("/health").status_code, api.client.head("/v1/models").status_code) == (200, 200)
+
+
+def test_without_a_length_a_text_has_16_tokens_or_as_many_as_fit(api: Api):
+    assert api.post(COMPLETIONS, prompt=[5] * 10, ignore_eos=True)["usage"]["completion_tokens"] == 16
+    assert api.post(COMPLETIONS, prompt=[5] * 60, ignore_eos=True)["usage"]["completion_tokens"] == 5
+
+
 def test_the_schema_lists_all_endpoints(api: Api):
     schema = api.client.get("/openapi.json").json()
     assert set(schema["paths"]) == {
         COMPLETIONS, CHAT, SCORE, LOGPROBS, "/tokenize", "/detokenize", "/tokenizer_info", "/v1/models", "/v1/models/{name}",
         "/health", "/metrics",
     }  # fmt: skip
+    assert "422" not in json.dumps(schema["paths"])  # such replies have the status 400
     assert api.client.get("/docs").status_code == 404  # its page would load scripts of other servers

@@ -107,9 +107,11 @@ def serve(
 
         app = create_app(loaded, limits=limits.limits(), api_key=api_key, origins=cors or (), log_requests=log_requests)
         ready = f"chainrule: serving {', '.join(loaded)} at {address_of(bound)}"
-        server_of(app, limits.limits().connections, lambda: note(ready)).run([bound])
-    except KeyboardInterrupt:
-        note("chainrule: stopped")
+        server = server_of(app, limits.limits().connections, lambda: note(ready))
+        try:
+            server.run([bound])
+        except KeyboardInterrupt:
+            note("chainrule: stopped")
     finally:
         bound.close()
 
@@ -131,7 +133,7 @@ def _names(given: list[str | None]) -> dict[str, str | None]:
     for each in given:
         name, model = _name(each)
         if name in named:
-            raise InputError(f"two models have the name {name}: name one of them otherwise, with --model NAME={model}")
+            raise InputError(f"two models have the name {name}: give one of them another, as in --model other={model}")
         named[name] = model
     return named
 

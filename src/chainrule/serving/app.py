@@ -15,7 +15,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from chainrule.language import LanguageModel
 from chainrule.serving.endpoints import about, chat, completions, logprobs, score, tokens
-from chainrule.serving.errors import reply_to_api_error, reply_to_invalid_request, reply_to_unknown_error
+from chainrule.serving.errors import ErrorReply, reply_to_api_error, reply_to_invalid_request, reply_to_unknown_error
 from chainrule.serving.guard import Guard
 from chainrule.serving.limits import Limits
 from chainrule.serving.served import ServedModel
@@ -59,6 +59,7 @@ def create_app(
         middleware=middleware,
         docs_url=None,  # its page loads scripts of other servers
         redoc_url=None,
+        redirect_slashes=False,
         exception_handlers={
             RequestValidationError: reply_to_invalid_request,
             HTTPException: reply_to_api_error,
@@ -67,5 +68,5 @@ def create_app(
     )
     app.state.service = service
     for routes in (completions, chat, logprobs, score, tokens, about):
-        app.include_router(routes.routes)
+        app.include_router(routes.routes, responses={"default": {"model": ErrorReply, "description": "An error."}})
     return app

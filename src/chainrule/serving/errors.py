@@ -3,22 +3,40 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 from fastapi import Request
 from fastapi.exceptions import HTTPException, RequestValidationError
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException as StarletteError
 from starlette.responses import Response
 
 from chainrule.errors import ChainruleError, InputError, short
-from chainrule.serving.wire import json_reply
+from chainrule.serving.wire import in_json, json_reply
 
 LOG = logging.getLogger("chainrule.serving")
 _FAULT = "an error within the server; its log describes it"
 
+_FIELDS = frozenset({"end", "start", "stop", "stride", "targets", "temperature", "top", "top_k", "top_p", "min_p", "window"})
 _TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
+
+
+class Described(BaseModel):
+    """An error: what was wrong, with which value, and what to do."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorReply(BaseModel):
+    """The body of a reply that is an error, for the description of the interface."""
+
+    error: Described
 
 
 class ApiError(HTTPException):
@@ -41,7 +59,7 @@ def error_body(status: int, message: str, param: str | None = None, code: str | 
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
-def as_api_error(error: BaseException, names: Mapping[str, str], param: str | None = None) -> ApiError:
+def as_api_error(error: BaseException, names: Mapping[str, str]) -> ApiError:
     """An error of the library or of the server as one for the client.
 
     names: what is written in place of other texts, such as paths of this machine. Errors of no known kind are logged.
@@ -55,9 +73,15 @@ def as_api_error(error: BaseException, names: Mapping[str, str], param: str | No
     for path, name in names.items():
         message = message.replace(path, name)
     if isinstance(error, InputError):
-        return ApiError(400, message, param=param, code="invalid_value")
+        return ApiError(400, message, param=_field_of(error.reason), code="invalid_value")
     LOG.error("%s", error)
     return ApiError(500, message, code="model_error")
+
+
+def _field_of(reason: str) -> str | None:
+    """The field that a message of the library begins with, as in "top_k must be …" and "start=-1 …"."""
+    first = re.match("[a-z_]+", reason)
+    return first[0] if first is not None and first[0] in _FIELDS else None
 
 
 async def reply_to_api_error(_: Request, error: Exception) -> Response:
@@ -94,12 +118,16 @@ def _first_problem(error: RequestValidationError) -> tuple[str, str | None]:
             return f"there is no field {param!r}; see /openapi.json for those there are", param
         case "missing":
             return f"the field {param!r} is missing" if param else "the body is missing: send a JSON object", param
-        case "unsupported":
+        case "invalid":
             return problem["msg"], problem["ctx"]["param"]
         case "value_error":
             return str(problem["ctx"]["error"]), param
+        case "too_short":
+            return f"{param} must have {problem['ctx']['min_length']} item or more, not {in_json(value)}", param
+        case "model_attributes_type" | "dict_type":
+            return f"{param or 'the body'} must be a JSON object, not {in_json(value)}", param
     message = problem["msg"].removeprefix("Input ")
-    return f"{param or 'the body'} {message}, not {short(value)}", param
+    return f"{param or 'the body'} {message}, not {in_json(value)}", param
 
 
 def decode_error(error: Exception) -> ApiError:

@@ -64,6 +64,11 @@ class ServedModel:
         scorer = Scorer(self.lm.predictor, self.lm.tokenizer, self.lm.start)
         return next(iter(scorer.end_ids), None)
 
+    @property
+    def symbols(self) -> frozenset[int]:
+        """The control symbols."""
+        return self.lm.tokenizer.special_ids if self.lm.tokenizer else frozenset()
+
     @cached_property
     def fingerprint(self) -> str:
         """The revision of the weights, and the type that they are computed in: what a reply depends on beside the request."""
@@ -115,7 +120,8 @@ class ServedModel:
         if hf is None or not getattr(hf, "chat_template", None):
             message = f"{self.name} has no chat template: use /v1/completions, with the prompt as the model was trained on it"
             raise ApiError(400, message, param="messages", code="no_chat_template")
-        own = set(signature(hf.apply_chat_template).parameters) - {"add_generation_prompt", "continue_final_message", "kwargs"}
+        own = set(signature(hf.apply_chat_template).parameters) | {"messages", "self"}
+        own -= {"add_generation_prompt", "continue_final_message", "kwargs"}
         if taken := sorted(own & set(options)):
             message = f"chat_template_kwargs are variables of the template, and {taken[0]!r} is none: leave it out"
             raise ApiError(400, message, param="chat_template_kwargs", code="invalid_value")

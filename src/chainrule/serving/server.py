@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import ipaddress
 import socket
 from collections.abc import Callable
@@ -25,14 +26,20 @@ def listening_socket(host: str, port: int) -> socket.socket:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         bound = socket.socket(family, kind)
     except OSError as error:
-        raise InputError(f"there is no address {host!r} on this machine ({error.strerror}): choose another --host") from None
+        raise _no_address(host, error) from None
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)
     except OSError as error:
         bound.close()
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise _no_address(host, error) from None
         raise InputError(f"port {port} of {host} cannot be used ({error.strerror}): choose another with --port") from None
     return bound
+
+
+def _no_address(host: str, error: OSError) -> InputError:
+    return InputError(f"there is no address {host!r} on this machine ({error.strerror}): choose another with --host")
 
 
 def address_of(bound: socket.socket) -> str:

@@ -83,7 +83,8 @@ class Service:
         if served.max_length is not None and tokens + max(0, more - 1) > served.max_length:
             after = f", and {more} after it" if more else ""
             most = f"this model's maximum context length is {served.max_length} tokens"
-            message = f"{most}, but the prompt has {tokens}{after}: shorten it"
+            remedy, param = ("lower max_tokens", "max_tokens") if tokens <= served.max_length else ("shorten it", param)
+            message = f"{most}, but the prompt has {tokens}{after}: {remedy}"
             raise ApiError(400, message, param=param, code="context_length_exceeded")
 
     @property

@@ -11,6 +11,7 @@ from chainrule.serving.wire import json_reply
 routes = router()
 
 
+@routes.head("/v1/models", include_in_schema=False)
 @routes.get("/v1/models")
 async def models(request: Request) -> Response:
     """The models that are served."""
@@ -23,6 +24,7 @@ async def model(name: str, request: Request) -> Response:
     return json_reply(_about(service_of(request).model(name)))
 
 
+@routes.head("/health", include_in_schema=False)
 @routes.get("/health")
 async def health(request: Request) -> Response:
     """Whether the server answers, and its worker works."""

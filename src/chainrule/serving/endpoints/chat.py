@@ -27,8 +27,8 @@ async def chat(body: ChatBody, request: Request) -> Response:
     )  # fmt: skip
     top = (body.top_logprobs or 0) if body.logprobs else None
     call = await call_of(
-        service, served, [prompt], request, "chatcmpl-", length=body.length, top=top, prompt_top=body.prompt_logprobs,
-        body=body, param="messages",
+        service, served, [prompt], request, "chatcmpl-", length=body.length, usual=None, top=top,
+        prompt_top=body.prompt_logprobs, body=body, param="messages",
     )  # fmt: skip
     answering = Answering(service, request, call, ChatShape(body))
     return await (streamed(answering) if body.stream else answering.reply())

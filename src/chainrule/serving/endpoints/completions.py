@@ -8,7 +8,7 @@ from chainrule.serving.endpoints.generating import Answering, call_of
 from chainrule.serving.endpoints.route import router, service_of
 from chainrule.serving.endpoints.streaming import streamed
 from chainrule.serving.replies.completions import CompletionShape
-from chainrule.serving.requests.completions import CompletionBody
+from chainrule.serving.requests.completions import LENGTH, CompletionBody
 
 routes = router()
 
@@ -22,7 +22,7 @@ async def completions(body: CompletionBody, request: Request) -> Response:
     of_echo = body.logprobs if body.echo else None
     tops = [top for top in (of_echo, body.prompt_logprobs) if top is not None]
     call = await call_of(
-        service, served, prompts, request, "cmpl-", length=body.length, top=body.logprobs,
+        service, served, prompts, request, "cmpl-", length=body.max_tokens, usual=LENGTH, top=body.logprobs,
         prompt_top=max(tops, default=None), body=body, param="prompt",
     )  # fmt: skip
     answering = Answering(service, request, call, CompletionShape(body))

@@ -28,15 +28,18 @@ _ANY = np.zeros(1, np.int64)  # the id of a token after a prompt, which only mar
 
 async def call_of(
     service: Service, served: ServedModel, prompts: list[Prompt], request: HttpRequest, prefix: str, *, length: int | None,
-    top: int | None, prompt_top: int | None, body: GenerationBody, param: str,
+    usual: int | None, top: int | None, prompt_top: int | None, body: GenerationBody, param: str,
 ) -> Call:  # fmt: skip
-    """The call, with its limits checked. length: None: as many tokens as fit. Raises ApiError."""
+    """The call, with its limits checked. Raises ApiError.
+
+    length: the most tokens of a text, as the client says; None: `usual` (None: any number), or as many as fit.
+    """
     for prompt in prompts:
         service.check_length(served, len(prompt.ids), length or 0, param)
     if length is None:
         room = None if served.max_length is None else served.max_length + 1 - max(len(prompt.ids) for prompt in prompts)
         left = (service.limits.tokens - sum(len(prompt.ids) for prompt in prompts)) // (len(prompts) * body.n)
-        length = max(1, left if room is None else min(room, left))
+        length = max(1, min(each for each in (usual, room, left) if each is not None))
     tokens = sum(len(prompt.ids) for prompt in prompts)
     service.check_tokens(tokens + len(prompts) * body.n * length, param)
     of_texts = 0 if top is None else len(prompts) * length * (1 + top)

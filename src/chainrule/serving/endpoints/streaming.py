@@ -105,7 +105,7 @@ class _Writer:
         self._shape, self._index = answering.shape, index
         prompt = call.prompts[index // call.body.n]
         self._text = TextStream(call.served, call.body.stop, skip_special=call.body.skip_special_tokens)
-        self._offsets = Offsets(call.served, len(call.served.text_of_prompt(prompt)))
+        self._offsets = Offsets(call.served, len(call.served.text_of_prompt(prompt)), call.hidden)
 
     def event(self, step: Step) -> dict[str, Any]:
         """The event for a token."""

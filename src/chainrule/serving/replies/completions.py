@@ -63,7 +63,7 @@ class CompletionShape:
             all_factors, offsets = factors, offsets_of_prompt(served, prompt)
         if text is not None:
             all_factors = all_factors + text.factors
-            offsets = offsets + Offsets(served, len(shown)).before(text.factors.ids)
+            offsets = offsets + Offsets(served, len(shown), call.hidden).before(text.factors.ids)
         choice: dict[str, Any] = {
             "index": index,
             "text": (shown if self._echo else "") + ("" if text is None else text.text),

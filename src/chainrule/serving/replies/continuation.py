@@ -43,6 +43,11 @@ class Call:
         }
 
     @property
+    def hidden(self) -> frozenset[int]:
+        """The symbols that generated texts do not show."""
+        return self.served.symbols if self.body.skip_special_tokens else frozenset()
+
+    @property
     def fragments(self) -> Fragments:
         """What the reply says of each token."""
         return self.served.fragments(self.body.return_tokens_as_token_ids)

@@ -63,10 +63,10 @@ def offsets_of_prompt(served: ServedModel, prompt: Prompt) -> list[int]:
 
 
 class Offsets:
-    """Counts the characters before each token of a text that grows."""
+    """Counts the characters before each token of a text that grows. hidden: symbols that take none."""
 
-    def __init__(self, served: ServedModel, first: int) -> None:
-        self._served, self._at = served, first
+    def __init__(self, served: ServedModel, first: int, hidden: frozenset[int] = frozenset()) -> None:
+        self._served, self._at, self._hidden = served, first, hidden
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def before(self, ids: list[int]) -> list[int]:
@@ -74,7 +74,8 @@ class Offsets:
         offsets = []
         for id in ids:
             offsets.append(self._at)
-            self._at += len(self._decoder.decode(self._served.bytes_of(id)))
+            if id not in self._hidden:
+                self._at += len(self._decoder.decode(self._served.bytes_of(id)))
         return offsets
 
 

@@ -9,34 +9,47 @@ from chainrule.serving.served import ServedModel
 
 
 class TextStream:
-    """Takes tokens, and gives text that no later token can change."""
+    """Takes tokens, and gives text that no later token can change.
+
+    Texts to stop at are searched in the bytes of all tokens, as generation searches them, also where symbols are not shown.
+    """
 
     def __init__(self, served: ServedModel, stops: Sequence[str], *, skip_special: bool) -> None:
-        self._served, self._stops = served, stops
-        self._skipped = served.lm.tokenizer.special_ids if skip_special and served.lm.tokenizer else frozenset()
+        self._served, self._stops = served, {stop.encode(): stop for stop in stops}
+        self._hidden = served.symbols if skip_special else frozenset()
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._held = ""  # text that may be the beginning of one to stop at
+        self._held: list[tuple[bytes, bool]] = []  # bytes that may begin a text to stop at, and whether they are shown
         self.stop: str | None = None  # the text at which it was cut
 
     def feed(self, id: int, *, last: bool) -> str:
         """The text that this token adds. last: no token follows."""
-        raw = b"" if id in self._skipped else self._served.bytes_of(id)
         if self.stop is not None:
             return ""
-        text = self._held + self._decoder.decode(raw, last)
-        found = [(text.index(stop), stop) for stop in self._stops if stop in text]
+        self._held.append((self._served.bytes_of(id), id not in self._hidden))
+        raw = b"".join(piece for piece, _ in self._held)
+        found = [(raw.index(stop), stop) for stop in self._stops if stop in raw]
         if found:
-            at, self.stop = min(found)
-            self._held = ""
-            return text[:at]
-        kept = 0 if last else max((_overlap(text, stop) for stop in self._stops), default=0)
-        self._held = text[len(text) - kept :]
-        return text[: len(text) - kept]
+            at, stop = min(found)
+            self.stop = self._stops[stop]
+            return self._shown(at, last=True)
+        kept = 0 if last else max((_overlap(raw, stop) for stop in self._stops), default=0)
+        return self._shown(len(raw) - kept, last=last)
+
+    def _shown(self, size: int, *, last: bool) -> str:
+        """The text of the first bytes that are held, which are then not held any more."""
+        shown, held = b"", []
+        for piece, visible in self._held:
+            shown += piece[:size] if visible else b""
+            if len(piece) > size:
+                held.append((piece[size:], visible))
+            size = max(0, size - len(piece))
+        self._held = held
+        return self._decoder.decode(shown, last)
 
 
-def _overlap(text: str, stop: str) -> int:
-    """The length of the longest end of the text with which `stop` begins."""
-    return next((size for size in range(min(len(text), len(stop) - 1), 0, -1) if text.endswith(stop[:size])), 0)
+def _overlap(raw: bytes, stop: bytes) -> int:
+    """The length of the longest end of the bytes with which `stop` begins."""
+    return next((size for size in range(min(len(raw), len(stop) - 1), 0, -1) if raw.endswith(stop[:size])), 0)
 
 
 def text_of_tokens(

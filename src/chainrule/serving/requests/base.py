@@ -8,13 +8,13 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
-from chainrule.errors import short
+from chainrule.serving.wire import in_json
 
 MOST_ALTERNATIVES = 1000  # at each position; each is some 60 bytes of the reply
 MOST_TEXTS = 128  # that are generated for one prompt
 
 _ID = {"type": "integer", "minimum": 0}
-_TEXT_OR_IDS: dict[str, Any] = {"anyOf": [{"type": "string"}, {"type": "array", "items": _ID}]}
+_TEXT_OR_IDS: dict[str, Any] = {"anyOf": [{"type": "string"}, {"type": "array", "items": _ID, "minItems": 1}]}
 
 
 class Body(BaseModel):
@@ -35,10 +35,20 @@ class Body(BaseModel):
             return data
         for name, values in cls.neutral.items():
             if name in data and not any(_same(data[name], value) for value in (None, *values)):
-                shown = " or ".join(map(str, values)) if values else "null"
-                message = f"{name} is not supported: leave it out, or set it to {shown}, not {short(data[name])}"
-                raise PydanticCustomError("unsupported", "{message}", {"message": message, "param": name})
-        return {name: value for name, value in data.items() if name not in cls.neutral and name not in cls.ignored}
+                shown = " or ".join(map(in_json, values)) if values else "null"
+                raise invalid(name, f"{name} is not supported: leave it out, or set it to {shown}, not {in_json(data[name])}")
+        left_out = cls.ignored.union(cls.neutral)
+        optional = {name for name, field in cls.model_fields.items() if not field.is_required()}
+        return {
+            name: value
+            for name, value in data.items()
+            if name not in left_out and not (value is None and name in optional)  # null is the default
+        }
+
+
+def invalid(param: str, message: str) -> PydanticCustomError:
+    """An error about a field, for a check of several fields together."""
+    return PydanticCustomError("invalid", "{message}", {"message": message, "param": param})
 
 
 def _same(value: Any, neutral: Any) -> bool:
@@ -56,7 +66,7 @@ def one_text(value: Any) -> Any:
     """A text or a list of token ids. Raises ValueError."""
     if isinstance(value, str) or is_ids(value):
         return value
-    raise ValueError(f"a text or a list of token ids is needed, not {short(value)}")
+    raise ValueError(f"a text or a list of token ids is needed, not {in_json(value)}")
 
 
 def texts_of(value: Any) -> list[Any]:
@@ -64,10 +74,13 @@ def texts_of(value: Any) -> list[Any]:
     if isinstance(value, str) or is_ids(value):
         return [value]
     if not isinstance(value, list) or not value:
-        raise ValueError(f"a text, a list of token ids, or a list of several is needed, not {short(value)}")
+        raise ValueError(f"a text, a list of token ids, or a list of several is needed, not {in_json(value)}")
+    of_ids = type(value[0]) is int
     for i, item in enumerate(value):
-        if not isinstance(item, str) and not is_ids(item):
-            raise ValueError(f"item {i} is neither a text nor a list of token ids, but {short(item)}")
+        if of_ids and type(item) is not int:
+            raise ValueError(f"item {i} of the token ids is {in_json(item)}, which is no whole number")
+        if not of_ids and not isinstance(item, str) and not is_ids(item):
+            raise ValueError(f"item {i} is neither a text nor a list of token ids, but {in_json(item)}")
     return value
 
 

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from chainrule.serving.requests.base import MOST_ALTERNATIVES
+from chainrule.serving.requests.base import MOST_ALTERNATIVES, invalid
 from chainrule.serving.requests.generation import GenerationBody
+from chainrule.serving.wire import in_json
+
+
+def _content(value: Any) -> Any:
+    """A text, or parts that are texts. Raises ValueError."""
+    for part in value if isinstance(value, list) else ():
+        if isinstance(part, dict) and part.get("type", "text") != "text":
+            raise ValueError(f"only parts of the type text are supported, not {in_json(part['type'])}")
+    return value
 
 
 class Part(BaseModel):
-    """A part of a message. Parts of other types, such as pictures, are refused."""
+    """A part of a message."""
 
     model_config = ConfigDict(strict=True)
 
@@ -25,7 +34,7 @@ class Message(BaseModel):
     model_config = ConfigDict(extra="allow", strict=True)
 
     role: str
-    content: str | list[Part] | None = None
+    content: Annotated[str | list[Part] | None, BeforeValidator(_content)] = None
 
     def to_dict(self) -> dict[str, Any]:
         """As templates take it."""
@@ -47,7 +56,7 @@ class ChatTemplateBody(GenerationBody):
     @model_validator(mode="after")
     def _check_end(self) -> ChatTemplateBody:
         if self.continue_final_message and self.add_generation_prompt and "add_generation_prompt" in self.model_fields_set:
-            raise ValueError("continue_final_message and add_generation_prompt exclude each other")
+            raise invalid("continue_final_message", "continue_final_message and add_generation_prompt exclude each other")
         return self
 
 
@@ -70,9 +79,9 @@ class ChatBody(ChatTemplateBody):
     @model_validator(mode="after")
     def _check_logprobs(self) -> ChatBody:
         if self.top_logprobs and not self.logprobs:
-            raise ValueError("top_logprobs is for logprobs=true")
+            raise invalid("top_logprobs", "top_logprobs is for logprobs=true")
         if self.length == 0 and self.prompt_logprobs is None:
-            raise ValueError("max_tokens=0 leaves nothing to reply: set prompt_logprobs, or generate a token")
+            raise invalid("max_tokens", "max_tokens=0 leaves nothing to reply: set prompt_logprobs, or generate a token")
         return self
 
     @property

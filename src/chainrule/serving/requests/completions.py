@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
-from chainrule.serving.requests.base import MOST_ALTERNATIVES, Texts
+from chainrule.serving.requests.base import MOST_ALTERNATIVES, Texts, invalid
 from chainrule.serving.requests.generation import GenerationBody
+
+LENGTH = 16  # tokens to generate if a request does not say how many, as with OpenAI
 
 
 class CompletionBody(GenerationBody):
     """Texts to continue, or to score: echo=true with logprobs gives a factor for each token of the prompt but the first."""
 
     prompt: Texts = Field(description="A text, a list of texts, a list of token ids, or a list of such lists.")
-    max_tokens: int | None = Field(None, ge=0, le=1 << 24, description="0 is for echo and prompt_logprobs. Default: 16.")
+    max_tokens: int | None = Field(
+        None, ge=0, le=1 << 24, description="0 is for echo and prompt_logprobs. Default: 16, or as many as fit."
+    )
     echo: bool | None = Field(None, description="Give the prompt back, with the continuation after it.")
     logprobs: int | None = Field(None, ge=0, le=MOST_ALTERNATIVES, description="So many alternatives for each token.")
     add_special_tokens: bool = Field(
@@ -22,15 +26,7 @@ class CompletionBody(GenerationBody):
     @model_validator(mode="after")
     def _check_length(self) -> CompletionBody:
         if self.max_tokens == 0 and not self.echo and self.prompt_logprobs is None:
-            raise ValueError("max_tokens=0 leaves nothing to reply: set echo=true or prompt_logprobs, or generate a token")
+            raise invalid(
+                "max_tokens", "max_tokens=0 leaves nothing to reply: set echo or prompt_logprobs, or generate a token"
+            )
         return self
-
-    @property
-    def length(self) -> int:
-        """The most tokens to generate for each text."""
-        return 16 if self.max_tokens is None else self.max_tokens
-
-    @property
-    def one_more(self) -> bool:
-        """Whether the continuation is the most probable next token, which is known once the prompt has been read."""
-        return self.greedy and self.length == 1

@@ -6,7 +6,8 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
-from chainrule.serving.requests.base import MOST_ALTERNATIVES, MOST_TEXTS, Body
+from chainrule.serving.requests.base import MOST_ALTERNATIVES, MOST_TEXTS, Body, invalid
+from chainrule.serving.wire import in_json
 
 
 def _stops(value: Any) -> Any:
@@ -14,7 +15,7 @@ def _stops(value: Any) -> Any:
         return []
     stops = [value] if isinstance(value, str) else value
     if not isinstance(stops, list) or not all(isinstance(stop, str) for stop in stops):
-        raise ValueError(f"stop must be a text or a list of texts, not {value!r:.60}")
+        raise ValueError(f"stop must be a text or a list of texts, not {in_json(value)}")
     return list(dict.fromkeys(filter(None, stops)))
 
 
@@ -54,9 +55,9 @@ class GenerationBody(Body):
     n: int = Field(1, ge=1, le=MOST_TEXTS, description="The number of texts for each prompt.")
     temperature: float | None = Field(None, ge=0, description="0: the most probable token each time. Default: 1.")
     top_p: float | None = Field(None, gt=0, le=1)
-    top_k: int | None = Field(None, ge=-1, description="−1 and 0: all tokens.")
+    top_k: int | None = Field(None, ge=-1, le=1 << 31, description="−1 and 0: all tokens.")
     min_p: float | None = Field(None, ge=0, le=1)
-    seed: int | None = Field(None, ge=0, lt=1 << 63, description="Equal requests with one seed get equal replies.")
+    seed: int | None = Field(None, ge=0, le=(1 << 63) - 1, description="Equal requests with one seed get equal replies.")
     stop: Stops = Field([], description="Texts at which to stop; the text ends before them.")
     stream: bool | None = None
     stream_options: StreamOptions | None = None
@@ -70,7 +71,7 @@ class GenerationBody(Body):
     @model_validator(mode="after")
     def _check_stream(self) -> GenerationBody:
         if self.stream_options is not None and not self.stream:
-            raise ValueError("stream_options is for stream=true")
+            raise invalid("stream_options", "stream_options is for stream=true")
         return self
 
     @property

@@ -6,15 +6,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
-from chainrule.errors import short
-from chainrule.serving.requests.base import MOST_ALTERNATIVES, Body, OneText, Texts, is_ids, one_text
+from chainrule.serving.requests.base import MOST_ALTERNATIVES, Body, OneText, Texts, invalid, is_ids, one_text
+from chainrule.serving.wire import in_json
 
 
 def _contexts(value: Any) -> Any:
     if value is None or isinstance(value, str) or is_ids(value):
         return value
     if not isinstance(value, list):
-        raise ValueError(f"context must be a text, a list of token ids, or a list with one for each text, not {short(value)}")
+        raise ValueError(f"context must be a text, a list of token ids, or a list with one for each text, not {in_json(value)}")
     return [None if item is None else one_text(item) for item in value]
 
 
@@ -24,6 +24,19 @@ Contexts = Annotated[
     Any,
     BeforeValidator(_contexts),
     WithJsonSchema({"anyOf": [*_CONTEXT, {"type": "array", "items": {"anyOf": _CONTEXT}}]}),
+]
+
+
+def _window(value: Any) -> Any:
+    if value is None or value is False or (type(value) is int and value >= 2):
+        return value
+    raise ValueError(f"window must be a number of embeddings, 2 or more, or false, not {in_json(value)}")
+
+
+Window = Annotated[
+    int | bool | None,
+    BeforeValidator(_window),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 2}, {"const": False}, {"type": "null"}]}),
 ]
 
 
@@ -42,19 +55,19 @@ class LogprobsBody(Body):
     )
     last_n: int | None = Field(None, ge=1, lt=1 << 31, description="Score the last n tokens of each text only.")
     temperature: float = Field(1.0, gt=0, description="Of softmax(logits / temperature).")
-    window: int | bool | None = Field(None, description="The most embeddings to condition on; false: refuse longer texts.")
+    window: Window = Field(None, description="The most embeddings to condition on; false: refuse longer texts.")
     stride: int | None = Field(None, ge=1, lt=1 << 31, description="The tokens from one window to the next.")
     special: Literal["text", "parse"] = Field("text", description="How names of control symbols in texts are read.")
     spans: bool = Field(False, description="Give the characters of the text that each token spells.")
 
     @model_validator(mode="after")
     def _check_lengths(self) -> LogprobsBody:
-        if self.window is True or (self.window is not False and self.window is not None and self.window < 2):
-            raise ValueError(f"window must be a number of embeddings, 2 or more, or false, not {short(self.window)}")
         for name, values in (("context", self.context), ("targets", self.targets)):
             several = isinstance(values, list) and not is_ids(values)
             if several and len(values) != len(self.input):
-                raise ValueError(f"{name} has {len(values)} entries, and input has {len(self.input)}: give one for each text")
+                raise invalid(
+                    name, f"{name} has {len(values)} entries, and input has {len(self.input)}: give one for each text"
+                )
         return self
 
     @property

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from chainrule.serving.requests.base import Body
+from chainrule.serving.requests.base import Body, invalid
 from chainrule.serving.requests.chat import Message
 
 
@@ -24,7 +24,7 @@ class TokenizeBody(Body):
     @model_validator(mode="after")
     def _check_one(self) -> TokenizeBody:
         if (self.prompt is None) == (self.messages is None):
-            raise ValueError("give either prompt or messages")
+            raise invalid("prompt", "give either prompt or messages")
         return self
 
 
