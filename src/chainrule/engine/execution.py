@@ -22,12 +22,13 @@ import numpy as np
 from torch import Tensor
 
 from chainrule._types import Bools, Ints
-from chainrule.engine.attention.kv_cache import KVCache
+from chainrule.engine.attention.joined import JoinedLayout
+from chainrule.engine.attention.kv_cache import Kept, KVCache
 from chainrule.engine.attention.layout import Layout, RowsLayout
 from chainrule.engine.prefixes.reuse import Reuse
 from chainrule.forest import Chunk, Forest
 from chainrule.forest.chunks import Rows
-from chainrule.forest.parts import parts
+from chainrule.forest.parts import Part, joined, parts
 from chainrule.models.base import Model
 from chainrule.ops.matmul import pads_rows
 from chainrule.ops.transfer import sent
@@ -80,9 +81,11 @@ def forest_jobs(
     known_R = None if reuse is None else reuse.known_N[all_rows.node_R]
     of_parts, workers = parts(all_rows, rows, threads, width=model.width, padded=pads_rows(model), known_R=known_R)
     jobs = [] if reuse is None else _known_jobs(all_rows, reuse)
+    if reuse is not None and (together := joined(of_parts, rows, threads)) is not None:
+        groups, workers = together
+        return Jobs([*jobs, *(partial(_run_joined, model, group, embed, reuse) for group in groups)], workers)
     for part in of_parts:
-        above = reuse.above(int(part.rows.node_R[part.bounds[0] - 1])) if reuse is not None and part.bounds[0] else None
-        cache = KVCache(int(part.rows.depth_R.max(initial=0)) + rows, len(part.bounds) - 1, () if above is None else above.kept)
+        cache = KVCache(int(part.rows.depth_R.max(initial=0)) + rows, len(part.bounds) - 1, _kept_above(part, reuse))
         for first, stop in pairwise(part.bounds):
             jobs.append(partial(_run_segment, model, part.rows, embed, rows, CachedPrefix(cache, first), stop, reuse))
     return Jobs(jobs, workers)
@@ -97,6 +100,28 @@ def _known_jobs(all_rows: Rows, reuse: Reuse) -> list[Callable[[], Iterator[Hidd
         yield HiddenStates(reuse.hidden(all_rows.node_R[row_U]), row_F, all_rows.node_F[factor_F], 0, 0)
 
     return [known] if len(factor_F) else []
+
+
+def _kept_above(part: Part, reuse: Reuse | None) -> list[Kept]:
+    """The keys and values of the known rows above a part."""
+    known = part.bounds[0]
+    return [] if reuse is None or not known else reuse.above(int(part.rows.node_R[known - 1])).kept
+
+
+def _run_joined(model: Model, group: list[Part], embed: Embed, reuse: Reuse) -> Iterator[HiddenStates]:
+    """Parts of a chunk each, in one run of the network: the weights are read once for all of them."""
+    chunks = [part.rows.chunk(part.bounds[0], part.bounds[-1], np.arange(part.bounds[0]))[0] for part in group]
+    size = sum(chunk.path + len(chunk) for chunk in chunks)
+    cache = KVCache(size, above=[kept for part in group for kept in _kept_above(part, reuse)])
+    layout = JoinedLayout(chunks, cache, model.device)
+    depth_R, node_R = (np.concatenate([getattr(chunk, name) for chunk in chunks]) for name in ("depth_R", "node_R"))
+    hidden_RH = run_rows(model, depth_R, layout, embed(node_R))
+    for chunk, first in zip(chunks, layout.first_rows, strict=True):
+        reuse.take(chunk, hidden_RH[first : first + len(chunk)], cache, layout.path + first)
+    row_F = np.concatenate([chunk.row_F + first for chunk, first in zip(chunks, layout.first_rows, strict=True)])
+    node_F = np.concatenate([chunk.node_F for chunk in chunks])
+    yield HiddenStates(hidden_RH, row_F, node_F, len(depth_R), sum(chunk.new for chunk in chunks))
+    cache.release()
 
 
 def _run_segment(
@@ -125,7 +150,7 @@ def run_chunk(model: Model, chunk: Chunk, layout: Layout, inputs_RD: Tensor, reu
     """Hidden states of the rows of a chunk, R × H. Afterwards the cache holds the path of the next chunk."""
     hidden_RH = run_rows(model, chunk.depth_R, layout, inputs_RD)
     if reuse is not None:
-        reuse.take(chunk, hidden_RH, layout.cache)
+        reuse.take(chunk, hidden_RH, layout.cache, chunk.path)
     layout.cache.keep_path(chunk)
     return hidden_RH
 

@@ -65,6 +65,27 @@ def parts(
     return [Part(all_rows, [0, len(all_rows)])], 1
 
 
+def joined(of_parts: list[Part], rows: int, threads: int) -> tuple[list[list[Part]], int] | None:
+    """Groups of parts that can be computed in one run of at most `rows` rows each, and how many groups to compute at a time.
+
+    None if there are not several parts, or one of them has several segments or too many rows.
+    """
+    sizes = [part.bounds[-1] - part.bounds[0] for part in of_parts]
+    if len(of_parts) < 2 or max(sizes) > rows or any(len(part.bounds) > 2 for part in of_parts):
+        return None
+    total, least = sum(sizes), -(-sum(sizes) // rows)
+    count = max(least, min(threads, total // LEAST, len(of_parts)))
+    workers = best_workers([-(-total // count)] * count, rows, threads)
+    groups: list[tuple[int, list[Part]]] = [(0, []) for _ in range(count if workers > 1 else least)]
+    for size, part in sorted(zip(sizes, of_parts, strict=True), key=lambda each: -each[0]):
+        at = min(range(len(groups)), key=lambda i: groups[i][0])
+        if groups[at][0] + size > rows:
+            groups.append((0, []))
+            at = -1
+        groups[at] = groups[at][0] + size, [*groups[at][1], part]
+    return [group for _, group in groups if group], workers
+
+
 def _known_above(all_rows: Rows, known_R: Bools) -> Ints:
     """How many known rows each row is below. Unknown rows are below the first unknown one of their path."""
     above_known_R = known_R[all_rows.parent_R] | (all_rows.parent_R < 0)

@@ -141,13 +141,13 @@ class Reuse:
             wanted_N[forest.path_T[forest.offset_S1[1:] - 1]] = False
         return replace(Question(forest, wanted_N), alphabet=self.question.alphabet)
 
-    def take(self, chunk: Chunk, hidden_RH: Tensor, cache: KVCache) -> None:
-        """Copy what is to be kept of a chunk, whose keys and values are in the cache after those of its path."""
+    def take(self, chunk: Chunk, hidden_RH: Tensor, cache: KVCache, first: int) -> None:
+        """Copy what is to be kept of a chunk, whose keys and values are in the cache from row `first` on."""
         row_X = np.flatnonzero(self._keep_N[chunk.node_R])
         row_X = row_X[row_X >= len(chunk) - chunk.new]
         if len(row_X) and sum(each.computed.bytes for each in self._gathered) < self.cache.memory:
             index_X = sent(row_X, hidden_RH.device)
-            computed = Computed(hidden_RH[index_X], cache.rows(chunk.path + row_X))
+            computed = Computed(hidden_RH[index_X], cache.rows(first + row_X))
             self._gathered.append(_Gathered(chunk.node_R[row_X], computed))
 
     def keep(self, answer: Answer | None = None) -> None:
