@@ -20,6 +20,7 @@ from chainrule.scoring.scorer import Scorer
 from chainrule.serving.tasks import Conditions, Generation, Scoring
 
 GATHERING = 0.003  # seconds that a request waits for others, if the thread was idle
+RETURNING, LONGEST = 0.1, 0.1  # of the time of a forest, and seconds: how long the next one waits for its clients to ask again
 BATCH = 16_384  # tokens of the requests that are scored at once; all of them wait for the last one
 FEW = 20  # alternatives at each position that cost little
 AT_ONCE = 16  # requests whose texts are generated in turn, each with keys and values of its own; others wait
@@ -46,6 +47,7 @@ class Worker:
         self._running: deque[_Running] = deque()
         self._changed = threading.Condition()
         self._closing = False
+        self._expected, self._seconds = 0, 0.0  # requests that are waited for before the next forest, and how long
         self._thread = threading.Thread(target=self._run, name="chainrule-model", daemon=True)
 
     def start(self) -> None:
@@ -90,8 +92,7 @@ class Worker:
 
     def _run(self) -> None:
         while self._wait():
-            for group in _groups(self._next_scorings()):
-                self._score(group)
+            self._score_all(self._next_scorings())
             self._begin_generations()
             for _ in range(len(self._running)):
                 running = self._running.popleft()
@@ -101,11 +102,11 @@ class Worker:
     def _wait(self) -> bool:
         """Wait for something to do. Returns whether there is any; there is not if the worker is closing."""
         with self._changed:
-            if self.waiting or self._running:
+            if self._running:
                 return True
             self._changed.wait_for(lambda: self.waiting or self._closing)
-            until = time.monotonic() + GATHERING
-            while not self._closing and (left := until - time.monotonic()) > 0:
+            until = time.monotonic() + max(GATHERING, self._seconds)
+            while not self._closing and self.waiting < self._expected and (left := until - time.monotonic()) > 0:
                 self._changed.wait(left)
             return self.waiting > 0
 
@@ -131,6 +132,14 @@ class Worker:
             for task in [task for task in queue if task.given_up]:
                 queue.remove(task)  # pyrefly: ignore[bad-argument-type]
                 task.fail(GivenUp())
+
+    def _score_all(self, tasks: list[Scoring]) -> None:
+        """Score what waits. Clients that ask for one text after another are then expected to ask again."""
+        began = time.monotonic()
+        for group in _groups(tasks):
+            self._score(group)
+        with self._changed:
+            self._expected, self._seconds = len(tasks) + self.waiting, min(LONGEST, RETURNING * (time.monotonic() - began))
 
     def _score(self, group: list[Scoring]) -> None:
         """Score the texts of several tasks as one forest. If that fails, each task alone, so that one cannot harm another."""
