@@ -20,6 +20,7 @@ from test_invariance import CONFIGS, model
 from test_parallel import most_workers
 
 from chainrule import InputError, LanguageModel, ModelError, TableModel
+from chainrule.engine import execution
 from chainrule.engine.engine import Engine
 from chainrule.engine.plan import plan
 from chainrule.engine.prefixes import choice, reuse, store
@@ -153,6 +154,38 @@ def test_prefixes_with_little_in_common_are_all_kept(known: int):
         scores = lm.score_batch(batch)
         assert scores.rows == 2
         assert np.array_equal(scores.logprobs, plain.score_batch(batch).logprobs)
+
+
+@pytest.mark.parametrize("kernels", ["native", "plain"], indirect=True)
+@pytest.mark.parametrize("name", ["llama", "mistral"])
+def test_rows_below_several_kept_paths_are_one_run_of_the_network(kernels: str, name: str, monkeypatch: pytest.MonkeyPatch):
+    plain = model(name, torch.float32, kernels)
+    lm, runs, run_rows = keeping(plain), [], execution.run_rows
+    trunks = [np.roll(SHARED, 100 * i).tolist()[:130] for i in range(3)]
+    lm.score_batch([[*trunk, i] for trunk in trunks for i in (1, 2)])
+    monkeypatch.setattr(execution, "run_rows", lambda *a, **k: (runs.append(len(a[1])), run_rows(*a, **k))[1])
+    texts = [[*trunk[:at], *trunk[:7], i] for trunk in trunks for at in (90, 130) for i in (1, 2)]
+    texts += [[i, i, *trunks[0][:20]] for i in (3, 4)]  # and below none
+    scores = lm.score_batch(texts, top=1)
+    assert runs == [scores.rows]
+    assert scores.to_arrow() == plain.score_batch(texts, top=1).to_arrow()
+
+
+def test_groups_of_parts_have_at_most_the_rows_of_a_run():
+    draw = np.random.default_rng(0)
+    for _ in range(200):
+        sizes = draw.integers(1, 700, draw.integers(2, 12)).tolist()
+        own = [
+            parts.Part(None, [known, known + size])
+            for known, size in zip(draw.integers(0, 9, len(sizes)).tolist(), sizes, strict=True)
+        ]
+        groups, workers = parts.joined(own, 768, int(draw.integers(1, 4)))
+        assert sorted(map(id, chain.from_iterable(groups))) == sorted(map(id, own))
+        assert max(sum(part.bounds[1] - part.bounds[0] for part in group) for group in groups) <= 768
+        assert 1 <= workers <= 3
+    assert parts.joined(own[:1], 768, 2) is None
+    assert parts.joined([*own, parts.Part(None, [0, 1, 2])], 768, 2) is None
+    assert parts.joined([*own, parts.Part(None, [0, 900])], 768, 2) is None
 
 
 def test_a_path_that_two_successive_texts_share_is_kept():
