@@ -54,14 +54,15 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=32)
     parser.add_argument("--texts", type=int, default=640)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--vocabulary", type=int, default=49_152, help="the ids of random requests are below it")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--address", help="of a server that runs already")
     arguments = parser.parse_args()
     result, failed = {"same": same, "speed": speed, "hostile": hostile, "client": client}[arguments.what](arguments)
     if arguments.what != "client":
         run = {"command": f"python benchmarks/serve.py {arguments.what}", "date": str(datetime.date.today())}
-        run |= {"model": arguments.model, **result, "machine": machine.describe()}
-        target = HERE / "results" / f"serve-{arguments.what}-{datetime.date.today()}.json"
+        run |= {"model": Path(arguments.model).name, **result, "machine": machine.describe()}
+        target = HERE / "results" / f"serve-{arguments.what}-{Path(arguments.model).name}-{datetime.date.today()}.json"
         target.write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
         print(f"written to {target.relative_to(HERE.parent)}")
     raise SystemExit(1 if failed else 0)
@@ -128,7 +129,7 @@ def by_threads(address: str, asked: Sequence[Any], threads: int) -> list[tuple[i
 def same(arguments: argparse.Namespace) -> tuple[dict[str, Any], int]:
     """Random requests alone and under load."""
     with running(arguments) as address:
-        source = Requests(arguments.seed, fortunes()[:200], 49_152)
+        source = Requests(arguments.seed, fortunes()[:200], arguments.vocabulary)
         asked = [source.next() for _ in range(arguments.requests)]
         one, began, alone = Client(address), time.perf_counter(), []
         for number, each in enumerate(asked, 1):

@@ -63,7 +63,8 @@ class JoinedLayout(RowsLayout):
             tiles += len(layout.native.tables[0])
         return np.concatenate(tasks)
 
-    def _own(self, index: int, *joined: Tensor) -> list[Tensor]:
+    def _own(self, index: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """The keys and values of one chunk: those of its path, then of its rows."""
         layout, path, row = self._layouts[index], self.first_paths[index], self.path + self.first_rows[index]
-        return [torch.cat([each[path : path + layout.path], each[row : row + layout.rows]]) for each in joined]
+        own = slice(path, path + layout.path), slice(row, row + layout.rows)
+        return torch.cat([keys[each] for each in own]), torch.cat([values[each] for each in own])
