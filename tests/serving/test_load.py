@@ -23,6 +23,7 @@ import chainrule
 from chainrule import LanguageModel
 from chainrule.serving import guard, server
 from chainrule.serving.limits import Limits
+from chainrule.serving.server import listening_socket
 
 BODY = json.dumps({"prompt": "Hello world", "echo": True, "logprobs": 1, "max_tokens": 0}).encode()
 LONG = json.dumps({"prompt": "Hello", "max_tokens": 60, "ignore_eos": True, "temperature": 0}).encode()
@@ -210,6 +211,11 @@ def test_a_large_body_is_refused_before_it_has_come(tiny: LanguageModel):
             head(1).replace(b"Content-Length: 1", b"Transfer-Encoding: chunked") + b"5dc\r\n" + b" " * 1500 + b"\r\n"
         )
         assert chunked.recv(100).startswith(b"HTTP/1.1 413")
+
+
+def test_small_replies_are_not_held_back_by_the_system():
+    with listening_socket("127.0.0.1", 0) as bound:
+        assert bound.proto == socket.IPPROTO_TCP  # which asyncio asks for before it turns Nagle's algorithm off
 
 
 def test_stopping_finishes_the_requests_in_hand(tiny: LanguageModel):
