@@ -20,7 +20,7 @@ from chainrule.serving.replies.logprobs import Offsets
 from chainrule.serving.replies.text import TextStream
 from chainrule.serving.wire import DONE, event
 
-_Item = tuple[int, Step | BaseException | None]  # the number of a prompt; a token, an error, or the end
+_Item = Step | BaseException | None  # a token, an error, or the end
 
 
 async def streamed(answering: Answering) -> Response:
@@ -69,27 +69,32 @@ def usage_so_far(answering: Answering, generated: int) -> dict[str, dict[str, in
 
 
 async def _steps(answering: Answering) -> AsyncGenerator[tuple[int, Step], None]:
-    """Tokens as they are generated, with the number of the prompt that each follows. Raises ApiError."""
-    service, loop, queue = answering.service, asyncio.get_running_loop(), asyncio.Queue[_Item]()
+    """Tokens as they are generated, with the number of the prompt that each follows. Raises ApiError.
 
-    def put(number: int, item: Step | BaseException | None) -> None:
-        loop.call_soon_threadsafe(queue.put_nowait, (number, item))
-
+    Of several prompts, each has its next token in turn, so that the order does not depend on other requests.
+    """
+    service, loop = answering.service, asyncio.get_running_loop()
     prompts = answering.call.prompts if answering.call.length else []
+    queues: list[asyncio.Queue[_Item]] = [asyncio.Queue() for _ in prompts]
+
+    def put(number: int, item: _Item) -> None:
+        loop.call_soon_threadsafe(queues[number].put_nowait, item)
+
     tasks = [answering.generation(prompt.ids, partial(put, number)) for number, prompt in enumerate(prompts)]
     try:
         for number, task in enumerate(tasks):
             task.result.add_done_callback(lambda done, number=number: put(number, done.exception()))
         service.submit(tasks)
-        left = len(tasks)
-        while left:
-            number, item = await asyncio.wait_for(queue.get(), max(0.0, tasks[0].deadline - time.monotonic()))
-            if isinstance(item, BaseException):
-                raise service.visible(item)
-            if item is None:
-                left -= 1
-            else:
-                yield number, item
+        active = list(range(len(tasks)))
+        while active:
+            for number in list(active):
+                item = await asyncio.wait_for(queues[number].get(), max(0.0, tasks[0].deadline - time.monotonic()))
+                if isinstance(item, BaseException):
+                    raise service.visible(item)
+                if item is None:
+                    active.remove(number)
+                else:
+                    yield number, item
     except TimeoutError as error:
         raise service.visible(error) from None
     finally:
