@@ -91,6 +91,26 @@ def test_each_task_gets_its_own_alternatives_and_targets(worker: Worker, tiny: L
     assert scores[2].top_ids[:, :1].tolist() == tiny.score([5, 6, 7], start="given", top=1).top_ids.tolist()
 
 
+def test_the_next_forest_waits_for_the_clients_of_the_last_one(
+    worker: Worker, observer: Counting, tiny: LanguageModel, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(module, "RETURNING", 1e9)  # as if the first forest had taken long
+    monkeypatch.setattr(module, "LONGEST", 30.0)
+    first, again = [scoring(tiny, 5, i) for i in range(4)], [scoring(tiny, 6, i) for i in range(4)]
+    first[3].result.add_done_callback(lambda _: worker.submit(again[0]))  # its client is quick
+    for task in first:
+        worker.submit(task)
+    worker.start()
+    for task in first:
+        task.result.result(30)
+    assert not again[0].result.done()
+    for task in again[1:]:
+        worker.submit(task)
+    for task in again:
+        task.result.result(30)
+    assert observer.batches == [4, 4]
+
+
 def test_a_batch_has_a_limit_and_order(worker: Worker, observer: Counting, tiny: LanguageModel):
     tasks = [scoring(tiny, 5, i, tokens=BATCH // 2) for i in range(5)] + [scoring(tiny, 5, 6, tokens=3 * BATCH)]
     for task in tasks:

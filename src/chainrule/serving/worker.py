@@ -19,7 +19,6 @@ from chainrule.results.batch import Scores
 from chainrule.scoring.scorer import Scorer
 from chainrule.serving.tasks import Conditions, Generation, Scoring
 
-GATHERING = 0.003  # seconds that a request waits for others, if the thread was idle
 RETURNING, LONGEST = 0.1, 0.1  # of the time of a forest, and seconds: how long the next one waits for its clients to ask again
 BATCH = 16_384  # tokens of the requests that are scored at once; all of them wait for the last one
 FEW = 20  # alternatives at each position that cost little
@@ -105,7 +104,7 @@ class Worker:
             if self._running:
                 return True
             self._changed.wait_for(lambda: self.waiting or self._closing)
-            until = time.monotonic() + max(GATHERING, self._seconds)
+            until = time.monotonic() + self._seconds
             while not self._closing and self.waiting < self._expected and (left := until - time.monotonic()) > 0:
                 self._changed.wait(left)
             return self.waiting > 0
