@@ -46,6 +46,7 @@ class Worker:
         self._running: deque[_Running] = deque()
         self._changed = threading.Condition()
         self._closing = False
+        self._in_hand = 0  # requests that are being scored
         self._expected, self._seconds = 0, 0.0  # requests that are waited for before the next forest, and how long
         self._thread = threading.Thread(target=self._run, name="chainrule-model", daemon=True)
 
@@ -134,11 +135,10 @@ class Worker:
 
     def _score_all(self, tasks: list[Scoring]) -> None:
         """Score what waits. Clients that ask for one text after another are then expected to ask again."""
-        began = time.monotonic()
+        began, self._in_hand = time.monotonic(), len(tasks)
         for group in _groups(tasks):
             self._score(group)
-        with self._changed:
-            self._expected, self._seconds = len(tasks) + self.waiting, min(LONGEST, RETURNING * (time.monotonic() - began))
+        self._seconds = min(LONGEST, RETURNING * (time.monotonic() - began))
 
     def _score(self, group: list[Scoring]) -> None:
         """Score the texts of several tasks as one forest. If that fails, each task alone, so that one cannot harm another."""
@@ -154,6 +154,7 @@ class Worker:
             for task in group:
                 self._score([task])
         else:
+            self._expected = self._in_hand + self.waiting  # before the first client can ask again
             for task, own in zip(group, scores, strict=True):
                 task.succeed(own)
 
