@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from fastapi import Request
@@ -88,9 +88,9 @@ async def reply_to_api_error(_: Request, error: Exception) -> Response:
     """The reply to an error of ours, or of the framework, such as an unknown path."""
     if isinstance(error, ApiError):
         return json_reply(error.to_dict(), error.status_code, error.headers)
-    assert isinstance(error, StarletteError)
-    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code)
-    return json_reply(error_body(error.status_code, str(error.detail), code=code), error.status_code, error.headers)
+    refused = cast("StarletteError", error)
+    code = {404: "not_found", 405: "method_not_allowed"}.get(refused.status_code)
+    return json_reply(error_body(refused.status_code, str(refused.detail), code=code), refused.status_code, refused.headers)
 
 
 async def reply_to_unknown_error(_: Request, __: Exception) -> Response:
@@ -100,12 +100,12 @@ async def reply_to_unknown_error(_: Request, __: Exception) -> Response:
 
 async def reply_to_invalid_request(request: Request, error: Exception) -> Response:
     """The reply to a body whose fields are wrong: the first of them, with its value."""
-    assert isinstance(error, RequestValidationError)
-    if isinstance(error.body, bytes):
+    invalid = cast("RequestValidationError", error)
+    if isinstance(invalid.body, bytes):
         kind = request.headers.get("content-type", "none")
         message = f"the body must be JSON, with the header Content-Type: application/json, not {short(kind)}"
         return json_reply(error_body(415, message, code="unsupported_media_type"), 415)
-    message, param = _first_problem(error)
+    message, param = _first_problem(invalid)
     return json_reply(error_body(400, message, param, "invalid_value"), 400)
 
 
