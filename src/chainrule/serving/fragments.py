@@ -11,26 +11,28 @@ from collections.abc import Callable, Sequence
 from chainrule.serving.wire import LOWEST, encoded
 
 
+class _Memo(dict[int, bytes]):
+    """Values by token, each made when it is first needed. Two threads may make the same one."""
+
+    def __init__(self, make: Callable[[int], bytes]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, id: int) -> bytes:
+        value = self[id] = self._make(id)
+        return value
+
+
 class Fragments:
-    """The beginnings of objects, by token. Each is made when it is first needed."""
+    """What is said of each token. names: its name, as a JSON string; entries: an object, up to its log probability."""
 
     def __init__(self, name_of: Callable[[int], str], bytes_of: Callable[[int], bytes]) -> None:
-        self._name_of, self._bytes_of = name_of, bytes_of
-        self._names: dict[int, bytes] = {}
-        self._entries: dict[int, bytes] = {}
+        def entry(id: int) -> bytes:
+            about = {"id": id, "token": name_of(id), "bytes": list(bytes_of(id))}
+            return encoded(about)[:-1] + b',"logprob":'
 
-    def name(self, id: int) -> bytes:
-        """The name of a token, as a JSON string."""
-        if (name := self._names.get(id)) is None:
-            name = self._names[id] = encoded(self._name_of(id))
-        return name
-
-    def entry(self, id: int) -> bytes:
-        """An object of a token, up to the value of its log probability."""
-        if (entry := self._entries.get(id)) is None:
-            about = {"id": id, "token": self._name_of(id), "bytes": list(self._bytes_of(id))}
-            entry = self._entries[id] = encoded(about)[:-1] + b',"logprob":'
-        return entry
+        self.names = _Memo(lambda id: encoded(name_of(id)))
+        self.entries = _Memo(entry)
 
 
 def numbers(values: Sequence[float | None]) -> list[bytes]:

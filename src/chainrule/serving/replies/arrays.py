@@ -44,7 +44,7 @@ def _item(served: ServedModel, body: LogprobsBody, index: int, score: Score) -> 
         "start": score.start.id,
         "given": int(score.places[0]) if len(score.places) else 0,
         "ids": ids,
-        "tokens": Raw(listed([fragments.name(id) for id in ids])),
+        "tokens": Raw(listed([fragments.names[id] for id in ids])),
         "logprobs": score.logprobs.tolist(),
         "impossible": np.flatnonzero(score.logprobs == -np.inf).tolist(),
         "ranks": score.ranks.tolist(),

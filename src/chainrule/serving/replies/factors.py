@@ -52,7 +52,9 @@ class Factors:
         return Factors(*(values[:count] for values in vars(self).values()))
 
     def limited(self, top: int | None) -> Factors:
-        """With `top` alternatives at each position."""
+        """With `top` alternatives at each position, or fewer if there are not so many."""
+        if not self.ids or top is None or len(self.top_ids[-1]) <= top:  # the first token of a prompt has none
+            return self
         return Factors(
             self.ids, self.logprobs, self.ranks, [ids[:top] for ids in self.top_ids], [each[:top] for each in self.top_logprobs]
         )

@@ -32,7 +32,7 @@ def completion_logprobs(fragments: Fragments, factors: Factors, offsets: list[in
     """`logprobs` of a completion: four lists with an entry for each token, and the same as a list of objects."""
     places = list(_places(factors))
     return {
-        "tokens": Raw(listed([fragments.name(id) for id in factors.ids])),
+        "tokens": Raw(listed([fragments.names[id] for id in factors.ids])),
         "token_logprobs": Raw(listed([place.number for place in places])),
         "top_logprobs": Raw(listed([_by_name(fragments, place) for place in places])),
         "text_offset": offsets,
@@ -80,38 +80,41 @@ class Offsets:
 
 
 def _places(factors: Factors) -> Iterator[_Place]:
-    alternatives = iter(numbers([logprob for logprobs in factors.top_logprobs for logprob in logprobs]))
-    own = numbers(factors.logprobs)
-    for id, logprob, number, top_ids, top in zip(
-        factors.ids, factors.logprobs, own, factors.top_ids, factors.top_logprobs, strict=True
-    ):
-        yield _Place(id, logprob, number, top_ids, top, [next(alternatives) for _ in top])
+    alternatives = numbers([logprob for logprobs in factors.top_logprobs for logprob in logprobs])
+    own, first = numbers(factors.logprobs), 0
+    rows = zip(factors.ids, factors.logprobs, own, factors.top_ids, factors.top_logprobs, strict=True)
+    for id, logprob, number, top_ids, top_logprobs in rows:
+        stop = first + len(top_ids)
+        yield _Place(id, logprob, number, top_ids, top_logprobs, alternatives[first:stop])
+        first = stop
 
 
 def _content(fragments: Fragments, places: list[_Place]) -> Raw:
-    entry = fragments.entry
-    objects = []
-    for place in places:
-        if place.logprob is None:
+    entries, objects = fragments.entries, []
+    for id, logprob, number, top_ids, _, top_numbers in places:
+        if logprob is None:
             objects.append(b"null")
             continue
-        others = [entry(id) + number + b"}" for id, number in zip(place.top_ids, place.top_numbers, strict=True)]
-        objects.append(entry(place.id) + place.number + b',"top_logprobs":' + listed(others) + b"}")
+        others = [entries[other] + its + b"}" for other, its in zip(top_ids, top_numbers, strict=True)]
+        objects.append(entries[id] + number + b',"top_logprobs":[' + b",".join(others) + b"]}")
     return Raw(listed(objects))
 
 
 def _by_name(fragments: Fragments, place: _Place) -> bytes:
     """The token itself first, then its alternatives. Clients look for the maximum, and take the first of equal ones."""
-    if place.logprob is None:
+    id, logprob, number, top_ids, top_logprobs, top_numbers = place
+    if logprob is None:
         return b"null"
-    values = {fragments.name(place.id): (place.logprob, place.number)}
-    for id, logprob, number in zip(place.top_ids, place.top_logprobs, place.top_numbers, strict=True):
-        if id != place.id:
-            name = fragments.name(id)
-            known = values.get(name)
-            if known is None or known[0] < logprob:
-                values[name] = logprob, number
-    return b"{" + b",".join([name + b":" + number for name, (_, number) in values.items()]) + b"}"
+    names = fragments.names
+    if not top_ids or top_ids == [id]:
+        return b"{" + names[id] + b":" + number + b"}"
+    values = {names[id]: (logprob, number)}
+    for other, its_logprob, its_number in zip(top_ids, top_logprobs, top_numbers, strict=True):
+        if other != id:
+            name = names[other]
+            if name not in values or values[name][0] < its_logprob:
+                values[name] = its_logprob, its_number
+    return b"{" + b",".join([name + b":" + each for name, (_, each) in values.items()]) + b"}"
 
 
 def _by_id(fragments: Fragments, place: _Place, rank: int | None) -> bytes:
@@ -127,4 +130,4 @@ def _by_id(fragments: Fragments, place: _Place, rank: int | None) -> bytes:
 
 def _ranked(fragments: Fragments, id: int, number: bytes, rank: int | None) -> bytes:
     about = b'":{"logprob":%b,"rank":%d,"decoded_token":' % (number, rank)
-    return b'"%d' % id + about + fragments.name(id) + b"}"
+    return b'"%d' % id + about + fragments.names[id] + b"}"
