@@ -47,7 +47,8 @@ def create_app(
         finally:
             await asyncio.to_thread(service.close)
 
-    middleware = [Middleware(Guard, limits, service.metrics, api_key, log_requests)]
+    guard = {"limits": limits, "metrics": service.metrics, "api_key": api_key, "log_requests": log_requests}
+    middleware = [Middleware(Guard, **guard)]
     if origins:
         allowed = {"allow_origins": list(origins), "allow_methods": ["*"], "allow_headers": ["*"]}
         middleware.insert(0, Middleware(CORSMiddleware, **allowed))
