@@ -137,7 +137,8 @@ class Service:
             seconds = math.ceil(self.limits.seconds)
             message = f"the request took longer than {seconds} s: split it, or start the server with a longer --timeout"
             return ApiError(504, message, code="timeout")
-        return as_api_error(error, {str(served.lm.model.name): served.name for served in self.models.values()})
+        paths = {str(served.lm.model.name): served.name for served in self.models.values()}
+        return as_api_error(error, {path: name for path, name in paths.items() if "/" in path or "\\" in path})
 
 
 async def _gone(request: Request) -> None:
