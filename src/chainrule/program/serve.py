@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from chainrule.serving.limits import Limits
 
 _MEBIBYTE = 1 << 20
-_SWITCHING = 0.0005  # seconds after which a thread lets another use Python's lock: replies wait less for the model's thread
 
 
 @dataclass(frozen=True)
@@ -110,7 +108,6 @@ def serve(
         app = create_app(loaded, limits=limits.limits(), api_key=api_key, origins=cors or (), log_requests=log_requests)
         ready = f"chainrule: serving {', '.join(loaded)} at {address_of(bound)}"
         server = server_of(app, limits.limits().connections, lambda: note(ready))
-        sys.setswitchinterval(_SWITCHING)
         try:
             server.run([bound])
         except KeyboardInterrupt:
