@@ -183,7 +183,7 @@ def nonsense(address: str) -> str:
 
 def unread(address: str) -> str:
     """50 clients that ask for large replies and read none."""
-    body = json.dumps({"prompt": list(range(100, 4100)), "echo": True, "logprobs": 100, "max_tokens": 0}).encode()
+    body = json.dumps({"prompt": list(range(100, 4100)), "echo": True, "logprobs": 50, "max_tokens": 0}).encode()
     held = []
     for _ in range(50):
         held.append(_connect(address))
