@@ -2,7 +2,8 @@
 
     .venv/bin/python benchmarks/serve_hostile.py [--model smollm2-135m]
 
-The server is a process of its own. Exit code 1: the client got another reply than its own or 429, or waited for 10 seconds.
+The server is a process of its own. Exit code 1: the client got another reply than its own or 429, or waited for 30 seconds,
+twice what a forest of 16,384 tokens takes on two cores.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def hostile(model: str) -> tuple[dict[str, Any], int]:
                 }
             )
             bad = [status for status in replies if status not in (200, 429)]
-            failed += bool(bad) + (max(waits) > 10)
+            failed += bool(bad) + (max(waits) > 30)
             print(rows[-1], flush=True)
     return {"attacks": rows}, failed
 
