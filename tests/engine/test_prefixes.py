@@ -1,4 +1,4 @@
-"""Prefixes that are kept between calls: the bits of a model that keeps none, whatever is asked, dropped or interrupted."""
+"""Prefixes that are kept between calls: the bits of a model that keeps none, also after drops and interrupts."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def serve(
     require("serve", "chainrule serve", InputError)
     if api_key is not None and not api_key.strip():
         raise InputError("--api-key is empty: give a key, or leave it out")
-    named = _names([*([name] if name is not None or not models else []), *(models or [])])
+    allowed, named = limits.limits(), _names([*([name] if name is not None or not models else []), *(models or [])])
     from chainrule.serving.server import address_of, is_open, listening_socket
 
     options = {served: replace(model, model=path) for served, path in named.items()}
@@ -105,9 +105,9 @@ def serve(
         from chainrule.serving.app import create_app
         from chainrule.serving.server import server_of
 
-        app = create_app(loaded, limits=limits.limits(), api_key=api_key, origins=cors or (), log_requests=log_requests)
+        app = create_app(loaded, limits=allowed, api_key=api_key, origins=cors or (), log_requests=log_requests)
         ready = f"chainrule: serving {', '.join(loaded)} at {address_of(bound)}"
-        server = server_of(app, limits.limits().connections, lambda: note(ready))
+        server = server_of(app, allowed.connections, lambda: note(ready))
         try:
             server.run([bound])
         except KeyboardInterrupt:

@@ -33,7 +33,7 @@ def create_app(
     """An ASGI application that serves language models by their names; the first is the default.
 
     limits: of requests. api_key: the key that clients must send as a bearer token. origins: of web pages that may use the
-    server (CORS); "*": all. log_requests: write a line for each to the log "chainrule".
+    server (CORS); "*": all. log_requests: write a line for each to the log "chainrule.serving".
     Raises InputError for a model that cannot be served.
     """
     limits = limits or Limits()

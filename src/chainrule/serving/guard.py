@@ -47,7 +47,7 @@ class Guard:
                 await self._app(scope, body, reply.send)
         except ApiError as error:
             await reply.error(scope, receive, error)
-        except asyncio.CancelledError:  # the server was told to stop, and has waited long enough
+        except asyncio.CancelledError:  # the server is to stop, and has waited long enough
             await reply.error(scope, receive, ApiError(503, "the server is stopping", code="stopping"))
         except TimeoutError:
             await reply.error(scope, receive, ApiError(504, "the request took too long", code="timeout"))

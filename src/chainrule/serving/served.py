@@ -58,11 +58,15 @@ class ServedModel:
         """The number of token ids."""
         return self.lm.model.head.size
 
+    @property
+    def scorer(self) -> Scorer:
+        """What reads texts and symbols for this model."""
+        return Scorer(self.lm.predictor, self.lm.tokenizer, self.lm.start)
+
     @cached_property
     def end_id(self) -> int | None:
         """The end symbol, after which texts are not continued; None if there is none."""
-        scorer = Scorer(self.lm.predictor, self.lm.tokenizer, self.lm.start)
-        return next(iter(scorer.end_ids), None)
+        return next(iter(self.scorer.end_ids), None)
 
     @property
     def symbols(self) -> frozenset[int]:
@@ -112,7 +116,7 @@ class ServedModel:
     def requests(self, texts: list[Any], contexts: list[Any], reading: Reading) -> list[Request]:
         """Texts after their contexts, as the library reads them. Raises InputError."""
         with self._lock:
-            return Scorer(self.lm.predictor, self.lm.tokenizer, self.lm.start).requests(texts, contexts, reading)
+            return self.scorer.requests(texts, contexts, reading)
 
     def of_chat(self, messages: list[dict[str, Any]], add: bool, options: Mapping[str, Any]) -> Prompt:
         """The prompt that the model's template makes of the messages of a chat. Raises ApiError."""
@@ -128,7 +132,7 @@ class ServedModel:
         try:
             with self._lock:
                 text = hf.apply_chat_template(messages, tokenize=False, **options)
-        except Exception as error:  # whatever the template raises, such as for roles that do not alternate
+        except Exception as error:  # any that the template raises, such as for roles that do not alternate
             reason = f"the template of {self.name} refuses these messages: {error}"
             raise ApiError(400, reason, param="messages", code="template_error") from None
         return self.prompts([text], add=add, param="messages")[0]

@@ -17,16 +17,15 @@ from chainrule.errors import InputError
 
 HEADER_SECONDS = 20.0  # within which the headers of the first request of a connection must have come
 IDLE_SECONDS = 75  # after a reply, for the next request
-STOPPING_SECONDS = 30  # for the requests in hand, when the server is told to stop
+STOPPING_SECONDS = 30  # for the requests in hand, when the server is to stop
 
 
 def listening_socket(host: str, port: int) -> socket.socket:
     """A socket bound to this address; port 0: any that is free. Raises InputError."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        bound = socket.socket(
-            family, kind, protocol
-        )  # without the protocol, asyncio leaves Nagle's algorithm on: 40 ms a reply
+        # Without the protocol, asyncio leaves Nagle's algorithm on: 40 ms a reply
+        bound = socket.socket(family, kind, protocol)
     except OSError as error:
         raise _no_address(host, error) from None
     try:
@@ -56,7 +55,7 @@ def is_open(bound: socket.socket) -> bool:
 
 
 def server_of(app: FastAPI, connections: int, on_start: Callable[[], None]) -> uvicorn.Server:
-    """A server, whose method `run` takes a list with a bound socket, until the process is told to stop (SIGTERM, SIGINT).
+    """A server, whose method `run` takes a list with a bound socket, until the process gets SIGTERM or SIGINT.
 
     Then it finishes the requests in hand. connections: the most at a time. on_start: called once clients are answered.
     """

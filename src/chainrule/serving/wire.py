@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -41,8 +40,3 @@ def event(value: Any) -> bytes:
 
 
 DONE = b"data: [DONE]\n\n"
-
-
-def finite(logprob: float) -> float:
-    """A log probability as OpenAI's shapes have it."""
-    return LOWEST if logprob == -math.inf else logprob

@@ -1,7 +1,7 @@
 """What one call takes from the kept prefixes, and what it adds to them once it has succeeded.
 
 Known rows are those whose keys, values and hidden states are kept. Factors at known rows are taken if they are kept, and read
-from the hidden states otherwise: so whatever is asked for, no row is computed again.
+from the hidden states otherwise: so no row is computed again for another question.
 
 Shapes: N nodes of the forest, P nodes of a path, R rows of a chunk, X rows that are kept, U known rows, F factors, G key-value
 heads, D width of a head, H width of a hidden state.

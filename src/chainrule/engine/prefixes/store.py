@@ -2,7 +2,8 @@
 
 Kept paths form a tree of segments. A segment is a run of rows on one path, below a row of another segment or of none. It never
 changes once it is in the tree, except that its factors are replaced as a whole. So a call that has found a segment can use it
-whatever other threads do. Only one dictionary says what is in the tree: an interrupt finds it with a segment or without it.
+while other threads change the tree. Only one dictionary says what is in the tree: an interrupt finds it with a segment or
+without it.
 
 Shapes: P rows of a path, R rows of a segment, G key-value heads, D width of a head, H width of a hidden state.
 """

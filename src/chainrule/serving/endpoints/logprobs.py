@@ -6,7 +6,6 @@ from fastapi import Request as HttpRequest
 from fastapi import Response
 
 from chainrule.errors import InputError
-from chainrule.scoring.scorer import Scorer
 from chainrule.serving.endpoints.route import router, service_of
 from chainrule.serving.replies.arrays import ARROW, arrow_reply, json_arrays
 from chainrule.serving.requests.scoring import LogprobsBody
@@ -35,11 +34,10 @@ async def logprobs(body: LogprobsBody, request: HttpRequest) -> Response:
 
 def _task(service: Service, served: ServedModel, body: LogprobsBody) -> Scoring:
     """The texts as a task. Raises ApiError."""
-    scorer = Scorer(served.lm.predictor, served.lm.tokenizer, served.lm.start)
     try:
         requests = served.requests(body.input, body.contexts, Reading.of(body.special))
         conditions = Conditions(
-            start=body.start, end=scorer.end(body.end), temperature=float(body.temperature), last_n=body.last_n,
+            start=body.start, end=served.scorer.end(body.end), temperature=float(body.temperature), last_n=body.last_n,
             window=body.window, stride=body.stride,
         )  # fmt: skip
     except InputError as error:

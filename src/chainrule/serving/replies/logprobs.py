@@ -1,7 +1,7 @@
 """Log probabilities in the shapes of OpenAI's completions and chats, and of vLLM's prompt_logprobs.
 
 A log probability of −∞ is −9999.0 there, as vLLM writes it. In the dictionaries, a token is named by its text. Two tokens can
-have the same text; the more probable one counts then. So a list with ids and bytes stands beside them.
+have the same text; the more probable one counts then. So there is a list with ids and bytes, too.
 """
 
 from __future__ import annotations
