@@ -4,6 +4,7 @@ import { contextOf, hasStart, token } from "chainrule/data.js";
 import { svg } from "chainrule/dom.js";
 import { conditional, conditionalText, start, x } from "chainrule/notation.js";
 import { contextText, heard } from "chainrule/panels/parts.js";
+import { spans } from "chainrule/panels/svg_formula.js";
 
 const MOST_NAMED = 41; // columns that have room for their names
 const ANGLE = 60; // degrees of the heads of columns
@@ -142,17 +143,6 @@ function lines({ left, cell, top, columns, rows }) {
   const down = Array.from({ length: columns + 1 }, (_, i) => `M${left + i * cell} ${top}v${rows * cell}`);
   const across = Array.from({ length: rows + 1 }, (_, i) => `M${left} ${top + i * cell}h${columns * cell}`);
   return svg("path", { class: "lines", "aria-hidden": "true", d: [...down, ...across].join("") });
-}
-
-/** A formula of HTML as parts of an SVG text. */
-function spans(node) {
-  if (node.nodeType === Node.TEXT_NODE) return [svg("tspan", {}, node.textContent)];
-  const inner = [...node.childNodes].flatMap(spans);
-  if (node.tagName === "I") inner.forEach((part) => part.setAttribute("font-style", "italic"));
-  if (node.tagName !== "SUB") return inner;
-  inner.forEach((part) => part.setAttribute("class", "sub"));
-  inner[0].setAttribute("dy", 3);
-  return [...inner, svg("tspan", { dy: -3 }, "\u200b")];
 }
 
 function cut(text, most) {
