@@ -9,7 +9,8 @@ import { wrongWay } from "chainrule/panels/factor_wrong.js";
 import { heading, panel } from "chainrule/panels/parts.js";
 
 const TITLE = "One factor, opened";
-const DESCRIPTION = "How the network computes the factor of the selected token, step by step, with the shape of what each step makes.";
+const DESCRIPTION =
+  "How the network computes the factor of the selected token, step by step, with the shape of what each makes.";
 
 /** The panel of one factor. It shows reading "text", the only one that is opened. */
 export function mount(element, page) {
@@ -33,7 +34,9 @@ export function mount(element, page) {
 }
 
 function absent(page) {
-  return page.data.missing?.openings ?? "This page was made without the hidden states and logits of the model.";
+  return (
+    page.data.missing?.openings ?? "This page was made without the hidden states and logits of the model."
+  );
 }
 
 function draw(element, page, reading, selected, openings) {
@@ -57,7 +60,13 @@ function draw(element, page, reading, selected, openings) {
   return (i) => {
     current = i ?? current;
     const view = viewOf(page, reading, openings, current);
-    clear(which, conditional(page, reading, current), ": ", tokenElement(page, view.factor.id), ` (factor ${current + 1} of ${n})`);
+    clear(
+      which,
+      conditional(page, reading, current),
+      ": ",
+      tokenElement(page, view.factor.id),
+      ` (factor ${current + 1} of ${n})`,
+    );
     back.setAttribute("aria-disabled", String(current === 0));
     next.setAttribute("aria-disabled", String(current === n - 1));
     clear(figure, diagram(view, element.clientWidth - 34));

@@ -17,7 +17,11 @@ export function diagram(view, width) {
 
 function boxesOf({ page, reading, i, factor, embeddings, sizes }) {
   const pseudo = factor.runningProbability === null;
-  const picked = [...spans(document.createTextNode("Pr(")), ...spans(x(page, reading, reading.position[i])), ...spans(document.createTextNode(" | …)"))];
+  const picked = [
+    ...spans(document.createTextNode("Pr(")),
+    ...spans(x(page, reading, reading.position[i])),
+    ...spans(document.createTextNode(" | …)")),
+  ];
   return [
     ["tokens", count(embeddings, "id"), "of the context"],
     ["embeddings e", `${grouped(embeddings)} × ${grouped(sizes.e)}`, "rows of the table"],
@@ -68,5 +72,9 @@ function arrow(line, head) {
 
 function frame(boxes, width, height, parts) {
   const label = `Steps: ${boxes.map(([name, shape]) => `${name} (${shape})`).join(", then ")}.`;
-  return svg("svg", { role: "img", "aria-label": label, width, height, viewBox: `0 0 ${width} ${height}` }, parts);
+  return svg(
+    "svg",
+    { role: "img", "aria-label": label, width, height, viewBox: `0 0 ${width} ${height}` },
+    parts,
+  );
 }

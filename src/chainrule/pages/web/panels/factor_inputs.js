@@ -13,7 +13,11 @@ export function inputsTable(view) {
   const inputs = inputsOf(view);
   const body = h("tbody");
   const more = h("div", { class: "buttons no-print" });
-  const fill = (shown) => clear(body, shown.map((input) => (input === null ? gap(view) : row(view, input))));
+  const fill = (shown) =>
+    clear(
+      body,
+      shown.map((input) => (input === null ? gap(view) : row(view, input))),
+    );
   fill(shortened(inputs, MOST));
   if (inputs.length > MOST) {
     const all = () => {
@@ -22,10 +26,13 @@ export function inputsTable(view) {
     };
     more.append(button(`Show all ${grouped(inputs.length)} embeddings`, all));
   }
-  return [scroller("Embeddings of the context: table", h("table", { class: "inputs" }, head(view), body)), more];
+  return [
+    scroller("Embeddings of the context: table", h("table", { class: "inputs" }, head(view), body)),
+    more,
+  ];
 }
 
-/** {input: its index in the openings, position: null for the start symbol} of each, in the order in which they are known. */
+/** {input: index in the openings, position: null for the start symbol} of each, in the order they became known. */
 function inputsOf({ first, factor }) {
   const tokens = factor.context.map((position) => ({ input: position + first, position }));
   return first ? [{ input: 0, position: null }, ...tokens] : tokens;
@@ -34,7 +41,15 @@ function inputsOf({ first, factor }) {
 function head({ openings }) {
   const norms = openings.position.norms ? ["Norm of its position"] : [];
   const names = ["", "Token", "Row", "Norm", ...norms, "First numbers", "Nearest tokens (cosine)"];
-  return h("thead", {}, h("tr", {}, names.map((name) => (name ? h("th", { scope: "col" }, name) : h("td", {})))));
+  return h(
+    "thead",
+    {},
+    h(
+      "tr",
+      {},
+      names.map((name) => (name ? h("th", { scope: "col" }, name) : h("td", {}))),
+    ),
+  );
 }
 
 function row({ page, reading, openings }, { input, position }) {
@@ -49,14 +64,32 @@ function row({ page, reading, openings }, { input, position }) {
     h("td", {}, tokenElement(page, id)),
     h("td", { class: "number" }, grouped(id)),
     h("td", { class: "number" }, digits(num(norm[input]), 5)),
-    norms ? h("td", { class: "number" }, norms[input] === undefined ? "–" : digits(num(norms[input]), 5)) : null,
-    h("td", { class: "number first" }, `${(first?.[input] ?? []).map((value) => decimals(num(value), 3).padStart(6)).join(" ")} …`),
-    h("td", { class: "nearest" }, (nearest?.[input] ?? []).map((pair) => near(page, pair))),
+    norms
+      ? h("td", { class: "number" }, norms[input] === undefined ? "–" : digits(num(norms[input]), 5))
+      : null,
+    h(
+      "td",
+      { class: "number first" },
+      `${(first?.[input] ?? []).map((value) => decimals(num(value), 3).padStart(6)).join(" ")} …`,
+    ),
+    h(
+      "td",
+      { class: "nearest" },
+      (nearest?.[input] ?? []).map((pair) => near(page, pair)),
+    ),
   );
 }
 
 function near(page, [id, cosine]) {
-  return [h("span", {}, tokenElement(page, id), h("span", { class: "number quiet" }, ` ${decimals(num(cosine), 2)}`)), " "];
+  return [
+    h(
+      "span",
+      {},
+      tokenElement(page, id),
+      h("span", { class: "number quiet" }, ` ${decimals(num(cosine), 2)}`),
+    ),
+    " ",
+  ];
 }
 
 function gap({ openings }) {

@@ -1,4 +1,4 @@
-/** The steps of a factor as a list, in the order of the course: tokens, embeddings, hidden state, logits, softmax, pick, multiply. */
+/** The steps of a factor as a list, in the order of the course. */
 
 import { factor, num } from "chainrule/data.js";
 import { h } from "chainrule/dom.js";
@@ -9,15 +9,32 @@ import { contextTokens, measure } from "chainrule/panels/parts.js";
 
 /** The items of the list. */
 export function steps(view) {
-  return [tokens(view), embeddings(view), hidden(view), logits(view), softmax(view), pick(view), multiply(view)];
+  return [
+    tokens(view),
+    embeddings(view),
+    hidden(view),
+    logits(view),
+    softmax(view),
+    pick(view),
+    multiply(view),
+  ];
 }
 
 function step(name, shape, ...content) {
-  return h("li", {}, h("p", { class: "step" }, h("strong", {}, name), shape ? h("span", { class: "shape" }, shape) : null), content);
+  return h(
+    "li",
+    {},
+    h("p", { class: "step" }, h("strong", {}, name), shape ? h("span", { class: "shape" }, shape) : null),
+    content,
+  );
 }
 
 function tokens({ page, reading, factor: { context }, embeddings: m }) {
-  return step("Tokens", count(m, "id"), h("p", {}, "The context: ", ...contextTokens(page, reading, context, 14)));
+  return step(
+    "Tokens",
+    count(m, "id"),
+    h("p", {}, "The context: ", ...contextTokens(page, reading, context, 14)),
+  );
 }
 
 function embeddings(view) {
@@ -26,7 +43,12 @@ function embeddings(view) {
   return step(
     "Embeddings",
     `${grouped(m)} × ${grouped(sizes.e)}`,
-    h("p", {}, `Each token is looked up in the table of ${grouped(rows)} × ${grouped(width)} numbers: the row of its id. `, openings.position.description),
+    h(
+      "p",
+      {},
+      `Each token is looked up in the table of ${grouped(rows)} × ${grouped(width)} numbers, by its id. `,
+      openings.position.description,
+    ),
     inputsTable(view),
   );
 }
@@ -36,19 +58,43 @@ function hidden({ openings, i, sizes, embeddings: m }) {
   return step(
     "Hidden state",
     grouped(sizes.h),
-    h("p", {}, `All layers of the network make one vector `, h("i", { class: "math" }, "h"), ` of ${from}. Its norm is `, number(digits(openings.hidden_norm[i])), "."),
+    h(
+      "p",
+      {},
+      `All layers of the network make one vector `,
+      h("i", { class: "math" }, "h"),
+      ` of ${from}. Its norm is `,
+      number(digits(openings.hidden_norm[i])),
+      ".",
+    ),
   );
 }
 
 function logits(view) {
-  const { page, openings, i, sizes, factor: { id, rank } } = view;
+  const {
+    page,
+    openings,
+    i,
+    sizes,
+    factor: { id, rank },
+  } = view;
   const own = num(openings.logit[i]);
   const rows = openings.top_logits[i].map(([t, z], k) => ({ id: t, z: num(z), rank: k + 1, own: t === id }));
   if (!rows.some((row) => row.own)) rows.push({ id, z: own, rank, own: true });
   return step(
     "Logits",
     grouped(sizes.z),
-    h("p", {}, "One number ", h("i", { class: "math" }, "z"), ` for each token of the vocabulary. That of `, tokenElement(page, id), " is ", number(full(own)), `, rank ${grouped(rank)}.`),
+    h(
+      "p",
+      {},
+      "One number ",
+      h("i", { class: "math" }, "z"),
+      ` for each token of the vocabulary. That of `,
+      tokenElement(page, id),
+      " is ",
+      number(full(own)),
+      `, rank ${grouped(rank)}.`,
+    ),
     logitTable(page, rows),
   );
 }
@@ -60,8 +106,22 @@ function logitTable(page, rows) {
   return h(
     "table",
     { class: "logits" },
-    h("caption", {}, least < 0 ? `The highest logits; bars begin at ${digits(least, 4)}` : "The highest logits; bars begin at 0"),
-    h("thead", { class: "hidden" }, h("tr", {}, ["Rank", "Token", "Bar", "Logit"].map((name) => h("th", { scope: "col" }, name)))),
+    h(
+      "caption",
+      {},
+      least < 0
+        ? `The highest logits; bars begin at ${digits(least, 4)}`
+        : "The highest logits; bars begin at 0",
+    ),
+    h(
+      "thead",
+      { class: "hidden" },
+      h(
+        "tr",
+        {},
+        ["Rank", "Token", "Bar", "Logit"].map((name) => h("th", { scope: "col" }, name)),
+      ),
+    ),
     h(
       "tbody",
       {},
@@ -70,7 +130,12 @@ function logitTable(page, rows) {
           "tr",
           { class: own ? "own" : null },
           h("td", { class: "number quiet" }, grouped(rank)),
-          h("th", { scope: "row" }, tokenElement(page, id), own ? h("span", { class: "chosen" }, " ◂ this token") : null),
+          h(
+            "th",
+            { scope: "row" },
+            tokenElement(page, id),
+            own ? h("span", { class: "chosen" }, " ◂ this token") : null,
+          ),
           h("td", { class: "bar" }, measure((z - least) / most, own ? { class: "measure own" } : {})),
           h("td", { class: "number" }, digits(z)),
         ),
@@ -83,7 +148,13 @@ function softmax({ openings, i, sizes, factor: { logprob } }) {
   return step(
     "Softmax",
     grouped(sizes.z),
-    h("p", {}, "From every logit the log of the sum of all exp(", h("i", { class: "math" }, "z"), ") is subtracted. So the probabilities of all tokens sum to 1."),
+    h(
+      "p",
+      {},
+      "From every logit the log of the sum of all exp(",
+      h("i", { class: "math" }, "z"),
+      ") is subtracted. So the probabilities of all tokens sum to 1.",
+    ),
     equation(
       [h("i", {}, "z"), full(num(openings.logit[i]))],
       "−",
@@ -98,18 +169,39 @@ function pick({ page, reading, i, factor: { id, probability } }) {
   return step(
     "Pick the factor",
     "1 number",
-    h("p", {}, "Of all probabilities, that of ", tokenElement(page, id), ": ", conditional(page, reading, i), " = exp(log Pr) = ", number(full(probability))),
+    h(
+      "p",
+      {},
+      "Of all probabilities, that of ",
+      tokenElement(page, id),
+      ": ",
+      conditional(page, reading, i),
+      " = exp(log Pr) = ",
+      number(full(probability)),
+    ),
   );
 }
 
 function multiply({ reading, i, factor: { probability, logprob, runningProbability, runningLogprob } }) {
   const before = i ? factor(reading, i - 1) : { runningProbability: "1", runningLogprob: 0 };
-  const sum = equation(["sum before", full(before.runningLogprob)], "+", ["log Pr", full(logprob)], "=", ["sum after", full(runningLogprob)]);
-  if (runningProbability === null) return step("Add its log", "1 number", h("p", {}, "The sum is a pseudo-log-likelihood: a score, not a probability."), sum);
+  const sum = equation(["sum before", full(before.runningLogprob)], "+", ["log Pr", full(logprob)], "=", [
+    "sum after",
+    full(runningLogprob),
+  ]);
+  if (runningProbability === null)
+    return step(
+      "Add its log",
+      "1 number",
+      h("p", {}, "The sum is a pseudo-log-likelihood: a score, not a probability."),
+      sum,
+    );
   return step(
     "Multiply",
     "1 number",
-    equation(["product before", typeset(before.runningProbability)], "·", ["Pr", digits(probability)], "=", ["product after", typeset(runningProbability)]),
+    equation(["product before", typeset(before.runningProbability)], "·", ["Pr", digits(probability)], "=", [
+      "product after",
+      typeset(runningProbability),
+    ]),
     h("p", {}, "In logs, which do not become too small:"),
     sum,
   );
@@ -118,7 +210,11 @@ function multiply({ reading, i, factor: { probability, logprob, runningProbabili
 /** Numbers with their names above them, and signs between. The last item of each term is its number. */
 function equation(...parts) {
   const terms = parts.filter((part) => typeof part !== "string");
-  return h("div", { class: "equation" }, terms.map((part, k) => term(part, k ? parts[2 * k - 1] : "")));
+  return h(
+    "div",
+    { class: "equation" },
+    terms.map((part, k) => term(part, k ? parts[2 * k - 1] : "")),
+  );
 }
 
 function term(part, sign) {

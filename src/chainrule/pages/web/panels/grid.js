@@ -11,7 +11,8 @@ import { contextTokens, heading, panel, titleOf } from "chainrule/panels/parts.j
 
 const TITLE = "The grid of contexts";
 const DESCRIPTION =
-  "One row a factor, in the order of prediction; one column a token. The filled cells are what a factor is conditioned on; " +
+  "One row a factor, in the order of prediction; one column a token. The filled cells are what a factor is " +
+  "conditioned on; " +
   "the cell marked × (dark in a large grid) is the token that it predicts.";
 
 /** The grid panel. */
@@ -59,7 +60,7 @@ function drawGrid(element, page, reading, selected, state, again) {
   return connect(page, reading, shown, selected, drawing, line);
 }
 
-/** Rows and the selected factor, in both directions. A row of another order is the factor of the same token. */
+/** Rows and the selected factor, in both directions. A row of another order is that of the same token. */
 function connect(page, reading, shown, selected, drawing, line) {
   const factorAt = new Map(reading.position.map((position, i) => [position, i]));
   const rowAt = new Map(shown.position.map((position, row) => [position, row]));
@@ -72,7 +73,9 @@ function connect(page, reading, shown, selected, drawing, line) {
     return row ? Number(row.dataset.row) : null;
   };
   drawing.element.addEventListener("pointerover", (event) => rowOf(event) !== null && say(rowOf(event)));
-  drawing.element.addEventListener("pointerleave", () => say(rowAt.get(reading.position[selected.value]) ?? 0));
+  drawing.element.addEventListener("pointerleave", () =>
+    say(rowAt.get(reading.position[selected.value]) ?? 0),
+  );
   drawing.element.addEventListener("click", (event) => rowOf(event) !== null && select(rowOf(event)));
   return (i) => {
     const row = rowAt.get(reading.position[i]);
@@ -84,7 +87,9 @@ function connect(page, reading, shown, selected, drawing, line) {
 
 function sentence(page, reading, row, own) {
   const id = reading.sequence[reading.position[row]];
-  const value = own ? [" = ", h("span", { class: "number" }, probability(factor(reading, row).probability))] : [];
+  const value = own
+    ? [" = ", h("span", { class: "number" }, probability(factor(reading, row).probability))]
+    : [];
   return [
     h("strong", {}, conditional(page, reading, row), value),
     ": ",
@@ -99,5 +104,12 @@ function inOrder(reading, order) {
   const given = Array.from({ length: reading.given }, (_, p) => p);
   const known = order.map((_, i) => [...given, ...order.slice(0, i)]);
   const contexts = known.map((positions) => positions.length + (hasStart(reading) ? 1 : 0));
-  return { ...reading, kind: reading.kind === "pseudo" ? "joint" : reading.kind, position: order, order, known, contexts };
+  return {
+    ...reading,
+    kind: reading.kind === "pseudo" ? "joint" : reading.kind,
+    position: order,
+    order,
+    known,
+    contexts,
+  };
 }

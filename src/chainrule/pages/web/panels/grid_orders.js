@@ -41,7 +41,9 @@ export function orders(page, reading, state, again) {
       button("Left to right", () => show(own, "From left to right.")),
       button("Right to left", () => show([...own].reverse(), "From right to left.")),
       button("Random", () => show(shuffled(own, (state.seed += 1)), `A random order, seed ${state.seed}.`)),
-      state.order ? button("The model's own order", () => show(null, "The model's own order."), { class: "main" }) : null,
+      state.order
+        ? button("The model's own order", () => show(null, "The model's own order."), { class: "main" })
+        : null,
     ),
     problem,
     message,
@@ -52,10 +54,12 @@ export function orders(page, reading, state, again) {
 export function parse(page, reading, text) {
   const words = text.split(/[\s,;→>-]+/u).filter(Boolean);
   const strange = words.find((word) => !/^\d+$/u.test(word));
-  if (!words.length) return { error: "Write the positions in the order in which they are predicted, such as 2 0 1." };
-  if (strange !== undefined) return { error: `“${strange}” is not a position: write whole numbers, such as 2 0 1.` };
+  if (!words.length)
+    return { error: "Write the positions in the order in which they are predicted, such as 2 0 1." };
+  if (strange !== undefined)
+    return { error: `“${strange}” is not a position: write whole numbers, such as 2 0 1.` };
   const numbers = words.map(Number);
-  if (shift(page, reading) && numbers[0] === 0) numbers.shift(); // the start symbol of the course comes first by itself
+  if (shift(page, reading) && numbers[0] === 0) numbers.shift(); // the course's start symbol comes first by itself
   return check(page, reading, numbers);
 }
 
@@ -65,14 +69,19 @@ function check(page, reading, numbers) {
   const outside = numbers.find((n) => !wanted.includes(n));
   if (outside !== undefined) return { error: outsideMessage(page, reading, outside, least, most) };
   const twice = numbers.find((n, i) => numbers.indexOf(n) !== i);
-  if (twice !== undefined) return { error: `Position ${twice} is there twice: each token is predicted once.` };
+  if (twice !== undefined)
+    return { error: `Position ${twice} is there twice: each token is predicted once.` };
   const absent = wanted.filter((n) => !numbers.includes(n));
-  if (absent.length) return { error: `${absent.slice(0, 5).join(", ")}${absent.length > 5 ? " …" : ""} is missing: each token is predicted once.` };
+  if (absent.length)
+    return {
+      error: `${absent.slice(0, 5).join(", ")}${absent.length > 5 ? " …" : ""} missing: each token is predicted once.`,
+    };
   return { order: numbers.map((n) => n - shift(page, reading)) };
 }
 
 function outsideMessage(page, reading, n, least, most) {
-  if (n === 0 && shift(page, reading)) return "x₀ is the start symbol, which is given: it comes first, or is left out.";
+  if (n === 0 && shift(page, reading))
+    return "x₀ is the start symbol, which is given: it comes first, or is left out.";
   return `There is no token to predict at position ${n}: write ${least} to ${most}.`;
 }
 

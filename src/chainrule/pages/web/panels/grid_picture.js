@@ -7,6 +7,7 @@ import { contextText, heard } from "chainrule/panels/parts.js";
 import { spans } from "chainrule/panels/svg_formula.js";
 
 const MOST_NAMED = 41; // columns that have room for their names
+const TALL = 640; // pixels: a grid without names is not taller, unless its cells would be less than 2
 const ANGLE = 60; // degrees of the heads of columns
 
 /** Where things are: sizes in pixels, for a width. */
@@ -16,13 +17,28 @@ export function place(page, reading, width) {
   const rows = reading.position.length;
   const named = columns <= MOST_NAMED;
   const narrow = width < 560;
-  const labels = reading.position.map((_, i) => (named && !narrow ? conditionalText(page, reading, i) : "x_00"));
+  const labels = reading.position.map((_, i) =>
+    named && !narrow ? conditionalText(page, reading, i) : "x_00",
+  );
   const left = named ? Math.max(...labels.map((label) => label.length)) * 7.4 + 22 : 56;
   const over = named ? 48 : 0; // what the head of the last column needs on its right
   const room = (width - left - over) / columns;
-  const cell = named ? clamp(Math.floor(room), 18, 28) : clamp(Math.floor(room), 2, 16);
+  const cell = named
+    ? clamp(Math.floor(room), 18, 28)
+    : clamp(Math.floor(Math.min(room, TALL / rows)), 2, 16);
   const top = named ? 118 : 26;
-  return { first, columns, rows, named, narrow, left, cell, top, width: left + columns * cell + over + 2, height: top + rows * cell + 4 };
+  return {
+    first,
+    columns,
+    rows,
+    named,
+    narrow,
+    left,
+    cell,
+    top,
+    width: left + columns * cell + over + 2,
+    height: top + rows * cell + 4,
+  };
 }
 
 /** {element, rows, mark(row)}: the rows are options of a list, of which one is selected. */
@@ -59,10 +75,22 @@ function drawRow(page, reading, layout, row) {
   const inset = layout.named ? 1.5 : 0; // its outline is inside the lines of the grid
   return svg(
     "g",
-    { role: "option", "aria-selected": "false", "aria-label": nameOf(page, reading, row), "data-row": row, tabindex: -1 },
+    {
+      role: "option",
+      "aria-selected": "false",
+      "aria-label": nameOf(page, reading, row),
+      "data-row": row,
+      tabindex: -1,
+    },
     svg("rect", { class: "row", x: 1, y, width: left + columns * cell - 1, height: cell }),
     svg("path", { class: "context", d: pathOf(columnsOf(reading, layout, row), layout, y) }),
-    svg("rect", { class: "own", x: left + column * cell + inset, y: y + inset, width: cell - 2 * inset, height: cell - 2 * inset }),
+    svg("rect", {
+      class: "own",
+      x: left + column * cell + inset,
+      y: y + inset,
+      width: cell - 2 * inset,
+      height: cell - 2 * inset,
+    }),
     layout.named ? cross(left + column * cell, y, cell) : null,
     svg("path", { class: "pointer", d: `M3 ${y + cell / 2 - 5}l7 5l-7 5z` }),
     layout.named ? label(page, reading, layout, row, y) : null,
@@ -92,7 +120,7 @@ function columnsOf(reading, layout, row) {
 /** One rectangle for each run of adjacent columns. */
 function pathOf(columns, { left, cell }, y) {
   const parts = [];
-  for (let i = 0; i < columns.length; ) {
+  for (let i = 0; i < columns.length;) {
     let end = i;
     while (columns[end + 1] === columns[end] + 1) end += 1;
     parts.push(`M${left + columns[i] * cell} ${y}h${(end - i + 1) * cell}v${cell}h${-(end - i + 1) * cell}z`);
@@ -108,13 +136,21 @@ function cross(x0, y0, cell) {
 
 function label(page, reading, layout, row, y) {
   const formula = layout.narrow ? x(page, reading, reading.position[row]) : conditional(page, reading, row);
-  return svg("text", { class: "label", x: layout.left - 8, y: y + layout.cell / 2 + 4.5, "text-anchor": "end" }, spans(formula));
+  return svg(
+    "text",
+    { class: "label", x: layout.left - 8, y: y + layout.cell / 2 + 4.5, "text-anchor": "end" },
+    spans(formula),
+  );
 }
 
 /** The heads of the columns: symbol, token and id. */
 function heads(page, reading, layout) {
-  const names = reading.sequence.map((id, position) => head(layout, position + layout.first, x(page, reading, position), token(page, id), id));
-  const first = layout.first ? head(layout, 0, start(page, "x"), token(page, reading.start.t), reading.start.t) : null;
+  const names = reading.sequence.map((id, position) =>
+    head(layout, position + layout.first, x(page, reading, position), token(page, id), id),
+  );
+  const first = layout.first
+    ? head(layout, 0, start(page, "x"), token(page, reading.start.t), reading.start.t)
+    : null;
   return svg("g", { "aria-hidden": "true" }, first, names);
 }
 
@@ -123,7 +159,13 @@ function head(layout, column, symbol, text, id) {
   const at = `translate(${middle - 1} ${layout.top - 24}) rotate(${-ANGLE})`;
   return [
     svg("text", { class: "symbol", x: middle, y: layout.top - 7, "text-anchor": "middle" }, spans(symbol)),
-    svg("text", { class: "token", transform: at }, svg("title", {}, text), svg("tspan", {}, cut(text, 9)), svg("tspan", { class: "id", dx: 5 }, String(id))),
+    svg(
+      "text",
+      { class: "token", transform: at },
+      svg("title", {}, text),
+      svg("tspan", {}, cut(text, 9)),
+      svg("tspan", { class: "id", dx: 5 }, String(id)),
+    ),
   ];
 }
 
@@ -131,10 +173,22 @@ function head(layout, column, symbol, text, id) {
 function ticks(page, reading, layout) {
   const step = [10, 20, 50, 100, 200, 500].find((n) => n * layout.cell >= 44) ?? 1000;
   const above = range(reading.sequence.length, step).map((position) =>
-    svg("text", { x: layout.left + (position + layout.first + 0.5) * layout.cell, y: layout.top - 7, "text-anchor": "middle" }, spans(x(page, reading, position))),
+    svg(
+      "text",
+      {
+        x: layout.left + (position + layout.first + 0.5) * layout.cell,
+        y: layout.top - 7,
+        "text-anchor": "middle",
+      },
+      spans(x(page, reading, position)),
+    ),
   );
   const aside = range(layout.rows, step).map((row) =>
-    svg("text", { x: layout.left - 8, y: layout.top + (row + 0.5) * layout.cell + 5, "text-anchor": "end" }, spans(x(page, reading, reading.position[row]))),
+    svg(
+      "text",
+      { x: layout.left - 8, y: layout.top + (row + 0.5) * layout.cell + 5, "text-anchor": "end" },
+      spans(x(page, reading, reading.position[row])),
+    ),
   );
   return svg("g", { "aria-hidden": "true", class: "ticks" }, above, aside);
 }

@@ -6,8 +6,8 @@ import { start, tokenElement, x } from "chainrule/notation.js";
 import { store } from "chainrule/stores.js";
 
 /**
- * Draw a panel of a reading now, and anew when the data or the notation changes. `draw(reading, selected)` fills the element
- * and returns `mark(i)`, which shows that factor i is the selected one. `what` is shown where there is no reading.
+ * Draw a panel of a reading now, and anew when the data or the notation changes. `draw(reading, selected)` fills
+ * the element and returns `mark(i)`, which shows that factor i is the selected one.
  */
 export function panel(element, page, title, draw) {
   const name = element.dataset.reading ?? "text";
@@ -15,7 +15,8 @@ export function panel(element, page, title, draw) {
   let mark = null;
   const redraw = () => {
     const reading = page.reading(name);
-    if (!reading) clear(element, heading(element, title, page.data.missing?.[name] ?? "There is no text here yet."));
+    if (!reading)
+      clear(element, heading(element, title, page.data.missing?.[name] ?? "There is no text here yet."));
     mark = reading ? draw(reading, selected) : null;
     show(selected.value);
   };
@@ -31,7 +32,10 @@ export function panel(element, page, title, draw) {
 /** The heading of a panel, and one sentence about it. */
 export function heading(element, title, ...description) {
   const level = Number(element.dataset.level ?? 2);
-  return [h(`h${level}`, {}, titleOf(element, title)), description.length ? h("p", { class: "note" }, description) : null];
+  return [
+    h(`h${level}`, {}, titleOf(element, title)),
+    description.length ? h("p", { class: "note" }, description) : null,
+  ];
 }
 
 /** The title of a panel: its own, or that of its place. */
@@ -47,13 +51,21 @@ export function sub(element, ...text) {
 /** A bar; its number is beside it as text. part: between 0 and 1. */
 export function measure(part, attributes = {}) {
   const size = Number.isFinite(part) ? Math.min(Math.max(part, 0), 1) : 1;
-  return h("span", { class: "measure", "aria-hidden": "true", style: { "--part": size.toFixed(4) }, ...attributes });
+  return h("span", {
+    class: "measure",
+    "aria-hidden": "true",
+    style: { "--part": size.toFixed(4) },
+    ...attributes,
+  });
 }
 
 /** What a factor is conditioned on: the start symbol, then tokens; a long list is shortened in its middle. */
 export function contextTokens(page, reading, positions, most = 9) {
   const first = hasStart(reading) ? [tokenElement(page, reading.start.t, { title: "start symbol" })] : [];
-  const items = [...first, ...shortened(positions, most).map((p) => (p === null ? "…" : place(page, reading, p)))];
+  const items = [
+    ...first,
+    ...shortened(positions, most).map((p) => (p === null ? "…" : place(page, reading, p))),
+  ];
   return items.length ? items.flatMap((item, k) => (k ? [" ", item] : [item])) : ["nothing"];
 }
 

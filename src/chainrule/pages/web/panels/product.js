@@ -46,7 +46,10 @@ function draw(element, page, reading, selected, state) {
     baseCase(page, reading),
     h("div", { class: "no-print" }, field("Bars show", select(SCALES, state.scale, scale))),
     steps.element,
-    scroller(`${titleOf(element, TITLE)}: table`, h("table", { class: "product" }, headRow(page, reading), body)),
+    scroller(
+      `${titleOf(element, TITLE)}: table`,
+      h("table", { class: "product" }, headRow(page, reading), body),
+    ),
     rows.buttons,
     end,
     pairs(element, page, reading, titleOf(element, TITLE)),
@@ -57,8 +60,8 @@ function draw(element, page, reading, selected, state) {
 
 function description(reading) {
   return isPseudo(reading)
-    ? "Each factor is conditioned on all other tokens. The logs are added; their sum is a pseudo-log-likelihood, a score of the text."
-    : "The probability of the text is the product of its factors. The logs are added, since the product itself soon becomes too small.";
+    ? "Each factor is conditioned on all other tokens. The sum of their logs is a pseudo-log-likelihood: a score."
+    : "The probability of the text is the product of its factors. Logs are added, since products become too small.";
 }
 
 /** Rows and the selected factor, in both directions. */

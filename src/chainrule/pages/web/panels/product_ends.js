@@ -8,7 +8,12 @@ import { isPseudo, sub } from "chainrule/panels/parts.js";
 
 /** The base case in a sentence: what is given, and so has no factor. */
 export function baseCase(page, reading) {
-  return h("div", { class: "base-case" }, h("p", {}, startSentence(page, reading), givenSentence(page, reading)), remarks(reading));
+  return h(
+    "div",
+    { class: "base-case" },
+    h("p", {}, startSentence(page, reading), givenSentence(page, reading)),
+    remarks(reading),
+  );
 }
 
 function startSentence(page, reading) {
@@ -17,14 +22,30 @@ function startSentence(page, reading) {
   const token = [start(page, "x"), " = ", tokenElement(page, reading.start.t)];
   const policy = ` (start policy “${reading.start.policy}”)`;
   return course
-    ? [h("strong", {}, "Base case: "), "Pr(", start(page, "x"), ") = 1. The start symbol ", ...token, policy, " is certain, and multiplies by 1. "]
-    : [h("strong", {}, "Base case: "), "the start symbol ", ...token, policy, " is given: it has no factor. "];
+    ? [
+        h("strong", {}, "Base case: "),
+        "Pr(",
+        start(page, "x"),
+        ") = 1. The start symbol ",
+        ...token,
+        policy,
+        " is certain, and multiplies by 1. ",
+      ]
+    : [
+        h("strong", {}, "Base case: "),
+        "the start symbol ",
+        ...token,
+        policy,
+        " is given: it has no factor. ",
+      ];
 }
 
 function givenSentence(page, reading) {
   if (!reading.given) return null;
   const last = reading.given - 1;
-  const range = last ? [x(page, reading, 0), " … ", x(page, reading, last), " are"] : [x(page, reading, 0), " is"];
+  const range = last
+    ? [x(page, reading, 0), " … ", x(page, reading, last), " are"]
+    : [x(page, reading, 0), " is"];
   return [
     hasStart(reading) ? null : h("strong", {}, "Base case: "),
     ...range,
@@ -49,17 +70,27 @@ export function total(element, page, reading) {
     pseudo ? null : item(reading.whole, typeset(probability ?? ""), null),
     item(pseudo ? "Pseudo-log-likelihood" : `log ${reading.whole}`, full(num(logprob)), "nats"),
     item(pseudo ? "The same, negative, in bits" : `−log₂ ${reading.whole}`, full(num(bits)), "bits"),
-    item(pseudo ? "Pseudo-perplexity" : "Perplexity", digits(num(perplexity)), `over ${count(reading.logprob.length, "factor")}`),
+    item(
+      pseudo ? "Pseudo-perplexity" : "Perplexity",
+      digits(num(perplexity)),
+      `over ${count(reading.logprob.length, "factor")}`,
+    ),
     perByte === null ? null : item("Bits per byte", digits(num(perByte)), "of the text"),
   ];
   const warning = h(
     "p",
     { class: "warning" },
-    "It is a score of the text. The exp of it does not sum to 1 over all texts, since each factor is conditioned on the others: it is no probability.",
+    "This score is no probability: its exp does not sum to 1 over all texts, since each factor is conditioned " +
+      "on the other tokens, also on those after it.",
   );
   return h("div", { class: "total" }, sub(element, "The total"), h("dl", {}, items), pseudo ? warning : null);
 }
 
 function item(name, value, unit) {
-  return h("div", {}, h("dt", {}, name), h("dd", {}, h("span", { class: "number" }, value), unit ? ` ${unit}` : null));
+  return h(
+    "div",
+    {},
+    h("dt", {}, name),
+    h("dd", {}, h("span", { class: "number" }, value), unit ? ` ${unit}` : null),
+  );
 }

@@ -7,8 +7,8 @@ const FIRST = 100;
 const MORE = 200;
 
 /**
- * The first rows of `count`, and buttons for more. make(i): the element of row i. state.shown: how many there were before the
- * panel was drawn anew. Returns {elements, buttons, grow(n)}: grow makes the rows before n.
+ * The first rows of `count`, and buttons for more. make(i): the element of row i. state.shown: how many there were
+ * before the panel was drawn anew. Returns {elements, buttons, grow(n)}: grow makes the rows before n.
  */
 export function lazy(body, count, make, state) {
   const elements = [];

@@ -10,7 +10,12 @@ import { lazy } from "chainrule/panels/product_lazy.js";
 /** A table of both readings, and how many factors are equal to the last bit. */
 export function pairs(element, page, reading, title) {
   const by = reading.by_embeddings;
-  if (!by) return h("p", { class: "note" }, "This reading was computed from tokens alone, so there is none by embeddings to put beside it.");
+  if (!by)
+    return h(
+      "p",
+      { class: "note" },
+      "This reading was computed from tokens alone, so there is none by embeddings to put beside it.",
+    );
   const n = length(reading);
   const equal = by.filter((logprob, i) => logprob === reading.logprob[i]).length;
   const body = h("tbody");
@@ -20,7 +25,14 @@ export function pairs(element, page, reading, title) {
     "div",
     { class: "pairs" },
     sub(element, "By tokens and by embeddings"),
-    h("p", {}, "The same text is computed twice: from the ids of its tokens, and from their embeddings ", h("i", { class: "math" }, "e"), ". ", verdict(equal, n)),
+    h(
+      "p",
+      {},
+      "The same text is computed twice: from the ids of its tokens, and from their embeddings ",
+      h("i", { class: "math" }, "e"),
+      ". ",
+      verdict(equal, n),
+    ),
     scroller(
       `${title}: by tokens and by embeddings`,
       h("table", {}, h("thead", {}, h("tr", {}, heads.map(headCell))), body),
@@ -30,8 +42,19 @@ export function pairs(element, page, reading, title) {
 }
 
 function verdict(equal, n) {
-  if (equal === n) return h("strong", {}, n === 1 ? "The factor is equal to the last bit." : `All ${grouped(n)} factors are equal to the last bit.`);
-  return h("strong", {}, `${grouped(equal)} of ${grouped(n)} factors are equal to the last bit; the others differ by rounding.`);
+  if (equal === n)
+    return h(
+      "strong",
+      {},
+      n === 1
+        ? "The factor is equal to the last bit."
+        : `All ${grouped(n)} factors are equal to the last bit.`,
+    );
+  return h(
+    "strong",
+    {},
+    `${grouped(equal)} of ${grouped(n)} factors are equal to the last bit; the others differ by rounding.`,
+  );
 }
 
 function headCell(name, k) {

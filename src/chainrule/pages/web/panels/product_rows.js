@@ -8,7 +8,14 @@ import { isPseudo, measure } from "chainrule/panels/parts.js";
 
 /** The head of the table. */
 export function headRow(page, reading) {
-  const names = ["Factor", "Token", "Pr", "log Pr", ...(isPseudo(reading) ? [] : ["Running product"]), "Sum of logs"];
+  const names = [
+    "Factor",
+    "Token",
+    "Pr",
+    "log Pr",
+    ...(isPseudo(reading) ? [] : ["Running product"]),
+    "Sum of logs",
+  ];
   const cells = names.map((name, k) => h("th", { scope: "col", class: k > 2 ? "number" : null }, name));
   return h("thead", {}, h("tr", {}, cells));
 }
@@ -23,7 +30,11 @@ export function baseRow(page, reading) {
     { class: "base" },
     h("th", { scope: "row" }, h("span", { class: "formula" }, formula)),
     h("td", {}, tokenElement(page, reading.start.t)),
-    h("td", { class: "bar" }, course ? [measure(1), h("span", { class: "number" }, "1")] : h("span", { class: "quiet" }, "no factor")),
+    h(
+      "td",
+      { class: "bar" },
+      course ? [measure(1), h("span", { class: "number" }, "1")] : h("span", { class: "quiet" }, "no factor"),
+    ),
     h("td", { class: "number" }, course ? "0" : ""),
     isPseudo(reading) ? null : h("td", { class: "number running" }, "1"),
     h("td", { class: "number running" }, "0"),
@@ -33,7 +44,11 @@ export function baseRow(page, reading) {
 /** {element, control}: the row of a factor, and the part of it that takes the focus. */
 export function factorRow(page, reading, i, scale) {
   const { id, logprob, runningLogprob, runningProbability } = factor(reading, i);
-  const control = h("span", { role: "button", tabindex: -1, "aria-pressed": "false" }, conditional(page, reading, i));
+  const control = h(
+    "span",
+    { role: "button", tabindex: -1, "aria-pressed": "false" },
+    conditional(page, reading, i),
+  );
   const bar = h("td", { class: "bar" });
   setBar(bar, reading, i, scale);
   const element = h(
@@ -43,7 +58,9 @@ export function factorRow(page, reading, i, scale) {
     h("td", {}, tokenElement(page, id)),
     bar,
     h("td", { class: "number" }, full(logprob)),
-    isPseudo(reading) ? null : h("td", { class: "number running" }, h("span", {}, typeset(runningProbability))),
+    isPseudo(reading)
+      ? null
+      : h("td", { class: "number running" }, h("span", {}, typeset(runningProbability))),
     h("td", { class: "number running" }, h("span", {}, full(runningLogprob))),
   );
   return { element, control };
@@ -55,13 +72,18 @@ export function setBar(cell, reading, i, scale) {
   const linear = scale === "linear";
   const part = linear ? probability : surprisal / mostBits(reading);
   const text = linear ? digits(probability) : `${decimals(surprisal, 3)} bits`;
-  clear(cell, measure(part, { class: linear ? "measure" : "measure bits" }), h("span", { class: "number" }, text));
+  clear(
+    cell,
+    measure(part, { class: linear ? "measure" : "measure bits" }),
+    h("span", { class: "number" }, text),
+  );
 }
 
 const most = new WeakMap();
 
 /** The largest finite surprisal of a reading. */
 function mostBits(reading) {
-  if (!most.has(reading)) most.set(reading, Math.max(...reading.surprisal_bits.map(num).filter(Number.isFinite), 1e-9));
+  if (!most.has(reading))
+    most.set(reading, Math.max(...reading.surprisal_bits.map(num).filter(Number.isFinite), 1e-9));
   return most.get(reading);
 }

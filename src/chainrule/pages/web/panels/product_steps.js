@@ -6,7 +6,7 @@ import { conditional } from "chainrule/notation.js";
 import { digits, full, typeset } from "chainrule/numbers.js";
 import { isPseudo } from "chainrule/panels/parts.js";
 
-/** {element, update()}: buttons, and the multiplication of the present step. state.step: factors multiplied; null: all. */
+/** {element, update()}: buttons, and the present multiplication. state.step: factors multiplied; null: all. */
 export function stepper(view) {
   const { reading, state, selected } = view;
   const n = length(reading);
@@ -27,12 +27,19 @@ export function stepper(view) {
     update();
   };
   const controls = controlButtons(state, n, go);
-  const element = h("div", { class: "steps no-print" }, h("div", { class: "buttons" }, begin, controls.element), equation);
+  const element = h(
+    "div",
+    { class: "steps no-print" },
+    h("div", { class: "buttons" }, begin, controls.element),
+    equation,
+  );
   controls.element.addEventListener("keydown", (event) => arrow(event, state, go));
   const update = () => {
     begin.textContent = state.step === null ? name : "Show all at once";
     controls.update();
-    view.rows.elements.forEach((row, i) => row.toggleAttribute("data-hidden", state.step !== null && i >= state.step));
+    view.rows.elements.forEach((row, i) =>
+      row.toggleAttribute("data-hidden", state.step !== null && i >= state.step),
+    );
     view.end.hidden = state.step !== null && state.step < n;
     equation.hidden = state.step === null;
     if (state.step !== null) clear(equation, inWords(view, state.step));
@@ -45,7 +52,14 @@ function controlButtons(state, n, go) {
   const back = button("Back", () => go(state.step - 1));
   const next = button("Next factor", () => go(state.step + 1), { class: "main" });
   const all = button("All", () => go(n));
-  const element = h("span", { class: "buttons", role: "group", "aria-label": "Steps" }, first, back, next, all);
+  const element = h(
+    "span",
+    { class: "buttons", role: "group", "aria-label": "Steps" },
+    first,
+    back,
+    next,
+    all,
+  );
   const update = () => {
     element.hidden = state.step === null;
     // Not the attribute `disabled`, which would take the focus away at the last step.
@@ -69,8 +83,23 @@ function inWords({ page, reading }, step) {
   const { logprob, probability, runningProbability, runningLogprob } = factor(reading, step - 1);
   const before = step > 1 ? factor(reading, step - 2) : { runningProbability: "1", runningLogprob: 0 };
   const lead = [`Step ${step}: `, conditional(page, reading, step - 1), h("br")];
-  if (pseudo) return [...lead, number(full(before.runningLogprob)), " + ", number(bracketed(logprob)), " = ", result(full(runningLogprob))];
-  return [...lead, number(typeset(before.runningProbability)), " · ", number(digits(probability)), " = ", result(typeset(runningProbability))];
+  if (pseudo)
+    return [
+      ...lead,
+      number(full(before.runningLogprob)),
+      " + ",
+      number(bracketed(logprob)),
+      " = ",
+      result(full(runningLogprob)),
+    ];
+  return [
+    ...lead,
+    number(typeset(before.runningProbability)),
+    " · ",
+    number(digits(probability)),
+    " = ",
+    result(typeset(runningProbability)),
+  ];
 }
 
 function bracketed(x) {

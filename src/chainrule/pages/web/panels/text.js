@@ -21,7 +21,14 @@ function draw(element, page, reading, selected) {
   const tokens = drawTokens(page, reading, factorAt);
   const list = h(
     "div",
-    { class: "running", role: "listbox", "aria-label": `${title}, token by token`, lang: "", translate: "no", dir: "auto" },
+    {
+      class: "running",
+      role: "listbox",
+      "aria-label": `${title}, token by token`,
+      lang: "",
+      translate: "no",
+      dir: "auto",
+    },
     tokens,
   );
   list.classList.toggle("ids", !reading.pieces);
@@ -41,16 +48,26 @@ function draw(element, page, reading, selected) {
 function description(reading) {
   const score = isPseudo(reading) ? "Each token is predicted from all the others. " : "";
   return (
-    `${score}The darker a token and the higher the bar under it, the more surprising it is: −log₂ Pr, in bits. ` +
+    `${score}The darker a token and the higher its bar, the more surprising it is: −log₂ Pr, in bits. ` +
     "Point at a token, or move by the arrow keys, to see its factor; a click or Enter selects it in all panels."
   );
 }
 
 function legend() {
   const items = [0, 4, 8, 12, 16].map((bits) =>
-    h("li", {}, h("span", { class: "token", "aria-hidden": "true", style: { "--part": bits / MOST } }, "Ab"), ` ${bits}${bits === MOST ? " or more" : ""}`),
+    h(
+      "li",
+      {},
+      h("span", { class: "token", "aria-hidden": "true", style: { "--part": bits / MOST } }, "Ab"),
+      ` ${bits}${bits === MOST ? " or more" : ""}`,
+    ),
   );
-  return h("div", { class: "legend" }, h("span", {}, "Surprisal in bits: "), h("ul", { "aria-label": "Legend: surprisal in bits" }, items));
+  return h(
+    "div",
+    { class: "legend" },
+    h("span", {}, "Surprisal in bits: "),
+    h("ul", { "aria-label": "Legend: surprisal in bits" }, items),
+  );
 }
 
 function drawTokens(page, reading, factorAt) {
@@ -60,12 +77,26 @@ function drawTokens(page, reading, factorAt) {
     const text = shown[position];
     const attributes = i === undefined ? ofGiven(page, reading, position) : ofFactor(page, reading, i);
     const form = text === "" ? token(page, id) : /^\s*[\n\r]/.test(text) ? "↵" : null;
-    return h("span", { role: "option", "aria-selected": "false", "data-position": position, "data-form": form, ...attributes }, text);
+    return h(
+      "span",
+      {
+        role: "option",
+        "aria-selected": "false",
+        "data-position": position,
+        "data-form": form,
+        ...attributes,
+      },
+      text,
+    );
   });
 }
 
 function ofGiven(page, reading, position) {
-  return { class: "token given", "aria-disabled": "true", "aria-label": `${heard(page, reading, position)}, given: no factor` };
+  return {
+    class: "token given",
+    "aria-disabled": "true",
+    "aria-label": `${heard(page, reading, position)}, given: no factor`,
+  };
 }
 
 function ofFactor(page, reading, i) {
@@ -104,7 +135,9 @@ function listen(list, show, choose, select) {
   const seen = (event) => positionOf(event) !== null && show(positionOf(event));
   list.addEventListener("pointerover", seen);
   list.addEventListener("focusin", seen);
-  list.addEventListener("pointerleave", () => show(Number(list.querySelector('[tabindex="0"]').dataset.position)));
+  list.addEventListener("pointerleave", () =>
+    show(Number(list.querySelector('[tabindex="0"]').dataset.position)),
+  );
   list.addEventListener("click", (event) => {
     const position = positionOf(event);
     if (position === null) return;
@@ -119,7 +152,9 @@ function listen(list, show, choose, select) {
 }
 
 function mark(tokens, position, choose, show) {
-  tokens.find((span) => span.getAttribute("aria-selected") === "true")?.setAttribute("aria-selected", "false");
+  tokens
+    .find((span) => span.getAttribute("aria-selected") === "true")
+    ?.setAttribute("aria-selected", "false");
   tokens[position].setAttribute("aria-selected", "true");
   choose(position);
   show(position);

@@ -8,12 +8,23 @@ import { contextTokens, measure, sub } from "chainrule/panels/parts.js";
 
 /** The details of a position; i: its factor, undefined for a token that is given. */
 export function details(element, page, reading, position, i) {
-  const title = sub(element, x(page, reading, position), " = ", tokenElement(page, reading.sequence[position]));
-  return i === undefined ? [title, given()] : [title, ofFactor(page, reading, i), mostProbable(page, reading, i)];
+  const title = sub(
+    element,
+    x(page, reading, position),
+    " = ",
+    tokenElement(page, reading.sequence[position]),
+  );
+  return i === undefined
+    ? [title, given()]
+    : [title, ofFactor(page, reading, i), mostProbable(page, reading, i)];
 }
 
 function given() {
-  return h("p", {}, "This token is given: it has no factor. The factors of the tokens after it are conditioned on it.");
+  return h(
+    "p",
+    {},
+    "This token is given: it has no factor. The factors of the tokens after it are conditioned on it.",
+  );
 }
 
 function ofFactor(page, reading, i) {
@@ -51,8 +62,20 @@ function mostProbable(page, reading, i) {
     "table",
     { class: "top" },
     h("caption", {}, `The ${top.length} most probable`),
-    h("thead", { class: "hidden" }, h("tr", {}, ["Rank", "Token", "Bar", "Pr"].map((name) => h("th", { scope: "col" }, name)))),
-    h("tbody", {}, rows.map((row) => topRow(page, row))),
+    h(
+      "thead",
+      { class: "hidden" },
+      h(
+        "tr",
+        {},
+        ["Rank", "Token", "Bar", "Pr"].map((name) => h("th", { scope: "col" }, name)),
+      ),
+    ),
+    h(
+      "tbody",
+      {},
+      rows.map((row) => topRow(page, row)),
+    ),
   );
 }
 
@@ -61,7 +84,12 @@ function topRow(page, { id, probability: value, rank, own }) {
     "tr",
     { class: own ? "own" : null },
     h("td", { class: "number quiet" }, grouped(rank)),
-    h("th", { scope: "row" }, tokenElement(page, id), own ? h("span", { class: "chosen" }, " ◂", h("span", {}, " this token")) : null),
+    h(
+      "th",
+      { scope: "row" },
+      tokenElement(page, id),
+      own ? h("span", { class: "chosen" }, " ◂", h("span", {}, " this token")) : null,
+    ),
     h("td", { class: "bar" }, measure(value, own ? { class: "measure own" } : {})),
     h("td", { class: "number" }, probability(value)),
   );

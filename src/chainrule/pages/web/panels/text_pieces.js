@@ -1,8 +1,8 @@
 /** The text of tokens, when a character is spelled by several of them. */
 
 /**
- * What each token shows. A character that several tokens spell is shown whole by the first of them, since a break inside it
- * would take it apart (a family of emoji, a letter and its accent). Tokens with nothing left show "".
+ * What each token shows. A character that several tokens spell is shown whole by the first of them, since a break
+ * inside it would take it apart (a family of emoji, a letter and its accent). Tokens with nothing left show "".
  */
 export function shownPieces(pieces) {
   const text = pieces.join("");
@@ -21,7 +21,7 @@ export function shownPieces(pieces) {
   });
 }
 
-/** Where the characters of a text end, as people see characters; each code unit for a browser that cannot tell. */
+/** Where the characters of a text end, as people see them; each code unit where a browser cannot say. */
 function endsOfCharacters(text) {
   if (!Intl.Segmenter) return Array.from(text, (_, i) => i + 1).concat(text.length);
   const segments = new Intl.Segmenter(undefined, { granularity: "grapheme" }).segment(text);
