@@ -8,9 +8,8 @@ from typing import Any
 from chainrule.pages.document import document
 
 _POWERS = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
-_PER_FACTOR = (
-    "position contexts logprob probability surprisal_bits entropy_bits rank running_logprob running_probability top by_embeddings"
-).split()
+_PER_FACTOR = ["position", "contexts", "logprob", "probability", "surprisal_bits", "entropy_bits", "rank", "top"]
+_PER_FACTOR += ["running_logprob", "running_probability", "by_embeddings"]
 
 
 def only(panel: str, data: dict[str, Any]) -> str:

@@ -20,7 +20,8 @@ def detail(page: Any, name: str) -> str:
 
 def shows(page: Any, token: str) -> None:
     """Wait until the details are those of a token."""
-    page.wait_for_function("([place, token]) => document.querySelector(place).textContent.includes(`= ${token}`)", arg=[DETAILS, token])
+    shown = "([place, token]) => document.querySelector(place).textContent.includes(`= ${token}`)"
+    page.wait_for_function(shown, arg=[DETAILS, token])
 
 
 def test_the_details_are_the_numbers_of_the_data(open_page: Callable[..., Any], data_of: Callable[..., Any]):
