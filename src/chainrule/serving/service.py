@@ -12,11 +12,12 @@ from typing import Any, ParamSpec, TypeVar
 from starlette.requests import Request
 
 from chainrule.errors import InputError, short
+from chainrule.language import LanguageModel
 from chainrule.serving.errors import ApiError, as_api_error
 from chainrule.serving.limits import Limits
 from chainrule.serving.metrics import Metrics
 from chainrule.serving.served import ServedModel
-from chainrule.serving.tasks import Generation, Scoring
+from chainrule.serving.tasks import Call, Generation, Scoring
 from chainrule.serving.worker import GivenUp, TooMany, Worker
 
 T = TypeVar("T")
@@ -96,16 +97,22 @@ class Service:
         """The result of a function that takes a while without the model."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: function(*args, **options))
 
-    def submit(self, tasks: Sequence[Scoring | Generation]) -> None:
+    def submit(self, tasks: Sequence[Scoring | Generation | Call]) -> None:
         """Put the tasks of a request at the end of the queue. Raises ApiError."""
         try:
             self.worker.submit(*tasks)
         except TooMany as error:
             raise ApiError(429, f"{error}: try again later", code="queue_full", retry_after=_RETRY) from None
 
-    async def results(self, tasks: Sequence[Scoring | Generation], request: Request) -> list[Any]:
+    async def results(self, tasks: Sequence[Scoring | Generation | Call], request: Request) -> list[Any]:
         """The results of tasks, which are given up if one fails, the client goes, or the time is over. Raises ApiError."""
         return await self.while_connected(request, self._all(tasks))
+
+    async def call(self, served: ServedModel, function: Callable[[LanguageModel], T], tokens: int, request: Request) -> T:
+        """The result of a function of a model, which is called in the model's thread. tokens: of its texts. Raises ApiError."""
+        task = Call(lm=served.lm, tokens=tokens, deadline=self.deadline, function=function)
+        [result] = await self.results([task], request)
+        return result
 
     async def while_connected(self, request: Request, work: Coroutine[Any, Any, T]) -> T:
         """The result of work that is given up if the client closes the connection. Raises ApiError then."""
@@ -119,7 +126,7 @@ class Service:
             gone.cancel()
             doing.cancel()
 
-    async def _all(self, tasks: Sequence[Scoring | Generation]) -> list[Any]:
+    async def _all(self, tasks: Sequence[Scoring | Generation | Call]) -> list[Any]:
         try:
             self.submit(tasks)
             results: list[Future[Any]] = [task.result for task in tasks]

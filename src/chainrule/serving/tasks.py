@@ -1,4 +1,4 @@
-"""What the model's thread is asked to do: to score texts, or to generate some. Plain data, with a future for the result."""
+"""What the model's thread is asked to do: score texts, generate some, or call a function. Each has a future for the result."""
 
 from __future__ import annotations
 
@@ -70,3 +70,10 @@ class Generation(Task[list[Generated]]):
 
     options: dict[str, Any]  # of LanguageModel.stream
     on_step: Callable[[Step], None] | None = None  # called in the model's thread
+
+
+@dataclass(eq=False, kw_only=True)
+class Call(Task[Any]):
+    """A function of the model, such as one that computes a part of a page. Its work cannot be interrupted, so it is short."""
+
+    function: Callable[[LanguageModel], Any]

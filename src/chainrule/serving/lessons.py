@@ -1,0 +1,53 @@
+"""The lessons of served models. Each is computed once, and kept: their number is that of the lessons for each model."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from urllib.parse import quote
+
+from starlette.requests import Request
+
+from chainrule.errors import short
+from chainrule.pages.lessons import LESSONS, lesson_page, lessons_index
+from chainrule.serving.errors import ApiError
+from chainrule.serving.served import ServedModel
+from chainrule.serving.service import Service
+
+_TOKENS = 256  # of the texts of a lesson, about
+
+
+class Lessons:
+    """The lessons of the models of a service."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._kept: dict[tuple[str, str], str] = {}
+        self._locks: defaultdict[tuple[str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    def index(self, name: str | None) -> str:
+        """The list of lessons. name: of the model; None: the first. Raises ApiError."""
+        return _linked(lessons_index(self._service.model(name).name), name)
+
+    async def page(self, file: str, name: str | None, request: Request) -> str:
+        """The lesson in a file of this name. Those who ask for it while it is computed wait for the same. Raises ApiError."""
+        served = self._service.model(name)
+        lesson = next((each for each in LESSONS if each.file == file), None)
+        if lesson is None:
+            raise ApiError(404, f"there is no lesson {short(file)}: /lessons/ lists them", param="file", code="not_found")
+        key = (served.name, file)
+        async with self._locks[key]:
+            if key not in self._kept:
+                self._kept[key] = await self._service.call(
+                    served, lambda lm: lesson_page(lm, lesson).html, _TOKENS, request
+                )
+        return _linked(self._kept[key], name)
+
+
+def _linked(html: str, name: str | None) -> str:
+    """The document with links to the lessons of the same model."""
+    if name is None:
+        return html
+    for lesson in LESSONS:
+        html = html.replace(f'href="{lesson.file}"', f'href="{lesson.file}?model={quote(name, safe="")}"')
+    return html
