@@ -14,6 +14,7 @@ from chainrule.cli import (  # noqa: F401 (they register commands)
     doctor_command,
     generation_commands,
     model_commands,
+    page_command,
     pairs_command,
     suite_command,
     text_commands,

@@ -6,8 +6,8 @@ from starlette.responses import Response
 
 from chainrule.pages.document import policy
 
-_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
+NO_GUESSES = {"X-Content-Type-Options": "nosniff"}  # the type of a reply is what it says
+_HEADERS = NO_GUESSES | {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",

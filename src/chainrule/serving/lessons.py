@@ -9,7 +9,7 @@ from urllib.parse import quote
 from starlette.requests import Request
 
 from chainrule.errors import short
-from chainrule.pages.lessons import LESSONS, lesson_page, lessons_index
+from chainrule.pages.lessons import LESSONS, Lesson, lesson_page, lessons_index
 from chainrule.serving.errors import ApiError
 from chainrule.serving.served import ServedModel
 from chainrule.serving.service import Service
@@ -38,10 +38,15 @@ class Lessons:
         key = (served.name, file)
         async with self._locks[key]:
             if key not in self._kept:
-                self._kept[key] = await self._service.call(
-                    served, lambda lm: lesson_page(lm, lesson).html, _TOKENS, request
-                )
+                self._kept[key] = await self._service.call(served, lambda _: _html(served, lesson), _TOKENS, request)
         return _linked(self._kept[key], name)
+
+
+def _html(served: ServedModel, lesson: Lesson) -> str:
+    """The model has the name that it is served by: its own may be a path of this machine."""
+    page = lesson_page(served.lm, lesson)
+    page.data["model"]["name"] = served.name
+    return page.html
 
 
 def _linked(html: str, name: str | None) -> str:

@@ -11,14 +11,14 @@ from typing import Any, ParamSpec, TypeVar
 
 from starlette.requests import Request
 
+from chainrule.engine.question import Progress
 from chainrule.errors import InputError, short
-from chainrule.language import LanguageModel
 from chainrule.serving.errors import ApiError, as_api_error
 from chainrule.serving.limits import Limits
 from chainrule.serving.metrics import Metrics
 from chainrule.serving.served import ServedModel
-from chainrule.serving.tasks import Call, Generation, Scoring
-from chainrule.serving.worker import GivenUp, TooMany, Worker
+from chainrule.serving.tasks import Call, Generation, GivenUp, Scoring
+from chainrule.serving.worker import TooMany, Worker
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -108,8 +108,11 @@ class Service:
         """The results of tasks, which are given up if one fails, the client goes, or the time is over. Raises ApiError."""
         return await self.while_connected(request, self._all(tasks))
 
-    async def call(self, served: ServedModel, function: Callable[[LanguageModel], T], tokens: int, request: Request) -> T:
-        """The result of a function of a model, which is called in the model's thread. tokens: of its texts. Raises ApiError."""
+    async def call(self, served: ServedModel, function: Callable[[Progress], T], tokens: int, request: Request) -> T:
+        """The result of a function that uses a model, which is called in the model's thread. Raises ApiError.
+
+        tokens: of its texts. The function gets another one, which it calls often, and which may raise an error to stop it.
+        """
         task = Call(lm=served.lm, tokens=tokens, deadline=self.deadline, function=function)
         [result] = await self.results([task], request)
         return result

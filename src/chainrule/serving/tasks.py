@@ -8,12 +8,17 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from chainrule.engine.question import Progress
 from chainrule.generation import Generated, Step
 from chainrule.language import LanguageModel
 from chainrule.results.batch import Scores
 from chainrule.text.requests import Request
 
 T = TypeVar("T")
+
+
+class GivenUp(Exception):
+    """Nobody waits for what is being computed."""
 
 
 @dataclass(eq=False, kw_only=True)
@@ -74,6 +79,11 @@ class Generation(Task[list[Generated]]):
 
 @dataclass(eq=False, kw_only=True)
 class Call(Task[Any]):
-    """A function of the model, such as one that computes a part of a page. Its work cannot be interrupted, so it is short."""
+    """A function to call, such as one that computes a part of a page. It calls `check` from time to time."""
 
-    function: Callable[[LanguageModel], Any]
+    function: Callable[[Progress], Any]
+
+    def check(self, *_: int) -> None:
+        """Raises GivenUp once nobody waits for the result."""
+        if self.given_up:
+            raise GivenUp

@@ -18,7 +18,7 @@ from chainrule.errors import ModelError
 from chainrule.generation import Step, Stream
 from chainrule.results.batch import Scores
 from chainrule.scoring.scorer import Scorer
-from chainrule.serving.tasks import Call, Conditions, Generation, Scoring
+from chainrule.serving.tasks import Call, Conditions, Generation, GivenUp, Scoring
 
 RETURNING, LONGEST = 0.1, 0.1  # of the time of a forest, and seconds: how long the next one waits for its clients to ask again
 BATCH = 16_384  # tokens of the requests that are scored at once; all of them wait for the last one
@@ -31,10 +31,6 @@ class TooMany(Exception):
 
     def __init__(self, waiting: int) -> None:
         super().__init__(f"{waiting} requests wait for the model, and no more may")
-
-
-class GivenUp(Exception):
-    """Nobody waits for what is being computed."""
 
 
 class Worker:
@@ -132,13 +128,12 @@ class Worker:
 
     @staticmethod
     def _call(task: Call | None) -> None:
-        """Call a function with its model, unless nobody waits for the result any more."""
+        """Call a function, unless nobody waits for its result any more."""
         if task is None:
             return
         try:
-            if task.given_up:
-                raise GivenUp
-            task.succeed(task.function(task.lm))
+            task.check()
+            task.succeed(task.function(task.check))
         except BaseException as error:
             task.fail(error)
 

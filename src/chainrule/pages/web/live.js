@@ -7,7 +7,6 @@ import { answer, keepKey, readKey, send } from "chainrule/requests.js";
 
 const COMPUTING = "This part is being computed.";
 const STOPPED = "It was stopped: choose Compute to compute it.";
-const ONE_TEXT = "There is no other text: write one in the form at the top of the page, and choose Compute.";
 const DOING = {
   text: "The factors of the text are being computed …",
   comparison: "The other text is being computed …",
@@ -46,7 +45,8 @@ function drawForm(element, page, live, state, ask) {
     await run(page, live, state, ask, form, stop, say);
   };
   const hint = h("small", { class: "note" }, "or Ctrl + Enter");
-  const drawn = h("form", { onsubmit: submit, class: "live" }, form.fields, h("p", {}, go, " ", stop, " ", hint), message, form.lessons);
+  const below = [h("p", {}, go, " ", stop, " ", hint), message, form.lessons];
+  const drawn = h("form", { onsubmit: submit, class: "live" }, form.fields, below);
   drawn.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) drawn.requestSubmit();
   });
@@ -82,17 +82,17 @@ async function run(page, live, state, ask, form, stop, say) {
   if (latest()) stop.hidden = true;
 }
 
-/** Compute all sections of a text, one after another. The page shows the text before until the new one has its factors. */
+/** Compute all sections, one after another. The old text is shown until the new one has its factors. */
 async function compute(page, live, state, ask, form, signal, say) {
   const [request, more] = [form.request(), form.more()];
   say(DOING.text);
   const reply = await send(live.url, state.key, { ...request, section: "text" }, signal);
   state.request = request;
-  renew(page.data, reply, { variants: COMPUTING, growths: COMPUTING, comparison: more.comparison ? COMPUTING : ONE_TEXT });
+  renew(page.data, reply, { variants: COMPUTING, growths: COMPUTING, comparison: COMPUTING });
   page.selected.set(0);
   showModel(page);
   redraw(page);
-  const sections = ["comparison", "variants", "growths"].filter((name) => more[name]);
+  const sections = ["comparison", "variants", "growths"];
   const failed = [];
   for (const [i, section] of sections.entries()) {
     say(DOING[section]);

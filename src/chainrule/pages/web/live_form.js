@@ -8,8 +8,9 @@ const STARTS = [
   ["eos", "eos"],
   ["given", "none: the first token is given"],
 ];
+const LESSONS = " on the chain rule, with the numbers of the model";
 const LESSONS_AS_FILES =
-  "Lessons: a link cannot send the key of this server, so write them as files with the command chainrule lessons.";
+  "Lessons: a link cannot send the key of this server. chainrule lessons writes them as files.";
 
 /** The controls: elements, what they ask for, and setModels(names). */
 export function controls(live, key) {
@@ -39,10 +40,10 @@ export function controls(live, key) {
     key: all.key,
     setModels,
     fields: fields(all, models, live.key),
-    lessons: h("p", { class: "note" }, live.lessons ? [lessons, " on the chain rule, with the numbers of the model"] : LESSONS_AS_FILES),
+    lessons: h("p", { class: "note" }, live.lessons ? [lessons, LESSONS] : LESSONS_AS_FILES),
     request: () => request(all),
     more: () => ({
-      comparison: all.compare.value ? { compare: all.compare.value } : null,
+      comparison: all.compare.value ? { compare: all.compare.value } : {},
       variants: {},
       growths: { max_tokens: Number(all.tokens.value) },
     }),
@@ -58,7 +59,7 @@ function fields(all, models, closed) {
     closed ? field("Key of the server", all.key) : null,
     models,
     field("Text", all.text),
-    field("Another text to compare with (optional)", all.compare),
+    field("Another text to compare with (default: another token in place of the most surprising one)", all.compare),
     h(
       "details",
       {},

@@ -1,13 +1,16 @@
 /** Replies of a server, and the data of the page. */
 
-/** Put a section into the data. A what-if or a continuation that was asked for alone joins those that are there. */
+/** Put a section into the data. A what-if or a method of growing that was asked for alone is added. */
 export function merge(data, reply, section, more = {}) {
   const { tokens, readings, missing, ...sections } = reply;
   Object.assign(data.tokens, tokens);
   Object.assign(data.readings, readings);
   for (const name of Object.keys(sections)) delete data.missing[name];
   Object.assign(data.missing, missing);
-  if (section === "variant") sections.variants = [...data.variants.filter((each) => !same(each, reply.variants[0])), ...reply.variants];
+  if (section === "variant") {
+    const [added] = reply.variants;
+    sections.variants = [...data.variants.filter((each) => !same(each, added)), added];
+  }
   if (section === "growths" && more.method) sections.growths = joined(data.growths, reply.growths);
   Object.assign(data, sections);
 }

@@ -17,7 +17,7 @@ export async function answer(url, key, options) {
     return null;
   });
   if (reply.ok && json) return json;
-  if (reply.status === 401) throw new Error("The key of the server is wrong or missing: write it in the form.");
+  if (reply.status === 401) throw new Error("The key is wrong or missing: write it in the form.");
   throw new Error(sentence(json?.error?.message ?? `the server replied ${reply.status}`));
 }
 

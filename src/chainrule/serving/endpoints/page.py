@@ -8,7 +8,7 @@ from fastapi.responses import HTMLResponse
 from chainrule.errors import InputError
 from chainrule.serving.endpoints.route import router, service_of
 from chainrule.serving.errors import ApiError
-from chainrule.serving.html import html_reply
+from chainrule.serving.html import NO_GUESSES, html_reply
 from chainrule.serving.requests.page import PageBody
 from chainrule.serving.sections import section_of
 from chainrule.serving.served import ServedModel
@@ -37,8 +37,8 @@ async def section(body: PageBody, request: Request) -> Response:
     tokens = await service.in_thread(_tokens, service, served, body)
     grown = body.max_tokens if body.section == "growths" else 0
     service.check_tokens(tokens + grown, "text")
-    data = await service.call(served, lambda lm: section_of(lm, body), tokens + grown, request)
-    return await service.in_thread(json_reply, data)
+    data = await service.call(served, lambda check: section_of(served, body, check), tokens + grown, request)
+    return await service.in_thread(json_reply, data, headers=NO_GUESSES)
 
 
 def _tokens(service: Service, served: ServedModel, body: PageBody) -> int:

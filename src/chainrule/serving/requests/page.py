@@ -62,16 +62,15 @@ class PageBody(Body):
     )
     max_tokens: int = Field(8, ge=1, le=GROWN, description="growths: the most tokens to add.")
     seed: int | None = Field(None, ge=0, le=(1 << 63) - 1, description="growths: of the method sample.")
-    compare: str | None = Field(None, max_length=CHARACTERS, description="comparison: the other text.")
+    compare: str | None = Field(None, max_length=CHARACTERS, description="comparison: the other text. Default: the text with its most surprising token replaced.")
 
     @model_validator(mode="after")
     def _check_section(self) -> PageBody:
         for name, section in _FIELDS.items():
             if name in self.model_fields_set and section != self.section:
                 raise invalid(name, f"{name} is for section={section}, not {self.section}")
-        for name in ("change", "compare"):
-            if _FIELDS[name] == self.section and getattr(self, name) is None:
-                raise invalid(name, f"section={self.section} needs the field {name}")
+        if self.section == "variant" and self.change is None:
+            raise invalid("change", "section=variant needs the field change")
         if self.seed is not None and self.method != "sample":
             raise invalid("seed", "seed is for method=sample")
         return self
