@@ -20,7 +20,7 @@ export function renew(data, reply, missing) {
   data.tokens = {};
   data.readings = {};
   data.missing = {};
-  Object.assign(data, { openings: null, variants: [], growths: null, comparison: null });
+  Object.assign(data, { openings: null, variants: [], variants_note: null, growths: null, comparison: null });
   Object.assign(data.missing, missing);
   merge(data, reply, "text");
 }
