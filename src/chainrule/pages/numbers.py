@@ -6,7 +6,10 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 from torch import Tensor
+
+from chainrule._types import Floats
 
 
 def shortest(numbers: Tensor) -> Any:
@@ -16,6 +19,17 @@ def shortest(numbers: Tensor) -> Any:
 
 def _digits(array: Any) -> Any:
     return float(str(array)) if not array.ndim else [_digits(each) for each in array]
+
+
+def logits_list(logits: Floats) -> Any:
+    """Logits as nested lists. Those of a float32 head in the fewest digits that name them, others in all digits."""
+    narrow = logits.astype(np.float32)
+    return _digits(narrow) if np.array_equal(narrow, logits) else logits.tolist()
+
+
+def rounded(number: float, digits: int = 9) -> float:
+    """A number with this many significant digits."""
+    return float(f"{number:.{digits}g}")
 
 
 def total(numbers: Iterable[float]) -> float | None:

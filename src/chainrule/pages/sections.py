@@ -66,13 +66,15 @@ def comparison_section(lm: Language, score: Score, other: Any = None) -> Part:
     """A second text beside the first: its reading "other", and the comparison.
 
     other: see `other_score`; None: the text with its most surprising token replaced by the most probable other token.
-    Raises InputError for a second text that cannot be scored.
+    The reading has no alternatives, which would take half of the page. Raises InputError for a second text that cannot be
+    scored.
     """
     score, tokens = _checked(lm, score), Tokens(lm.tokenizer)
     second = proposed_score(lm, score) if other is None else other_score(lm, score, other)
     if second is None:
         return _missing("comparison", None, why_unchanged(score) or NOTHING_TO_REPLACE)
-    readings = {"other": reading(tokens, _checked(lm, second))}
+    check_score(lm, second)
+    readings = {"other": reading(tokens, second, top=0)}
     return {"tokens": tokens.names, "readings": readings, "comparison": comparison(score, second)}
 
 

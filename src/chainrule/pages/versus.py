@@ -15,7 +15,7 @@ from chainrule.generation.spelling import special_of, text_of
 from chainrule.pages.changes import Changed, applied
 from chainrule.pages.language import Language, scorer_of
 from chainrule.pages.proposed import replacements
-from chainrule.pages.recomputed import TOP, reads_left_to_right, sequence_of
+from chainrule.pages.recomputed import reads_left_to_right, sequence_of
 from chainrule.pages.variants import settings_of, why_unchanged
 from chainrule.results.explanation import running_sums
 from chainrule.results.score import Score
@@ -70,7 +70,7 @@ def _scored(lm: Language, score: Score, request: Request) -> Score:
                 f"{len(request.ids)}: compare texts of one length, or score the first from left to right"
             )
         order = [_order(score)]
-    settings = settings_of(lm, score, top=min(TOP, lm.model.head.size))
+    settings = settings_of(lm, score)
     return score_requests(lm.predictor, lm.tokenizer, [request], score.start, score.end, settings, order=order)[0]
 
 
