@@ -25,6 +25,7 @@ LAYERS = (
     "display",
     "verify",
     "comparison",
+    "pages",
     "language",
     "loading.py",
     "cli",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from chainrule.models.any_order import AnyOrderConfig, AnyOrderForCausalLM
     from chainrule.models.packaged import pull
     from chainrule.models.table import TableModel
+    from chainrule.pages.page import Page
     from chainrule.results import (
         Acceptability,
         Accuracy,
@@ -80,6 +81,7 @@ _HOMES = {
     "Mixtures": "results",
     "Ordering": "results",
     "OutputError": "errors",
+    "Page": "pages.page",
     "Pair": "results",
     "Pairs": "results",
     "Prediction": "results",
@@ -131,6 +133,7 @@ __all__ = [
     "ModelError",
     "Ordering",
     "OutputError",
+    "Page",
     "Pair",
     "Pairs",
     "Prediction",

@@ -16,6 +16,7 @@ from torch import Tensor
 from chainrule._types import Floats, Ints
 from chainrule.engine.execution import CachedPrefix, HiddenStates, Jobs, batch_jobs, forest_jobs
 from chainrule.engine.head.fused import read_fused, supports
+from chainrule.engine.head.opened import Opened, opening_reader
 from chainrule.engine.head.readout import Distributions, read, workspace
 from chainrule.engine.head.reductions import Columns, factor_reductions
 from chainrule.engine.inputs.node_inputs import Tokens
@@ -106,7 +107,8 @@ class Engine:
         if done and how.progress is not None:
             how.progress(done, contexts)
         # A GPU works on one chunk while the next is prepared. Storing factors waits for their copy: one chunk later.
-        delay, found = 0 if self.model.device.type == "cpu" else 1, self._computed(left, how, cached_prefix, reuse)
+        delay = 0 if self.model.device.type == "cpu" else 1
+        found = self._computed(left, how.rows, partial(self._run, left, how), cached_prefix, reuse)
         try:
             for node_F, index_X, factors, new, total in _delayed(found, delay):
                 answer.store(node_F, factors(), index_X)
@@ -119,12 +121,16 @@ class Engine:
         return replace(answer, rows=computed)
 
     def _computed(
-        self, question: Question, how: Settings, cached_prefix: CachedPrefix | None, reuse: Reuse | None
+        self,
+        question: Question,
+        rows: int | None,
+        make: Callable[[], Callable[[Job], Iterator[PartOfAnswer]]],
+        cached_prefix: CachedPrefix | None = None,
+        reuse: Reuse | None = None,
     ) -> Generator[PartOfAnswer, None, None]:
-        """The factors of all jobs, by one thread or by several."""
+        """The factors of all jobs, by one thread or by several. make: as `_run`, for each thread."""
         threads = self._threads
-        jobs, count = self._jobs(question, how.rows, threads, cached_prefix, reuse)
-        make = partial(self._run, question, how)
+        jobs, count = self._jobs(question, rows, threads, cached_prefix, reuse)
         if count > 1:
             yield from workers.results(jobs, make, count, threads // count)
         else:
@@ -154,6 +160,24 @@ class Engine:
             row_F, token_F = torch.from_numpy(part.row_F), torch.from_numpy(token_N[part.node_F])
             factors = reader(part.hidden_RH, row_F, token_F, asked=asked)
             yield part.node_F, index_X, returning(factors), part.new, part.rows
+
+    @sealed
+    def opened(self, question: Question, *, top: int = 5, temperature: float = 1.0) -> Opened:
+        """The logits that every wanted factor of the forest is read from, with the norm of the hidden state; see `Opened`.
+
+        They are computed as `answer` computes the factors, so logit − log-sum-exp has the bits of log Pr if the model is
+        row-invariant. top: the number of largest logits. Raises ModelError if the model gives NaN.
+        """
+        opened = Opened.empty(len(question.forest), min(top, self.model.head.size))
+
+        def make() -> Callable[[Job], Iterator[PartOfAnswer]]:
+            reader = opening_reader(self.model.head, self.model.device, opened.top_ids.shape[1], temperature)
+            return lambda job: self._factors(job(), reader, question)
+
+        for node_F, _, columns, _, _ in self._computed(question, None, make):
+            opened.store(node_F, columns())
+        refuse_nan(opened.logits[question.wanted_N], self.model.name)
+        return opened
 
     @sealed
     def distributions(self, question: Question, node_B: Ints, *, rows: int | None = None, temperature: float = 1.0) -> Floats:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast, overload
+from typing import TYPE_CHECKING, cast, overload
 
 from chainrule.engine.inputs.embeddings import embedded
 from chainrule.engine.predictors.in_order import EMBEDDINGS
@@ -27,6 +27,9 @@ from chainrule.text.types import (
     Text,
     Texts,
 )
+
+if TYPE_CHECKING:
+    from chainrule.pages import Page
 
 
 class Scoring(Foundation):
@@ -216,10 +219,16 @@ class Scoring(Foundation):
             options = (context, embeddings, order, start, end, window, stride, rows, special, context_special, progress)
             if top or seed or temperature != 1 or any(option is not None for option in options):
                 raise InputError("a score is explained as it is: pass context=, order= and other options to score instead")
-            return Explanation(text)
+            return Explanation(text, self._page_of)
         score = self.score(
             text, context=context, embeddings=embeddings, order=order, seed=seed, start=start, end=end, top=top,
             temperature=temperature, window=window, stride=stride, rows=rows, special=special,
             context_special=context_special, progress=progress,
         )  # fmt: skip
-        return Explanation(cast("Score", score))
+        return Explanation(cast("Score", score), self._page_of)
+
+    def _page_of(self, score: Score) -> Page:
+        """The page of a score of this model."""
+        from chainrule.pages import page_of
+
+        return page_of(self, score)

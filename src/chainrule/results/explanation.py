@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from chainrule.results.units import count
 
 _MOST_NAMED = 3  # embeddings named in a formula, left to right; the others become …
 _MOST_IN_ORDER = 8  # the same in any other order; more, because the first and the last do not determine the others
+_PAGES = "chainrule.pages"
 _MOST_FACTORS = 8  # factors in the formula of the whole product
 
 
@@ -48,8 +50,9 @@ class Factor:
 class Explanation(WithWindow, Document):
     """Every factor of a score with the running product. `str()` is the table as plain text; in a terminal it fits the width."""
 
-    def __init__(self, score: Score) -> None:
-        self.score = score
+    def __init__(self, score: Score, make_page: Callable[[Score], Any] | None = None) -> None:
+        """make_page: makes the page of the score with its model; None: the model is not known."""
+        self.score, self._make_page = score, make_page
         columns = np.arange(len(score)) if score.ordering is None else np.argsort(score.ordering.steps)
         logprobs = score.logprobs[columns].tolist()
         self.factors = [
@@ -59,6 +62,20 @@ class Explanation(WithWindow, Document):
 
     def __repr__(self) -> str:
         return f"Explanation({self.total()}, {count(len(self.factors), 'factor')}, {self.score.label})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy in another process has no model."""
+        return vars(self) | {"_make_page": None}
+
+    def page(self) -> Any:
+        """The `chainrule.Page` of the text, as `LanguageModel.page` makes it.
+
+        Of an explanation that was made from a score without its model, or unpickled, it has the panels that need only the
+        factors. Raises InputError as `LanguageModel.page` does.
+        """
+        if self._make_page is not None:
+            return self._make_page(self.score)
+        return import_module(_PAGES).page_of_factors(self)  # by name: it imports the results
 
     @property
     def identity(self) -> Identity:

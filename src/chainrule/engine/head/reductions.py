@@ -15,6 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -232,11 +233,18 @@ def logprob_of(logits: Tensor, logsumexp_M: Tensor, temperature: float, largest_
     If the temperature T is not 1, the log-sum-exp is that of (z − m) / T, where m is the row's largest logit: the quotient is
     exact for the most probable tokens, and no temperature is so low that all tokens become impossible.
     """
-    columns = (slice(None), None) if logits.dim() > 1 else slice(None)
+    return normalisable(logits, temperature, largest_M) - logsumexp_M[_columns(logits)]
+
+
+def normalisable(logits: Tensor, temperature: float, largest_M: Tensor | None) -> Tensor:
+    """The numbers that the log-sum-exp is taken of (float64): z, or (z − m) / T if the temperature T is not 1."""
     z = logits.double()
-    if largest_M is not None:
-        z = divided(z - largest_M[columns], temperature)
-    return z - logsumexp_M[columns]
+    return z if largest_M is None else divided(z - largest_M[_columns(logits)], temperature)
+
+
+def _columns(logits: Tensor) -> Any:
+    """The index that gives each row of M or M × N logits its own number."""
+    return (slice(None), None) if logits.dim() > 1 else slice(None)
 
 
 def divided(below: Tensor, temperature: float) -> Tensor:

@@ -72,13 +72,17 @@ class AnyOrderPredictor(InOrder):
         Raises InputError, with the item, if a sequence does not fit into the model's positions or context, or if its first
         factor has no context.
         """
-        for item, sequence in enumerate(sequences):
-            self.check(sequence.fed_L, len(sequence.fed_L), sequence.start_id, len(sequence.given_G), item)
-        triples = [_triples(s.ids_L, s.fed_L, s.start_id) for s in sequences]
-        question, node_T = _question(triples, [len(s.order_T) for s in sequences])
+        question, node_T = self.question(sequences)
         of_nodes, order_X = asked.renumbered(node_T)
         answer = self.engine.answer(replace(question, asked=of_nodes), settings).at(node_T)
         return replace(answer, asked=answer.asked.sorted_back(order_X))
+
+    def question(self, sequences: Sequence[OrderedSequence]) -> tuple[Question, Ints]:
+        """The question for the engine, and the node of every factor, in the order of prediction. Raises InputError."""
+        for item, sequence in enumerate(sequences):
+            self.check(sequence.fed_L, len(sequence.fed_L), sequence.start_id, len(sequence.given_G), item)
+        triples = [_triples(s.ids_L, s.fed_L, s.start_id) for s in sequences]
+        return _question(triples, [len(s.order_T) for s in sequences])
 
     def conditionals(self, clozes: list[Cloze], *, rows: int | None = None, temperature: float = 1.0) -> Floats:
         """log Pr(v | seen) for every v of the vocabulary, B × V. Raises InputError as `answer_in_order` does."""

@@ -1,0 +1,104 @@
+"""Generation step by step: how a text grows by one token after another, by each method."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+from chainrule.errors import raise_unless
+from chainrule.generation.generate import generate
+from chainrule.generation.options import METHODS, Method, Options
+from chainrule.generation.result import Generated
+from chainrule.generation.spelling import special_of
+from chainrule.pages.language import Language, scorer_of
+from chainrule.pages.readings import alternatives
+from chainrule.pages.recomputed import sequence_of
+from chainrule.pages.tokens import Tokens
+from chainrule.results.explanation import running_sums
+from chainrule.results.numbers import probability
+from chainrule.results.score import Score
+from chainrule.text.requests import Request
+
+BUDGET = 100  # contexts of the search for the most probable text: a few seconds for a small model
+TOP = 5
+_SHOWN = 8  # tokens of the context
+
+_RULES: dict[str, str] = {
+    "greedy": "argmax Pr(x_n | …): the most probable token at each step",
+    "best": "argmax of the whole product over all texts of {max_tokens} tokens",
+    "beam": "the {beams} most probable beginnings are kept at each step",
+    "sample": "each token is drawn at random, with its probability Pr(x_n | …)",
+}
+
+
+def growths(
+    lm: Language, tokens: Tokens, score: Score, method: Method | None = None, max_tokens: int = 8, seed: int | None = None
+) -> dict[str, Any]:
+    """The text of a score, continued by one method, or by "greedy", "best" and "beam" (None), as plain data.
+
+    All texts have `max_tokens` tokens, unless the greedy one ends with the end symbol: then each may end there. seed: for
+    "sample". Raises InputError if the model does not predict the next token, or if the text fills its context.
+    """
+    raise_unless(lm.predictor.accepts.next_token)
+    context = _context(lm, score)
+    greedy = _grown(lm, score, context, Options(method="greedy", max_tokens=max_tokens, top=TOP), None)
+    end = None if greedy.finish == "end" else False
+    methods: list[Method] = ["greedy", "best", "beam"] if method is None else [method]
+    found = [
+        greedy if each == "greedy" else _grown(lm, score, context, _options(each, max_tokens, seed, score.temperature), end)
+        for each in methods
+    ]
+    return {
+        "context": tokens.all(context.ids[-_SHOWN:]),
+        "max_tokens": max_tokens,
+        "methods": [_growth(tokens, each, of) for each, of in zip(methods, found, strict=True)],
+    }
+
+
+def _context(lm: Language, score: Score) -> Request:
+    """The text with its context, and without an end symbol, as a context."""
+    ids = sequence_of(score)
+    ids = ids[: len(ids) - (score.end is not None)]
+    whole = score.context is not None or not len(score.request.context_ids)
+    text = (score.context or "") + score.text if whole and score.text is not None and not score.request.segments else None
+    return Request(ids, text=text, special=None if text is None else special_of(ids.tolist(), lm.tokenizer))
+
+
+def _options(method: Method, max_tokens: int, seed: int | None, temperature: float) -> Options:
+    if method not in METHODS:
+        return Options(method=method)  # raises InputError
+    own: dict[str, Any] = {"sample": {"seed": seed, "temperature": temperature}, "best": {"budget": BUDGET}}.get(method, {})
+    return Options(method=method, max_tokens=max_tokens, top=TOP, **own)
+
+
+def _grown(lm: Language, score: Score, context: Request, options: Options, end: bool | None) -> Generated:
+    options = replace(options, top=min(options.top, lm.model.head.size))
+    return generate(scorer_of(lm), context, score.start, end, None, options)[0]
+
+
+def _growth(tokens: Tokens, method: Method, grown: Generated) -> dict[str, Any]:
+    """One text that has grown, with a step for each token."""
+    logprobs, proof = grown.logprobs.tolist(), grown.certificate
+    running = list(running_sums(logprobs))
+    return {
+        "method": method,
+        "rule": _RULES[method].format(max_tokens=len(grown), beams=grown.method.removeprefix("beam of ")),
+        "description": grown.describe(),
+        "t": tokens.all(grown.ids),
+        "logprob": logprobs,
+        "probability": list(map(math.exp, logprobs)),
+        "running_logprob": running,
+        "running_probability": list(map(probability, running)),
+        "rank": grown.ranks.tolist(),
+        "top": alternatives(tokens, grown.top_ids, grown.top_logprobs),
+        "total_logprob": grown.logprob,
+        "text": grown.text or "",
+        "certificate": None
+        if proof is None
+        else {
+            "certain": bool(proof.certain),
+            "contexts": int(proof.contexts),
+            "logprob_bound": float(proof.logprob_bound),
+        },
+    }

@@ -1,0 +1,133 @@
+"""The sections of a page, each a part of its data. A section that cannot be made is absent, and `missing` says why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from chainrule.engine.head.opened import Opened
+from chainrule.engine.question import Progress
+from chainrule.errors import InputError
+from chainrule.generation.options import Method
+from chainrule.pages.changes import requested
+from chainrule.pages.growths import growths
+from chainrule.pages.language import Language, check_score, model_part
+from chainrule.pages.openings import openings
+from chainrule.pages.proposed import proposed
+from chainrule.pages.readings import reading
+from chainrule.pages.recomputed import by_embeddings, opened, why_closed, with_top
+from chainrule.pages.tokens import Tokens
+from chainrule.pages.variants import variants, why_unchanged, wrong
+from chainrule.pages.versus import comparison, other_score, proposed_score
+from chainrule.results.score import Score
+
+Part = dict[str, Any]  # some members of the data of a page
+
+NOTHING_TO_REPLACE = (
+    "The score has no alternatives for its tokens, so there is no other text to compare with: give a second one."
+)
+
+
+def text_section(lm: Language, score: Score) -> Part:
+    """The reading of a score, its openings, and the model. Raises InputError for a score of another model."""
+    score = _checked(lm, score)
+    return _text(lm, score, _opened(lm, score))
+
+
+def variants_section(lm: Language, score: Score, *, progress: Progress | None = None) -> Part:
+    """The what-ifs of a page: see `proposed`. progress: called with (done, total), in contexts."""
+    score = _checked(lm, score)
+    return _variants(lm, score, _opened(lm, score), progress)
+
+
+def variant(lm: Language, score: Score, change: Mapping[str, Any]) -> Part:
+    """One what-if that a reader asks for: see `requested`. Raises InputError."""
+    score, tokens = _checked(lm, score), Tokens(lm.tokenizer)
+    if why := why_unchanged(score):
+        raise InputError(why)
+    found = variants(lm, tokens, score, [requested(lm, score, change)], main=_opened(lm, score))
+    return {"tokens": tokens.names, "variants": found}
+
+
+def growths_section(
+    lm: Language, score: Score, method: Method | None = None, max_tokens: int = 8, seed: int | None = None
+) -> Part:
+    """The text continued by each method: see `growths`."""
+    check_score(lm, score)
+    tokens = Tokens(lm.tokenizer)
+    try:
+        found = growths(lm, tokens, score, method, max_tokens, seed)
+    except InputError as error:
+        return _missing("growths", None, error.reason)
+    return {"tokens": tokens.names, "growths": found}
+
+
+def comparison_section(lm: Language, score: Score, other: Any = None) -> Part:
+    """A second text beside the first: its reading "other", and the comparison.
+
+    other: see `other_score`; None: the text with its most surprising token replaced by the most probable other token.
+    Raises InputError for a second text that cannot be scored.
+    """
+    score, tokens = _checked(lm, score), Tokens(lm.tokenizer)
+    second = proposed_score(lm, score) if other is None else other_score(lm, score, other)
+    if second is None:
+        return _missing("comparison", None, why_unchanged(score) or NOTHING_TO_REPLACE)
+    readings = {"other": reading(tokens, _checked(lm, second))}
+    return {"tokens": tokens.names, "readings": readings, "comparison": comparison(score, second)}
+
+
+def whole(lm: Language, score: Score, *, compare: Any = None, max_tokens: int = 8, progress: Progress | None = None) -> Part:
+    """The data of a whole page. Raises InputError as the sections do."""
+    score = _checked(lm, score)
+    main = _opened(lm, score)
+    data = _text(lm, score, main)
+    of_variants = _variants(lm, score, main, progress)
+    if data["openings"] is not None:
+        data["openings"]["wrong"] = wrong(data["openings"]["raw_sum"], score.logprob, of_variants["variants"])
+    growing = growths_section(lm, score, max_tokens=max_tokens)
+    return merged(data, of_variants, growing, comparison_section(lm, score, compare))
+
+
+def merged(*parts: Part) -> Part:
+    """The members of all parts. Tokens, readings and what is missing are put together."""
+    data: Part = {}
+    for part in parts:
+        for name, value in part.items():
+            joins = name in ("tokens", "readings", "missing") and name in data
+            data[name] = data[name] | value if joins else value
+    return data
+
+
+def _checked(lm: Language, score: Score) -> Score:
+    """The score with alternatives. Raises InputError if it is none, or of another model."""
+    check_score(lm, score)
+    return with_top(lm, score)
+
+
+def _opened(lm: Language, score: Score) -> Opened | None:
+    return None if why_closed(lm, score) else opened(lm, [score], [0])[0]
+
+
+def _text(lm: Language, score: Score, main: Opened | None) -> Part:
+    tokens = Tokens(lm.tokenizer)
+    own = reading(tokens, score, embedded=by_embeddings(lm, score))
+    found, missing = (None, {"openings": why_closed(lm, score)}) if main is None else openings(lm, tokens, score, main)
+    return {
+        "model": model_part(lm),
+        "tokens": tokens.names,
+        "readings": {"text": own},
+        "openings": found,
+        "missing": missing,
+    }
+
+
+def _variants(lm: Language, score: Score, main: Opened | None, progress: Progress | None) -> Part:
+    if why := why_unchanged(score):
+        return _missing("variants", [], why)
+    tokens, (changes, note) = Tokens(lm.tokenizer), proposed(lm, score)
+    found = variants(lm, tokens, score, changes, main=main, progress=progress)
+    return {"tokens": tokens.names, "variants": found, "variants_note": note}
+
+
+def _missing(name: str, empty: Any, why: str) -> Part:
+    return {name: empty, "missing": {name: why}, "tokens": {}}
