@@ -1,4 +1,7 @@
-"""Checking an answer to an exercise. exercise.js has the same rules; tests/pages/data/exercise_cases.json has cases for both."""
+"""Checking an answer to an exercise. exercise.js has the same rules.
+
+tests/pages/data/exercise_cases.json has cases for both.
+"""
 
 from __future__ import annotations
 

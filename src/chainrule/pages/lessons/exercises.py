@@ -36,9 +36,7 @@ def number(
     return _exercise("number", question, explanation, hint) | given
 
 
-def choice(
-    question: str, choices: Mapping[str, str], answer: int, explanation: str, *, hint: str | None = None
-) -> Exercise:
+def choice(question: str, choices: Mapping[str, str], answer: int, explanation: str, *, hint: str | None = None) -> Exercise:
     """One of several choices, each with what is said if it is chosen. answer: the index of the right one."""
     given = {"choices": list(choices), "answer": answer, "messages": list(choices.values())}
     return _exercise("choice", question, explanation, hint) | given

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 from chainrule.models.table import Context, TableModel
@@ -68,21 +68,28 @@ class Subject:
     @cached_property
     def debugging(self) -> Any:
         """Three letters; the rows are logits whose sums mislead."""
-        return self._table("ABC", DEBUGGING, probabilities=False)
+        return self._table("ABC", DEBUGGING, logits=True)
 
     @cached_property
     def weather(self) -> Any:
         """Six words, each of which depends on the word before. SENTENCE has five of them."""
-        return self._table(_WORDS, _WEATHER, back_off=True, name="a table of six words")
+        return _weather(type(self.lm))
 
     def chain(self, probabilities: Sequence[float]) -> Any:
         """A model under which the text AA… has these factors."""
-        rows = {"A" * n: [p, 1 - p] for n, p in enumerate(probabilities)}
-        return self._table("AB", rows)
+        return self._table("AB", {"A" * n: [p, 1 - p] for n, p in enumerate(probabilities)})
 
-    def _table(self, vocabulary: Sequence[str], rows: Mapping[Context, Sequence[float]], **options: Any) -> Any:
+    def _table(
+        self, vocabulary: str, rows: Mapping[Context, Sequence[float]], back_off: bool = False, logits: bool = False
+    ) -> Any:
         """A language model of the same class as the reader's, which a layer above this one defines."""
-        return type(self.lm)(TableModel(list(vocabulary), rows, **{"probabilities": True} | options))
+        return type(self.lm)(TableModel(list(vocabulary), rows, probabilities=not logits, back_off=back_off))
+
+
+@cache
+def _weather(kind: Any) -> Any:
+    """kind: the class of language models. Each model remembers the sums over all texts of a length, which take seconds."""
+    return kind(TableModel(_WORDS, _WEATHER, probabilities=True, back_off=True, name="a table of six words"))
 
 
 @dataclass(frozen=True, eq=False)

@@ -51,8 +51,8 @@ def _joint(subject: Subject) -> Exercise:
         f"Pr(x₀ = A) · Pr(x₁ = A | x₀ = A) = {digits(probability)} · 1 = {digits(probability)}.",
         tolerance=0.0005,
         mistakes={
-            "This is exp(PLL): each bit is predicted from the other, so neither costs anything. By the chain rule, the first bit "
-            "is predicted from nothing.": math.exp(pll),
+            "This is exp(PLL): each bit is predicted from the other, so neither costs anything. By the chain rule, the first "
+            "bit is predicted from nothing.": math.exp(pll),
             "The bits are not independent: the second is certain once the first is known.": probability**2,
         },
     )

@@ -38,8 +38,8 @@ def _right(subject: Subject) -> Exercise:
     return number(
         "The logits are A 10, B 9, C 0 at the first step, and 0, 0, 0 after A. What is log Pr(AA), in nats?",
         score.logprob,
-        f"{decimals(first)} + {decimals(second)} = {decimals(score.logprob)}: 10 minus the log-sum-exp of (10, 9, 0), plus 0 minus "
-        "ln 3.",
+        f"{decimals(first)} + {decimals(second)} = {decimals(score.logprob)}: 10 minus the log-sum-exp of (10, 9, 0), plus "
+        "0 minus ln 3.",
         tolerance=0.001,
         unit="nats",
         mistakes={
@@ -52,7 +52,7 @@ def _right(subject: Subject) -> Exercise:
             "This is the logarithm to base 10. Use the natural one.": score.logprob / math.log(10),
             "This is in bits. Use the natural logarithm.": -score.bits,
         },
-        hint="ln(e¹⁰ + e⁹ + e⁰) = 10.313295.".replace("10.313295", decimals(10 - first)),
+        hint=f"ln(e¹⁰ + e⁹ + e⁰) = {decimals(DEBUGGING[''][0] - first)}.",
     )
 
 

@@ -33,8 +33,8 @@ def _equal() -> Exercise:
         {
             "The second is larger, because a vector says more than a number": "The vector is computed from the token, so it "
             "cannot say more than the token and its position.",
-            "They are close, but vectors are only approximations": "Nothing is approximated: the network replaces ids by the same "
-            "vectors in its first step.",
+            "They are close, but vectors are only approximations": "Nothing is approximated: the network replaces ids by the "
+            "same vectors in its first step.",
             "They are equal": "",
             "They cannot be compared: a vector has no probability": "It needs none. It is after the bar; what is predicted is "
             "still a token.",

@@ -22,7 +22,8 @@ def _product() -> Exercise:
     return choice(
         "Which product is the joint probability of three tokens, for every distribution?",
         {
-            "Pr(x₀) · Pr(x₁) · Pr(x₂)": "This is right only if the tokens are independent. A factor must know the tokens before it.",
+            "Pr(x₀) · Pr(x₁) · Pr(x₂)": "This is right only if the tokens are independent. A factor must know "
+            "the tokens before it.",
             "Pr(x₀) · Pr(x₁ | x₀) · Pr(x₂ | x₁)": "This is a bigram model: its last factor has forgotten x₀. The chain rule "
             "conditions on all tokens before.",
             "Pr(x₀) · Pr(x₁ | x₀) · Pr(x₂ | x₀, x₁)": "",

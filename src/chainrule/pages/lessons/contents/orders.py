@@ -57,8 +57,8 @@ def _backwards(subject: Subject) -> Exercise:
     forward = [math.exp(x) for x in lm.score("AB").logprobs.tolist()]
     first, last = (math.exp(score.logprobs[i]) for i in (0, 1))
     return number(
-        "A first letter is A with .6 and B with .4. After A comes A with .7 and B with .3; after B comes A with .2 and B with .8. "
-        "The text AB is predicted backwards: B at position 1 first. What is the second factor, Pr(x₀ = A | x₁ = B)?",
+        "A first letter is A with .6 and B with .4. After A comes A with .7 and B with .3; after B comes A with .2 and B with "
+        ".8. The text AB is predicted backwards: B at position 1 first. What is the second factor, Pr(x₀ = A | x₁ = B)?",
         first,
         f"Pr(x₁ = B) is {digits(last)}, so the second factor is {digits(forward[0])} · {digits(forward[1])} / {digits(last)} = "
         f"{digits(first)}. The product is {digits(math.exp(score.logprob))}, as from left to right.",
