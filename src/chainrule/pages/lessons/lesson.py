@@ -158,7 +158,7 @@ def _data(contents: Contents) -> dict[str, Any]:
         parts.append(variants_section(lm, main))
     parts += [_named(lm, name, score) for name, score in contents.readings.items()]
     absent: dict[str, Any] = {"openings": None, "variants": [], "growths": None, "comparison": None}
-    data = {"version": main.identity.chainrule} | absent | merged(*parts)
+    data: dict[str, Any] = {"version": main.identity.chainrule} | absent | merged(*parts)
     missing = {name: NOT_NEEDED for name in absent if not data[name]}
     return data | {"missing": missing | data.get("missing", {})}
 
