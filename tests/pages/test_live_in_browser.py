@@ -82,6 +82,8 @@ def test_a_text_is_computed_and_shown(visit: Callable[..., Any], address: str, m
     assert DONE.fullmatch(said)
     assert said == f"The page shows the text: {len(model.score('It is dark.'))} factors."
     assert page.locator("#page > header .note").inner_text() == model.page("It is dark.").data["model"]["title"]
+    for name in ("text", "grid"):
+        assert "dark" in page.locator(f"[data-panel={name}]").inner_text()
     for panel in page.locator("[data-panel]").all():
         assert "has been computed yet" not in panel.inner_text()
         assert "is being computed" not in panel.inner_text()

@@ -241,5 +241,9 @@ def test_links_between_lessons_keep_the_model(tiny: LanguageModel):
         for lesson in LESSONS:
             assert f'href="{lesson.file}"' in plain
             assert f'href="{lesson.file}?model=b%22%3C%26"' in chosen
+        assert client.get("/lessons/index.html").text == plain  # to which lessons link
+        own = client.get(f"/lessons/{LESSONS[1].file}", params={"model": 'b"<&'}).text
+        for file in (LESSONS[0].file, LESSONS[2].file, "index.html"):
+            assert f'href="{file}?model=b%22%3C%26"' in own
         reply = client.get("/lessons", follow_redirects=False)
         assert (reply.status_code, reply.headers["location"]) == (307, "lessons/")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from html import escape
 from urllib.parse import quote
 
 from starlette.requests import Request
 
 from chainrule.errors import short
 from chainrule.pages.lessons import LESSONS, Lesson, lesson_page, lessons_index
+from chainrule.pages.lessons.lesson import INDEX
 from chainrule.serving.errors import ApiError
 from chainrule.serving.served import ServedModel
 from chainrule.serving.service import Service
@@ -30,7 +32,9 @@ class Lessons:
         return _linked(lessons_index(self._service.model(name).name), name)
 
     async def page(self, file: str, name: str | None, request: Request) -> str:
-        """The lesson in a file of this name. Those who ask for it while it is computed wait for the same. Raises ApiError."""
+        """The lesson in a file of this name, or the list of all. Those who ask for it while it is computed wait for the same. Raises ApiError."""
+        if file == INDEX:
+            return self.index(name)
         served = self._service.model(name)
         lesson = next((each for each in LESSONS if each.file == file), None)
         if lesson is None:
@@ -38,21 +42,22 @@ class Lessons:
         key = (served.name, file)
         async with self._locks[key]:
             if key not in self._kept:
-                self._kept[key] = await self._service.call(served, lambda _: _html(served, lesson), _TOKENS, request)
+                self._kept[key] = await self._service.call(served, lambda _: _html(self._service, served, lesson), _TOKENS, request)
         return _linked(self._kept[key], name)
 
 
-def _html(served: ServedModel, lesson: Lesson) -> str:
+def _html(service: Service, served: ServedModel, lesson: Lesson) -> str:
     """The model has the name that it is served by: its own may be a path of this machine."""
-    page = lesson_page(served.lm, lesson)
-    page.data["model"]["name"] = served.name
-    return page.html
+    html = lesson_page(served.lm, lesson).html
+    for path, name in service.paths.items():
+        html = html.replace(escape(path), escape(name))
+    return html
 
 
 def _linked(html: str, name: str | None) -> str:
     """The document with links to the lessons of the same model."""
     if name is None:
         return html
-    for lesson in LESSONS:
-        html = html.replace(f'href="{lesson.file}"', f'href="{lesson.file}?model={quote(name, safe="")}"')
+    for file in (INDEX, *(lesson.file for lesson in LESSONS)):
+        html = html.replace(f'href="{file}"', f'href="{file}?model={quote(name, safe="")}"')
     return html

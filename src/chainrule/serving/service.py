@@ -147,8 +147,13 @@ class Service:
             seconds = math.ceil(self.limits.seconds)
             message = f"the request took longer than {seconds} s: split it, or start the server with a longer --timeout"
             return ApiError(504, message, code="timeout")
-        paths = {str(served.lm.model.name): served.name for served in self.models.values()}
-        return as_api_error(error, {path: name for path, name in paths.items() if "/" in path or "\\" in path})
+        return as_api_error(error, self.paths)
+
+    @property
+    def paths(self) -> dict[str, str]:
+        """Paths of models on this machine, and the names to show in their place."""
+        names = {str(served.lm.model.name): served.name for served in self.models.values()}
+        return {path: name for path, name in names.items() if "/" in path or "\\" in path}
 
 
 async def _gone(request: Request) -> None:
