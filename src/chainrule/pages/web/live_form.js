@@ -59,7 +59,7 @@ function fields(all, models, closed) {
     closed ? field("Key of the server", all.key) : null,
     models,
     field("Text", all.text),
-    field("Another text to compare with (default: another token in place of the most surprising one)", all.compare),
+    field("Another text to compare with (optional)", all.compare),
     h(
       "details",
       {},
