@@ -74,7 +74,7 @@ def _inputs(lm: Language, tokens: Tokens, score: Score) -> tuple[dict[str, Any],
     data = {
         "t": tokens.all(ids),
         "norm": shortest(torch.linalg.vector_norm(e_ND, dim=-1, dtype=torch.float32)),
-        "nearest": [[[tokens.add(id), rounded(cosine, 6)] for id, cosine in neighbours[own]] for own in ids],
+        "nearest": [[[tokens.add(id), rounded(cosine, 5)] for id, cosine in neighbours[own]] for own in ids],
         "first": shortest(e_ND[:, :FIRST]),
     }
     return data, [lm.model.embeddings, lm.model.width]
