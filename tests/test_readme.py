@@ -92,6 +92,7 @@ def test_every_command_is_shown():
     others = {
         "corpus",
         "explain",
+        "lessons",
         "pseudo",
         "words",
         "pairs",

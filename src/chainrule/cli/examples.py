@@ -36,6 +36,10 @@ EXAMPLES = {  # by command, in the order of the help
         'chainrule explain "It is raining." --top 3 -o rain.svg',
         'chainrule explain "It is raining." --json',
     ),
+    "lessons": (
+        "chainrule lessons -o lessons/",
+        'chainrule lessons -o lessons/ --text "The umbrella kept the rain off." --model my-model/',
+    ),
     "pseudo": (
         'chainrule pseudo "It is raining." --model google-bert/bert-base-uncased',
         "chainrule pseudo --file texts.txt --model my-bert/ -o pseudo.csv",
