@@ -93,6 +93,7 @@ def test_every_command_is_shown():
         "corpus",
         "explain",
         "page",
+        "lessons",
         "pseudo",
         "words",
         "pairs",

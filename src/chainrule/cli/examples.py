@@ -41,6 +41,10 @@ EXAMPLES = {  # by command, in the order of the help
         'chainrule page " are here." --compare " is here." --context "They" -o pair.html',
         'chainrule page "It is raining." --order right-to-left --model my-bert/ -o order.html',
     ),
+    "lessons": (
+        "chainrule lessons -o lessons/",
+        'chainrule lessons -o lessons/ --text "The umbrella kept the rain off." --model my-model/',
+    ),
     "pseudo": (
         'chainrule pseudo "It is raining." --model google-bert/bert-base-uncased',
         "chainrule pseudo --file texts.txt --model my-bert/ -o pseudo.csv",

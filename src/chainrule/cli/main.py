@@ -13,6 +13,7 @@ from chainrule.cli import (  # noqa: F401 (they register commands)
     completion,
     doctor_command,
     generation_commands,
+    lessons_command,
     model_commands,
     page_command,
     pairs_command,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import defaultdict
 from html import escape
 from urllib.parse import quote
@@ -10,8 +11,7 @@ from urllib.parse import quote
 from starlette.requests import Request
 
 from chainrule.errors import short
-from chainrule.pages.lessons import LESSONS, Lesson, lesson_page, lessons_index
-from chainrule.pages.lessons.lesson import INDEX
+from chainrule.pages.lessons import INDEX, LESSONS, Lesson, lesson_page, lessons_index
 from chainrule.serving.errors import ApiError
 from chainrule.serving.served import ServedModel
 from chainrule.serving.service import Service
@@ -47,8 +47,13 @@ class Lessons:
 
 
 def _html(service: Service, served: ServedModel, lesson: Lesson) -> str:
-    """The model has the name that it is served by: its own may be a path of this machine."""
-    html = lesson_page(served.lm, lesson).html
+    """The document, with the name that the model is served by: its own may be a path of this machine."""
+    page = lesson_page(served.lm, lesson)
+    data = json.dumps(page.data)
+    for path, name in service.paths.items():
+        data = data.replace(json.dumps(path)[1:-1], json.dumps(name)[1:-1])
+    page.data = json.loads(data)
+    html = page.html
     for path, name in service.paths.items():
         html = html.replace(escape(path), escape(name))
     return html

@@ -27,6 +27,7 @@ from chainrule.pages.page import Page
 from chainrule.pages.readings import pseudo_reading, reading
 from chainrule.pages.sections import merged, text_section, variants_section
 from chainrule.pages.tokens import Tokens
+from chainrule.pages.variants import wrong
 from chainrule.results.pseudo import PseudoScore
 from chainrule.results.score import Score
 from chainrule.results.units import count
@@ -155,7 +156,7 @@ def _data(contents: Contents) -> dict[str, Any]:
     lm, main = contents.lm, contents.main
     parts = [_main(lm, main, contents.sections)]
     if "variants" in contents.sections:
-        parts.append(variants_section(lm, main))
+        parts.append(_variants(lm, main, parts[0]))
     parts += [_named(lm, name, score) for name, score in contents.readings.items()]
     absent: dict[str, Any] = {"openings": None, "variants": [], "growths": None, "comparison": None}
     data: dict[str, Any] = {"version": main.identity.chainrule} | absent | merged(*parts)
@@ -170,6 +171,14 @@ def _main(lm: Any, score: Score, sections: frozenset[str]) -> dict[str, Any]:
     tokens = Tokens(lm.tokenizer)
     own = reading(tokens, score)
     return {"model": model_part(lm), "tokens": tokens.names, "readings": {"text": own}}
+
+
+def _variants(lm: Any, score: Score, text: dict[str, Any]) -> dict[str, Any]:
+    """What-ifs; and in the openings, if there are any, which of the texts the sum of raw logits would choose."""
+    part, openings = variants_section(lm, score), text.get("openings")
+    if openings is not None:
+        openings["wrong"] = wrong(openings["raw_sum"], score.logprob, part["variants"])
+    return part
 
 
 def _named(lm: Any, name: str, score: Score | PseudoScore) -> dict[str, Any]:

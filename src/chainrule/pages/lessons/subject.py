@@ -18,7 +18,7 @@ SENTENCE = "It is not raining."
 _LETTERS: Mapping[Context, Sequence[float]] = {"": [0.6, 0.4], "A": [0.7, 0.3], "B": [0.2, 0.8]}
 _STEPS: Mapping[Context, Sequence[float]] = {"": [0.1, 0.9], "A": [0.5, 0.5], "AB": [0.8, 0.2]}
 _ZERO: Mapping[Context, Sequence[float]] = {"": [0.0, 1.0], "A": [0.6, 0.4], "AB": [0.8, 0.2]}
-_BITS: Mapping[Context, Sequence[float]] = {"": [0.5, 0.5], "A": [1.0, 0.0], "B": [0.0, 1.0]}
+_BITS: Mapping[Context, Sequence[float]] = {"": [0.5, 0.5], "0": [1.0, 0.0], "1": [0.0, 1.0]}
 DEBUGGING: Mapping[Context, Sequence[float]] = {"": [10, 9, 0], "A": [0, 0, 0], "B": [8, 7, 0]}  # logits
 
 _WORDS = ("It", " is", " not", " raining", " snowing", ".")
@@ -63,7 +63,7 @@ class Subject:
     @cached_property
     def bits(self) -> Any:
         """Two fair bits that always agree."""
-        return self._table("AB", _BITS, back_off=True)
+        return self._table("01", _BITS, back_off=True)
 
     @cached_property
     def debugging(self) -> Any:

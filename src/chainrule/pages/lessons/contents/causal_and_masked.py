@@ -8,7 +8,7 @@ from chainrule.pages.lessons.contents.values import decimals, digits, visible_to
 from chainrule.pages.lessons.exercises import Exercise, cells, number
 from chainrule.pages.lessons.subject import SENTENCE, Contents, Subject
 
-TEXTS = ("AA", "AB", "BA", "BB")
+TEXTS = ("00", "01", "10", "11")
 ORDER = (0, 4, 2, 1, 3)
 
 
@@ -44,11 +44,11 @@ def _two_bits(subject: Subject) -> dict[str, str]:
 
 
 def _joint(subject: Subject) -> Exercise:
-    probability, pll = joint(subject)["AA"], plls(subject)["AA"]
+    probability, pll = joint(subject)["00"], plls(subject)["00"]
     return number(
-        "Two fair bits always agree: AA or BB. What is Pr(AA) by the chain rule?",
+        "Two fair bits always agree: 00 or 11. What is Pr(00) by the chain rule?",
         probability,
-        f"Pr(x₀ = A) · Pr(x₁ = A | x₀ = A) = {digits(probability)} · 1 = {digits(probability)}.",
+        f"Pr(x₀ = 0) · Pr(x₁ = 0 | x₀ = 0) = {digits(probability)} · 1 = {digits(probability)}.",
         tolerance=0.0005,
         mistakes={
             "This is exp(PLL): each bit is predicted from the other, so neither costs anything. By the chain rule, the first "
@@ -61,14 +61,14 @@ def _joint(subject: Subject) -> Exercise:
 def _sum(subject: Subject) -> Exercise:
     pll = plls(subject)
     return number(
-        "Add up exp(PLL) over the four texts AA, AB, BA and BB. What is the sum?",
+        "Add up exp(PLL) over the four texts 00, 01, 10 and 11. What is the sum?",
         sum(math.exp(x) for x in pll.values()),
-        "exp(PLL) is 1 for AA and for BB, and 0 for the others. The sum is 2, so exp(PLL) is not a probability.",
+        "exp(PLL) is 1 for 00 and for 11, and 0 for the others. The sum is 2, so exp(PLL) is not a probability.",
         tolerance=0.005,
         mistakes={
             "Probabilities sum to 1, but exp(PLL) is none. Add up the last column of the table.": sum(joint(subject).values()),
-            "Only AA and BB are possible. exp(−∞) is 0.": len(TEXTS),
-            "This is the sum of the PLLs of AA and BB. Take exp of each first.": 2 * pll["AA"],
+            "Only 00 and 11 are possible. exp(−∞) is 0.": len(TEXTS),
+            "This is the sum of the PLLs of 00 and 11. Take exp of each first.": 2 * pll["00"],
         },
     )
 

@@ -23,7 +23,7 @@ def contents(subject: Subject) -> Contents:
         "b_after_b": digits(math.exp(lm.score("BB").logprobs[1]), 3),
     }
     exercises = [_right(subject), _other(subject), _winner(subject)]
-    return Contents(subject.lm, subject.score, exercises, values, sections=frozenset({"openings"}))
+    return Contents(subject.lm, subject.score, exercises, values, sections=frozenset({"openings", "variants"}))
 
 
 def raw(text: str) -> float:
