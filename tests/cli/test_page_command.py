@@ -52,7 +52,10 @@ def test_a_terminal_gets_no_html(run, unread, monkeypatch: pytest.MonkeyPatch):
         ((TEXT, "-o", "a.svg"), "a page is HTML, so it cannot be written to 'a.svg': use a name ending in .html"),
         ((TEXT, "-o", "a"), "a page is HTML, so it cannot be written to 'a': use a name ending in .html"),
         ((TEXT, "-o", "missing/a.html"), "cannot write missing/a.html: No such file or directory"),
-        ((TEXT, "-o", "a.html", "--order", "random:2"), "page takes one order, but --order random:2 names several; score takes"),
+        (
+            (TEXT, "-o", "a.html", "--order", "random:2"),
+            "page takes one order, but --order random:2 names several; score takes",
+        ),
         ((TEXT, "-o", "a.html", "--seed", "1"), "--seed is for random orders"),
         ((TEXT, "-o", "a.html", "--max-tokens", "0"), "--max-tokens"),
         (("-o", "a.html"), "TEXT"),

@@ -46,9 +46,11 @@ def visit(browser: Any) -> Iterator[Callable[..., Any]]:
         expected = [f"Failed to load resource: {each}" for each in refused]  # the browser logs replies that are errors
         page.on(
             "console",
-            lambda said: faults.append(said.text)
-            if said.type in ("error", "warning") and not any(each in said.text for each in expected)
-            else None,
+            lambda said: (
+                faults.append(said.text)
+                if said.type in ("error", "warning") and not any(each in said.text for each in expected)
+                else None
+            ),
         )
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("request", lambda asked: faults.append(asked.url) if not asked.url.startswith((address, "data:")) else None)

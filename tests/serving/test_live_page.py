@@ -135,7 +135,11 @@ WRONG = [
     ({"section": "variants", "change": {"kind": "cut", "tokens": 1}}, "change", "change is for section=variant, not variants"),
     ({"section": "variant", "change": {"kind": "cut"}}, "change", "a change of the kind cut has tokens, and nothing else"),
     ({"section": "variant", "change": {"kind": "start", "start": "bos", "tokens": 1}}, "change", "has start, and nothing else"),
-    ({"section": "variant", "change": {"kind": "replace", "position": 1}}, "change", "has position and token, and nothing else"),
+    (
+        {"section": "variant", "change": {"kind": "replace", "position": 1}},
+        "change",
+        "has position and token, and nothing else",
+    ),
     ({"section": "variant", "change": {"kind": "x"}}, "change.kind", "change.kind should be 'replace', 'start' or 'cut'"),
     ({"section": "variant", "change": {"kind": "cut", "x": 1}}, "change.x", "there is no field 'change.x'"),
     ({"section": "growths", "max_tokens": 65}, "max_tokens", "max_tokens should be less than or equal to 64, not 65"),

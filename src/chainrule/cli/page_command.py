@@ -14,7 +14,7 @@ from chainrule.cli.app import command
 from chainrule.cli.options import ModelOptions, OneOrderOptions, OutputOptions, TextOptions
 from chainrule.cli.output import OUT, note
 from chainrule.cli.progress import progress
-from chainrule.errors import InputError, OutputError
+from chainrule.errors import OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -90,13 +90,13 @@ def _packed(data: dict[str, Any]) -> str:
 
 @cache
 def _asset(name: str) -> str:
-    return (files(__package__) / "web").joinpath(*name.split("/")).read_text("utf-8")
+    return (files("chainrule.pages") / "web").joinpath(*name.split("/")).read_text("utf-8")
 
 
 @cache
 def _names(folder: str, suffix: str) -> list[str]:
     """The assets of a folder, by name."""
-    place = files(__package__) / "web"
+    place = files("chainrule.pages") / "web"
     prefix = f"{folder}/" if folder else ""
     where = place / folder if folder else place
     return sorted(prefix + entry.name for entry in where.iterdir() if entry.name.endswith(suffix))

@@ -32,7 +32,10 @@ class Lessons:
         return _linked(lessons_index(self._service.model(name).name), name)
 
     async def page(self, file: str, name: str | None, request: Request) -> str:
-        """The lesson in a file of this name, or the list of all. Those who ask for it while it is computed wait for the same. Raises ApiError."""
+        """The lesson in a file of this name, or the list of all. Raises ApiError.
+
+        Those who ask for a lesson while it is computed wait for the same one.
+        """
         if file == INDEX:
             return self.index(name)
         served = self._service.model(name)
@@ -42,7 +45,9 @@ class Lessons:
         key = (served.name, file)
         async with self._locks[key]:
             if key not in self._kept:
-                self._kept[key] = await self._service.call(served, lambda _: _html(self._service, served, lesson), _TOKENS, request)
+                self._kept[key] = await self._service.call(
+                    served, lambda _: _html(self._service, served, lesson), _TOKENS, request
+                )
         return _linked(self._kept[key], name)
 
 

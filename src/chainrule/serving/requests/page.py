@@ -62,7 +62,11 @@ class PageBody(Body):
     )
     max_tokens: int = Field(8, ge=1, le=GROWN, description="growths: the most tokens to add.")
     seed: int | None = Field(None, ge=0, le=(1 << 63) - 1, description="growths: of the method sample.")
-    compare: str | None = Field(None, max_length=CHARACTERS, description="comparison: the other text. Default: the text with its most surprising token replaced.")
+    compare: str | None = Field(
+        None,
+        max_length=CHARACTERS,
+        description="comparison: the other text. Default: the text with its most surprising token replaced.",
+    )
 
     @model_validator(mode="after")
     def _check_section(self) -> PageBody:
