@@ -1,4 +1,4 @@
-"""Numbers of a page: float32 in few digits, and sums and differences of log probabilities that may be infinite."""
+"""Numbers of a page: in few digits, and those that may be infinite."""
 
 from __future__ import annotations
 
@@ -36,3 +36,14 @@ def total(numbers: Iterable[float]) -> float | None:
     """The exactly rounded sum; None if it is ∞ − ∞."""
     numbers = list(numbers)
     return None if math.inf in numbers and -math.inf in numbers else math.fsum(numbers)
+
+
+def strict(value: Any) -> Any:
+    """Plain data in which numbers that are not finite, which JSON lacks, are the strings "Infinity" and "-Infinity"."""
+    if isinstance(value, dict):
+        return {name: strict(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [strict(each) for each in value]
+    if isinstance(value, float) and math.isinf(value):
+        return "Infinity" if value > 0 else "-Infinity"
+    return value

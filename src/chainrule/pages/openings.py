@@ -73,7 +73,7 @@ def _inputs(lm: Language, tokens: Tokens, score: Score) -> tuple[dict[str, Any],
     neighbours = nearest(lm.model, ids)
     data = {
         "t": tokens.all(ids),
-        "norm": shortest(torch.linalg.vector_norm(e_ND, dim=-1, dtype=torch.float32)),
+        "norm": shortest(torch.linalg.vector_norm(e_ND.float(), dim=-1)),
         "nearest": [[[tokens.add(id), rounded(cosine, 5)] for id, cosine in neighbours[own]] for own in ids],
         "first": shortest(e_ND[:, :FIRST]),
     }

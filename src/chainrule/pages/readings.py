@@ -22,7 +22,7 @@ from chainrule.text.requests import Request
 
 
 def reading(tokens: Tokens, score: Score, *, embedded: Floats | None = None, top: int = TOP) -> dict[str, Any]:
-    """The reading of a score.
+    """The reading of a score. Infinities are floats: see `strict`.
 
     embedded: its factors computed from embeddings, in the order of the text. top: the most alternatives of a factor.
     """
@@ -65,7 +65,7 @@ def reading(tokens: Tokens, score: Score, *, embedded: Floats | None = None, top
 
 
 def pseudo_reading(tokens: Tokens, pseudo: PseudoScore) -> dict[str, Any]:
-    """The reading of a pseudo-log-likelihood: a score, which is never called a probability.
+    """The reading of a pseudo-log-likelihood: a score, which is never called a probability. Infinities are floats.
 
     Each term is conditioned on all other tokens; on those to the right in the same word only if `within_words` is false.
     """

@@ -16,7 +16,7 @@ from chainrule.pages.changes import Changed, applied
 from chainrule.pages.language import Language, scorer_of
 from chainrule.pages.proposed import replacements
 from chainrule.pages.recomputed import reads_left_to_right, sequence_of
-from chainrule.pages.variants import settings_of, why_unchanged
+from chainrule.pages.variants import settings_of
 from chainrule.results.explanation import running_sums
 from chainrule.results.score import Score
 from chainrule.scoring.assemble import score_requests
@@ -44,7 +44,7 @@ def other_score(lm: Language, score: Score, other: Any) -> Score:
 
 def proposed_score(lm: Language, score: Score) -> Score | None:
     """The score of the text with its most surprising token replaced by the most probable other one; None if none can be."""
-    changes = [] if why_unchanged(score) else replacements(score)
+    changes = [] if score.request.embeddings is not None else replacements(score)
     if not changes:
         return None
     changed = applied(score, changes[0])
