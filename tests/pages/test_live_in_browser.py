@@ -146,6 +146,8 @@ def test_a_second_text_takes_the_place_of_the_first(
 
     monkeypatch.setattr(sections, "text_section", slow)
     page = visit(address)
+    bodies: list[dict[str, Any]] = []
+    page.on("request", lambda asked: bodies.append(asked.post_data_json) if asked.method == "POST" else None)
     page.get_by_label("Text", exact=True).fill("slow")
     page.get_by_role("button", name="Compute").click()
     assert asked.wait(30)
@@ -157,6 +159,7 @@ def test_a_second_text_takes_the_place_of_the_first(
     go_on.set()
     says(page, "The page shows")
     assert page.locator("#live [role=status]").inner_text() == f"The page shows the text: {len(model.score('quick'))} factors."
+    assert [body["section"] for body in bodies if body["text"] == "slow"] == ["text", "text"]
 
 
 def test_a_key_gives_the_names_of_the_models(visit: Callable[..., Any], model: LanguageModel):

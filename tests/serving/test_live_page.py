@@ -168,6 +168,8 @@ def test_a_form_of_another_origin_is_refused(api: Api):
         body = json.dumps({"section": "text", "text": TEXT})
         reply = api.client.post("/page", content=body, headers={"Content-Type": kind, "Origin": "https://example.com"})
         assert reply.status_code == 415
+    reply = api.client.post("/page", content=body, headers={"Origin": "https://example.com"})  # a Blob without a type
+    assert reply.status_code == 415
     asked = {"Origin": "https://example.com", "Access-Control-Request-Method": "POST"}
     reply = api.client.options("/page", headers=asked)
     assert (reply.status_code, "access-control-allow-origin" in reply.headers) == (405, False)

@@ -253,6 +253,15 @@ def test_a_call_that_fails_or_that_nobody_waits_for(worker: Worker, tiny: Langua
     assert called == []
 
 
+def test_a_call_that_is_given_up_during_the_forest_before_it(worker: Worker, tiny: LanguageModel):
+    before, task = scoring(tiny, 5, 6), call(tiny, lambda _: 1)
+    before.result.add_done_callback(lambda _: setattr(task, "cancelled", True))
+    worker.submit(before, task)
+    worker.start()
+    with pytest.raises(GivenUp):
+        task.result.result(30)
+
+
 def test_a_call_stops_once_nobody_waits_for_it(worker: Worker, tiny: LanguageModel):
     reached: list[str] = []
 
