@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from browser import violations
 from served import serving
 
 import chainrule
@@ -64,10 +65,15 @@ def visit(browser: Any) -> Iterator[Callable[..., Any]]:
     assert not faults, faults
 
 
+def form_of(page: Any) -> Any:
+    """The form; a panel may have buttons of the same names."""
+    return page.locator("#live")
+
+
 def compute(page: Any, text: str) -> str:
     """Compute a text, and wait for the end. Returns what the status says."""
-    page.get_by_label("Text", exact=True).fill(text)
-    page.get_by_role("button", name="Compute").click()
+    form_of(page).get_by_label("Text", exact=True).fill(text)
+    form_of(page).get_by_role("button", name="Compute").click()
     page.wait_for_selector("#live form button:has-text('Stop')", state="hidden", timeout=30_000)
     return page.locator("#live [role=status]").inner_text()
 
@@ -79,7 +85,7 @@ def says(page: Any, words: str) -> None:
 
 def test_a_text_is_computed_and_shown(visit: Callable[..., Any], address: str, model: LanguageModel):
     page = visit(address)
-    assert page.get_by_label("Text", exact=True).input_value() == "It is raining. I need an umbrella."
+    assert form_of(page).get_by_label("Text", exact=True).input_value() == "It is raining. I need an umbrella."
     said = compute(page, "It is dark.")
     assert DONE.fullmatch(said)
     assert said == f"The page shows the text: {len(model.score('It is dark.'))} factors."
@@ -91,16 +97,38 @@ def test_a_text_is_computed_and_shown(visit: Callable[..., Any], address: str, m
         assert "is being computed" not in panel.inner_text()
 
 
+def test_panels_ask_for_more(visit: Callable[..., Any], address: str):
+    page = visit(address)
+    compute(page, "It is dark.")
+    bodies: list[dict[str, Any]] = []
+    page.on("request", lambda asked: bodies.append(asked.post_data_json) if asked.method == "POST" else None)
+    panel = page.locator("#what-if")
+    panel.get_by_label("the text is").fill("x")
+    panel.get_by_role("button", name="Compute").click()
+    panel.locator(".summary", has_text="becomes x").wait_for()
+    assert [(body["section"], body["text"], body["change"]["token"]) for body in bodies] == [("variant", "It is dark.", "x")]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_live_page_is_accessible_and_fits_a_small_screen(visit: Callable[..., Any], address: str, scheme: str):
+    page = visit(address, color_scheme=scheme, viewport={"width": 320, "height": 800})
+    assert violations(page) == []
+    form_of(page).get_by_text("Context, start symbol").click()
+    compute(page, "It is dark.")
+    assert violations(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320
+
+
 def test_the_keyboard_computes_a_pair_after_a_context(visit: Callable[..., Any], address: str):
     page = visit(address)
     bodies: list[dict[str, Any]] = []
     page.on("request", lambda asked: bodies.append(asked.post_data_json) if asked.method == "POST" else None)
-    page.get_by_label("Another text").fill("It is dark.")
-    page.get_by_text("Context, start symbol").click()
-    page.get_by_label("Context:").fill("Well. ")
-    page.get_by_label("Start symbol").select_option("given")
-    page.get_by_label("Tokens to continue by").fill("3")
-    page.get_by_label("Text", exact=True).focus()
+    form_of(page).get_by_label("Another text").fill("It is dark.")
+    form_of(page).get_by_text("Context, start symbol").click()
+    form_of(page).get_by_label("Context:").fill("Well. ")
+    form_of(page).get_by_label("Start symbol").select_option("given")
+    form_of(page).get_by_label("Tokens to continue by").fill("3")
+    form_of(page).get_by_label("Text", exact=True).focus()
     page.keyboard.press("Control+Enter")
     says(page, "The page shows")
     own = {"text": "It is raining. I need an umbrella.", "context": "Well. ", "start": "given"}
@@ -126,7 +154,7 @@ def test_errors_are_shown_in_words_and_the_text_before_remains(visit: Callable[.
     said = compute(page, "a" * 101)
     assert said == "Text has 101 tokens, with its context, and a page shows at most 100: shorten it."
     assert page.locator("[data-panel=text]").inner_text() == shown
-    page.get_by_label("Another text").fill("b" * 101)
+    form_of(page).get_by_label("Another text").fill("b" * 101)
     said = compute(page, "It is new.")  # the other parts are computed
     assert said == "Compare has 101 tokens, with its context, and a page shows at most 100: shorten it."
     assert "being computed" not in page.locator("#page").inner_text()
@@ -148,14 +176,14 @@ def test_a_second_text_takes_the_place_of_the_first(
     page = visit(address)
     bodies: list[dict[str, Any]] = []
     page.on("request", lambda asked: bodies.append(asked.post_data_json) if asked.method == "POST" else None)
-    page.get_by_label("Text", exact=True).fill("slow")
-    page.get_by_role("button", name="Compute").click()
+    form_of(page).get_by_label("Text", exact=True).fill("slow")
+    form_of(page).get_by_role("button", name="Compute").click()
     assert asked.wait(30)
-    page.get_by_role("button", name="Stop").click()
+    form_of(page).get_by_role("button", name="Stop").click()
     says(page, "Stopped.")
-    page.get_by_role("button", name="Compute").click()
-    page.get_by_label("Text", exact=True).fill("quick")
-    page.get_by_role("button", name="Compute").click()
+    form_of(page).get_by_role("button", name="Compute").click()
+    form_of(page).get_by_label("Text", exact=True).fill("quick")
+    form_of(page).get_by_role("button", name="Compute").click()
     go_on.set()
     says(page, "The page shows")
     assert page.locator("#live [role=status]").inner_text() == f"The page shows the text: {len(model.score('quick'))} factors."
@@ -165,22 +193,22 @@ def test_a_second_text_takes_the_place_of_the_first(
 def test_a_key_gives_the_names_of_the_models(visit: Callable[..., Any], model: LanguageModel):
     with serving({"one": model, "two": model}, api_key="secret") as address:
         page = visit(address, refused=("the server responded with a status of 401",))
-        assert page.get_by_label("Model").is_hidden()
+        assert form_of(page).get_by_label("Model").is_hidden()
         assert compute(page, "It is dark.") == "The key is wrong or missing: write it in the form."
-        page.get_by_label("Key of the server").fill("secret")
-        page.get_by_label("Key of the server").press("Tab")
-        page.get_by_label("Model").select_option("two")
+        form_of(page).get_by_label("Key of the server").fill("secret")
+        form_of(page).get_by_label("Key of the server").press("Tab")
+        form_of(page).get_by_label("Model").select_option("two")
         assert DONE.fullmatch(compute(page, "It is dark."))
         page.reload()
-        page.get_by_label("Model").select_option("two")  # the tab keeps the key
+        form_of(page).get_by_label("Model").select_option("two")  # the tab keeps the key
         assert "chainrule lessons writes them" in page.locator("#live").inner_text()
 
 
 def test_lessons_are_of_the_chosen_model(visit: Callable[..., Any], model: LanguageModel):
     with serving({"one": model, "two": model}) as address:
         page = visit(address)
-        page.get_by_label("Model").select_option("two")
-        page.get_by_role("link", name="Lessons").click()
+        form_of(page).get_by_label("Model").select_option("two")
+        form_of(page).get_by_role("link", name="Lessons").click()
         page.wait_for_url("**/lessons/?model=two")
         page.locator("a[href*=model]").first.click()
         page.wait_for_url("**.html?model=two")
