@@ -92,6 +92,8 @@ def test_every_command_is_shown():
     others = {
         "corpus",
         "explain",
+        "page",
+        "lessons",
         "pseudo",
         "words",
         "pairs",

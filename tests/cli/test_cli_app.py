@@ -17,8 +17,8 @@ from chainrule.cli.option_groups import expand_groups
 from chainrule.program import app
 
 COMMANDS = [
-    "score", "corpus", "rank", "next", "explain", "pseudo", "words", "pairs", "choose", "suite", "serve", "lm-eval",
-    "generate", "infill", "verify", "compare", "pull", "models", "doctor", "completion",
+    "score", "corpus", "rank", "next", "explain", "page", "lessons", "pseudo", "words", "pairs", "choose", "suite", "serve",
+    "lm-eval", "generate", "infill", "verify", "compare", "pull", "models", "doctor", "completion",
 ]  # fmt: skip
 HEAVY = ("torch", "transformers", "numpy", "pyarrow", "rich")
 

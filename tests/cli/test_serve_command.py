@@ -34,6 +34,7 @@ class Process:
             self.said.append(self.process.stderr.readline())
             assert self.said[-1], self.said
         self.address = self.said[-1].rpartition("http://")[2].strip()
+        self.page = self.process.stderr.readline()
 
     def post(self, path: str, body: object, **headers: str) -> tuple[int, dict]:
         connection = http.client.HTTPConnection(self.address, timeout=60)
@@ -61,6 +62,7 @@ def process(*arguments: str, **variables: str) -> Iterator[Process]:
 def test_a_signal_ends_the_server_after_the_requests_in_hand(tiny_folder: Path, number: int):
     with process(str(tiny_folder)) as own:
         assert own.said[-1] == f"chainrule: serving {tiny_folder.name} at http://{own.address}\n"
+        assert own.page == f"chainrule: the page for a browser is http://{own.address}/\n"
         assert own.address.startswith("127.0.0.1:")
         replies: list[tuple[int, dict]] = []
         thread = threading.Thread(target=lambda: replies.append(own.post("/v1/completions", LONG)))

@@ -62,9 +62,9 @@ def test_each_what_if_is_the_score_of_the_changed_text(tiny: LanguageModel, opti
         assert each["raw_sum"] == math.fsum(of_new.logits.tolist())
         count = len(each["logit"])
         assert len(each["logprob"]) == count
-        assert np.array(each["logit"], np.float32).tolist() == of_new.logits.astype(np.float32)[len(new) - count :].tolist() or (
-            options.get("temperature") is not None
-        )
+        assert np.array(each["logit"], np.float32).tolist() == of_new.logits.astype(np.float32)[
+            len(new) - count :
+        ].tolist() or (options.get("temperature") is not None)
 
 
 def test_the_first_new_factor_of_another_token_is_its_own(tiny: LanguageModel):

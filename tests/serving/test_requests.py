@@ -99,7 +99,7 @@ def test_a_wrong_field_is_named_with_its_value(api: Api, path: str, body: dict[s
      b'{"prompt": "a", "temperature": Infinity}', b'{"prompt": "a"} x', b'"a"', b"3", b"null", b'{"prompt": "\\ud800"}',
      b'{"prompt": "a", "top_p": 1e999}', b'{"prompt": "a", "seed": ' + b"9" * 10_000 + b"}", b'{"prompt": ["\\udfff"]}'],
 )  # fmt: skip
-@pytest.mark.parametrize("path", [COMPLETIONS, CHAT, SCORE, LOGPROBS, "/tokenize"])
+@pytest.mark.parametrize("path", [COMPLETIONS, CHAT, SCORE, LOGPROBS, "/tokenize", "/page"])
 def test_a_body_that_is_no_json_object_of_text(api: Api, path: str, body: bytes):
     reply = api.client.post(path, content=body, headers={"Content-Type": "application/json"})
     assert reply.status_code == 400
@@ -185,7 +185,7 @@ def test_the_schema_lists_all_endpoints(api: Api):
     schema = api.client.get("/openapi.json").json()
     assert set(schema["paths"]) == {
         COMPLETIONS, CHAT, SCORE, LOGPROBS, "/tokenize", "/detokenize", "/tokenizer_info", "/v1/models", "/v1/models/{name}",
-        "/health", "/metrics",
+        "/health", "/metrics", "/", "/page", "/lessons/", "/lessons/{file}",
     }  # fmt: skip
     assert "422" not in json.dumps(schema["paths"])  # such replies have the status 400
     assert api.client.get("/docs").status_code == 404  # its page would load scripts of other servers

@@ -17,8 +17,8 @@ from chainrule import LanguageModel
 from chainrule.errors import InputError, ModelError
 from chainrule.results.batch import Scores
 from chainrule.serving import worker as module
-from chainrule.serving.tasks import Conditions, Generation, Scoring
-from chainrule.serving.worker import BATCH, GivenUp, Observer, TooMany, Worker
+from chainrule.serving.tasks import Call, Conditions, Generation, GivenUp, Scoring
+from chainrule.serving.worker import BATCH, Observer, TooMany, Worker
 from chainrule.text.requests import Request
 
 
@@ -218,6 +218,75 @@ def test_texts_are_generated_in_turn_with_scoring_between(worker: Worker, observ
     alone = tiny.generate([5], start="given", max_tokens=20, end=False)
     assert [text[0].ids.tolist() for text in texts] == [alone.ids.tolist()] * 2
     assert texts[0][0].logprobs.tolist() == alone.logprobs.tolist()
+
+
+def call(lm: LanguageModel, function: Callable[[Any], Any], **more: Any) -> Call:
+    options: dict[str, Any] = {"tokens": 1, "deadline": time.monotonic() + 60} | more
+    return Call(lm=lm, function=function, **options)
+
+
+def test_functions_are_called_one_at_a_time_between_forests(worker: Worker, tiny: LanguageModel):
+    order: list[Any] = []
+    between = scoring(tiny, 5, 6, 7)
+    between.result.add_done_callback(lambda _: order.append("scored"))
+    tasks = [call(tiny, lambda _, n=n: (order.append((n, threading.current_thread().name)), n)[1]) for n in range(3)]
+    tasks[0].function = lambda _: (order.append("first"), worker.submit(between), 0)[2]
+    worker.submit(*tasks)
+    worker.start()
+    assert [task.result.result(30) for task in tasks] == [0, 1, 2]
+    assert order == ["first", "scored", (1, "chainrule-model"), (2, "chainrule-model")]
+
+
+def test_a_call_that_fails_or_that_nobody_waits_for(worker: Worker, tiny: LanguageModel):
+    called: list[int] = []
+    late = call(tiny, lambda _: called.append(1), deadline=time.monotonic() - 1)
+    gone = call(tiny, lambda _: called.append(2))
+    gone.cancelled = True
+    bad = call(tiny, lambda _: tiny.score(""))
+    good = call(tiny, lambda _: tiny.score([5, 6]).logprob)
+    worker.submit(late, gone, bad, good)
+    worker.start()
+    assert good.result.result(30) == tiny.score([5, 6]).logprob
+    for task, error in ((late, GivenUp), (gone, GivenUp), (bad, InputError)):
+        with pytest.raises(error):
+            task.result.result(30)
+    assert called == []
+
+
+def test_a_call_that_is_given_up_during_the_forest_before_it(worker: Worker, tiny: LanguageModel):
+    before, task = scoring(tiny, 5, 6), call(tiny, lambda _: 1)
+    before.result.add_done_callback(lambda _: setattr(task, "cancelled", True))
+    worker.submit(before, task)
+    worker.start()
+    with pytest.raises(GivenUp):
+        task.result.result(30)
+
+
+def test_a_call_stops_once_nobody_waits_for_it(worker: Worker, tiny: LanguageModel):
+    reached: list[str] = []
+
+    def work(check: Callable[..., None]) -> None:
+        reached.append("began")
+        task.cancelled = True  # as if the client went just now
+        tiny.score(list(range(5, 60)), progress=check)
+        reached.append("ended")
+
+    worker.submit(task := call(tiny, work))
+    worker.start()
+    with pytest.raises(GivenUp):
+        task.result.result(30)
+    assert reached == ["began"]
+
+
+def test_calls_count_among_those_that_wait(observer: Counting, tiny: LanguageModel):
+    worker = Worker(1, observer)
+    worker.submit(task := call(tiny, lambda _: 3))
+    assert worker.waiting == 1
+    with pytest.raises(TooMany):
+        worker.submit(scoring(tiny, 5, 6))
+    worker.start()
+    worker.close()
+    assert task.result.result(0) == 3
 
 
 def test_closing_finishes_what_waits(worker: Worker, tiny: LanguageModel):

@@ -36,6 +36,15 @@ EXAMPLES = {  # by command, in the order of the help
         'chainrule explain "It is raining." --top 3 -o rain.svg',
         'chainrule explain "It is raining." --json',
     ),
+    "page": (
+        'chainrule page "It is raining. I need an umbrella." -o page.html',
+        'chainrule page " are here." --compare " is here." --context "They" -o pair.html',
+        'chainrule page "It is raining." --order right-to-left --model my-bert/ -o order.html',
+    ),
+    "lessons": (
+        "chainrule lessons -o lessons/",
+        'chainrule lessons -o lessons/ --text "The umbrella kept the rain off." --model my-model/',
+    ),
     "pseudo": (
         'chainrule pseudo "It is raining." --model google-bert/bert-base-uncased',
         "chainrule pseudo --file texts.txt --model my-bert/ -o pseudo.csv",

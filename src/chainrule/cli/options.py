@@ -207,14 +207,14 @@ class OneOrderOptions:
     order: Annotated[str | None, Option(metavar="ORDER", help=ORDERS)] = None
     seed: Annotated[int | None, Option(min=0, metavar="N", help="The seed of a random order. Default: 0.")] = None
 
-    def arguments(self) -> dict[str, Any]:
+    def arguments(self, command: str = "explain") -> dict[str, Any]:
         """Keyword arguments of the library. Raises InputError."""
         arguments = _order_arguments(None if self.order is None else [self.order], self.seed)
         if self.order is not None:
             from chainrule.forest.permutations import names_several_orders
 
             if names_several_orders(arguments["order"]):
-                raise InputError(f"explain takes one order, but --order {self.order} names several; score takes them")
+                raise InputError(f"{command} takes one order, but --order {self.order} names several; score takes them")
         return arguments
 
 

@@ -39,7 +39,7 @@ def document(data: dict[str, Any], *, title: str, body: str | None = None, live:
     content = all_panels(title, data, live) if body is None else body
     shown = data if live is None else data | {"live": live}
     return _DOCUMENT.format(
-        policy=_policy(live is not None),
+        policy=policy(live is not None),
         title=escape(title),
         css=_asset("page.css") + "".join(_asset(name) for name in _names("panels", ".css")),
         modules=_in_script(import_map()),
@@ -68,8 +68,8 @@ def import_map() -> dict[str, dict[str, str]]:
     return {"imports": {f"chainrule/{name}": "data:text/javascript," + quote(_asset(name), safe=_SAFE) for name in names}}
 
 
-def _policy(live: bool) -> str:
-    """No requests; from a server's page, to the server itself."""
+def policy(live: bool) -> str:
+    """The policy of a document: no requests; from a server's page, to the server itself."""
     connect = "'self'" if live else "'none'"
     return (
         f"default-src 'none'; script-src 'unsafe-inline' data:; style-src 'unsafe-inline'; connect-src {connect}; "
@@ -90,13 +90,13 @@ def _packed(data: dict[str, Any]) -> str:
 
 @cache
 def _asset(name: str) -> str:
-    return (files(__package__) / "web").joinpath(*name.split("/")).read_text("utf-8")
+    return (files("chainrule.pages") / "web").joinpath(*name.split("/")).read_text("utf-8")
 
 
 @cache
 def _names(folder: str, suffix: str) -> list[str]:
     """The assets of a folder, by name."""
-    place = files(__package__) / "web"
+    place = files("chainrule.pages") / "web"
     prefix = f"{folder}/" if folder else ""
     where = place / folder if folder else place
     return sorted(prefix + entry.name for entry in where.iterdir() if entry.name.endswith(suffix))

@@ -106,7 +106,8 @@ def serve(
         from chainrule.serving.server import server_of
 
         app = create_app(loaded, limits=allowed, api_key=api_key, origins=cors or (), log_requests=log_requests)
-        ready = f"chainrule: serving {', '.join(loaded)} at {address_of(bound)}"
+        address = address_of(bound)
+        ready = f"chainrule: serving {', '.join(loaded)} at {address}\nchainrule: the page for a browser is {address}/"
         server = server_of(app, allowed.connections, lambda: note(ready))
         try:
             server.run([bound])

@@ -14,9 +14,10 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from chainrule.language import LanguageModel
-from chainrule.serving.endpoints import about, chat, completions, logprobs, score, tokens
+from chainrule.serving.endpoints import about, chat, completions, lessons, logprobs, page, score, tokens
 from chainrule.serving.errors import ErrorReply, reply_to_api_error, reply_to_invalid_request, reply_to_unknown_error
 from chainrule.serving.guard import Guard
+from chainrule.serving.lessons import Lessons
 from chainrule.serving.limits import Limits
 from chainrule.serving.served import ServedModel
 from chainrule.serving.service import Service
@@ -67,7 +68,7 @@ def create_app(
             Exception: reply_to_unknown_error,
         },
     )
-    app.state.service = service
-    for routes in (completions, chat, logprobs, score, tokens, about):
+    app.state.service, app.state.lessons, app.state.closed = service, Lessons(service), api_key is not None
+    for routes in (completions, chat, logprobs, score, tokens, page, lessons, about):
         app.include_router(routes.routes, responses={"default": {"model": ErrorReply, "description": "An error."}})
     return app

@@ -126,7 +126,7 @@ def _first_problem(error: RequestValidationError) -> tuple[str, str | None]:
             return f"{param} must have {problem['ctx']['min_length']} item or more, not {in_json(value)}", param
         case "model_attributes_type" | "dict_type":
             return f"{param or 'the body'} must be a JSON object, not {in_json(value)}", param
-    message = problem["msg"].removeprefix("Input ")
+    message = problem["msg"].removeprefix("Input ").removeprefix("String ")
     return f"{param or 'the body'} {message}, not {in_json(value)}", param
 
 

@@ -17,7 +17,7 @@ from chainrule.serving.metrics import Metrics
 from chainrule.serving.wire import json_reply
 
 LOG = logging.getLogger("chainrule.serving")
-OPEN = frozenset({"/health"})  # paths that need no key
+OPEN = frozenset({"/", "/health"})  # paths that need no key: they say nothing of the models
 BODY_SECONDS = 30.0  # within which the body of a request must have come
 SPARE = 30.0  # seconds for the reply of a request that took all its time
 

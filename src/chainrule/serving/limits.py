@@ -14,6 +14,7 @@ class Limits:
     body: int = 4 * MEBIBYTE  # bytes of a request (413)
     bodies: int = 256 * MEBIBYTE  # bytes of all requests that have come and are not answered (429)
     tokens: int = 65_536  # of all its texts together, with those to generate (413)
+    page_tokens: int = 2_000  # of a text that the page shows, with its context (413)
     logprobs: int = 250_000  # log probabilities in its reply (413)
     waiting: int = 512  # requests that wait for the model (429, with the seconds after which to try again)
     seconds: float = 600.0  # from the request to the reply (504); a client that sends its request slower gets 408

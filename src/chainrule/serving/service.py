@@ -11,13 +11,14 @@ from typing import Any, ParamSpec, TypeVar
 
 from starlette.requests import Request
 
+from chainrule.engine.question import Progress
 from chainrule.errors import InputError, short
 from chainrule.serving.errors import ApiError, as_api_error
 from chainrule.serving.limits import Limits
 from chainrule.serving.metrics import Metrics
 from chainrule.serving.served import ServedModel
-from chainrule.serving.tasks import Generation, Scoring
-from chainrule.serving.worker import GivenUp, TooMany, Worker
+from chainrule.serving.tasks import Call, Generation, GivenUp, Scoring
+from chainrule.serving.worker import TooMany, Worker
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -96,16 +97,25 @@ class Service:
         """The result of a function that takes a while without the model."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: function(*args, **options))
 
-    def submit(self, tasks: Sequence[Scoring | Generation]) -> None:
+    def submit(self, tasks: Sequence[Scoring | Generation | Call]) -> None:
         """Put the tasks of a request at the end of the queue. Raises ApiError."""
         try:
             self.worker.submit(*tasks)
         except TooMany as error:
             raise ApiError(429, f"{error}: try again later", code="queue_full", retry_after=_RETRY) from None
 
-    async def results(self, tasks: Sequence[Scoring | Generation], request: Request) -> list[Any]:
+    async def results(self, tasks: Sequence[Scoring | Generation | Call], request: Request) -> list[Any]:
         """The results of tasks, which are given up if one fails, the client goes, or the time is over. Raises ApiError."""
         return await self.while_connected(request, self._all(tasks))
+
+    async def call(self, served: ServedModel, function: Callable[[Progress], T], tokens: int, request: Request) -> T:
+        """The result of a function that uses a model, which is called in the model's thread. Raises ApiError.
+
+        tokens: of its texts. The function gets another one, which it calls often, and which may raise an error to stop it.
+        """
+        task = Call(lm=served.lm, tokens=tokens, deadline=self.deadline, function=function)
+        [result] = await self.results([task], request)
+        return result
 
     async def while_connected(self, request: Request, work: Coroutine[Any, Any, T]) -> T:
         """The result of work that is given up if the client closes the connection. Raises ApiError then."""
@@ -119,7 +129,7 @@ class Service:
             gone.cancel()
             doing.cancel()
 
-    async def _all(self, tasks: Sequence[Scoring | Generation]) -> list[Any]:
+    async def _all(self, tasks: Sequence[Scoring | Generation | Call]) -> list[Any]:
         try:
             self.submit(tasks)
             results: list[Future[Any]] = [task.result for task in tasks]
@@ -137,8 +147,13 @@ class Service:
             seconds = math.ceil(self.limits.seconds)
             message = f"the request took longer than {seconds} s: split it, or start the server with a longer --timeout"
             return ApiError(504, message, code="timeout")
-        paths = {str(served.lm.model.name): served.name for served in self.models.values()}
-        return as_api_error(error, {path: name for path, name in paths.items() if "/" in path or "\\" in path})
+        return as_api_error(error, self.paths)
+
+    @property
+    def paths(self) -> dict[str, str]:
+        """Paths of models on this machine, and the names to show in their place."""
+        names = {str(served.lm.model.name): served.name for served in self.models.values()}
+        return {path: name for path, name in names.items() if "/" in path or "\\" in path}
 
 
 async def _gone(request: Request) -> None:

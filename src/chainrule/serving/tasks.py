@@ -1,4 +1,4 @@
-"""What the model's thread is asked to do: to score texts, or to generate some. Plain data, with a future for the result."""
+"""What the model's thread is asked to do: score texts, generate some, or call a function. Each has a future for the result."""
 
 from __future__ import annotations
 
@@ -8,12 +8,17 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from chainrule.engine.question import Progress
 from chainrule.generation import Generated, Step
 from chainrule.language import LanguageModel
 from chainrule.results.batch import Scores
 from chainrule.text.requests import Request
 
 T = TypeVar("T")
+
+
+class GivenUp(Exception):
+    """Nobody waits for what is being computed."""
 
 
 @dataclass(eq=False, kw_only=True)
@@ -70,3 +75,15 @@ class Generation(Task[list[Generated]]):
 
     options: dict[str, Any]  # of LanguageModel.stream
     on_step: Callable[[Step], None] | None = None  # called in the model's thread
+
+
+@dataclass(eq=False, kw_only=True)
+class Call(Task[Any]):
+    """A function to call, such as one that computes a part of a page. It calls `check` from time to time."""
+
+    function: Callable[[Progress], Any]
+
+    def check(self, *_: int) -> None:
+        """Raises GivenUp once nobody waits for the result."""
+        if self.given_up:
+            raise GivenUp

@@ -1,4 +1,5 @@
-"""The thread that owns the models. What waits is scored as one forest; texts are generated a token at a time, in turn.
+"""The thread that owns the models. What waits is scored as one forest; texts are generated a token at a time, in turn; a
+function is called between them.
 
 A reply has the same bytes under load as alone. Factors have the same bits in any forest (see `chainrule.ops.matmul`); a model
 for which this does not hold scores one request at a time. Each generation has a tree of its own.
@@ -17,7 +18,7 @@ from chainrule.errors import ModelError
 from chainrule.generation import Step, Stream
 from chainrule.results.batch import Scores
 from chainrule.scoring.scorer import Scorer
-from chainrule.serving.tasks import Conditions, Generation, Scoring
+from chainrule.serving.tasks import Call, Conditions, Generation, GivenUp, Scoring
 
 RETURNING, LONGEST = 0.1, 0.1  # of the time of a forest, and seconds: how long the next one waits for its clients to ask again
 BATCH = 16_384  # tokens of the requests that are scored at once; all of them wait for the last one
@@ -32,10 +33,6 @@ class TooMany(Exception):
         super().__init__(f"{waiting} requests wait for the model, and no more may")
 
 
-class GivenUp(Exception):
-    """Nobody waits for what is being computed."""
-
-
 class Worker:
     """One thread, and the tasks that wait for it. All methods may be called from any thread."""
 
@@ -43,6 +40,7 @@ class Worker:
         self._most, self._observer = most_waiting, observer or Observer()
         self._scorings: deque[Scoring] = deque()
         self._generations: deque[Generation] = deque()
+        self._calls: deque[Call] = deque()
         self._running: deque[_Running] = deque()
         self._changed = threading.Condition()
         self._closing = False
@@ -54,7 +52,7 @@ class Worker:
         """Begin to work."""
         self._thread.start()
 
-    def submit(self, *tasks: Scoring | Generation) -> None:
+    def submit(self, *tasks: Scoring | Generation | Call) -> None:
         """Put the tasks of a request at the end of their queues. Raises TooMany, and ModelError while the worker is closing."""
         with self._changed:
             if self._closing:
@@ -65,6 +63,7 @@ class Worker:
                 raise TooMany(self.waiting)
             self._scorings.extend(task for task in tasks if isinstance(task, Scoring))
             self._generations.extend(task for task in tasks if isinstance(task, Generation))
+            self._calls.extend(task for task in tasks if isinstance(task, Call))
             self._changed.notify()
 
     def close(self) -> None:
@@ -83,7 +82,7 @@ class Worker:
     @property
     def waiting(self) -> int:
         """The number of tasks that wait."""
-        return len(self._scorings) + len(self._generations)
+        return len(self._scorings) + len(self._generations) + len(self._calls)
 
     @property
     def generating(self) -> int:
@@ -93,6 +92,7 @@ class Worker:
     def _run(self) -> None:
         while self._wait():
             self._score_all(self._next_scorings())
+            self._call(self._next_call())
             self._begin_generations()
             for _ in range(len(self._running)):
                 running = self._running.popleft()
@@ -121,6 +121,22 @@ class Worker:
                 tokens += tasks[-1].tokens
             return tasks
 
+    def _next_call(self) -> Call | None:
+        """The function to call next. There is one call a round, so that scoring and generation wait for no more than one."""
+        with self._changed:
+            return self._calls.popleft() if self._calls else None
+
+    @staticmethod
+    def _call(task: Call | None) -> None:
+        """Call a function, unless nobody waits for its result any more."""
+        if task is None:
+            return
+        try:
+            task.check()
+            task.succeed(task.function(task.check))
+        except BaseException as error:
+            task.fail(error)
+
     def _begin_generations(self) -> None:
         with self._changed:
             while self._generations and len(self._running) < AT_ONCE:
@@ -128,7 +144,7 @@ class Worker:
 
     def _drop_given_up(self) -> None:
         """Remove the tasks whose results nobody waits for. The lock is held."""
-        for queue in (self._scorings, self._generations):
+        for queue in (self._scorings, self._generations, self._calls):
             for task in [task for task in queue if task.given_up]:
                 queue.remove(task)  # pyrefly: ignore[bad-argument-type]
                 task.fail(GivenUp())

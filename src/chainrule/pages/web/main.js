@@ -65,6 +65,7 @@ function drawSettings(element, page) {
     h("p", { class: "note", id: "notation-note" }),
   );
   page.notation.subscribe((value) => {
+    document.documentElement.dataset.notation = value; // formulas in the text of a lesson
     document.getElementById("notation-note").textContent =
       value === "course"
         ? "The course calls the start symbol x₀, with Pr(x₀) = 1; the first token is x₁."
