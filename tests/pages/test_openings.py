@@ -29,7 +29,9 @@ def own_logits(lm: LanguageModel, ids: list[int]) -> np.ndarray:
     return lm.model.own_logits(torch.tensor(ids)).double().numpy()
 
 
-@pytest.mark.parametrize("kind", ["forest", "sliding windows", "bfloat16", "own head", "batch", "single", "embeddings", "table"])
+@pytest.mark.parametrize(
+    "kind", ["forest", "sliding windows", "bfloat16", "own head", "batch", "single", "embeddings", "table"]
+)
 @pytest.mark.parametrize("temperature", [1.0, 0.7, 3.0])
 def test_logit_minus_logsumexp_is_logprob(kind: str, temperature: float):
     lm = KINDS[kind].make()

@@ -62,9 +62,9 @@ def test_each_what_if_is_the_score_of_the_changed_text(tiny: LanguageModel, opti
         assert each["raw_sum"] == math.fsum(of_new.logits.tolist())
         count = len(each["logit"])
         assert len(each["logprob"]) == count
-        assert np.array(each["logit"], np.float32).tolist() == of_new.logits.astype(np.float32)[len(new) - count :].tolist() or (
-            options.get("temperature") is not None
-        )
+        assert np.array(each["logit"], np.float32).tolist() == of_new.logits.astype(np.float32)[
+            len(new) - count :
+        ].tolist() or (options.get("temperature") is not None)
 
 
 def test_the_first_new_factor_of_another_token_is_its_own(tiny: LanguageModel):
@@ -103,7 +103,9 @@ def test_a_change_that_a_reader_asks_for(tiny: LanguageModel):
     score = tiny.score(TEXT)
     [found] = variant(tiny, score, {"kind": "replace", "position": 2, "token": "umbrella and so"})["variants"]
     new = tiny.tokenizer.encode_continuations(["umbrella and so"])[0].tolist()
-    assert len(new) > 1 and found["tokens"] == new and found["t"] == new[0]
+    assert len(new) > 1
+    assert found["tokens"] == new
+    assert found["t"] == new[0]
     ids = score.ids.tolist()
     assert whole(score, found) == tiny.score([*ids[:2], *new, *ids[3:]]).logprobs.tolist()
     [cut] = variant(tiny, score, {"kind": "cut", "tokens": 3})["variants"]
@@ -206,7 +208,8 @@ def test_one_method(tiny: LanguageModel):
 
 def test_a_full_context_is_missing(tiny: LanguageModel):
     part = growths_section(tiny, tiny.score(list(range(5, 69))), max_tokens=3)
-    assert part["growths"] is None and "context" in part["missing"]["growths"]
+    assert part["growths"] is None
+    assert "context" in part["missing"]["growths"]
 
 
 # Two texts
