@@ -67,7 +67,7 @@ def test_the_numbers_are_those_of_score_and_explain(tiny: LanguageModel, options
     assert own["total"]["logprob"] == score.logprob == own["running_logprob"][-1]
     assert (own["total"]["bits"], own["total"]["bits_per_byte"]) == (score.bits, score.bits_per_byte)
     assert [[row[0] for row in factor] for factor in own["top"]] == score.top_ids.tolist()
-    assert np.allclose([[row[1] for row in factor] for factor in own["top"]], score.top_logprobs, rtol=1e-8, atol=0)
+    assert np.allclose([[row[1] for row in factor] for factor in own["top"]], score.top_logprobs, rtol=1e-7, atol=0)
     assert "".join(own["pieces"]) == (score.context or "") + TEXT
     assert own["given"] == len(score.request.context_ids)
 
@@ -86,7 +86,7 @@ def test_embeddings_that_the_text_was_scored_with_are_shown(tiny: LanguageModel)
     data = checked(tiny.page(score))
     assert data["readings"]["text"]["logprob"] == score.logprobs.tolist()
     norms = data["openings"]["inputs"]["norm"]
-    assert norms[1:-1] == pytest.approx(e_TD.norm(dim=-1).tolist(), rel=1e-6)
+    assert norms[1:-1] == pytest.approx(e_TD.norm(dim=-1).tolist(), rel=1e-5)
     assert data["variants"] == []
     assert "embeddings" in data["missing"]["variants"]
     logits = np.array(data["openings"]["logit"]) - data["openings"]["logsumexp"]
