@@ -120,7 +120,7 @@ def test_the_norms_of_positions_are_those_of_their_rows():
     lm = tiny("gpt2").lm
     weight = lm.model.lm.transformer.wpe.weight
     norms = checked(lm.page(IDS))["openings"]["position"]["norms"]
-    assert norms == pytest.approx(weight[: len(IDS) + 1].norm(dim=-1).tolist(), rel=1e-6)
+    assert norms == pytest.approx(weight[: len(IDS) + 1].norm(dim=-1).tolist(), rel=1e-5)
 
 
 def test_a_table_has_no_positions(abc: LanguageModel):
@@ -142,7 +142,7 @@ def test_the_nearest_tokens_by_a_slow_way(monkeypatch: pytest.MonkeyPatch):
             cosines = (unit_VD @ unit_VD[id]).tolist()
             want = sorted((i for i in range(V) if i != id), key=lambda i: -cosines[i])[:5]
             assert [i for i, _ in pairs] == want
-            assert [cosine for _, cosine in pairs] == pytest.approx([cosines[i] for i in want], abs=1e-6)
+            assert [cosine for _, cosine in pairs] == pytest.approx([cosines[i] for i in want], abs=1e-5)
 
 
 def test_the_logits_of_a_page(tiny: LanguageModel):

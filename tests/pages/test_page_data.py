@@ -67,7 +67,7 @@ def test_the_numbers_are_those_of_score_and_explain(tiny: LanguageModel, options
     assert own["total"]["logprob"] == score.logprob == own["running_logprob"][-1]
     assert (own["total"]["bits"], own["total"]["bits_per_byte"]) == (score.bits, score.bits_per_byte)
     assert [[row[0] for row in factor] for factor in own["top"]] == score.top_ids.tolist()
-    assert np.allclose([[row[1] for row in factor] for factor in own["top"]], score.top_logprobs, rtol=1e-8, atol=0)
+    assert np.allclose([[row[1] for row in factor] for factor in own["top"]], score.top_logprobs, rtol=1e-7, atol=0)
     assert "".join(own["pieces"]) == (score.context or "") + TEXT
     assert own["given"] == len(score.request.context_ids)
 
@@ -86,8 +86,9 @@ def test_embeddings_that_the_text_was_scored_with_are_shown(tiny: LanguageModel)
     data = checked(tiny.page(score))
     assert data["readings"]["text"]["logprob"] == score.logprobs.tolist()
     norms = data["openings"]["inputs"]["norm"]
-    assert norms[1:-1] == pytest.approx(e_TD.norm(dim=-1).tolist(), rel=1e-6)
-    assert data["variants"] == [] and "embeddings" in data["missing"]["variants"]
+    assert norms[1:-1] == pytest.approx(e_TD.norm(dim=-1).tolist(), rel=1e-5)
+    assert data["variants"] == []
+    assert "embeddings" in data["missing"]["variants"]
     logits = np.array(data["openings"]["logit"]) - data["openings"]["logsumexp"]
     assert logits.tolist() == score.logprobs.tolist()
 
@@ -129,7 +130,8 @@ def test_orders(kind: str):
     assert own["known"] == [[], [2], [2, 0], [2, 0, 3]]
     assert own["logprob"] == in_order(score, score.logprobs.tolist())
     assert own["running_logprob"][-1] == own["total"]["logprob"] == score.logprob
-    assert data["variants"] == [] and "order" in data["missing"]["variants"]
+    assert data["variants"] == []
+    assert "order" in data["missing"]["variants"]
     assert data["comparison"] is not None
     assert (data["openings"] is not None) == (kind == "any-order")
 
@@ -229,5 +231,6 @@ def test_writing(tiny: LanguageModel, tmp_path: Path):
 def test_a_notebook_shows_the_page_in_a_frame(tiny: LanguageModel):
     page = tiny.page('</iframe> "x"', max_tokens=1)
     frame = page._repr_html_()
-    assert frame.startswith('<iframe srcdoc="&lt;!') and frame.count("<") == 2
+    assert frame.startswith('<iframe srcdoc="&lt;!')
+    assert frame.count("<") == 2
     assert "resize: vertical" in frame

@@ -103,7 +103,9 @@ def test_a_change_that_a_reader_asks_for(tiny: LanguageModel):
     score = tiny.score(TEXT)
     [found] = variant(tiny, score, {"kind": "replace", "position": 2, "token": "umbrella and so"})["variants"]
     new = tiny.tokenizer.encode_continuations(["umbrella and so"])[0].tolist()
-    assert len(new) > 1 and found["tokens"] == new and found["t"] == new[0]
+    assert len(new) > 1
+    assert found["tokens"] == new
+    assert found["t"] == new[0]
     ids = score.ids.tolist()
     assert whole(score, found) == tiny.score([*ids[:2], *new, *ids[3:]]).logprobs.tolist()
     [cut] = variant(tiny, score, {"kind": "cut", "tokens": 3})["variants"]
@@ -206,7 +208,8 @@ def test_one_method(tiny: LanguageModel):
 
 def test_a_full_context_is_missing(tiny: LanguageModel):
     part = growths_section(tiny, tiny.score(list(range(5, 69))), max_tokens=3)
-    assert part["growths"] is None and "context" in part["missing"]["growths"]
+    assert part["growths"] is None
+    assert "context" in part["missing"]["growths"]
 
 
 # Two texts

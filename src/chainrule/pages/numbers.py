@@ -12,19 +12,23 @@ from torch import Tensor
 from chainrule._types import Floats
 
 
-def shortest(numbers: Tensor) -> Any:
-    """Numbers in float32 as nested lists, each with the fewest digits that name it."""
-    return _digits(numbers.detach().float().cpu().numpy())
+def short_digits(numbers: Tensor, digits: int = 6) -> Any:
+    """Numbers as nested lists, each with this many significant digits."""
+    return _each(numbers.detach().double().cpu().tolist(), digits)
 
 
-def _digits(array: Any) -> Any:
-    return float(str(array)) if not array.ndim else [_digits(each) for each in array]
+def _each(values: Any, digits: int) -> Any:
+    return rounded(values, digits) if isinstance(values, float) else [_each(value, digits) for value in values]
+
+
+def _shortest(array: Any) -> Any:
+    return float(str(array)) if not array.ndim else [_shortest(each) for each in array]
 
 
 def logits_list(logits: Floats) -> Any:
     """Logits as nested lists. Those of a float32 head in the fewest digits that name them, others in all digits."""
     narrow = logits.astype(np.float32)
-    return _digits(narrow) if np.array_equal(narrow, logits) else logits.tolist()
+    return _shortest(narrow) if np.array_equal(narrow, logits) else logits.tolist()
 
 
 def rounded(number: float, digits: int = 9) -> float:

@@ -103,10 +103,10 @@ def pseudo_reading(tokens: Tokens, pseudo: PseudoScore) -> dict[str, Any]:
 
 
 def alternatives(tokens: Tokens, ids_Tk: Iterable[Any], logprobs_Tk: Iterable[Any]) -> list[Any] | None:
-    """[token, log Pr, Pr] of the alternatives of each factor, to 9 digits; None without any."""
+    """[token, log Pr, Pr] of the alternatives of each factor, to 8 and 6 digits; None without any."""
     rows = [
         [
-            [tokens.add(id), rounded(logprob), rounded(math.exp(logprob))]
+            [tokens.add(id), rounded(logprob, 8), rounded(math.exp(logprob), 6)]
             for id, logprob in zip(ids.tolist(), logprobs.tolist(), strict=True)
         ]
         for ids, logprobs in zip(ids_Tk, logprobs_Tk, strict=True)
