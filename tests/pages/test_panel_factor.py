@@ -126,7 +126,7 @@ def test_the_diagram_fits_its_screen(open_page: Callable[..., Any], data_of: Cal
     assert figure["x"] + figure["width"] <= 320
     assert figure["height"] > figure["width"]
     page.set_viewport_size({"width": 1280, "height": 800})
-    page.wait_for_function("document.querySelector('.figure svg').getBoundingClientRect().width > 900")
+    page.wait_for_function("() => document.querySelector('.figure svg').getBoundingClientRect().width > 900")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -137,3 +137,12 @@ def test_the_grid_is_accessible(open_page: Callable[..., Any], data_of: Callable
     page = open_page(only("grid", data_of(name)), color_scheme=scheme)
     assert page.locator("main script, main b").count() == 0
     assert violations(page) == []
+
+
+def test_the_focus_stays_on_a_control(open_page: Callable[..., Any], data_of: Callable[..., Any]):
+    page = open_page(only("grid", data_of("short")))
+    for name in ("Random", "Right to left"):
+        page.get_by_role("button", name=name).press("Enter")
+        assert page.evaluate("document.activeElement.textContent") == name
+    page.get_by_role("button", name="The model's own order").press("Enter")
+    assert page.evaluate("document.activeElement.tagName") == "INPUT"

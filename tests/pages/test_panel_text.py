@@ -111,7 +111,7 @@ def test_the_notation_changes_formulas(open_page: Callable[..., Any], data_of: C
     page = open_page(only("text", data_of("short")))
     page.get_by_label("Notation").select_option("course")
     shows(page, "It")
-    page.wait_for_function("document.querySelector('.details dd').textContent === 'Pr(x1 | e0)'")
+    page.wait_for_function("() => document.querySelector('.details dd').textContent === 'Pr(x1 | e0)'")
 
 
 @pytest.mark.parametrize("kind", ["zero", "ids", "pseudo", "order"])

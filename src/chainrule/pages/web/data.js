@@ -22,7 +22,9 @@ export function factor(reading, i) {
     i,
     position,
     id: reading.sequence[position],
-    context: contextOf(reading, i),
+    get context() {
+      return contextOf(reading, i);
+    },
     logprob: num(reading.logprob[i]),
     probability: num(reading.probability[i]),
     surprisal: num(reading.surprisal_bits[i]),
@@ -43,7 +45,9 @@ export function contextOf(reading, i) {
   if (reading.known) return reading.known[i];
   const position = reading.position[i];
   const size = reading.contexts[i] - (hasStart(reading) ? 1 : 0);
-  return Array.from({ length: size }, (_, k) => position - size + k);
+  const positions = [];
+  for (let p = position - size; p < position; p += 1) positions.push(p);
+  return positions;
 }
 
 /** Whether the factors are conditioned on a start symbol. */

@@ -6,7 +6,7 @@ import { conditional, tokenElement } from "chainrule/notation.js";
 import { diagram } from "chainrule/panels/factor_diagram.js";
 import { steps } from "chainrule/panels/factor_steps.js";
 import { wrongWay } from "chainrule/panels/factor_wrong.js";
-import { heading, panel } from "chainrule/panels/parts.js";
+import { heading, panel, watchWidth } from "chainrule/panels/parts.js";
 
 const TITLE = "One factor, opened";
 const DESCRIPTION =
@@ -14,23 +14,18 @@ const DESCRIPTION =
 
 /** The panel of one factor. It shows reading "text", the only one that is opened. */
 export function mount(element, page) {
-  let width = 0;
   let mark = null;
+  const watched = watchWidth(element, () => mark?.(null));
   panel(element, page, TITLE, (reading, selected) => {
     const { openings } = page.data;
     if (!openings) {
       clear(element, heading(element, TITLE, DESCRIPTION), h("p", {}, absent(page)));
-      return null;
+      mark = null;
+      return mark;
     }
-    width = element.clientWidth;
-    mark = draw(element, page, reading, selected, openings);
+    mark = draw(element, page, reading, selected, openings, watched);
     return mark;
   });
-  new ResizeObserver(() => {
-    if (!mark || Math.abs(element.clientWidth - width) <= 24) return;
-    width = element.clientWidth;
-    mark(null);
-  }).observe(element);
 }
 
 function absent(page) {
@@ -39,7 +34,7 @@ function absent(page) {
   );
 }
 
-function draw(element, page, reading, selected, openings) {
+function draw(element, page, reading, selected, openings, watched) {
   const n = length(reading);
   const go = (by) => selected.set(Math.min(Math.max(selected.value + by, 0), n - 1));
   const back = button("Back", () => go(-1));
@@ -69,7 +64,7 @@ function draw(element, page, reading, selected, openings) {
     );
     back.setAttribute("aria-disabled", String(current === 0));
     next.setAttribute("aria-disabled", String(current === n - 1));
-    clear(figure, diagram(view, element.clientWidth - 34));
+    clear(figure, diagram(view, watched.width));
     clear(list, steps(view));
   };
 }

@@ -1,13 +1,13 @@
 /** The grid of contexts: one row a factor, one column a token. A triangle, a square, or permuted rows. */
 
-import { contextOf, factor, hasStart } from "chainrule/data.js";
+import { contextOf, factor, hasStart, length } from "chainrule/data.js";
 import { clear, h, roving } from "chainrule/dom.js";
 import { conditional, tokenElement } from "chainrule/notation.js";
 import { probability } from "chainrule/numbers.js";
 import { picture, place } from "chainrule/panels/grid_picture.js";
 import { captionOf } from "chainrule/panels/grid_shapes.js";
 import { orders } from "chainrule/panels/grid_orders.js";
-import { contextTokens, heading, panel, titleOf } from "chainrule/panels/parts.js";
+import { contextTokens, heading, panel, titleOf, watchWidth } from "chainrule/panels/parts.js";
 
 const TITLE = "The grid of contexts";
 const DESCRIPTION =
@@ -18,31 +18,25 @@ const DESCRIPTION =
 /** The grid panel. */
 export function mount(element, page) {
   const state = { order: null, text: "", message: "", seed: 0, reading: null };
-  let selected = null;
-  let width = 0;
-  const draw = (reading, chosen) => {
-    selected = chosen;
+  let again = () => {};
+  const watched = watchWidth(element, () => again());
+  panel(element, page, TITLE, (reading, selected) => {
     if (reading !== state.reading) Object.assign(state, { order: null, text: "", message: "", reading });
-    width = element.clientWidth;
-    return drawGrid(element, page, reading, selected, state, () => again());
-  };
-  let mark = null;
-  const again = () => {
-    mark = draw(page.reading(element.dataset.reading ?? "text"), selected);
-    mark(selected.value);
-  };
-  panel(element, page, TITLE, (reading, chosen) => {
-    mark = draw(reading, chosen);
+    let mark = null;
+    again = (control = null) => {
+      mark = drawGrid(element, page, reading, selected, state, again, watched.width);
+      mark(Math.min(selected.value, length(reading) - 1));
+      if (control) element.querySelector(`[data-control="${control}"]`).focus();
+    };
+    again();
     return (i) => mark(i);
   });
-  new ResizeObserver(() => {
-    if (selected && Math.abs(element.clientWidth - width) > 24) again();
-  }).observe(element);
 }
 
-function drawGrid(element, page, reading, selected, state, again) {
+/** again(control): draw anew, with the focus on a control of the new drawing. */
+function drawGrid(element, page, reading, selected, state, again, width) {
   const shown = state.order ? inOrder(reading, state.order) : reading;
-  const layout = place(page, shown, element.clientWidth - 34);
+  const layout = place(page, shown, width);
   const drawing = picture(page, shown, layout, `${titleOf(element, TITLE)}: rows`);
   const line = h("p", { class: "line" });
   clear(

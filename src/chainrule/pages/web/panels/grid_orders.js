@@ -7,27 +7,30 @@ import { index } from "chainrule/notation.js";
 /** A field for an order, and buttons. state: {order, text, message, seed}; `again` draws the grid anew. */
 export function orders(page, reading, state, again) {
   const own = [...reading.position].sort((a, b) => a - b);
-  const message = h("p", { class: "note", role: "status" }, state.message);
+  const message = h("p", { class: "note" }, state.message);
   const problem = h("p", { class: "warning", id: uid("order"), role: "alert" });
   const input = h("input", {
     type: "text",
     value: state.text,
+    "data-control": "order",
     autocomplete: "off",
     spellcheck: "false",
     placeholder: example(page, reading, own),
     "aria-describedby": problem.id,
   });
-  const show = (order, text) => {
+  const show = (order, text, control) => {
     Object.assign(state, { order, message: text, text: order ? inWords(page, reading, order) : "" });
-    again();
+    again(control);
     page.announce(text);
   };
+  const named = (control, label, orderOf) =>
+    button(label, () => show(...orderOf(), control), { "data-control": control });
   const submit = (event) => {
     event.preventDefault();
     const { order, error } = parse(page, reading, input.value);
     problem.textContent = error ?? "";
     input.setAttribute("aria-invalid", String(Boolean(error)));
-    if (order) show(order, "The contexts of this order.");
+    if (order) show(order, "The contexts of this order.", "order");
     else input.focus();
   };
   return h(
@@ -38,11 +41,16 @@ export function orders(page, reading, state, again) {
     h(
       "div",
       { class: "buttons", role: "group", "aria-label": "Orders" },
-      button("Left to right", () => show(own, "From left to right.")),
-      button("Right to left", () => show([...own].reverse(), "From right to left.")),
-      button("Random", () => show(shuffled(own, (state.seed += 1)), `A random order, seed ${state.seed}.`)),
+      named("left", "Left to right", () => [own, "From left to right."]),
+      named("right", "Right to left", () => [[...own].reverse(), "From right to left."]),
+      named("random", "Random", () => [
+        shuffled(own, (state.seed += 1)),
+        `A random order, seed ${state.seed}.`,
+      ]),
       state.order
-        ? button("The model's own order", () => show(null, "The model's own order."), { class: "main" })
+        ? button("The model's own order", () => show(null, "The model's own order.", "order"), {
+            class: "main",
+          })
         : null,
     ),
     problem,
@@ -52,7 +60,7 @@ export function orders(page, reading, state, again) {
 
 /** {order} of a text such as "0 4 2 1 3", or {error}: what is wrong with it. */
 export function parse(page, reading, text) {
-  const words = text.split(/[\s,;→>-]+/u).filter(Boolean);
+  const words = text.split(/->|[\s,;→]+/u).filter(Boolean);
   const strange = words.find((word) => !/^\d+$/u.test(word));
   if (!words.length)
     return { error: "Write the positions in the order in which they are predicted, such as 2 0 1." };

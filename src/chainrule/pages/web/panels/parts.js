@@ -48,6 +48,18 @@ export function sub(element, ...text) {
   return h(`h${Number(element.dataset.level ?? 2) + 1}`, {}, text);
 }
 
+/** The width inside an element, known without new layout. `act` is called after it has changed by some pixels. */
+export function watchWidth(element, act) {
+  const padding = 34; // and border
+  const watched = { width: Math.max(element.clientWidth - padding, 200) };
+  new ResizeObserver(([{ contentRect }]) => {
+    if (Math.abs(contentRect.width - watched.width) <= 24 || !contentRect.width) return;
+    watched.width = contentRect.width;
+    act();
+  }).observe(element);
+  return watched;
+}
+
 /** A bar; its number is beside it as text. part: between 0 and 1. */
 export function measure(part, attributes = {}) {
   const size = Number.isFinite(part) ? Math.min(Math.max(part, 0), 1) : 1;
