@@ -19,11 +19,11 @@ GENERATION = ("generate", "infill")
 GROWING = (*GENERATION, "stream")
 MANY = ("score_batch", PSEUDO[1])
 MEASURING = ("pairs", "suite", "acceptability", "words", "choices")
-STARTING = (*SCORING, "conditional", "compare_with", *GROWING, *MEASURING)
-OF_TEXT = ("score", "explain", "compare_with")
-ENDING = (*SCORING, "compare_with", "pairs", "acceptability", "choices")
-READING_CONTEXTS = (*SCORING, *PSEUDO, "compare_with", "pairs", "acceptability", "words", "choices")
-READING = (*SCORING, *PSEUDO, "compare_with", "conditional", "embed", *GROWING, *MEASURING)
+STARTING = (*SCORING, "page", "conditional", "compare_with", *GROWING, *MEASURING)
+OF_TEXT = ("score", "explain", "page", "compare_with")
+ENDING = (*SCORING, "page", "compare_with", "pairs", "acceptability", "choices")
+READING_CONTEXTS = (*SCORING, *PSEUDO, "page", "compare_with", "pairs", "acceptability", "words", "choices")
+READING = (*SCORING, *PSEUDO, "page", "compare_with", "conditional", "embed", *GROWING, *MEASURING)
 
 # Name, methods, annotation, default, and the beginning of its description.
 OPTIONS: list[tuple[str, tuple[str, ...], str, Any, str]] = [
@@ -32,9 +32,9 @@ OPTIONS: list[tuple[str, tuple[str, ...], str, Any, str]] = [
     ("context", (*MANY, "acceptability", "words"), "Contexts | None", None, "one context for all texts, or one for each; a"),
     ("embeddings", ("score", "explain"), "Embeddings | None", None, "T × D, used in place of the embeddings of the token ids."),
     ("order", SCORING[:3], "Order | None", None, "the order in which the tokens are predicted: a permutation of their"),
-    ("order", ("explain", "rank"), "OneOrder | str | None", None, "the order in which the tokens are predicted: a permutation"),
+    ("order", ("explain", "rank", "page"), "OneOrder | str | None", None, "the order in which the tokens are predicted: a"),
     ("order", GENERATION, "OneOrder | str | None", None, ""),
-    ("seed", SCORING, "int", 0, "of random orders"),
+    ("seed", (*SCORING, "page"), "int", 0, "of random orders"),
     ("targets", ("score",), "Targets | None", None, "ids whose log probability is wanted: one list of ids for each factor"),
     ("targets", ("score_batch",), "TargetsOfTexts | None", None, "ids whose log probability is wanted: for each text, one"),
     ("draws", SCORING[:2], "int", 0, "the number of random tokens to draw from the distribution of each factor"),
@@ -44,13 +44,13 @@ OPTIONS: list[tuple[str, tuple[str, ...], str, Any, str]] = [
     ("end", ("unigram",), "bool | int | None", None, "True, or the id of an end symbol: count it once after every text of a"),
     ("end", ("generate", "stream"), "bool | int | None", None, "stop at the end symbol, whose factor is then the last"),
     ("top", (*SCORING, *GROWING), "int", 0, "the number of alternatives to keep at each position."),
-    ("temperature", (*SCORING, "conditional", *MEASURING), "float", 1.0, "T in softmax(logits / T), which every factor"),
-    ("window", (*SCORING, *MEASURING), "int | bool | None", None, "the largest number of embeddings to condition on"),
-    ("stride", (*SCORING, *MEASURING), "int | None", None, "the number of tokens from one window to the next (default: half"),
+    ("temperature", (*SCORING, "page", "conditional", *MEASURING), "float", 1.0, "T in softmax(logits / T), which every"),
+    ("window", (*SCORING, "page", *MEASURING), "int | bool | None", None, "the largest number of embeddings to condition on"),
+    ("stride", (*SCORING, "page", *MEASURING), "int | None", None, "the number of tokens from one window to the next"),
     ("rows", (*SCORING, *PSEUDO, *MEASURING), "int | None", None, "the number of contexts to compute at a time."),
     ("special", READING, "Special | None", None, "how names of control symbols, such as <|endoftext|>, are read: "),
     ("context_special", READING_CONTEXTS, "Special | None", None, "the same for contexts (default: as `special`)."),
-    ("progress", (*SCORING, *PSEUDO, *MEASURING), "Progress | None", None, "called with (done, total), in contexts."),
+    ("progress", (*SCORING, *PSEUDO, "page", *MEASURING), "Progress | None", None, "called with (done, total), in contexts."),
     ("within_words", PSEUDO, "bool", False, "also hide the tokens to the right within the same word."),
     ("method", GROWING, "Method", "greedy", '"greedy" (default), "sample", "beam" or "best"'),
     ("n", ("stream",), "int | None", None, 'the number of texts (default: 1). For "best" and "beam": the most probable'),
@@ -71,6 +71,7 @@ OWN = {
     "pseudo_log_likelihood": {"context"},
     "generate": {"max_tokens", "among", "stop"},
     "stream": {"max_tokens", "stop"},
+    "page": {"compare", "max_tokens"},
     "verify": {"progress"},
     "pairs": {"phenomenon", "marked", "good_region", "bad_region"},
     "suite": {"no_space_before"},
@@ -156,5 +157,5 @@ def test_an_overload_has_the_parameters_and_defaults_of_its_method(name: str):
 
 def test_the_annotations_can_be_resolved():
     for name, method in METHODS.items():
-        if name not in ("verify", "compare_with"):  # their results are imported when it runs
+        if name not in ("verify", "compare_with", "page"):  # their results are imported when it runs
             assert typing.get_type_hints(method)["return"]

@@ -1,4 +1,4 @@
-"""The page of the chain rule: a text and its factors as one HTML file, with the parts that a server sends one by one."""
+"""The page of the chain rule: a text and its factors as one HTML file, and the lessons."""
 
 from chainrule.pages.page import Page, page_of, page_of_factors
 from chainrule.pages.readings import pseudo_reading, reading

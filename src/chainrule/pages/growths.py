@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any
 
 from chainrule.errors import raise_unless
 from chainrule.generation.generate import generate
-from chainrule.generation.options import METHODS, Method, Options
+from chainrule.generation.options import Method, Options
 from chainrule.generation.result import Generated
 from chainrule.generation.spelling import special_of
 from chainrule.pages.language import Language, scorer_of
@@ -26,7 +25,7 @@ _SHOWN = 8  # tokens of the context
 
 _RULES: dict[str, str] = {
     "greedy": "argmax Pr(x_n | …): the most probable token at each step",
-    "best": "argmax of the whole product over all texts of {max_tokens} tokens",
+    "best": "argmax of the whole product over all texts of {length}",
     "beam": "the {beams} most probable beginnings are kept at each step",
     "sample": "each token is drawn at random, with its probability Pr(x_n | …)",
 }
@@ -37,22 +36,22 @@ def growths(
 ) -> dict[str, Any]:
     """The text of a score, continued by one method, or by "greedy", "best" and "beam" (None), as plain data.
 
-    All texts have `max_tokens` tokens, unless the greedy one ends with the end symbol: then each may end there. seed: for
+    All texts have `max_tokens` tokens, unless one of them contains the end symbol: then each may end there. seed: for
     "sample". Raises InputError if the model does not predict the next token, or if the text fills its context.
     """
     raise_unless(lm.predictor.accepts.next_token)
     context = _context(lm, score)
-    greedy = _grown(lm, score, context, Options(method="greedy", max_tokens=max_tokens, top=TOP), None)
-    end = None if greedy.finish == "end" else False
     methods: list[Method] = ["greedy", "best", "beam"] if method is None else [method]
-    found = [
-        greedy if each == "greedy" else _grown(lm, score, context, _options(each, max_tokens, seed, score.temperature), end)
-        for each in methods
-    ]
+    options = [_options(lm, each, max_tokens, seed, score.temperature) for each in methods]
+    grow = lambda end: [generate(scorer_of(lm), context, score.start, end, None, each)[0] for each in options]  # noqa: E731
+    found, ends = grow(False), set(scorer_of(lm).end_ids)
+    if any(ends & set(grown.ids.tolist()) for grown in found):
+        found = grow(None)
+    length = f"{max_tokens} tokens" + (", or fewer with the end symbol" if any(g.end is not None for g in found) else "")
     return {
         "context": tokens.all(context.ids[-_SHOWN:]),
         "max_tokens": max_tokens,
-        "methods": [_growth(tokens, each, of) for each, of in zip(methods, found, strict=True)],
+        "methods": [_growth(tokens, *both, length) for both in zip(methods, found, strict=True)],
     }
 
 
@@ -65,25 +64,19 @@ def _context(lm: Language, score: Score) -> Request:
     return Request(ids, text=text, special=None if text is None else special_of(ids.tolist(), lm.tokenizer))
 
 
-def _options(method: Method, max_tokens: int, seed: int | None, temperature: float) -> Options:
-    if method not in METHODS:
-        return Options(method=method)  # raises InputError
-    own: dict[str, Any] = {"sample": {"seed": seed, "temperature": temperature}, "best": {"budget": BUDGET}}.get(method, {})
-    return Options(method=method, max_tokens=max_tokens, top=TOP, **own)
+def _options(lm: Language, method: Method, max_tokens: int, seed: int | None, temperature: float) -> Options:
+    of_method: dict[str, Any] = {"sample": {"seed": seed, "temperature": temperature}, "best": {"budget": BUDGET}}
+    top = min(TOP, lm.model.head.size)
+    return Options(method=method, max_tokens=max_tokens, top=top, **of_method.get(method, {}))
 
 
-def _grown(lm: Language, score: Score, context: Request, options: Options, end: bool | None) -> Generated:
-    options = replace(options, top=min(options.top, lm.model.head.size))
-    return generate(scorer_of(lm), context, score.start, end, None, options)[0]
-
-
-def _growth(tokens: Tokens, method: Method, grown: Generated) -> dict[str, Any]:
+def _growth(tokens: Tokens, method: Method, grown: Generated, length: str) -> dict[str, Any]:
     """One text that has grown, with a step for each token."""
     logprobs, proof = grown.logprobs.tolist(), grown.certificate
     running = list(running_sums(logprobs))
     return {
         "method": method,
-        "rule": _RULES[method].format(max_tokens=len(grown), beams=grown.method.removeprefix("beam of ")),
+        "rule": _RULES[method].format(length=length, beams=grown.method.removeprefix("beam of ")),
         "description": grown.describe(),
         "t": tokens.all(grown.ids),
         "logprob": logprobs,

@@ -17,7 +17,7 @@ from chainrule.engine.head.most_probable import most_probable
 from chainrule.engine.head.opened import Opened
 from chainrule.ops.sealed import sealed
 from chainrule.pages.language import Language
-from chainrule.pages.numbers import shortest, total
+from chainrule.pages.numbers import logits_list, rounded, shortest, total
 from chainrule.pages.positions import position_part
 from chainrule.pages.recomputed import sequence_of
 from chainrule.pages.tokens import Tokens
@@ -45,7 +45,7 @@ def openings(lm: Language, tokens: Tokens, score: Score, main: Opened) -> tuple[
         "table": table,
         "position": position_part(lm.model, len(inputs["t"])),
         "inputs": inputs,
-        "hidden_norm": main.hidden_norms.tolist(),
+        "hidden_norm": list(map(rounded, main.hidden_norms.tolist())),
         **logit_lists(tokens, main),
         "raw_sum": total(main.logits.tolist()),
         "wrong": None,
@@ -55,7 +55,7 @@ def openings(lm: Language, tokens: Tokens, score: Score, main: Opened) -> tuple[
 
 def logit_lists(tokens: Tokens, of_factors: Opened) -> dict[str, Any]:
     """The logits of factors, their log-sum-exps, and the largest logits."""
-    pairs = zip(of_factors.top_ids.tolist(), of_factors.top_logits.tolist(), strict=True)
+    pairs = zip(of_factors.top_ids.tolist(), logits_list(of_factors.top_logits), strict=True)
     return {
         "logit": of_factors.logits.tolist(),
         "logsumexp": of_factors.logsumexps.tolist(),
@@ -73,8 +73,8 @@ def _inputs(lm: Language, tokens: Tokens, score: Score) -> tuple[dict[str, Any],
     neighbours = nearest(lm.model, ids)
     data = {
         "t": tokens.all(ids),
-        "norm": shortest(torch.linalg.vector_norm(e_ND, dim=-1, dtype=torch.float32)),
-        "nearest": [[[tokens.add(id), cosine] for id, cosine in neighbours[own]] for own in ids],
+        "norm": shortest(torch.linalg.vector_norm(e_ND.float(), dim=-1)),
+        "nearest": [[[tokens.add(id), rounded(cosine, 5)] for id, cosine in neighbours[own]] for own in ids],
         "first": shortest(e_ND[:, :FIRST]),
     }
     return data, [lm.model.embeddings, lm.model.width]

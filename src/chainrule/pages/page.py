@@ -11,7 +11,9 @@ from chainrule.engine.question import Progress
 from chainrule.errors import OutputError
 from chainrule.files.row_text import json_text
 from chainrule.files.writing import write_bytes
+from chainrule.pages.document import document
 from chainrule.pages.language import Language, described
+from chainrule.pages.numbers import strict
 from chainrule.pages.readings import reading
 from chainrule.pages.sections import whole
 from chainrule.pages.tokens import Tokens
@@ -44,16 +46,14 @@ class Page:
     @property
     def html(self) -> str:
         """The whole document."""
-        from chainrule.pages.document import document
-
-        return document(self.to_dict(), title=self.title)
+        return document(self.data, title=self.title)
 
     def to_dict(self) -> dict[str, Any]:
-        """The data, for JSON. Infinities are floats."""
+        """The data, for JSON. Infinities are the strings "Infinity" and "-Infinity"."""
         return self.data
 
     def to_json(self) -> str:
-        """JSON of `to_dict`. Infinities are the strings "Infinity" and "-Infinity"."""
+        """JSON of `to_dict`."""
         return json_text(self.data)
 
     def write(self, path: str | os.PathLike[str]) -> None:
@@ -95,7 +95,7 @@ def page_of_factors(explanation: Explanation) -> Page:
             "version": score.identity.chainrule,
             "model": described(score.identity, kind, None),
             "tokens": tokens.names,
-            "readings": {"text": own},
+            "readings": {"text": strict(own)},
             "openings": None,
             "variants": [],
             "growths": None,

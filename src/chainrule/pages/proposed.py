@@ -12,17 +12,17 @@ from chainrule.pages.language import Language, is_causal, scorer_of
 from chainrule.pages.recomputed import positions_of, sequence_of
 from chainrule.results.score import Score
 
-LIMIT = 3000  # new factors of all what-ifs of a page
+LIMIT = 2000  # new factors of all what-ifs of a page
 _CUTS = (1, 2, 4)
 
 
 def proposed(lm: Language, score: Score, limit: int = LIMIT) -> tuple[list[Change], str | None]:
     """The changes of a page, with at most `limit` new factors in all, and a sentence if tokens were left out.
 
-    Each token is replaced by the most probable other token at its position. Half of the limit is for the other changes.
+    Each token is replaced by the most probable other token at its position. A third of the limit is for the other changes.
     """
     general = [change for change in (*_starts(lm, score), *_cuts(score)) if _is_possible(score, change)]
-    chosen = _fitting(score, general, limit // 2)
+    chosen = _fitting(score, general, limit // 3)
     possible = replacements(score)
     left = limit - sum(_new_factors(score, change) for change in chosen)
     replaced = _fitting(score, possible, left)

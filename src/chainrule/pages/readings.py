@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from chainrule._types import Floats, Ints
+from chainrule.pages.numbers import rounded
 from chainrule.pages.recomputed import TOP, columns_of
 from chainrule.pages.tokens import Tokens
 from chainrule.results import units
@@ -20,8 +21,11 @@ from chainrule.text.base import TokenizerLike
 from chainrule.text.requests import Request
 
 
-def reading(tokens: Tokens, score: Score, *, embedded: Floats | None = None) -> dict[str, Any]:
-    """The reading of a score. embedded: its factors computed from embeddings, in the order of the text."""
+def reading(tokens: Tokens, score: Score, *, embedded: Floats | None = None, top: int = TOP) -> dict[str, Any]:
+    """The reading of a score. Infinities are floats: see `strict`.
+
+    embedded: its factors computed from embeddings, in the order of the text. top: the most alternatives of a factor.
+    """
     explanation, columns = Explanation(score), columns_of(score)
     condition, *remarks = explanation.head().split("\n")
     factors, start = explanation.factors, score.start
@@ -48,7 +52,7 @@ def reading(tokens: Tokens, score: Score, *, embedded: Floats | None = None) -> 
         "rank": [factor.rank for factor in factors],
         "running_logprob": [factor.running_logprob for factor in factors],
         "running_probability": [probability(factor.running_logprob) for factor in factors],
-        "top": alternatives(tokens, score.top_ids[columns, :TOP], score.top_logprobs[columns, :TOP]),
+        "top": alternatives(tokens, score.top_ids[columns, :top], score.top_logprobs[columns, :top]),
         "by_embeddings": None if embedded is None else embedded[columns].tolist(),
         "total": {
             "logprob": score.logprob,
@@ -61,7 +65,7 @@ def reading(tokens: Tokens, score: Score, *, embedded: Floats | None = None) -> 
 
 
 def pseudo_reading(tokens: Tokens, pseudo: PseudoScore) -> dict[str, Any]:
-    """The reading of a pseudo-log-likelihood: a score, which is never called a probability.
+    """The reading of a pseudo-log-likelihood: a score, which is never called a probability. Infinities are floats.
 
     Each term is conditioned on all other tokens; on those to the right in the same word only if `within_words` is false.
     """
@@ -99,9 +103,12 @@ def pseudo_reading(tokens: Tokens, pseudo: PseudoScore) -> dict[str, Any]:
 
 
 def alternatives(tokens: Tokens, ids_Tk: Iterable[Any], logprobs_Tk: Iterable[Any]) -> list[Any] | None:
-    """[token, log Pr, Pr] of the alternatives of each factor; None without any."""
+    """[token, log Pr, Pr] of the alternatives of each factor, to 9 digits; None without any."""
     rows = [
-        [[tokens.add(id), logprob, math.exp(logprob)] for id, logprob in zip(ids.tolist(), logprobs.tolist(), strict=True)]
+        [
+            [tokens.add(id), rounded(logprob), rounded(math.exp(logprob))]
+            for id, logprob in zip(ids.tolist(), logprobs.tolist(), strict=True)
+        ]
         for ids, logprobs in zip(ids_Tk, logprobs_Tk, strict=True)
     ]
     return rows if rows and rows[0] else None

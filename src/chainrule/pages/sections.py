@@ -1,4 +1,7 @@
-"""The sections of a page, each a part of its data. A section that cannot be made is absent, and `missing` says why."""
+"""The sections of a page, each a part of its data. A section that cannot be made is absent, and `missing` says why.
+
+All numbers are finite. Others are the strings "Infinity" and "-Infinity".
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from chainrule.generation.options import Method
 from chainrule.pages.changes import requested
 from chainrule.pages.growths import growths
 from chainrule.pages.language import Language, check_score, model_part
+from chainrule.pages.numbers import strict
 from chainrule.pages.openings import openings
 from chainrule.pages.proposed import proposed
 from chainrule.pages.readings import reading
@@ -24,20 +28,20 @@ from chainrule.results.score import Score
 Part = dict[str, Any]  # some members of the data of a page
 
 NOTHING_TO_REPLACE = (
-    "The score has no alternatives for its tokens, so there is no other text to compare with: give a second one."
+    "No token of this text has a known alternative, so there is no other text to compare with: give a second one."
 )
 
 
 def text_section(lm: Language, score: Score) -> Part:
     """The reading of a score, its openings, and the model. Raises InputError for a score of another model."""
     score = _checked(lm, score)
-    return _text(lm, score, _opened(lm, score))
+    return strict(_text(lm, score, _opened(lm, score)))
 
 
 def variants_section(lm: Language, score: Score, *, progress: Progress | None = None) -> Part:
     """The what-ifs of a page: see `proposed`. progress: called with (done, total), in contexts."""
     score = _checked(lm, score)
-    return _variants(lm, score, _opened(lm, score), progress)
+    return strict(_variants(lm, score, _opened(lm, score), progress))
 
 
 def variant(lm: Language, score: Score, change: Mapping[str, Any]) -> Part:
@@ -46,7 +50,7 @@ def variant(lm: Language, score: Score, change: Mapping[str, Any]) -> Part:
     if why := why_unchanged(score):
         raise InputError(why)
     found = variants(lm, tokens, score, [requested(lm, score, change)], main=_opened(lm, score))
-    return {"tokens": tokens.names, "variants": found}
+    return strict({"tokens": tokens.names, "variants": found})
 
 
 def growths_section(
@@ -59,21 +63,23 @@ def growths_section(
         found = growths(lm, tokens, score, method, max_tokens, seed)
     except InputError as error:
         return _missing("growths", None, error.reason)
-    return {"tokens": tokens.names, "growths": found}
+    return strict({"tokens": tokens.names, "growths": found})
 
 
 def comparison_section(lm: Language, score: Score, other: Any = None) -> Part:
     """A second text beside the first: its reading "other", and the comparison.
 
     other: see `other_score`; None: the text with its most surprising token replaced by the most probable other token.
-    Raises InputError for a second text that cannot be scored.
+    The reading has no alternatives, which would take half of the page. Raises InputError for a second text that cannot be
+    scored.
     """
     score, tokens = _checked(lm, score), Tokens(lm.tokenizer)
     second = proposed_score(lm, score) if other is None else other_score(lm, score, other)
     if second is None:
-        return _missing("comparison", None, why_unchanged(score) or NOTHING_TO_REPLACE)
-    readings = {"other": reading(tokens, _checked(lm, second))}
-    return {"tokens": tokens.names, "readings": readings, "comparison": comparison(score, second)}
+        return _missing("comparison", None, NOTHING_TO_REPLACE)
+    check_score(lm, second)
+    readings = {"other": reading(tokens, second, top=0)}
+    return strict({"tokens": tokens.names, "readings": readings, "comparison": comparison(score, second)})
 
 
 def whole(lm: Language, score: Score, *, compare: Any = None, max_tokens: int = 8, progress: Progress | None = None) -> Part:
@@ -85,7 +91,7 @@ def whole(lm: Language, score: Score, *, compare: Any = None, max_tokens: int = 
     if data["openings"] is not None:
         data["openings"]["wrong"] = wrong(data["openings"]["raw_sum"], score.logprob, of_variants["variants"])
     growing = growths_section(lm, score, max_tokens=max_tokens)
-    return merged(data, of_variants, growing, comparison_section(lm, score, compare))
+    return strict(merged(data, of_variants, growing, comparison_section(lm, score, compare)))
 
 
 def merged(*parts: Part) -> Part:

@@ -15,7 +15,7 @@ from chainrule.engine.head.opened import Opened
 from chainrule.engine.question import Progress, Settings
 from chainrule.pages.changes import Change, Changed, applied
 from chainrule.pages.language import Language
-from chainrule.pages.numbers import total
+from chainrule.pages.numbers import logits_list, total
 from chainrule.pages.proposed import column_of
 from chainrule.pages.recomputed import opened, positions_of, reads_left_to_right
 from chainrule.pages.tokens import Tokens
@@ -54,12 +54,10 @@ def variants(
     return [variant.data(tokens, main, own) for variant, own in zip(found, logits, strict=True)]
 
 
-def scored(
-    lm: Language, score: Score, changed: Sequence[Changed], progress: Progress | None = None, top: int = 0
-) -> list[Score]:
+def scored(lm: Language, score: Score, changed: Sequence[Changed], progress: Progress | None = None) -> list[Score]:
     """The scores of changed texts, under the conditions of a score."""
     scores: dict[int, Score] = {}
-    settings = settings_of(lm, score, progress, top)
+    settings = settings_of(lm, score, progress)
     for start in dict.fromkeys(each.start for each in changed):
         which = [i for i, each in enumerate(changed) if each.start == start]
         requests = [changed[i].request for i in which]
@@ -68,14 +66,14 @@ def scored(
     return [scores[i] for i in range(len(changed))]
 
 
-def settings_of(lm: Language, score: Score, progress: Progress | None = None, top: int = 0) -> Settings:
+def settings_of(lm: Language, score: Score, progress: Progress | None = None) -> Settings:
     """The options that a score was computed with. The stride is seen in its windows."""
     begins = np.unique(positions_of(score) - score.contexts)
     stride = None
     if score.cut:
         stride = int(begins[1] - begins[0]) if len(begins) > 1 else len(score)
     window = None if score.window == lm.model.max_rows else score.window
-    return Settings(top=top, window=window, stride=stride, temperature=score.temperature, progress=progress)
+    return Settings(window=window, stride=stride, temperature=score.temperature, progress=progress)
 
 
 class _Variant:
@@ -110,7 +108,7 @@ class _Variant:
             "tokens": named,
             "first": self.first,
             "logprob": self.new.logprobs[listed:].tolist(),
-            "logit": None if own is None else own[listed - self.shown :].tolist(),
+            "logit": None if own is None else logits_list(own[listed - self.shown :]),
             "total_logprob": self.new.logprob,
             "removed": max(0, self.offset),
             "added": self.new.logprobs[: self.added].tolist(),

@@ -15,8 +15,8 @@ from chainrule.generation.spelling import special_of, text_of
 from chainrule.pages.changes import Changed, applied
 from chainrule.pages.language import Language, scorer_of
 from chainrule.pages.proposed import replacements
-from chainrule.pages.recomputed import TOP, reads_left_to_right, sequence_of
-from chainrule.pages.variants import settings_of, why_unchanged
+from chainrule.pages.recomputed import reads_left_to_right, sequence_of
+from chainrule.pages.variants import settings_of
 from chainrule.results.explanation import running_sums
 from chainrule.results.score import Score
 from chainrule.scoring.assemble import score_requests
@@ -44,7 +44,7 @@ def other_score(lm: Language, score: Score, other: Any) -> Score:
 
 def proposed_score(lm: Language, score: Score) -> Score | None:
     """The score of the text with its most surprising token replaced by the most probable other one; None if none can be."""
-    changes = [] if why_unchanged(score) else replacements(score)
+    changes = [] if score.request.embeddings is not None else replacements(score)
     if not changes:
         return None
     changed = applied(score, changes[0])
@@ -70,7 +70,7 @@ def _scored(lm: Language, score: Score, request: Request) -> Score:
                 f"{len(request.ids)}: compare texts of one length, or score the first from left to right"
             )
         order = [_order(score)]
-    settings = settings_of(lm, score, top=min(TOP, lm.model.head.size))
+    settings = settings_of(lm, score)
     return score_requests(lm.predictor, lm.tokenizer, [request], score.start, score.end, settings, order=order)[0]
 
 
