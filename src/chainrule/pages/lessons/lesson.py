@@ -21,7 +21,7 @@ from chainrule.pages.lessons.contents import (
     orders,
 )
 from chainrule.pages.lessons.contents.values import decimals
-from chainrule.pages.lessons.fragments import fragment
+from chainrule.pages.lessons.fragments import fragment, with_formulas
 from chainrule.pages.lessons.subject import TEXT, Contents, Subject
 from chainrule.pages.page import Page
 from chainrule.pages.readings import pseudo_reading, reading
@@ -141,7 +141,7 @@ def lessons_index(title_of_model: str) -> str:
     rows = "\n".join(
         f'<li><p><a href="{each.file}">{escape(each.title)}</a><br>{escape(each.summary)}</p></li>' for each in LESSONS
     )
-    body = _INDEX.format(model=escape(title_of_model), rows=rows)
+    body = with_formulas(_INDEX).replace("[model]", escape(title_of_model)).replace("[rows]", rows)
     empty = {"model": None, "tokens": {}, "readings": {}, "openings": None, "variants": [], "missing": {}}
     return document(empty, title="The lessons of the chain rule · chainrule", body=body)
 
@@ -228,13 +228,12 @@ _PAGE = """<article class="lesson">
 
 _INDEX = """<article class="lesson">
 <header><h1>The lessons of the chain rule</h1></header>
-<p class="formula">Pr(<i>x</i>) = Pr(<i>x</i><sub>0</sub> | <i>s</i>) · Pr(<i>x</i><sub>1</sub> | <i>s</i>,
-<i>e</i><sub>0</sub>) · Pr(<i>x</i><sub>2</sub> | <i>s</i>, <i>e</i><sub>0</sub>, <i>e</i><sub>1</sub>) · …</p>
+<p class="formula">Pr(<i>x</i>) = {Pr:0} · {Pr:1} · {Pr:2} · …</p>
 <p>Eight short lessons lead from a product of three numbers to a neural network, and to other orders. Each has a text, panels
 to try things out, and exercises that check your answers. You need to know what a probability is. The numbers
-come from {model}, and each was computed by the library.</p>
+come from [model], and each was computed by the library.</p>
 <ol>
-{rows}
+[rows]
 </ol>
 <p>Begin with the first. Each lesson takes about a quarter of an hour. Nothing that you type leaves this page.</p>
 </article>
