@@ -181,6 +181,8 @@ def test_known_mistakes_of_students(pages):
         ("debugging", 0, "-0.6132"): "base 10",
         ("debugging", 0, "-0.6268"): "not in the row after B",
         ("base_case", 1, "0.3"): "forgot the start symbol",
+        ("base_case", 1, "0.24"): "A is before it",
+        ("base_case", 1, "0.12"): "not that of A after B",
         ("base_case", 2, "1"): "with a start symbol",
         ("calculating", 0, "1.4"): "multiplied",
         ("calculating", 1, "-2"): "base 10",
@@ -284,9 +286,9 @@ def test_a_model_whose_first_token_is_given(tiny, lesson):
 
 def test_a_masked_model_is_refused():
     lm = LanguageModel(MaskedModel(untouched("bert"), "tiny"))
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match="tiny is none: take one"):
         lesson_page(lm, LESSONS[0])
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match="about a causal model"):
         exercises_of(lm, LESSONS[0])
 
 

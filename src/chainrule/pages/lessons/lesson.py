@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from chainrule.errors import raise_unless
+from chainrule.errors import InputError
 from chainrule.pages.document import document
-from chainrule.pages.language import Language, model_part
+from chainrule.pages.language import Language, is_causal, model_part
 from chainrule.pages.lessons.contents import (
     base_case,
     calculating,
@@ -121,8 +121,7 @@ def lesson_page(lm: Language, lesson: Lesson, text: str | None = None) -> Page:
     The lessons on orders and on masked models are about a small table, because most models predict only from left to right.
     Raises InputError for a model that is not causal, and as `lm.score`.
     """
-    raise_unless(lm.predictor.accepts.left_to_right)
-    subject = Subject(lm, TEXT if text is None else text)
+    subject = _subject(lm, text)
     contents = lesson.contents(subject)
     data = _data(contents) | {"lesson": _about(lesson, contents)}
     return LessonPage(
@@ -132,8 +131,7 @@ def lesson_page(lm: Language, lesson: Lesson, text: str | None = None) -> Page:
 
 def exercises_of(lm: Language, lesson: Lesson, text: str | None = None) -> list[dict[str, Any]]:
     """The exercises of a lesson, for `check`."""
-    raise_unless(lm.predictor.accepts.left_to_right)
-    return lesson.contents(Subject(lm, TEXT if text is None else text)).exercises
+    return lesson.contents(_subject(lm, text)).exercises
 
 
 def lessons_index(title_of_model: str) -> str:
@@ -144,6 +142,17 @@ def lessons_index(title_of_model: str) -> str:
     body = with_formulas(_INDEX).replace("[model]", escape(title_of_model)).replace("[rows]", rows)
     empty = {"model": None, "tokens": {}, "readings": {}, "openings": None, "variants": [], "missing": {}}
     return document(empty, title="The lessons of the chain rule · chainrule", body=body)
+
+
+def check_causal(lm: Language) -> None:
+    """Raises InputError unless the lessons can be about this model."""
+    if not is_causal(lm):
+        raise InputError(f"the lessons are about a causal model, and {lm.model.name} is none: take one, such as smollm2-135m")
+
+
+def _subject(lm: Language, text: str | None) -> Subject:
+    check_causal(lm)
+    return Subject(lm, TEXT if text is None else text)
 
 
 def _about(lesson: Lesson, contents: Contents) -> dict[str, Any]:
