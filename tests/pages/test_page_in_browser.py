@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+import json
 import re
 from collections.abc import Callable
 from importlib.resources import files
@@ -87,10 +90,13 @@ def test_the_policy_forbids_requests():
     assert not re.search(r"""(src|href)=["'](?!#)""", html)
 
 
-def test_data_cannot_end_its_element():
-    html = document({"text": "</script><!--<script>\u2028"}, title="x")
+def test_the_data_is_packed_whole():
+    data = {"text": "</script><!--<script>\u2028 עברית 👩‍👩‍👧", "x": -0.1234567890123456}
+    html = document(data, title="x")
     assert html.count("</script>") == 3  # the import map, the data, and the module
-    assert "\\u003c/script>\\u003c!--\\u003cscript>\\u2028" in html
+    packed = re.search(r'id="data">([A-Za-z0-9+/=]+)</script>', html)
+    assert packed is not None
+    assert json.loads(gzip.decompress(base64.b64decode(packed[1]))) == data
 
 
 def test_no_module_makes_markup_of_text():
