@@ -275,6 +275,16 @@ def test_a_text_of_one_token_and_a_table(abc, lesson):
 
 
 @pytest.mark.parametrize("lesson", LESSONS, ids=NAMES)
+def test_an_impossible_text(lesson):
+    rows = {"": [0, 1], "A": [0.5, 0.5], "B": [1, 0]}
+    lm = LanguageModel(TableModel(["A", "B"], rows, probabilities=True, back_off=True))
+    page = lesson_page(lm, lesson, "ABB")
+    assert page.html
+    if lesson.name not in NAMES[6:]:
+        assert page.data["readings"]["text"]["total"]["logprob"] == "-Infinity"
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=NAMES)
 def test_a_model_whose_first_token_is_given(tiny, lesson):
     lm = LanguageModel(tiny.model, tiny.tokenizer, start="given", engine=tiny.engine)
     page = lesson_page(lm, lesson)

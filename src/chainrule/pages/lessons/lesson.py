@@ -23,6 +23,7 @@ from chainrule.pages.lessons.contents import (
 from chainrule.pages.lessons.contents.values import decimals
 from chainrule.pages.lessons.fragments import fragment, with_formulas
 from chainrule.pages.lessons.subject import TEXT, Contents, Subject
+from chainrule.pages.numbers import strict
 from chainrule.pages.page import Page
 from chainrule.pages.readings import pseudo_reading, reading
 from chainrule.pages.sections import merged, text_section, variants_section
@@ -170,7 +171,7 @@ def _data(contents: Contents) -> dict[str, Any]:
     absent: dict[str, Any] = {"openings": None, "variants": [], "growths": None, "comparison": None}
     data: dict[str, Any] = {"version": main.identity.chainrule} | absent | merged(*parts)
     missing = {name: NOT_NEEDED for name in absent if not data[name]}
-    return data | {"missing": missing | data.get("missing", {})}
+    return strict(data | {"missing": missing | data.get("missing", {})})
 
 
 def _main(lm: Any, score: Score, sections: frozenset[str]) -> dict[str, Any]:
@@ -186,8 +187,14 @@ def _variants(lm: Any, score: Score, text: dict[str, Any]) -> dict[str, Any]:
     """What-ifs; and in the openings, if there are any, which of the texts the sum of raw logits would choose."""
     part, openings = variants_section(lm, score), text.get("openings")
     if openings is not None:
-        openings["wrong"] = wrong(openings["raw_sum"], score.logprob, part["variants"])
+        found = [each | {name: _number(each[name]) for name in ("raw_sum", "total_logprob")} for each in part["variants"]]
+        openings["wrong"] = wrong(_number(openings["raw_sum"]), score.logprob, found)
     return part
+
+
+def _number(x: float | str | None) -> float | None:
+    """A number of the data, in which infinities are texts."""
+    return None if x is None else float(x)
 
 
 def _named(lm: Any, name: str, score: Score | PseudoScore) -> dict[str, Any]:
