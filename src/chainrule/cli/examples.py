@@ -43,7 +43,7 @@ EXAMPLES = {  # by command, in the order of the help
     ),
     "lessons": (
         "chainrule lessons -o lessons/",
-        'chainrule lessons -o lessons/ --text "The umbrella kept the rain off." --model my-model/',
+        'chainrule lessons "The umbrella kept the rain off." -o lessons/ --model my-model/',
     ),
     "pseudo": (
         'chainrule pseudo "It is raining." --model google-bert/bert-base-uncased',

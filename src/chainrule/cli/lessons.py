@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from chainrule.cli.output import OUT
 from chainrule.cli.progress import progress
-from chainrule.errors import OutputError, raise_unless
+from chainrule.errors import OutputError
 from chainrule.files.writing import write_bytes
 
 if TYPE_CHECKING:
@@ -24,9 +24,9 @@ def folder_of(name: str) -> Path:
 
 def write_lessons(folder: Path, lm: LanguageModel, text: str | None) -> None:
     """Write the pages, and say where to begin. Raises InputError for a model that is not causal, and OutputError."""
-    from chainrule.pages.lessons import INDEX, LESSONS, lesson_page, lessons_index
+    from chainrule.pages.lessons import INDEX, LESSONS, check_causal, lesson_page, lessons_index
 
-    raise_unless(lm.predictor.accepts.left_to_right)
+    check_causal(lm)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

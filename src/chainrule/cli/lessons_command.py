@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from typer import Option
+from typer import Argument, Option
 
 from chainrule.cli.app import command
 from chainrule.cli.options import ModelOptions
@@ -16,10 +16,10 @@ from chainrule.errors import InputError
 @command("Score texts")
 def lessons(
     *,
-    output: Annotated[str | None, Option("--output", "-o", metavar="PATH", help="The folder of the pages.")] = None,
     text: Annotated[
-        str | None, Option(metavar="TEXT", help="The text that most lessons are about. Default: two short sentences.")
+        str | None, Argument(metavar="TEXT", help="The text that most lessons are about. Default: two short sentences.")
     ] = None,
+    output: Annotated[str | None, Option("--output", "-o", metavar="PATH", help="The folder of the pages.")] = None,
     model: ModelOptions,
 ) -> None:
     """Write eight lessons on the chain rule. Each is one file with panels and exercises, which needs no network. The numbers

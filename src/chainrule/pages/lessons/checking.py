@@ -5,6 +5,7 @@ tests/pages/data/exercise_cases.json has cases for both.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,7 +15,9 @@ from chainrule.pages.lessons.exercises import Exercise, near
 from chainrule.verdict import Verdict
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,3})?", re.ASCII)
-_INFINITE = {"inf": "inf", "infinity": "inf", "∞": "inf"}
+_POWER = re.compile(r"(.+?)[×*·x]10\^?([+-]?\d{1,3})", re.ASCII)
+_INFINITE = re.compile(r"[+-]?(∞|inf|infinity)")
+_ASCII = str.maketrans("−–⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "---0123456789")
 
 
 def check(exercise: Exercise, answer: Any) -> Verdict:
@@ -31,19 +34,31 @@ def check(exercise: Exercise, answer: Any) -> Verdict:
 
 
 def parse_number(text: str) -> float | None:
-    """The number that was typed: .04, 0,04, −4.605, 4/100, 4 %, 4e-2, -inf. None if it is none."""
-    plain = re.sub(r"\s", "", text.lower().replace("−", "-").replace("–", "-"))
-    sign, _, name = plain.rpartition("-") if plain.startswith("-") else plain.rpartition("+")
-    if name in _INFINITE and len(sign + name) == len(name):
-        return float("-inf" if plain.startswith("-") else "inf")
-    if plain.count(",") == 1 and "." not in plain:
-        plain = plain.replace(",", ".")
-    percent, plain = plain.endswith("%"), plain.removesuffix("%")
-    parts = plain.split("/")
-    if len(parts) > 2 or not all(_NUMBER.fullmatch(part) for part in parts):
+    """The number that was typed: .04, 0,04, −4.605, 4/100, 4 %, 4e-2, 4.4 × 10⁻⁷, −∞. None if it is none."""
+    plain = re.sub(r"\s", "", text).translate(_ASCII).lower()
+    if _INFINITE.fullmatch(plain):
+        return -math.inf if plain.startswith("-") else math.inf
+    if plain.endswith("%"):
+        share = _fraction(plain[:-1])
+        return None if share is None else share / 100
+    power = _POWER.fullmatch(plain)
+    return _fraction(plain) if power is None else _decimal(f"{power[1]}e{power[2]}")
+
+
+def _fraction(text: str) -> float | None:
+    """A number, or one number over another."""
+    numbers = [_decimal(part) for part in text.split("/")]
+    if len(numbers) > 2 or None in numbers:
         return None
-    above, below = float(parts[0]), float(parts[1]) if len(parts) == 2 else 1.0
-    return None if below == 0 else above / below / (100 if percent else 1)
+    above, below = [*numbers, 1.0][:2]
+    return None if not below or above is None else above / below
+
+
+def _decimal(text: str) -> float | None:
+    """A number with a decimal point or comma."""
+    point = text.replace(",", ".") if text.count(",") == 1 and "." not in text else text
+    value = float(point) if _NUMBER.fullmatch(point) else math.inf
+    return value if math.isfinite(value) else None
 
 
 # Each says what is wrong, and None if nothing is

@@ -21,8 +21,13 @@ _FORMULA = re.compile(r"\{([A-Za-z]+)(?::(\w+)(?:\|([\d,]+))?)?\}")
 
 def fragment(name: str, values: Mapping[str, str]) -> str:
     """The HTML of a lesson. Raises KeyError for a value that is missing."""
-    formulas = _FORMULA.sub(lambda found: _both(*found.groups()), _VALUE.sub(r"\0\1\0", _source(name)))
+    formulas = with_formulas(_VALUE.sub(r"\0\1\0", _source(name)))
     return re.sub(r"\0(\w+)\0", lambda found: escape(values[found[1]]), formulas)
+
+
+def with_formulas(html: str) -> str:
+    """The HTML with its formulas written out."""
+    return _FORMULA.sub(lambda found: _both(*found.groups()), html)
 
 
 @cache

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from chainrule.errors import raise_unless
+from chainrule.errors import InputError
 from chainrule.pages.document import document
-from chainrule.pages.language import Language, model_part
+from chainrule.pages.language import Language, is_causal, model_part
 from chainrule.pages.lessons.contents import (
     base_case,
     calculating,
@@ -21,8 +21,9 @@ from chainrule.pages.lessons.contents import (
     orders,
 )
 from chainrule.pages.lessons.contents.values import decimals
-from chainrule.pages.lessons.fragments import fragment
+from chainrule.pages.lessons.fragments import fragment, with_formulas
 from chainrule.pages.lessons.subject import TEXT, Contents, Subject
+from chainrule.pages.numbers import strict
 from chainrule.pages.page import Page
 from chainrule.pages.readings import pseudo_reading, reading
 from chainrule.pages.sections import merged, text_section, variants_section
@@ -121,8 +122,7 @@ def lesson_page(lm: Language, lesson: Lesson, text: str | None = None) -> Page:
     The lessons on orders and on masked models are about a small table, because most models predict only from left to right.
     Raises InputError for a model that is not causal, and as `lm.score`.
     """
-    raise_unless(lm.predictor.accepts.left_to_right)
-    subject = Subject(lm, TEXT if text is None else text)
+    subject = _subject(lm, text)
     contents = lesson.contents(subject)
     data = _data(contents) | {"lesson": _about(lesson, contents)}
     return LessonPage(
@@ -132,8 +132,7 @@ def lesson_page(lm: Language, lesson: Lesson, text: str | None = None) -> Page:
 
 def exercises_of(lm: Language, lesson: Lesson, text: str | None = None) -> list[dict[str, Any]]:
     """The exercises of a lesson, for `check`."""
-    raise_unless(lm.predictor.accepts.left_to_right)
-    return lesson.contents(Subject(lm, TEXT if text is None else text)).exercises
+    return lesson.contents(_subject(lm, text)).exercises
 
 
 def lessons_index(title_of_model: str) -> str:
@@ -141,9 +140,20 @@ def lessons_index(title_of_model: str) -> str:
     rows = "\n".join(
         f'<li><p><a href="{each.file}">{escape(each.title)}</a><br>{escape(each.summary)}</p></li>' for each in LESSONS
     )
-    body = _INDEX.format(model=escape(title_of_model), rows=rows)
+    body = with_formulas(_INDEX).replace("[model]", escape(title_of_model)).replace("[rows]", rows)
     empty = {"model": None, "tokens": {}, "readings": {}, "openings": None, "variants": [], "missing": {}}
     return document(empty, title="The lessons of the chain rule · chainrule", body=body)
+
+
+def check_causal(lm: Language) -> None:
+    """Raises InputError unless the lessons can be about this model."""
+    if not is_causal(lm):
+        raise InputError(f"the lessons are about a causal model, and {lm.model.name} is none: take one, such as smollm2-135m")
+
+
+def _subject(lm: Language, text: str | None) -> Subject:
+    check_causal(lm)
+    return Subject(lm, TEXT if text is None else text)
 
 
 def _about(lesson: Lesson, contents: Contents) -> dict[str, Any]:
@@ -161,7 +171,7 @@ def _data(contents: Contents) -> dict[str, Any]:
     absent: dict[str, Any] = {"openings": None, "variants": [], "growths": None, "comparison": None}
     data: dict[str, Any] = {"version": main.identity.chainrule} | absent | merged(*parts)
     missing = {name: NOT_NEEDED for name in absent if not data[name]}
-    return data | {"missing": missing | data.get("missing", {})}
+    return strict(data | {"missing": missing | data.get("missing", {})})
 
 
 def _main(lm: Any, score: Score, sections: frozenset[str]) -> dict[str, Any]:
@@ -177,8 +187,14 @@ def _variants(lm: Any, score: Score, text: dict[str, Any]) -> dict[str, Any]:
     """What-ifs; and in the openings, if there are any, which of the texts the sum of raw logits would choose."""
     part, openings = variants_section(lm, score), text.get("openings")
     if openings is not None:
-        openings["wrong"] = wrong(openings["raw_sum"], score.logprob, part["variants"])
+        found = [each | {name: _number(each[name]) for name in ("raw_sum", "total_logprob")} for each in part["variants"]]
+        openings["wrong"] = wrong(_number(openings["raw_sum"]), score.logprob, found)
     return part
+
+
+def _number(x: float | str | None) -> float | None:
+    """A number of the data, in which infinities are texts."""
+    return None if x is None else float(x)
 
 
 def _named(lm: Any, name: str, score: Score | PseudoScore) -> dict[str, Any]:
@@ -228,13 +244,12 @@ _PAGE = """<article class="lesson">
 
 _INDEX = """<article class="lesson">
 <header><h1>The lessons of the chain rule</h1></header>
-<p class="formula">Pr(<i>x</i>) = Pr(<i>x</i><sub>0</sub> | <i>s</i>) · Pr(<i>x</i><sub>1</sub> | <i>s</i>,
-<i>e</i><sub>0</sub>) · Pr(<i>x</i><sub>2</sub> | <i>s</i>, <i>e</i><sub>0</sub>, <i>e</i><sub>1</sub>) · …</p>
+<p class="formula">Pr(<i>x</i>) = {Pr:0} · {Pr:1} · {Pr:2} · …</p>
 <p>Eight short lessons lead from a product of three numbers to a neural network, and to other orders. Each has a text, panels
 to try things out, and exercises that check your answers. You need to know what a probability is. The numbers
-come from {model}, and each was computed by the library.</p>
+come from [model], and each was computed by the library.</p>
 <ol>
-{rows}
+[rows]
 </ol>
 <p>Begin with the first. Each lesson takes about a quarter of an hour. Nothing that you type leaves this page.</p>
 </article>
