@@ -1,13 +1,13 @@
-"""What the tests of the page ask a browser."""
+"""What tests of pages ask a browser."""
 
 from __future__ import annotations
 
 from typing import Any
 
 
-def violations(page: Any, within: str | None = None) -> list[dict[str, Any]]:
-    """The rules of accessibility that a page breaks, or the part of a selector, as axe finds them: rule and elements."""
+def violations(page: Any, within: str | None = None) -> list[str]:
+    """What axe-core finds wrong with the accessibility of a page, or of a part of it: rule, and the elements."""
     from axe_playwright_python.sync_playwright import Axe
 
     found = Axe().run(page, context=within).response["violations"]
-    return [{"rule": rule["id"], "elements": [node["html"][:200] for node in rule["nodes"]]} for rule in found]
+    return [f"{each['id']}: {each['help']}: {[node['html'][:120] for node in each['nodes'][:3]]}" for each in found]

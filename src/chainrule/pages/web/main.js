@@ -22,8 +22,8 @@ const THEMES = [
 ];
 
 /** Begin: called once, by the document. */
-export function start() {
-  const data = JSON.parse(document.getElementById("data").textContent);
+export async function start() {
+  const data = await unpacked(document.getElementById("data").textContent);
   const page = {
     data,
     reading: (name) => data.readings[name] ?? null,
@@ -39,6 +39,12 @@ export function start() {
     PANELS[element.dataset.panel].mount(element, page);
   }
   document.documentElement.dataset.ready = "";
+}
+
+/** The data of the page: JSON, compressed by gzip, in base64. */
+function unpacked(text) {
+  const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).json();
 }
 
 /** Say something to those who hear the page. */

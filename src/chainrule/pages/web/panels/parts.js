@@ -19,6 +19,33 @@ export function absent(page, name, otherwise) {
   return h("p", { class: "absent" }, page.data.missing?.[name] ?? otherwise);
 }
 
+/** Draw now, and again when one of the stores changes. */
+export function drawn(stores, draw) {
+  let begun = false;
+  stores.forEach((each) => each.subscribe(() => begun && draw()));
+  begun = true;
+  draw();
+}
+
+/** What a person types to ask a server, with a button; errors are shown as text. `act` may be slow. */
+export function asking(label, act, ...fields) {
+  const message = h("p", { class: "note", role: "status" });
+  const go = h("button", { type: "submit" }, label);
+  const submit = async (event) => {
+    event.preventDefault();
+    go.disabled = true;
+    message.textContent = "The model computes …";
+    try {
+      message.textContent = (await act()) ?? "";
+    } catch (error) {
+      message.textContent = error.message;
+    }
+    go.disabled = false;
+    go.focus();
+  };
+  return h("form", { class: "asking no-print", onsubmit: submit }, fields, go, message);
+}
+
 /** A bar from the middle to the left (below 0) or to the right; `most` is the value of a full bar. */
 export function diverging(value, most) {
   const part = most > 0 ? Math.min(Math.abs(value) / most, 1) : 0;
