@@ -6,7 +6,7 @@ import { index, symbol, tokenElement } from "chainrule/notation.js";
 import { count, decimals, probability, typeset } from "chainrule/numbers.js";
 import { bar, difference, subhead } from "chainrule/panels/parts.js";
 
-const SHOWN = 4; // tokens of a context
+const SHOWN = 3; // tokens of a context
 
 /** A method: its steps so far, and the alternatives of the chosen step. part: the step where two methods part. */
 export function drawMethod(state, method, part, choose) {
@@ -74,7 +74,7 @@ export function verdict(page, [a, b], part) {
       h(
         "strong",
         {},
-        `In the end the text of ${more.method} is more probable, by ${decimals(Math.abs(by))} nats`,
+        `In the end ${more.method} has the more probable text, by ${decimals(Math.abs(by))} nats`,
       ),
       `: ${decimals(num(more.total_logprob))} beside ${decimals(num(less.total_logprob))} nats.`,
     ),
@@ -88,7 +88,7 @@ function stepRow(state, method, n, { part, step, choose }) {
     "aria-pressed": String(n === step),
     "aria-label": `Step ${n + 1}: show the alternatives`,
   };
-  const parts = n === part ? h("span", { class: "parts" }, "◆ they part here") : null;
+  const parts = n === part ? h("span", { class: "parts" }, "◆ they part") : null;
   return h(
     "tr",
     { class: n === part ? "part" : null },
@@ -124,11 +124,10 @@ function textLength(page) {
   return page.reading("text")?.sequence.length ?? 0;
 }
 
-/** argmax Pr(x_10 | …) for greedy; for others, the rank of their token in this distribution. */
+/** argmax Pr(x_10 | …) for greedy; for others, the rank of their token by Pr(x_10 | …). */
 function ruleCell(state, method, n) {
-  const formula = ["Pr(", growing(state, n), " | …)"];
-  if (method.method === "greedy") return h("span", { class: "formula" }, "argmax ", formula);
-  return [`rank ${method.rank[n].toLocaleString("en")} in `, h("span", { class: "formula" }, formula)];
+  if (method.method !== "greedy") return `rank ${method.rank[n].toLocaleString("en")}`;
+  return h("span", { class: "formula" }, "argmax Pr(", growing(state, n), " | …)");
 }
 
 /** x_10: the token of a step. An end symbol of the text is not part of its context. */
@@ -153,7 +152,7 @@ function alternatives(state, method, step) {
       h("th", { scope: "row" }, tokenElement(page, t)),
       h("td", {}, bar(p)),
       h("td", { class: "number" }, probability(p)),
-      h("td", {}, t === taken ? "✓ taken" : null),
+      h("td", {}, t === taken ? ["✓", h("span", { class: "word" }, " taken")] : null),
     );
   const caption = h("caption", {}, `Step ${step + 1}: the most probable tokens`);
   return h("table", { class: "alternatives" }, caption, h("tbody", {}, rows.map(row)));
