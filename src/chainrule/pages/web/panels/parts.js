@@ -120,6 +120,7 @@ export function choice(label, options, value, act) {
 
 const FIRST = 60; // rows of a long table that are there at once
 const MORE = 200;
+const unfinished = new Set(); // tables with rows to come
 
 /** Rows of a long table: the others come when the end of those shown is near, or for a printer. */
 export function lazyRows(body, scroll, count, row) {
@@ -128,18 +129,16 @@ export function lazyRows(body, scroll, count, row) {
     const rows = [];
     for (; made < Math.min(n, count); made += 1) rows.push(row(made));
     body.append(...rows.flat());
+    observer.disconnect();
+    if (made < count) observer.observe(body.lastElementChild);
+    else unfinished.delete(table);
   };
+  const near = (entries) => entries.at(-1).isIntersecting && body.isConnected && make(made + MORE);
+  const observer = new IntersectionObserver(near, { root: scroll, rootMargin: "400px" });
+  const table = { body, finish: () => make(count) };
+  unfinished.forEach((each) => !each.body.isConnected && unfinished.delete(each));
+  if (count > FIRST) setTimeout(() => unfinished.add(table)); // when it is in the document
   make(FIRST);
-  if (made >= count) return;
-  const observer = new IntersectionObserver(
-    (entries) => {
-      if (!entries.at(-1).isIntersecting || !body.isConnected) return;
-      observer.disconnect();
-      make(made + MORE);
-      if (made < count) observer.observe(body.lastElementChild);
-    },
-    { root: scroll, rootMargin: "400px" },
-  );
-  observer.observe(body.lastElementChild);
-  addEventListener("beforeprint", () => (observer.disconnect(), make(count)), { once: true });
 }
+
+addEventListener("beforeprint", () => unfinished.forEach((table) => table.finish()));
