@@ -3,9 +3,20 @@
 import { num } from "chainrule/data.js";
 import { clear, field, h, scroller } from "chainrule/dom.js";
 import { x, tokenElement } from "chainrule/notation.js";
-import { decimals, digits, typeset } from "chainrule/numbers.js";
+import { count, decimals, digits, typeset } from "chainrule/numbers.js";
 import { chart } from "chainrule/panels/comparison_chart.js";
-import { absent, asking, change, diverging, drawn, head, lazyRows, scaleOf } from "chainrule/panels/parts.js";
+import {
+  absent,
+  asking,
+  change,
+  diverging,
+  drawn,
+  foldRow,
+  folded,
+  head,
+  lazyRows,
+  scaleOf,
+} from "chainrule/panels/parts.js";
 
 /** Draw the panel. */
 export function mount(element, page) {
@@ -42,30 +53,44 @@ function maybe(x) {
 }
 
 /** Both texts with their totals. */
-function texts({ readings, total }) {
-  const row = (name, reading, wins) =>
-    h(
+function texts(found) {
+  const { readings, total } = found;
+  const row = (name, side, wins) => {
+    const reading = readings[side];
+    return h(
       "tr",
       { class: wins ? "wins" : null },
       h("th", { scope: "row" }, name, wins ? h("span", { class: "mark" }, " ✓ more probable") : null),
-      h("td", {}, h("bdi", { lang: "", translate: "no" }, textOf(reading))),
+      h("td", {}, h("bdi", { lang: "", translate: "no" }, textOf(reading, positionOf(found, side)))),
       h("td", { class: "number" }, decimals(num(reading.total.logprob))),
       h("td", { class: "number" }, typeset(reading.total.probability ?? "–")),
     );
-  const [a, b] = readings;
+  };
   const heads = ["", "Text", "log Pr, nats", "Pr"];
   const cell = (text, k) =>
     text ? h("th", { scope: "col", class: k > 1 ? "number" : null }, text) : h("td", {});
-  const body = h("tbody", {}, row("First", a, total > 0), row("Second", b, total < 0));
+  const body = h("tbody", {}, row("First", 0, total > 0), row("Second", 1, total < 0));
   return scroller(
     "The two texts",
     h("table", { class: "texts" }, h("thead", {}, h("tr", {}, heads.map(cell))), body),
   );
 }
 
-function textOf(reading) {
+/** The text of a reading; of a long one, the part around a position. */
+function textOf(reading, position) {
   const text = reading.text ?? "given as token ids";
-  return text.length > 300 ? `${text.slice(0, 200)} … ${text.slice(-80)}` : text;
+  if (text.length <= 300) return text;
+  if (!reading.pieces || position === null) return `${text.slice(0, 200)} … ${text.slice(-80)}`;
+  const from = Math.max(0, position - 25);
+  const to = position + 15;
+  const part = reading.pieces.slice(from, to).join("").trim();
+  return `${from ? "… " : ""}${part}${to < reading.pieces.length ? " …" : ""}`;
+}
+
+/** The position of a text where the largest difference is. */
+function positionOf({ readings, rows, largest }, side) {
+  const i = largest === null ? null : rows[largest][side];
+  return i === null ? null : readings[side].position[i];
 }
 
 /** Which text is more probable, by how much, and where that was decided. */
@@ -148,8 +173,19 @@ function table(page, found) {
     h("table", { class: "rows" }, caption, h("thead", {}, h("tr", {}, cells)), body),
   );
   region.classList.add("tall");
-  lazyRows(body, region, rows.length, (n) => row(page, found, n, most));
+  const items = folded(rows.length, (n) => rows[n].every((i) => i !== null) && differences[n] === 0);
+  const make = (n) => row(page, found, n, most);
+  lazyRows(body, region, items.length, (k) =>
+    typeof items[k] === "number" ? make(items[k]) : fold(items[k], make),
+  );
   return region;
+}
+
+/** Many rows without a difference. */
+function fold({ from, to }, make) {
+  const n = to - from + 1;
+  const rows = () => Array.from({ length: n }, (_, k) => make(from + k));
+  return foldRow(`${from} … ${to}`, `${count(n, "row")} without a difference.`, 8, rows);
 }
 
 function row(page, { readings, rows, differences, running, decided, largest }, n, most) {

@@ -175,10 +175,11 @@ function certificate(growths, { certificate: { certain, contexts, logprob_bound 
   // the rule of the method names the texts that it searches: all of a length, or fewer with the end symbol
   const length =
     /all texts of (.+?)( of the whole product)?$/.exec(rule)?.[1] ?? count(growths.max_tokens, "token");
+  const comma = length.includes(",") ? "," : "";
   const computed = `${contexts.toLocaleString("en")} contexts`;
-  if (certain) return `No text of ${length} is more probable: proven by ${computed}.`;
+  if (certain) return `No text of ${length}${comma} is more probable: proven by ${computed}.`;
   return (
-    `Not proven: the search ended after ${computed}. No other text of ${length} has a log Pr above ` +
+    `Not proven: the search ended after ${computed}. No other text of ${length}${comma} has a log Pr above ` +
     `${decimals(num(logprob_bound))} nats; this one has ${decimals(num(total_logprob))}.`
   );
 }

@@ -43,7 +43,7 @@ export function asking(label, act, ...fields) {
     go.disabled = false;
     go.focus();
   };
-  return h("form", { class: "asking no-print", onsubmit: submit }, fields, go, message);
+  return h("form", { class: "asking no-print", onsubmit: submit, novalidate: true }, fields, go, message);
 }
 
 /** A bar from the middle to the left (below 0) or to the right; `most` is the value of a full bar. */
@@ -116,6 +116,32 @@ export function choice(label, options, value, act) {
     buttons.forEach((b) => b.setAttribute("aria-pressed", String(b.dataset.value === key)));
   set(value);
   return { element: h("div", { class: "choice", role: "group", "aria-label": label }, buttons), set };
+}
+
+/** Row numbers 0 … count − 1, with runs of more than `most` dull ones in one item: numbers and {from, to}. */
+export function folded(count, dull, most = 8) {
+  const items = [];
+  for (let n = 0; n < count;) {
+    let to = n;
+    while (to < count && dull(to)) to += 1;
+    if (to - n > most) items.push({ from: n, to: to - 1 });
+    else for (let k = n; k <= Math.min(to, count - 1); k += 1) items.push(k);
+    n = to - n > most ? to : to + 1;
+  }
+  return items;
+}
+
+/** A row in place of several, with a button that shows them. columns: of the table. */
+export function foldRow(name, words, columns, rows) {
+  const line = h("tr", { class: "fold" });
+  const show = () => {
+    const region = line.closest(".scroll");
+    line.replaceWith(...rows());
+    region.focus({ preventScroll: true });
+  };
+  const cell = h("td", { colspan: columns - 1 }, words, " ", button("Show them", show));
+  line.append(h("th", { scope: "row" }, name), cell);
+  return line;
 }
 
 const FIRST = 60; // rows of a long table that are there at once

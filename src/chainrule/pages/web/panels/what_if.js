@@ -3,7 +3,7 @@
 import { token } from "chainrule/data.js";
 import { button, clear, field, h, roving, scroller, select } from "chainrule/dom.js";
 import { index, tokenElement } from "chainrule/notation.js";
-import { absent, choice, drawn, head, subscript } from "chainrule/panels/parts.js";
+import { absent, choice, drawn, folded, head, subscript } from "chainrule/panels/parts.js";
 import { liveForm } from "chainrule/panels/what_if_live.js";
 import { tokensOf } from "chainrule/panels/what_if_rows.js";
 import { drawVariant } from "chainrule/panels/what_if_table.js";
@@ -162,40 +162,49 @@ function drawText(state) {
     return;
   }
   const some = of(state, "replace");
-  const last =
-    page.live || state.kind === "cut" ? Infinity : Math.max(-1, ...some.map(({ position }) => position)) + 3;
-  const shown = reading.sequence.slice(0, Math.min(last, 2000) + 1);
   const act = (position) => {
     const found = some.find((each) => each.position === position);
     if (found) choose(state, found);
     else state.parts.chosen.querySelector("form")?.place(position);
-    if (found) parts.text.querySelector('[aria-pressed="true"]')?.focus();
+    if (found) parts.text.querySelector('[aria-pressed="true"]')?.focus({ preventScroll: true });
   };
-  const items = shown.map((t, position) => chip(state, some, t, position, act));
-  const rest = reading.sequence.length - shown.length;
+  const plain = (position) =>
+    !isButton(state, some, position) && state.kind !== "cut" && plainAround(position);
+  const plainAround = (position) => [-2, -1, 1, 2].every((by) => !isButton(state, some, position + by));
+  const items = folded(reading.sequence.length, plain, 12);
+  const chips = items.map((item) =>
+    typeof item === "number"
+      ? chip(state, some, item, act)
+      : h("span", { class: "note" }, ` … ${(item.to - item.from + 1).toLocaleString("en")} tokens … `),
+  );
   const text = h(
     "p",
     { class: "tokens" },
-    items.flatMap((item) => [item, " "]),
-    rest > 0 ? `… and ${rest.toLocaleString("en")} more` : null,
+    chips.flatMap((item) => [item, " "]),
   );
   const region = scroller("The tokens of the text", text);
   region.classList.add("short");
   clear(parts.text, region);
-  const buttons = items.filter((item) => item.tagName === "BUTTON");
-  if (buttons.length)
-    roving(
-      text,
-      buttons,
-      buttons.findIndex((b) => b.getAttribute("aria-pressed") === "true"),
-    );
+  const buttons = chips.filter((item) => item.tagName === "BUTTON");
+  const pressed = buttons.findIndex((b) => b.getAttribute("aria-pressed") === "true");
+  if (buttons.length) roving(text, buttons, pressed);
+  if (pressed >= 0)
+    region.scrollTop = buttons[pressed].offsetTop - region.offsetTop - region.clientHeight / 2;
 }
 
-function chip({ page, reading, kind, variant }, some, t, position, act) {
+function isButton({ page, reading, kind }, some, position) {
+  if (kind === "cut") return false;
+  const here = position >= 0 && position < reading.sequence.length;
+  return here && (Boolean(page.live) || some.some((each) => each.position === position));
+}
+
+function chip(state, some, position, act) {
+  const { page, reading, kind, variant } = state;
+  const t = reading.sequence[position];
   const name = tokenElement(page, t);
   if (kind === "cut")
     return h("span", { class: variant && position < variant.position ? "cut" : null }, name);
-  if (!page.live && !some.some((each) => each.position === position)) return name;
+  if (!isButton(state, some, position)) return name;
   const pressed = String(variant?.kind === "replace" && variant.position === position);
   const label = `Another token instead of ${subscript("x", index(page, reading, position))} ${token(page, t)}`;
   return button(name, () => act(position), { "aria-pressed": pressed, "aria-label": label });

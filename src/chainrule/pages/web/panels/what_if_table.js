@@ -1,12 +1,11 @@
 /** The factors before and after a change: a summary, a picture of all, and a row for each. */
 
-import { button, h, scroller, svg } from "chainrule/dom.js";
+import { h, scroller, svg } from "chainrule/dom.js";
 import { tokenElement, x } from "chainrule/notation.js";
 import { count, decimals } from "chainrule/numbers.js";
-import { change, difference, diverging, lazyRows, scaleOf } from "chainrule/panels/parts.js";
+import { change, difference, diverging, foldRow, folded, lazyRows, scaleOf } from "chainrule/panels/parts.js";
 import { changedFactor, largestOf, rowsOf, sumsOf, tokensOf } from "chainrule/panels/what_if_rows.js";
 
-const FOLDED = 8; // unchanged factors, and factors that are gone, in one row if there are more
 const PICTURE = 30; // rows from which on a picture shows all of them
 
 /** Draw a what-if. */
@@ -118,37 +117,26 @@ function table(state, rows, most) {
     h("table", {}, caption, h("thead", {}, h("tr", {}, cells)), body, sums(state)),
   );
   region.classList.add("tall");
-  const items = folded(rows, "same", folded(rows, "gone", rows));
-  const unfold = (line, some) => line.replaceWith(...some.map((each) => drawRow(state, each, most)));
-  lazyRows(body, region, items.length, (n) =>
-    items[n].some ? fold(state, items[n].some, unfold) : drawRow(state, items[n], most),
+  const items = folded(rows.length, (n) => rows[n].kind === "same" || rows[n].kind === "gone");
+  const make = (n) => drawRow(state, rows[n], most);
+  lazyRows(body, region, items.length, (k) =>
+    typeof items[k] === "number" ? make(items[k]) : fold(state, rows, items[k], make),
   );
   return region;
 }
 
-/** Rows with those of a kind, if they are many, in one item. */
-function folded(rows, kind, items) {
-  const some = rows.filter((row) => row.kind === kind);
-  if (some.length <= FOLDED) return items;
-  const at = items.indexOf(some[0]);
-  return [...items.slice(0, at), { some }, ...items.slice(at + some.length)];
-}
-
-function fold({ page, reading }, some, unfold) {
-  const names = range([some[0], some.at(-1)].map(({ i }) => x(page, reading, reading.position[i])));
-  const line = h("tr", { class: "fold" });
-  const show = () => {
-    const region = line.closest(".scroll");
-    unfold(line, some);
-    region.focus({ preventScroll: true });
-  };
-  const what = some[0].kind === "same" ? "unchanged, bit for bit" : "no factor any more";
-  line.append(
-    h("th", { scope: "row" }, names),
-    h("td", { colspan: 4 }, `${count(some.length, "factor")}: ${what}`),
-    h("td", {}, button("Show them", show)),
-  );
-  return line;
+/** Many factors that did not move, or are gone. */
+function fold({ page, reading }, rows, { from, to }, make) {
+  const name = ({ i }) => x(page, reading, reading.position[i]);
+  const some = rows.slice(from, to + 1);
+  const gone = some.filter(({ kind }) => kind === "gone").length;
+  const same = some.length - gone;
+  const parts = [
+    gone ? `${count(gone, "factor")}: no factor any more. ` : "",
+    same ? `${count(same, "factor")}: unchanged, bit for bit.` : "",
+  ];
+  const names = [name(some[0]), " … ", name(some.at(-1))];
+  return foldRow(names, parts.join(""), 6, () => some.map((_, k) => make(from + k)));
 }
 
 function drawRow(state, row, most) {
