@@ -57,7 +57,7 @@ def test_a_search_that_is_not_proven_names_its_bound(open_page: Any, data_of: An
     best["certificate"] = {"certain": False, "contexts": 1234, "logprob_bound": -2.5}
     words = panel_of(open_page(data)).locator(".certificate").inner_text()
     assert "Not proven: the search ended after 1,234 contexts." in words
-    assert "No other text of 6 tokens, or fewer with the end symbol has a log Pr above −2.500000 nats" in words
+    assert "No other text of 6 tokens, or fewer with the end symbol, has a log Pr above −2.500000 nats" in words
 
 
 def test_steps_are_shown_one_at_a_time(open_page: Any, data_of: Any) -> None:

@@ -2,7 +2,7 @@
 
 import { check, wrongPairs, wrongRows } from "chainrule/answers.js";
 import { button, clear, field, h, scroller, select, uid } from "chainrule/dom.js";
-import { head } from "chainrule/panels/parts.js";
+import { head } from "chainrule/panels/figures.js";
 
 export { check };
 

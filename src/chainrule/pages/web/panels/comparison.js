@@ -16,7 +16,7 @@ import {
   head,
   lazyRows,
   scaleOf,
-} from "chainrule/panels/parts.js";
+} from "chainrule/panels/figures.js";
 
 /** Draw the panel. */
 export function mount(element, page) {

@@ -3,7 +3,7 @@
 import { h, scroller, svg } from "chainrule/dom.js";
 import { token } from "chainrule/data.js";
 import { decimals, signed } from "chainrule/numbers.js";
-import { scaleOf } from "chainrule/panels/parts.js";
+import { scaleOf } from "chainrule/panels/figures.js";
 
 const HEIGHT = 200;
 const TOP = 24;

@@ -2,7 +2,7 @@
 
 import { button, clear, field, h, select } from "chainrule/dom.js";
 import { drawMethod, partOf, verdict } from "chainrule/panels/growing_method.js";
-import { absent, asking, choice, drawn, head } from "chainrule/panels/parts.js";
+import { absent, asking, choice, drawn, head } from "chainrule/panels/figures.js";
 
 const METHODS = [
   ["", "greedy, best and beam"],

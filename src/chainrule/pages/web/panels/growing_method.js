@@ -4,7 +4,7 @@ import { num } from "chainrule/data.js";
 import { button, h, scroller } from "chainrule/dom.js";
 import { index, symbol, tokenElement } from "chainrule/notation.js";
 import { count, decimals, probability, typeset } from "chainrule/numbers.js";
-import { bar, difference, subhead } from "chainrule/panels/parts.js";
+import { bar, difference, subhead } from "chainrule/panels/figures.js";
 
 const SHOWN = 3; // tokens of a context
 

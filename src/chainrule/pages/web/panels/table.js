@@ -1,7 +1,7 @@
 /** Panel h: a small table of conditionals to edit by hand. It computes by itself, as chainrule.TableModel does. */
 
 import { clear, field, h } from "chainrule/dom.js";
-import { choice, head } from "chainrule/panels/parts.js";
+import { choice, head } from "chainrule/panels/figures.js";
 import { CASES } from "chainrule/panels/table_cases.js";
 import { drawEditor } from "chainrule/panels/table_editor.js";
 import { TableError, compile, rowLogprobs } from "chainrule/panels/table_model.js";

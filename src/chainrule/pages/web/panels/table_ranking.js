@@ -2,7 +2,7 @@
 
 import { clear, field, h, scroller, select } from "chainrule/dom.js";
 import { count, decimals, digits, probability } from "chainrule/numbers.js";
-import { lazyRows, subhead } from "chainrule/panels/parts.js";
+import { lazyRows, subhead } from "chainrule/panels/figures.js";
 import { tokensOf } from "chainrule/panels/table_formula.js";
 import {
   TableError,

@@ -2,7 +2,7 @@
 
 import { button, clear, field, h, scroller } from "chainrule/dom.js";
 import { count, decimals, digits, probability } from "chainrule/numbers.js";
-import { choice, subhead } from "chainrule/panels/parts.js";
+import { choice, subhead } from "chainrule/panels/figures.js";
 import { factorOf, tokenOf, tokensOf } from "chainrule/panels/table_formula.js";
 import { TableError, exactSum, factors, runningSums } from "chainrule/panels/table_model.js";
 

@@ -3,7 +3,7 @@
 import { token } from "chainrule/data.js";
 import { button, clear, field, h, roving, scroller, select } from "chainrule/dom.js";
 import { index, tokenElement } from "chainrule/notation.js";
-import { absent, choice, drawn, folded, head, subscript } from "chainrule/panels/parts.js";
+import { absent, choice, drawn, folded, head, subscript } from "chainrule/panels/figures.js";
 import { liveForm } from "chainrule/panels/what_if_live.js";
 import { tokensOf } from "chainrule/panels/what_if_rows.js";
 import { drawVariant } from "chainrule/panels/what_if_table.js";

@@ -1,7 +1,7 @@
 /** The factors of a text before and after a change, row by row: pure functions. */
 
 import { num } from "chainrule/data.js";
-import { difference } from "chainrule/panels/parts.js";
+import { difference } from "chainrule/panels/figures.js";
 
 /** The rows of a change, in the order of prediction.
 

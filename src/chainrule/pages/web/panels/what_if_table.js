@@ -3,7 +3,15 @@
 import { h, scroller, svg } from "chainrule/dom.js";
 import { tokenElement, x } from "chainrule/notation.js";
 import { count, decimals } from "chainrule/numbers.js";
-import { change, difference, diverging, foldRow, folded, lazyRows, scaleOf } from "chainrule/panels/parts.js";
+import {
+  change,
+  difference,
+  diverging,
+  foldRow,
+  folded,
+  lazyRows,
+  scaleOf,
+} from "chainrule/panels/figures.js";
 import { changedFactor, largestOf, rowsOf, sumsOf, tokensOf } from "chainrule/panels/what_if_rows.js";
 
 const PICTURE = 30; // rows from which on a picture shows all of them
