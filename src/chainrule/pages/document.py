@@ -115,7 +115,7 @@ _DOCUMENT = """<!doctype html>
 </head>
 <body>
 <a class="skip" href="#page">To the page</a>
-<div id="settings" role="group" aria-label="Settings" class="no-print"></div>
+<div id="settings" role="region" aria-label="Settings" class="no-print"></div>
 <main id="page" tabindex="-1">
 <noscript><p class="warning">The panels need JavaScript. <code>chainrule explain TEXT -o table.html</code> writes a table
 that does not.</p></noscript>

@@ -49,8 +49,8 @@ function condition(page, reading, i, letter) {
   const positions = contextOf(reading, i);
   const ascending = positions.every((p, k) => k === 0 || p === positions[k - 1] + 1);
   const most = ascending ? 3 : 8;
-  const named = positions.map((p) => x(page, reading, p, letter));
-  const short = ascending ? [named[0], "…", named.at(-1)] : [...named.slice(0, most - 1), "…", named.at(-1)];
-  const first = hasStart(reading) ? [start(page, letter)] : [];
-  return [...first, ...(named.length > most ? short : named)];
+  const kept = ascending ? [positions[0]] : positions.slice(0, most - 1);
+  const short = positions.length > most ? [...kept, null, positions.at(-1)] : positions;
+  const named = short.map((p) => (p === null ? "…" : x(page, reading, p, letter)));
+  return hasStart(reading) ? [start(page, letter), ...named] : named;
 }

@@ -48,3 +48,8 @@ export function probability(x, n = 4) {
 export function count(n, noun) {
   return `${n} ${noun}${n === 1 ? "" : "s"}`;
 }
+
+/** A whole number in groups of three digits: 49,152. */
+export function grouped(n) {
+  return String(n).replace(/\B(?=(\d{3})+$)/g, ",");
+}
