@@ -93,7 +93,7 @@ def test_the_policy_forbids_requests():
 def test_the_data_is_packed_whole():
     data = {"text": "</script><!--<script>\u2028 עברית 👩‍👩‍👧", "x": -0.1234567890123456}
     html = document(data, title="x")
-    assert html.count("</script>") == 3  # the import map, the data, and the module
+    assert html.count("</script>") == 3  # the modules, the data, and what begins
     packed = re.search(r'id="data">([A-Za-z0-9+/=]+)</script>', html)
     assert packed is not None
     assert json.loads(gzip.decompress(base64.b64decode(packed[1]))) == data

@@ -1,8 +1,7 @@
 """The page as one HTML document, which needs no other file and makes no request.
 
-The scripts are ES modules. An import map gives the name of each its text, so that the file also works from a disk, where
-modules of other files cannot be loaded. The policy of the document forbids all requests, but those of a server's page to its
-own server.
+The scripts are ES modules, and the file has their texts as they are, compressed, as its data is: to a third. The policy of the
+document forbids all requests, but those of a server's page to its own server.
 """
 
 from __future__ import annotations
@@ -13,8 +12,8 @@ import json
 from functools import cache
 from html import escape
 from importlib.resources import files
+from string import Template
 from typing import Any
-from urllib.parse import quote
 
 _PANELS = {
     "text": "The text",
@@ -26,8 +25,6 @@ _PANELS = {
     "comparison": "Two texts compared",
     "table": "A table of your own",
 }
-_SAFE = "".join(chr(c) for c in range(0x20, 0x7F) if chr(c) not in "%#<")  # of a module's text: as it is in its URL
-_START = 'import { start } from "chainrule/main.js"; start();'
 
 
 def document(data: dict[str, Any], *, title: str, body: str | None = None, live: dict[str, Any] | None = None) -> str:
@@ -38,14 +35,13 @@ def document(data: dict[str, Any], *, title: str, body: str | None = None, live:
     """
     content = all_panels(title, data, live) if body is None else body
     shown = data if live is None else data | {"live": live}
-    return _DOCUMENT.format(
+    return Template(_asset("document.html")).substitute(
         policy=policy(live is not None),
         title=escape(title),
         css=_asset("page.css") + "".join(_asset(name) for name in _names("panels", ".css")),
-        modules=_in_script(import_map()),
+        modules=_modules(),
         content=content,
         data=_packed(shown),
-        start=_START,
     )
 
 
@@ -62,10 +58,9 @@ def all_panels(title: str, data: dict[str, Any], live: dict[str, Any] | None = N
 
 
 @cache
-def import_map() -> dict[str, dict[str, str]]:
-    """The modules of the page by their names, each as a data: URL."""
-    names = [*_names("", ".js"), *_names("panels", ".js")]
-    return {"imports": {f"chainrule/{name}": "data:text/javascript," + quote(_asset(name), safe=_SAFE) for name in names}}
+def _modules() -> str:
+    """The texts of all modules by their names."""
+    return _packed({f"chainrule/{name}": _asset(name) for name in [*_names("", ".js"), *_names("panels", ".js")]})
 
 
 def policy(live: bool) -> str:
@@ -77,13 +72,8 @@ def policy(live: bool) -> str:
     )
 
 
-def _in_script(value: Any) -> str:
-    """JSON that cannot end the element that it is in."""
-    return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
-
-
 def _packed(data: dict[str, Any]) -> str:
-    """JSON, compressed to a third: numbers with all their digits are long."""
+    """JSON, compressed by gzip, in base64."""
     text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
 
@@ -100,29 +90,3 @@ def _names(folder: str, suffix: str) -> list[str]:
     prefix = f"{folder}/" if folder else ""
     where = place / folder if folder else place
     return sorted(prefix + entry.name for entry in where.iterdir() if entry.name.endswith(suffix))
-
-
-_DOCUMENT = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>
-{css}</style>
-<script type="importmap">{modules}</script>
-</head>
-<body>
-<a class="skip" href="#page">To the page</a>
-<div id="settings" role="region" aria-label="Settings" class="no-print"></div>
-<main id="page" tabindex="-1">
-<noscript><p class="warning">The panels need JavaScript. <code>chainrule explain TEXT -o table.html</code> writes a table
-that does not.</p></noscript>
-{content}</main>
-<div id="announcer" class="hidden" role="status" aria-live="polite"></div>
-<script type="text/plain" id="data">{data}</script>
-<script type="module">{start}</script>
-</body>
-</html>
-"""

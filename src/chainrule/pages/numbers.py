@@ -1,4 +1,4 @@
-"""Numbers of a page: in few digits, and those that may be infinite."""
+"""Numbers of a page: those of float32, and those that may be infinite."""
 
 from __future__ import annotations
 
@@ -6,34 +6,16 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
-from chainrule._types import Floats
 
-
-def short_digits(numbers: Tensor, digits: int = 6) -> Any:
-    """Numbers as nested lists, each with this many significant digits."""
-    return _each(numbers.detach().double().cpu().tolist(), digits)
-
-
-def _each(values: Any, digits: int) -> Any:
-    return rounded(values, digits) if isinstance(values, float) else [_each(value, digits) for value in values]
+def in_float32(numbers: Tensor) -> Any:
+    """Numbers as nested lists, in the fewest digits that name them in float32."""
+    return _shortest(numbers.detach().float().cpu().numpy())
 
 
 def _shortest(array: Any) -> Any:
     return float(str(array)) if not array.ndim else [_shortest(each) for each in array]
-
-
-def logits_list(logits: Floats) -> Any:
-    """Logits as nested lists. Those of a float32 head in the fewest digits that name them, others in all digits."""
-    narrow = logits.astype(np.float32)
-    return _shortest(narrow) if np.array_equal(narrow, logits) else logits.tolist()
-
-
-def rounded(number: float, digits: int = 9) -> float:
-    """A number with this many significant digits."""
-    return float(f"{number:.{digits}g}")
 
 
 def total(numbers: Iterable[float]) -> float | None:

@@ -17,7 +17,7 @@ from chainrule.engine.head.most_probable import most_probable
 from chainrule.engine.head.opened import Opened
 from chainrule.ops.sealed import sealed
 from chainrule.pages.language import Language
-from chainrule.pages.numbers import logits_list, rounded, short_digits, total
+from chainrule.pages.numbers import in_float32, total
 from chainrule.pages.positions import position_part
 from chainrule.pages.recomputed import sequence_of
 from chainrule.pages.tokens import Tokens
@@ -45,7 +45,7 @@ def openings(lm: Language, tokens: Tokens, score: Score, main: Opened) -> tuple[
         "table": table,
         "position": position_part(lm.model, len(inputs["t"])),
         "inputs": inputs,
-        "hidden_norm": [rounded(norm) for norm in main.hidden_norms.tolist()],
+        "hidden_norm": main.hidden_norms.tolist(),
         **logit_lists(tokens, main),
         "raw_sum": total(main.logits.tolist()),
         "wrong": None,
@@ -55,7 +55,7 @@ def openings(lm: Language, tokens: Tokens, score: Score, main: Opened) -> tuple[
 
 def logit_lists(tokens: Tokens, of_factors: Opened) -> dict[str, Any]:
     """The logits of factors, their log-sum-exps, and the largest logits."""
-    pairs = zip(of_factors.top_ids.tolist(), logits_list(of_factors.top_logits), strict=True)
+    pairs = zip(of_factors.top_ids.tolist(), of_factors.top_logits.tolist(), strict=True)
     return {
         "logit": of_factors.logits.tolist(),
         "logsumexp": of_factors.logsumexps.tolist(),
@@ -73,9 +73,9 @@ def _inputs(lm: Language, tokens: Tokens, score: Score) -> tuple[dict[str, Any],
     neighbours = nearest(lm.model, ids)
     data = {
         "t": tokens.all(ids),
-        "norm": short_digits(torch.linalg.vector_norm(e_ND.float(), dim=-1)),
+        "norm": in_float32(torch.linalg.vector_norm(e_ND.float(), dim=-1)),
         "nearest": [[[tokens.add(id), cosine] for id, cosine in neighbours[own]] for own in ids],
-        "first": short_digits(e_ND[:, :FIRST]),
+        "first": in_float32(e_ND[:, :FIRST]),
     }
     return data, [lm.model.embeddings, lm.model.width]
 
@@ -109,7 +109,7 @@ def nearest(model: Any, ids: list[int], count: int = NEAREST) -> dict[int, list[
         both, ids_both = torch.cat([best_U, cosine_UV], 1), torch.cat([of_U, tile.expand(len(id_U), -1)], 1)
         at_Uk = most_probable(both, count)
         best_U, of_U = both.gather(1, at_Uk), ids_both.gather(1, at_Uk)
-    rows = zip(id_U.tolist(), of_U.tolist(), short_digits(best_U, 5), strict=True)
+    rows = zip(id_U.tolist(), of_U.tolist(), in_float32(best_U), strict=True)
     return {own: [pair for pair in zip(of, cosines, strict=True) if pair[1] > -math.inf] for own, of, cosines in rows}
 
 

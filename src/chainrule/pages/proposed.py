@@ -12,7 +12,7 @@ from chainrule.pages.language import Language, is_causal, scorer_of
 from chainrule.pages.recomputed import positions_of, sequence_of
 from chainrule.results.score import Score
 
-LIMIT = 1700  # new factors of all what-ifs of a page
+LIMIT = 3000  # new factors of all what-ifs of a page
 _CUTS = (1, 2, 4)
 
 

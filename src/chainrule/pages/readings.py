@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from chainrule._types import Floats, Ints
-from chainrule.pages.numbers import rounded
 from chainrule.pages.recomputed import TOP, columns_of
 from chainrule.pages.tokens import Tokens
 from chainrule.results import units
@@ -103,12 +102,9 @@ def pseudo_reading(tokens: Tokens, pseudo: PseudoScore) -> dict[str, Any]:
 
 
 def alternatives(tokens: Tokens, ids_Tk: Iterable[Any], logprobs_Tk: Iterable[Any]) -> list[Any] | None:
-    """[token, log Pr, Pr] of the alternatives of each factor, to 8 and 6 digits; None without any."""
+    """[token, log Pr, Pr] of the alternatives of each factor; None without any."""
     rows = [
-        [
-            [tokens.add(id), rounded(logprob, 8), rounded(math.exp(logprob), 6)]
-            for id, logprob in zip(ids.tolist(), logprobs.tolist(), strict=True)
-        ]
+        [[tokens.add(id), logprob, math.exp(logprob)] for id, logprob in zip(ids.tolist(), logprobs.tolist(), strict=True)]
         for ids, logprobs in zip(ids_Tk, logprobs_Tk, strict=True)
     ]
     return rows if rows and rows[0] else None

@@ -15,7 +15,7 @@ from chainrule.engine.head.opened import Opened
 from chainrule.engine.question import Progress, Settings
 from chainrule.pages.changes import Change, Changed, applied
 from chainrule.pages.language import Language
-from chainrule.pages.numbers import logits_list, total
+from chainrule.pages.numbers import total
 from chainrule.pages.proposed import column_of
 from chainrule.pages.recomputed import opened, positions_of, reads_left_to_right
 from chainrule.pages.tokens import Tokens
@@ -108,7 +108,7 @@ class _Variant:
             "tokens": named,
             "first": self.first,
             "logprob": self.new.logprobs[listed:].tolist(),
-            "logit": None if own is None else logits_list(own[listed - self.shown :]),
+            "logit": None if own is None else own[listed - self.shown :].tolist(),
             "total_logprob": self.new.logprob,
             "removed": max(0, self.offset),
             "added": self.new.logprobs[: self.added].tolist(),

@@ -1,4 +1,4 @@
-/** The page: reads its data, and lets every panel draw itself into its place. */
+/** The page: every panel draws itself into its place. */
 
 import { clear, field, h, select } from "chainrule/dom.js";
 import { exercise } from "chainrule/exercise.js";
@@ -21,9 +21,8 @@ const THEMES = [
   ["dark", "dark"],
 ];
 
-/** Begin: called once, by the document. */
-export async function start() {
-  const data = await unpacked(document.getElementById("data").textContent);
+/** Begin: called once, by the document, with the data of the page. */
+export function start(data) {
   const page = {
     data,
     reading: (name) => data.readings[name] ?? null,
@@ -39,12 +38,6 @@ export async function start() {
     PANELS[element.dataset.panel].mount(element, page);
   }
   document.documentElement.dataset.ready = "";
-}
-
-/** The data of the page: JSON, compressed by gzip, in base64. */
-function unpacked(text) {
-  const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
-  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).json();
 }
 
 /** Say something to those who hear the page. */
