@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from chainrule import InputError, LanguageModel, Score
 from chainrule.pages import comparison_section, growths_section, variant, variants_section
 from chainrule.pages.proposed import proposed
 from chainrule.pages.recomputed import opened, with_top
+from chainrule.pages.versus import _running
 
 TEXT = "Hello world, naïve café"
 
@@ -251,6 +253,13 @@ def test_the_proposed_text_differs_in_the_most_surprising_token(tiny: LanguageMo
 def test_equal_texts_are_never_decided(tiny: LanguageModel):
     found = comparison_section(tiny, tiny.score(TEXT), TEXT)["comparison"]
     assert (found["decided"], found["largest"], found["difference_total"]) == (None, None, 0.0)
+
+
+def test_running_differences_are_rounded_once():
+    pairs = [(-0.1 * i, -(2.0**i) / 7) for i in range(1, 30)]
+    exact = [sum(Fraction(x) - Fraction(y) for x, y in pairs[: i + 1]) for i in range(len(pairs))]
+    assert _running(pairs) == list(map(float, exact))
+    assert _running([(0.0, -math.inf), (-1.0, -1.0), (-math.inf, 0.0), (-1.0, 0.0)]) == [math.inf, math.inf, None, None]
 
 
 def test_texts_in_an_order_have_one_length():
