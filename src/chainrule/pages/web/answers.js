@@ -18,7 +18,7 @@ export function wrongRows(exercise, answer) {
   return exercise.known.flatMap((known, n) => (sameSet(known, answer[n]) ? [] : [n]));
 }
 
-/** The left items of an exercise of pairs that are wrong. Right sides of one text are as good as each other. */
+/** The left items of a match that are wrong. Right sides of one text are as good as each other. */
 export function wrongPairs({ right, answer }, given) {
   return answer.flatMap((want, k) => (given[k] !== null && right[given[k]] === right[want] ? [] : [k]));
 }

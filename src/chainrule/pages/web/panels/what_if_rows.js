@@ -51,7 +51,7 @@ export function largestOf(rows) {
   return moved.reduce((most, each) => (most === null || size(each) > size(most) ? each : most), null);
 }
 
-/** {before, after, remain}: the sums. remain: factors are gone, and only the sums of the others are compared. */
+/** {before, after, remain}: the sums. remain: some factors are gone, and only the others are compared. */
 export function sumsOf(reading, variant) {
   const total = num(reading.total.logprob);
   const gone = variant.removed ? num(reading.running_logprob[variant.removed - 1]) : 0;
