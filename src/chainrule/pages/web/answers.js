@@ -6,8 +6,8 @@ const CHECKS = { number, choice, arrange, cells, match };
 
 /** Whether an answer is right: {right, message: the explanation, or what is wrong}.
 
-number: a number, or the text that was typed; choice: an index; arrange: the indices of the items in their order; cells: the
-positions of each row; match: an index for each left item. null for what is not chosen. */
+number: a number, or the text that was typed; choice: an index; arrange: the indices of the items in their
+order; cells: the positions of each row; match: an index for each left item. null for what is not chosen. */
 export function check(exercise, answer) {
   const message = CHECKS[exercise.kind](exercise, answer);
   return message === null ? { right: true, message: exercise.explanation } : { right: false, message };
@@ -18,7 +18,7 @@ export function wrongRows(exercise, answer) {
   return exercise.known.flatMap((known, n) => (sameSet(known, answer[n]) ? [] : [n]));
 }
 
-/** The left items of an exercise of pairs that are wrong. Right sides of the same text are as good as each other. */
+/** The left items of a match that are wrong. Right sides of one text are as good as each other. */
 export function wrongPairs({ right, answer }, given) {
   return answer.flatMap((want, k) => (given[k] !== null && right[given[k]] === right[want] ? [] : [k]));
 }

@@ -76,7 +76,7 @@ function hint({ hint: text }) {
   return [toggle, place];
 }
 
-// Each form has: element(question, changed), answer(), and where it shows what is wrong, mark(answer) and unmark()
+// Each form has element(question, changed) and answer(); mark(answer) and unmark() if it shows what is wrong
 
 function number({ unit }) {
   const input = h("input", {

@@ -1,4 +1,4 @@
-/** Panel g: two texts beside each other: aligned, with the difference of each factor, and where it was decided. */
+/** Panel g: two texts, aligned, with the difference of each factor, and where it was decided. */
 
 import { num } from "chainrule/data.js";
 import { clear, field, h, scroller } from "chainrule/dom.js";

@@ -1,4 +1,4 @@
-/** One text of panel f: its steps as a table, the alternatives of a step, and what can be said of the whole. */
+/** One text of panel f: its steps as a table, the alternatives of a step, and its whole. */
 
 import { num } from "chainrule/data.js";
 import { button, h, scroller } from "chainrule/dom.js";
@@ -8,7 +8,7 @@ import { bar, difference, subhead } from "chainrule/panels/figures.js";
 
 const SHOWN = 3; // tokens of a context
 
-/** A method: its steps so far, and the alternatives of the chosen step. part: the step where two methods part. */
+/** A method: its steps so far, and the alternatives of a step. part: the step where two methods part. */
 export function drawMethod(state, method, part, choose) {
   const { element, page, growths } = state;
   const shown = Math.min(state.shown, method.t.length);
@@ -164,7 +164,8 @@ function ending(page, growths, method) {
     h(
       "p",
       { class: "total" },
-      `${count(method.t.length, "factor")}: log Pr = ${decimals(num(method.total_logprob))} nats, Pr = ${typeset(last)}`,
+      `${count(method.t.length, "factor")}: log Pr = ${decimals(num(method.total_logprob))} nats, ` +
+        `Pr = ${typeset(last)}`,
     ),
     method.certificate ? h("p", { class: "certificate" }, certificate(growths, method)) : null,
   ];

@@ -1,4 +1,4 @@
-/** Panel h: a small table of conditionals to edit by hand. It computes by itself, as chainrule.TableModel does. */
+/** Panel h: a small table of conditionals to edit by hand. It computes as chainrule.TableModel does. */
 
 import { clear, field, h } from "chainrule/dom.js";
 import { choice, head } from "chainrule/panels/figures.js";
@@ -93,7 +93,7 @@ function drawControls(state) {
   );
 }
 
-/** The same model in the other numbers: logits are the logs of probabilities. Rows that are not right stay as they are. */
+/** The same model in the other numbers: the logs of probabilities are logits. Wrong rows stay as they are. */
 function convert(state, kind) {
   const probabilities = kind === "probabilities";
   if (probabilities === state.probabilities) return;

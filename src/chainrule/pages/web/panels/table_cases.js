@@ -5,8 +5,8 @@ export const CASES = {
   product: {
     label: ".1 · .5 · .8",
     note:
-      "The probability of a text is the product of its factors: .1 · .5 · .8 = .04 for “a b b”, and .1 · .5 · .2 = .01 " +
-      "for “a b a”. Its logarithm is the sum of their logarithms: ln .01 = −4.605170 nats.",
+      "The probability of a text is the product of its factors: .1 · .5 · .8 = .04 for “a b b”, and .1 · " +
+      ".5 · .2 = .01 for “a b a”. Its logarithm is the sum of their logarithms: ln .01 = −4.605170 nats.",
     tokens: ["a", "b"],
     probabilities: true,
     backOff: true,
@@ -21,8 +21,8 @@ export const CASES = {
   logs: {
     label: "−1.5 − 2.0 − 1.2",
     note:
-      "Log probabilities are added: −1.5 − 2.0 − 1.2 = −4.7 nats for “a a a”. Each row of logits here is a row of log " +
-      "probabilities (the second is ln(1 − Pr(a))), so that softmax leaves it as it is.",
+      "Log probabilities are added: −1.5 − 2.0 − 1.2 = −4.7 nats for “a a a”. Each row of logits here is " +
+      "a row of log probabilities (the second is ln(1 − Pr(a))), so that softmax leaves it as it is.",
     tokens: ["a", "b"],
     probabilities: false,
     backOff: true,
@@ -36,8 +36,8 @@ export const CASES = {
   zero: {
     label: "A factor of 0",
     note:
-      "0 · .4 · .8 = 0: a text with an impossible step is impossible. Its log probability is −∞. The other " +
-      "texts still sum to 1.",
+      "0 · .4 · .8 = 0: a text with an impossible step is impossible. Its log probability is −∞. The " +
+      "other texts still sum to 1.",
     tokens: ["a", "b"],
     probabilities: true,
     backOff: true,
@@ -52,8 +52,9 @@ export const CASES = {
   debugging: {
     label: "Debugging",
     note:
-      "The sums of raw logits are 10 for “A A” and 16 for “B B”: they pick the wrong winner. Each logit counts only beside " +
-      "the others of its row. Divided by the sum over the vocabulary, log Pr(A A) = −1.411907 and log Pr(B B) = −2.626802.",
+      "The sums of raw logits are 10 for “A A” and 16 for “B B”: they pick the wrong winner. Each logit " +
+      "counts only beside the others of its row. Divided by the sum over the vocabulary, log Pr(A A) = " +
+      "−1.411907 and log Pr(B B) = −2.626802.",
     tokens: ["A", "B", "C"],
     probabilities: false,
     backOff: false,
@@ -68,8 +69,9 @@ export const CASES = {
   greedy: {
     label: "Greedy is not best",
     note:
-      "At step 1 the tokens are equally probable, but what follows is not: the best text through A has −0.693193 nats, the " +
-      "best through B −1.386294. Type 0.1 for B in the first row: now greedy takes B, and misses the best text.",
+      "At step 1 the tokens are equally probable, but what follows is not: the best text through A has " +
+      "−0.693193 nats, the best through B −1.386294. Type 0.1 for B in the first row: now greedy takes B, " +
+      "and misses the best text.",
     tokens: ["A", "B"],
     probabilities: false,
     backOff: false,
@@ -83,8 +85,9 @@ export const CASES = {
   bits: {
     label: "Two equal bits",
     note:
-      "A fair bit, and a second that is its copy. The joint probabilities sum to 1. The pseudo-log-likelihood, which predicts " +
-      "each bit from the other, is 0 for both texts: its exponentials sum to 2, so it is a score and not a probability.",
+      "A fair bit, and a second that is its copy. The joint probabilities sum to 1. The " +
+      "pseudo-log-likelihood, which predicts each bit from the other, is 0 for both texts: its " +
+      "exponentials sum to 2, so it is a score and not a probability.",
     tokens: ["0", "1"],
     probabilities: true,
     backOff: false,
@@ -99,8 +102,9 @@ export const CASES = {
   underflow: {
     label: "10,000 factors of .5",
     note:
-      "10,000 fair coins. The product is not 0, but smaller than the smallest number that a computer can hold, so that " +
-      "multiplying gives 0: underflow. The sum of logs has no such problem: log₂ Pr(x) = −10,000.",
+      "10,000 fair coins. The product is not 0, but smaller than the smallest number that a computer can " +
+      "hold, so that multiplying gives 0: underflow. The sum of logs has no such problem: log₂ Pr(x) = " +
+      "−10,000.",
     tokens: ["a", "b"],
     probabilities: true,
     backOff: true,

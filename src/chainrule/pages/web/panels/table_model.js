@@ -1,7 +1,7 @@
 /** A table of conditionals as a model, as chainrule.TableModel: pure functions on numbers, without a page.
 
-A model is {size, probabilities, backOff, rows: [{context: [token numbers], numbers: [size numbers]}]}. `compile` checks it and
-makes its rows ready: log probabilities in nats, found by context. */
+A model is {size, probabilities, backOff, rows: [{context: [token numbers], numbers: [size numbers]}]}.
+`compile` checks it and makes its rows ready: log probabilities in nats, found by context. */
 
 const CLOSE = 1e-9; // how near to 1 a row of probabilities must sum, as in chainrule.TableModel
 
@@ -96,7 +96,7 @@ export function compile({ size, probabilities, backOff, rows }) {
   return { size, probabilities, backOff, longest, found: new Map(entries) };
 }
 
-/** The row of a context; with back-off, that of its longest suffix that has one. Throws TableError if there is none. */
+/** The row of a context; with back-off, of its longest suffix that has one. Throws TableError without one. */
 export function lookup(model, context) {
   const first = model.backOff ? Math.max(0, context.length - model.longest) : 0;
   const last = model.backOff ? context.length : 0;
@@ -146,7 +146,7 @@ export function greedy(model, length) {
   return greedyPaths(model, length, 1)[0];
 }
 
-/** All ends that "the most probable token at each step" can have: more than one if tokens are equally probable. */
+/** All texts that "the most probable token at each step" can give: several if tokens are equally probable. */
 export function greedyPaths(model, length, most = 16) {
   let paths = [[]];
   for (let n = 0; n < length; n += 1) {
@@ -160,7 +160,7 @@ export function best(model, length) {
   return ranking(model, length)[0].ids;
 }
 
-/** The pseudo-log-likelihood: the sum of log Pr(x_i | all other tokens). NaN if the other tokens are impossible. */
+/** The pseudo-log-likelihood: the sum of log Pr(x_i | all others). NaN if the others are impossible. */
 export function pseudoLogLikelihood(model, ids) {
   const whole = logprob(model, ids);
   const parts = ids.map((_, i) => {

@@ -1,4 +1,4 @@
-/** All texts of a length under the table: the most probable, the one that raw logits pick, and the greedy one. */
+/** All texts of a length: the most probable, the one that raw logits pick, and the greedy one. */
 
 import { clear, field, h, scroller, select } from "chainrule/dom.js";
 import { count, decimals, digits, probability } from "chainrule/numbers.js";
@@ -65,7 +65,8 @@ function summary(state, model, texts) {
     h(
       "p",
       { class: "sum" },
-      `The probabilities of all ${count(texts.length, "text")} of ${count(state.length, "token")} sum to ${digits(sum, 10)}: a joint distribution.`,
+      `The probabilities of all ${count(texts.length, "text")} of ${count(state.length, "token")} ` +
+        `sum to ${digits(sum, 10)}: a joint distribution.`,
     ),
     state.probabilities ? null : rawWinner(texts, words),
     greedyBesideBest(model, texts, state.length, words),
@@ -126,7 +127,8 @@ function pseudoSum(model, texts) {
   return h(
     "p",
     { class: "pseudo" },
-    `The exponentials of the pseudo-log-likelihoods sum to ${digits(sum, 10)}: they are scores, not probabilities.`,
+    `The exponentials of the pseudo-log-likelihoods sum to ${digits(sum, 10)}: ` +
+      "they are scores, not probabilities.",
   );
 }
 

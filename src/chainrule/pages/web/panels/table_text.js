@@ -167,13 +167,15 @@ function totals(state, parts, product, sum) {
     h(
       "p",
       { class: "total" },
-      `Product ${digits(product)}; sum of logs ${decimals(sum)} nats = ${decimals(bits)} bits, of ${count(parts.length, "factor")}.`,
+      `Product ${digits(product)}; sum of logs ${decimals(sum)} nats = ${decimals(bits)} bits, ` +
+        `of ${count(parts.length, "factor")}.`,
     ),
     underflow
       ? h(
           "p",
           { class: "warning" },
-          `Underflow: the product is 0 here, although no factor is 0. The sum of logs is right: log₂ Pr(x) = ${digits(bits, 9)}.`,
+          "Underflow: the product is 0 here, although no factor is 0. The sum of logs is right: " +
+            `log₂ Pr(x) = ${digits(bits, 9)}.`,
         )
       : null,
     zero >= 0
@@ -188,7 +190,8 @@ function totals(state, parts, product, sum) {
       : h(
           "p",
           { class: "wrong" },
-          `The wrong way: the raw logits add up to ${digits(exactSum(parts.map((f) => f.number)))}, which is no log probability.`,
+          `The wrong way: the raw logits add up to ${digits(exactSum(parts.map((f) => f.number)))}, ` +
+            "which is no log probability.",
         ),
   ];
 }

@@ -1,4 +1,4 @@
-/** Panel e: what if an earlier token, the start symbol or the beginning were another? Which factors move, and by how much. */
+/** Panel e: what if an earlier token, the start symbol or the beginning were another? Which factors move? */
 
 import { token } from "chainrule/data.js";
 import { button, clear, field, h, roving, scroller, select } from "chainrule/dom.js";
@@ -206,6 +206,7 @@ function chip(state, some, position, act) {
     return h("span", { class: variant && position < variant.position ? "cut" : null }, name);
   if (!isButton(state, some, position)) return name;
   const pressed = String(variant?.kind === "replace" && variant.position === position);
-  const label = `Another token instead of ${subscript("x", index(page, reading, position))} ${token(page, t)}`;
+  const symbol = subscript("x", index(page, reading, position));
+  const label = `Another token instead of ${symbol} ${token(page, t)}`;
   return button(name, () => act(position), { "aria-pressed": pressed, "aria-label": label });
 }

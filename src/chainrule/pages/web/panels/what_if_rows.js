@@ -5,8 +5,9 @@ import { difference } from "chainrule/panels/figures.js";
 
 /** The rows of a change, in the order of prediction.
 
-kind: "gone" (no factor after the change), "same" (the same bits), "new" (of a token that the change put there), "moved" (all
-others). i: the factor of the text itself, null if it has none. before, after: log Pr in nats, null where there is no factor. */
+kind: "gone" (no factor after the change), "same" (the same bits), "new" (of a token that the change put
+there), "moved" (all others). i: the factor of the text itself, null if it has none. before, after: log Pr in
+nats, null where there is no factor. */
 export function rowsOf(reading, variant) {
   const added = (variant.added ?? []).map((x) => row("new", null, null, null, num(x)));
   const own = reading.logprob.flatMap((x, i) => rowsOfFactor(reading, variant, i, num(x)));
@@ -19,7 +20,7 @@ function rowsOfFactor(reading, variant, i, before) {
   if (i < removed) return [row("gone", i, null, before, null)];
   if (i < first) return [row("same", i, null, before, before)];
   const changed = changedFactor(reading, variant);
-  const extra = logprob.length - (reading.logprob.length - first); // one for each token more than the one replaced
+  const extra = logprob.length - (reading.logprob.length - first); // tokens more than the one replaced
   if (i !== changed)
     return [row("moved", i, null, before, after(i - first + (changed !== null && i > changed ? extra : 0)))];
   const tokens = tokensOf(variant);
@@ -50,7 +51,7 @@ export function largestOf(rows) {
   return moved.reduce((most, each) => (most === null || size(each) > size(most) ? each : most), null);
 }
 
-/** The sums before and after the change. If factors are gone, those that remain are compared: {before, after, remain}. */
+/** {before, after, remain}: the sums. remain: some factors are gone, and only the others are compared. */
 export function sumsOf(reading, variant) {
   const total = num(reading.total.logprob);
   const gone = variant.removed ? num(reading.running_logprob[variant.removed - 1]) : 0;
