@@ -19,7 +19,7 @@ const DESCRIPTION =
 export function mount(element, page) {
   const state = { order: null, text: "", message: "", seed: 0, reading: null };
   let again = () => {};
-  const watched = watchWidth(element, () => again());
+  const watched = watchWidth(element, () => again(focused(element)));
   panel(element, page, TITLE, (reading, selected) => {
     if (reading !== state.reading) Object.assign(state, { order: null, text: "", message: "", reading });
     let mark = null;
@@ -31,6 +31,12 @@ export function mount(element, page) {
     again();
     return (i) => mark(i);
   });
+}
+
+/** The control of an element that has the focus. */
+function focused(element) {
+  const active = element.contains(document.activeElement) ? document.activeElement : null;
+  return active?.dataset.control ?? null;
 }
 
 /** again(control): draw anew, with the focus on a control of the new drawing. */
