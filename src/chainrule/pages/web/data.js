@@ -28,8 +28,8 @@ export function factor(reading, i) {
     logprob: num(reading.logprob[i]),
     probability: num(reading.probability[i]),
     surprisal: num(reading.surprisal_bits[i]),
-    entropy: num(reading.entropy_bits[i]),
-    rank: reading.rank[i],
+    entropy: num(reading.entropy_bits?.[i] ?? null),
+    rank: reading.rank?.[i] ?? null,
     runningLogprob: num(reading.running_logprob[i]),
     runningProbability: reading.running_probability?.[i] ?? null,
     top: (reading.top?.[i] ?? []).map(([id, logprob, probability]) => ({
