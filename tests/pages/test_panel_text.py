@@ -129,6 +129,16 @@ def test_other_readings(open_page: Callable[..., Any], data_of: Callable[..., An
     assert violations(page) == []
 
 
+def test_a_reading_without_ranks_and_entropies(open_page: Callable[..., Any], data_of: Callable[..., Any]):
+    data = data_of("short") | {"model": None}
+    data["readings"]["text"] |= {"rank": None, "entropy_bits": None}
+    page = open_page(only("text", data))
+    shows(page, "It")
+    assert page.locator('[data-position="1"]').get_attribute("aria-label") == "is, Pr 0.004358"
+    assert page.locator(f"{DETAILS} dt").all_inner_texts() == ["Factor", "Token", "Pr", "log Pr", "Surprisal", "Given"]
+    assert "null" not in page.locator(DETAILS).inner_text()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_text_is_accessible(open_page: Callable[..., Any], data_of: Callable[..., Any], scheme: str):
     page = open_page(only("text", data_of("strange")), color_scheme=scheme)

@@ -104,7 +104,7 @@ function ofFactor(page, reading, i) {
   return {
     class: Number.isFinite(surprisal) ? "token" : "token impossible",
     style: { "--part": Math.min(surprisal / MOST, 1).toFixed(3) },
-    "aria-label": `${heard(page, reading, position)}, Pr ${probability(value)}, rank ${rank}`,
+    "aria-label": `${heard(page, reading, position)}, Pr ${probability(value)}${rank === null ? "" : `, rank ${rank}`}`,
   };
 }
 

@@ -37,10 +37,15 @@ function ofFactor(page, reading, i) {
     item("Pr", h("span", { class: "number" }, full(value))),
     item("log Pr", h("span", { class: "number" }, full(logprob)), " nats"),
     item("Surprisal", h("span", { class: "number" }, full(surprisal)), " bits"),
-    item("Rank", `${grouped(rank)} of ${grouped(page.data.model.vocabulary)}`),
-    item("Entropy", h("span", { class: "number" }, full(entropy)), " bits"),
+    rank === null ? null : item("Rank", grouped(rank), vocabulary(page)),
+    entropy === null ? null : item("Entropy", h("span", { class: "number" }, full(entropy)), " bits"),
     item("Given", ...contextTokens(page, reading, context), ` – ${embeddings(reading, i)}`),
   );
+}
+
+function vocabulary(page) {
+  const size = page.data.model?.vocabulary;
+  return size ? ` of ${grouped(size)}` : null;
 }
 
 function embeddings(reading, i) {
@@ -83,7 +88,7 @@ function topRow(page, { id, probability: value, rank, own }) {
   return h(
     "tr",
     { class: own ? "own" : null },
-    h("td", { class: "number quiet" }, grouped(rank)),
+    h("td", { class: "number quiet" }, rank === null ? "" : grouped(rank)),
     h(
       "th",
       { scope: "row" },
