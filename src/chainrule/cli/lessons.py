@@ -24,6 +24,7 @@ def folder_of(name: str) -> Path:
 
 def write_lessons(folder: Path, lm: LanguageModel, text: str | None) -> None:
     """Write the pages, and say where to begin. Raises InputError for a model that is not causal, and OutputError."""
+    from chainrule.models.identity import identity_of
     from chainrule.pages.lessons import INDEX, LESSONS, check_causal, lesson_page, lessons_index
 
     check_causal(lm)
@@ -36,5 +37,5 @@ def write_lessons(folder: Path, lm: LanguageModel, text: str | None) -> None:
             if bar is not None:
                 bar(lesson.title, done, len(LESSONS))
             write_bytes(folder / lesson.file, lesson_page(lm, lesson, text).html.encode())
-    write_bytes(folder / INDEX, lessons_index(lm.model.name).encode())
+    write_bytes(folder / INDEX, lessons_index(identity_of(lm.model).title).encode())
     OUT.write(f"{len(LESSONS)} lessons are in {folder}: begin with {folder / INDEX}\n")

@@ -27,13 +27,20 @@ _PANELS = {
 }
 
 
-def document(data: dict[str, Any], *, title: str, body: str | None = None, live: dict[str, Any] | None = None) -> str:
+def document(
+    data: dict[str, Any],
+    *,
+    title: str,
+    heading: str | None = None,
+    body: str | None = None,
+    live: dict[str, Any] | None = None,
+) -> str:
     """The HTML document of a page.
 
-    data: of `Page.data`. title: plain text. body: the HTML of a lesson, with places for panels; None: all panels. live: for the
+    data: of `Page.data`. title, heading: plain text; the heading is the title if it is not given. body: the HTML of a lesson, with places for panels; None: all panels. live: for the
     page of a server, the address that computes its sections, the names of models, and whether a key is needed.
     """
-    content = all_panels(title, data, live) if body is None else body
+    content = all_panels(heading or title, data, live) if body is None else body
     shown = data if live is None else data | {"live": live}
     return Template(_asset("document.html")).substitute(
         policy=policy(live is not None),
@@ -45,14 +52,14 @@ def document(data: dict[str, Any], *, title: str, body: str | None = None, live:
     )
 
 
-def all_panels(title: str, data: dict[str, Any], live: dict[str, Any] | None = None) -> str:
+def all_panels(heading: str, data: dict[str, Any], live: dict[str, Any] | None = None) -> str:
     """The body of a page with all panels."""
     model = data["model"]["title"] if data.get("model") else ""
     places = "\n".join(f'<section data-panel="{name}" id="{name}"></section>' for name in _PANELS)
     links = "\n".join(f'<li><a href="#{name}">{label}</a></li>' for name, label in _PANELS.items())
     form = '<section id="live" aria-label="A text to compute"></section>' if live is not None else ""
     return (
-        f'<header><h1>{escape(title)}</h1>\n<p class="note">{escape(model)}</p></header>\n{form}\n'
+        f'<header><h1>{escape(heading)}</h1>\n<p class="note">{escape(model)}</p></header>\n{form}\n'
         f'<nav aria-label="Panels" class="no-print"><ul class="links">{links}</ul></nav>\n{places}\n'
     )
 

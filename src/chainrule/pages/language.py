@@ -47,7 +47,7 @@ def model_part(lm: Language) -> dict[str, Any]:
 def described(identity: Identity, kind: str, vocabulary: int | None) -> dict[str, Any]:
     """The member "model" for a model with this identity."""
     return {
-        "name": identity.name,
+        "name": identity.title,
         "title": f"{identity.weights} · {identity.dtype}",
         "kind": kind,
         "vocabulary": vocabulary,

@@ -38,15 +38,18 @@ class Page:
     @property
     def title(self) -> str:
         """The beginning of the text, and the name of the model."""
+        return " · ".join(filter(None, (self._beginning, self.data["model"]["name"], "chainrule")))
+
+    @property
+    def _beginning(self) -> str:
         own = self.data["readings"]["text"]["text"]
         text = "" if own is None else " ".join(own.split())
-        short = text if len(text) <= _TITLE else text[: _TITLE - 1] + "…"
-        return " · ".join(filter(None, (short, self.data["model"]["name"], "chainrule")))
+        return text if len(text) <= _TITLE else text[: _TITLE - 1] + "…"
 
     @property
     def html(self) -> str:
         """The whole document."""
-        return document(self.data, title=self.title)
+        return document(self.data, title=self.title, heading=self._beginning or None)
 
     def to_dict(self) -> dict[str, Any]:
         """The data, for JSON. Infinities are the strings "Infinity" and "-Infinity"."""

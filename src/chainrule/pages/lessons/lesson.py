@@ -208,7 +208,7 @@ def _values(subject: Subject, contents: Contents) -> dict[str, str]:
     """The values that the text of a lesson may name."""
     identity, main = subject.score.identity, contents.main
     return {
-        "title": identity.name,
+        "title": identity.title,
         "text": main.text or "",
         "count": count(len(main), "token"),
         "logprob": decimals(main.logprob),
