@@ -55,15 +55,15 @@ def test_given_tokens_have_columns_but_no_rows(open_page: Callable[..., Any], da
 
 def test_rows_have_names_and_the_keyboard_moves_among_them(open_page: Callable[..., Any], data_of: Callable[..., Any]):
     page = open_page(only("grid", data_of("short")))
-    assert page.locator('[data-row="2"]').get_attribute("aria-label") == "Pr(x_2 | s, e_0, e_1): ra given s, It, is"
+    assert page.locator('[data-row="2"]').get_attribute("aria-label") == "Pr(x_2 | s, e_0, e_1): ra, given s, It, is"
     page.locator('[role="option"][tabindex="0"]').focus()
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowDown")
     assert page.evaluate("document.activeElement.dataset.row") == "2"
     assert page.locator('[aria-selected="true"]').get_attribute("data-row") == "2"
-    assert page.locator(".line").inner_text().startswith("Pr(x2 | s, e0, e1) = 0.0001028: ␣ra given")
+    assert page.locator(".line").inner_text().startswith("Pr(x2 | s, e0, e1) = 0.0001028: ␣ra, given")
     page.get_by_label("Notation").select_option("course")
-    assert page.locator('[data-row="2"]').get_attribute("aria-label") == "Pr(x_3 | e_0, e_1, e_2): ra given x₀, It, is"
+    assert page.locator('[data-row="2"]').get_attribute("aria-label") == "Pr(x_3 | e_0, e_1, e_2): ra, given x₀, It, is"
 
 
 def test_another_order_is_drawn(open_page: Callable[..., Any], data_of: Callable[..., Any]):

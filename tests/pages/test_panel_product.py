@@ -59,7 +59,7 @@ def test_step_by_step(open_page: Callable[..., Any], data_of: Callable[..., Any]
     page.get_by_role("button", name="Multiply step by step").click()
     assert [cell.is_visible() for cell in running.all()] == [False] * 10
     assert not page.locator(".total").is_visible()
-    following = page.get_by_role("button", name="Next factor")
+    following = page.get_by_role("button", name="Next", exact=True)
     following.click()
     following.click()
     assert [cell.is_visible() for cell in running.all()] == [True] * 2 + [False] * 8
@@ -119,7 +119,7 @@ def test_a_pseudo_log_likelihood_is_never_called_a_probability(open_page: Callab
     assert "Running product" not in text
     assert "Pr(x)" not in text
     page.get_by_role("button", name="Add step by step").click()
-    page.get_by_role("button", name="Next factor").click()
+    page.get_by_role("button", name="Next", exact=True).click()
     assert "0 + (−11.029635683318876) = −11.029635683318876" in page.locator(".equation").inner_text()
     assert violations(page) == []
 

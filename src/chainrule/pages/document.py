@@ -59,7 +59,7 @@ def all_panels(heading: str, data: dict[str, Any], live: dict[str, Any] | None =
     links = "\n".join(f'<li><a href="#{name}">{label}</a></li>' for name, label in _PANELS.items())
     form = '<section id="live" aria-label="A text to compute"></section>' if live is not None else ""
     return (
-        f'<header><h1>{escape(heading)}</h1>\n<p class="note">{escape(model)}</p></header>\n{form}\n'
+        f'<header><h1><bdi>{escape(heading)}</bdi></h1>\n<p class="note">{escape(model)}</p></header>\n{form}\n'
         f'<nav aria-label="Panels" class="no-print"><ul class="links">{links}</ul></nav>\n{places}\n'
     )
 

@@ -2,7 +2,7 @@
 
 import { check, wrongPairs, wrongRows } from "chainrule/answers.js";
 import { button, clear, field, h, scroller, select, uid } from "chainrule/dom.js";
-import { head } from "chainrule/panels/figures.js";
+import { heading } from "chainrule/panels/parts.js";
 
 export { check };
 
@@ -15,12 +15,12 @@ export function exercise(element, page) {
   if (!given) {
     clear(
       element,
-      head(element, "Exercise", "This page has no such exercise. Exercises belong to the lessons."),
+      heading(element, "Exercise", "This page has no such exercise. Exercises belong to the lessons."),
     );
     return;
   }
   const result = h("div", { class: "result", role: "status" });
-  const form = FORMS[given.kind](given, page);
+  const form = FORMS[given.kind](given, page, `Exercise ${n + 1}`);
   const submit = (event) => {
     event.preventDefault();
     const answer = form.answer();
@@ -30,7 +30,7 @@ export function exercise(element, page) {
   };
   // a result is of one answer: it goes when the answer changes
   const changed = () => (clear(result), form.unmark?.());
-  const [title] = head(element, `Exercise ${n + 1}`, "");
+  const [title] = heading(element, `Exercise ${n + 1}`, "");
   clear(
     element,
     title,
@@ -161,7 +161,7 @@ function arrangeItem(text, move, list) {
   return item;
 }
 
-function cells({ tokens, order, known }) {
+function cells({ tokens, order, known }, page, title) {
   const rows = order.map((position, n) => cellRow(tokens, position, n));
   const answer = () =>
     rows.map(({ toggles }) =>
@@ -188,7 +188,7 @@ function cells({ tokens, order, known }) {
   const unmark = () => rows.forEach(({ verdict }) => (verdict.textContent = ""));
   const element = (question, changed) => {
     grid.flat().forEach((b) => b.addEventListener("click", changed));
-    return [question, scroller("The cells", table)];
+    return [question, scroller(`${title}: the cells`, table)];
   };
   return { element, answer, mark, unmark };
 }

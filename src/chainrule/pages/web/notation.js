@@ -5,7 +5,7 @@ import { h } from "chainrule/dom.js";
 
 export const NOTATIONS = [
   ["ours", "s, x₀, x₁ … (chainrule)"],
-  ["course", "x₀ = start symbol, x₁ … (course)"],
+  ["course", "x₀, x₁, x₂ … (course)"],
 ];
 
 /** The index of a position: the course counts the start symbol as 0. */
@@ -42,7 +42,9 @@ export function conditionalText(page, reading, i, letter = "e") {
 
 /** The visible form of a token, in its own direction. */
 export function tokenElement(page, id, attributes = {}) {
-  return h("bdi", { lang: "", translate: "no", ...attributes }, h("code", {}, token(page, id)));
+  const text = token(page, id);
+  const dir = /\\[a-z]/.test(text) ? "ltr" : null; // bytes as escapes are read from left to right
+  return h("bdi", { lang: "", translate: "no", dir, ...attributes }, h("code", {}, text));
 }
 
 function condition(page, reading, i, letter) {

@@ -29,7 +29,8 @@ export function decimals(x, n = 6) {
 
 /** A number with all its digits: the shortest text from which the same number is read. */
 export function full(x) {
-  return typeset(String(x));
+  const small = x !== 0 && Math.abs(x) < 1e-4;
+  return typeset(small ? x.toExponential() : String(x));
 }
 
 /** A difference with its sign: +0.5, −0.5, 0. */

@@ -5,25 +5,16 @@ import { clear, field, h, scroller } from "chainrule/dom.js";
 import { x, tokenElement } from "chainrule/notation.js";
 import { count, decimals, digits, typeset } from "chainrule/numbers.js";
 import { chart } from "chainrule/panels/comparison_chart.js";
-import {
-  absent,
-  asking,
-  change,
-  diverging,
-  drawn,
-  foldRow,
-  folded,
-  head,
-  lazyRows,
-  scaleOf,
-} from "chainrule/panels/figures.js";
+import { change, diverging, foldRow, folded, scaleOf } from "chainrule/panels/figures.js";
+import { lazyRows } from "chainrule/panels/lazy_rows.js";
+import { absent, asking, drawn, heading } from "chainrule/panels/parts.js";
 
 /** Draw the panel. */
 export function mount(element, page) {
   const body = h("div");
   const about =
     "Two texts, aligned by their tokens: which factors differ, by how much, and where it was decided.";
-  clear(element, head(element, "Two texts compared", about), page.live ? liveForm(page) : null, body);
+  clear(element, heading(element, "Two texts compared", about), page.live ? liveForm(page) : null, body);
   drawn([page.changed, page.notation], () => draw(body, page));
 }
 
@@ -175,9 +166,8 @@ function table(page, found) {
   region.classList.add("tall");
   const items = folded(rows.length, (n) => rows[n].every((i) => i !== null) && differences[n] === 0);
   const make = (n) => row(page, found, n, most);
-  lazyRows(body, region, items.length, (k) =>
-    typeof items[k] === "number" ? make(items[k]) : fold(items[k], make),
-  );
+  const item = (k) => (typeof items[k] === "number" ? make(items[k]) : fold(items[k], make));
+  lazyRows(body, items.length, item, { region });
   return region;
 }
 

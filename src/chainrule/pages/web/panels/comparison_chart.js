@@ -1,7 +1,7 @@
 /** The picture of panel g: the difference of each row as a bar, their running sum as a line. */
 
-import { h, scroller, svg } from "chainrule/dom.js";
 import { token } from "chainrule/data.js";
+import { h, scroller, svg } from "chainrule/dom.js";
 import { decimals, signed } from "chainrule/numbers.js";
 import { scaleOf } from "chainrule/panels/figures.js";
 

@@ -31,7 +31,7 @@ function boxesOf({ page, reading, i, factor, embeddings, sizes }) {
     ["pick the factor", probability(factor.probability), picked],
     pseudo
       ? ["add its log", digits(factor.logprob), "to the sum so far"]
-      : ["multiply", typeset(factor.runningProbability), "the product so far"],
+      : ["multiply", typeset(factor.runningProbability), "the running product"],
   ];
 }
 

@@ -4,7 +4,7 @@ import { num } from "chainrule/data.js";
 import { button, clear, h, scroller } from "chainrule/dom.js";
 import { start, tokenElement, x } from "chainrule/notation.js";
 import { decimals, digits, grouped } from "chainrule/numbers.js";
-import { shortened } from "chainrule/panels/parts.js";
+import { shortened } from "chainrule/panels/contexts.js";
 
 const MOST = 8;
 

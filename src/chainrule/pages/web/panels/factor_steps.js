@@ -4,8 +4,9 @@ import { factor, num } from "chainrule/data.js";
 import { h } from "chainrule/dom.js";
 import { conditional, tokenElement } from "chainrule/notation.js";
 import { count, digits, full, grouped, typeset } from "chainrule/numbers.js";
+import { contextTokens } from "chainrule/panels/contexts.js";
 import { inputsTable } from "chainrule/panels/factor_inputs.js";
-import { contextTokens, measure } from "chainrule/panels/parts.js";
+import { measure } from "chainrule/panels/figures.js";
 
 /** The items of the list. */
 export function steps(view) {

@@ -1,10 +1,11 @@
 /** The wrong way beside the right one: logits that are added, without the softmax. */
 
-import { num } from "chainrule/data.js";
+import { length, num } from "chainrule/data.js";
 import { button, clear, h, scroller } from "chainrule/dom.js";
 import { tokenElement } from "chainrule/notation.js";
 import { full } from "chainrule/numbers.js";
-import { isPseudo, sub } from "chainrule/panels/parts.js";
+import { isPseudo } from "chainrule/panels/contexts.js";
+import { subheading } from "chainrule/panels/parts.js";
 
 const AROUND = 3; // tokens shown on each side of the replaced one
 const FEW = 12; // rows that are shown at first
@@ -22,9 +23,9 @@ export function wrongWay(element, page, reading, openings) {
   return h(
     "div",
     { class: "wrong" },
-    sub(element, "The wrong way: adding logits"),
+    subheading(element, "The wrong way: adding logits"),
     h("p", {}, explanation(reading)),
-    verdict(openings.wrong),
+    verdict(openings.wrong, length(reading)),
     tableOf(page, reading, rows, openings.wrong),
   );
 }
@@ -58,11 +59,13 @@ function explanation(reading) {
   );
 }
 
-function verdict(wrong) {
+function verdict(wrong, factors) {
   if (!wrong) return null;
   const same = wrong.best_by_logits === wrong.best_by_probability;
   const text = same
-    ? "Here both ways choose the same text, which is luck."
+    ? factors === 1
+      ? "Here both ways choose the same text: within one step, logits rank tokens as probabilities do."
+      : "Here both ways choose the same text, which is luck."
     : "Here the two ways choose different texts: the sum of logits chooses the wrong one.";
   return h("p", {}, h("strong", {}, text));
 }

@@ -4,16 +4,16 @@ import { contextOf, factor, hasStart, length } from "chainrule/data.js";
 import { clear, h, roving } from "chainrule/dom.js";
 import { conditional, tokenElement } from "chainrule/notation.js";
 import { probability } from "chainrule/numbers.js";
+import { contextTokens } from "chainrule/panels/contexts.js";
+import { orders } from "chainrule/panels/grid_orders.js";
 import { picture, place } from "chainrule/panels/grid_picture.js";
 import { captionOf } from "chainrule/panels/grid_shapes.js";
-import { orders } from "chainrule/panels/grid_orders.js";
-import { contextTokens, heading, panel, titleOf, watchWidth } from "chainrule/panels/parts.js";
+import { heading, panel, titleOf, watchWidth } from "chainrule/panels/parts.js";
 
 const TITLE = "The grid of contexts";
 const DESCRIPTION =
   "One row a factor, in the order of prediction; one column a token. The filled cells are what a factor is " +
-  "conditioned on; " +
-  "the cell marked × (dark in a large grid) is the token that it predicts.";
+  "conditioned on; the cell marked × (dark in a large grid) is the token that it predicts.";
 
 /** The grid panel. */
 export function mount(element, page) {
@@ -94,7 +94,7 @@ function sentence(page, reading, row, own) {
     h("strong", {}, conditional(page, reading, row), value),
     ": ",
     tokenElement(page, id),
-    " given ",
+    ", given ",
     ...contextTokens(page, reading, contextOf(reading, row), 12),
   ];
 }

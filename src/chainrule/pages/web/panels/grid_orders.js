@@ -36,7 +36,7 @@ export function orders(page, reading, state, again) {
   return h(
     "form",
     { class: "orders no-print", onsubmit: submit },
-    field("Another order of prediction (positions)", input),
+    field("Another order of prediction (indices of x)", input),
     h("button", { type: "submit" }, "Show"),
     h(
       "div",

@@ -3,11 +3,12 @@
 import { contextOf, hasStart, token } from "chainrule/data.js";
 import { svg } from "chainrule/dom.js";
 import { conditional, conditionalText, start, x } from "chainrule/notation.js";
-import { contextText, heard } from "chainrule/panels/parts.js";
+import { contextText, heard } from "chainrule/panels/contexts.js";
 import { spans } from "chainrule/panels/svg_formula.js";
 
 const MOST_NAMED = 41; // columns that have room for their names
 const TALL = 640; // pixels: a grid without names is not taller, unless its cells would be less than 2
+const LEFT_TO_RIGHT = "\u200e"; // after a token of any script: its id is not drawn into it
 const ANGLE = 60; // degrees of the heads of columns
 
 /** Where things are: sizes in pixels, for a width. */
@@ -101,7 +102,7 @@ function drawRow(page, reading, layout, row) {
 function nameOf(page, reading, row) {
   const formula = spoken(conditional(page, reading, row));
   const given = contextText(page, reading, contextOf(reading, row), 12);
-  return `${formula}: ${heard(page, reading, reading.position[row])} given ${given}`;
+  return `${formula}: ${heard(page, reading, reading.position[row])}, given ${given}`;
 }
 
 /** A formula as text, in which an index is apart from its letter: x_2. */
@@ -163,7 +164,7 @@ function head(layout, column, symbol, text, id) {
       "text",
       { class: "token", transform: at },
       svg("title", {}, text),
-      svg("tspan", {}, cut(text, 9)),
+      svg("tspan", {}, cut(text, 9), LEFT_TO_RIGHT),
       svg("tspan", { class: "id", dx: 5 }, String(id)),
     ),
   ];

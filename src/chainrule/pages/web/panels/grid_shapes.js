@@ -1,7 +1,7 @@
 /** The shape of a grid, in words. */
 
 import { contextOf, hasStart } from "chainrule/data.js";
-import { isPseudo } from "chainrule/panels/parts.js";
+import { isPseudo } from "chainrule/panels/contexts.js";
 
 /** "triangle", "square", "band" or "permuted". */
 export function shapeOf(reading) {

@@ -1,8 +1,8 @@
 /** Panel f: a text that grows token by token, by one method or by two beside each other. */
 
 import { button, clear, field, h, select } from "chainrule/dom.js";
-import { drawMethod, partOf, verdict } from "chainrule/panels/growing_method.js";
-import { absent, asking, choice, drawn, head } from "chainrule/panels/figures.js";
+import { capital, drawMethod, partOf, verdict } from "chainrule/panels/growing_method.js";
+import { absent, asking, choice, drawn, heading } from "chainrule/panels/parts.js";
 
 const METHODS = [
   ["", "greedy, best and beam"],
@@ -18,10 +18,10 @@ export function mount(element, page) {
   const body = h("div");
   clear(
     element,
-    head(
+    heading(
       element,
       "Growing",
-      "The text goes on, one token at a time: the context, the rule that chooses, and the product so far.",
+      "The text goes on, one token at a time: the context, the rule that chooses, and the running product.",
     ),
     page.live ? liveForm(page) : null,
     body,
@@ -68,14 +68,14 @@ function begin(state, growths) {
   state.growths = growths;
   const alone = growths.methods.map((method, k) => ({
     name: String(k),
-    label: method.method,
+    label: capital(method.method),
     methods: [method],
   }));
   const greedy = growths.methods.find((method) => method.method === "greedy");
   const others = greedy ? growths.methods.filter((method) => method !== greedy) : [];
   const beside = others.map((other) => ({
     name: `greedy ${other.method}`,
-    label: `greedy beside ${other.method}`,
+    label: `Greedy beside ${other.method}`,
     methods: [greedy, other],
   }));
   state.views = [...beside, ...alone];

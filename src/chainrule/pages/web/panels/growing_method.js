@@ -4,7 +4,8 @@ import { num } from "chainrule/data.js";
 import { button, h, scroller } from "chainrule/dom.js";
 import { index, symbol, tokenElement } from "chainrule/notation.js";
 import { count, decimals, probability, typeset } from "chainrule/numbers.js";
-import { bar, difference, subhead } from "chainrule/panels/figures.js";
+import { difference, measure } from "chainrule/panels/figures.js";
+import { subheading } from "chainrule/panels/parts.js";
 
 const SHOWN = 3; // tokens of a context
 
@@ -14,8 +15,8 @@ export function drawMethod(state, method, part, choose) {
   const shown = Math.min(state.shown, method.t.length);
   const step = Math.min(state.step, shown - 1);
   const rows = Array.from({ length: shown }, (_, n) => stepRow(state, method, n, { part, step, choose }));
-  const heads = ["", "Context", "Predicted token", "Decision rule", "Pr", "Cumulative Pr"];
-  const numbers = heads.map((text) => text.endsWith("Pr"));
+  const heads = ["", "Context", "Predicted token", "Decision rule", "Pr", "Running product"];
+  const numbers = heads.map((text) => /Pr$|product/.test(text));
   const headRow = heads.map((text, k) =>
     text
       ? h("th", { scope: "col", class: numbers[k] ? "number" : null }, text)
@@ -26,7 +27,7 @@ export function drawMethod(state, method, part, choose) {
   return h(
     "div",
     { class: "column", "data-method": method.method },
-    subhead(element, method.method),
+    subheading(element, capital(method.method)),
     h("p", { class: "note" }, ruleText(method.rule)),
     scroller(`${method.method}: the steps`, table),
     alternatives(state, method, step),
@@ -150,7 +151,7 @@ function alternatives(state, method, step) {
       "tr",
       { class: t === taken ? "taken" : null },
       h("th", { scope: "row" }, tokenElement(page, t)),
-      h("td", {}, bar(p)),
+      h("td", {}, measure(p)),
       h("td", { class: "number" }, probability(p)),
       h("td", {}, t === taken ? ["✓", h("span", { class: "word" }, " taken")] : null),
     );
@@ -190,6 +191,7 @@ function ruleText(rule) {
   return rule.split("x_n").flatMap((part, k) => (k ? [symbol("x", "n"), part] : [part]));
 }
 
-function capital(word) {
+/** A word with a capital at its beginning. */
+export function capital(word) {
   return word.charAt(0).toUpperCase() + word.slice(1);
 }

@@ -1,8 +1,7 @@
-/** Parts that panels share: their frame, bars, lists of tokens. */
+/** Parts that panels share: their frame, headings, what a person chooses or asks. */
 
-import { hasStart, length, token } from "chainrule/data.js";
-import { clear, h } from "chainrule/dom.js";
-import { start, tokenElement, x } from "chainrule/notation.js";
+import { length } from "chainrule/data.js";
+import { button, clear, h } from "chainrule/dom.js";
 import { store } from "chainrule/stores.js";
 
 /**
@@ -24,9 +23,14 @@ export function panel(element, page, title, draw) {
     const factors = page.reading(name) ? length(page.reading(name)) : 0;
     if (mark && factors) mark(Math.min(i, factors - 1));
   };
-  page.notation.subscribe(redraw);
-  later(page.changed, redraw);
+  drawn([page.notation, page.changed], redraw);
   later(selected, show);
+}
+
+/** Draw now, and again when one of the stores changes. */
+export function drawn(stores, draw) {
+  stores.forEach((each) => later(each, draw));
+  draw();
 }
 
 /** The heading of a panel, and one sentence about it. */
@@ -43,83 +47,60 @@ export function titleOf(element, title) {
   return element.dataset.title ?? title;
 }
 
-/** A heading inside a panel. */
-export function sub(element, ...text) {
+/** A heading below that of a panel. */
+export function subheading(element, ...text) {
   return h(`h${Number(element.dataset.level ?? 2) + 1}`, {}, text);
 }
+
+/** Why a section is not there, and how to get it. */
+export function absent(page, name, otherwise) {
+  return h("p", { class: "absent" }, page.data.missing?.[name] ?? otherwise);
+}
+
+/** A group of buttons of which one is pressed: [value, label] pairs. Returns {element, set}. */
+export function choice(label, options, value, act) {
+  const buttons = options.map(([key, text]) =>
+    button(text, () => (set(key), act(key)), { "data-value": key }),
+  );
+  const set = (key) =>
+    buttons.forEach((b) => b.setAttribute("aria-pressed", String(b.dataset.value === key)));
+  set(value);
+  return { element: h("div", { class: "choice", role: "group", "aria-label": label }, buttons), set };
+}
+
+/** What a person types to ask a server, with a button; errors are shown as text. `act` may be slow. */
+export function asking(label, act, ...fields) {
+  const message = h("p", { class: "note", role: "status" });
+  const go = h("button", { type: "submit" }, label);
+  const submit = async (event) => {
+    event.preventDefault();
+    go.disabled = true;
+    message.textContent = "The model computes …";
+    try {
+      message.textContent = (await act()) ?? "";
+    } catch (error) {
+      message.textContent = error.message;
+    }
+    go.disabled = false;
+    go.focus();
+  };
+  return h("form", { class: "asking no-print", onsubmit: submit, novalidate: true }, fields, go, message);
+}
+
+const LEAST = 200; // pixels: what is narrower scrolls
 
 /** The width inside an element, known without new layout. `act` is called after it has changed by some pixels. */
 export function watchWidth(element, act) {
   const padding = 34; // and border
-  const watched = { width: Math.max(element.clientWidth - padding, 200) };
+  const watched = { width: Math.max(element.clientWidth - padding, LEAST) };
   new ResizeObserver(([{ contentRect }]) => {
     if (Math.abs(contentRect.width - watched.width) <= 24 || !contentRect.width) return;
-    watched.width = contentRect.width;
+    watched.width = Math.max(contentRect.width, LEAST);
     act();
   }).observe(element);
   return watched;
 }
 
-/** A bar; its number is beside it as text. part: between 0 and 1. */
-export function measure(part, attributes = {}) {
-  const size = Number.isFinite(part) ? Math.min(Math.max(part, 0), 1) : 1;
-  return h("span", {
-    class: "measure",
-    "aria-hidden": "true",
-    style: { "--part": size.toFixed(4) },
-    ...attributes,
-  });
-}
-
-/** What a factor is conditioned on: the start symbol, then tokens; a long list is shortened in its middle. */
-export function contextTokens(page, reading, positions, most = 9) {
-  const first = hasStart(reading) ? [tokenElement(page, reading.start.t, { title: "start symbol" })] : [];
-  const items = [
-    ...first,
-    ...shortened(positions, most).map((p) => (p === null ? "…" : place(page, reading, p))),
-  ];
-  return items.length ? items.flatMap((item, k) => (k ? [" ", item] : [item])) : ["nothing"];
-}
-
-/** The same as text to be heard: s, It, is. */
-export function contextText(page, reading, positions, most = 9) {
-  const first = hasStart(reading) ? [page.notation.value === "course" ? "x₀" : "s"] : [];
-  const items = shortened(positions, most).map((p) => (p === null ? "…" : heard(page, reading, p)));
-  return [...first, ...items].join(", ") || "nothing";
-}
-
-/** A token as it is heard: its characters, or its visible form where it has none. */
-export function heard(page, reading, position) {
-  const visible = token(page, reading.sequence[position]);
-  return visible.replace(/^␣(?=.)/u, "");
-}
-
-/** Items, of which those in the middle are one null when there are more than `most`. */
-export function shortened(items, most) {
-  if (items.length <= most) return items;
-  return [...items.slice(0, 2), null, ...items.slice(items.length - most + 3)];
-}
-
-/** "x_2 ␣is": a symbol with its token. */
-export function named(page, reading, position) {
-  return h("span", {}, x(page, reading, position), " ", tokenElement(page, reading.sequence[position]));
-}
-
-/** The start symbol with its token: s = <s>, or x_0 = <s>. */
-export function startNamed(page, reading) {
-  return h("span", {}, start(page, "x"), " = ", tokenElement(page, reading.start.t));
-}
-
-/** Whether a reading is a score of a masked model, which is no probability. */
-export function isPseudo(reading) {
-  return reading.kind === "pseudo";
-}
-
-function place(page, reading, position) {
-  return tokenElement(page, reading.sequence[position]);
-}
-
-/** Subscribe to changes alone. */
 function later(value, act) {
   let first = true;
   value.subscribe((next) => (first ? (first = false) : act(next)));

@@ -2,9 +2,10 @@
 
 import { length } from "chainrule/data.js";
 import { clear, field, h, roving, scroller, select } from "chainrule/dom.js";
-import { heading, isPseudo, panel, titleOf } from "chainrule/panels/parts.js";
+import { isPseudo } from "chainrule/panels/contexts.js";
+import { lazyRows } from "chainrule/panels/lazy_rows.js";
+import { heading, panel, titleOf } from "chainrule/panels/parts.js";
 import { baseCase, total } from "chainrule/panels/product_ends.js";
-import { lazy } from "chainrule/panels/product_lazy.js";
 import { pairs } from "chainrule/panels/product_pairs.js";
 import { baseRow, factorRow, headRow, setBar } from "chainrule/panels/product_rows.js";
 import { stepper } from "chainrule/panels/product_steps.js";
@@ -33,7 +34,7 @@ function draw(element, page, reading, selected, state) {
     row.element.toggleAttribute("data-hidden", state.step !== null && i >= state.step);
     return row.element;
   };
-  const rows = lazy(body, length(reading), make, state);
+  const rows = lazyRows(body, length(reading), make, { state });
   const end = total(element, page, reading);
   const steps = stepper({ page, reading, selected, state, rows, end });
   const scale = (value) => {
@@ -44,8 +45,7 @@ function draw(element, page, reading, selected, state) {
     element,
     heading(element, TITLE, description(reading)),
     baseCase(page, reading),
-    h("div", { class: "no-print" }, field("Bars show", select(SCALES, state.scale, scale))),
-    steps.element,
+    steps.element(field("Bars show", select(SCALES, state.scale, scale))),
     scroller(
       `${titleOf(element, TITLE)}: table`,
       h("table", { class: "product" }, headRow(page, reading), body),

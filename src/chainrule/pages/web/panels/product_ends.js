@@ -4,7 +4,8 @@ import { hasStart, num } from "chainrule/data.js";
 import { h } from "chainrule/dom.js";
 import { start, tokenElement, x } from "chainrule/notation.js";
 import { count, digits, full, typeset } from "chainrule/numbers.js";
-import { isPseudo, sub } from "chainrule/panels/parts.js";
+import { isPseudo } from "chainrule/panels/contexts.js";
+import { subheading } from "chainrule/panels/parts.js";
 
 /** The base case in a sentence: what is given, and so has no factor. */
 export function baseCase(page, reading) {
@@ -59,7 +60,8 @@ function remarks(reading) {
 }
 
 function sentence(text) {
-  return /[.!?]$/u.test(text) ? text : `${text}.`;
+  const whole = text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?]$/u.test(whole) ? whole : `${whole}.`;
 }
 
 /** The total, with what is computed from it. */
@@ -83,7 +85,7 @@ export function total(element, page, reading) {
     "This score is no probability: its exp does not sum to 1 over all texts, since each factor is conditioned " +
       "on the other tokens, also on those after it.",
   );
-  return h("div", { class: "total" }, sub(element, "The total"), h("dl", {}, items), pseudo ? warning : null);
+  return h("div", { class: "total" }, subheading(element, "The total"), h("dl", {}, items), pseudo ? warning : null);
 }
 
 function item(name, value, unit) {

@@ -4,8 +4,8 @@ import { length, num } from "chainrule/data.js";
 import { h, scroller } from "chainrule/dom.js";
 import { conditional } from "chainrule/notation.js";
 import { full, grouped } from "chainrule/numbers.js";
-import { sub } from "chainrule/panels/parts.js";
-import { lazy } from "chainrule/panels/product_lazy.js";
+import { lazyRows } from "chainrule/panels/lazy_rows.js";
+import { subheading } from "chainrule/panels/parts.js";
 
 /** A table of both readings, and how many factors are equal to the last bit. */
 export function pairs(element, page, reading, title) {
@@ -19,12 +19,12 @@ export function pairs(element, page, reading, title) {
   const n = length(reading);
   const equal = by.filter((logprob, i) => logprob === reading.logprob[i]).length;
   const body = h("tbody");
-  const rows = lazy(body, n, (i) => row(page, reading, i), { shown: 0 });
-  const heads = ["By tokens", "log Pr", "", "By embeddings", "log Pr"];
+  const rows = lazyRows(body, n, (i) => row(page, reading, i));
+  const heads = ["By tokens", "log Pr, nats", "", "By embeddings", "log Pr, nats"];
   return h(
     "div",
     { class: "pairs" },
-    sub(element, "By tokens and by embeddings"),
+    subheading(element, "By tokens and by embeddings"),
     h(
       "p",
       {},
@@ -59,7 +59,7 @@ function verdict(equal, n) {
 
 function headCell(name, k) {
   if (!name) return h("td", {});
-  return h("th", { scope: "col", class: name === "log Pr" ? "number" : null }, name);
+  return h("th", { scope: "col", class: name.startsWith("log Pr") ? "number" : null }, name);
 }
 
 function row(page, reading, i) {

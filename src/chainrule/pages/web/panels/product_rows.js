@@ -4,7 +4,8 @@ import { factor, hasStart, num } from "chainrule/data.js";
 import { clear, h } from "chainrule/dom.js";
 import { conditional, start, tokenElement } from "chainrule/notation.js";
 import { decimals, digits, full, typeset } from "chainrule/numbers.js";
-import { isPseudo, measure } from "chainrule/panels/parts.js";
+import { isPseudo } from "chainrule/panels/contexts.js";
+import { measure } from "chainrule/panels/figures.js";
 
 /** The head of the table. */
 export function headRow(page, reading) {
@@ -12,9 +13,9 @@ export function headRow(page, reading) {
     "Factor",
     "Token",
     "Pr",
-    "log Pr",
+    "log Pr, nats",
     ...(isPseudo(reading) ? [] : ["Running product"]),
-    "Sum of logs",
+    "Sum of logs, nats",
   ];
   const cells = names.map((name, k) => h("th", { scope: "col", class: k > 2 ? "number" : null }, name));
   return h("thead", {}, h("tr", {}, cells));

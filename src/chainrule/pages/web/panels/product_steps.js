@@ -4,9 +4,9 @@ import { factor, length } from "chainrule/data.js";
 import { button, clear, h } from "chainrule/dom.js";
 import { conditional } from "chainrule/notation.js";
 import { digits, full, typeset } from "chainrule/numbers.js";
-import { isPseudo } from "chainrule/panels/parts.js";
+import { isPseudo } from "chainrule/panels/contexts.js";
 
-/** {element, update()}: buttons, and the present multiplication. state.step: factors multiplied; null: all. */
+/** {element(scale), update()}: buttons beside another control, and the present multiplication. state.step: factors multiplied; null: all. */
 export function stepper(view) {
   const { reading, state, selected } = view;
   const n = length(reading);
@@ -27,12 +27,8 @@ export function stepper(view) {
     update();
   };
   const controls = controlButtons(state, n, go);
-  const element = h(
-    "div",
-    { class: "steps no-print" },
-    h("div", { class: "buttons" }, begin, controls.element),
-    equation,
-  );
+  const element = (scale) =>
+    h("div", { class: "steps no-print" }, h("div", { class: "buttons" }, scale, begin, controls.element), equation);
   controls.element.addEventListener("keydown", (event) => arrow(event, state, go));
   const update = () => {
     begin.textContent = state.step === null ? name : "Show all at once";
@@ -50,7 +46,7 @@ export function stepper(view) {
 function controlButtons(state, n, go) {
   const first = button("First", () => go(0));
   const back = button("Back", () => go(state.step - 1));
-  const next = button("Next factor", () => go(state.step + 1), { class: "main" });
+  const next = button("Next", () => go(state.step + 1), { class: "main" });
   const all = button("All", () => go(n));
   const element = h(
     "span",

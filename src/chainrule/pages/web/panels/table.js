@@ -1,7 +1,7 @@
 /** Panel h: a small table of conditionals to edit by hand. It computes as chainrule.TableModel does. */
 
 import { clear, field, h } from "chainrule/dom.js";
-import { choice, head } from "chainrule/panels/figures.js";
+import { choice, heading } from "chainrule/panels/parts.js";
 import { CASES } from "chainrule/panels/table_cases.js";
 import { drawEditor } from "chainrule/panels/table_editor.js";
 import { TableError, compile, rowLogprobs } from "chainrule/panels/table_model.js";
@@ -41,7 +41,7 @@ export function mount(element, page) {
   );
   clear(
     element,
-    head(
+    heading(
       element,
       "A table of your own",
       "A model that is a table: Pr(next token | context), for you to edit. It computes here, in the page.",

@@ -2,7 +2,8 @@
 
 import { clear, field, h, scroller, select } from "chainrule/dom.js";
 import { count, decimals, digits, probability } from "chainrule/numbers.js";
-import { lazyRows, subhead } from "chainrule/panels/figures.js";
+import { lazyRows } from "chainrule/panels/lazy_rows.js";
+import { subheading } from "chainrule/panels/parts.js";
 import { tokensOf } from "chainrule/panels/table_formula.js";
 import {
   TableError,
@@ -36,7 +37,7 @@ export function drawRanking(state, model) {
   const draw = () => clear(result, attempt(state, model));
   clear(
     places.ranking,
-    subhead(state.element, "All texts of a length"),
+    subheading(state.element, "All texts of a length"),
     h(
       "div",
       { class: "no-print" },
@@ -179,7 +180,7 @@ function table(state, model, texts) {
     ),
   );
   region.classList.add("tall");
-  lazyRows(body, region, texts.length, row);
+  lazyRows(body, texts.length, row, { region });
   return region;
 }
 

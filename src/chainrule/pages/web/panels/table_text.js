@@ -2,7 +2,7 @@
 
 import { button, clear, field, h, scroller } from "chainrule/dom.js";
 import { count, decimals, digits, probability } from "chainrule/numbers.js";
-import { choice, subhead } from "chainrule/panels/figures.js";
+import { choice, subheading } from "chainrule/panels/parts.js";
 import { factorOf, tokenOf, tokensOf } from "chainrule/panels/table_formula.js";
 import { TableError, exactSum, factors, runningSums } from "chainrule/panels/table_model.js";
 
@@ -14,7 +14,7 @@ export function drawText(state, model) {
   const { places, text, repeat } = state;
   const names = Array.from({ length: repeat }, () => text).flat();
   const result = h("div", {}, attempt(state, model, names));
-  clear(places.text, subhead(state.element, "A text and its factors"), chooser(state), result);
+  clear(places.text, subheading(state.element, "A text and its factors"), chooser(state), result);
 }
 
 function attempt(state, model, names) {
@@ -102,8 +102,8 @@ function drawFactors(state, parts, names) {
     ...(state.probabilities ? [] : ["Logit"]),
     "Pr",
     "log Pr, nats",
-    "Product so far",
-    "Sum so far, nats",
+    "Running product",
+    "Sum of logs, nats",
   ];
   const row = (i) =>
     i === null

@@ -3,11 +3,13 @@
 import { factor, token } from "chainrule/data.js";
 import { clear, h, roving } from "chainrule/dom.js";
 import { probability } from "chainrule/numbers.js";
-import { heading, heard, isPseudo, panel, titleOf } from "chainrule/panels/parts.js";
+import { heard, isPseudo } from "chainrule/panels/contexts.js";
+import { heading, panel, titleOf } from "chainrule/panels/parts.js";
 import { details } from "chainrule/panels/text_details.js";
 import { shownPieces } from "chainrule/panels/text_pieces.js";
 
 const TITLE = "The text";
+const SHORT = 400; // characters: the details of a short text are below it, where there is room
 const MOST = 16; // bits of the darkest shade and the highest bar
 
 /** The text panel. */
@@ -37,12 +39,16 @@ function draw(element, page, reading, selected) {
     element,
     heading(element, TITLE, description(reading)),
     legend(),
-    h("div", { class: "columns" }, h("div", { class: "place" }, list), beside),
+    h("div", { class: isShort(list) ? "columns above" : "columns" }, h("div", { class: "place" }, list), beside),
   );
   const show = shower(element, page, reading, factorAt, beside);
   const choose = roving(list, tokens, reading.position[selected.value] ?? 0);
   listen(list, show, choose, (position) => factorAt.has(position) && selected.set(factorAt.get(position)));
   return (i) => mark(tokens, reading.position[i], choose, show);
+}
+
+function isShort(list) {
+  return list.textContent.length <= SHORT;
 }
 
 function description(reading) {

@@ -4,11 +4,13 @@ import { factor, hasStart } from "chainrule/data.js";
 import { h } from "chainrule/dom.js";
 import { conditional, tokenElement, x } from "chainrule/notation.js";
 import { count, full, grouped, probability } from "chainrule/numbers.js";
-import { contextTokens, measure, sub } from "chainrule/panels/parts.js";
+import { contextTokens } from "chainrule/panels/contexts.js";
+import { measure } from "chainrule/panels/figures.js";
+import { subheading } from "chainrule/panels/parts.js";
 
 /** The details of a position; i: its factor, undefined for a token that is given. */
 export function details(element, page, reading, position, i) {
-  const title = sub(
+  const title = subheading(
     element,
     x(page, reading, position),
     " = ",

@@ -3,15 +3,16 @@
 import { token } from "chainrule/data.js";
 import { button, clear, field, h, roving, scroller, select } from "chainrule/dom.js";
 import { index, tokenElement } from "chainrule/notation.js";
-import { absent, choice, drawn, folded, head, subscript } from "chainrule/panels/figures.js";
+import { folded, subscript } from "chainrule/panels/figures.js";
+import { absent, choice, drawn, heading } from "chainrule/panels/parts.js";
 import { liveForm } from "chainrule/panels/what_if_live.js";
 import { tokensOf } from "chainrule/panels/what_if_rows.js";
 import { drawVariant } from "chainrule/panels/what_if_table.js";
 
 const KINDS = [
-  ["replace", "another token"],
-  ["start", "another start symbol"],
-  ["cut", "a shorter context"],
+  ["replace", "Another token"],
+  ["start", "Another start symbol"],
+  ["cut", "A shorter context"],
 ];
 
 /** Draw the panel. data-change: the kind of change shown first: replace, start or cut. */
@@ -19,7 +20,7 @@ export function mount(element, page) {
   const body = h("div");
   const about =
     "Change something early in the text, and see which factors move. Those before the change do not.";
-  clear(element, head(element, "What if", about), body);
+  clear(element, heading(element, "What if", about), body);
   const state = {
     element,
     page,

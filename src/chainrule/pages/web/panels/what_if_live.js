@@ -2,7 +2,7 @@
 
 import { field, h } from "chainrule/dom.js";
 import { index } from "chainrule/notation.js";
-import { asking } from "chainrule/panels/figures.js";
+import { asking } from "chainrule/panels/parts.js";
 
 const FORMS = { replace, start, cut };
 

@@ -3,15 +3,8 @@
 import { h, scroller, svg } from "chainrule/dom.js";
 import { tokenElement, x } from "chainrule/notation.js";
 import { count, decimals } from "chainrule/numbers.js";
-import {
-  change,
-  difference,
-  diverging,
-  foldRow,
-  folded,
-  lazyRows,
-  scaleOf,
-} from "chainrule/panels/figures.js";
+import { change, difference, diverging, foldRow, folded, scaleOf } from "chainrule/panels/figures.js";
+import { lazyRows } from "chainrule/panels/lazy_rows.js";
 import { changedFactor, largestOf, rowsOf, sumsOf, tokensOf } from "chainrule/panels/what_if_rows.js";
 
 const PICTURE = 30; // rows from which on a picture shows all of them
@@ -127,9 +120,8 @@ function table(state, rows, most) {
   region.classList.add("tall");
   const items = folded(rows.length, (n) => rows[n].kind === "same" || rows[n].kind === "gone");
   const make = (n) => drawRow(state, rows[n], most);
-  lazyRows(body, region, items.length, (k) =>
-    typeof items[k] === "number" ? make(items[k]) : fold(state, rows, items[k], make),
-  );
+  const item = (k) => (typeof items[k] === "number" ? make(items[k]) : fold(state, rows, items[k], make));
+  lazyRows(body, items.length, item, { region });
   return region;
 }
 
