@@ -1,6 +1,6 @@
 /** Panel g: two texts, aligned, with the difference of each factor, and where it was decided. */
 
-import { num } from "chainrule/data.js";
+import { num, token } from "chainrule/data.js";
 import { clear, field, h, scroller } from "chainrule/dom.js";
 import { x, tokenElement } from "chainrule/notation.js";
 import { count, decimals, digits, typeset } from "chainrule/numbers.js";
@@ -35,7 +35,7 @@ function draw(body, page) {
     decided: given.decided,
     largest: given.largest,
   };
-  clear(body, texts(found), verdict(page, found), chart(page, found), table(page, found));
+  clear(body, texts(page, found), verdict(page, found), chart(page, found), table(page, found));
 }
 
 /** A number that may be undefined, as ∞ − ∞ is. */
@@ -44,7 +44,7 @@ function maybe(x) {
 }
 
 /** Both texts with their totals. */
-function texts(found) {
+function texts(page, found) {
   const { readings, total } = found;
   const row = (name, side, wins) => {
     const reading = readings[side];
@@ -52,7 +52,7 @@ function texts(found) {
       "tr",
       { class: wins ? "wins" : null },
       h("th", { scope: "row" }, name, wins ? h("span", { class: "mark" }, " ✓ more probable") : null),
-      h("td", {}, h("bdi", { lang: "", translate: "no" }, textOf(reading, positionOf(found, side)))),
+      h("td", {}, h("bdi", { lang: "", translate: "no" }, textOf(page, reading, positionOf(found, side)))),
       h("td", { class: "number" }, decimals(num(reading.total.logprob))),
       h("td", { class: "number" }, typeset(reading.total.probability ?? "–")),
     );
@@ -68,8 +68,9 @@ function texts(found) {
 }
 
 /** The text of a reading; of a long one, the part around a position. */
-function textOf(reading, position) {
+function textOf(page, reading, position) {
   const text = reading.text ?? "given as token ids";
+  if (!text.trim()) return reading.sequence.map((id) => token(page, id)).join(""); // nothing to see otherwise
   if (text.length <= 300) return text;
   if (!reading.pieces || position === null) return `${text.slice(0, 200)} … ${text.slice(-80)}`;
   const from = Math.max(0, position - 25);

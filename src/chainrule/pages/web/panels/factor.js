@@ -6,11 +6,13 @@ import { conditional, tokenElement } from "chainrule/notation.js";
 import { diagram } from "chainrule/panels/factor_diagram.js";
 import { steps } from "chainrule/panels/factor_steps.js";
 import { wrongWay } from "chainrule/panels/factor_wrong.js";
-import { heading, panel, watchWidth } from "chainrule/panels/parts.js";
+import { absent, heading, panel, watchWidth } from "chainrule/panels/parts.js";
 
 const TITLE = "One factor, opened";
 const DESCRIPTION =
   "How the network computes the factor of the selected token, step by step, with the shape of what each makes.";
+
+const ABSENT = "This page was made without the hidden states and logits of the model.";
 
 /** The panel of one factor. It shows reading "text", the only one that is opened. */
 export function mount(element, page) {
@@ -19,19 +21,13 @@ export function mount(element, page) {
   panel(element, page, TITLE, (reading, selected) => {
     const { openings } = page.data;
     if (!openings) {
-      clear(element, heading(element, TITLE, DESCRIPTION), h("p", {}, absent(page)));
+      clear(element, heading(element, TITLE, DESCRIPTION), absent(page, "openings", ABSENT));
       mark = null;
       return mark;
     }
     mark = draw(element, page, reading, selected, openings, watched);
     return mark;
   });
-}
-
-function absent(page) {
-  return (
-    page.data.missing?.openings ?? "This page was made without the hidden states and logits of the model."
-  );
 }
 
 function draw(element, page, reading, selected, openings, watched) {

@@ -52,12 +52,18 @@ function drawGrid(element, page, reading, selected, state, again, width) {
       "figure",
       {},
       h("figcaption", {}, captionOf(shown, state.order !== null)),
-      h("div", { class: "scroll", style: { "max-height": "80vh" } }, drawing.element),
+      h("div", { class: "scroll", style: { "max-height": "80vh" } }, painted(layout, drawing)),
     ),
     line,
     orders(page, reading, state, again),
   );
   return connect(page, reading, shown, selected, drawing, line);
+}
+
+/** A drawing that is painted while it is on the screen: the thousands of shapes of a long text would slow the scrolling. */
+function painted({ width, height }, { element }) {
+  const size = `${width}px ${height}px`;
+  return h("div", { style: { "content-visibility": "auto", "contain-intrinsic-size": size } }, element);
 }
 
 /** Rows and the selected factor, in both directions. A row of another order is that of the same token. */

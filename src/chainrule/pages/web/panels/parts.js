@@ -15,7 +15,7 @@ export function panel(element, page, title, draw) {
   const redraw = () => {
     const reading = page.reading(name);
     if (!reading)
-      clear(element, heading(element, title, page.data.missing?.[name] ?? "There is no text here yet."));
+      clear(element, heading(element, title), absent(page, name, "There is no text here yet."));
     mark = reading ? draw(reading, selected) : null;
     show(selected.value);
   };
