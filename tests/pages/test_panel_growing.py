@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -23,21 +24,26 @@ def typeset(x: float) -> str:
     return f"{x:.6f}".replace("-", "−")
 
 
+def spelled(text: str) -> str:
+    """A number in the signs of the page."""
+    return re.sub(r"e-0(\d)", lambda match: " × 10⁻" + "⁰¹²³⁴⁵⁶⁷⁸⁹"[int(match[1])], text)
+
+
 def test_the_numbers_are_those_of_the_data(open_page: Any, data_of: Any) -> None:
-    data = data_of("short")
+    data = data_of("story")
     page = open_page(data)
     for method in data["growths"]["methods"][:2]:
         assert tokens_of(page, method["method"]) == [data["tokens"][str(t)] for t in method["t"]]
         column = panel_of(page).locator(f'[data-method="{method["method"]}"]')
         shown = column.locator(".growth tbody tr td.number:last-child").all_inner_texts()
-        assert shown == [text.replace("e-0", " × 10⁻") for text in method["running_probability"]]
+        assert shown == [spelled(text) for text in method["running_probability"]]
         assert f"log Pr = {typeset(method['total_logprob'])} nats" in column.locator(".total").inner_text()
         first = column.locator(".growth tbody tr").first.locator("td.number").first.inner_text()
         assert float(first) == pytest.approx(method["probability"][0], rel=1e-3)
 
 
 def test_greedy_and_best_part_and_are_compared(open_page: Any, data_of: Any) -> None:
-    data = data_of("short")
+    data = data_of("story")
     page = open_page(data)
     greedy, best = data["growths"]["methods"][:2]
     part = next(n for n, (a, b) in enumerate(zip(greedy["t"], best["t"], strict=True)) if a != b)
@@ -46,12 +52,12 @@ def test_greedy_and_best_part_and_are_compared(open_page: Any, data_of: Any) -> 
     assert f"best has the more probable text, by {typeset(difference)} nats" in panel_of(page).locator(".winner").inner_text()
     assert panel_of(page).locator("tr.part").count() == 2
     contexts = best["certificate"]["contexts"]
-    words = f"No text of 6 tokens is more probable: proven by {contexts} contexts."
+    words = f"No text of 4 tokens is more probable: proven by {contexts} contexts."
     assert panel_of(page).locator(".certificate").inner_text() == words
 
 
 def test_a_search_that_is_not_proven_names_its_bound(open_page: Any, data_of: Any) -> None:
-    data = data_of("short")
+    data = data_of("story")
     best = data["growths"]["methods"][1]
     best["rule"] = "argmax of the whole product over all texts of 6 tokens, or fewer with the end symbol"
     best["certificate"] = {"certain": False, "contexts": 1234, "logprob_bound": -2.5}
@@ -61,28 +67,28 @@ def test_a_search_that_is_not_proven_names_its_bound(open_page: Any, data_of: An
 
 
 def test_steps_are_shown_one_at_a_time(open_page: Any, data_of: Any) -> None:
-    page = open_page(data_of("short"))
+    page = open_page(data_of("story"))
     panel = panel_of(page)
     panel.get_by_role("button", name="First").click()
     assert len(tokens_of(page, "greedy")) == 1
     assert panel.locator(".words").inner_text() == ""
     panel.get_by_role("button", name="Next").click()
-    assert panel.locator(".where").inner_text() == "step 2 of 6"
+    assert panel.locator(".where").inner_text() == "step 2 of 4"
     page.keyboard.press("ArrowRight")
     assert len(tokens_of(page, "best")) == 3
     page.keyboard.press("ArrowLeft")
     assert len(tokens_of(page, "best")) == 2
     page.keyboard.press("Home")
     page.keyboard.press("ArrowLeft")  # there is no step before the first
-    assert panel.locator(".where").inner_text() == "step 1 of 6"
+    assert panel.locator(".where").inner_text() == "step 1 of 4"
     assert panel.get_by_role("button", name="Next").evaluate("(e) => e === document.activeElement")
     page.keyboard.press("End")
-    assert len(tokens_of(page, "greedy")) == 6
-    page.wait_for_function('document.getElementById("announcer").textContent.startsWith("step 6 of 6.")')
+    assert len(tokens_of(page, "greedy")) == 4
+    page.wait_for_function('document.getElementById("announcer").textContent.startsWith("step 4 of 4.")')
 
 
 def test_the_alternatives_of_a_step_are_shown(open_page: Any, data_of: Any) -> None:
-    data = data_of("short")
+    data = data_of("story")
     page = open_page(data)
     panel_of(page).get_by_role("button", name="beam", exact=True).click()
     column = panel_of(page).locator('[data-method="beam"]')
@@ -97,20 +103,20 @@ def test_the_alternatives_of_a_step_are_shown(open_page: Any, data_of: Any) -> N
 
 
 def test_the_course_counts_from_the_start_symbol(open_page: Any, data_of: Any) -> None:
-    page = open_page(data_of("short"))
+    page = open_page(data_of("story"))
     formula = panel_of(page).locator(".growth .formula").first
-    assert formula.inner_text() == "argmax Pr(x10 | …)"
+    assert formula.inner_text() == "argmax Pr(x4 | …)"
     page.get_by_label("Notation").select_option("course")
-    assert formula.inner_text() == "argmax Pr(x11 | …)"
+    assert formula.inner_text() == "argmax Pr(x5 | …)"
 
 
 def test_without_growths_the_panel_says_why(open_page: Any, data_of: Any) -> None:
-    data = data_of("short") | {"growths": None, "missing": {"growths": "A masked model does not <b>grow</b> texts."}}
+    data = data_of("story") | {"growths": None, "missing": {"growths": "A masked model does not <b>grow</b> texts."}}
     assert "A masked model does not <b>grow</b> texts." in panel_of(open_page(data)).inner_text()
 
 
 def test_a_single_step_that_is_impossible(open_page: Any, data_of: Any) -> None:
-    data = data_of("short")
+    data = data_of("story")
     method = data["growths"]["methods"][0]
     for name in ("t", "rank", "top"):
         method[name] = method[name][:1]
@@ -131,7 +137,7 @@ def test_strange_tokens_are_shown_as_text(open_page: Any, data_of: Any) -> None:
 
 
 def test_a_live_page_asks_for_a_method(open_page: Any, data_of: Any) -> None:
-    data = data_of("short")
+    data = data_of("story")
     sample = data["growths"]["methods"][0] | {"method": "sample", "rule": "drawn"}
     page = open_page(data)
     page.evaluate(

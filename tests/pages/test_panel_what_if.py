@@ -134,8 +134,10 @@ def test_a_lesson_chooses_the_kind_of_change(open_page: Any, data_of: Any) -> No
     from chainrule.pages.document import document
 
     body = '<h1>A lesson</h1><section data-panel="what-if" data-change="start" data-level="3"></section>'
-    page = open_page(document(data_of("short"), title="A lesson", body=body))
-    assert "The start symbol is \\n." in panel_of(page).locator(".summary").inner_text()
+    data = data_of("short")
+    page = open_page(document(data, title="A lesson", body=body))
+    symbol = next(data["tokens"][str(each["t"])] for each in data["variants"] if each["kind"] == "start")
+    assert f"The start symbol is {symbol}." in panel_of(page).locator(".summary").inner_text()
     assert panel_of(page).locator("h3").inner_text() == "What if"
 
 
@@ -269,8 +271,9 @@ LIVE = """async ({ data, fresh }) => {
 
 def test_a_live_page_asks_for_any_change(open_page: Any, data_of: Any) -> None:
     data = data_of("short")
+    data["tokens"]["28"] = ","
     page = open_page(data)
-    fresh = variant_of(data, "replace", 2) | {"position": 2, "t": 28, "label": "x_2"}
+    fresh = variant_of(data, "replace", 2) | {"position": 2, "t": 28, "tokens": [28], "label": "x_2"}
     page.evaluate(LIVE, {"data": data, "fresh": fresh})
     live = page.locator("#live-what-if")
     assert live.locator(".tokens button").count() == len(data["readings"]["text"]["sequence"])

@@ -98,7 +98,9 @@ def by_embeddings(lm: Language, score: Score) -> Floats | None:
     if not is_causal(lm) or lm.model.by_ids or not reads_left_to_right(score):
         return None
     items = [
-        item if item.embeddings is not None else replace(item, embeddings=lm.model.embed(torch.from_numpy(item.ids)))
+        item
+        if item.embeddings is not None
+        else replace(item, embeddings=lm.model.embed(torch.from_numpy(item.ids).to(lm.model.device)))
         for item in windows_of(score)
     ]
     return lm.predictor.factors(items, Settings(temperature=score.temperature)).answer.logprobs
