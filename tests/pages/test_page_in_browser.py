@@ -109,3 +109,11 @@ def test_no_module_makes_markup_of_text():
             module.read_text(),
         )
         assert not found, (module.name, found)
+
+
+def test_tokens_with_escapes_are_read_from_left_to_right(open_page: Callable[..., Any], data_of: Callable[..., Any]):
+    page = open_page(data_of("strange"))
+    tokens = dict(page.locator("bdi").evaluate_all("(all) => all.map((e) => [e.textContent, e.getAttribute('dir')])"))
+    escaped = {token for token in tokens if re.search(r"\\[a-z]", token)}
+    assert len(escaped) > 1
+    assert {token for token, direction in tokens.items() if direction == "ltr"} == escaped

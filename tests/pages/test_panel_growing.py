@@ -90,7 +90,7 @@ def test_steps_are_shown_one_at_a_time(open_page: Any, data_of: Any) -> None:
 def test_the_alternatives_of_a_step_are_shown(open_page: Any, data_of: Any) -> None:
     data = data_of("story")
     page = open_page(data)
-    panel_of(page).get_by_role("button", name="beam", exact=True).click()
+    panel_of(page).get_by_role("button", name="Beam", exact=True).click()
     column = panel_of(page).locator('[data-method="beam"]')
     column.get_by_role("button", name="Step 4: show the alternatives").press("Enter")
     assert column.get_by_role("button", name="Step 4").evaluate("(e) => e === document.activeElement")

@@ -306,7 +306,7 @@ def test_a_live_page_asks_for_any_change(open_page: Any, data_of: Any) -> None:
 def test_the_panel_is_accessible_and_fits(open_page: Any, data_of: Any, width: int) -> None:
     for data in (data_of("short"), data_of("strange"), longer(data_of("short"))):
         page = open_page(data, viewport={"width": width, "height": 800})
-        for kind in ("another token", "a shorter context"):
+        for kind in ("Another token", "A shorter context"):
             panel_of(page).get_by_role("button", name=kind, exact=True).click()
             assert violations(page, PANEL) == []
             assert panel_of(page).evaluate("(e) => e.scrollWidth <= e.clientWidth")

@@ -54,8 +54,3 @@ export function contextOf(reading, i) {
 export function hasStart(reading) {
   return reading.start.t !== null;
 }
-
-/** The text of a position: its characters, or the visible form of its token. */
-export function pieceOf(page, reading, position) {
-  return reading.pieces?.[position] ?? token(page, reading.sequence[position]);
-}

@@ -43,7 +43,7 @@ def _symbols(subject: Subject) -> Exercise:
         "Match the symbols of o = g(x₀, …, xₘ; θ) to this model.",
         {
             "xᵢ": f"a token: one of {model.head.size:,} ids",
-            "eᵢ": f"{model.width:,} numbers that say which token, and where",
+            "eᵢ": f"{model.width:,} numbers that say which token",
             "hᵢ": f"{hidden_width(model):,} numbers after the last layer",
             "zᵢ": f"{model.head.size:,} numbers of any size and sign",
             "o": f"{model.head.size:,} numbers that sum to 1",

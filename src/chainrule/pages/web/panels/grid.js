@@ -55,13 +55,14 @@ function drawGrid(element, page, reading, selected, state, again, width) {
       h("div", { class: "scroll", style: { "max-height": "80vh" } }, painted(layout, drawing)),
     ),
     line,
-    orders(page, reading, state, again),
+    orders(page, reading, state, again, `${titleOf(element, TITLE)}: orders`),
   );
   return connect(page, reading, shown, selected, drawing, line);
 }
 
-/** A drawing that is painted while it is on the screen: the thousands of shapes of a long text would slow the scrolling. */
-function painted({ width, height }, { element }) {
+/** A drawing. Of a long text, it is painted on the screen alone: its thousands of shapes would slow the scrolling. */
+function painted({ width, height, named }, { element }) {
+  if (named) return element;
   const size = `${width}px ${height}px`;
   return h("div", { style: { "content-visibility": "auto", "contain-intrinsic-size": size } }, element);
 }

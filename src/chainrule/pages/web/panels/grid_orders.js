@@ -4,8 +4,8 @@ import { hasStart } from "chainrule/data.js";
 import { button, field, h, uid } from "chainrule/dom.js";
 import { index } from "chainrule/notation.js";
 
-/** A field for an order, and buttons. state: {order, text, message, seed}; `again` draws the grid anew. */
-export function orders(page, reading, state, again) {
+/** A field for an order, and buttons. state: {order, text, message, seed}; `again` draws the grid anew. name: of the buttons. */
+export function orders(page, reading, state, again, name) {
   const own = [...reading.position].sort((a, b) => a - b);
   const message = h("p", { class: "note" }, state.message);
   const problem = h("p", { class: "warning", id: uid("order"), role: "alert" });
@@ -40,7 +40,7 @@ export function orders(page, reading, state, again) {
     h("button", { type: "submit" }, "Show"),
     h(
       "div",
-      { class: "buttons", role: "group", "aria-label": "Orders" },
+      { class: "buttons", role: "group", "aria-label": name },
       named("left", "Left to right", () => [own, "From left to right."]),
       named("right", "Right to left", () => [[...own].reverse(), "From right to left."]),
       named("random", "Random", () => [
@@ -59,7 +59,7 @@ export function orders(page, reading, state, again) {
 }
 
 /** {order} of a text such as "0 4 2 1 3", or {error}: what is wrong with it. */
-export function parse(page, reading, text) {
+function parse(page, reading, text) {
   const words = text.split(/->|[\s,;→]+/u).filter(Boolean);
   const strange = words.find((word) => !/^\d+$/u.test(word));
   if (!words.length)

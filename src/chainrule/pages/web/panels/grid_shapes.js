@@ -4,7 +4,7 @@ import { contextOf, hasStart } from "chainrule/data.js";
 import { isPseudo } from "chainrule/panels/contexts.js";
 
 /** "triangle", "square", "band" or "permuted". */
-export function shapeOf(reading) {
+function shapeOf(reading) {
   if (isPseudo(reading)) return "square";
   const ascending = reading.position.every((position, i) => i === 0 || position > reading.position[i - 1]);
   if (!ascending) return "permuted";

@@ -115,7 +115,7 @@ function converted(cells, probabilities) {
 }
 
 /** The number of a cell; NaN if it is none. */
-export function numberOf(cell) {
+function numberOf(cell) {
   return typed(cell).value ?? NaN;
 }
 

@@ -97,7 +97,7 @@ export function compile({ size, probabilities, backOff, rows }) {
 }
 
 /** The row of a context; with back-off, of its longest suffix that has one. Throws TableError without one. */
-export function lookup(model, context) {
+function lookup(model, context) {
   const first = model.backOff ? Math.max(0, context.length - model.longest) : 0;
   const last = model.backOff ? context.length : 0;
   for (let cut = first; cut <= last; cut += 1) {
@@ -125,7 +125,7 @@ export function logprob(model, ids) {
 }
 
 /** All texts of a length, in the order of their tokens. */
-export function sequences(size, length) {
+function sequences(size, length) {
   let all = [[]];
   for (let n = 0; n < length; n += 1)
     all = all.flatMap((ids) => Array.from({ length: size }, (_, v) => [...ids, v]));
