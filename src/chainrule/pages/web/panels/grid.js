@@ -15,6 +15,8 @@ const DESCRIPTION =
   "One row a factor, in the order of prediction; one column a token. The filled cells are what a factor is " +
   "conditioned on; the cell marked × (dark in a large grid) is the token that it predicts.";
 
+const MANY = 300; // rows
+
 /** The grid panel. */
 export function mount(element, page) {
   const state = { order: null, text: "", message: "", seed: 0, reading: null };
@@ -60,9 +62,9 @@ function drawGrid(element, page, reading, selected, state, again, width) {
   return connect(page, reading, shown, selected, drawing, line);
 }
 
-/** A drawing. Of a long text, it is painted on the screen alone: its thousands of shapes would slow the scrolling. */
-function painted({ width, height, named }, { element }) {
-  if (named) return element;
+/** A drawing. One of many rows is painted on the screen alone: its thousands of shapes would slow the scrolling. */
+function painted({ width, height, rows }, { element }) {
+  if (rows < MANY) return element;
   const size = `${width}px ${height}px`;
   return h("div", { style: { "content-visibility": "auto", "contain-intrinsic-size": size } }, element);
 }
