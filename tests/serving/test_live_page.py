@@ -20,7 +20,10 @@ from chainrule.pages.lessons import LESSONS
 from chainrule.serving import lessons as module
 from chainrule.serving.app import create_app
 from chainrule.serving.limits import Limits
-from chainrule.serving.requests.page import CHARACTERS
+from chainrule.serving.requests.page import CHARACTERS, PageBody
+from chainrule.serving.sections import section_of
+from chainrule.serving.served import ServedModel
+from chainrule.serving.tasks import GivenUp
 
 TEXT = "It is raining."
 MARKUP = '</script><script>alert(1)</script><img src=x onerror="alert(2)">'
@@ -258,3 +261,29 @@ def test_links_between_lessons_keep_the_model(tiny: LanguageModel):
             assert f'href="{file}?model=b%22%3C%26"' in own
         reply = client.get("/lessons", follow_redirects=False)
         assert (reply.status_code, reply.headers["location"]) == (307, "lessons/")
+
+
+SECTIONS: list[dict[str, Any]] = [
+    {"section": "text"}, {"section": "variants"}, {"section": "variant", "change": {"kind": "cut", "tokens": 1}},
+    {"section": "comparison"}, {"section": "comparison", "compare": "It is dark."},
+    *({"section": "growths", "method": method, "max_tokens": 6} for method in ("greedy", "best", "beam", "sample")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("body", SECTIONS, ids=lambda body: "-".join(map(str, body.values())))
+def test_each_section_stops_midway(tiny: LanguageModel, body: dict[str, Any]):
+    served, asked = ServedModel("tiny", tiny), PageBody(text=TEXT, **body)
+    calls: list[int] = []
+    section_of(served, asked, lambda *_: calls.append(1))
+    of_score: list[int] = []
+    tiny.score(TEXT, special="text", top=10, progress=lambda *_: of_score.append(1))
+    assert len(calls) >= len(of_score) + (6 if body["section"] == "growths" else 2 if body["section"] != "comparison" else 1)
+
+    def stop_at_the_last(*_: int) -> None:
+        left.pop()
+        if not left:
+            raise GivenUp
+
+    left = calls[:]
+    with pytest.raises(GivenUp):
+        section_of(served, asked, stop_at_the_last)

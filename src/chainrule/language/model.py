@@ -71,7 +71,7 @@ class LanguageModel(Tables, Wording, Measuring, Choosing, Generating):
         max_tokens: the number of tokens of the texts that are generated.
         special: how names of control symbols, such as <|endoftext|>, are read: "text" (default, with a warning) or "parse".
         context_special: the same for contexts (default: as `special`).
-        progress: called with (done, total), in contexts. It is called for the text first, and then for the what-ifs.
+        progress: called with (done, total), in contexts. First for the text, then twice for the what-ifs.
         Raises InputError for input that cannot be scored.
         """
         from chainrule.pages import page_of

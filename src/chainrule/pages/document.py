@@ -37,8 +37,9 @@ def document(
 ) -> str:
     """The HTML document of a page.
 
-    data: of `Page.data`. title, heading: plain text; the heading is the title if it is not given. body: the HTML of a lesson, with places for panels; None: all panels. live: for the
-    page of a server, the address that computes its sections, the names of models, and whether a key is needed.
+    data: of `Page.data`. title, heading: plain text; the heading is the title if it is not given. body: the HTML of a lesson,
+    with places for panels; None: all panels. live: for the page of a server, the address that computes its sections, the names
+    of models, and whether a key is needed.
     """
     content = all_panels(heading or title, data, live) if body is None else body
     shown = data if live is None else data | {"live": live}

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.engine.question import Progress
 from chainrule.errors import InputError
 from chainrule.generation.spelling import special_of, text_of
 from chainrule.pages.changes import Changed, applied
@@ -26,7 +27,7 @@ from chainrule.text.requests import Request
 Row = tuple[int | None, int | None]
 
 
-def other_score(lm: Language, score: Score, other: Any) -> Score:
+def other_score(lm: Language, score: Score, other: Any, progress: Progress | None = None) -> Score:
     """The score of a second text under the conditions of the first. Raises InputError if it cannot be scored so.
 
     other: a text or token ids, which follow the context of the first text; or a `Score`, which is taken as it is.
@@ -39,16 +40,16 @@ def other_score(lm: Language, score: Score, other: Any) -> Score:
         raise InputError("the context of the first text is token ids, so the second is given as token ids too")
     reading = Reading(own.special or "text", own.context_special or "text", True)
     [request] = scorer_of(lm).requests([other], [context], reading)
-    return _scored(lm, score, request)
+    return _scored(lm, score, request, progress)
 
 
-def proposed_score(lm: Language, score: Score) -> Score | None:
+def proposed_score(lm: Language, score: Score, progress: Progress | None = None) -> Score | None:
     """The score of the text with its most surprising token replaced by the most probable other one; None if none can be."""
     changes = [] if score.request.embeddings is not None else replacements(score)
     if not changes:
         return None
     changed = applied(score, changes[0])
-    return _scored(lm, score, _spelled(lm, score, changed))
+    return _scored(lm, score, _spelled(lm, score, changed), progress)
 
 
 def _spelled(lm: Language, score: Score, changed: Changed) -> Request:
@@ -61,7 +62,7 @@ def _spelled(lm: Language, score: Score, changed: Changed) -> Request:
     return Request(ids, own.context_ids, text, own.context, special=special, context_special=own.context_special)
 
 
-def _scored(lm: Language, score: Score, request: Request) -> Score:
+def _scored(lm: Language, score: Score, request: Request, progress: Progress | None) -> Score:
     order = None
     if not reads_left_to_right(score):
         if len(request.ids) != len(score.request.ids):
@@ -70,7 +71,7 @@ def _scored(lm: Language, score: Score, request: Request) -> Score:
                 f"{len(request.ids)}: compare texts of one length, or score the first from left to right"
             )
         order = [_order(score)]
-    settings = settings_of(lm, score)
+    settings = settings_of(lm, score, progress)
     return score_requests(lm.predictor, lm.tokenizer, [request], score.start, score.end, settings, order=order)[0]
 
 
