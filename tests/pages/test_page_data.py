@@ -234,3 +234,27 @@ def test_a_notebook_shows_the_page_in_a_frame(tiny: LanguageModel):
     assert frame.startswith('<iframe srcdoc="&lt;!')
     assert frame.count("<") == 2
     assert "resize: vertical" in frame
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 1.5, True, None, "8", 10**9])
+def test_a_wrong_number_of_tokens_is_an_error(tiny: LanguageModel, wrong: Any):
+    with pytest.raises(InputError, match=r"max_tokens must be a whole number from 1 to 1,000, not"):
+        tiny.page("It is", max_tokens=wrong)
+
+
+def test_a_text_grows_by_as_many_tokens_as_fit(tiny: LanguageModel):
+    room = tiny.page("a" * 60, max_tokens=8).data["growths"]
+    assert room["max_tokens"] == 4
+    assert room["methods"][0]["logprob"] == tiny.generate("a" * 60, max_tokens=4, end=False).logprobs.tolist()
+    full = tiny.page("a" * 64).data
+    assert (full["growths"], "no room for another token" in full["missing"]["growths"]) == (None, True)
+
+
+@pytest.mark.parametrize("other", ["", [], 5, [-1], "\ud800", ["a", "b"]])
+def test_a_second_text_that_cannot_be_scored_is_named(tiny: LanguageModel, other: Any):
+    done: list[int] = []
+    with pytest.raises(InputError, match=r"^the second text, .* cannot be compared: (?!item)"):
+        tiny.page("It is", compare=other, progress=lambda *_: done.append(1))
+    of_score: list[int] = []
+    tiny.score("It is", progress=lambda *_: of_score.append(1))
+    assert len(done) == len(of_score)  # before the what-ifs

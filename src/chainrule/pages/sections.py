@@ -13,7 +13,7 @@ from chainrule.engine.question import Progress
 from chainrule.errors import InputError
 from chainrule.generation.options import Method
 from chainrule.pages.changes import requested
-from chainrule.pages.growths import growths
+from chainrule.pages.growths import check_max_tokens, growths
 from chainrule.pages.language import Language, check_score, model_part
 from chainrule.pages.numbers import strict
 from chainrule.pages.openings import openings
@@ -77,6 +77,7 @@ def growths_section(
 ) -> Part:
     """The text continued by each method: see `growths`."""
     check_score(lm, score)
+    check_max_tokens(max_tokens)
     tokens = Tokens(lm.tokenizer)
     try:
         found = growths(lm, tokens, score, method, max_tokens, seed, progress)
@@ -103,14 +104,16 @@ def comparison_section(lm: Language, score: Score, other: Any = None, *, progres
 
 def whole(lm: Language, score: Score, *, compare: Any = None, max_tokens: int = 8, progress: Progress | None = None) -> Part:
     """The data of a whole page. Raises InputError as the sections do."""
+    check_max_tokens(max_tokens)
     score = _checked(lm, score)
+    compared = comparison_section(lm, score, compare)  # first, since a second text may be refused
     main = _opened(lm, score)
     data = _text(lm, score, main)
     of_variants = _variants(lm, score, main, progress)
     if data["openings"] is not None:
         data["openings"]["wrong"] = wrong(data["openings"]["raw_sum"], score.logprob, of_variants["variants"])
     growing = growths_section(lm, score, max_tokens=max_tokens)
-    return strict(merged(data, of_variants, growing, comparison_section(lm, score, compare)))
+    return strict(merged(data, of_variants, growing, compared))
 
 
 def merged(*parts: Part) -> Part:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.engine.question import Progress
-from chainrule.errors import InputError
+from chainrule.errors import InputError, short
 from chainrule.generation.spelling import special_of, text_of
 from chainrule.pages.changes import Changed, applied
 from chainrule.pages.language import Language, scorer_of
@@ -39,8 +39,11 @@ def other_score(lm: Language, score: Score, other: Any, progress: Progress | Non
     if isinstance(other, str) and context is None and len(own.context_ids):
         raise InputError("the context of the first text is token ids, so the second is given as token ids too")
     reading = Reading(own.special or "text", own.context_special or "text", True)
-    [request] = scorer_of(lm).requests([other], [context], reading)
-    return _scored(lm, score, request, progress)
+    try:
+        [request] = scorer_of(lm).requests([other], [context], reading)
+        return _scored(lm, score, request, progress)
+    except InputError as error:
+        raise InputError(f"the second text, {short(other)}, cannot be compared: {error.reason}") from None
 
 
 def proposed_score(lm: Language, score: Score, progress: Progress | None = None) -> Score | None:
