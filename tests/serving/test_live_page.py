@@ -287,3 +287,52 @@ def test_each_section_stops_midway(tiny: LanguageModel, body: dict[str, Any]):
     left = calls[:]
     with pytest.raises(GivenUp):
         section_of(served, asked, stop_at_the_last)
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [("localhost:8000", 200), ("127.0.0.1", 200), ("[::1]:8000", 200), ("192.168.1.2:8000", 200), ("LOCALHOST.", 200),
+     ("a.localhost", 200), ("proxy.example:443", 200), ("evil.example:8000", 403), ("localhost.evil.example", 403),
+     ("127.0.0.1.evil.example", 403)],
+)  # fmt: skip
+def test_a_page_whose_name_leads_to_this_machine_gets_nothing(tiny: LanguageModel, host: str, status: int):
+    with TestClient(create_app({"tiny": tiny}, hosts=["Proxy.example"])) as client:
+        for path in ("/", "/health", "/v1/models", "/lessons/"):
+            assert client.get(path, headers={"Host": host}).status_code == status
+        reply = client.post("/page", json={"section": "text", "text": "a"}, headers={"Host": host})
+        assert reply.status_code == status
+        if status == 403:
+            assert reply.json()["error"]["code"] == "unknown_host"
+            assert "--allow-host" in reply.json()["error"]["message"]
+
+
+def test_a_program_that_serves_by_itself_answers_under_any_name(tiny: LanguageModel):
+    with TestClient(create_app({"tiny": tiny})) as client:
+        assert client.get("/", headers={"Host": "any.example"}).status_code == 200
+
+
+def test_lessons_for_heads_and_without_a_slash(api: Api):
+    for path in ("/lessons/", "/lessons/index.html", f"/lessons/{LESSONS[0].file}"):
+        reply = api.client.head(path)
+        assert (reply.status_code, reply.content) == (200, b"")
+    for method in ("GET", "HEAD"):
+        reply = api.client.request(method, "/lessons?model=a%22b", follow_redirects=False)
+        assert (reply.status_code, reply.headers["location"]) == (307, "lessons/?model=a%22b")
+
+
+def test_the_page_names_the_model_as_it_is_served(tiny: LanguageModel):
+    with TestClient(create_app({"small": tiny})) as client:
+        model = Api(client).post("/page", section="text", text="a")["model"]
+        assert (model["name"], model["title"]) == ("small", "small · float32")
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [({"start": True}, "start"),
+     ({"section": "variant", "change": {"kind": "replace", "position": 0, "token": ""}}, "change.token"),
+     ({"section": "comparison", "compare": ""}, "compare")],
+)  # fmt: skip
+def test_fields_are_named_as_the_client_wrote_them(api: Api, body: dict[str, Any], param: str):
+    status, error = api.error("/page", **({"section": "text", "text": TEXT} | body))
+    assert (status, error["param"]) == (400, param)
+    assert error["message"].startswith(param)

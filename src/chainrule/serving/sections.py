@@ -38,4 +38,5 @@ def section_of(served: ServedModel, body: PageBody, check: Progress) -> dict[str
 def _text(served: ServedModel, score: Score, check: Progress) -> dict[str, Any]:
     """The model has the name that it is served by: its own may be a path of this machine."""
     data = text_section(served.lm, score, progress=check)
-    return data | {"model": data["model"] | {"name": served.name}}
+    dtype = data["model"]["title"].rpartition(" · ")[2]
+    return data | {"model": data["model"] | {"name": served.name, "title": f"{served.name} · {dtype}"}}
