@@ -14,7 +14,7 @@ from chainrule.errors import InputError
 from chainrule.generation.options import Method
 from chainrule.pages.changes import requested
 from chainrule.pages.growths import check_max_tokens, growths
-from chainrule.pages.language import Language, check_score, model_part
+from chainrule.pages.language import Language, check_score, model_part, title_of
 from chainrule.pages.numbers import strict
 from chainrule.pages.openings import openings
 from chainrule.pages.proposed import proposed
@@ -82,7 +82,7 @@ def growths_section(
     try:
         found = growths(lm, tokens, score, method, max_tokens, seed, progress)
     except InputError as error:
-        return _missing("growths", None, error.reason)
+        return _missing("growths", None, error.reason.replace(str(lm.model.name), title_of(lm)))
     return strict({"tokens": tokens.names, "growths": found})
 
 

@@ -35,7 +35,7 @@ def other_score(lm: Language, score: Score, other: Any, progress: Progress | Non
     if isinstance(other, Score):
         return other
     own = score.request
-    context = own.context if isinstance(other, str) else own.context_ids.tolist()
+    context = own.context if isinstance(other, str) else own.context_ids.tolist() or None
     if isinstance(other, str) and context is None and len(own.context_ids):
         raise InputError("the context of the first text is token ids, so the second is given as token ids too")
     reading = Reading(own.special or "text", own.context_special or "text", True)
