@@ -58,6 +58,8 @@ def test_a_terminal_gets_no_html(run, unread, monkeypatch: pytest.MonkeyPatch):
         ),
         ((TEXT, "-o", "a.html", "--seed", "1"), "--seed is for random orders"),
         ((TEXT, "-o", "a.html", "--max-tokens", "0"), "--max-tokens"),
+        ((TEXT, "-o", "a.html", "--max-tokens", "1001"), "--max-tokens takes a whole number from 1 to 1000, not '1001'"),
+        ((TEXT, "-o", "a.html", "--max-tokens", "1000000000"), "from 1 to 1000, not"),
         (("-o", "a.html"), "TEXT"),
     ],
 )

@@ -120,6 +120,25 @@ def test_mistakes(command: Callable[..., tuple[int, str, str]], tiny_folder: Pat
     assert message in err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "statuses"),
+    [
+        ([], [200, 403, 403]),
+        (["--allow-host", "proxy.example", "--cors", "https://own.example"], [200, 200, 403]),
+        (["--cors", "https://proxy.example:8443"], [200, 200, 403]),
+        (["--api-key", "k"], [200, 200, 200]),
+        (["--host", "0.0.0.0"], [200, 200, 200]),
+    ],
+    ids=str,
+)
+def test_names_that_lead_to_this_machine(tiny_folder: Path, arguments: list[str], statuses: list[int]):
+    with process(str(tiny_folder), *arguments) as own:
+        own.address = own.address.replace("0.0.0.0", "127.0.0.1")
+        headers = [{}, {"Host": "proxy.example"}, {"Host": "evil.example"}]
+        body, key = {"section": "text", "text": "a"}, {"Authorization": "Bearer k"}
+        assert [own.post("/page", body, **key, **each)[0] for each in headers] == statuses
+
+
 def test_a_port_in_use(command: Callable[..., tuple[int, str, str]], tiny_folder: Path):
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from model_kinds import KINDS
+from model_kinds import KINDS, causal
 from model_zoo import CONFIGS, V, tiny, tiny_any_order
 from page_data import checked, numbers
 
@@ -151,3 +151,14 @@ def test_the_logits_of_a_page(tiny: LanguageModel):
     z, lse = np.array(numbers(openings["logit"])), np.array(openings["logsumexp"])
     assert (z - lse).tolist() == own["logprob"]
     assert [row[0] for row in openings["top_logits"][0]] == [row[0] for row in own["top"][0][:5]]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16"])
+def test_embeddings_and_their_norms_keep_all_digits(dtype: str):
+    lm = causal({}, "gpt2", dtype).make()
+    inputs = checked(lm.page([3, 50]))["openings"]["inputs"]
+    e_ND = lm.model.embed(torch.tensor(inputs["t"]))
+    norm_N, own = torch.linalg.vector_norm(e_ND.double(), dim=-1), np.float64 if dtype == "float64" else np.float32
+    assert np.array(inputs["first"], own).tolist() == e_ND[:, :6].detach().to(torch.float64).numpy().tolist()
+    rounding = np.finfo(own).eps * 8  # of a norm of 32 numbers
+    np.testing.assert_allclose(inputs["norm"], norm_N.detach().numpy(), rtol=rounding, atol=0)

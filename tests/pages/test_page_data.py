@@ -10,10 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+import transformers as tf
 from model_kinds import KINDS
 from model_zoo import tiny_any_order
 from page_data import checked, in_order, numbers
+from text_zoo import wordpiece
 
+import chainrule
 from chainrule import Explanation, InputError, LanguageModel, OutputError, TableModel
 from chainrule.pages import Tokens, pseudo_reading, reading, text_section
 from chainrule.results.numbers import probability
@@ -234,3 +238,56 @@ def test_a_notebook_shows_the_page_in_a_frame(tiny: LanguageModel):
     assert frame.startswith('<iframe srcdoc="&lt;!')
     assert frame.count("<") == 2
     assert "resize: vertical" in frame
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 1.5, True, None, "8", 10**9])
+def test_a_wrong_number_of_tokens_is_an_error(tiny: LanguageModel, wrong: Any):
+    with pytest.raises(InputError, match=r"max_tokens must be a whole number from 1 to 1,000, not"):
+        tiny.page("It is", max_tokens=wrong)
+
+
+def test_a_text_grows_by_as_many_tokens_as_fit(tiny: LanguageModel):
+    room = tiny.page("a" * 60, max_tokens=8).data["growths"]
+    assert room["max_tokens"] == 4
+    assert room["methods"][0]["logprob"] == tiny.generate("a" * 60, max_tokens=4, end=False).logprobs.tolist()
+    full = tiny.page("a" * 64).data
+    assert (full["growths"], "no room for another token" in full["missing"]["growths"]) == (None, True)
+
+
+@pytest.mark.parametrize("other", ["", [], 5, [-1], "\ud800", ["a", "b"]])
+def test_a_second_text_that_cannot_be_scored_is_named(tiny: LanguageModel, other: Any):
+    done: list[int] = []
+    with pytest.raises(InputError, match=r"^the second text, .* cannot be compared: (?!item)"):
+        tiny.page("It is", compare=other, progress=lambda *_: done.append(1))
+    of_score: list[int] = []
+    tiny.score("It is", progress=lambda *_: of_score.append(1))
+    assert len(done) == len(of_score)  # before the what-ifs
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Checkpoints of a masked and of a causal BERT, whose tokenizer takes pairs."""
+    tokenizer, made = wordpiece(), []
+    sizes = {"vocab_size": tokenizer.size, "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
+             "intermediate_size": 32, "initializer_range": 0.3}  # fmt: skip
+    for network, more in ((tf.BertForMaskedLM, {}), (tf.BertLMHeadModel, {"is_decoder": True})):
+        folder = tmp_path_factory.mktemp("private") / "bert"
+        torch.manual_seed(0)
+        network(tf.BertConfig(**sizes, **more)).save_pretrained(folder)
+        tokenizer.hf.save_pretrained(folder)
+        made.append(folder)
+    return made[0], made[1]
+
+
+def test_no_page_has_the_path_of_the_model(folders: tuple[Path, Path]):
+    page = chainrule.load(folders[0]).page("the cat", order="random")
+    assert page.data["missing"]["growths"].startswith("bert is not a causal model")
+    assert "private" not in page.to_json() + page.html + repr(page)
+
+
+def test_a_pair_of_texts_is_compared_with_another_pair(folders: tuple[Path, Path]):
+    lm = chainrule.load(folders[1])
+    page = lm.page(("the cat", "it is"), compare=("the dog", "it is"))
+    other = lm.score(("the dog", "it is"))
+    assert checked(page)["readings"]["other"]["logprob"] == other.logprobs.tolist()
+    assert page.data["comparison"]["difference_total"] == pytest.approx(lm.score(("the cat", "it is")).logprob - other.logprob)

@@ -109,7 +109,7 @@ def test_a_model_without_a_template_says_so(table: Api):
     [
         ([], "messages"),
         ([{"role": "user", "content": [{"type": "image_url", "image_url": "x"}]}], "messages.0.content"),
-        ([{"role": "user", "content": 3}], "messages.0.content.str"),
+        ([{"role": "user", "content": 3}], "messages.0.content"),
         ([{"content": "x"}], "messages.0.role"),
         ("x", "messages"),
     ],

@@ -20,7 +20,10 @@ from chainrule.pages.lessons import LESSONS
 from chainrule.serving import lessons as module
 from chainrule.serving.app import create_app
 from chainrule.serving.limits import Limits
-from chainrule.serving.requests.page import CHARACTERS
+from chainrule.serving.requests.page import CHARACTERS, PageBody
+from chainrule.serving.sections import section_of
+from chainrule.serving.served import ServedModel
+from chainrule.serving.tasks import GivenUp
 
 TEXT = "It is raining."
 MARKUP = '</script><script>alert(1)</script><img src=x onerror="alert(2)">'
@@ -258,3 +261,78 @@ def test_links_between_lessons_keep_the_model(tiny: LanguageModel):
             assert f'href="{file}?model=b%22%3C%26"' in own
         reply = client.get("/lessons", follow_redirects=False)
         assert (reply.status_code, reply.headers["location"]) == (307, "lessons/")
+
+
+SECTIONS: list[dict[str, Any]] = [
+    {"section": "text"}, {"section": "variants"}, {"section": "variant", "change": {"kind": "cut", "tokens": 1}},
+    {"section": "comparison"}, {"section": "comparison", "compare": "It is dark."},
+    *({"section": "growths", "method": method, "max_tokens": 6} for method in ("greedy", "best", "beam", "sample")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("body", SECTIONS, ids=lambda body: "-".join(map(str, body.values())))
+def test_each_section_stops_midway(tiny: LanguageModel, body: dict[str, Any]):
+    served, asked = ServedModel("tiny", tiny), PageBody(text=TEXT, **body)
+    calls: list[int] = []
+    section_of(served, asked, lambda *_: calls.append(1))
+    of_score: list[int] = []
+    tiny.score(TEXT, special="text", top=10, progress=lambda *_: of_score.append(1))
+    assert len(calls) >= len(of_score) + (6 if body["section"] == "growths" else 2 if body["section"] != "comparison" else 1)
+
+    def stop_at_the_last(*_: int) -> None:
+        left.pop()
+        if not left:
+            raise GivenUp
+
+    left = calls[:]
+    with pytest.raises(GivenUp):
+        section_of(served, asked, stop_at_the_last)
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [("localhost:8000", 200), ("127.0.0.1", 200), ("[::1]:8000", 200), ("192.168.1.2:8000", 200), ("LOCALHOST.", 200),
+     ("a.localhost", 200), ("proxy.example:443", 200), ("evil.example:8000", 403), ("localhost.evil.example", 403),
+     ("127.0.0.1.evil.example", 403)],
+)  # fmt: skip
+def test_a_page_whose_name_leads_to_this_machine_gets_nothing(tiny: LanguageModel, host: str, status: int):
+    with TestClient(create_app({"tiny": tiny}, hosts=["Proxy.example"])) as client:
+        for path in ("/", "/health", "/v1/models", "/lessons/"):
+            assert client.get(path, headers={"Host": host}).status_code == status
+        reply = client.post("/page", json={"section": "text", "text": "a"}, headers={"Host": host})
+        assert reply.status_code == status
+        if status == 403:
+            assert reply.json()["error"]["code"] == "unknown_host"
+            assert "--allow-host" in reply.json()["error"]["message"]
+
+
+def test_a_program_that_serves_by_itself_answers_under_any_name(tiny: LanguageModel):
+    with TestClient(create_app({"tiny": tiny})) as client:
+        assert client.get("/", headers={"Host": "any.example"}).status_code == 200
+
+
+def test_lessons_for_heads_and_without_a_slash(api: Api):
+    for path in ("/lessons/", "/lessons/index.html", f"/lessons/{LESSONS[0].file}"):
+        reply = api.client.head(path)
+        assert (reply.status_code, reply.content) == (200, b"")
+    for method in ("GET", "HEAD"):
+        reply = api.client.request(method, "/lessons?model=a%22b", follow_redirects=False)
+        assert (reply.status_code, reply.headers["location"]) == (307, "lessons/?model=a%22b")
+
+
+def test_the_page_names_the_model_as_it_is_served(tiny: LanguageModel):
+    with TestClient(create_app({"small": tiny})) as client:
+        model = Api(client).post("/page", section="text", text="a")["model"]
+        assert (model["name"], model["title"]) == ("small", "small · float32")
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [({"start": True}, "start"),
+     ({"section": "variant", "change": {"kind": "replace", "position": 0, "token": ""}}, "change.token"),
+     ({"section": "comparison", "compare": ""}, "compare")],
+)  # fmt: skip
+def test_fields_are_named_as_the_client_wrote_them(api: Api, body: dict[str, Any], param: str):
+    status, error = api.error("/page", **({"section": "text", "text": TEXT} | body))
+    assert (status, error["param"]) == (400, param)
+    assert error["message"].startswith(param)

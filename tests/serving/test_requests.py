@@ -68,7 +68,7 @@ COMPLETIONS, CHAT, SCORE, LOGPROBS = "/v1/completions", "/v1/chat/completions", 
         (SCORE, {"query": "a", "items": [[5]], "label_token_ids": [1]}, "items", "query and items must both be texts, or both"),
         (SCORE, {"query": "", "items": [""], "label_token_ids": [1]}, "items", "the text '' has no tokens"),
         (LOGPROBS, {"input": ["a", ""]}, None, "item 1: an empty text has no token to score"),
-        (LOGPROBS, {"input": "a", "start": "x"}, "start.literal['auto','bos','eos','given']", "start"),
+        (LOGPROBS, {"input": "a", "start": "x"}, "start", "start should be 'auto', 'bos', 'eos' or 'given'"),
         (LOGPROBS, {"input": "a", "window": 1}, "window", "window must be a number of embeddings, 2 or more, or false, not 1"),
         (
             LOGPROBS,

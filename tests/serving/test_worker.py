@@ -234,7 +234,64 @@ def test_functions_are_called_one_at_a_time_between_forests(worker: Worker, tiny
     worker.submit(*tasks)
     worker.start()
     assert [task.result.result(30) for task in tasks] == [0, 1, 2]
-    assert order == ["first", "scored", (1, "chainrule-model"), (2, "chainrule-model")]
+    assert order == ["first", "scored", (1, "chainrule-page"), (2, "chainrule-page")]
+
+
+def until(check: Callable[..., None], ready: Callable[[], object]) -> bool:
+    """Work, as a function that calls `check` often, until something is ready. Returns whether it is, after 30 s at most."""
+    end = time.monotonic() + 30
+    while not ready() and time.monotonic() < end:
+        check(1, 2)
+    return bool(ready())
+
+
+def test_a_function_lets_scoring_generation_and_other_functions_take_turns(worker: Worker, tiny: LanguageModel):
+    other = call(tiny, lambda check: until(check, lambda: long.result.done() or begun))
+    begun: list[int] = []
+    between = [scoring(tiny, 5, 6, 7), generation(tiny), call(tiny, lambda _: begun.append(1))]
+
+    def work(check: Callable[..., None]) -> bool:
+        worker.submit(*between)
+        return until(check, lambda: all(task.result.done() for task in (*between, other)))
+
+    long = call(tiny, work)
+    worker.submit(long, other)
+    worker.start()
+    assert long.result.result(60)
+    assert between[0].result.result()[0].logprobs.tolist() == tiny.score([5, 6, 7], start="given").logprobs.tolist()
+
+
+def test_no_two_functions_compute_at_the_same_time(worker: Worker, tiny: LanguageModel):
+    at_once, most, turns = [0], [0], [0]
+
+    def work(check: Callable[..., None]) -> None:
+        for _ in range(40):
+            at_once[0] += 1
+            most[0] = max(most[0], at_once[0])
+            time.sleep(0.005)
+            at_once[0] -= 1
+            turns[0] += 1
+            check()
+
+    tasks = [call(tiny, work) for _ in range(6)]
+    worker.submit(*tasks)
+    worker.start()
+    for task in tasks:
+        task.result.result(60)
+    assert (most, turns) == ([1], [240])
+
+
+def test_a_function_that_waits_for_its_turn_is_given_up(worker: Worker, tiny: LanguageModel):
+    def work(check: Callable[..., None]) -> None:
+        worker.submit(between)
+        until(check, lambda: False)
+
+    long, between = call(tiny, work), scoring(tiny, 5, 6)
+    between.result.add_done_callback(lambda _: setattr(long, "cancelled", True))
+    worker.submit(long)
+    worker.start()
+    with pytest.raises(GivenUp):
+        long.result.result(20)
 
 
 def test_a_call_that_fails_or_that_nobody_waits_for(worker: Worker, tiny: LanguageModel):

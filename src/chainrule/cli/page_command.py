@@ -47,7 +47,8 @@ def page(
         str | None, Option(metavar="TEXT", help="Another text after the same context, to be shown beside the first.")
     ] = None,
     max_tokens: Annotated[
-        int | None, Option(min=1, metavar="N", help="The most tokens by which the text is continued. Default: 8.")
+        int | None,
+        Option(min=1, max=1000, metavar="N", help="The most tokens by which the text is continued, up to 1000. Default: 8."),
     ] = None,
     order: OneOrderOptions,
     texts: TextOptions,

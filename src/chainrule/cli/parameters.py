@@ -27,6 +27,7 @@ class Parameter:
     help: str  # with the choices and the default
     panel: str | None
     minimum: int | None
+    maximum: int | None
     name: str  # of the parameter of the function
 
     @classmethod
@@ -45,7 +46,7 @@ class Parameter:
         metavar = "" if kind is bool else info.metavar or parameter.name.upper()
         text = _with_default(_with_choices(info.help or "", kind, metavar), parameter.default)
         panel = info.rich_help_panel
-        return cls(tuple(names), metavar, kind, several, required, text, panel, info.min, parameter.name)
+        return cls(tuple(names), metavar, kind, several, required, text, panel, info.min, info.max, parameter.name)
 
     @property
     def spelled(self) -> str:
@@ -69,8 +70,7 @@ class Parameter:
     def problem(self, value: str) -> str | None:
         """Why the value cannot be converted, in words; None if it can."""
         if self.kind is int and not (re.fullmatch(r"-?[0-9]+", value) and len(value) <= _LONGEST and self._reaches(int(value))):
-            least = "" if self.minimum is None else f", {self.minimum} or more"
-            return f"{self.title} takes a whole number{least}, not {shortened(value)}"
+            return f"{self.title} takes a whole number{self._range}, not {shortened(value)}"
         if self.kind is float:
             try:
                 float(value)
@@ -83,7 +83,13 @@ class Parameter:
         return None
 
     def _reaches(self, number: int) -> bool:
-        return self.minimum is None or number >= self.minimum
+        return (self.minimum is None or number >= self.minimum) and (self.maximum is None or number <= self.maximum)
+
+    @property
+    def _range(self) -> str:
+        if self.minimum is None:
+            return ""
+        return f", {self.minimum} or more" if self.maximum is None else f" from {self.minimum} to {self.maximum}"
 
 
 def parameters_of(function: Callable[..., Any]) -> list[Parameter]:

@@ -22,7 +22,7 @@ from chainrule.engine.head.reductions import Columns, factor_reductions
 from chainrule.engine.inputs.node_inputs import Tokens
 from chainrule.engine.prefixes.reuse import Reuse
 from chainrule.engine.prefixes.store import PrefixCache
-from chainrule.engine.question import DEFAULTS, Answer, Question, Settings, refuse_nan
+from chainrule.engine.question import DEFAULTS, Answer, Progress, Question, Settings, refuse_nan
 from chainrule.errors import ModelError
 from chainrule.models.base import Model
 from chainrule.ops import workers
@@ -162,20 +162,23 @@ class Engine:
             yield part.node_F, index_X, returning(factors), part.new, part.rows
 
     @sealed
-    def opened(self, question: Question, *, top: int = 5, temperature: float = 1.0) -> Opened:
+    def opened(self, question: Question, *, top: int = 5, temperature: float = 1.0, progress: Progress | None = None) -> Opened:
         """The logits that every wanted factor of the forest is read from, with the norm of the hidden state; see `Opened`.
 
         They are computed as `answer` computes the factors, so logit − log-sum-exp has the bits of log Pr if the model is
-        row-invariant. top: the number of largest logits. Raises ModelError if the model gives NaN.
+        row-invariant. top: the number of largest logits. progress: as in `Settings`. Raises ModelError if the model gives NaN.
         """
-        opened = Opened.empty(len(question.forest), min(top, self.model.head.size))
+        opened, done = Opened.empty(len(question.forest), min(top, self.model.head.size)), 0
 
         def make() -> Callable[[Job], Iterator[PartOfAnswer]]:
             reader = opening_reader(self.model.head, self.model.device, opened.top_ids.shape[1], temperature)
             return lambda job: self._factors(job(), reader, question)
 
-        for node_F, _, columns, _, _ in self._computed(question, None, make):
+        for node_F, _, columns, new, _ in self._computed(question, None, make):
             opened.store(node_F, columns())
+            done += new
+            if progress is not None:
+                progress(done, question.contexts)
         refuse_nan(opened.logits[question.wanted_N], self.model.name)
         return opened
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from chainrule.engine.decoding.base import DecodingTree, NextTokens
 from chainrule.engine.head.most_probable import most_probable
-from chainrule.generation.hypothesis import Hypothesis, Steps, StoppingCriteria, extend, finished
+from chainrule.generation.hypothesis import Hypothesis, Steps, StoppingCriteria, extend
 
 TOGETHER = 16  # open sequences extended at a time; together they cost little more than one
 
@@ -76,8 +76,8 @@ def best(
     A beam of `width` runs first. Sequences that are no more probable than its results need no extension.
     """
     search = _Search(tree, criteria, count, budget)
-    search.results = finished(beam(tree, criteria, width))[:count]
-    return search.run()
+    search.results = (yield from beam(tree, criteria, width))[:count]
+    return (yield from search.run())
 
 
 @dataclass

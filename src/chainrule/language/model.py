@@ -68,10 +68,10 @@ class LanguageModel(Tables, Wording, Measuring, Choosing, Generating):
         temperature: T in softmax(logits / T), which every factor is taken from; 1 is the model itself.
         window: the largest number of embeddings to condition on (default: the model's own limit); False refuses longer texts.
         stride: the number of tokens from one window to the next (default: half a window).
-        max_tokens: the number of tokens of the texts that are generated.
+        max_tokens: the most tokens by which the text is continued, 1 to 1,000; fewer if its context is then full.
         special: how names of control symbols, such as <|endoftext|>, are read: "text" (default, with a warning) or "parse".
         context_special: the same for contexts (default: as `special`).
-        progress: called with (done, total), in contexts. It is called for the text first, and then for the what-ifs.
+        progress: called with (done, total), in contexts. First for the text, then twice for the what-ifs.
         Raises InputError for input that cannot be scored.
         """
         from chainrule.pages import page_of

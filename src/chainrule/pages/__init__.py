@@ -8,6 +8,7 @@ from chainrule.pages.sections import (
     merged,
     text_section,
     variant,
+    variants_and_openings,
     variants_section,
 )
 from chainrule.pages.tokens import Tokens
@@ -24,5 +25,6 @@ __all__ = [
     "reading",
     "text_section",
     "variant",
+    "variants_and_openings",
     "variants_section",
 ]

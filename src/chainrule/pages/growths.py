@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-from chainrule.errors import raise_unless
+from chainrule._checks import is_whole
+from chainrule.engine.question import Progress
+from chainrule.errors import InputError, raise_unless, short
 from chainrule.generation.generate import generate
 from chainrule.generation.options import Method, Options
-from chainrule.generation.result import Generated
+from chainrule.generation.result import Generated, Step
 from chainrule.generation.spelling import special_of
 from chainrule.pages.language import Language, scorer_of
 from chainrule.pages.readings import alternatives
@@ -20,6 +24,7 @@ from chainrule.results.score import Score
 from chainrule.text.requests import Request
 
 BUDGET = 100  # contexts of the search for the most probable text: a few seconds for a small model
+MOST = 1000  # tokens
 TOP = 5
 _SHOWN = 8  # tokens of the context
 
@@ -32,17 +37,25 @@ _RULES: dict[str, str] = {
 
 
 def growths(
-    lm: Language, tokens: Tokens, score: Score, method: Method | None = None, max_tokens: int = 8, seed: int | None = None
+    lm: Language,
+    tokens: Tokens,
+    score: Score,
+    method: Method | None = None,
+    max_tokens: int = 8,
+    seed: int | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """The text of a score, continued by one method, or by "greedy", "best" and "beam" (None), as plain data.
 
-    All texts have `max_tokens` tokens, unless one of them contains the end symbol: then each may end there. seed: for
-    "sample". Raises InputError if the model does not predict the next token, or if the text fills its context.
+    All texts have `max_tokens` tokens, or as many as fit into the context of the model; if one of them contains the end symbol,
+    each may end there. seed: for "sample". progress: called with each new token. Raises InputError if the model does not
+    predict the next token, or if the text fills its context.
     """
     raise_unless(lm.predictor.accepts.next_token)
     context = _context(lm, score)
+    max_tokens = _fitting(lm, score, context, max_tokens)
     methods: list[Method] = ["greedy", "best", "beam"] if method is None else [method]
-    options = [_options(lm, each, max_tokens, seed, score.temperature) for each in methods]
+    options = [replace(_options(lm, each, max_tokens, seed, score.temperature), on_token=_caller(progress)) for each in methods]
     grow = lambda end: [generate(scorer_of(lm), context, score.start, end, None, each)[0] for each in options]  # noqa: E731
     found, ends = grow(False), set(scorer_of(lm).end_ids)
     if any(ends & set(grown.ids.tolist()) for grown in found):
@@ -53,6 +66,19 @@ def growths(
         "max_tokens": max_tokens,
         "methods": [_growth(tokens, *both, length) for both in zip(methods, found, strict=True)],
     }
+
+
+def check_max_tokens(max_tokens: Any) -> None:
+    """Raises InputError unless texts can grow by so many tokens."""
+    if not is_whole(max_tokens, 1, MOST):
+        raise InputError(f"max_tokens must be a whole number from 1 to {MOST:,}, not {short(max_tokens)}")
+
+
+def _fitting(lm: Language, score: Score, context: Request, max_tokens: int) -> int:
+    """The number of tokens that fit into the context of the model, at least 1, and at most `max_tokens`."""
+    limit = lm.model.max_rows
+    before = len(context.ids) + (score.start.id is not None)
+    return max_tokens if limit is None else max(1, min(max_tokens, limit - before + 1))
 
 
 def _context(lm: Language, score: Score) -> Request:
@@ -68,6 +94,10 @@ def _options(lm: Language, method: Method, max_tokens: int, seed: int | None, te
     of_method: dict[str, Any] = {"sample": {"seed": seed, "temperature": temperature}, "best": {"budget": BUDGET}}
     top = min(TOP, lm.model.head.size)
     return Options(method=method, max_tokens=max_tokens, top=top, **of_method.get(method, {}))
+
+
+def _caller(progress: Progress | None) -> Callable[[Step], None] | None:
+    return None if progress is None else lambda step: progress(step.step + 1, step.step + 1)
 
 
 def _growth(tokens: Tokens, method: Method, grown: Generated, length: str) -> dict[str, Any]:

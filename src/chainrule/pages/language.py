@@ -44,6 +44,11 @@ def model_part(lm: Language) -> dict[str, Any]:
     return described(identity_of(lm.model), "causal" if kind == "own" else kind, lm.model.head.size)
 
 
+def title_of(lm: Language) -> str:
+    """The name of the model for readers of a page. Its own may be a path of this machine."""
+    return identity_of(lm.model).title
+
+
 def described(identity: Identity, kind: str, vocabulary: int | None) -> dict[str, Any]:
     """The member "model" for a model with this identity."""
     return {

@@ -1,4 +1,4 @@
-"""Numbers of a page: those of float32, and those that may be infinite."""
+"""Numbers of a page: those of a network, and those that may be infinite."""
 
 from __future__ import annotations
 
@@ -6,12 +6,19 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+import torch
 from torch import Tensor
 
 
-def in_float32(numbers: Tensor) -> Any:
-    """Numbers as nested lists, in the fewest digits that name them in float32."""
-    return _shortest(numbers.detach().float().cpu().numpy())
+def wide(numbers: Tensor) -> Tensor:
+    """Numbers in float32, or in float64 if they are of that type."""
+    return numbers if numbers.dtype == torch.float64 else numbers.float()
+
+
+def shortest(numbers: Tensor) -> Any:
+    """Numbers as nested lists, in the fewest digits that name them in float32, or in float64 if they are of that type."""
+    own = wide(numbers.detach()).cpu()
+    return own.tolist() if own.dtype == torch.float64 else _shortest(own.numpy())
 
 
 def _shortest(array: Any) -> Any:

@@ -17,7 +17,7 @@ from chainrule.engine.head.most_probable import most_probable
 from chainrule.engine.head.opened import Opened
 from chainrule.ops.sealed import sealed
 from chainrule.pages.language import Language
-from chainrule.pages.numbers import in_float32, total
+from chainrule.pages.numbers import shortest, total, wide
 from chainrule.pages.positions import position_part
 from chainrule.pages.recomputed import sequence_of
 from chainrule.pages.tokens import Tokens
@@ -73,9 +73,9 @@ def _inputs(lm: Language, tokens: Tokens, score: Score) -> tuple[dict[str, Any],
     neighbours = nearest(lm.model, ids)
     data = {
         "t": tokens.all(ids),
-        "norm": in_float32(torch.linalg.vector_norm(e_ND.float(), dim=-1)),
+        "norm": shortest(torch.linalg.vector_norm(wide(e_ND), dim=-1)),
         "nearest": [[[tokens.add(id), cosine] for id, cosine in neighbours[own]] for own in ids],
-        "first": in_float32(e_ND[:, :FIRST]),
+        "first": shortest(e_ND[:, :FIRST]),
     }
     return data, [lm.model.embeddings, lm.model.width]
 
@@ -95,7 +95,7 @@ def _embeddings(lm: Language, score: Score, ids_N: Ints) -> Tensor:
 
 @sealed
 def nearest(model: Any, ids: list[int], count: int = NEAREST) -> dict[int, list[tuple[int, float]]]:
-    """For each token the `count` others whose embeddings have the largest cosine with its own, with the cosine in float32.
+    """For each token the `count` others whose embeddings have the largest cosine with its own, with the cosine.
 
     Those with equal cosines are ordered by id. The table is read a tile at a time.
     """
@@ -109,10 +109,10 @@ def nearest(model: Any, ids: list[int], count: int = NEAREST) -> dict[int, list[
         both, ids_both = torch.cat([best_U, cosine_UV], 1), torch.cat([of_U, tile.expand(len(id_U), -1)], 1)
         at_Uk = most_probable(both, count)
         best_U, of_U = both.gather(1, at_Uk), ids_both.gather(1, at_Uk)
-    rows = zip(id_U.tolist(), of_U.tolist(), in_float32(best_U), strict=True)
+    rows = zip(id_U.tolist(), of_U.tolist(), shortest(best_U), strict=True)
     return {own: [pair for pair in zip(of, cosines, strict=True) if pair[1] > -math.inf] for own, of, cosines in rows}
 
 
 def _unit(e_ND: Tensor) -> Tensor:
-    """The embeddings in float32 and of length 1; zeros stay zeros."""
-    return torch.nn.functional.normalize(e_ND.float(), dim=-1)
+    """The embeddings, of length 1 in float32 or float64; zeros stay zeros."""
+    return torch.nn.functional.normalize(wide(e_ND), dim=-1)

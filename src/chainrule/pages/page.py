@@ -81,7 +81,8 @@ def page_of(lm: Language, score: Score, *, compare: Any = None, max_tokens: int 
     """The page of a score of this model.
 
     compare: a second text, token ids or a `Score`; None: the text with its most surprising token replaced. max_tokens: of
-    generated texts. progress: called with (done, total), in contexts of the what-ifs. Raises InputError.
+    generated texts. progress: called with (done, total), in contexts: for the factors of the what-ifs, then for their logits.
+    Raises InputError.
     """
     data = whole(lm, score, compare=compare, max_tokens=max_tokens, progress=progress)
     return Page({"version": score.identity.chainrule, **data})

@@ -14,7 +14,7 @@ from torch import nn
 from chainrule.models.any_order import AnyOrderModel
 from chainrule.models.table import TableModel
 from chainrule.models.trunk import trunk_of
-from chainrule.pages.numbers import in_float32
+from chainrule.pages.numbers import shortest, wide
 
 _NAMES = re.compile(r"(^|[._])(wpe|pos\w*)|position", re.IGNORECASE)
 
@@ -74,6 +74,6 @@ def _is_rotary(config: Any, trunk: nn.Module) -> bool:
 def _norms(table: nn.Embedding, first: int, count: int) -> list[float | None]:
     """The norms of the rows first, first + 1 …; None where there is no row."""
     begin, stop = max(0, first), max(0, min(table.num_embeddings, first + count))
-    norm_P = torch.linalg.vector_norm(table.weight.detach()[begin:stop].float(), dim=-1)
-    norms = in_float32(norm_P)
+    norm_P = torch.linalg.vector_norm(wide(table.weight.detach()[begin:stop]), dim=-1)
+    norms = shortest(norm_P)
     return [None] * (begin - first) + norms + [None] * (count - (begin - first) - len(norms))

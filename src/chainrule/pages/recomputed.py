@@ -19,7 +19,7 @@ from chainrule._types import Floats, Ints
 from chainrule.engine.head.opened import Opened
 from chainrule.engine.plan import plan
 from chainrule.engine.predictors.any_order import AnyOrderPredictor
-from chainrule.engine.question import Item, Settings
+from chainrule.engine.question import Item, Progress, Settings
 from chainrule.forest.permutations import OrderedSequence
 from chainrule.ops.sealed import sealed
 from chainrule.pages.language import Language, is_causal
@@ -69,12 +69,12 @@ def windows_of(score: Score, first: int = 0) -> list[Item]:
     return items
 
 
-def with_top(lm: Language, score: Score) -> Score:
+def with_top(lm: Language, score: Score, progress: Progress | None = None) -> Score:
     """The score with alternatives: `TOP` of them, if it has fewer and its factors are computed again with the same bits."""
     top = min(TOP, lm.model.head.size)
     if score.top_ids.shape[1] >= top:
         return score
-    statistics = _statistics(lm, score, Settings(top=top, temperature=score.temperature))
+    statistics = _statistics(lm, score, Settings(top=top, temperature=score.temperature, progress=progress))
     same = np.array_equal(statistics.logprobs, score.logprobs)
     return replace(score, statistics=replace(statistics, set_logprobs=score.statistics.set_logprobs)) if same else score
 
@@ -93,7 +93,7 @@ def _ordered(score: Score) -> OrderedSequence:
 
 
 @sealed
-def by_embeddings(lm: Language, score: Score) -> Floats | None:
+def by_embeddings(lm: Language, score: Score, progress: Progress | None = None) -> Floats | None:
     """log Pr of the factors with embeddings in place of the tokens, T; None if the model takes none, or in another order."""
     if not is_causal(lm) or lm.model.by_ids or not reads_left_to_right(score):
         return None
@@ -103,7 +103,7 @@ def by_embeddings(lm: Language, score: Score) -> Floats | None:
         else replace(item, embeddings=lm.model.embed(torch.from_numpy(item.ids).to(lm.model.device)))
         for item in windows_of(score)
     ]
-    return lm.predictor.factors(items, Settings(temperature=score.temperature)).answer.logprobs
+    return lm.predictor.factors(items, Settings(temperature=score.temperature, progress=progress)).answer.logprobs
 
 
 def why_closed(lm: Language, score: Score) -> str:
@@ -113,7 +113,7 @@ def why_closed(lm: Language, score: Score) -> str:
     return "" if isinstance(lm.predictor, AnyOrderPredictor) or reads_left_to_right(score) else NO_LOGITS
 
 
-def opened(lm: Language, scores: Sequence[Score], firsts: Sequence[int]) -> list[Opened]:
+def opened(lm: Language, scores: Sequence[Score], firsts: Sequence[int], progress: Progress | None = None) -> list[Opened]:
     """The factors of each score from number `firsts[s]` on, in the order of prediction, with the logits they are read from.
 
     The scores are those of one temperature, for which `why_closed` gives "".
@@ -129,6 +129,6 @@ def opened(lm: Language, scores: Sequence[Score], firsts: Sequence[int]) -> list
         items = [item for both in zip(scores, firsts, strict=True) for item in windows_of(*both)]
         job = plan(items, lm.model.max_rows, None, None)
         question, node_T = job.question, job.node_T
-    found = lm.engine.opened(question, top=TOP_LOGITS, temperature=scores[0].temperature)[node_T]
+    found = lm.engine.opened(question, top=TOP_LOGITS, temperature=scores[0].temperature, progress=progress)[node_T]
     stops = np.cumsum(count_S).tolist()
     return [found[stop - count : stop] for stop, count in zip(stops, count_S, strict=True)]

@@ -50,7 +50,7 @@ def variants(
     found = [_Variant(score, *both) for both in zip(changes, new, strict=True)]
     logits: Sequence[Floats | None] = [None] * len(found)
     if main is not None:
-        logits = [each.logits for each in opened(lm, new, [variant.shown for variant in found])]
+        logits = [each.logits for each in opened(lm, new, [variant.shown for variant in found], progress)]
     return [variant.data(tokens, main, own) for variant, own in zip(found, logits, strict=True)]
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.errors import InputError
+from chainrule.engine.question import Progress
+from chainrule.errors import InputError, short
 from chainrule.generation.spelling import special_of, text_of
 from chainrule.pages.changes import Changed, applied
 from chainrule.pages.language import Language, scorer_of
@@ -26,7 +27,7 @@ from chainrule.text.requests import Request
 Row = tuple[int | None, int | None]
 
 
-def other_score(lm: Language, score: Score, other: Any) -> Score:
+def other_score(lm: Language, score: Score, other: Any, progress: Progress | None = None) -> Score:
     """The score of a second text under the conditions of the first. Raises InputError if it cannot be scored so.
 
     other: a text or token ids, which follow the context of the first text; or a `Score`, which is taken as it is.
@@ -34,21 +35,24 @@ def other_score(lm: Language, score: Score, other: Any) -> Score:
     if isinstance(other, Score):
         return other
     own = score.request
-    context = own.context if isinstance(other, str) else own.context_ids.tolist()
+    context = own.context if isinstance(other, str) else own.context_ids.tolist() or None
     if isinstance(other, str) and context is None and len(own.context_ids):
         raise InputError("the context of the first text is token ids, so the second is given as token ids too")
     reading = Reading(own.special or "text", own.context_special or "text", True)
-    [request] = scorer_of(lm).requests([other], [context], reading)
-    return _scored(lm, score, request)
+    try:
+        [request] = scorer_of(lm).requests([other], [context], reading)
+        return _scored(lm, score, request, progress)
+    except InputError as error:
+        raise InputError(f"the second text, {short(other)}, cannot be compared: {error.reason}") from None
 
 
-def proposed_score(lm: Language, score: Score) -> Score | None:
+def proposed_score(lm: Language, score: Score, progress: Progress | None = None) -> Score | None:
     """The score of the text with its most surprising token replaced by the most probable other one; None if none can be."""
     changes = [] if score.request.embeddings is not None else replacements(score)
     if not changes:
         return None
     changed = applied(score, changes[0])
-    return _scored(lm, score, _spelled(lm, score, changed))
+    return _scored(lm, score, _spelled(lm, score, changed), progress)
 
 
 def _spelled(lm: Language, score: Score, changed: Changed) -> Request:
@@ -61,7 +65,7 @@ def _spelled(lm: Language, score: Score, changed: Changed) -> Request:
     return Request(ids, own.context_ids, text, own.context, special=special, context_special=own.context_special)
 
 
-def _scored(lm: Language, score: Score, request: Request) -> Score:
+def _scored(lm: Language, score: Score, request: Request, progress: Progress | None) -> Score:
     order = None
     if not reads_left_to_right(score):
         if len(request.ids) != len(score.request.ids):
@@ -70,7 +74,7 @@ def _scored(lm: Language, score: Score, request: Request) -> Score:
                 f"{len(request.ids)}: compare texts of one length, or score the first from left to right"
             )
         order = [_order(score)]
-    settings = settings_of(lm, score)
+    settings = settings_of(lm, score, progress)
     return score_requests(lm.predictor, lm.tokenizer, [request], score.start, score.end, settings, order=order)[0]
 
 

@@ -79,6 +79,12 @@ def serve(
     cors: Annotated[
         list[str] | None, Option(metavar="ORIGIN", help="Let web pages of this origin use the server; *: of all.")
     ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        Option(
+            metavar="NAME", help="Answer under this name, too, such as that of a proxy, where this machine alone is served."
+        ),
+    ] = None,
     log_requests: Annotated[bool, Option("--log-requests", help="Write a line for each request to standard error.")] = False,
     limits: LimitOptions,
     model: ModelOptions,
@@ -95,6 +101,7 @@ def serve(
     for each in options.values():
         each.check()
     bound = listening_socket(host, port)
+    hosts = None if is_open(bound) or api_key is not None or "*" in (cors or ()) else _hosts(allow_host, cors)
     _show_log()
     try:
         if is_open(bound) and api_key is None:
@@ -105,7 +112,7 @@ def serve(
         from chainrule.serving.app import create_app
         from chainrule.serving.server import server_of
 
-        app = create_app(loaded, limits=allowed, api_key=api_key, origins=cors or (), log_requests=log_requests)
+        app = create_app(loaded, limits=allowed, api_key=api_key, origins=cors or (), hosts=hosts, log_requests=log_requests)
         address = address_of(bound)
         ready = f"chainrule: serving {', '.join(loaded)} at {address}\nchainrule: the page for a browser is {address}/"
         server = server_of(app, allowed.connections, lambda: note(ready))
@@ -115,6 +122,13 @@ def serve(
             note("chainrule: stopped")
     finally:
         bound.close()
+
+
+def _hosts(allowed: list[str] | None, origins: list[str] | None) -> list[str]:
+    """The names that clients may call the server by: those that are allowed, and those of web pages that may use it."""
+    from urllib.parse import urlsplit
+
+    return [*(allowed or []), *(host for origin in origins or () if (host := urlsplit(origin).hostname))]
 
 
 def _show_log() -> None:

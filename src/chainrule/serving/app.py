@@ -29,12 +29,15 @@ def create_app(
     limits: Limits | None = None,
     api_key: str | None = None,
     origins: Sequence[str] = (),
+    hosts: Sequence[str] | None = None,
     log_requests: bool = False,
 ) -> FastAPI:
     """An ASGI application that serves language models by their names; the first is the default.
 
     limits: of requests. api_key: the key that clients must send as a bearer token. origins: of web pages that may use the
-    server (CORS); "*": all. log_requests: write a line for each to the log "chainrule.serving".
+    server (CORS); "*": all. hosts: the names, beside localhost and addresses, that clients may call the server by, which keeps
+    out pages whose names lead to this machine (DNS rebinding); None: any name. log_requests: write a line for each to the log
+    "chainrule.serving".
     Raises InputError for a model that cannot be served.
     """
     limits = limits or Limits()
@@ -48,7 +51,7 @@ def create_app(
         finally:
             await asyncio.to_thread(service.close)
 
-    guard = {"limits": limits, "metrics": service.metrics, "api_key": api_key, "log_requests": log_requests}
+    guard = {"limits": limits, "metrics": service.metrics, "api_key": api_key, "log_requests": log_requests, "hosts": hosts}
     middleware = [Middleware(Guard, **guard)]
     if origins:
         allowed = {"allow_origins": list(origins), "allow_methods": ["*"], "allow_headers": ["*"]}

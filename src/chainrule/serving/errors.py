@@ -20,7 +20,10 @@ from chainrule.serving.wire import in_json, json_reply
 LOG = logging.getLogger("chainrule.serving")
 _FAULT = "an error within the server; its log describes it"
 
-_FIELDS = frozenset({"end", "start", "stop", "stride", "targets", "temperature", "top", "top_k", "top_p", "min_p", "window"})
+_FIELDS = frozenset(
+    {"compare", "end", "start", "stop", "stride", "targets", "temperature", "top", "top_k", "top_p", "min_p", "window"}
+)
+_KINDS = frozenset({"body", "str", "int", "bool", "float"})  # parts of a place that are no names
 _TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
 
 
@@ -111,8 +114,7 @@ async def reply_to_invalid_request(request: Request, error: Exception) -> Respon
 
 def _first_problem(error: RequestValidationError) -> tuple[str, str | None]:
     problem = error.errors()[0]
-    where = [str(part) for part in problem["loc"] if part != "body"]
-    param, value = ".".join(where) or None, problem.get("input")
+    param, value = _path(problem), problem.get("input")
     match problem["type"]:
         case "extra_forbidden":
             return f"there is no field {param!r}; see /openapi.json for those there are", param
@@ -128,6 +130,14 @@ def _first_problem(error: RequestValidationError) -> tuple[str, str | None]:
             return f"{param or 'the body'} must be a JSON object, not {in_json(value)}", param
     message = problem["msg"].removeprefix("Input ").removeprefix("String ")
     return f"{param or 'the body'} {message}, not {in_json(value)}", param
+
+
+def _path(problem: Mapping[str, Any]) -> str | None:
+    """The field that is wrong. pydantic adds the kind of value that was tried, such as "constrained-str"."""
+    names = (
+        str(part) for part in problem["loc"] if part not in _KINDS and not str(part).startswith(("literal[", "constrained-"))
+    )
+    return ".".join(names) or None
 
 
 def decode_error(error: Exception) -> ApiError:

@@ -1,16 +1,20 @@
-"""What happens to every request before its endpoint sees it: its key is checked, its time is limited, and it is counted."""
+"""What happens to every request before its endpoint sees it: its host and key are checked, its time is limited, and it is
+counted."""
 
 from __future__ import annotations
 
 import asyncio
 import hmac
+import ipaddress
 import logging
 import secrets
 import time
+from collections.abc import Collection
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from chainrule.errors import short
 from chainrule.serving.errors import ApiError
 from chainrule.serving.limits import Limits
 from chainrule.serving.metrics import Metrics
@@ -25,10 +29,15 @@ SPARE = 30.0  # seconds for the reply of a request that took all its time
 class Guard:
     """The outermost layer of the application."""
 
-    def __init__(self, app: ASGIApp, limits: Limits, metrics: Metrics, api_key: str | None, log_requests: bool) -> None:
+    def __init__(
+        self, app: ASGIApp, limits: Limits, metrics: Metrics, api_key: str | None, log_requests: bool,
+        hosts: Collection[str] | None = None,
+    ) -> None:  # fmt: skip
+        """hosts: see `create_app`."""
         self._app, self.limits, self._metrics, self._log = app, limits, metrics, log_requests
         self.bytes = 0  # of the bodies of all requests that are not answered
         self._key = None if api_key is None else api_key.encode()
+        self._hosts = None if hosts is None else frozenset(map(str.lower, hosts))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -37,6 +46,7 @@ class Guard:
             return
         began, reply, body = time.monotonic(), _Reply(send), _Body(receive, self)
         try:
+            self._check_host(scope)
             if not self._allowed(scope):
                 raise ApiError(
                     401, "the key is wrong or missing: send the header Authorization: Bearer KEY", code="invalid_api_key"
@@ -58,17 +68,28 @@ class Guard:
             self.bytes -= body.bytes
             self._count(scope, reply.status, time.monotonic() - began)
 
+    def _check_host(self, scope: Scope) -> None:
+        """Raises ApiError for a name that is not this machine's: a page of that name has made its name lead here."""
+        host = _host_of(_header(scope, b"host"))
+        if self._hosts is None or not host or host in self._hosts or _is_local(host):
+            return
+        message = (
+            f"this server answers under localhost and its address, not under the name {short(host)}: use one of these, or "
+            "start it with --allow-host NAME or --api-key"
+        )
+        raise ApiError(403, message, code="unknown_host")
+
     def _allowed(self, scope: Scope) -> bool:
         if self._key is None or scope["path"] in OPEN or scope["method"] == "OPTIONS":
             return True
-        given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+        given = _header(scope, b"authorization")
         kind, _, key = given.partition(b" ")
         return hmac.compare_digest(key.strip(), self._key) and kind.lower() == b"bearer"
 
     @staticmethod
     def _length(scope: Scope) -> int:
         """The length of the body that the client announces; 0 if it does not."""
-        value = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
+        value = _header(scope, b"content-length")
         return int(value) if value.isdigit() else 0
 
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
@@ -77,6 +98,29 @@ class Guard:
         self._metrics.seconds.labels(path).observe(seconds)
         if self._log:
             LOG.info("%s %s %d %.3f s", scope["method"], scope["path"], status, seconds)
+
+
+def _header(scope: Scope, name: bytes) -> bytes:
+    return next((value for each, value in scope["headers"] if each == name), b"")
+
+
+def _host_of(header: bytes) -> str:
+    """The name or address in a header Host, without its port."""
+    host = header.decode("latin-1").strip().lower()
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0].removesuffix(".")
+
+
+def _is_local(host: str) -> bool:
+    """Whether no DNS server says where this name leads: localhost, or an address."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 class _Body:

@@ -1,5 +1,5 @@
-"""The thread that owns the models. What waits is scored as one forest; texts are generated a token at a time, in turn; a
-function is called between them.
+"""The thread that owns the models. What waits is scored as one forest; texts are generated a token at a time, in turn;
+functions are called, and take turns with both.
 
 A reply has the same bytes under load as alone. Factors have the same bits in any forest (see `chainrule.ops.matmul`); a model
 for which this does not hold scores one request at a time. Each generation has a tree of its own.
@@ -19,10 +19,12 @@ from chainrule.generation import Step, Stream
 from chainrule.results.batch import Scores
 from chainrule.scoring.scorer import Scorer
 from chainrule.serving.tasks import Call, Conditions, Generation, GivenUp, Scoring
+from chainrule.serving.turns import Turns
 
 RETURNING, LONGEST = 0.1, 0.1  # of the time of a forest, and seconds: how long the next one waits for its clients to ask again
 BATCH = 16_384  # tokens of the requests that are scored at once; all of them wait for the last one
 FEW = 20  # alternatives at each position that cost little
+CALLED_AT_ONCE = 4  # functions that take turns
 AT_ONCE = 16  # requests whose texts are generated in turn, each with keys and values of its own; others wait
 
 
@@ -42,6 +44,7 @@ class Worker:
         self._generations: deque[Generation] = deque()
         self._calls: deque[Call] = deque()
         self._running: deque[_Running] = deque()
+        self._called: deque[Turns] = deque()
         self._changed = threading.Condition()
         self._closing = False
         self._in_hand = 0  # requests that are being scored
@@ -92,7 +95,8 @@ class Worker:
     def _run(self) -> None:
         while self._wait():
             self._score_all(self._next_scorings())
-            self._call(self._next_call())
+            self._begin_calls()
+            self._call_one()
             self._begin_generations()
             for _ in range(len(self._running)):
                 running = self._running.popleft()
@@ -102,7 +106,7 @@ class Worker:
     def _wait(self) -> bool:
         """Wait for something to do. Returns whether there is any; there is not if the worker is closing."""
         with self._changed:
-            if self._running:
+            if self._running or self._called:
                 return True
             self._changed.wait_for(lambda: self.waiting or self._closing)
             until = time.monotonic() + self._seconds
@@ -121,21 +125,21 @@ class Worker:
                 tokens += tasks[-1].tokens
             return tasks
 
-    def _next_call(self) -> Call | None:
-        """The function to call next. There is one call a round, so that scoring and generation wait for no more than one."""
+    def _begin_calls(self) -> None:
         with self._changed:
-            return self._calls.popleft() if self._calls else None
+            while self._calls and len(self._called) < CALLED_AT_ONCE:
+                self._called.append(Turns(self._calls.popleft(), self._has_others))
 
-    @staticmethod
-    def _call(task: Call | None) -> None:
-        """Call a function, unless nobody waits for its result any more."""
-        if task is None:
-            return
-        try:
-            task.check()
-            task.succeed(task.function(task.check))
-        except BaseException as error:
-            task.fail(error)
+    def _call_one(self) -> None:
+        """One turn of one function a round, so that scoring and generation wait for no more than one."""
+        if self._called:
+            turns = self._called.popleft()
+            if turns.step():
+                self._called.append(turns)
+
+    def _has_others(self) -> bool:
+        """Whether there is work beside the function whose turn it is."""
+        return bool(self.waiting or self._running or self._called)
 
     def _begin_generations(self) -> None:
         with self._changed:

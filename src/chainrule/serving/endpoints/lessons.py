@@ -11,10 +11,12 @@ from chainrule.serving.html import html_reply
 routes = router()
 
 
+@routes.head("/lessons", include_in_schema=False)
 @routes.get("/lessons", include_in_schema=False)
-async def without_slash() -> Response:
+async def without_slash(request: Request) -> Response:
     """To the list of lessons, whose links are relative."""
-    return RedirectResponse("lessons/")
+    query = request.url.query
+    return RedirectResponse(f"lessons/?{query}" if query else "lessons/")
 
 
 @routes.head("/lessons/", include_in_schema=False)
@@ -24,6 +26,7 @@ async def index(request: Request, model: str | None = None) -> Response:
     return html_reply(await service_of(request).in_thread(request.app.state.lessons.index, model))
 
 
+@routes.head("/lessons/{file}", include_in_schema=False)
 @routes.get("/lessons/{file}", response_class=HTMLResponse)
 async def lesson(file: str, request: Request, model: str | None = None) -> Response:
     """A lesson, for a browser."""

@@ -50,7 +50,8 @@ def _tokens(service: Service, served: ServedModel, body: PageBody) -> int:
         try:
             [asked] = served.requests([text], [body.context], Reading.of("text"))
         except InputError as error:
-            raise service.visible(InputError(error.reason)) from None
+            named = f"{param}: {error.reason}" if param == "compare" else error.reason
+            raise service.visible(InputError(named)) from None
         tokens = len(asked.context_ids) + len(asked.ids)
         total += tokens
         if tokens > most:
