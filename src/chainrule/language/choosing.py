@@ -85,7 +85,7 @@ class Choosing(Foundation):
             answer_from=answer_from,
         )  # fmt: skip
         settings, reading = Settings(0, window, stride, rows, progress, temperature), Reading.of(special, context_special)
-        return score_choices(self._scorer, read, settings, reading, premise=premise, start=start, end=end)
+        return score_choices(self.scorer, read, settings, reading, premise=premise, start=start, end=end)
 
 
 def _rows(rows: Any, what: str) -> Sequence[Mapping[Any, Any]]:

@@ -55,7 +55,7 @@ class Comparing(Foundation):
             raise InputError("rank takes one order; in several, score the candidates with score_batch(..., context=...)")
         texts = as_list(candidates, "candidates")
         settings, reading = Settings(top, window, stride, rows, progress, temperature), Reading.of(special, context_special)
-        scores = cast("Scores", self._scorer.score_texts(
+        scores = cast("Scores", self.scorer.score_texts(
             texts, [context] * len(texts), settings, reading, start=start, end=end, order=order, seed=seed
         ))  # fmt: skip
         best_first, share = np.argsort(-scores.logprob, kind="stable").tolist(), logprobs_within_set(scores)
@@ -77,7 +77,7 @@ class Comparing(Foundation):
         special: how names of control symbols, such as <|endoftext|>, are read: "text" (default, with a warning) or "parse".
         Raises InputError for a context that cannot be used.
         """
-        return self._scorer.conditional(context, start, special, temperature)
+        return self.scorer.conditional(context, start, special, temperature)
 
     # fmt: off
     def pseudo_log_likelihood(
@@ -98,7 +98,7 @@ class Comparing(Foundation):
         """
         settings, reading = Settings(rows=rows, progress=progress), Reading.of(special, context_special)
         with of_one_text():
-            return self._scorer.pseudo([text], [context], settings, reading, within_words=within_words)[0]
+            return self.scorer.pseudo([text], [context], settings, reading, within_words=within_words)[0]
 
     # fmt: off
     def pseudo_log_likelihoods(
@@ -122,4 +122,4 @@ class Comparing(Foundation):
             raise InputError("pseudo_log_likelihoods takes a list of texts; for one text use pseudo_log_likelihood")
         items = as_list(texts)
         settings, reading = Settings(rows=rows, progress=progress), Reading.of(special, context_special)
-        return self._scorer.pseudo(items, contexts_for(context, len(items)), settings, reading, within_words=within_words)
+        return self.scorer.pseudo(items, contexts_for(context, len(items)), settings, reading, within_words=within_words)

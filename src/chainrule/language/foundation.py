@@ -65,7 +65,8 @@ class Foundation:
             self.cache_prefixes(memory)
 
     @property
-    def _scorer(self) -> Scorer:
+    def scorer(self) -> Scorer:
+        """What reads texts and symbols for this model, and makes its scores."""
         return Scorer(self.predictor, self.tokenizer, self.start)
 
     @property

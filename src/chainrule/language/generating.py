@@ -76,17 +76,17 @@ class Generating(Comparing):
         on_token: called with each `Step`.
         Raises InputError for options that do not fit together or to the model.
         """
-        chosen, how = self._scorer.start(start), Options(
+        chosen, how = self.scorer.start(start), Options(
             method=method, max_tokens=max_tokens, n=n, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p,
             seed=seed, num_beams=num_beams, budget=budget, stop=stop, top=top, on_token=on_token,
         )  # fmt: skip
-        request = self._scorer.context(context, special)
+        request = self.scorer.context(context, special)
         Settings(top=top).check(self.model.head.size)
         if among is not None:
             ranked = self.rank(context, among, start=start, end=end, order=order, top=top, special=special)
             texts = choose_among(ranked, how)
         else:
-            texts = generate(self._scorer, request, chosen, end, order, how)
+            texts = generate(self.scorer, request, chosen, end, order, how)
         return texts[0] if n is None else texts
 
     # fmt: off
@@ -124,12 +124,12 @@ class Generating(Comparing):
         special: how names of control symbols, such as <|endoftext|>, are read: "text" (default, with a warning) or "parse".
         Raises InputError, before the first step, for options that do not fit together or to the model.
         """
-        chosen, how = self._scorer.start(start), Options(
+        chosen, how = self.scorer.start(start), Options(
             method=method, max_tokens=max_tokens, n=n, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p,
             seed=seed, num_beams=num_beams, budget=budget, stop=stop, top=top,
         )  # fmt: skip
         Settings(top=top).check(self.model.head.size)
-        return stream(self._scorer, self._scorer.context(context, special), chosen, end, how)
+        return stream(self.scorer, self.scorer.context(context, special), chosen, end, how)
 
     # fmt: off
     @overload
@@ -180,7 +180,7 @@ class Generating(Comparing):
         on_token: called with each `Step`.
         Raises InputError for options that do not fit together or to the model.
         """
-        chosen, reading, how = self._scorer.start(start), Reading.of(special), Options(
+        chosen, reading, how = self.scorer.start(start), Reading.of(special), Options(
             method=method, n=n, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, seed=seed,
             num_beams=num_beams, budget=budget, top=top, on_token=on_token,
         )  # fmt: skip

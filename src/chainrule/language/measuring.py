@@ -72,7 +72,7 @@ class Measuring(Foundation):
             own = as_list(good_region, "good_region")
             regions = own, own if bad_region is None else as_list(bad_region, "bad_region")
         return score_pairs(
-            self._scorer, texts, contexts_for(context, len(texts[0])),
+            self.scorer, texts, contexts_for(context, len(texts[0])),
             None if phenomenon is None else as_list(phenomenon, "phenomenon"), regions, marked,
             Settings(0, window, stride, rows, progress, temperature), Reading.of(special, context_special),
             start=start, end=end,
@@ -104,7 +104,7 @@ class Measuring(Foundation):
         Raises InputError, which names the item, the condition and the region, or the prediction and the character.
         """
         settings = Settings(0, window, stride, rows, progress, temperature)
-        return score_suite(self._scorer, read_suite(source, no_space_before), settings, Reading.of(special), start=start)
+        return score_suite(self.scorer, read_suite(source, no_space_before), settings, Reading.of(special), start=start)
 
     # fmt: off
     def acceptability(
@@ -137,7 +137,7 @@ class Measuring(Foundation):
         """
         if isinstance(texts, str):
             raise InputError("acceptability takes a list of texts: put the text into a list")
-        items, scorer = as_list(texts), self._scorer
+        items, scorer = as_list(texts), self.scorer
         distribution = None if unigram is None else self.unigram(unigram, end=end)
         return score_acceptability(
             scorer, items, contexts_for(context, len(items)), distribution,
@@ -156,5 +156,5 @@ class Measuring(Foundation):
         (count + 1) / (total + number of ids). Probabilities, which sum to 1, are used as they are. Raises InputError for a
         source that cannot be read.
         """
-        scorer = self._scorer
+        scorer = self.scorer
         return unigram_of(source, self.tokenizer, scorer.vocab_size, scorer.end(end))

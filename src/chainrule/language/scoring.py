@@ -102,7 +102,7 @@ class Scoring(Foundation):
             if text is None:
                 raise InputError("there is nothing to score: give a text, token ids, or embeddings")
             with of_one_text():
-                return self._scorer.score_texts(
+                return self.scorer.score_texts(
                     [text], [context], settings, reading, start=start, end=end, order=order, seed=seed, targets=of_text
                 )[0]
         raise_unless(self.predictor.accepts.embeddings)
@@ -110,7 +110,7 @@ class Scoring(Foundation):
             raise InputError(EMBEDDINGS)
         with of_one_text():
             request = embedded(self.model, self.tokenizer, text, context, embeddings, reading)
-            return self._scorer.score([request], settings, start=start, end=end, seed=seed, targets=of_text)[0]
+            return self.scorer.score([request], settings, start=start, end=end, seed=seed, targets=of_text)[0]
 
     # fmt: off
     @overload
@@ -179,7 +179,7 @@ class Scoring(Foundation):
             raise InputError("score_batch takes a list of texts; for one text use score")
         items = as_list(texts)
         settings = Settings(top, window, stride, rows, progress, temperature, last_n=last_n, draws=draws)
-        return self._scorer.score_texts(
+        return self.scorer.score_texts(
             items, contexts_for(context, len(items)), settings, Reading.of(special, context_special), start=start, end=end,
             order=order, seed=seed, targets=() if targets is None else target_lists(targets, len(items)),
         )  # fmt: skip

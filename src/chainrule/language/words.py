@@ -54,8 +54,8 @@ class Wording(Foundation):
         if isinstance(texts, str):
             own: Any = units if isinstance(units, str) or callable(units) else [units]
             with of_one_text():
-                return word_scores(self._scorer, [texts], contexts_for(context, 1), own, settings, reading, **options)
+                return word_scores(self.scorer, [texts], contexts_for(context, 1), own, settings, reading, **options)
         items = as_list(texts)
         if not items:
             raise InputError("there are no texts, so there are no words: pass one text at least")
-        return word_scores(self._scorer, items, contexts_for(context, len(items)), units, settings, reading, **options)
+        return word_scores(self.scorer, items, contexts_for(context, len(items)), units, settings, reading, **options)

@@ -14,7 +14,7 @@ import numpy as np
 from chainrule._checks import is_whole
 from chainrule._types import Ints
 from chainrule.errors import InputError, short
-from chainrule.pages.language import Language, scorer_of
+from chainrule.pages.language import Language
 from chainrule.pages.recomputed import positions_of, sequence_of
 from chainrule.pages.tokens import Tokens
 from chainrule.results.score import Score
@@ -105,7 +105,7 @@ def requested(lm: Language, score: Score, wanted: Mapping[str, Any]) -> Change:
         change = Change("replace", position, _ids(lm, wanted.get("token"), position))
     elif kind == "start":
         start: Any = wanted.get("start")
-        change = Change("start", start=scorer_of(lm).start(start))
+        change = Change("start", start=lm.scorer.start(start))
     elif kind == "cut":
         change = Change("cut", count=_whole(wanted.get("tokens"), "tokens", 1, length - 1))
     else:

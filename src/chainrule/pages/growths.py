@@ -14,7 +14,7 @@ from chainrule.generation.generate import generate
 from chainrule.generation.options import Method, Options
 from chainrule.generation.result import Generated, Step
 from chainrule.generation.spelling import special_of
-from chainrule.pages.language import Language, scorer_of
+from chainrule.pages.language import Language
 from chainrule.pages.readings import alternatives
 from chainrule.pages.recomputed import sequence_of
 from chainrule.pages.tokens import Tokens
@@ -56,8 +56,8 @@ def growths(
     max_tokens = _fitting(lm, score, context, max_tokens)
     methods: list[Method] = ["greedy", "best", "beam"] if method is None else [method]
     options = [replace(_options(lm, each, max_tokens, seed, score.temperature), on_token=_caller(progress)) for each in methods]
-    grow = lambda end: [generate(scorer_of(lm), context, score.start, end, None, each)[0] for each in options]  # noqa: E731
-    found, ends = grow(False), set(scorer_of(lm).end_ids)
+    grow = lambda end: [generate(lm.scorer, context, score.start, end, None, each)[0] for each in options]  # noqa: E731
+    found, ends = grow(False), set(lm.scorer.end_ids)
     if any(ends & set(grown.ids.tolist()) for grown in found):
         found = grow(None)
     length = f"{max_tokens} tokens" + (", or fewer with the end symbol" if any(g.end is not None for g in found) else "")

@@ -26,11 +26,8 @@ class Language(Protocol):
     def model(self) -> Any: ...
     @property
     def engine(self) -> Engine: ...
-
-
-def scorer_of(lm: Language) -> Scorer:
-    """The scorer of a language model."""
-    return Scorer(lm.predictor, lm.tokenizer, lm.start)
+    @property
+    def scorer(self) -> Scorer: ...
 
 
 def is_causal(lm: Language) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 
 from chainrule.errors import InputError
 from chainrule.pages.changes import Change, applied
-from chainrule.pages.language import Language, is_causal, scorer_of
+from chainrule.pages.language import Language, is_causal
 from chainrule.pages.recomputed import positions_of, sequence_of
 from chainrule.results.score import Score
 
@@ -76,7 +76,7 @@ def _starts(lm: Language, score: Score) -> Iterable[Change]:
     starts = {score.start.id: score.start}
     for requested in ("bos", "eos", *_newline(lm), "given"):
         try:
-            start = scorer_of(lm).start(requested)
+            start = lm.scorer.start(requested)
         except InputError:
             continue
         starts.setdefault(start.id, start)

@@ -14,7 +14,7 @@ from chainrule.engine.question import Progress
 from chainrule.errors import InputError, short
 from chainrule.generation.spelling import special_of, text_of
 from chainrule.pages.changes import Changed, applied
-from chainrule.pages.language import Language, scorer_of
+from chainrule.pages.language import Language
 from chainrule.pages.proposed import replacements
 from chainrule.pages.recomputed import reads_left_to_right, sequence_of
 from chainrule.pages.variants import settings_of
@@ -40,7 +40,7 @@ def other_score(lm: Language, score: Score, other: Any, progress: Progress | Non
         raise InputError("the context of the first text is token ids, so the second is given as token ids too")
     reading = Reading(own.special or "text", own.context_special or "text", True)
     try:
-        [request] = scorer_of(lm).requests([other], [context], reading)
+        [request] = lm.scorer.requests([other], [context], reading)
         return _scored(lm, score, request, progress)
     except InputError as error:
         raise InputError(f"the second text, {short(other)}, cannot be compared: {error.reason}") from None

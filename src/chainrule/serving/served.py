@@ -16,7 +16,6 @@ from chainrule._types import Ints
 from chainrule.errors import InputError, short
 from chainrule.language import LanguageModel
 from chainrule.models.identity import identity_of
-from chainrule.scoring.scorer import Scorer
 from chainrule.serving.errors import ApiError
 from chainrule.serving.fragments import Fragments
 from chainrule.text.added_symbols import encode_with_symbols
@@ -58,15 +57,10 @@ class ServedModel:
         """The number of token ids."""
         return self.lm.model.head.size
 
-    @property
-    def scorer(self) -> Scorer:
-        """What reads texts and symbols for this model."""
-        return Scorer(self.lm.predictor, self.lm.tokenizer, self.lm.start)
-
     @cached_property
     def end_id(self) -> int | None:
         """The end symbol, after which texts are not continued; None if there is none."""
-        return next(iter(self.scorer.end_ids), None)
+        return next(iter(self.lm.scorer.end_ids), None)
 
     @property
     def symbols(self) -> frozenset[int]:
@@ -116,7 +110,7 @@ class ServedModel:
     def requests(self, texts: list[Any], contexts: list[Any], reading: Reading) -> list[Request]:
         """Texts after their contexts, as the library reads them. Raises InputError."""
         with self._lock:
-            return self.scorer.requests(texts, contexts, reading)
+            return self.lm.scorer.requests(texts, contexts, reading)
 
     def of_chat(self, messages: list[dict[str, Any]], add: bool, options: Mapping[str, Any]) -> Prompt:
         """The prompt that the model's template makes of the messages of a chat. Raises ApiError."""

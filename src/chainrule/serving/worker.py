@@ -17,7 +17,6 @@ from chainrule.engine.question import Settings
 from chainrule.errors import ModelError
 from chainrule.generation import Step, Stream
 from chainrule.results.batch import Scores
-from chainrule.scoring.scorer import Scorer
 from chainrule.serving.tasks import Call, Conditions, Generation, GivenUp, Scoring
 from chainrule.serving.turns import Turns
 
@@ -201,9 +200,8 @@ def scored(group: Sequence[Scoring], observer: Observer) -> list[Scores]:
     targets: list[Any] = []
     if any(task.targets is not None for task in group):
         targets = [each for task in group for each in task.targets or [None] * len(task.requests)]
-    scorer = Scorer(lm.predictor, lm.tokenizer, lm.start)
     requests = [request for task in group for request in task.requests]
-    scores = scorer.score(requests, settings, start=how.start, end=how.end, targets=targets)
+    scores = lm.scorer.score(requests, settings, start=how.start, end=how.end, targets=targets)
     observer.scored(len(group), scores)
     parts, first = [], 0
     for task in group:

@@ -16,7 +16,6 @@ from chainrule.engine.question import Settings
 from chainrule.errors import InputError, ModelError
 from chainrule.models.identity import identity_of
 from chainrule.results import Scores
-from chainrule.scoring.scorer import Scorer
 from chainrule.text.reading import Reading
 
 if TYPE_CHECKING:
@@ -52,15 +51,11 @@ class Worker:
             "tokenizer": getattr(lm.tokenizer, "digest", None),
             "start": lm.start.policy,
             "start_id": lm.start.id,
-            "end_id": self._scorer.end(self.how.end),
+            "end_id": self.lm.scorer.end(self.how.end),
             "window": limit,
             "strategy": lm.predictor.strategy,
             "invariant": bool(lm.invariant),
         }
-
-    @property
-    def _scorer(self) -> Scorer:
-        return Scorer(self.lm.predictor, self.lm.tokenizer, self.lm.start)
 
     def use(self, threads: int) -> None:
         """Use this number of threads from now on."""
@@ -117,7 +112,7 @@ class Worker:
             return Tally()
         settings = Settings(window=self.how.window, stride=self.how.stride, temperature=self.how.temperature)
         try:
-            tokens, contexts = self._scorer.count(list(texts), settings, Reading.of(self.how.special), end=self.how.end)
+            tokens, contexts = self.lm.scorer.count(list(texts), settings, Reading.of(self.how.special), end=self.how.end)
         except InputError as error:
             if len(texts) == 1:
                 return Tally(failed=1, first_error=error.reason)

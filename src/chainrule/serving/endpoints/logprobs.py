@@ -37,7 +37,7 @@ def _task(service: Service, served: ServedModel, body: LogprobsBody) -> Scoring:
     try:
         requests = served.requests(body.input, body.contexts, Reading.of(body.special))
         conditions = Conditions(
-            start=body.start, end=served.scorer.end(body.end), temperature=float(body.temperature), last_n=body.last_n,
+            start=body.start, end=served.lm.scorer.end(body.end), temperature=float(body.temperature), last_n=body.last_n,
             window=body.window, stride=body.stride,
         )  # fmt: skip
     except InputError as error:
