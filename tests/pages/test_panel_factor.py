@@ -140,6 +140,6 @@ def test_the_factor_is_accessible(open_page: Callable[..., Any], data_of: Callab
 def test_a_panel_that_becomes_narrow(open_page: Callable[..., Any], data_of: Callable[..., Any]):
     """Its boxes keep a width: a negative one would be an error of the browser, which fails the test."""
     page = open_page(only("factor", data_of("short")))
-    page.add_style_tag(content='[data-panel="factor"] { width: 20px; }')
+    page.add_style_tag(content='[data-panel="factor"] { width: 35px; }')
     page.wait_for_timeout(100)
     assert float(page.locator("rect.box").first.get_attribute("width")) > 100
