@@ -19,7 +19,7 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-SHIPPED = {".py", ".c", ".h", ".typed"}
+SHIPPED = {".py", ".c", ".h", ".typed", ".js", ".css", ".html"}
 SDIST = (
     "pyproject.toml",
     "README.md",
@@ -27,6 +27,8 @@ SDIST = (
     "CHANGELOG.md",
     "tests/conftest.py",
     "benchmarks/data/book.txt",
+    "lessons/1_factorisation.py",
+    "tests/pages/data/short.json",
     "docs/architectures.md",
     ".github/workflows/ci.yml",
     ".pre-commit-config.yaml",
@@ -45,6 +47,7 @@ lm = chainrule.LanguageModel(table)
 assert math.isclose(lm.score("AB").logprob, math.log(0.6 * 0.3))
 scores = lm.score_batch(["A", "AB"])
 assert scores.to_arrow().num_rows == 2
+assert all(part in lm.page("AB").html for part in ('data-panel="table"', "--paper:", 'id="modules"'))
 for name in ("pandas", "polars"):
     try:
         getattr(scores, f"to_{name}")()
