@@ -44,6 +44,12 @@ def variants_section(lm: Language, score: Score, *, progress: Progress | None = 
     return strict(_variants(lm, score, _opened(lm, score, progress), progress))
 
 
+def text_and_variants(lm: Language, score: Score) -> Part:
+    """Both sections. The openings then say which of the texts the sum of raw logits would choose."""
+    score = _checked(lm, score)
+    return strict(_text_and_variants(lm, score, None))
+
+
 def variants_and_openings(lm: Language, score: Score, *, progress: Progress | None = None) -> Part:
     """The what-ifs, and the openings, which say which of these texts the sum of raw logits would choose."""
     score = _checked(lm, score, progress)
@@ -53,7 +59,7 @@ def variants_and_openings(lm: Language, score: Score, *, progress: Progress | No
         return strict(part)
     tokens = Tokens(lm.tokenizer)
     found, _ = openings(lm, tokens, score, main)
-    found["wrong"] = wrong(found["raw_sum"], score.logprob, part["variants"])
+    _judge(found, score, part)
     return strict(merged(part, {"tokens": tokens.names, "openings": found}))
 
 
@@ -107,13 +113,9 @@ def whole(lm: Language, score: Score, *, compare: Any = None, max_tokens: int = 
     check_max_tokens(max_tokens)
     score = _checked(lm, score)
     compared = comparison_section(lm, score, compare)  # first, since a second text may be refused
-    main = _opened(lm, score)
-    data = _text(lm, score, main)
-    of_variants = _variants(lm, score, main, progress)
-    if data["openings"] is not None:
-        data["openings"]["wrong"] = wrong(data["openings"]["raw_sum"], score.logprob, of_variants["variants"])
+    data = _text_and_variants(lm, score, progress)
     growing = growths_section(lm, score, max_tokens=max_tokens)
-    return strict(merged(data, of_variants, growing, compared))
+    return strict(merged(data, growing, compared))
 
 
 def merged(*parts: Part) -> Part:
@@ -155,6 +157,19 @@ def _variants(lm: Language, score: Score, main: Opened | None, progress: Progres
     tokens, (changes, note) = Tokens(lm.tokenizer), proposed(lm, score)
     found = variants(lm, tokens, score, changes, main=main, progress=progress)
     return {"tokens": tokens.names, "variants": found, "variants_note": note}
+
+
+def _text_and_variants(lm: Language, score: Score, progress: Progress | None) -> Part:
+    main = _opened(lm, score)
+    data, of_variants = _text(lm, score, main), _variants(lm, score, main, progress)
+    if data["openings"] is not None:
+        _judge(data["openings"], score, of_variants)
+    return merged(data, of_variants)
+
+
+def _judge(found: Part, score: Score, of_variants: Part) -> None:
+    """Say in the openings which of the text and its what-ifs the sum of raw logits would choose."""
+    found["wrong"] = wrong(found["raw_sum"], score.logprob, of_variants["variants"])
 
 
 def _missing(name: str, empty: Any, why: str) -> Part:

@@ -6,11 +6,11 @@ All texts are plain texts. `explanation` is shown after the right answer, `hint`
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chainrule.errors import InputError
+from chainrule.pages.numbers import strict
 
 Exercise = dict[str, Any]
 
@@ -29,10 +29,10 @@ def number(
 
     mistakes: what to say to each known wrong answer. Raises InputError for a mistake that would count as right.
     """
-    wrong = [{"answer": finite(value), "message": message} for message, value in (mistakes or {}).items()]
+    wrong = [{"answer": strict(value), "message": message} for message, value in (mistakes or {}).items()]
     if any(near(value, answer, tolerance) for value in (mistakes or {}).values()):
         raise InputError(f"a mistake of the exercise {question!r} is within {tolerance} of its answer, {answer}")
-    given = {"answer": finite(answer), "tolerance": tolerance, "unit": unit, "mistakes": wrong}
+    given = {"answer": strict(answer), "tolerance": tolerance, "unit": unit, "mistakes": wrong}
     return _exercise("number", question, explanation, hint) | given
 
 
@@ -77,11 +77,6 @@ def match(
     right = [list(pairs.values())[i] for i in shown]
     given = {"left": list(pairs), "right": right, "answer": [right.index(value) for value in pairs.values()]}
     return _exercise("match", question, explanation, hint) | given
-
-
-def finite(x: float) -> float | str:
-    """A number for JSON, which has no infinities."""
-    return x if math.isfinite(x) else "Infinity" if x > 0 else "-Infinity"
 
 
 def near(x: float, answer: float, tolerance: float) -> bool:

@@ -26,9 +26,8 @@ from chainrule.pages.lessons.subject import TEXT, Contents, Subject
 from chainrule.pages.numbers import strict
 from chainrule.pages.page import Page
 from chainrule.pages.readings import pseudo_reading, reading
-from chainrule.pages.sections import merged, text_section, variants_section
+from chainrule.pages.sections import merged, text_and_variants, text_section, variants_section
 from chainrule.pages.tokens import Tokens
-from chainrule.pages.variants import wrong
 from chainrule.results.pseudo import PseudoScore
 from chainrule.results.score import Score
 from chainrule.results.units import count
@@ -125,9 +124,8 @@ def lesson_page(lm: Language, lesson: Lesson, text: str | None = None) -> Page:
     subject = _subject(lm, text)
     contents = lesson.contents(subject)
     data = _data(contents) | {"lesson": _about(lesson, contents)}
-    return LessonPage(
-        data, f"{lesson.number}. {lesson.title}", _body(lesson, fragment(lesson.name, _values(subject, contents)))
-    )
+    text_of_lesson = fragment(lesson.name, _values(subject, contents))
+    return LessonPage(data, f"{lesson.number}. {lesson.title}", _body(lesson, text_of_lesson, len(contents.exercises)))
 
 
 def exercises_of(lm: Language, lesson: Lesson, text: str | None = None) -> list[dict[str, Any]]:
@@ -164,10 +162,7 @@ def _about(lesson: Lesson, contents: Contents) -> dict[str, Any]:
 def _data(contents: Contents) -> dict[str, Any]:
     """The data of the panels of a lesson."""
     lm, main = contents.lm, contents.main
-    parts = [_main(lm, main, contents.sections)]
-    if "variants" in contents.sections:
-        parts.append(_variants(lm, main, parts[0]))
-    parts += [_named(lm, name, score) for name, score in contents.readings.items()]
+    parts = [_main(lm, main, contents.sections), *(_named(lm, name, score) for name, score in contents.readings.items())]
     absent: dict[str, Any] = {"openings": None, "variants": [], "growths": None, "comparison": None}
     data: dict[str, Any] = {"version": main.identity.chainrule} | absent | merged(*parts)
     missing = {name: NOT_NEEDED for name in absent if not data[name]}
@@ -175,26 +170,15 @@ def _data(contents: Contents) -> dict[str, Any]:
 
 
 def _main(lm: Any, score: Score, sections: frozenset[str]) -> dict[str, Any]:
-    """The reading "text", with its openings if the lesson needs them."""
+    """The reading "text", with the openings and the what-ifs that the lesson needs."""
+    if sections >= {"openings", "variants"}:
+        return text_and_variants(lm, score)
     if sections & {"openings", "embeddings"}:
         return text_section(lm, score)
     tokens = Tokens(lm.tokenizer)
     own = reading(tokens, score)
-    return {"model": model_part(lm), "tokens": tokens.names, "readings": {"text": own}}
-
-
-def _variants(lm: Any, score: Score, text: dict[str, Any]) -> dict[str, Any]:
-    """What-ifs; and in the openings, if there are any, which of the texts the sum of raw logits would choose."""
-    part, openings = variants_section(lm, score), text.get("openings")
-    if openings is not None:
-        found = [each | {name: _number(each[name]) for name in ("raw_sum", "total_logprob")} for each in part["variants"]]
-        openings["wrong"] = wrong(_number(openings["raw_sum"]), score.logprob, found)
-    return part
-
-
-def _number(x: float | str | None) -> float | None:
-    """A number of the data, in which infinities are texts."""
-    return None if x is None else float(x)
+    plain = {"model": model_part(lm), "tokens": tokens.names, "readings": {"text": own}}
+    return merged(plain, variants_section(lm, score)) if "variants" in sections else plain
 
 
 def _named(lm: Any, name: str, score: Score | PseudoScore) -> dict[str, Any]:
@@ -217,8 +201,9 @@ def _values(subject: Subject, contents: Contents) -> dict[str, str]:
     } | contents.values
 
 
-def _body(lesson: Lesson, text: str) -> str:
-    """The HTML between the settings and the end of the page."""
+def _body(lesson: Lesson, text: str, exercises: int) -> str:
+    """The HTML between the settings and the end of the page, with places for this number of exercises after the text."""
+    text += "".join(f'<section data-panel="exercise" data-level="3" data-exercise="{i}"></section>\n' for i in range(exercises))
     around = [LESSONS[i] if 0 <= i < len(LESSONS) else None for i in (lesson.number - 2, lesson.number)]
     links = "".join(
         f'<li><a rel="{rel}" href="{each.file}">{word}: {each.number}. {escape(each.title)}</a></li>\n'
